@@ -1,0 +1,1 @@
+"""The bot itself: knows no platform and no SQL."""
