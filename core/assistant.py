@@ -1,0 +1,145 @@
+"""One answer, top to bottom: check, remember, trim, generate, screen, show."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from core.chat import Reply, Store, Turn
+from core.engine.sampling import Sampling
+from core.errors import Unanswered
+from core.filters import Filter
+from core.model import Model
+from core.output import Output
+from core.prompts import Asked, Prompt
+from core.settings import Rules, Settings
+from core.states import State
+from core.trimming import fit
+
+RETRY_TEMPERATURE = 0.5
+"""At least this much for the second try after an empty answer: greedy would only be empty again."""
+
+
+class Live(Protocol):
+    """What the assistant needs of a live message."""
+
+    def write(self, piece: str) -> None: ...
+    def restart(self) -> None: ...
+    def allows(self, text: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an answer ended. `text` is what the model said; `notice` is a key of core/texts for what is said after it, or
+    in its place. History keeps the text where there is one."""
+
+    outcome: State
+    text: str = ""
+    notice: str = ""
+    cut: bool = False
+    """Whether the token limit cut it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    owner: str
+    prompt: Prompt
+    sampling: Sampling
+    names: tuple[str, ...]
+    """Whose names an answer may echo."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    text: str = ""
+    blocked: bool = False
+    looped: bool = False
+    cut: bool = False
+
+
+class Assistant:
+    """Answers one question from what the store remembers. Knows no platform."""
+
+    def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter) -> None:
+        self.model, self.rules, self.filter = model, rules, content_filter
+        self._store = store
+
+    async def answer(self, reply: Reply, live: Live, stop: asyncio.Event) -> Ending:
+        """Generate an answer, showing it on `live` while it grows. `stop` ends it within one token.
+
+        Raises Refused for a question that is too long, Unanswered, EngineDied.
+        """
+        if self.filter.check(reply.text).blocked:
+            return Ending(State.REFUSED, notice="refused.question")
+        settings, turns = await self._remember(reply)
+        work = self._prepare(reply, settings, turns)
+        draft = await self._generate(work, live, stop)
+        if not (draft.text or draft.blocked or stop.is_set()):
+            draft = await self._generate(self._warmer(work), live, stop)
+        return self._ending(draft, live, stop)
+
+    async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
+        assert reply.question is not None, "an answer without a question"
+        async with self._store.begin() as tx:
+            settings = self.rules.settings(await tx.preferences.of(reply.chat))
+            turns = await tx.turns.recent(reply.chat, reply.question, settings.memory)
+        return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
+
+    def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn]) -> _Work:
+        question = Asked(reply.text, "" if reply.private else reply.speaker)
+        prompt = fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
+        sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
+        return _Work(str(reply.chat), prompt, sampling, tuple(filter(None, [question.author])))
+
+    def _warmer(self, work: _Work) -> _Work:
+        temperature = max(work.sampling.temperature, RETRY_TEMPERATURE)
+        return replace(work, sampling=replace(work.sampling, temperature=temperature))
+
+    async def _generate(self, work: _Work, live: Live, stop: asyncio.Event) -> _Draft:
+        live.restart()
+        output, guard, draft = Output(work.names), self.filter.guard(), _Draft()
+        async with self.model.stream(work.prompt, work.sampling, work.owner) as stream:
+            async for piece in until(stop, stream):
+                draft.text += (released := guard.feed(output.feed(piece)))
+                live.write(released)
+                if output.ended or guard.blocked:
+                    break
+            draft.cut = stream.reason == "length"
+        draft.text += guard.feed(output.finish()) + guard.finish()
+        draft.text = draft.text[: len(draft.text) - output.surplus].rstrip()
+        draft.blocked, draft.looped = guard.blocked, bool(output.surplus)
+        return draft
+
+    def _ending(self, draft: _Draft, live: Live, stop: asyncio.Event) -> Ending:
+        if not live.allows(draft.text):
+            return Ending(State.DONE, notice="refused.answer")
+        if draft.blocked:
+            return Ending(State.DONE, draft.text, "refused.answer")
+        if stop.is_set():
+            return Ending(State.STOPPED, draft.text, "mark.stopped")
+        if not draft.text:
+            raise Unanswered("error.empty")
+        return Ending(State.DONE, draft.text, "mark.loop" if draft.looped else "", draft.cut)
+
+
+async def until(stop: asyncio.Event, pieces: AsyncIterable[str]) -> AsyncIterator[str]:
+    """The pieces, until `stop` is set: also while the next one is still being waited for."""
+    iterator = aiter(pieces)
+    stopped = asyncio.create_task(stop.wait())
+    piece: asyncio.Task[str | None] | None = None
+    try:
+        while not stop.is_set():
+            piece = asyncio.create_task(_next(iterator))
+            await asyncio.wait({piece, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not piece.done() or (text := piece.result()) is None:
+                return
+            yield text
+    finally:
+        waiting = [task for task in (piece, stopped) if task is not None and not task.done()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _next(iterator: AsyncIterator[str]) -> str | None:
+    return await anext(iterator, None)

@@ -1,0 +1,264 @@
+"""The nouns of a conversation, and the holes that the outside fills: Store (memory), Platform and its Surface."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Protocol
+
+from core.states import Event, Lane, State
+
+_FORBIDDEN = re.compile(r"[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatId:
+    """A conversation: a platform, its chat, and the topic or thread in it ("" where there is none)."""
+
+    platform: str
+    chat: str
+    thread: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.platform, self.chat, self.thread)))
+
+
+class Role(IntEnum):
+    """What a person may do in a chat. In a private chat everyone is its admin."""
+
+    MEMBER = 0
+    ADMIN = 1
+    OWNER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote: the platform's id, the name shown there, the language of the person's client ("vi-VN", "" unknown)."""
+
+    id: str
+    name: str
+    locale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message addressed to the bot. `external_id` is unique for a platform and bot; `seq` is the platform's order."""
+
+    chat: ChatId
+    bot: str
+    external_id: str
+    seq: int
+    author: Author
+    text: str
+    private: bool
+    at: int
+    """Milliseconds UTC."""
+
+    def cleaned(self) -> "Incoming":
+        """Without what no database or encoder takes (NUL, lone surrogates), and in NFC: a decomposed Vietnamese
+        question costs a model three times the tokens."""
+        name = clean(self.author.name).strip() or self.author.id
+        return replace(self, text=clean(self.text).strip(), author=replace(self.author, name=name))
+
+
+def clean(text: str) -> str:
+    """`text` in NFC, without NUL and lone surrogates, line ends as \\n."""
+    return unicodedata.normalize("NFC", _FORBIDDEN.sub("", text).replace("\r\n", "\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer, as history keeps them."""
+
+    question: str
+    answer: str
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A stored question: its message's id, its text, who asked."""
+
+    id: int
+    text: str
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One message of a reply: the nonce it was sent with, its id once the platform has told it (None: intent only)."""
+
+    nonce: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What we owe for one incoming message. `attempt` is the fence: a worker whose attempt is stale changes nothing."""
+
+    id: int
+    chat: ChatId
+    private: bool
+    conversation: int
+    lane: Lane
+    state: State
+    attempt: int
+    author: Author
+    text: str
+    """The question, or the command as it was written."""
+    seq: int
+    question: int | None = None
+    """The stored question's id, in the answer lane."""
+    speaker: str = ""
+    """Who asked the question; another than the author where an admin has it answered again."""
+    outcome: State | None = None
+    final: str | None = None
+    chunks: tuple[Chunk, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A stored value of a conversation, with who set it and when (milliseconds UTC)."""
+
+    value: str
+    by: str
+    at: int
+
+
+class Stale(Exception):
+    """The reply is no longer this worker's, or no longer in a state in which the event means anything."""
+
+
+class Replies(Protocol):
+    """The work queue."""
+
+    async def add(self, incoming: Incoming, lane: Lane) -> Reply | None:
+        """Store the message and the reply it is owed; None for one that is stored already."""
+
+    async def claim(self, lane: Lane, now: int) -> Reply | None:
+        """Take the next reply of a lane: least recently served conversation first, then oldest first."""
+
+    async def get(self, reply_id: int) -> Reply:
+        """The reply as it stands."""
+
+    async def move(
+        self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
+    ) -> Reply:
+        """Apply an event. Raises Stale where it means nothing."""
+
+    async def become_answer(self, reply: Reply, question: Question) -> Reply:
+        """/retry: the command's row takes the question and its last answer's messages, and waits in the answer lane."""
+
+    async def intend(self, reply: Reply, nonce: str) -> None:
+        """C3: before a first send."""
+
+    async def sent(self, reply: Reply, nonce: str, message_id: str) -> None:
+        """C4: after it."""
+
+    async def open(self, chat: ChatId) -> Sequence[Reply]:
+        """The open answers of a conversation, oldest first."""
+
+    async def load(self) -> tuple[int, int]:
+        """How many answers run and how many wait, in all conversations."""
+
+    async def recover(self) -> Sequence[Reply]:
+        """Apply the crash event to all that is open; what was in hand and must be looked at is returned."""
+
+
+class Turns(Protocol):
+    """The history. Only answered pairs of the current conversation count."""
+
+    async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+        """The last `limit` answered pairs older than the question `before`, oldest first."""
+
+    async def remember(self, reply: Reply, text: str) -> None:
+        """Store an answer, unless the conversation it belongs to has been cleared."""
+
+    async def last_question(self, chat: ChatId) -> Question | None:
+        """The newest question that was answered, stopped or failed."""
+
+    async def last_pair(self, chat: ChatId) -> Question | None:
+        """The newest answered question."""
+
+    async def forget_answer(self, question: int) -> None:
+        """Delete the answer of a question, if it has one."""
+
+    async def forget_pair(self, question: int) -> None:
+        """Delete a question and its answer."""
+
+    async def clear(self, chat: ChatId) -> None:
+        """Delete a conversation's history and raise its number."""
+
+
+class Preferences(Protocol):
+    """Settings of conversations and the interface language of people."""
+
+    async def of(self, chat: ChatId) -> Mapping[str, Setting]:
+        """A conversation's own values, by name."""
+
+    async def put(self, chat: ChatId, name: str, setting: Setting) -> None:
+        """Set one."""
+
+    async def drop(self, chat: ChatId, name: str) -> None:
+        """Fall back to the deployment's."""
+
+    async def language(self, platform: str, user: str) -> str:
+        """A person's interface language: "en", "vi" or "auto"."""
+
+    async def speak(self, platform: str, user: str, language: str, at: int) -> None:
+        """Set it."""
+
+
+class Transaction(Protocol):
+    """One short transaction: all of it happens, or nothing. Never held across anything but its own calls."""
+
+    @property
+    def replies(self) -> Replies: ...
+    @property
+    def turns(self) -> Turns: ...
+    @property
+    def preferences(self) -> Preferences: ...
+
+
+class Store(Protocol):
+    """The memory."""
+
+    def begin(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction, committed when its block is left without an error."""
+
+
+class Surface(Protocol):
+    """Where one reply is shown: all that an adapter implements for output. Text is Markdown."""
+
+    limit: int
+    """UTF-16 units of rendered text that one message holds."""
+    interval: float
+    """Seconds between two calls to this chat."""
+    key: str
+    """The platform's chat, whose rate limit is shared by all its conversations."""
+
+    def render(self, text: str) -> str:
+        """The text as a person will read it, without markup."""
+
+    async def send(self, text: str, nonce: str) -> str:
+        """A new message; its id."""
+
+    async def edit(self, message_id: str, text: str) -> None:
+        """Idempotent: the same text again is success."""
+
+    async def typing(self) -> None:
+        """Show that something is coming."""
+
+
+class Platform(Protocol):
+    """The outside world as the dispatcher sees it."""
+
+    name: str
+
+    def surface(self, reply: Reply) -> Surface:
+        """Where a reply goes. Works from the stored reply alone, also after a restart."""
+
+    async def role(self, reply: Reply) -> Role:
+        """What the author may do there, asked at this moment."""

@@ -1,0 +1,317 @@
+"""The commands, in one table: name, help, arguments, who may, ephemeral, function. Adapters map it, never extend it.
+
+A function runs inside one transaction and returns what to say, or None where its own row became an answer. It may raise
+a ChatError: then nothing of the transaction is kept and the error's words are said.
+"""
+
+import difflib
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from core.chat import Question, Reply, Role, Setting, Transaction
+from core.errors import Refused
+from core.model import Model
+from core.settings import NAMES, PARSERS, Rules, Value
+from core.states import Event, State
+from core.texts import LANGUAGES, choose, say
+
+_COMMAND = re.compile(r"/([A-Za-z_]+)(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
+_QUOTED = 80
+"""Characters of a question that /undo names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of the table. `changes`: an argument changes the conversation, only setters may give it. `admins`: only
+    setters may use it at all. `settles`: a running answer is stopped and waited for first. `ephemeral`: only the asker
+    need see what it says."""
+
+    name: str
+    run: "Function"
+    argument: str = ""
+    """How the argument is written in usage; "" takes none."""
+    aliases: tuple[str, ...] = ()
+    changes: bool = False
+    admins: bool = False
+    settles: bool = False
+    ephemeral: bool = False
+
+    @property
+    def usage(self) -> str:
+        """`/name argument`"""
+        return f"/{self.name} {self.argument}".strip()
+
+
+@dataclass(slots=True)
+class Call:
+    """One use of a command, with all that its function may need."""
+
+    reply: Reply
+    command: Command
+    argument: str
+    role: Role
+    """At this moment, asked of the platform."""
+    model: Model
+    rules: Rules
+    now: int
+    name: str
+    """The bot's own."""
+    language: str
+    stopped: list[int] = field(default_factory=list)
+    """Running replies to be stopped once the transaction is committed."""
+
+    def say(self, key: str, **values: object) -> str:
+        """A text in the asker's language."""
+        return say(self.language, key, **values)
+
+    @property
+    def setter(self) -> bool:
+        """Whether the asker may change the conversation: in private everyone, else admins."""
+        return self.reply.private or self.role >= Role.ADMIN
+
+
+Function = Callable[[Call, Transaction], Awaitable[str | None]]
+
+
+def parse(text: str) -> tuple[str, str] | None:
+    """A command's name and argument ("/Temp@bot 0.5": "temp", "0.5"); None for what is no command, such as a path."""
+    match = _COMMAND.fullmatch(text.strip())
+    return (match[1].lower(), (match[2] or "").strip()) if match else None
+
+
+def find(name: str) -> Command | None:
+    """The command of a name or an alias."""
+    return _BY_NAME.get(name)
+
+
+async def run(call: Call, tx: Transaction) -> str | None:
+    """Check who may and what may be given, then do it. Raises Refused."""
+    command = call.command
+    if command.admins and not call.setter:
+        raise Refused("refused.admins")
+    if command.changes and call.argument and not call.setter:
+        raise Refused("refused.may", usage=f"/{command.name}")
+    if call.argument and not command.argument:
+        raise Refused("bad.argument", usage=f"`{command.usage}`")
+    return await command.run(call, tx)
+
+
+async def unknown(call: Call, tx: Transaction) -> str:
+    """What is said to a command that does not exist."""
+    name = (parse(call.reply.text) or ("", ""))[0]
+    nearest = difflib.get_close_matches(name, _BY_NAME, 1, 0)
+    raise Refused("bad.command", command=f"/{name}", nearest=f"/{nearest[0] if nearest else 'help'}")
+
+
+async def _start(call: Call, tx: Transaction) -> str:
+    return call.say("start.hello", name=call.name, model=call.model.name)
+
+
+async def _help(call: Call, tx: Transaction) -> str:
+    if not call.argument:
+        lines = [_help_line(call, "help.line", command) for command in COMMANDS]
+        return "\n".join([call.say("help.intro"), "", *(f"- {line}" for line in lines), "", call.say("help.outro")])
+    name = call.argument.removeprefix("/").lower()
+    if (command := find(name)) is None:
+        return await unknown(replace(call, reply=replace(call.reply, text=f"/{name}")), tx)
+    return _help_line(call, "help.one", command, more=call.say(f"more.{command.name}"))
+
+
+def _help_line(call: Call, key: str, command: Command, **values: object) -> str:
+    return call.say(key, usage=f"`{command.usage}`", about=call.say(f"about.{command.name}"), **values)
+
+
+async def _ask(call: Call, tx: Transaction) -> str:
+    raise Refused("bad.question")  # with an argument it is a question and never comes here
+
+
+async def _clear(call: Call, tx: Transaction) -> str:
+    dropped = 0
+    for reply in await tx.replies.open(call.reply.chat):
+        dropped += await _halt(call, tx, reply, Event.CLEAR)
+    await tx.turns.clear(call.reply.chat)
+    return call.say("clear.queued", count=dropped) if dropped else call.say("clear.done")
+
+
+async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
+    """Cancel what is queued (1 is returned), stop what runs, leave what is being sent."""
+    if reply.state is State.SENDING:
+        return 0
+    moved = await tx.replies.move(reply, event)
+    if moved.state is State.CANCELLED:
+        return 1
+    call.stopped.append(reply.id)
+    return 0
+
+
+async def _stop(call: Call, tx: Transaction) -> str:
+    replies = [r for r in await tx.replies.open(call.reply.chat) if r.state is not State.SENDING]
+    mine = [r for r in replies if _own(call, r) or (call.setter and r.state is State.GENERATING)]
+    if not replies:
+        raise Refused("stop.nothing")
+    if not mine:
+        raise Refused("stop.others")
+    dropped = sum([await _halt(call, tx, reply, Event.STOP) for reply in mine])
+    return call.say("stop.queued", count=dropped) if dropped else call.say("stop.done")
+
+
+def _own(call: Call, reply: Reply) -> bool:
+    return reply.author.id == call.reply.author.id
+
+
+async def _retry(call: Call, tx: Transaction) -> None:
+    question = _allowed(call, await tx.turns.last_question(call.reply.chat), "retry")
+    await tx.turns.forget_answer(question.id)
+    await tx.replies.become_answer(call.reply, question)
+
+
+async def _undo(call: Call, tx: Transaction) -> str:
+    question = _allowed(call, await tx.turns.last_pair(call.reply.chat), "undo")
+    await tx.turns.forget_pair(question.id)
+    return call.say("undo.done", question=_shortened(question.text))
+
+
+def _allowed(call: Call, question: Question | None, group: str) -> Question:
+    if question is None:
+        raise Refused(f"{group}.nothing")
+    if question.author.id != call.reply.author.id and not call.setter:
+        raise Refused(f"{group}.others")
+    return question
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
+
+
+def _set(name: str) -> Function:
+    """The function of a command that shows, sets or resets one setting of the conversation."""
+
+    async def setter(call: Call, tx: Transaction) -> str:
+        return await _change(call, tx, name, call.argument)
+
+    return setter
+
+
+async def _change(call: Call, tx: Transaction, name: str, argument: str) -> str:
+    row = (await tx.preferences.of(call.reply.chat)).get(name)
+    old = call.rules.value(name, row)
+    if not argument:
+        return call.say("set.shown", name=_label(call, name), value=_shown(call, old), source=_source(call, old))
+    if argument.lower() == "reset":
+        await tx.preferences.drop(call.reply.chat, name)
+        new = call.rules.value(name, None)
+        return call.say("set.reset", name=_label(call, name), old=_shown(call, old), new=_shown(call, new))
+    setting = Setting(str(PARSERS[name](argument)), call.reply.author.name, call.now)
+    await tx.preferences.put(call.reply.chat, name, setting)
+    return _changed(call, old, call.rules.value(name, setting))
+
+
+def _changed(call: Call, old: Value, new: Value) -> str:
+    texts = {"name": _label(call, new.name), "old": _shown(call, old), "new": _shown(call, new)}
+    if new.clamped:
+        return call.say("set.clamped", wanted=call.say(f"value.{new.name}", value=new.wanted), **texts)
+    return call.say("set.same", **texts) if old.value == new.value else call.say("set.changed", **texts)
+
+
+def _label(call: Call, name: str) -> str:
+    return call.say(f"name.{name}")
+
+
+def _shown(call: Call, value: Value) -> str:
+    return call.say(f"value.{value.name}", value=value.value)
+
+
+def _source(call: Call, value: Value) -> str:
+    at = datetime.fromtimestamp(value.at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    source = call.say(f"source.{value.source}", by=value.by, at=at)
+    if not value.clamped:
+        return source
+    return call.say("source.clamped", wanted=call.say(f"value.{value.name}", value=value.wanted), source=source)
+
+
+async def _lang(call: Call, tx: Transaction) -> str:
+    word, _, rest = call.argument.lower().partition(" ")
+    if word == "reply":
+        if rest and not call.setter:
+            raise Refused("refused.may", usage="/lang reply")
+        return await _change(call, tx, "reply_language", rest.strip())
+    if word and word not in (*LANGUAGES, "auto"):
+        raise Refused("bad.language")
+    return await (_speak(call, tx, word) if word else _spoken(call, tx))
+
+
+async def _speak(call: Call, tx: Transaction, language: str) -> str:
+    await tx.preferences.speak(call.reply.chat.platform, call.reply.author.id, language, call.now)
+    call.language = choose(language, call.reply.author.locale)
+    return call.say("set.language", language=call.say(f"language.{call.language}"))
+
+
+async def _spoken(call: Call, tx: Transaction) -> str:
+    wanted = await tx.preferences.language(call.reply.chat.platform, call.reply.author.id)
+    reply = call.rules.value("reply_language", (await tx.preferences.of(call.reply.chat)).get("reply_language"))
+    words = {"wanted": wanted, "language": call.language, "reply": reply.value}
+    return call.say("set.language_shown", **{key: call.say(f"language.{value}") for key, value in words.items()})
+
+
+async def _settings(call: Call, tx: Transaction) -> str:
+    values = call.rules.settings(await tx.preferences.of(call.reply.chat)).values
+    lines = [
+        call.say(
+            "settings.line",
+            name=_label(call, name),
+            value=_shown(call, values[name]),
+            source=_source(call, values[name]),
+        )
+        for name in NAMES
+    ]
+    return "\n".join([f"**{call.say('settings.title')}**", "", *(f"- {line}" for line in lines)])
+
+
+async def _status(call: Call, tx: Transaction) -> str:
+    model, running, waiting = call.model, *await tx.replies.load()
+    sampling = {name: getattr(model.sampling, name) for name in ("top_p", "top_k", "repetition_penalty")}
+    lines = [
+        call.say("status.model", model=model.name, runs=model.status()),
+        call.say("status.sampling", **sampling),
+        call.say("status.context", context=model.context),
+        call.say("status.busy", running=running, waiting=waiting) if running + waiting else call.say("status.idle"),
+    ]
+    return "\n".join([*(f"- {line}" for line in lines), "", str(await _settings(call, tx))])
+
+
+async def _whoami(call: Call, tx: Transaction) -> str:
+    reply = call.reply
+    return call.say(
+        "whoami.text",
+        platform=reply.chat.platform,
+        user=f"{reply.chat.platform}:{reply.author.id}",
+        role=call.say(f"role.{call.role.name.lower()}"),
+        chat=f"{reply.chat.platform}:{reply.chat.chat}",
+        conversation=reply.chat,
+    )
+
+
+COMMANDS = (
+    Command("start", _start),
+    Command("help", _help, "[command]", ephemeral=True),
+    Command("ask", _ask, "question"),
+    Command("clear", _clear, aliases=("new", "reset"), admins=True),
+    Command("temp", _set("temperature"), "[0-1]", changes=True),
+    Command("maxtokens", _set("max_tokens"), "[256|512|1024]", changes=True),
+    Command("memory", _set("memory"), "[1-10]", changes=True),
+    Command("system", _set("system"), "[text]", changes=True),
+    Command("lang", _lang, "[en|vi|auto]", ephemeral=True),
+    Command("settings", _settings, ephemeral=True),
+    Command("stop", _stop),
+    Command("retry", _retry, settles=True),
+    Command("undo", _undo, settles=True),
+    Command("status", _status, ephemeral=True),
+    Command("whoami", _whoami, ephemeral=True),
+)
+
+UNKNOWN = Command("", unknown, "anything")
+
+_BY_NAME = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}

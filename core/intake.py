@@ -1,0 +1,67 @@
+"""C1: what comes in is stored, once, with the reply it is owed. One writer commits all that waits."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from core.access import Access
+from core.chat import Incoming, Reply, Store, Transaction
+from core.commands import find, parse
+from core.states import Lane
+
+
+@dataclass(slots=True)
+class _Arrival:
+    incoming: Incoming
+    stored: asyncio.Future[Reply | None]
+
+
+class Intake:
+    """A burst of messages costs a few commits, not one each. `stored` is called after each commit."""
+
+    def __init__(self, store: Store, access: Access, stored: Callable[[], None]) -> None:
+        self._store, self._access, self._stored = store, access, stored
+        self._arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
+
+    async def accept(self, incoming: Incoming) -> Reply | None:
+        """Return when the message is stored. None: it was stored before, or nothing is owed for it.
+
+        Raises what the store raised: then nothing is stored.
+        """
+        arrival = _Arrival(incoming.cleaned(), asyncio.get_running_loop().create_future())
+        self._arrivals.put_nowait(arrival)
+        return await arrival.stored
+
+    async def write(self) -> None:
+        """Commit what arrives, for ever."""
+        while True:
+            batch = [await self._arrivals.get()]
+            while not self._arrivals.empty():
+                batch.append(self._arrivals.get_nowait())
+            await self._commit(batch)
+
+    async def _commit(self, batch: list[_Arrival]) -> None:
+        try:
+            async with self._store.begin() as tx:
+                replies = [await self._admit(tx, arrival.incoming) for arrival in batch]
+        except Exception as error:  # those who wait must learn that nothing is stored
+            for arrival in (arrival for arrival in batch if not arrival.stored.cancelled()):
+                arrival.stored.set_exception(error)
+            return
+        for arrival, reply in zip(batch, replies, strict=True):
+            if not arrival.stored.cancelled():
+                arrival.stored.set_result(reply)
+        self._stored()
+
+    async def _admit(self, tx: Transaction, incoming: Incoming) -> Reply | None:
+        if not incoming.text:
+            return None
+        if not self._access.admits(incoming.chat, incoming.author):
+            # One polite line in private, silence in groups; a stranger's words are not kept.
+            return await tx.replies.add(replace(incoming, text=""), Lane.NOTICE) if incoming.private else None
+        name, argument = parse(incoming.text) or ("", "")
+        if name == "ask" and argument:
+            return await tx.replies.add(replace(incoming, text=argument), Lane.ANSWER)
+        if name and find(name) is None and not incoming.private:
+            return None
+        return await tx.replies.add(incoming, Lane.NOTICE if name else Lane.ANSWER)

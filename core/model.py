@@ -1,0 +1,91 @@
+"""The Model protocol, and the model that runs on this machine: text in, pieces of text out."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Literal, Protocol
+
+from core.checkpoints import Checkpoint
+from core.engine.engine import Engine, TokenStream
+from core.engine.sampling import Sampling
+from core.prompts import Prompt
+from core.tokens import Decoder, Tokenizer
+
+Reason = Literal["stop", "length", "cancelled"]
+
+
+class Stream(Protocol):
+    """An answer as it comes."""
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it ended: by itself, or at the token limit; None while it runs."""
+
+    def __aiter__(self) -> AsyncIterator[str]: ...
+
+
+class Model(Protocol):
+    """What answers."""
+
+    name: str
+    context: int
+    """Tokens of prompt and answer together, at most."""
+    slots: int
+    """Answers that it is worth generating at once."""
+    sampling: Sampling
+    """Its own defaults."""
+
+    def stream(self, prompt: Prompt, sampling: Sampling, owner: str) -> AbstractAsyncContextManager[Stream]:
+        """Pieces of text; leaving the block frees the sequence. `owner` names the conversation."""
+
+    def count(self, prompt: Prompt) -> int:
+        """Tokens of the prompt, as the model will see it."""
+
+    def status(self) -> str:
+        """Where and how it runs, in a few words."""
+
+
+class LocalModel:
+    """A checkpoint's tokenizer before the engine's token ids."""
+
+    slots = 1
+
+    def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer, engine: Engine, context: int) -> None:
+        self.name = checkpoint.name
+        self.sampling = replace(checkpoint.sampling, stop_ids=checkpoint.stop_ids)
+        self.context = min(context, checkpoint.context)
+        self._tokenizer = tokenizer
+        self._engine = engine
+
+    @asynccontextmanager
+    async def stream(self, prompt: Prompt, sampling: Sampling, owner: str) -> AsyncIterator[Stream]:
+        """See Model."""
+        ids = self._tokenizer.encode(prompt)
+        async with self._engine.stream(ids, sampling, owner) as tokens:
+            yield _Pieces(tokens, self._tokenizer.decoder())
+
+    def count(self, prompt: Prompt) -> int:
+        """See Model."""
+        return len(self._tokenizer.encode(prompt))
+
+    def status(self) -> str:
+        """See Model."""
+        info = self._engine.info
+        return f"{info.device}, {info.dtype}" if info else ""
+
+
+class _Pieces:
+    def __init__(self, tokens: TokenStream, decoder: Decoder) -> None:
+        self._tokens = tokens
+        self._decoder = decoder
+
+    @property
+    def reason(self) -> Reason | None:
+        return self._tokens.reason
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        async for token in self._tokens:
+            if piece := self._decoder.feed(token):
+                yield piece
+        if rest := self._decoder.finish():
+            yield rest

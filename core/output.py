@@ -1,0 +1,161 @@
+"""What of the model's text is the answer. Pure stages over a stream of pieces: thoughts are dropped, an echoed name and
+false turns are cut, a loop ends it. A stage holds back only what could still turn into something it must not show."""
+
+from collections.abc import Sequence
+
+from core.prompts import label
+
+_OPEN, _CLOSE, _FENCE = "<think>", "</think>", "```"
+_SPEAKERS = ("User", "Human", "Người dùng")
+_CONTROL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+_LONGEST_STRETCH = 400
+_SPAN, _SPAN_IN_CODE = 120, 400
+"""Characters that a loop of short stretches must cover: refrains, tables and rows of zeros in code are no loops."""
+
+
+def held(text: str, markers: Sequence[str]) -> int:
+    """How many characters at the end of `text` could be the beginning of a marker."""
+    longest = max(map(len, markers))
+    for size in range(min(len(text), longest - 1), 0, -1):
+        if any(marker.startswith(text[-size:]) for marker in markers):
+            return size
+    return 0
+
+
+class Thinking:
+    """Drops `<think>...</think>`, also where the closing tag never comes."""
+
+    def __init__(self) -> None:
+        self._buffer = ""
+        self._inside = False
+
+    def feed(self, piece: str) -> str:
+        """What of the piece is no thought."""
+        self._buffer += piece
+        out = ""
+        while True:
+            marker = _CLOSE if self._inside else _OPEN
+            before, found, rest = self._buffer.partition(marker)
+            if found:
+                out += "" if self._inside else before
+                self._buffer, self._inside = rest, not self._inside
+                continue
+            keep = held(self._buffer, (marker,))
+            out += "" if self._inside else self._buffer[: len(self._buffer) - keep]
+            self._buffer = self._buffer[len(self._buffer) - keep :]
+            return out
+
+    def finish(self) -> str:
+        """What was held at the end, where it was no thought."""
+        return "" if self._inside else self._buffer
+
+
+class Lead:
+    """Cuts white space and an echoed "Name:" from the start of an answer."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._markers = [f"{name}:".casefold() for name in names]
+        self._buffer: str | None = ""
+
+    def feed(self, piece: str) -> str:
+        """The text, once its start is decided."""
+        if self._buffer is None:
+            return piece
+        self._buffer = (self._buffer + piece).lstrip()
+        start = self._buffer.casefold()
+        if any(marker.startswith(start) for marker in self._markers):
+            return ""
+        return self.finish()
+
+    def finish(self) -> str:
+        """What was held at the end."""
+        text, self._buffer = self._buffer or "", None
+        for marker in self._markers:
+            if text.casefold().startswith(marker):
+                return text[len(marker) :].lstrip()
+        return text
+
+
+class Turns:
+    """Ends the answer where the model begins to speak for somebody else, outside code fences."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._markers = [f"\n{name}:" for name in (*_SPEAKERS, *names)] + list(_CONTROL)
+        self._buffer = ""
+        self._fences = 0
+        self.ended = False
+
+    def feed(self, piece: str) -> str:
+        """The text that is surely the answer's own."""
+        if self.ended:
+            return ""
+        self._buffer += piece
+        cut = self._cut()
+        self.ended = cut is not None
+        keep = 0 if self.ended else held(self._buffer, (*self._markers, _FENCE))
+        return self._release(cut if cut is not None else len(self._buffer) - keep)
+
+    def finish(self) -> str:
+        """What was held at the end."""
+        return "" if self.ended else self._release(len(self._buffer))
+
+    def _release(self, size: int) -> str:
+        out, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._fences += out.count(_FENCE)
+        return out
+
+    def _cut(self) -> int | None:
+        found = [at for marker in self._markers if (at := self._outside_code(marker)) is not None]
+        return min(found, default=None)
+
+    def _outside_code(self, marker: str) -> int | None:
+        at = self._buffer.find(marker)
+        while at >= 0 and (self._fences + self._buffer.count(_FENCE, 0, at)) % 2:
+            at = self._buffer.find(marker, at + 1)
+        return at if at >= 0 else None
+
+
+def loop(text: str) -> int:
+    """How many characters at the end only repeat the stretch before them; 0 where the text is no loop.
+
+    A loop is the same stretch three times over, and more often where the stretch is short.
+    """
+    span = _SPAN_IN_CODE if text.count(_FENCE) % 2 else _SPAN
+    for size in range(1, min(_LONGEST_STRETCH, len(text) // 3) + 1):
+        if text[-1] != text[-1 - size]:
+            continue
+        times = max(3, -(-span // size))
+        if text.endswith(text[-size:] * times) and text[-size:].strip():
+            return size * (times - 1)
+    return 0
+
+
+class Output:
+    """All stages in their order. `ended` says that the rest of the stream is not wanted, `looped` why."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        spoken = tuple(map(label, names))
+        self._thinking, self._lead, self._turns = Thinking(), Lead(("Assistant", *spoken)), Turns(spoken)
+        self._text = ""
+        self.surplus = 0
+        """Characters at the end that a loop has added."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing that follows can be part of the answer."""
+        return self._turns.ended or bool(self.surplus)
+
+    def feed(self, piece: str) -> str:
+        """The part of the answer that this piece sets free."""
+        return self._watch(self._turns.feed(self._lead.feed(self._thinking.feed(piece))))
+
+    def finish(self) -> str:
+        """What was held at the end."""
+        rest = self._turns.feed(self._lead.feed(self._thinking.finish()) + self._lead.finish())
+        return self._watch(rest + self._turns.finish())
+
+    def _watch(self, piece: str) -> str:
+        self._text += piece
+        if piece:
+            self.surplus = loop(self._text)
+        return piece

@@ -1,0 +1,56 @@
+"""What the model is asked: the system prompt, the turns of the conversation, the question. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.chat import Turn
+from core.settings import Settings
+
+_LANGUAGE = {
+    "auto": "Answer in the language of the last message.",
+    "en": "Answer in English.",
+    "vi": "Answer in Vietnamese (tiếng Việt).",
+}
+_NOT_IN_A_NAME = re.compile(r"[\s:<>|]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat template."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Prompt = tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as it stands in a group or in private: `author` is "" in private."""
+
+    text: str
+    author: str = ""
+
+
+def build(settings: Settings, turns: Sequence[Turn], question: Asked) -> Prompt:
+    """System prompt, the turns oldest first, the question. In groups what people said carries their names."""
+    system = Message("system", f"{settings.system}\n{_LANGUAGE[settings.reply_language]}")
+    past = [message for turn in turns for message in _pair(turn)]
+    return (system, *past, Message("user", spoken(question.text, question.author)))
+
+
+def _pair(turn: Turn) -> tuple[Message, Message]:
+    return Message("user", spoken(turn.question, turn.author)), Message("assistant", turn.answer)
+
+
+def spoken(text: str, author: str) -> str:
+    """What somebody said, with the name before it where there is one."""
+    return f"{label(author)}: {text}" if author else text
+
+
+def label(name: str) -> str:
+    """A name as it stands before its owner's words: one line, nothing that could pass for markup or another speaker."""
+    return _NOT_IN_A_NAME.sub(" ", name).strip()[:64] or "Someone"

@@ -1,0 +1,145 @@
+"""The settings of a conversation: what each accepts, where its value comes from, and the owner's caps. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from core.chat import Setting
+from core.errors import Refused
+
+MAX_TOKENS = (256, 512, 1024)
+REPLY_LANGUAGES = ("auto", "en", "vi")
+MEMORY_MOST = 10
+SYSTEM_MOST = 2_000
+"""Characters."""
+
+_NUMBER = re.compile(r"[01](?:[.,]\d{1,4})?|[.,]\d{1,4}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Source(StrEnum):
+    """Where a value comes from."""
+
+    CONVERSATION = "conversation"
+    DEPLOYMENT = "deployment"
+
+
+def temperature(text: str) -> float:
+    """0 to 1; a comma is accepted, 0 is greedy."""
+    if not _NUMBER.fullmatch(text) or (value := float(text.replace(",", "."))) > 1:
+        raise Refused("bad.temperature")
+    return round(value, 2)
+
+
+def max_tokens(text: str) -> int:
+    """One of MAX_TOKENS."""
+    if text not in map(str, MAX_TOKENS):
+        raise Refused("bad.max_tokens", choices=", ".join(map(str, MAX_TOKENS)))
+    return int(text)
+
+
+def memory(text: str) -> int:
+    """1 to MEMORY_MOST turns."""
+    if text not in map(str, range(1, MEMORY_MOST + 1)):
+        raise Refused("bad.memory", most=MEMORY_MOST)
+    return int(text)
+
+
+def system(text: str) -> str:
+    """1 to SYSTEM_MOST characters, without control characters."""
+    if not text.strip() or len(text) > SYSTEM_MOST or _CONTROL.search(text):
+        raise Refused("bad.system", most=SYSTEM_MOST, length=len(text))
+    return text.strip()
+
+
+def reply_language(text: str) -> str:
+    """auto, en or vi."""
+    if text.lower() not in REPLY_LANGUAGES:
+        raise Refused("bad.reply_language")
+    return text.lower()
+
+
+PARSERS: Mapping[str, Callable[[str], float | int | str]] = {
+    "temperature": temperature,
+    "max_tokens": max_tokens,
+    "memory": memory,
+    "system": system,
+    "reply_language": reply_language,
+}
+"""Every setting by name, with what reads it. Raises Refused with the range and an example."""
+
+NAMES = tuple(PARSERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value in force. `wanted` differs from `value` where the owner's cap clamps it."""
+
+    name: str
+    value: float | int | str
+    wanted: float | int | str
+    source: Source
+    by: str = ""
+    at: int = 0
+
+    @property
+    def clamped(self) -> bool:
+        """Whether the owner's cap holds it down."""
+        return self.value != self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is in force in one conversation."""
+
+    values: Mapping[str, Value]
+
+    @property
+    def temperature(self) -> float:
+        """0 is greedy."""
+        return float(self.values["temperature"].value)
+
+    @property
+    def max_tokens(self) -> int:
+        """Generated tokens at most."""
+        return int(self.values["max_tokens"].value)
+
+    @property
+    def memory(self) -> int:
+        """Turns of history in a prompt, at most."""
+        return int(self.values["memory"].value)
+
+    @property
+    def system(self) -> str:
+        """The system prompt."""
+        return str(self.values["system"].value)
+
+    @property
+    def reply_language(self) -> str:
+        """auto, en or vi."""
+        return str(self.values["reply_language"].value)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the owner decides for the whole deployment: defaults, and caps that no conversation passes."""
+
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    caps: Mapping[str, float] = field(default_factory=dict)
+
+    def settings(self, rows: Mapping[str, Setting]) -> Settings:
+        """The conversation's own values over the deployment's, clamped."""
+        return Settings({name: self.value(name, rows.get(name)) for name in NAMES})
+
+    def value(self, name: str, row: Setting | None) -> Value:
+        """One value, with where it comes from."""
+        if row is None:
+            return self._clamped(name, PARSERS[name](self.defaults[name]), Source.DEPLOYMENT)
+        return self._clamped(name, PARSERS[name](row.value), Source.CONVERSATION, row)
+
+    def _clamped(self, name: str, wanted: float | int | str, source: Source, row: Setting | None = None) -> Value:
+        value = wanted
+        if (cap := self.caps.get(name)) is not None and isinstance(wanted, (int, float)):
+            value = type(wanted)(min(wanted, cap))
+        return Value(name, value, wanted, source, row.by if row else "", row.at if row else 0)

@@ -1,0 +1,44 @@
+"""Settings of conversations, interface languages of people."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.chat import ChatId, Setting
+from storage.chats import find_chat
+from storage.tables import SettingRow, UserRow
+
+
+class StoredPreferences:
+    """See core.chat.Preferences."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def of(self, chat: ChatId) -> Mapping[str, Setting]:
+        """The conversation's own values."""
+        row = await find_chat(self._session, chat)
+        rows = await self._session.scalars(select(SettingRow).where(SettingRow.chat_id == row.id))
+        return {row.name: Setting(row.value, row.set_by, row.set_at) for row in rows}
+
+    async def put(self, chat: ChatId, name: str, setting: Setting) -> None:
+        """Set one."""
+        chat_id = (await find_chat(self._session, chat)).id
+        await self._session.merge(
+            SettingRow(chat_id=chat_id, name=name, value=setting.value, set_by=setting.by, set_at=setting.at)
+        )
+
+    async def drop(self, chat: ChatId, name: str) -> None:
+        """Delete one."""
+        chat_id = (await find_chat(self._session, chat)).id
+        await self._session.execute(delete(SettingRow).where(SettingRow.chat_id == chat_id, SettingRow.name == name))
+
+    async def language(self, platform: str, user: str) -> str:
+        """A person's interface language, "auto" unless set."""
+        row = await self._session.get(UserRow, (platform, user))
+        return row.language if row else "auto"
+
+    async def speak(self, platform: str, user: str, language: str, at: int) -> None:
+        """Set it."""
+        await self._session.merge(UserRow(platform=platform, user=user, language=language, set_at=at))

@@ -1,0 +1,61 @@
+"""The Store of core/chat.py over SQLAlchemy: one short transaction at a time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from core.chat import ChatId
+from storage.preferences import StoredPreferences
+from storage.replies import StoredReplies
+from storage.tables import ChatRow, ReplyRow
+from storage.turns import StoredTurns
+
+
+def now_ms() -> int:
+    """Milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class StoredTransaction:
+    """See core.chat.Transaction."""
+
+    def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
+        self.replies = StoredReplies(session, now)
+        self.turns = StoredTurns(session, now)
+        self.preferences = StoredPreferences(session)
+
+
+class DatabaseStore:
+    """See core.chat.Store."""
+
+    def __init__(self, engine: AsyncEngine, now: Callable[[], int] = now_ms) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._now = now
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[StoredTransaction]:
+        """A transaction. A cancelled commit may have happened, so the commit itself can't be cancelled."""
+        async with self._sessions() as session:
+            try:
+                yield StoredTransaction(session, self._now)
+            except BaseException:
+                await asyncio.shield(session.rollback())
+                raise
+            await asyncio.shield(session.commit())
+
+    async def latest_chat(self, platform: str) -> ChatId | None:
+        """The conversation of a platform in which something was asked last."""
+        query = (
+            select(ChatRow)
+            .join(ReplyRow, ReplyRow.chat_id == ChatRow.id)
+            .where(ChatRow.platform == platform)
+            .order_by(ReplyRow.id.desc())
+            .limit(1)
+        )
+        async with self._sessions() as session:
+            row = (await session.scalars(query)).one_or_none()
+        return ChatId(row.platform, row.chat, row.thread) if row else None

@@ -1,0 +1,128 @@
+"""The tables. Times are integer milliseconds UTC; ids are BIGINT, which SQLite only counts up as INTEGER."""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Id = BigInteger().with_variant(Integer(), "sqlite")
+_COUNTED = {"sqlite_autoincrement": True}
+"""SQLite gives the id of a deleted row to the next one unless told to count on."""
+_ACTIVE_ANSWER = text("lane = 'answer' AND state IN ('generating', 'sending')")
+
+
+class Base(DeclarativeBase):
+    """Named constraints, so that a migration can find each again on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ChatRow(Base):
+    """A conversation. /clear raises its number, so that what was asked before can't write into what comes after."""
+
+    __tablename__ = "chats"
+    __table_args__ = (UniqueConstraint("platform", "chat", "thread"), _COUNTED)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    platform: Mapped[str] = mapped_column(String(32))
+    chat: Mapped[str] = mapped_column(String(64))
+    thread: Mapped[str] = mapped_column(String(64))
+    conversation: Mapped[int] = mapped_column(Integer, default=1)
+    served_at: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class InboxRow(Base):
+    """A message as it came, once. The text of commands only, and only until they are done: questions are messages."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (UniqueConstraint("platform", "bot", "external_id"), _COUNTED)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    platform: Mapped[str] = mapped_column(String(32))
+    bot: Mapped[str] = mapped_column(String(64))
+    external_id: Mapped[str] = mapped_column(String(128))
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id"))
+    seq: Mapped[int] = mapped_column(BigInteger)
+    private: Mapped[bool]
+    author_id: Mapped[str] = mapped_column(String(64))
+    author_name: Mapped[str] = mapped_column(Text)
+    locale: Mapped[str] = mapped_column(String(32))
+    text: Mapped[str | None] = mapped_column(Text)
+    received_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class MessageRow(Base):
+    """A turn of the history: a question, or the answer to the one it names in `reply_to`."""
+
+    __tablename__ = "messages"
+    __table_args__ = (Index("ix_messages_history", "chat_id", "conversation", "id"), _COUNTED)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id"))
+    conversation: Mapped[int]
+    role: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str] = mapped_column(Text)
+    author_id: Mapped[str] = mapped_column(String(64))
+    author_name: Mapped[str] = mapped_column(Text)
+    reply_to: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), unique=True)
+    at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ReplyRow(Base):
+    """What is owed for a message: work queue and outbox in one. `attempt` is the fence."""
+
+    __tablename__ = "replies"
+    __table_args__ = (
+        Index(
+            "one_active_answer",
+            "chat_id",
+            unique=True,
+            sqlite_where=_ACTIVE_ANSWER,
+            postgresql_where=_ACTIVE_ANSWER,
+        ),
+        Index("ix_replies_work", "state", "lane", "chat_id", "id"),
+        _COUNTED,
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    inbox_id: Mapped[int] = mapped_column(ForeignKey("inbox.id"), unique=True)
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id"))
+    conversation: Mapped[int]
+    lane: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    attempt: Mapped[int] = mapped_column(default=0)
+    question_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"), index=True)
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    final: Mapped[str | None] = mapped_column(Text)
+    chunks: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    updated_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class SettingRow(Base):
+    """A conversation's own value, with who set it and when."""
+
+    __tablename__ = "settings"
+
+    chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)
+    set_by: Mapped[str] = mapped_column(Text)
+    set_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class UserRow(Base):
+    """A person's interface language."""
+
+    __tablename__ = "users"
+
+    platform: Mapped[str] = mapped_column(String(32), primary_key=True)
+    user: Mapped[str] = mapped_column(String(64), primary_key=True)
+    language: Mapped[str] = mapped_column(String(8))
+    set_at: Mapped[int] = mapped_column(BigInteger)

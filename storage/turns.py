@@ -1,0 +1,87 @@
+"""The history: questions and the answers that name them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, exists, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from core.chat import Author, ChatId, Question, Reply, Turn
+from core.states import State
+from storage.chats import find_chat
+from storage.tables import MessageRow, ReplyRow
+
+_MAY_BE_RETRIED = (State.DONE, State.STOPPED, State.FAILED)
+
+
+class StoredTurns:
+    """See core.chat.Turns."""
+
+    def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
+        self._session = session
+        self._now = now
+
+    async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+        """The last answered pairs older than a question, oldest first."""
+        row = await find_chat(self._session, chat)
+        answer = aliased(MessageRow)
+        query = (
+            select(MessageRow, answer)
+            .join(answer, answer.reply_to == MessageRow.id)
+            .where(MessageRow.chat_id == row.id, MessageRow.conversation == row.conversation, MessageRow.id < before)
+            .order_by(MessageRow.id.desc())
+            .limit(limit)
+        )
+        pairs = [(q, a) for q, a in await self._session.execute(query)]
+        return [Turn(question.text, said.text, question.author_name) for question, said in reversed(pairs)]
+
+    async def remember(self, reply: Reply, text: str) -> None:
+        """Store an answer, unless its conversation or its question is gone."""
+        row = await find_chat(self._session, reply.chat)
+        question = await self._session.get(MessageRow, reply.question) if reply.question else None
+        if question is None or row.conversation != reply.conversation:
+            return
+        self._session.add(
+            MessageRow(
+                chat_id=row.id, conversation=row.conversation, role="assistant", text=text,
+                author_id="", author_name="", reply_to=question.id, at=self._now(),
+            )
+        )  # fmt: skip
+
+    async def last_question(self, chat: ChatId) -> Question | None:
+        """The newest question with an outcome that may be asked for again."""
+        ended = exists().where(ReplyRow.question_id == MessageRow.id, ReplyRow.state.in_(_MAY_BE_RETRIED))
+        return await self._newest(chat, ended)
+
+    async def last_pair(self, chat: ChatId) -> Question | None:
+        """The newest answered question."""
+        answer = aliased(MessageRow)
+        return await self._newest(chat, exists().where(answer.reply_to == MessageRow.id))
+
+    async def forget_answer(self, question: int) -> None:
+        """Delete the answer of a question."""
+        await self._session.execute(delete(MessageRow).where(MessageRow.reply_to == question))
+
+    async def forget_pair(self, question: int) -> None:
+        """Delete a question and its answer."""
+        await self.forget_answer(question)
+        await self._session.execute(delete(MessageRow).where(MessageRow.id == question))
+
+    async def clear(self, chat: ChatId) -> None:
+        """Delete the conversation's history and raise its number."""
+        row = await find_chat(self._session, chat)
+        await self._session.execute(delete(MessageRow).where(MessageRow.chat_id == row.id))
+        row.conversation += 1
+
+    async def _newest(self, chat: ChatId, condition: ColumnElement[bool]) -> Question | None:
+        row = await find_chat(self._session, chat)
+        query: Select[Any] = (
+            select(MessageRow)
+            .where(MessageRow.chat_id == row.id, MessageRow.conversation == row.conversation, MessageRow.role == "user")
+            .where(condition)
+            .order_by(MessageRow.id.desc())
+            .limit(1)
+        )
+        found = (await self._session.scalars(query)).one_or_none()
+        return found and Question(found.id, found.text, Author(found.author_id, found.author_name))
