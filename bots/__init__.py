@@ -1,0 +1,1 @@
+"""The outside world: one adapter a platform, and the joint that puts everything together."""

@@ -1,0 +1,145 @@
+"""The joint: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
+
+import asyncio
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bots.config import Config, read_config
+from bots.console.app import Terminal, Wishes, console_database, wishes
+from bots.logs import set_up_logging
+from bots.progress import Steps, bars
+from core.assistant import Assistant
+from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
+from core.dispatcher import Dispatcher
+from core.engine.engine import Engine
+from core.engine.loader import Loader
+from core.engine.process import ProcessHost
+from core.errors import EX_CONFIG, SetupError
+from core.filters import OpenFilter
+from core.model import LocalModel
+from core.tokens import Tokenizer
+from storage.store import DatabaseStore, now_ms
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Qwentin: a chat bot that answers with a Qwen model on your own machine.
+
+    Without a command it starts the adapters that have a token (TELEGRAM_TOKEN, DISCORD_TOKEN; from the environment or
+    .env), or with none the console. Every setting is explained in .env.example; README.md has the first steps.
+    """
+    if show_version:
+        typer.echo(version("qwentin"))
+    elif context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run() -> None:
+    """Start the adapters that have a token; with none, the console."""
+    config = read_config()
+    tokens = {"TELEGRAM_TOKEN": config.telegram_token, "DISCORD_TOKEN": config.discord_token}
+    if given := [name for name, token in tokens.items() if token]:
+        raise SetupError(
+            f"{' and '.join(given)}: this version has no adapter for it yet. Unset it, or talk with `qwentin console`."
+        )
+    converse(config, Wishes())
+
+
+@app.command()
+def console(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="A hub name (org/name[@revision]), a folder, a .gguf file, or *builtin*."),
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="The system prompt of this talk.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="A setting of this talk, such as *temperature=0*. May be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
+) -> None:
+    """Talk in this terminal, or answer what a pipe brings, line by line: `echo question | qwentin console`."""
+    config = read_config()
+    converse(config.model_copy(update={"model": model}) if model else config, wishes(option or [], system, resume))
+
+
+def converse(config: Config, wishes: Wishes) -> None:
+    """The console from here to its end."""
+    secrets = (token.get_secret_value() for token in (config.telegram_token, config.discord_token) if token)
+    set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, secrets)
+    errors = Console(stderr=True)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    checkpoint = find_checkpoint(config, errors)
+    if not asyncio.run(hold(config, wishes, checkpoint, errors)):
+        raise typer.Exit(1)
+
+
+def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
+    """The model to talk with. The default one gives way to the built-in one where it can't be had or takes too long."""
+    cache = config.data_dir / "models"
+    try:
+        with bars(errors) as progress:
+            if config.model == DEFAULT_MODEL:
+                progress.note("Ctrl-C: talk with the small built-in model instead")
+            return open_checkpoint(config.model, cache=cache, progress=progress)
+    except HubUnreachable:
+        if config.model != DEFAULT_MODEL:
+            raise
+        reason = "the model hub can't be reached"
+    except KeyboardInterrupt:
+        if config.model != DEFAULT_MODEL:
+            raise
+        reason = "the download was interrupted"
+    errors.print(f"{DEFAULT_MODEL.partition('@')[0]}: {reason}; talking with the small built-in model.", style="yellow")
+    with bars(errors) as progress:
+        return open_checkpoint(BUILTIN, cache=cache, progress=progress)
+
+
+async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: Console) -> bool:
+    """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
+    steps = Steps(errors)
+    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.dtype, config.threads, config.context)), steps)
+    engine.launch()
+    try:
+        tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
+        model = LocalModel(checkpoint, tokenizer, engine, config.context)
+        terminal = Terminal(config)
+        async with console_database(config) as database, engine:
+            steps.end()
+            store = DatabaseStore(database)
+            assistant = Assistant(store, model, config.rules, OpenFilter())
+            platforms = {terminal.platform.name: terminal.platform}
+            dispatcher = Dispatcher(store, assistant, platforms, config.access, now=now_ms, name=config.bot_name)
+            return await terminal.talk(store, dispatcher, model.name, wishes)
+    finally:
+        steps.end()
+        await engine.close()
+
+
+def main() -> None:
+    """The command `qwentin`. What the owner must mend is said in clear lines, with exit code 78 and no traceback."""
+    try:
+        app()
+    except SetupError as error:
+        for line in str(error).splitlines():
+            print(f"qwentin: {line}", file=sys.stderr)  # noqa: T201
+        sys.exit(EX_CONFIG)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Every setting of a deployment with its default, read once from environment and .env; all mistakes listed at once."""
+
+import difflib
+import logging
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.access import Access
+from core.checkpoints import DEFAULT_MODEL
+from core.errors import ChatError, SetupError
+from core.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Rules
+from core.texts import say
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).parents[1]
+ENV_FILES = (ROOT / ".env", Path(".env"))
+SYSTEM_PROMPT = "You are a helpful assistant. Your answers are concise, friendly and to the point."
+
+Ids = Annotated[frozenset[str], NoDecode]
+
+
+class Config(BaseSettings):
+    """Read from environment variables of the same names in capitals; .env.example explains each."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILES, extra="ignore", env_ignore_empty=True, frozen=True)
+
+    telegram_token: SecretStr | None = None
+    discord_token: SecretStr | None = None
+
+    model: str = DEFAULT_MODEL
+    context: int = Field(default=4096, ge=1024, le=131_072)
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int | None = Field(default=None, ge=1, le=1024)
+
+    data_dir: Path = ROOT / "data"
+    database_url: str | None = None
+
+    bot_name: str = Field(default="Qwentin", min_length=1, max_length=64)
+    allowed_users: Ids = frozenset()
+    allowed_chats: Ids = frozenset()
+    owners: Ids = frozenset()
+
+    temperature: str = "0.7"
+    max_tokens: str = "512"
+    memory: str = "3"
+    system: str = Field(default=SYSTEM_PROMPT, validation_alias="system_prompt")
+    reply_language: str = "auto"
+
+    temperature_cap: float = Field(default=1.0, ge=0, le=1)
+    max_tokens_cap: int = MAX_TOKENS[-1]
+    memory_cap: int = Field(default=MEMORY_MOST, ge=1, le=MEMORY_MOST)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("allowed_users", "allowed_chats", "owners", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Ids separated by commas or spaces."""
+        return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator(*NAMES)
+    @classmethod
+    def _parsed(cls, value: str, info: Any) -> str:
+        """The deployment's defaults obey the same ranges as a conversation's values."""
+        try:
+            return str(PARSERS[info.field_name](value))
+        except ChatError as error:
+            raise ValueError(say("en", error.key, **error.values)) from error
+
+    @field_validator("max_tokens_cap")
+    @classmethod
+    def _choice(cls, value: int) -> int:
+        if value not in MAX_TOKENS:
+            raise ValueError(f"one of {', '.join(map(str, MAX_TOKENS))}")
+        return value
+
+    @model_validator(mode="after")
+    def _room(self) -> "Config":
+        if self.context < 2 * self.max_tokens_cap:
+            raise ValueError(f"CONTEXT must be at least twice MAX_TOKENS_CAP, {2 * self.max_tokens_cap}")
+        return self
+
+    @property
+    def rules(self) -> Rules:
+        """The deployment's defaults and the owner's caps."""
+        caps = {"temperature": self.temperature_cap, "max_tokens": self.max_tokens_cap, "memory": self.memory_cap}
+        return Rules({name: getattr(self, name) for name in NAMES}, caps)
+
+    @property
+    def access(self) -> Access:
+        """Who may use the bot."""
+        return Access(self.allowed_users, self.allowed_chats, self.owners)
+
+    def database(self, file: str) -> str:
+        """DATABASE_URL, or an SQLite file of that name in the data folder."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / file}"
+
+
+def read_config() -> Config:
+    """The deployment's settings. Raises SetupError with one line for each mistake."""
+    _warn_of_unknown()
+    try:
+        return Config()
+    except ValidationError as error:
+        raise SetupError("\n".join(_mistake(detail) for detail in error.errors())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f".env can't be read: {error}") from None
+
+
+def _mistake(detail: Any) -> str:
+    """What is wrong, without the value: it may be a token."""
+    name = ".".join(map(str, detail["loc"])).upper()
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
+
+
+def _warn_of_unknown() -> None:
+    """A misspelt setting in .env would otherwise be ignored in silence."""
+    known = {(field.validation_alias or name) for name, field in Config.model_fields.items()}
+    for file in filter(Path.is_file, ENV_FILES):
+        for name in {key.lower() for key in dotenv_values(file)} - known:
+            nearest = difflib.get_close_matches(name, map(str, known), 1, 0.8)
+            if nearest:
+                log.warning("%s: %s is no setting; did you mean %s?", file, name.upper(), nearest[0].upper())

@@ -1,0 +1,1 @@
+"""A terminal to talk to the bot: the whole path without a platform."""

@@ -1,0 +1,125 @@
+"""`qwentin console`: what one terminal wants of the bot. Knows no model; the joint hands it store and dispatcher."""
+
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bots.config import Config
+from bots.console.front import PLATFORM, ConsolePlatform, Talk, new_chat, somebody, user_name
+from bots.console.lines import PipedLines, PromptedLines
+from bots.console.screen import LiveScreen, PlainScreen, is_terminal
+from core.chat import ChatId, Reply, Setting, Store
+from core.dispatcher import Dispatcher
+from core.errors import ChatError, SetupError
+from core.settings import PARSERS
+from core.states import Event, State
+from core.texts import choose, say
+from storage.database import InUse, open_database
+from storage.store import DatabaseStore, now_ms
+
+SHORT = {"temp": "temperature", "maxtokens": "max_tokens", "lang": "reply_language"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks for. `settings` are texts by name, checked."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    resume: bool = False
+
+
+def wishes(options: Sequence[str], system: str | None, resume: bool) -> Wishes:
+    """Check `-o name=value` and `--system`. Raises SetupError with a line for each mistake."""
+    pairs = [option.partition("=") for option in options]
+    settings = {SHORT.get(name.strip(), name.strip()): value.strip() for name, _, value in pairs}
+    if system is not None:
+        settings["system"] = system
+    if mistakes := [mistake for name, value in settings.items() if (mistake := _mistake(name, value))]:
+        raise SetupError("\n".join(mistakes))
+    return Wishes(settings, resume)
+
+
+def _mistake(name: str, value: str) -> str | None:
+    if name not in PARSERS:
+        return f"-o {name}: there is no such setting; there are {', '.join(PARSERS)}"
+    try:
+        PARSERS[name](value)
+    except ChatError as error:
+        return f"-o {name}: {say('en', error.key, **error.values)}"
+    return None
+
+
+@asynccontextmanager
+async def console_database(config: Config) -> AsyncIterator[AsyncEngine]:
+    """The console's own file, so that it never fights a running bot; a second console talks without one."""
+    try:
+        async with open_database(config.database("console.db")) as engine:
+            yield engine
+            return
+    except InUse:
+        print("Another console is open: this talk will not be kept.", file=sys.stderr)  # noqa: T201
+    async with open_database("sqlite+aiosqlite:///:memory:") as engine:
+        yield engine
+
+
+class Terminal:
+    """The console's platform and its talk, for a person or a pipe, whichever is there."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._watched = is_terminal()
+        self._console = Console()
+        self._screen = LiveScreen(self._console) if self._watched else PlainScreen(sys.stdout)
+        self.platform = ConsolePlatform(self._screen)
+
+    async def talk(self, store: DatabaseStore, dispatcher: Dispatcher, model: str, wishes: Wishes) -> bool:
+        """Until the lines end. Whether every one of them came to a good end."""
+        chat, pending = await conversation(store, wishes)
+        async with dispatcher.running():
+            talk = Talk(dispatcher, self._screen, chat, somebody(), interruptible=self._watched)
+            if self._watched:
+                self._greet(model)
+            for reply in pending:
+                await talk.follow(reply)
+            return await talk.run(self._lines())
+
+    def _lines(self) -> PromptedLines | PipedLines:
+        return PromptedLines(self._config.data_dir / "console_history") if self._watched else PipedLines(sys.stdin)
+
+    def _greet(self, model: str) -> None:
+        language = choose("auto", somebody().locale)
+        self._console.print(say(language, "console.hello", name=self._config.bot_name, model=model), style="dim")
+
+
+async def conversation(store: DatabaseStore, wishes: Wishes) -> tuple[ChatId, Sequence[Reply]]:
+    """The conversation to talk in, with the command line's settings, and the answers that it is still owed.
+
+    A new conversation leaves the old ones as they are: what they were still owed nobody waits for any more.
+    """
+    last = await store.latest_chat(PLATFORM)
+    chat = last if wishes.resume and last else new_chat()
+    async with store.begin() as tx:
+        for name, value in wishes.settings.items():
+            await tx.preferences.put(chat, name, Setting(str(PARSERS[name](value)), user_name(), now_ms()))
+    pending = await _owed(store, last)
+    if chat == last:
+        return chat, pending
+    await _drop(store, pending)
+    return chat, ()
+
+
+async def _owed(store: Store, chat: ChatId | None) -> Sequence[Reply]:
+    if chat is None:
+        return ()
+    async with store.begin() as tx:
+        return await tx.replies.open(chat)
+
+
+async def _drop(store: Store, replies: Sequence[Reply]) -> None:
+    async with store.begin() as tx:
+        for reply in replies:
+            await tx.replies.move(reply, Event.STOP if reply.state is State.QUEUED else Event.FAIL)

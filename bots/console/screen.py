@@ -1,0 +1,140 @@
+"""What a terminal shows: streamed Markdown for people, plain final texts for pipes."""
+
+import itertools
+import sys
+from io import StringIO
+from typing import Protocol, TextIO
+
+from markdown_it import MarkdownIt
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.spinner import Spinner
+from rich.text import Text
+
+_LIVE_LINES = 8
+"""Lines at the end of an answer that may still change; those above are printed for good, so that it scrolls."""
+
+
+class Screen(Protocol):
+    """Where replies are shown, one after the other."""
+
+    def typing(self) -> None:
+        """Something is coming."""
+
+    def show(self, text: str) -> None:
+        """The reply as it stands."""
+
+    def end(self) -> None:
+        """The reply is complete."""
+
+
+class PlainScreen:
+    """For pipes: the final text alone."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._text = ""
+
+    def typing(self) -> None:
+        """Nothing: whoever reads a pipe sees no spinner."""
+
+    def show(self, text: str) -> None:
+        """Remember it; a pipe can't be edited."""
+        self._text = text
+
+    def end(self) -> None:
+        """Print it."""
+        if self._text:
+            print(self._text, file=self._out, flush=True)
+        self._text = ""
+
+
+class LiveScreen:
+    """For people: Markdown that grows. What has scrolled out of the last lines is printed and not touched again."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._lines: list[str] = []
+        self._printed: list[str] = []
+
+    def typing(self) -> None:
+        """A spinner, until there is text."""
+        if not self._lines:
+            self._window().update(Spinner("dots", style="dim"))
+
+    def show(self, text: str) -> None:
+        """The text as it stands; an edit of lines that are printed already prints it all anew."""
+        self._lines = self._render(text)
+        if self._lines[: len(self._printed)] != self._printed:
+            self._printed = []
+        self._print(self._lines[len(self._printed) : -_LIVE_LINES])
+        rest = self._lines[len(self._printed) :]
+        self._window().update(Group(*(Text.from_ansi(line) for line in rest)), refresh=True)
+
+    def end(self) -> None:
+        """Leave the whole text on the screen."""
+        if self._live is not None:
+            self._live.update("")
+            self._live.stop()
+        self._print(self._lines[len(self._printed) :])
+        self._live, self._lines, self._printed = None, [], []
+
+    def _window(self) -> Live:
+        if self._live is None:
+            self._live = Live(console=self._console, transient=True, refresh_per_second=8)
+            self._live.start()
+        return self._live
+
+    def _print(self, lines: list[str]) -> None:
+        for line in lines:
+            self._console.print(Text.from_ansi(line))
+        self._printed += lines
+
+    def _render(self, text: str) -> list[str]:
+        page = Console(
+            file=StringIO(), width=self._console.width, force_terminal=True, color_system="256", legacy_windows=False
+        )
+        page.print(Markdown(text, code_theme="ansi_dark"))
+        assert isinstance(page.file, StringIO)
+        return [line.rstrip() for line in page.file.getvalue().rstrip("\n").split("\n")]
+
+
+class ConsoleSurface:
+    """One reply on a screen. See core.chat.Surface."""
+
+    limit = 1_000_000
+    interval = 0.08
+    key = "console"
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._ids = itertools.count(1)
+
+    def render(self, text: str) -> str:
+        """The words, as they stand between the markup."""
+        return "\n".join(_words(text))
+
+    async def send(self, text: str, nonce: str) -> str:
+        """Show the first text."""
+        self._screen.show(text)
+        return str(next(self._ids))
+
+    async def edit(self, message_id: str, text: str) -> None:
+        """Show what it has become."""
+        self._screen.show(text)
+
+    async def typing(self) -> None:
+        """A spinner."""
+        self._screen.typing()
+
+
+def _words(text: str) -> list[str]:
+    blocks = [token for token in MarkdownIt().parse(text) if token.type in ("inline", "fence", "code_block")]
+    return ["".join(part.content or "\n" for part in block.children or [block]) for block in blocks]
+
+
+def is_terminal() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
