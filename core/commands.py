@@ -62,7 +62,7 @@ class Call:
     stopped: list[int] = field(default_factory=list)
     """Running replies to be stopped once the transaction is committed."""
 
-    def say(self, key: str, **values: object) -> str:
+    def say(self, key: str, /, **values: object) -> str:
         """A text in the asker's language."""
         return say(self.language, key, **values)
 
@@ -119,7 +119,7 @@ async def _help(call: Call, tx: Transaction) -> str:
     return _help_line(call, "help.one", command, more=call.say(f"more.{command.name}"))
 
 
-def _help_line(call: Call, key: str, command: Command, **values: object) -> str:
+def _help_line(call: Call, key: str, command: Command, /, **values: object) -> str:
     return call.say(key, usage=f"`{command.usage}`", about=call.say(f"about.{command.name}"), **values)
 
 

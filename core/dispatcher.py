@@ -162,26 +162,23 @@ class Dispatcher:
         try:
             ending = await self._assistant.answer(reply, live, stop)
         except Exception as error:
-            outcome = State.REFUSED if isinstance(error, Refused) else State.FAILED
-            return Ending(outcome), _words(error, language, reply)
+            return Ending(_outcome(error)), _words(error, language, reply)
         return ending, say(language, ending.notice) if ending.notice else ""
 
     # The notice lane
 
     async def _notice(self, reply: Reply) -> Reply:
-        call = await self._call(reply)
+        language = await self._language(reply)
         try:
-            return await self._carry_out(call)
+            return await self._carry_out(await self._call(reply, language))
         except Stale:
             raise
         except Exception as error:
-            outcome = State.REFUSED if isinstance(error, Refused) else State.FAILED
+            outcome, words = _outcome(error), _words(error, language, reply)
             async with self._store.begin() as tx:
-                return await tx.replies.move(
-                    reply, Event.FINISH, outcome=outcome, final=_words(error, call.language, reply)
-                )
+                return await tx.replies.move(reply, Event.FINISH, outcome=outcome, final=words)
 
-    async def _call(self, reply: Reply) -> Call:
+    async def _call(self, reply: Reply, language: str) -> Call:
         """What the command will need: asked outside any transaction, at this moment."""
         name, argument = parse(reply.text) or ("", "")
         role = await self._platforms[reply.chat.platform].role(reply)
@@ -194,7 +191,7 @@ class Dispatcher:
             rules=self._assistant.rules,
             now=self._now(),
             name=self._name,
-            language=await self._language(reply),
+            language=language,
         )
 
     async def _carry_out(self, call: Call) -> Reply:
@@ -237,6 +234,10 @@ class Dispatcher:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _outcome(error: Exception) -> State:
+    return State.REFUSED if isinstance(error, Refused) else State.FAILED
 
 
 def _words(error: Exception, language: str, reply: Reply) -> str:

@@ -25,7 +25,7 @@ class SetupError(QwentinError):
 class ChatError(QwentinError):
     """A person in a chat must know. Its key names a text in core/texts; its values fill the text's placeholders."""
 
-    def __init__(self, key: str, **values: object) -> None:
+    def __init__(self, key: str, /, **values: object) -> None:
         super().__init__(key)
         self.key = key
         self.values = values

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from core.chat import Chunk, Reply, Store, Surface
+from core.shield import whole
 from core.splitting import close, split, utf16
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class LiveMessage:
                 self._changed.clear()
                 text = close(self._text)
                 if text.strip() and self.allows(text):
-                    await asyncio.shield(self._show(self._parts(text)))
+                    await whole(self._show(self._parts(text)))
         except Exception as error:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
             log.warning("reply %s: no more previews: %s", self._reply.id, type(error).__name__)

@@ -54,26 +54,31 @@ class Lead:
     """Cuts white space and an echoed "Name:" from the start of an answer."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._markers = [f"{name}:".casefold() for name in names]
-        self._buffer: str | None = ""
+        self._markers = [f"{name}:" for name in names]
+        self._buffer = ""
+        self._decided = False
 
     def feed(self, piece: str) -> str:
         """The text, once its start is decided."""
-        if self._buffer is None:
+        if self._decided:
             return piece
         self._buffer = (self._buffer + piece).lstrip()
-        start = self._buffer.casefold()
-        if any(marker.startswith(start) for marker in self._markers):
-            return ""
-        return self.finish()
+        self._cut()
+        return "" if self._undecided() else self.finish()
 
     def finish(self) -> str:
         """What was held at the end."""
-        text, self._buffer = self._buffer or "", None
-        for marker in self._markers:
-            if text.casefold().startswith(marker):
-                return text[len(marker) :].lstrip()
+        text, self._buffer, self._decided = self._buffer, "", True
         return text
+
+    def _cut(self) -> None:
+        for marker in self._markers:
+            if self._buffer[: len(marker)].casefold() == marker.casefold():
+                self._buffer, self._markers = self._buffer[len(marker) :].lstrip(), []
+
+    def _undecided(self) -> bool:
+        size, start = len(self._buffer), self._buffer.casefold()
+        return not size or any(size < len(marker) and marker[:size].casefold() == start for marker in self._markers)
 
 
 class Turns:

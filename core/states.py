@@ -1,10 +1,10 @@
 """The life of a reply: which event moves it from which state to which. Pure; the store walks this table.
 
-    queued ──claim──> generating ──finish──> sending ──deliver──> done | refused | stopped | failed
-      │                   │
-      │                   ├──crash, again──> queued
-      │                   └──fail──> failed
-      └──stop, clear──> cancelled
+queued ──claim──> generating ──finish──> sending ──deliver──> done | refused | stopped | failed
+  │                   │
+  │                   ├──crash, again──> queued
+  │                   └──fail──> failed
+  └──stop, clear──> cancelled
 """
 
 from enum import StrEnum

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from alembic import command
@@ -16,7 +17,7 @@ from alembic.util import CommandError
 from filelock import FileLock, Timeout
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from core.errors import SetupError
@@ -47,20 +48,18 @@ async def open_database(address: str) -> AsyncIterator[AsyncEngine]:
 def _parse(address: str) -> URL:
     try:
         url = make_url(address)
-        url.get_dialect()
-    except (ArgumentError, SQLAlchemyError, ImportError) as error:
-        raise SetupError("DATABASE_URL is no database address. Example: sqlite+aiosqlite:///data/qwentin.db") from error
-    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-        folder = Path(str(url.database)).parent
-        if not folder.is_dir():
-            raise SetupError(f"The database folder {folder} does not exist: create it, or change DATABASE_URL.")
+        usable = url.get_dialect().is_async
+    except (SQLAlchemyError, ImportError):
+        usable = False
+    if not usable:
+        raise SetupError("DATABASE_URL is no address of a database. Example: sqlite+aiosqlite:///data/qwentin.db")
     return url
 
 
 def _file(url: URL) -> Path | None:
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database))
+    """The SQLite file; None in memory, for an SQLite URI, and for a database server."""
+    name = str(url.database or ":memory:")
+    return None if url.get_backend_name() != "sqlite" or name.startswith((":memory:", "file:")) else Path(name)
 
 
 @contextmanager
@@ -69,19 +68,27 @@ def _locked(url: URL) -> Iterator[None]:
     if (file := _file(url)) is None:
         yield
         return
+    _writable(file.parent)
     lock = FileLock(file.with_name(file.name + ".lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise InUse(
-            f"The database {file} is in use by another Qwentin: stop that one, or change DATABASE_URL."
-        ) from error
-    except OSError as error:
-        raise SetupError(f"The database folder {file.parent} can't be written to: {error.strerror}.") from error
+        words = f"The database {file} is in use by another Qwentin: stop that one, or change DATABASE_URL."
+        raise InUse(words) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def _writable(folder: Path) -> None:
+    if not folder.is_dir():
+        raise SetupError(f"The database folder {folder} does not exist: create it, or change DATABASE_URL.")
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SetupError(f"The database folder {folder} can't be written to: {error.strerror}.") from error
 
 
 def _connectable(url: URL) -> AsyncEngine:

@@ -1,6 +1,5 @@
 """The Store of core/chat.py over SQLAlchemy: one short transaction at a time."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from core.chat import ChatId
 from storage.preferences import StoredPreferences
 from storage.replies import StoredReplies
+from storage.session import WholeSession
 from storage.tables import ChatRow, ReplyRow
 from storage.turns import StoredTurns
 
@@ -33,19 +33,18 @@ class DatabaseStore:
     """See core.chat.Store."""
 
     def __init__(self, engine: AsyncEngine, now: Callable[[], int] = now_ms) -> None:
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(engine, class_=WholeSession, expire_on_commit=False)
         self._now = now
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[StoredTransaction]:
-        """A transaction. A cancelled commit may have happened, so the commit itself can't be cancelled."""
-        async with self._sessions() as session:
-            try:
-                yield StoredTransaction(session, self._now)
-            except BaseException:
-                await asyncio.shield(session.rollback())
-                raise
-            await asyncio.shield(session.commit())
+        """A transaction. A cancelled commit may have happened."""
+        session = self._sessions()
+        try:
+            yield StoredTransaction(session, self._now)
+            await session.commit()
+        finally:
+            await session.close()  # rolls back what is not committed
 
     async def latest_chat(self, platform: str) -> ChatId | None:
         """The conversation of a platform in which something was asked last."""
@@ -56,6 +55,9 @@ class DatabaseStore:
             .order_by(ReplyRow.id.desc())
             .limit(1)
         )
-        async with self._sessions() as session:
+        session = self._sessions()
+        try:
             row = (await session.scalars(query)).one_or_none()
+        finally:
+            await session.close()
         return ChatId(row.platform, row.chat, row.thread) if row else None

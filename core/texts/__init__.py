@@ -16,7 +16,7 @@ def table(language: str) -> Mapping[str, str]:
     return {f"{group}.{key}": text.strip() for group, texts in nested.items() for key, text in texts.items()}
 
 
-def say(language: str, key: str, **values: object) -> str:
+def say(language: str, key: str, /, **values: object) -> str:
     """The text of `key`, filled in. Raises KeyError for an unknown key or a missing value."""
     return table(language)[key].format(**values)
 

@@ -1,0 +1,118 @@
+"""What many tests stand on: a migrated database of their own, and a whole bot around fakes."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from core.access import Access
+from core.assistant import Assistant
+from core.chat import Reply
+from core.dispatcher import Dispatcher
+from core.filters import Filter, OpenFilter
+from core.settings import Rules
+from storage.database import open_database
+from storage.store import DatabaseStore, now_ms
+from tests.fakes import FakeModel, FakePlatform, incoming
+
+DEFAULTS = {"temperature": "0.7", "max_tokens": "512", "memory": "3", "system": "Be kind.", "reply_language": "auto"}
+RULES, EVERYBODY = Rules(DEFAULTS), Access()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: migrating once is enough."""
+    import asyncio
+
+    file = tmp_path_factory.mktemp("database") / "migrated.db"
+
+    async def migrate() -> None:
+        async with open_database(f"sqlite+aiosqlite:///{file}"):
+            pass
+
+    asyncio.run(migrate())
+    return file
+
+
+@pytest.fixture
+def database(migrated: Path, tmp_path: Path) -> str:
+    """The address of a migrated database of the test's own."""
+    file = tmp_path / "qwentin.db"
+    shutil.copy(migrated, file)
+    return f"sqlite+aiosqlite:///{file}"
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[DatabaseStore]:
+    """A real store."""
+    async with open_database(database) as engine:
+        yield DatabaseStore(engine)
+
+
+@dataclass
+class Bot:
+    """A bot around fakes; `say` talks to it."""
+
+    store: DatabaseStore
+    model: FakeModel
+    platform: FakePlatform
+    dispatcher: Dispatcher
+
+    async def accept(self, text: str, *args: object, **kwargs: object) -> Reply:
+        """Store a message; its reply."""
+        reply = await self.dispatcher.accept(incoming(text, *args, **kwargs))  # type: ignore[arg-type]
+        assert reply is not None
+        return reply
+
+    async def say(self, text: str, *args: object, **kwargs: object) -> str:
+        """Say something and wait; what a person sees of the reply."""
+        reply = await self.accept(text, *args, **kwargs)
+        await self.dispatcher.outcome(reply)
+        return self.platform.text(reply)
+
+
+class MakeBot(Protocol):
+    """Opens a bot; a second call on the same database is a restart."""
+
+    def __call__(
+        self,
+        model: FakeModel | None = None,
+        *,
+        access: Access = EVERYBODY,
+        rules: Rules = RULES,
+        content_filter: Filter | None = None,
+    ) -> AbstractAsyncContextManager[Bot]: ...
+
+
+@pytest.fixture
+def make_bot(database: str) -> Iterator[MakeBot]:
+    """See MakeBot."""
+
+    @asynccontextmanager
+    async def make(
+        model: FakeModel | None = None,
+        *,
+        access: Access = EVERYBODY,
+        rules: Rules = RULES,
+        content_filter: Filter | None = None,
+    ) -> AsyncIterator[Bot]:
+        model, platform = model or FakeModel(), FakePlatform()
+        async with open_database(database) as engine:
+            store = DatabaseStore(engine)
+            assistant = Assistant(store, model, rules, content_filter or OpenFilter())
+            dispatcher = Dispatcher(store, assistant, {"fake": platform}, access, now=now_ms)
+            async with dispatcher.running():
+                yield Bot(store, model, platform, dispatcher)
+
+    yield make
+
+
+@pytest.fixture
+async def bot(make_bot: MakeBot) -> AsyncIterator[Bot]:
+    """A bot that echoes."""
+    async with make_bot() as bot:
+        yield bot

@@ -1,0 +1,182 @@
+"""Tiny models: as a folder of the hub's kind and as a GGUF file, with the same random weights."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gguf.quants import dequantize, quantize
+from safetensors.numpy import save_file
+from tokenizers.pre_tokenizers import ByteLevel
+
+from core.checkpoints.architecture import Architecture
+from core.checkpoints.convert import gguf_name
+from core.checkpoints.vocabulary import CONTROL, USER_DEFINED
+
+Tensors = dict[str, npt.NDArray[Any]]
+Kind = gguf.GGMLQuantizationType
+
+TEMPLATE = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>"]
+MERGES = ["Ġ t", "h e", "Ġt he", "1 2", "12 3", "i n", "Ã ©", "Ġ '", "' s", "Ċ Ċ"]
+"""Bytes in the alphabet of byte-level BPE: Ġ is the space, Ċ the end of a line, Ã© the two bytes of é."""
+
+
+def vocabulary() -> list[str]:
+    return [*sorted(ByteLevel.alphabet()), *(merge.replace(" ", "") for merge in MERGES), *SPECIALS]
+
+
+def config(family: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "model_type": family,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32 if family == "qwen3" else 16,
+        "max_position_embeddings": 128,
+        "vocab_size": len(vocabulary()),
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0},
+        "tie_word_embeddings": True,
+        "eos_token_id": vocabulary().index("<|im_end|>"),
+    } | changes
+
+
+def random_weights(settings: dict[str, Any]) -> Tensors:
+    draw = np.random.default_rng(7)
+    shapes = Architecture.read(settings, "tiny").tensors()
+    return {name: draw.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def tokenizer_json() -> dict[str, Any]:
+    ids = {token: number for number, token in enumerate(vocabulary())}
+    return {
+        "version": "1.0",
+        "added_tokens": [{"id": ids[token], "content": token, "special": True} for token in SPECIALS],
+        "model": {"type": "BPE", "vocab": ids, "merges": MERGES},
+    }
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """A folder as the hub has it; `changes` go into config.json."""
+
+    def make(family: str = "qwen2", name: str = "tiny", **changes: Any) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        settings = config(family, **changes)
+        save_file(random_weights(config(family)), folder / "model.safetensors")
+        documents = {
+            "config.json": settings,
+            "tokenizer.json": tokenizer_json(),
+            "tokenizer_config.json": {"chat_template": TEMPLATE, "eos_token": "<|im_end|>"},
+        }
+        for file, content in documents.items():
+            (folder / file).write_text(json.dumps(content), encoding="utf-8")
+        return folder
+
+    return make
+
+
+class TinyGguf:
+    """Writes what llama.cpp's converter writes. `omit` and `extra` take keys or tensors out or put them in."""
+
+    def __init__(self, path: Path, family: str = "llama", kind: Kind = Kind.F32, tied: bool = True) -> None:
+        self.path = path
+        self.family = family
+        self.config = config(family, tie_word_embeddings=tied)
+        self.weights = random_weights(self.config)
+        self.kind = kind
+        self.architecture = family
+        self.omit: set[str] = set()
+        self.values: dict[str, Any] = self.metadata()
+        self.extra: Tensors = {}
+
+    def metadata(self) -> dict[str, Any]:
+        types = [
+            CONTROL if token in SPECIALS[:3] else USER_DEFINED if token in SPECIALS else 1 for token in vocabulary()
+        ]
+        own = {
+            "context_length": 128,
+            "embedding_length": 64,
+            "feed_forward_length": 96,
+            "block_count": 2,
+            "attention.head_count": 4,
+            "attention.head_count_kv": 2,
+            "attention.layer_norm_rms_epsilon": 1e-5,
+            "rope.freq_base": 5000.0,
+        }
+        if self.family == "qwen3":
+            own["attention.key_length"] = 32
+        return {f"{self.family}.{key}": value for key, value in own.items()} | {
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": "smollm",
+            "tokenizer.ggml.tokens": vocabulary(),
+            "tokenizer.ggml.token_type": types,
+            "tokenizer.ggml.merges": MERGES,
+            "tokenizer.ggml.eos_token_id": vocabulary().index("<|im_end|>"),
+            "tokenizer.chat_template": TEMPLATE,
+        }
+
+    def write(self) -> Path:
+        writer = gguf.GGUFWriter(self.path, self.architecture)
+        for key, value in self.values.items():
+            if key not in self.omit:
+                add_value(writer, key, value)
+        for name, tensor in self.weights.items():
+            if gguf_name(name) not in self.omit:
+                self.add_tensor(writer, name, tensor)
+        for name, tensor in self.extra.items():
+            writer.add_tensor(name, tensor)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return self.path
+
+    def add_tensor(self, writer: gguf.GGUFWriter, name: str, tensor: npt.NDArray[Any]) -> None:
+        """Norms and biases stay float32, as in real files. The weights become what a reader can get back at best."""
+        if tensor.ndim == 1 or self.kind == Kind.F32:
+            writer.add_tensor(gguf_name(name), self.woven(name, tensor))
+            return
+        packed = quantize(self.woven(name, tensor), self.kind)
+        self.weights[name] = dequantize(quantize(tensor, self.kind), self.kind)
+        writer.add_tensor(gguf_name(name), packed, raw_dtype=self.kind)
+
+    def woven(self, name: str, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The order of rows that llama.cpp's converter gives llama's queries and keys (LlamaModel.permute)."""
+        heads = 4 if "q_proj" in name else 2
+        if self.family != "llama" or not ("q_proj" in name or "k_proj" in name):
+            return tensor
+        rows = tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, tensor.shape[1])
+        return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(tensor.shape))
+
+
+def add_value(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
+    kinds: dict[type, Callable[[str, Any], None]] = {
+        int: writer.add_uint32,
+        float: writer.add_float32,
+        str: writer.add_string,
+        list: writer.add_array,
+    }
+    kinds[type(value)](key, value)
+
+
+@pytest.fixture
+def make_gguf(tmp_path: Path) -> Callable[..., TinyGguf]:
+    def make(family: str = "llama", **options: Any) -> TinyGguf:
+        return TinyGguf(tmp_path / f"tiny-{family}.gguf", family, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def builtin_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in model is converted once for all tests that ask for it."""
+    return tmp_path_factory.mktemp("builtin")

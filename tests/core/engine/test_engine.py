@@ -1,0 +1,343 @@
+"""The engine over a thread: streams, cancelling, losing the worker and getting another."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+
+import psutil
+import pytest
+
+from core.engine.engine import TRIES, Engine, TokenStream
+from core.engine.link import Link
+from core.engine.loader import Report
+from core.engine.messages import Channel, News, Order, Reason, Submit
+from core.engine.process import ThreadHost
+from core.engine.sampling import Sampling
+from core.errors import ChatError, EngineDied, SetupError
+from tests.core.engine.fakes import BOOM, HANG, Counter, until
+
+ENDLESS = Sampling(max_tokens=1 << 20)
+THREE = Sampling(max_tokens=3)
+
+
+class Loads:
+    """Loads one runner after another as planned, then the last for ever; an error in the plan is raised."""
+
+    def __init__(self, *plan: Counter | Exception) -> None:
+        self.plan = list(plan)
+        self.count = 0
+
+    def __call__(self, report: Report) -> Counter:
+        self.count += 1
+        report("counting")
+        planned = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
+        if isinstance(planned, Exception):
+            raise planned
+        return planned
+
+
+class Stillborn(ThreadHost):
+    """Its workers are lost while they load, so many times."""
+
+    def __init__(self, deaths: int) -> None:
+        super().__init__(self.load_or_die)
+        self.deaths = deaths
+        self.starts = 0
+
+    def load_or_die(self, report: Report) -> Counter:
+        self.starts += 1
+        if self.starts <= self.deaths:
+            self.kill()
+        return Counter()
+
+
+@pytest.fixture
+def runner() -> Counter:
+    return Counter(pause=0.001)
+
+
+@pytest.fixture
+def host(runner: Counter) -> ThreadHost:
+    return ThreadHost(Loads(runner))
+
+
+@pytest.fixture
+async def engine(host: ThreadHost) -> AsyncIterator[Engine]:
+    async with Engine(host) as engine:
+        yield engine
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No test leaves a thread or an open file behind."""
+    before = psutil.Process().num_fds()
+    yield
+    assert not [thread.name for thread in threading.enumerate() if "engine" in thread.name]
+    assert psutil.Process().num_fds() <= before
+
+
+async def all_of(stream: TokenStream) -> list[int]:
+    return [token async for token in stream]
+
+
+def how(stream: TokenStream) -> Reason | None:
+    return stream.reason
+
+
+async def answer(engine: Engine, *ids: int, sampling: Sampling = THREE) -> list[int]:
+    async with engine.stream(ids, sampling, "someone") as stream:
+        return await all_of(stream)
+
+
+async def until_free(runner: Counter) -> None:
+    await until(lambda: not runner.open)
+
+
+async def test_an_answer_and_its_reason(engine: Engine) -> None:
+    async with engine.stream([5], THREE, "someone") as stream:
+        assert how(stream) is None
+        assert await all_of(stream) == [6, 7, 8]
+        assert how(stream) == "length"
+        assert await all_of(stream) == []
+    async with engine.stream([5], Sampling(stop_ids=(7,)), "someone") as stream:
+        assert await all_of(stream) == [6]
+        assert stream.reason == "stop"
+
+
+async def test_many_at_once(engine: Engine) -> None:
+    answers = await asyncio.gather(*(answer(engine, 100 * number) for number in range(20)))
+    assert answers == [[100 * number + add for add in (1, 2, 3)] for number in range(20)]
+
+
+async def test_leaving_the_block_frees_the_sequence(engine: Engine, runner: Counter) -> None:
+    async with engine.stream([5], ENDLESS, "someone") as stream:
+        assert await anext(stream) == 6
+    await until_free(runner)
+    assert await answer(engine, 1) == [2, 3, 4]
+
+
+async def test_an_exception_frees_the_sequence(engine: Engine, runner: Counter) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with engine.stream([5], ENDLESS, "someone") as stream:
+            await anext(stream)
+            raise ZeroDivisionError
+    await until_free(runner)
+    assert not engine.streams
+
+
+async def test_cancelling_the_task_frees_the_sequence(engine: Engine, runner: Counter) -> None:
+    task = asyncio.create_task(answer(engine, 5, sampling=ENDLESS))
+    await until(lambda: runner.open)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until_free(runner)
+    assert not engine.streams
+
+
+async def test_a_slow_reader_stops_nobody(engine: Engine) -> None:
+    async with engine.stream([5], THREE, "slow") as slow:
+        assert await answer(engine, 10) == [11, 12, 13]
+        assert await all_of(slow) == [6, 7, 8]
+
+
+async def test_one_failed_answer(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ChatError) as failure:
+        await answer(engine, BOOM)
+    assert failure.type is ChatError
+    assert failure.value.key == "error.again"
+    assert "MemoryError" in caplog.text
+    assert await answer(engine, 1) == [2, 3, 4]
+
+
+async def test_a_lost_worker_ends_every_open_answer_and_the_next_works(engine: Engine, host: ThreadHost) -> None:
+    tasks = [asyncio.create_task(answer(engine, number, sampling=ENDLESS)) for number in range(3)]
+    await until(lambda: len(engine.streams) == 3)
+    host.kill()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [EngineDied] * 3
+    assert await answer(engine, 1) == [2, 3, 4]
+
+
+async def test_death_is_told_again_to_whoever_asks_again(engine: Engine, host: ThreadHost) -> None:
+    async with engine.stream([HANG], ENDLESS, "someone") as stream:
+        host.kill()
+        for _ in range(2):
+            with pytest.raises(EngineDied):
+                await all_of(stream)
+
+
+async def returns(engine: Engine, host: ThreadHost) -> None:
+    before = await engine.ready()
+    host.kill()
+    await until(lambda: engine.info not in (None, before))
+
+
+async def test_starts_again_by_itself(engine: Engine, host: ThreadHost) -> None:
+    for _ in range(2 * TRIES):
+        await returns(engine, host)
+
+
+async def test_info_and_steps() -> None:
+    steps: list[str] = []
+    engine = Engine(ThreadHost(Loads(Counter(context=77))), steps.append)
+    engine.launch()
+    async with engine:
+        assert engine.info
+        assert (engine.info.device, engine.info.dtype, engine.info.context) == ("nothing", "integers", 77)
+        assert steps == ["counting"]
+    assert engine.info is None
+
+
+def test_launch_needs_no_loop() -> None:
+    engine = Engine(ThreadHost(Loads(Counter())))
+    engine.launch()
+
+    async def use() -> list[int]:
+        async with engine:
+            return await answer(engine, 1)
+
+    assert asyncio.run(use()) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("launched", [False, True])
+async def test_closed_unused(launched: bool) -> None:
+    engine = Engine(ThreadHost(Loads(Counter())))
+    if launched:
+        engine.launch()
+    await engine.close()
+    await engine.close()
+    with pytest.raises(EngineDied):
+        await answer(engine, 1)
+
+
+async def test_closing_ends_open_answers(host: ThreadHost) -> None:
+    async with Engine(host) as engine:
+        task = asyncio.create_task(answer(engine, 5, sampling=ENDLESS))
+        await until(lambda: engine.streams)
+    with pytest.raises(EngineDied):
+        await task
+    with pytest.raises(EngineDied):
+        await answer(engine, 1)
+
+
+async def test_refused_at_the_start() -> None:
+    host = ThreadHost(Loads(SetupError("buy more memory")))
+    with pytest.raises(SetupError, match=r"^buy more memory$"):
+        async with Engine(host):
+            pass
+    assert not host.alive
+
+
+async def test_a_bug_at_the_start_is_one_line() -> None:
+    with pytest.raises(SetupError, match=r"^the model can't be loaded: ValueError: two lines$"):
+        async with Engine(ThreadHost(Loads(ValueError("two\nlines")))):
+            pass
+
+
+async def test_refused_when_started_again() -> None:
+    loads = Loads(Counter(), SetupError("no memory left"))
+    host = ThreadHost(loads)
+    async with Engine(host) as engine:
+        host.kill()
+        await until(lambda: engine.trouble)
+        for _ in range(2):
+            with pytest.raises(EngineDied):
+                await answer(engine, 1)
+        assert (engine.trouble, loads.count) == ("no memory left", 2)
+
+
+async def test_lost_while_loading_but_not_for_ever() -> None:
+    async with Engine(Stillborn(TRIES - 1)) as engine:
+        assert await answer(engine, 1) == [2, 3, 4]
+
+
+async def test_gives_up_a_worker_that_is_never_ready() -> None:
+    host = Stillborn(1000)
+    engine = Engine(host)
+    with pytest.raises(SetupError, match="lost 3 times"):
+        await engine.ready()
+    with pytest.raises(EngineDied):
+        await answer(engine, 1)
+    assert host.starts == TRIES
+    await engine.close()
+
+
+async def test_a_stream_waits_for_the_model() -> None:
+    gate = threading.Event()
+
+    def load(report: Report) -> Counter:
+        gate.wait(10)
+        return Counter()
+
+    engine = Engine(ThreadHost(load))
+    task = asyncio.create_task(answer(engine, 1))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    gate.set()
+    assert await task == [2, 3, 4]
+    await engine.close()
+
+
+async def test_a_hung_worker_is_lost() -> None:
+    hung = Counter()
+    engine = Engine(ThreadHost(Loads(hung, Counter())), patience=0.2)
+    async with engine:
+        with pytest.raises(EngineDied):
+            await answer(engine, HANG, sampling=ENDLESS)
+        hung.wake.set()
+        assert await answer(engine, 1) == [2, 3, 4]
+
+
+async def test_an_idle_worker_is_not_hung(runner: Counter) -> None:
+    loads = Loads(runner)
+    async with Engine(ThreadHost(loads), patience=0.05) as engine:
+        await asyncio.sleep(0.3)
+        assert await answer(engine, 1) == [2, 3, 4]
+    assert loads.count == 1
+
+
+async def test_a_full_pipe_does_not_stop_the_loop() -> None:
+    hung = Counter()
+    host = ThreadHost(partial(give, hung))
+    async with Engine(host) as engine:
+        async with engine.stream([HANG], ENDLESS, "someone") as stream:
+            assert await anext(stream) == HANG + 1
+            for _ in range(20):
+                async with asyncio.timeout(5), engine.stream(range(100_000), ENDLESS, "someone"):
+                    pass
+        hung.wake.set()
+        assert await answer(engine, 1) == [2, 3, 4]
+
+
+def give(runner: Counter, report: Report) -> Counter:
+    return runner
+
+
+async def test_a_host_that_can_not_start_again() -> None:
+    class Once(ThreadHost):
+        def start(self) -> Channel[Order, News]:
+            if self.thread is not None or self.started:
+                raise OSError("no more processes")
+            self.started = True
+            return super().start()
+
+        started = False
+
+    host = Once(Loads(Counter()))
+    async with Engine(host) as engine:
+        host.kill()
+        await until(lambda: not engine.info)
+        with pytest.raises(EngineDied):
+            await answer(engine, 1)
+
+
+async def test_a_link_outlives_neither_end(host: ThreadHost) -> None:
+    link = Link(host.start())
+    host.kill()
+    while await link.receive() is not None:
+        pass
+    host.join()
+    link.send(Submit(1, (1,), Sampling(), "late"))
+    link.close()

@@ -1,0 +1,43 @@
+"""Makes the smallest models of the families that Qwentin runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+FAMILIES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+}
+
+
+def save(folder: Path, family: str = "llama") -> Path:
+    """Random weights, wide enough apart that the next token is no draw; the Qwens use one matrix at both ends."""
+    torch.manual_seed(7)
+    config, model = FAMILIES[family]
+    settings = config(
+        vocab_size=300,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        initializer_range=0.3,
+        tie_word_embeddings=family != "llama",
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+    model(settings).save_pretrained(folder)
+    return folder

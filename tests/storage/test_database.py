@@ -1,0 +1,115 @@
+"""Opening: every mistake is one clear line; migrations make what the tables say; what was there is kept."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from core.errors import SetupError
+from storage import database as database_module
+from storage.database import InUse, open_database
+from storage.tables import Base
+
+
+def address(file: Path) -> str:
+    return f"sqlite+aiosqlite:///{file}"
+
+
+def damaged(folder: Path) -> str:
+    (folder / "bad.db").write_bytes(b"this is no database, but long enough to be looked at" * 100)
+    return address(folder / "bad.db")
+
+
+def read_only(folder: Path) -> str:
+    sqlite3.connect(folder / "ro.db").execute("CREATE TABLE t (x)").connection.close()
+    return f"sqlite+aiosqlite:///file:{folder}/ro.db?mode=ro&uri=true"
+
+
+def newer(folder: Path) -> str:
+    with sqlite3.connect(folder / "new.db") as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    connection.close()
+    return address(folder / "new.db")
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], str], str]] = {
+    "no address": (lambda folder: "nonsense", "DATABASE_URL"),
+    "no such driver": (lambda folder: "oracle+what://x/y", "DATABASE_URL"),
+    "a driver that can't wait": (lambda folder: f"sqlite:///{folder}/x.db", "DATABASE_URL"),
+    "folder missing": (lambda folder: address(folder / "nowhere" / "x.db"), "does not exist"),
+    "folder read-only": (lambda folder: address(Path("/proc/x.db")), "can't be written"),
+    "file read-only": (read_only, "readonly"),
+    "file damaged": (damaged, "not a database"),
+    "newer than the code": (newer, "newer"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_mistake_is_one_clear_line(tmp_path: Path, mistake: str) -> None:
+    make, words = MISTAKES[mistake]
+    with pytest.raises(SetupError) as caught:
+        async with open_database(make(tmp_path)):
+            pass
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(SetupError) as caught:
+        async with open_database("postgresql+nodriver://me:hunter2@localhost/x"):
+            pass
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_second_process_is_told(database: str) -> None:
+    async with open_database(database):
+        with pytest.raises(InUse, match="in use"):
+            async with open_database(database):
+                pass
+    async with open_database(database):
+        pass
+
+
+async def test_it_works_as_it_must(database: str) -> None:
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10000}
+    async with open_database(database) as engine, engine.connect() as connection:
+        found = {name: (await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in wanted}
+        assert found == wanted
+        assert engine.pool.status().startswith("Pool size: 1 ")
+
+
+async def test_migrations_make_what_the_tables_say(database: str) -> None:
+    def differences(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+
+    async with open_database(database) as engine, engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+        # The comparison does not see an index's WHERE.
+        index = await connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'one_active_answer'"))
+        assert "WHERE lane = 'answer' AND state IN ('generating', 'sending')" in str(index.scalar())
+        tables = await connection.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'"))
+        assert {name for (name,) in tables} == {"chats", "inbox", "messages", "replies"}
+
+
+async def test_what_was_there_is_copied_before_a_migration(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path(database.removeprefix("sqlite+aiosqlite:///"))
+    kept = file.with_name(f"{file.name}.0001.bak")
+    async with open_database(database) as engine, engine.begin() as connection:
+        await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
+    assert not kept.exists()
+    database_module._copy(file, "0001")
+    with sqlite3.connect(kept) as copy:
+        assert copy.execute("SELECT language FROM users").fetchone() == ("vi",)
+    copy.close()
+
+
+async def test_a_wheel_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "ROOT", tmp_path)
+    with pytest.raises(SetupError, match="a wheel has none"):
+        async with open_database(address(tmp_path / "x.db")):
+            pass

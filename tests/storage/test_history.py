@@ -1,0 +1,130 @@
+"""History, settings and languages on a real database, and what a restart leaves of them."""
+
+import pytest
+
+from core.chat import ChatId, Question, Reply, Setting, Transaction
+from core.states import Event, Lane, State
+from storage.database import open_database
+from storage.store import DatabaseStore
+from tests.fakes import ANN, CHAT, incoming
+
+OTHER = ChatId("fake", "1", "topic")
+
+
+async def answered(tx: Transaction, question: str, answer: str, chat: ChatId = CHAT) -> Reply:
+    """A question with its answer."""
+    reply = await tx.replies.add(incoming(question, chat=chat), Lane.ANSWER)
+    assert reply
+    reply = await tx.replies.move(reply, Event.CLAIM)
+    await tx.turns.remember(reply, answer)
+    return await tx.replies.move(await tx.replies.move(reply, Event.FINISH, final=answer), Event.DELIVER)
+
+
+async def asked(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
+    """A question without an answer yet."""
+    reply = await tx.replies.add(incoming(text, chat=chat), Lane.ANSWER)
+    assert reply and reply.question
+    return reply
+
+
+@pytest.mark.parametrize("limit", range(1, 11))
+async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore, limit: int) -> None:
+    async with store.begin() as tx:
+        for i in range(12):
+            await answered(tx, f"q{i}", f"a{i}")
+            await answered(tx, "elsewhere", "there", OTHER)
+            await asked(tx, "unanswered")
+        question = await asked(tx, "now")
+        await answered(tx, "later", "after it")
+        turns = await tx.turns.recent(CHAT, question.question or 0, limit)
+    assert [(t.question, t.answer) for t in turns] == [(f"q{i}", f"a{i}") for i in range(12 - limit, 12)]
+
+
+async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        await answered(tx, "old", "older")
+        running = await tx.replies.move(await asked(tx, "running"), Event.CLAIM)
+        await tx.turns.clear(CHAT)
+    async with store.begin() as tx:
+        await tx.turns.remember(running, "too late")
+        fresh = await asked(tx, "fresh")
+        assert fresh.conversation == running.conversation + 1
+        assert await tx.turns.recent(CHAT, fresh.question or 0, 10) == []
+        assert await tx.turns.last_pair(CHAT) is None
+
+
+async def test_no_id_is_ever_given_twice(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        first = await answered(tx, "one", "1")
+        assert first.question
+        await tx.turns.forget_pair(first.question)
+        second = await asked(tx, "two")
+        assert second.question and second.question > first.question + 1
+
+
+async def test_undo_and_retry_find_their_question(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        assert await tx.turns.last_question(CHAT) is None and await tx.turns.last_pair(CHAT) is None
+        pair = await answered(tx, "answered", "yes")
+        failed = await tx.replies.move(await tx.replies.move(await asked(tx, "failed"), Event.CLAIM), Event.FAIL)
+        await tx.replies.move(await asked(tx, "cancelled"), Event.STOP)
+        await asked(tx, "waiting")
+        assert await tx.turns.last_question(CHAT) == Question(failed.question or 0, "failed", ANN_WITHOUT_LOCALE)
+        assert await tx.turns.last_pair(CHAT) == Question(pair.question or 0, "answered", ANN_WITHOUT_LOCALE)
+        await tx.turns.forget_answer(pair.question or 0)
+        assert await tx.turns.last_pair(CHAT) is None
+        assert (await tx.turns.last_question(CHAT)) is not None
+
+
+ANN_WITHOUT_LOCALE = type(ANN)(ANN.id, ANN.name)
+
+
+async def test_retry_takes_the_question_and_the_messages_of_its_last_answer(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        first = await tx.replies.move(await asked(tx, "why?"), Event.CLAIM)
+        await tx.replies.intend(first, "n-0")
+        await tx.replies.sent(first, "n-0", "55")
+        await tx.turns.remember(first, "because")
+        await tx.replies.move(await tx.replies.move(first, Event.FINISH), Event.DELIVER)
+        command = await tx.replies.add(incoming("/retry"), Lane.NOTICE)
+        assert command
+        command = await tx.replies.move(command, Event.CLAIM)
+        question = await tx.turns.last_question(CHAT)
+        assert question
+        again = await tx.replies.become_answer(command, question)
+    assert (again.lane, again.state, again.text) == (Lane.ANSWER, State.QUEUED, "why?")
+    assert again.chunks[0].message_id == "55"
+
+
+async def test_settings_know_who_and_when_and_survive_a_restart(database: str) -> None:
+    async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
+        await tx.preferences.put(CHAT, "memory", Setting("5", "Ann", 1))
+        await tx.preferences.put(CHAT, "memory", Setting("6", "Bob", 2))
+        await tx.preferences.put(CHAT, "temperature", Setting("0.1", "Ann", 3))
+        await tx.preferences.drop(CHAT, "temperature")
+        await tx.preferences.speak("fake", "ann", "vi", 4)
+        await answered(tx, "remember", "me")
+    async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
+        assert dict(await tx.preferences.of(CHAT)) == {"memory": Setting("6", "Bob", 2)}
+        assert dict(await tx.preferences.of(OTHER)) == {}
+        assert await tx.preferences.language("fake", "ann") == "vi"
+        assert await tx.preferences.language("other", "ann") == "auto"
+        assert (await tx.turns.recent(CHAT, 1_000_000, 1))[0].answer == "me"
+
+
+async def test_a_failed_transaction_leaves_nothing(store: DatabaseStore) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with store.begin() as tx:
+            await asked(tx, "lost")
+            raise ZeroDivisionError
+    async with store.begin() as tx:
+        assert await tx.replies.open(CHAT) == []
+
+
+async def test_the_latest_conversation_is_the_one_last_asked_in(store: DatabaseStore) -> None:
+    assert await store.latest_chat("fake") is None
+    async with store.begin() as tx:
+        await asked(tx, "one", OTHER)
+        await asked(tx, "two", CHAT)
+        await asked(tx, "three", OTHER)
+    assert await store.latest_chat("fake") == OTHER

@@ -1,0 +1,199 @@
+"""The work queue on a real database: the state table walked whole, the order of claims, the fence, the chunks."""
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from core.chat import ChatId, Chunk, Reply, Stale
+from core.states import OUTCOMES, Event, Lane, State, after
+from storage.replies import StoredReplies
+from storage.store import DatabaseStore
+from tests.fakes import ANN, BOB, CHAT, incoming
+
+OTHER = ChatId("fake", "2")
+TO: dict[State, tuple[Event, ...]] = {
+    State.QUEUED: (),
+    State.GENERATING: (Event.CLAIM,),
+    State.SENDING: (Event.CLAIM, Event.FINISH),
+    State.CANCELLED: (Event.STOP,),
+    State.MERGED: (Event.MERGE,),
+    State.DONE: (Event.CLAIM, Event.FINISH, Event.DELIVER),
+    State.REFUSED: (Event.CLAIM, Event.FINISH, Event.DELIVER),
+    State.STOPPED: (Event.CLAIM, Event.FINISH, Event.DELIVER),
+    State.FAILED: (Event.CLAIM, Event.FAIL),
+}
+"""How a reply gets into each state."""
+
+
+async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
+    """A reply in that state, its final text stored with that outcome."""
+    wanted = state if state in OUTCOMES else outcome
+    async with store.begin() as tx:
+        reply = await tx.replies.add(incoming("hello"), Lane.ANSWER)
+        assert reply
+        for event in TO[state]:
+            ended = {"outcome": wanted, "final": "said"} if event is Event.FINISH else {}
+            reply = await tx.replies.move(reply, event, **ended)  # type: ignore[arg-type]
+    assert reply.state is state
+    return reply
+
+
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("state", State)
+async def test_every_event_in_every_state(store: DatabaseStore, state: State, event: Event) -> None:
+    reply = await bring(store, state, State.STOPPED)
+    expected = after(state, event, reply.outcome)
+    if expected is None:
+        with pytest.raises(Stale):
+            async with store.begin() as tx:
+                await tx.replies.move(reply, event)
+        expected = state
+    else:
+        async with store.begin() as tx:
+            moved = await tx.replies.move(reply, event)
+        assert moved.attempt == reply.attempt + (event is Event.CLAIM)
+        assert moved.outcome is (
+            State.STOPPED if event in (Event.STOP, Event.CLEAR) and moved.state.open else moved.outcome
+        )
+    async with store.begin() as tx:
+        assert (await tx.replies.get(reply.id)).state is expected
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+async def test_a_delivery_leads_to_the_stored_outcome(store: DatabaseStore, outcome: State) -> None:
+    reply = await bring(store, State.SENDING, outcome)
+    async with store.begin() as tx:
+        assert (await tx.replies.move(reply, Event.DELIVER)).state is outcome
+
+
+async def test_what_is_done_keeps_no_text_but_the_history(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        reply = await tx.replies.add(incoming("/system be a pirate"), Lane.NOTICE)
+        assert reply and reply.text == "/system be a pirate"
+        for event in TO[State.DONE]:
+            reply = await tx.replies.move(reply, event, final="ok")
+    assert reply.text == "" and reply.final is None
+
+
+async def test_a_stale_attempt_changes_nothing(store: DatabaseStore) -> None:
+    first = await bring(store, State.GENERATING, State.DONE)
+    async with store.begin() as tx:
+        await tx.replies.move(await tx.replies.move(first, Event.CRASH), Event.CLAIM)
+    for work in (Event.FINISH, Event.FAIL):
+        with pytest.raises(Stale):
+            async with store.begin() as tx:
+                await tx.replies.move(first, work)
+    with pytest.raises(Stale):
+        async with store.begin() as tx:
+            await tx.replies.intend(first, "nonce")
+
+
+async def test_the_same_message_is_stored_once(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        assert await tx.replies.add(incoming("hello", external_id="m:7"), Lane.ANSWER)
+        assert await tx.replies.add(incoming("hello", external_id="m:7"), Lane.ANSWER) is None
+    async with store.begin() as tx:
+        assert await tx.replies.add(incoming("hello", external_id="m:7"), Lane.ANSWER) is None
+        assert len(await tx.replies.open(CHAT)) == 1
+
+
+async def add(replies: StoredReplies, text: str, chat: ChatId = CHAT) -> Reply:
+    reply = await replies.add(incoming(text, chat=chat), Lane.NOTICE if text.startswith("/") else Lane.ANSWER)
+    assert reply
+    return reply
+
+
+async def test_one_answer_a_conversation_least_recently_served_first(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        first, second = await add(tx.replies, "one"), await add(tx.replies, "two")
+        other = await add(tx.replies, "three", OTHER)
+        claimed = [await tx.replies.claim(Lane.ANSWER, 1000 + i) for i in range(3)]
+        assert [reply and reply.id for reply in claimed] == [first.id, other.id, None]
+        await tx.replies.move(await tx.replies.get(other.id), Event.FAIL)
+        await tx.replies.move(await tx.replies.get(first.id), Event.FAIL)
+        late = await add(tx.replies, "four", OTHER)
+        claimed = [await tx.replies.claim(Lane.ANSWER, 2000 + i) for i in range(2)]
+        assert [reply and reply.id for reply in claimed] == [second.id, late.id]
+
+
+async def test_an_answer_waits_for_earlier_commands_and_a_command_for_no_answer(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        running = await add(tx.replies, "one")
+        await tx.replies.claim(Lane.ANSWER, 1)
+        command, question = await add(tx.replies, "/temp 0"), await add(tx.replies, "two")
+        await tx.replies.move(await tx.replies.get(running.id), Event.FAIL)
+        assert await tx.replies.claim(Lane.ANSWER, 2) is None
+        claimed = await tx.replies.claim(Lane.NOTICE, 2)
+        assert claimed and claimed.id == command.id
+        claimed = await tx.replies.move(claimed, Event.FINISH, final="ok")
+        assert await tx.replies.claim(Lane.ANSWER, 3) is None
+        await tx.replies.move(claimed, Event.DELIVER)
+        answer = await tx.replies.claim(Lane.ANSWER, 4)
+        assert answer and answer.id == question.id
+
+
+async def test_commands_of_a_conversation_come_in_order(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        first, _, third = [
+            await add(tx.replies, t, c) for t, c in (("/temp 0", CHAT), ("/temp 1", CHAT), ("/temp", OTHER))
+        ]
+        claimed = [await tx.replies.claim(Lane.NOTICE, 1) for _ in range(3)]
+        assert [reply and reply.id for reply in claimed] == [first.id, third.id, None]
+
+
+async def test_the_database_itself_refuses_a_second_active_answer(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        for text in ("one", "two"):
+            await add(tx.replies, text)
+    with pytest.raises(IntegrityError):
+        async with store.begin() as tx:
+            for reply in await tx.replies.open(CHAT):
+                await tx.replies.move(reply, Event.CLAIM)
+
+
+async def test_intents_and_message_ids_survive(store: DatabaseStore) -> None:
+    reply = await bring(store, State.GENERATING, State.DONE)
+    async with store.begin() as tx:
+        await tx.replies.intend(reply, "a-0")
+        await tx.replies.intend(reply, "a-1")
+        await tx.replies.sent(reply, "a-0", "77")
+    async with store.begin() as tx:
+        assert (await tx.replies.get(reply.id)).chunks == (Chunk("a-0", "77"), Chunk("a-1"))
+
+
+async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        await add(tx.replies, "one")
+        reply = await tx.replies.claim(Lane.ANSWER, 1)
+        assert reply
+        await tx.replies.intend(reply, "a-0")
+        await tx.replies.sent(reply, "a-0", "77")
+        sending = await add(tx.replies, "two", OTHER)
+        sending = await tx.replies.move(await tx.replies.move(sending, Event.CLAIM), Event.FINISH, final="said")
+    async with store.begin() as tx:
+        assert [(reply.id, reply.state) for reply in await tx.replies.recover()] == [(sending.id, State.SENDING)]
+        again = await tx.replies.claim(Lane.ANSWER, 2)
+        assert again and again.id == reply.id and again.attempt == 2 and again.chunks == (Chunk("a-0", "77"),)
+
+
+async def test_what_was_stopped_before_a_crash_is_not_generated_again(store: DatabaseStore) -> None:
+    reply = await bring(store, State.GENERATING, State.DONE)
+    async with store.begin() as tx:
+        await tx.replies.move(reply, Event.STOP)
+    async with store.begin() as tx:
+        (found,) = await tx.replies.recover()
+        assert (found.state, found.outcome) == (State.GENERATING, State.STOPPED)
+
+
+async def test_the_load_counts_answers_only(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        for text in ("one", "two", "/temp"):
+            await add(tx.replies, text)
+        await tx.replies.claim(Lane.ANSWER, 1)
+        assert await tx.replies.load() == (1, 1)
+
+
+async def test_a_reply_knows_its_author(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        reply = await tx.replies.add(incoming("xin chào", BOB, private=False), Lane.ANSWER)
+        assert reply and (reply.author, reply.speaker, reply.private) == (BOB, "Bob", False)
+        assert reply.author != ANN
