@@ -103,8 +103,8 @@ class Config(BaseSettings):
 
 def read_config() -> Config:
     """The deployment's settings. Raises SetupError with one line for each mistake."""
-    _warn_of_unknown()
     try:
+        _warn_of_unknown()
         return Config()
     except ValidationError as error:
         raise SetupError("\n".join(_mistake(detail) for detail in error.errors())) from None

@@ -45,19 +45,26 @@ class Dispatcher:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Recover, then work until the block is left. What is then unfinished stays in the store for the next start."""
-        async with asyncio.TaskGroup() as tasks:
-            loops = [
-                tasks.create_task(self._intake.write()),
-                tasks.create_task(self._recover()),
-                tasks.create_task(self._serve(Lane.ANSWER, self._assistant.model.slots)),
-                tasks.create_task(self._serve(Lane.NOTICE, NOTICES_AT_ONCE)),
-            ]
-            try:
-                yield
-            finally:
-                for task in loops:
-                    task.cancel()
+        """Recover, then work until the block is left. What is then unfinished stays in the store for the next start.
+
+        If one of the loops dies, the block is cancelled and its error raised.
+        """
+        work = (
+            self._intake.write(),
+            self._recover(),
+            self._serve(Lane.ANSWER, self._assistant.model.slots),
+            self._serve(Lane.NOTICE, NOTICES_AT_ONCE),
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                loops = [tasks.create_task(each) for each in work]
+                try:
+                    yield
+                finally:
+                    for task in loops:
+                        task.cancel()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def accept(self, incoming: Incoming) -> Reply | None:
         """C1: returns when the message is stored. None: it was stored before, or nothing is owed for it."""

@@ -62,7 +62,7 @@ class LocalModel:
         """See Model."""
         ids = self._tokenizer.encode(prompt)
         async with self._engine.stream(ids, sampling, owner) as tokens:
-            yield _Pieces(tokens, self._tokenizer.decoder())
+            yield _Pieces(tokens, self._tokenizer.decoder(), "<think>" if self._tokenizer.opens_thought(ids) else "")
 
     def count(self, prompt: Prompt) -> int:
         """See Model."""
@@ -75,15 +75,16 @@ class LocalModel:
 
 
 class _Pieces:
-    def __init__(self, tokens: TokenStream, decoder: Decoder) -> None:
-        self._tokens = tokens
-        self._decoder = decoder
+    def __init__(self, tokens: TokenStream, decoder: Decoder, opening: str) -> None:
+        self._tokens, self._decoder, self._opening = tokens, decoder, opening
 
     @property
     def reason(self) -> Reason | None:
         return self._tokens.reason
 
     async def __aiter__(self) -> AsyncIterator[str]:
+        if self._opening:  # what the template has begun belongs to the text
+            yield self._opening
         async for token in self._tokens:
             if piece := self._decoder.feed(token):
                 yield piece

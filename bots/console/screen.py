@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Protocol, TextIO
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markdown import Markdown
@@ -132,7 +133,11 @@ class ConsoleSurface:
 
 def _words(text: str) -> list[str]:
     blocks = [token for token in MarkdownIt().parse(text) if token.type in ("inline", "fence", "code_block")]
-    return ["".join(part.content or "\n" for part in block.children or [block]) for block in blocks]
+    return ["".join(map(_word, block.children or [block])) for block in blocks]
+
+
+def _word(part: Token) -> str:
+    return "\n" if part.type in ("softbreak", "hardbreak") else part.content
 
 
 def is_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""What happens to a message: order, stops, clears, crashes, failures. On the real store, with a model that can be held."""
+"""What happens to a message: order, stops, clears, crashes, failures. The real store, and a model that can be held."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ import pytest
 
 from core.chat import ChatId, Reply, Turn
 from core.errors import EngineDied
+from core.intake import Intake
 from core.prompts import Prompt
 from core.states import Event, Lane, State
 from core.texts import say
@@ -386,3 +387,24 @@ async def test_what_was_stopped_at_a_crash_stays_stopped(make_bot: MakeBot, data
 
 async def test_decomposed_text_is_stored_composed_and_clean(bot: Bot) -> None:
     assert await bot.say("tie\u0302\u0301ng Vie\u0323\u0302t\x00\ud800\r\nxin") == "tiếng Việt\nxin"
+
+
+# Its own life
+
+
+async def test_an_error_in_the_block_comes_out_as_it_is(make_bot: MakeBot) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with make_bot():
+            raise ZeroDivisionError
+
+
+async def test_a_loop_that_dies_ends_the_block_with_its_error(
+    make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(self: Intake) -> None:
+        raise RuntimeError("the writer is gone")
+
+    monkeypatch.setattr(Intake, "write", broken)
+    with pytest.raises(RuntimeError, match="writer"):
+        async with make_bot():
+            await asyncio.sleep(5)

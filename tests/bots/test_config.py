@@ -1,0 +1,83 @@
+"""Configuration: defaults, sources, and all mistakes at once without their values."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from bots import config as config_module
+from bots.config import Config, read_config
+from core.checkpoints import DEFAULT_MODEL
+from core.errors import SetupError
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No setting of this machine, and a .env of the test's own."""
+    for field, info in Config.model_fields.items():
+        monkeypatch.delenv(str(info.validation_alias or field).upper(), raising=False)
+    file = tmp_path / ".env"
+    monkeypatch.setattr(config_module, "ENV_FILES", (file,))
+    monkeypatch.setitem(Config.model_config, "env_file", (file,))
+    return file
+
+
+def test_the_defaults_work() -> None:
+    config = read_config()
+    settings = config.rules.settings({})
+    assert (settings.temperature, settings.max_tokens, settings.memory) == (0.7, 512, 3)
+    assert config.model == DEFAULT_MODEL and config.telegram_token is None
+    assert config.access.admits is not None and config.access.users == frozenset()
+    assert config.database("qwentin.db").endswith("/data/qwentin.db")
+
+
+def test_the_example_is_what_the_defaults_are(alone: Path) -> None:
+    before = read_config()
+    lines = (Path(__file__).parents[2] / ".env.example").read_text("utf-8").splitlines()
+    alone.write_text("\n".join(line.removeprefix("#") for line in lines if line[1:2].isupper() and "=" in line))
+    assert read_config().model_dump(exclude={"data_dir"}) == before.model_dump(exclude={"data_dir"})
+
+
+def test_the_environment_comes_before_the_file(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone.write_text("MEMORY=5\nOWNERS=telegram:1, 2 discord:3\nTEMPERATURE=0,2\nBOT_NAME=Bé\n")
+    monkeypatch.setenv("MEMORY", "7")
+    config = read_config()
+    assert config.rules.settings({}).memory == 7 and config.rules.settings({}).temperature == 0.2
+    assert config.owners == {"telegram:1", "2", "discord:3"} and config.bot_name == "Bé"
+
+
+def test_all_mistakes_at_once_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {"TEMPERATURE": "2", "MAX_TOKENS": "300", "MEMORY": "0", "CONTEXT": "many", "DTYPE": "int1",
+             "MAX_TOKENS_CAP": "7", "SYSTEM_PROMPT": "x" * 2001, "LOG_LEVEL": "LOUD"}  # fmt: skip
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError) as caught:
+        read_config()
+    lines = str(caught.value).splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
+
+
+def test_a_context_too_small_for_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTEXT", "1024")
+    with pytest.raises(SetupError, match="at least twice MAX_TOKENS_CAP, 2048"):
+        read_config()
+
+
+def test_a_mistake_never_shows_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTEXT", "123456:AAHsecretsecretsecretsecretsecretsecret")
+    with pytest.raises(SetupError) as caught:
+        read_config()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_misspelt_setting_is_pointed_out(alone: Path, caplog: pytest.LogCaptureFixture) -> None:
+    alone.write_text("TEMPERATUR=0.1\nHF_HOME=/somewhere\n")
+    with caplog.at_level(logging.WARNING):
+        read_config()
+    assert "TEMPERATUR is no setting; did you mean TEMPERATURE?" in caplog.text and "HF_HOME" not in caplog.text
+
+
+def test_a_file_that_is_no_text(alone: Path) -> None:
+    alone.write_bytes(b"MEMORY=\xff\xfe")
+    with pytest.raises(SetupError, match=r"\.env"):
+        read_config()

@@ -1,0 +1,261 @@
+"""Talking through the console's front: dialogs as tables through its pipe, and what a person's screen shows."""
+
+import asyncio
+import io
+import re
+from collections.abc import AsyncIterator, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from bots.console.app import Wishes, conversation, wishes
+from bots.console.front import ConsolePlatform, Talk, new_chat, somebody
+from bots.console.lines import PipedLines
+from bots.console.screen import ConsoleSurface, LiveScreen, PlainScreen
+from core.access import Access
+from core.assistant import Assistant
+from core.chat import ChatId
+from core.dispatcher import Dispatcher
+from core.errors import SetupError
+from core.filters import OpenFilter
+from core.prompts import Prompt
+from core.settings import Rules
+from core.states import Event, Lane, State
+from core.texts import say
+from storage.store import DatabaseStore, now_ms
+from tests.conftest import DEFAULTS
+from tests.fakes import FakeModel, incoming
+
+
+class Terminal:
+    """A console around fakes: `say` pipes lines through it and returns what it printed."""
+
+    def __init__(self, store: DatabaseStore, model: FakeModel | None = None) -> None:
+        self.store, self.model, self.out = store, model or FakeModel(), io.StringIO()
+        self.screen = PlainScreen(self.out)
+        assistant = Assistant(store, self.model, Rules(DEFAULTS), OpenFilter())
+        platform = ConsolePlatform(self.screen)
+        self.dispatcher = Dispatcher(store, assistant, {platform.name: platform}, Access(), now=now_ms)
+        self.good: bool | None = None
+
+    async def say(self, *lines: str, chat: ChatId | None = None) -> str:
+        async with self.dispatcher.running():
+            talk = Talk(self.dispatcher, self.screen, chat or new_chat(), somebody())
+            self.good = await talk.run(PipedLines(io.StringIO("".join(f"{line}\n" for line in lines))))
+        text = self.out.getvalue()
+        self.out.truncate(self.out.seek(0))
+        return text
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "en_US.UTF-8")
+
+
+DIALOGS: dict[str, list[tuple[str, str]]] = {
+    "the answer alone": [("hello world", "hello world\n")],
+    "setting and showing": [
+        ("hello", "hello\n"), ("/temp 0", "Temperature: 0.7 → 0.\n"),
+        ("/settings", r"(?s)Temperature: 0 \(set here by .*Memory: 3 turns \(the default\)"),
+    ],
+    "commands and questions in order": [("one", "one\n"), ("/undo", "“one”"), ("/undo", "nothing"), ("two", "two\n")],
+    "white space and empty lines": [("  hello  ", "hello\n"), ("   ", ""), ("", "")],
+    "the owner may": [("/whoami", "(?s)console:local.*owner")],
+    "every command answers": [(f"/{name}", ".") for name in (
+        "start", "help", "ask", "clear", "temp", "maxtokens", "memory", "system", "lang", "settings", "stop", "retry",
+        "undo", "status", "whoami", "new", "reset",
+    )],
+    "leaving": [("hello", "hello\n"), ("/exit", ""), ("never read", "")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+async def test_dialogs(store: DatabaseStore, name: str) -> None:
+    said = [line for line, _ in DIALOGS[name]]
+    printed = await Terminal(store).say(*said)
+    rest = printed
+    for line, expected in DIALOGS[name]:
+        found = re.search(expected, rest)
+        assert found, f"{line!r}: {expected!r} is not in {rest!r}"
+        rest = rest[found.end() :]
+    assert "never read" not in printed
+
+
+async def test_it_speaks_the_locale_of_the_terminal(store: DatabaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "vi_VN.UTF-8")
+    assert "Nhiệt độ" in await Terminal(store).say("/temp")
+
+
+async def test_each_line_waits_for_the_outcome_of_the_one_before(store: DatabaseStore) -> None:
+    terminal = Terminal(store)
+    read: list[int] = []
+
+    class Watched(io.StringIO):
+        def readline(self, size: int | None = -1, /) -> str:
+            read.append(len(terminal.model.prompts))
+            return super().readline()
+
+    async with terminal.dispatcher.running():
+        talk = Talk(terminal.dispatcher, terminal.screen, new_chat(), somebody())
+        assert await talk.run(PipedLines(Watched("one\ntwo\nthree\n")))
+    assert read == [0, 1, 2, 3]
+    assert terminal.out.getvalue() == "one\ntwo\nthree\n"
+
+
+async def test_a_failed_line_is_told_at_the_end(store: DatabaseStore) -> None:
+    def says(prompt: Prompt) -> list[str]:
+        return [] if "nothing" in prompt[-1].content else ["fine"]
+
+    terminal = Terminal(store, FakeModel(says))
+    assert await terminal.say("nothing", "something") == f"{say('en', 'error.empty')}\nfine\n"
+    assert terminal.good is False
+    assert await terminal.say("something", "/temp 9") and terminal.good is True
+
+
+async def test_ctrl_c_stops_the_answer_and_not_the_program(store: DatabaseStore) -> None:
+    import os
+    import signal
+
+    model = FakeModel()
+    model.gate = asyncio.Semaphore(1)
+    terminal = Terminal(store, model)
+    async with terminal.dispatcher.running():
+        talk = Talk(terminal.dispatcher, terminal.screen, new_chat(), somebody(), interruptible=True)
+        line = asyncio.create_task(talk.say("one two"))
+        async with asyncio.timeout(5):
+            while terminal.screen._text.strip() != "one":
+                await asyncio.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert await line is State.STOPPED
+        model.gate = None
+        assert await talk.say("again") is State.DONE
+    assert terminal.out.getvalue() == f"one\n\n{say('en', 'mark.stopped')}\nagain\n"
+
+
+# The command line's wishes
+
+
+async def test_a_new_talk_is_a_new_conversation_and_resuming_goes_on(store: DatabaseStore) -> None:
+    first, _ = await conversation(store, Wishes({"memory": "5"}))
+    await Terminal(store).say("remember me", chat=first)
+    fresh, pending = await conversation(store, Wishes())
+    assert fresh != first and not pending
+    again, _ = await conversation(store, Wishes({"temperature": "0"}, resume=True))
+    assert again == first
+    terminal = Terminal(store)
+    await terminal.say("again", chat=again)
+    assert [message.content for message in terminal.model.prompts[0]][1:] == ["remember me", "remember me", "again"]
+    assert terminal.model.samplings[0].temperature == 0
+    async with store.begin() as tx:
+        assert {name: row.value for name, row in (await tx.preferences.of(first)).items()} == {
+            "memory": "5", "temperature": "0.0",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("resume", [True, False])
+async def test_what_a_killed_console_still_owed(store: DatabaseStore, resume: bool) -> None:
+    chat = new_chat()
+    async with store.begin() as tx:
+        replies = [await tx.replies.add(incoming(text, chat=chat), Lane.ANSWER) for text in ("one", "two")]
+        assert replies[0] and replies[1]
+        await tx.replies.move(replies[0], Event.CLAIM)
+    _, pending = await conversation(store, Wishes(resume=resume))
+    assert [reply.text for reply in pending] == (["one", "two"] if resume else [])
+    async with store.begin() as tx:
+        assert len(await tx.replies.open(chat)) == (2 if resume else 0)
+
+
+GOOD = [
+    (["temp=0", "maxtokens = 256"], {"temperature": "0", "max_tokens": "256"}),
+    (["lang=vi"], {"reply_language": "vi"}),
+]
+BAD = [
+    (["temp=2"], "0 to 1"),
+    (["color=red"], "no such setting"),
+    (["memory"], "1 to 10"),
+    (["temp=2", "memory=0"], "\n"),
+]
+
+
+@pytest.mark.parametrize(("options", "settings"), GOOD)
+def test_options(options: list[str], settings: dict[str, str]) -> None:
+    assert wishes(options, None, False).settings == settings
+    assert wishes(options, "Be a pirate.", True).settings == {**settings, "system": "Be a pirate."}
+
+
+@pytest.mark.parametrize(("options", "words"), BAD)
+def test_bad_options(options: list[str], words: str) -> None:
+    with pytest.raises(SetupError, match=words):
+        wishes(options, None, False)
+    with pytest.raises(SetupError, match="system"):
+        wishes([], "", False)
+
+
+# A person's screen
+
+
+def person() -> tuple[LiveScreen, io.StringIO]:
+    out = io.StringIO()
+    return LiveScreen(Console(file=out, width=60, height=20, force_terminal=False)), out
+
+
+def show(screen: LiveScreen, texts: Iterable[str]) -> None:
+    screen.typing()
+    for text in texts:
+        screen.show(text)
+    screen.end()
+
+
+def test_markdown_is_rendered() -> None:
+    screen, out = person()
+    show(screen, ["**bold** and `code`\n\n- item"])
+    assert "bold and code" in out.getvalue() and "**" not in out.getvalue() and "• item" in out.getvalue()
+
+
+def test_a_long_answer_scrolls_and_is_there_once() -> None:
+    screen, out = person()
+    lines = [f"- line {i}" for i in range(60)]
+    show(screen, ["\n".join(lines[:size]) for size in range(1, 61)])
+    assert re.findall(r"line \d+", out.getvalue()) == [f"line {i}" for i in range(60)]
+
+
+def test_an_answer_that_was_replaced_is_shown_whole() -> None:
+    screen, out = person()
+    show(screen, ["\n\n".join(f"text {i}" for i in range(20)), "sorry"])
+    assert out.getvalue().rstrip().endswith("sorry")
+
+
+def test_two_replies_do_not_mix() -> None:
+    screen, out = person()
+    show(screen, ["one"])
+    show(screen, ["two"])
+    assert out.getvalue().split() == ["one", "two"]
+
+
+RENDERED = [("b**a**d", "bad"), ("`b`ad", "bad"), ("# Title\n\ntext", "Title\ntext"), ("```\ncode\n```", "code\n"),
+            ("[link](http://x)", "link"), ("a\nb", "a\nb"), ("", "")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "seen"), RENDERED)
+def test_what_the_last_gate_sees(text: str, seen: str) -> None:
+    assert ConsoleSurface(PlainScreen(io.StringIO())).render(text) == seen
+
+
+@given(st.text())
+def test_rendering_never_fails(text: str) -> None:
+    ConsoleSurface(PlainScreen(io.StringIO())).render(text)
+    screen, _ = person()
+    show(screen, [text])
+
+
+async def _lines(source: PipedLines) -> AsyncIterator[str]:
+    async for line in source:
+        yield line
+
+
+async def test_a_pipe_without_a_last_newline() -> None:
+    assert [line async for line in _lines(PipedLines(io.StringIO("one\ntwo")))] == ["one", "two"]

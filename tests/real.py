@@ -1,0 +1,5 @@
+"""The real built-in model for tests: converted once into build/, loaded once for all."""
+
+from pathlib import Path
+
+CACHE = Path(__file__).parents[1] / "build" / "models"
