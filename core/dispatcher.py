@@ -64,7 +64,7 @@ class Dispatcher:
                     for task in loops:
                         task.cancel()
         except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+            raise _first(group) from None
 
     async def accept(self, incoming: Incoming) -> Reply | None:
         """C1: returns when the message is stored. None: it was stored before, or nothing is owed for it."""
@@ -241,6 +241,10 @@ class Dispatcher:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _outcome(error: Exception) -> State:
