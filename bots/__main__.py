@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -81,10 +82,18 @@ def converse(config: Config, wishes: Wishes) -> None:
     secrets = (token.get_secret_value() for token in (config.telegram_token, config.discord_token) if token)
     set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, secrets)
     errors = Console(stderr=True)
-    config.data_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(config.data_dir)
     checkpoint = find_checkpoint(config, errors)
     if not asyncio.run(hold(config, wishes, checkpoint, errors)):
         raise typer.Exit(1)
+
+
+def make_folder(folder: Path) -> None:
+    """The data folder, where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"DATA_DIR {folder} can't be made: {error.strerror}. Name another folder.") from error
 
 
 def find_checkpoint(config: Config, errors: Console) -> Checkpoint:

@@ -95,7 +95,7 @@ async def test_each_line_waits_for_the_outcome_of_the_one_before(store: Database
     read: list[int] = []
 
     class Watched(io.StringIO):
-        def readline(self, size: int | None = -1, /) -> str:
+        def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
             read.append(len(terminal.model.prompts))
             return super().readline()
 

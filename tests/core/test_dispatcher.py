@@ -1,73 +1,22 @@
-"""What happens to a message: order, stops, clears, crashes, failures. The real store, and a model that can be held."""
+"""What happens to a message: order, stops, clears, crashes. The real store, and a model that can be held."""
 
 import asyncio
-import logging
-from collections.abc import Sequence
 
 import pytest
 
-from core.chat import ChatId, Reply, Turn
-from core.errors import EngineDied
+from core.chat import ChatId, Turn
 from core.intake import Intake
-from core.prompts import Prompt
 from core.states import Event, Lane, State
 from core.texts import say
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.conftest import Bot, MakeBot
-from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter, incoming
+from tests.fakes import ANN, BOB, FakeModel, incoming
+from tests.watching import contents, held, history, now, outcome, release, running, shown
 
 OTHER = ChatId("fake", "2")
 GROUP = ChatId("fake", "group")
 STOPPED = say("en", "mark.stopped")
-
-
-def held(words: int = 0) -> FakeModel:
-    """A model that says a few words and then waits to be released."""
-    model = FakeModel()
-    model.gate = asyncio.Semaphore(words)
-    return model
-
-
-def release(model: FakeModel, words: int = 1000) -> None:
-    """Let it say so many words more."""
-    assert model.gate
-    for _ in range(words):
-        model.gate.release()
-
-
-def contents(prompt: Prompt) -> list[str]:
-    """What stands in a prompt after the system prompt."""
-    return [message.content for message in prompt[1:]]
-
-
-async def history(bot: Bot, chat: ChatId = CHAT) -> list[Turn]:
-    async with bot.store.begin() as tx:
-        return list(await tx.turns.recent(chat, 1_000_000, 10))
-
-
-async def now(bot: Bot, reply: Reply) -> State:
-    async with bot.store.begin() as tx:
-        return (await tx.replies.get(reply.id)).state
-
-
-async def outcome(bot: Bot, reply: Reply) -> State:
-    async with asyncio.timeout(5):
-        return (await bot.dispatcher.outcome(reply)).state
-
-
-async def running(bot: Bot, count: int = 1) -> None:
-    """Wait until so many answers are being generated."""
-    async with asyncio.timeout(5):
-        while bot.model.running < count:
-            await asyncio.sleep(0.001)
-
-
-async def shown(bot: Bot, reply: Reply, words: str) -> None:
-    """Wait until a person sees these words."""
-    async with asyncio.timeout(5):
-        while reply.id not in bot.platform.surfaces or words not in bot.platform.text(reply):
-            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("memory", [1, 3, 10])
@@ -238,113 +187,6 @@ async def test_a_member_can_neither_retry_nor_undo_what_runs_for_another(make_bo
         assert await now(bot, reply) is State.GENERATING
         release(model)
         assert await outcome(bot, reply) is State.DONE
-
-
-# Failing
-
-
-async def test_a_bug_is_an_apology_with_an_id_and_no_text_in_the_log(
-    make_bot: MakeBot, caplog: pytest.LogCaptureFixture
-) -> None:
-    def says(prompt: Prompt) -> Sequence[str]:
-        if "boom" in prompt[-1].content:
-            raise ValueError(f"can't say {prompt[-1].content}")
-        return ["fine"]
-
-    async with make_bot(FakeModel(says)) as bot:
-        with caplog.at_level(logging.INFO):
-            reply = await bot.accept("boom secret")
-            assert await outcome(bot, reply) is State.FAILED
-        apology = bot.platform.text(reply)
-        (bug,) = [record.args[0] for record in caplog.records if record.msg.startswith("error %s")]  # type: ignore[index]
-        assert f"id {bug}" in apology and "secret" not in apology
-        assert "ValueError" in caplog.text and "in says" in caplog.text and "secret" not in caplog.text
-        assert await bot.say("again") == "fine" and await bot.say("hi", ANN, OTHER) == "fine"
-        assert await history(bot) == [Turn("again", "fine", "Ann")]
-
-
-async def test_a_bug_in_a_command_too(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(reply: Reply) -> None:
-        raise RuntimeError("no network")
-
-    monkeypatch.setattr(bot.platform, "role", broken)
-    reply = await bot.accept("/temp 0")
-    assert await outcome(bot, reply) is State.FAILED
-    assert "id " in bot.platform.text(reply)
-    monkeypatch.undo()
-    assert "0.7" in await bot.say("/temp")
-
-
-async def test_a_lost_engine_says_again(make_bot: MakeBot) -> None:
-    def says(prompt: Prompt) -> Sequence[str]:
-        raise EngineDied
-
-    async with make_bot(FakeModel(says)) as bot:
-        assert await bot.say("hello") == say("en", "error.again")
-        assert await history(bot) == []
-
-
-async def test_an_empty_answer_is_tried_once_more_then_said(make_bot: MakeBot) -> None:
-    answers = iter([["<think>hm</think>"], [" "], [""], ["ok"]])
-    async with make_bot(FakeModel(lambda prompt: next(answers))) as bot:
-        await bot.say("/temp 0")
-        assert await bot.say("one") == say("en", "error.empty")
-        assert await bot.say("two") == "ok"
-        assert [sampling.temperature for sampling in bot.model.samplings] == [0, 0.5, 0, 0.5]
-        assert [turn.question for turn in await history(bot)] == ["two"]
-
-
-async def test_a_question_too_long_is_refused_and_forgotten(bot: Bot) -> None:
-    reply = await bot.accept("word " * 4000)
-    assert await outcome(bot, reply) is State.REFUSED
-    assert "3584 tokens" in bot.platform.text(reply)
-    assert bot.model.prompts == [] and "no question" in await bot.say("/retry")
-
-
-async def test_a_loop_ends_the_answer_with_a_mark(make_bot: MakeBot) -> None:
-    sentence = "I like to help people with everything that they need. "
-    async with make_bot(FakeModel(lambda prompt: [sentence] * 50)) as bot:
-        assert await bot.say("hi") == f"{sentence.strip()}\n\n{say('en', 'mark.loop')}"
-        assert (await history(bot))[0].answer == sentence.strip()
-
-
-async def test_a_surface_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:
-    async with make_bot(held()) as bot:
-        reply = await bot.accept("one")
-        await running(bot)
-        bot.platform.surfaces[reply.id].fails = PermissionError
-        release(bot.model)
-        assert await outcome(bot, reply) is State.FAILED
-        assert await bot.say("two", ANN, OTHER) == "two"
-
-
-# The filter's three places
-
-
-async def test_a_blocked_question_never_reaches_the_model_nor_the_history(make_bot: MakeBot) -> None:
-    async with make_bot(content_filter=WordFilter("bad")) as bot:
-        reply = await bot.accept("something bad")
-        assert await outcome(bot, reply) is State.REFUSED
-        assert bot.platform.text(reply) == say("en", "refused.question")
-        assert bot.model.prompts == [] and "no question" in await bot.say("/retry")
-
-
-async def test_a_blocked_answer_is_cut_where_the_guard_says(make_bot: MakeBot) -> None:
-    model = FakeModel(lambda prompt: ["good ", "and ", "bad ", "more"])
-    async with make_bot(model, content_filter=WordFilter("bad")) as bot:
-        reply = await bot.accept("hi")
-        assert await outcome(bot, reply) is State.DONE
-        assert bot.platform.text(reply) == f"good and\n\n{say('en', 'refused.answer')}"
-        assert all("bad" not in text for text in bot.platform.surfaces[reply.id].history)
-        assert await history(bot) == [Turn("hi", "good and", "Ann")]
-
-
-async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> None:
-    async with make_bot(FakeModel(lambda prompt: ["b*a*d ", "x"]), content_filter=WordFilter("bad")) as bot:
-        reply = await bot.accept("hi")
-        assert await outcome(bot, reply) is State.DONE
-        assert bot.platform.surfaces[reply.id].history == [say("en", "refused.answer")]
-        assert await history(bot) == []
 
 
 # Dying and coming back

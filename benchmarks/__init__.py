@@ -1,0 +1,1 @@
+"""Measurements. Never collected by pytest; run by make bench on a quiet machine."""

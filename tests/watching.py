@@ -1,0 +1,57 @@
+"""Holding a bot's model, and looking at what a person and the store see."""
+
+import asyncio
+
+from core.chat import ChatId, Reply, Turn
+from core.prompts import Prompt
+from core.states import State
+from tests.conftest import Bot
+from tests.fakes import CHAT, FakeModel
+
+
+def held(words: int = 0) -> FakeModel:
+    """A model that says a few words and then waits to be released."""
+    model = FakeModel()
+    model.gate = asyncio.Semaphore(words)
+    return model
+
+
+def release(model: FakeModel, words: int = 1000) -> None:
+    """Let it say so many words more."""
+    assert model.gate
+    for _ in range(words):
+        model.gate.release()
+
+
+def contents(prompt: Prompt) -> list[str]:
+    """What stands in a prompt after the system prompt."""
+    return [message.content for message in prompt[1:]]
+
+
+async def history(bot: Bot, chat: ChatId = CHAT) -> list[Turn]:
+    async with bot.store.begin() as tx:
+        return list(await tx.turns.recent(chat, 1_000_000, 10))
+
+
+async def now(bot: Bot, reply: Reply) -> State:
+    async with bot.store.begin() as tx:
+        return (await tx.replies.get(reply.id)).state
+
+
+async def outcome(bot: Bot, reply: Reply) -> State:
+    async with asyncio.timeout(5):
+        return (await bot.dispatcher.outcome(reply)).state
+
+
+async def running(bot: Bot, count: int = 1) -> None:
+    """Wait until so many answers are being generated."""
+    async with asyncio.timeout(5):
+        while bot.model.running < count:
+            await asyncio.sleep(0.001)
+
+
+async def shown(bot: Bot, reply: Reply, words: str) -> None:
+    """Wait until a person sees these words."""
+    async with asyncio.timeout(5):
+        while reply.id not in bot.platform.surfaces or words not in bot.platform.text(reply):
+            await asyncio.sleep(0.001)
