@@ -1,7 +1,7 @@
 """From the command to the first streamed word, with the built-in model: the very first time, and every time after.
 
-A terminal is what a person has, so the console runs in one (a pseudo-terminal), and the clock stops at the first word of
-the answer. Usage: python -m benchmarks.start [RUNS]
+A terminal is what a person has, so the console runs in one (a pseudo-terminal); the clock stops at the answer's first
+word. Usage: python -m benchmarks.start [RUNS]
 """
 
 import json

@@ -1,5 +1,6 @@
 """The Model protocol, and the model that runs on this machine: text in, pieces of text out."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,8 @@ from core.prompts import Prompt
 from core.tokens import Decoder, Tokenizer
 
 Reason = Literal["stop", "length", "cancelled"]
+_TO_TELL = 8
+"""Tokens from which a speed is worth telling."""
 
 
 class Stream(Protocol):
@@ -56,13 +59,18 @@ class LocalModel:
         self.context = min(context, checkpoint.context)
         self._tokenizer = tokenizer
         self._engine = engine
+        self._speed = 0.0
 
     @asynccontextmanager
     async def stream(self, prompt: Prompt, sampling: Sampling, owner: str) -> AsyncIterator[Stream]:
         """See Model."""
         ids = self._tokenizer.encode(prompt)
         async with self._engine.stream(ids, sampling, owner) as tokens:
-            yield _Pieces(tokens, self._tokenizer.decoder(), "<think>" if self._tokenizer.opens_thought(ids) else "")
+            pieces = _Pieces(tokens, self._tokenizer.decoder(), "<think>" if self._tokenizer.opens_thought(ids) else "")
+            try:
+                yield pieces
+            finally:
+                self._speed = pieces.speed or self._speed
 
     def count(self, prompt: Prompt) -> int:
         """See Model."""
@@ -71,21 +79,31 @@ class LocalModel:
     def status(self) -> str:
         """See Model."""
         info = self._engine.info
-        return f"{info.device}, {info.dtype}" if info else ""
+        where = [info.device, info.dtype] if info else []
+        return ", ".join([*where, f"{self._speed:.0f} tokens/s"] if self._speed else where)
 
 
 class _Pieces:
     def __init__(self, tokens: TokenStream, decoder: Decoder, opening: str) -> None:
         self._tokens, self._decoder, self._opening = tokens, decoder, opening
+        self._count, self._first, self._last = 0, 0.0, 0.0
 
     @property
     def reason(self) -> Reason | None:
         return self._tokens.reason
 
+    @property
+    def speed(self) -> float:
+        """Tokens a second after the first; 0 where there were too few to tell."""
+        return (self._count - 1) / (self._last - self._first) if self._count >= _TO_TELL else 0.0
+
     async def __aiter__(self) -> AsyncIterator[str]:
         if self._opening:  # what the template has begun belongs to the text
             yield self._opening
         async for token in self._tokens:
+            self._last = time.monotonic()
+            self._first = self._first or self._last
+            self._count += 1
             if piece := self._decoder.feed(token):
                 yield piece
         if rest := self._decoder.finish():

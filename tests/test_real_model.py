@@ -155,3 +155,8 @@ async def test_why_an_answer_ended(model: Recorded) -> None:
             assert [piece async for piece in stream]
             reasons.append(stream.reason)
     assert reasons == ["length", "stop"]
+
+
+async def test_the_status_tells_where_it_runs_and_how_fast(model: Recorded) -> None:
+    await said(model, 0)
+    assert re.fullmatch(r"\w+(:\d+)?, (bfloat16|float32), \d+ tokens/s", model.status())
