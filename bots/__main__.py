@@ -11,8 +11,10 @@ from rich.console import Console
 
 from bots.config import Config, read_config
 from bots.console.app import Terminal, Wishes, console_database, wishes
+from bots.console.front import LOCAL, PLATFORM
 from bots.logs import set_up_logging
 from bots.progress import Steps, bars
+from core.access import Access
 from core.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.dispatcher import Dispatcher
@@ -131,7 +133,9 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
             store = DatabaseStore(database)
             assistant = Assistant(store, model, config.rules, OpenFilter())
             platforms = {terminal.platform.name: terminal.platform}
-            dispatcher = Dispatcher(store, assistant, platforms, config.access, now=now_ms, name=config.bot_name)
+            # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
+            access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
+            dispatcher = Dispatcher(store, assistant, platforms, access, now=now_ms, name=config.bot_name)
             return await terminal.talk(store, dispatcher, model.name, wishes)
     finally:
         steps.end()

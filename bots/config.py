@@ -96,9 +96,15 @@ class Config(BaseSettings):
         """Who may use the bot."""
         return Access(self.allowed_users, self.allowed_chats, self.owners)
 
-    def database(self, file: str) -> str:
-        """DATABASE_URL, or an SQLite file of that name in the data folder."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / file}"
+    @property
+    def database(self) -> str:
+        """The bots' database: DATABASE_URL, or an SQLite file in the data folder."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'qwentin.db'}"
+
+    @property
+    def console_database(self) -> str:
+        """The console's own file, whatever the bots use."""
+        return f"sqlite+aiosqlite:///{self.data_dir / 'console.db'}"
 
 
 def read_config() -> Config:

@@ -1,9 +1,10 @@
 """One answer, top to bottom: check, remember, trim, generate, screen, show."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from core.chat import Reply, Store, Turn
 from core.engine.sampling import Sampling
@@ -16,6 +17,8 @@ from core.settings import Rules, Settings
 from core.states import State
 from core.trimming import fit
 
+T = TypeVar("T")
+
 RETRY_TEMPERATURE = 0.5
 """At least this much for the second try after an empty answer: greedy would only be empty again."""
 
@@ -25,7 +28,6 @@ class Live(Protocol):
 
     def write(self, piece: str) -> None: ...
     def restart(self) -> None: ...
-    def allows(self, text: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,6 @@ class Ending:
     outcome: State
     text: str = ""
     notice: str = ""
-    cut: bool = False
-    """Whether the token limit cut it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,6 @@ class _Draft:
     text: str = ""
     blocked: bool = False
     looped: bool = False
-    cut: bool = False
 
 
 class Assistant:
@@ -76,7 +75,7 @@ class Assistant:
         draft = await self._generate(work, live, stop)
         if not (draft.text or draft.blocked or stop.is_set()):
             draft = await self._generate(self._warmer(work), live, stop)
-        return self._ending(draft, live, stop)
+        return self._ending(draft, stop)
 
     async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
@@ -86,10 +85,12 @@ class Assistant:
         return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
 
     def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn]) -> _Work:
-        question = Asked(reply.text, "" if reply.private else reply.speaker)
+        asker = reply.asker or reply.author
+        question = Asked(reply.text, "" if reply.private else asker.name)
         prompt = fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
         sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
-        return _Work(str(reply.chat), prompt, sampling, tuple(filter(None, [question.author])))
+        names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
+        return _Work(str(reply.chat), prompt, sampling, tuple(names))
 
     def _warmer(self, work: _Work) -> _Work:
         temperature = max(work.sampling.temperature, RETRY_TEMPERATURE)
@@ -98,48 +99,50 @@ class Assistant:
     async def _generate(self, work: _Work, live: Live, stop: asyncio.Event) -> _Draft:
         live.restart()
         output, guard, draft = Output(work.names), self.filter.guard(), _Draft()
-        async with self.model.stream(work.prompt, work.sampling, work.owner) as stream:
+        async with AsyncExitStack() as stack:
+            entering = stack.enter_async_context(self.model.stream(work.prompt, work.sampling, work.owner))
+            if (stream := await unless(stop, entering)) is None:
+                return draft  # stopped while the engine was loading
             async for piece in until(stop, stream):
                 draft.text += (released := guard.feed(output.feed(piece)))
                 live.write(released)
                 if output.ended or guard.blocked:
                     break
-            draft.cut = stream.reason == "length"
         draft.text += guard.feed(output.finish()) + guard.finish()
         draft.text = draft.text[: len(draft.text) - output.surplus].rstrip()
         draft.blocked, draft.looped = guard.blocked, bool(output.surplus)
         return draft
 
-    def _ending(self, draft: _Draft, live: Live, stop: asyncio.Event) -> Ending:
-        if not live.allows(draft.text):
-            return Ending(State.DONE, notice="refused.answer")
+    def _ending(self, draft: _Draft, stop: asyncio.Event) -> Ending:
         if draft.blocked:
             return Ending(State.DONE, draft.text, "refused.answer")
         if stop.is_set():
             return Ending(State.STOPPED, draft.text, "mark.stopped")
         if not draft.text:
             raise Unanswered("error.empty")
-        return Ending(State.DONE, draft.text, "mark.loop" if draft.looped else "", draft.cut)
+        return Ending(State.DONE, draft.text, "mark.loop" if draft.looped else "")
 
 
 async def until(stop: asyncio.Event, pieces: AsyncIterable[str]) -> AsyncIterator[str]:
     """The pieces, until `stop` is set: also while the next one is still being waited for."""
     iterator = aiter(pieces)
-    stopped = asyncio.create_task(stop.wait())
-    piece: asyncio.Task[str | None] | None = None
+    while not stop.is_set() and (piece := await unless(stop, anext(iterator, None))) is not None:
+        yield piece
+
+
+async def unless(stop: asyncio.Event, awaitable: Awaitable[T]) -> T | None:
+    """The awaitable's result; None if `stop` is set first. Either way nothing of it goes on."""
+    work = asyncio.ensure_future(_awaited(awaitable))
+    stopped = asyncio.ensure_future(stop.wait())
     try:
-        while not stop.is_set():
-            piece = asyncio.create_task(_next(iterator))
-            await asyncio.wait({piece, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not piece.done() or (text := piece.result()) is None:
-                return
-            yield text
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
     finally:
-        waiting = [task for task in (piece, stopped) if task is not None and not task.done()]
+        waiting = [task for task in (work, stopped) if not task.done()]
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def _next(iterator: AsyncIterator[str]) -> str | None:
-    return await anext(iterator, None)
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -59,8 +59,9 @@ class Incoming:
     def cleaned(self) -> "Incoming":
         """Without what no database or encoder takes (NUL, lone surrogates), and in NFC: a decomposed Vietnamese
         question costs a model three times the tokens."""
-        name = clean(self.author.name).strip() or self.author.id
-        return replace(self, text=clean(self.text).strip(), author=replace(self.author, name=name))
+        author = Author(*(clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale)))
+        author = author if author.name else replace(author, name=author.id)
+        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id), author=author)
 
 
 def clean(text: str) -> str:
@@ -108,11 +109,14 @@ class Reply:
     author: Author
     text: str
     """The question, or the command as it was written."""
+    bot: str
+    external_id: str
     seq: int
+    """What the platform knows the message by."""
     question: int | None = None
     """The stored question's id, in the answer lane."""
-    speaker: str = ""
-    """Who asked the question; another than the author where an admin has it answered again."""
+    asker: Author | None = None
+    """Who asked the question: another than the author where an admin has it answered again."""
     outcome: State | None = None
     final: str | None = None
     chunks: tuple[Chunk, ...] = ()
@@ -137,8 +141,8 @@ class Replies(Protocol):
     async def add(self, incoming: Incoming, lane: Lane) -> Reply | None:
         """Store the message and the reply it is owed; None for one that is stored already."""
 
-    async def claim(self, lane: Lane, now: int) -> Reply | None:
-        """Take the next reply of a lane: least recently served conversation first, then oldest first."""
+    async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+        """Take the next reply of a lane, on a platform that is served: least recently served conversation first."""
 
     async def get(self, reply_id: int) -> Reply:
         """The reply as it stands."""
@@ -163,8 +167,8 @@ class Replies(Protocol):
     async def load(self) -> tuple[int, int]:
         """How many answers run and how many wait, in all conversations."""
 
-    async def recover(self) -> Sequence[Reply]:
-        """Apply the crash event to all that is open; what was in hand and must be looked at is returned."""
+    async def recover(self, platforms: Collection[str]) -> Sequence[Reply]:
+        """Apply the crash event to what is open on these platforms; what need not be generated again is returned."""
 
 
 class Turns(Protocol):
@@ -174,22 +178,16 @@ class Turns(Protocol):
         """The last `limit` answered pairs older than the question `before`, oldest first."""
 
     async def remember(self, reply: Reply, text: str) -> None:
-        """Store an answer, unless the conversation it belongs to has been cleared."""
+        """Store an answer in place of the question's last one, unless its conversation has been cleared; "" is none."""
 
     async def last_question(self, chat: ChatId) -> Question | None:
         """The newest question that was answered, stopped or failed."""
 
-    async def last_pair(self, chat: ChatId) -> Question | None:
-        """The newest answered question."""
-
-    async def forget_answer(self, question: int) -> None:
-        """Delete the answer of a question, if it has one."""
-
     async def forget_pair(self, question: int) -> None:
         """Delete a question and its answer."""
 
-    async def clear(self, chat: ChatId) -> None:
-        """Delete a conversation's history and raise its number."""
+    async def clear(self, reply: Reply) -> None:
+        """Delete what was said before this command and raise the conversation's number. What came after it stays."""
 
 
 class Preferences(Protocol):

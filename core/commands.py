@@ -18,6 +18,7 @@ from core.states import Event, State
 from core.texts import LANGUAGES, choose, say
 
 _COMMAND = re.compile(r"/([A-Za-z_]+)(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
+_MARKUP = re.compile(r"[\\`*_\[\]<>~|#]")
 _QUOTED = 80
 """Characters of a question that /undo names."""
 
@@ -26,7 +27,7 @@ _QUOTED = 80
 class Command:
     """One row of the table. `changes`: an argument changes the conversation, only setters may give it. `admins`: only
     setters may use it at all. `settles`: a running answer is stopped and waited for first. `ephemeral`: only the asker
-    need see what it says."""
+    need see what it says. `personal`: what it does depends on who asks."""
 
     name: str
     run: "Function"
@@ -36,7 +37,12 @@ class Command:
     changes: bool = False
     admins: bool = False
     settles: bool = False
+    personal: bool = False
     ephemeral: bool = False
+
+    def asks_role(self, argument: str) -> bool:
+        """Whether the asker's role decides anything; if not, a platform that can't tell it is no obstacle."""
+        return self.admins or self.settles or self.personal or (self.changes and bool(argument))
 
     @property
     def usage(self) -> str:
@@ -71,12 +77,24 @@ class Call:
         """Whether the asker may change the conversation: in private everyone, else admins."""
         return self.reply.private or self.role >= Role.ADMIN
 
+    def owns(self, reply: Reply) -> bool:
+        """Whether the asker asked that question, or had it answered again."""
+        return self.reply.author.id in (reply.author.id, reply.asker.id if reply.asker else "")
+
 
 Function = Callable[[Call, Transaction], Awaitable[str | None]]
 
 
+def escape(text: str) -> str:
+    """What people wrote, so that it stays what they wrote: as Markdown a name could be a link."""
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
 def parse(text: str) -> tuple[str, str] | None:
-    """A command's name and argument ("/Temp@bot 0.5": "temp", "0.5"); None for what is no command, such as a path."""
+    """A command's name and argument ("/Temp@bot 0.5": "temp", "0.5"); None for what is no command, such as a path.
+
+    Whose name stands behind the @ is the adapter's to judge: it hands on what is addressed to its bot.
+    """
     match = _COMMAND.fullmatch(text.strip())
     return (match[1].lower(), (match[2] or "").strip()) if match else None
 
@@ -128,11 +146,14 @@ async def _ask(call: Call, tx: Transaction) -> str:
 
 
 async def _clear(call: Call, tx: Transaction) -> str:
-    dropped = 0
-    for reply in await tx.replies.open(call.reply.chat):
-        dropped += await _halt(call, tx, reply, Event.CLEAR)
-    await tx.turns.clear(call.reply.chat)
+    dropped = sum([await _halt(call, tx, reply, Event.CLEAR) for reply in await _before(call, tx)])
+    await tx.turns.clear(call.reply)
     return call.say("clear.queued", count=dropped) if dropped else call.say("clear.done")
+
+
+async def _before(call: Call, tx: Transaction) -> list[Reply]:
+    """The answers that are owed for what was asked before this command: what came after it is none of its business."""
+    return [reply for reply in await tx.replies.open(call.reply.chat) if reply.id < call.reply.id]
 
 
 async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
@@ -147,30 +168,26 @@ async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
 
 
 async def _stop(call: Call, tx: Transaction) -> str:
-    replies = [r for r in await tx.replies.open(call.reply.chat) if r.state is not State.SENDING]
-    mine = [r for r in replies if _own(call, r) or (call.setter and r.state is State.GENERATING)]
-    if not replies:
-        raise Refused("stop.nothing")
+    replies = [reply for reply in await _before(call, tx) if reply.state is not State.SENDING]
+    running = [reply for reply in replies if reply.state is State.GENERATING]
+    mine = [reply for reply in replies if call.owns(reply) or (call.setter and reply in running)]
     if not mine:
-        raise Refused("stop.others")
+        raise Refused("stop.others" if running else "stop.nothing")
     dropped = sum([await _halt(call, tx, reply, Event.STOP) for reply in mine])
     return call.say("stop.queued", count=dropped) if dropped else call.say("stop.done")
 
 
-def _own(call: Call, reply: Reply) -> bool:
-    return reply.author.id == call.reply.author.id
-
-
 async def _retry(call: Call, tx: Transaction) -> None:
     question = _allowed(call, await tx.turns.last_question(call.reply.chat), "retry")
-    await tx.turns.forget_answer(question.id)
+    if any(reply.question == question.id for reply in await tx.replies.open(call.reply.chat)):
+        raise Refused("retry.waiting")
     await tx.replies.become_answer(call.reply, question)
 
 
 async def _undo(call: Call, tx: Transaction) -> str:
-    question = _allowed(call, await tx.turns.last_pair(call.reply.chat), "undo")
+    question = _allowed(call, await tx.turns.last_question(call.reply.chat), "undo")
     await tx.turns.forget_pair(question.id)
-    return call.say("undo.done", question=_shortened(question.text))
+    return call.say("undo.done", question=escape(_shortened(question.text)))
 
 
 def _allowed(call: Call, question: Question | None, group: str) -> Question:
@@ -221,19 +238,20 @@ def _label(call: Call, name: str) -> str:
 
 
 def _shown(call: Call, value: Value) -> str:
-    return call.say(f"value.{value.name}", value=value.value)
+    return call.say(f"value.{value.name}", value=escape(value.value) if isinstance(value.value, str) else value.value)
 
 
 def _source(call: Call, value: Value) -> str:
     at = datetime.fromtimestamp(value.at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-    source = call.say(f"source.{value.source}", by=value.by, at=at)
+    source = call.say(f"source.{value.source}", by=escape(value.by), at=at)
     if not value.clamped:
         return source
     return call.say("source.clamped", wanted=call.say(f"value.{value.name}", value=value.wanted), source=source)
 
 
 async def _lang(call: Call, tx: Transaction) -> str:
-    word, _, rest = call.argument.lower().partition(" ")
+    word, *after = call.argument.lower().split(None, 1)[:2] or [""]
+    rest = after[0] if after else ""
     if word == "reply":
         if rest and not call.setter:
             raise Refused("refused.may", usage="/lang reply")
@@ -303,13 +321,13 @@ COMMANDS = (
     Command("maxtokens", _set("max_tokens"), "[256|512|1024]", changes=True),
     Command("memory", _set("memory"), "[1-10]", changes=True),
     Command("system", _set("system"), "[text]", changes=True),
-    Command("lang", _lang, "[en|vi|auto]", ephemeral=True),
+    Command("lang", _lang, "[en|vi|auto]", personal=True, ephemeral=True),
     Command("settings", _settings, ephemeral=True),
-    Command("stop", _stop),
+    Command("stop", _stop, personal=True),
     Command("retry", _retry, settles=True),
     Command("undo", _undo, settles=True),
     Command("status", _status, ephemeral=True),
-    Command("whoami", _whoami, ephemeral=True),
+    Command("whoami", _whoami, personal=True, ephemeral=True),
 )
 
 UNKNOWN = Command("", unknown, "anything")

@@ -1,25 +1,40 @@
 """The work queue: accept, claim, run, recover. One active answer a conversation; commands and notices run beside it."""
 
 import asyncio
+import itertools
 import logging
 import secrets
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from core.access import Access
 from core.assistant import Assistant, Ending
-from core.chat import Incoming, Platform, Reply, Stale, Store
+from core.chat import Incoming, Platform, Reply, Role, Stale, Store
 from core.commands import UNKNOWN, Call, find, parse, run
 from core.errors import ChatError, Refused
 from core.intake import Intake
 from core.live_message import LiveMessage, RateGate
+from core.splitting import close
 from core.states import ACTIVE, Event, Lane, State
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)
 
 NOTICES_AT_ONCE = 8
+
+
+class _Hand:
+    """One of the few that work at once. Let go as soon as the scarce part is over, at the latest at the end."""
+
+    def __init__(self, hands: asyncio.Semaphore) -> None:
+        self._hands: asyncio.Semaphore | None = hands
+
+    def let_go(self) -> None:
+        """Idempotent."""
+        hands, self._hands = self._hands, None
+        if hands is not None:
+            hands.release()
 
 
 class Dispatcher:
@@ -49,9 +64,11 @@ class Dispatcher:
 
         If one of the loops dies, the block is cancelled and its error raised.
         """
+        async with self._store.begin() as tx:
+            unfinished = await tx.replies.recover(self._platforms)
         work = (
             self._intake.write(),
-            self._recover(),
+            self._resume(unfinished),
             self._serve(Lane.ANSWER, self._assistant.model.slots),
             self._serve(Lane.NOTICE, NOTICES_AT_ONCE),
         )
@@ -84,18 +101,18 @@ class Dispatcher:
         """Stop a reply as /stop does, without a notice of its own (Ctrl-C, a button). Idempotent."""
         try:
             async with self._store.begin() as tx:
-                await tx.replies.move(await tx.replies.get(reply.id), Event.STOP)
+                moved = await tx.replies.move(await tx.replies.get(reply.id), Event.STOP)
         except Stale:
             return
-        self._halt(reply.id)
+        if moved.state is State.GENERATING:
+            self._halt(reply.id)
+        self._pulse()
 
     # Claim and run
 
-    async def _recover(self) -> None:
-        async with self._store.begin() as tx:
-            unfinished = await tx.replies.recover()
-        self._pulse()
-        await asyncio.gather(*(self._run(reply) for reply in unfinished))
+    async def _resume(self, unfinished: Sequence[Reply]) -> None:
+        """What the last process left in mid-air: it needs no model, so it needs no hand."""
+        await asyncio.gather(*(self._run(reply, _Hand(asyncio.Semaphore())) for reply in unfinished))
 
     async def _serve(self, lane: Lane, at_once: int) -> None:
         hands = asyncio.Semaphore(at_once)
@@ -103,63 +120,86 @@ class Dispatcher:
             while True:
                 await hands.acquire()
                 reply = await self._claim(lane)
-                tasks.create_task(self._run(reply)).add_done_callback(lambda _: hands.release())
+                tasks.create_task(self._run(reply, _Hand(hands)))
 
     async def _claim(self, lane: Lane) -> Reply:
+        """The next reply, however long it takes; a database in trouble is tried again, ever more slowly."""
+        pauses = _backoff()
         while True:
             changed = self._changed
-            async with self._store.begin() as tx:
-                reply = await tx.replies.claim(lane, self._now())
+            try:
+                async with self._store.begin() as tx:
+                    reply = await tx.replies.claim(lane, self._platforms, self._now())
+            except Exception as error:
+                log.error("nothing can be claimed; trying again\n%s", _trace(error))
+                await asyncio.sleep(next(pauses))
+                continue
             if reply is not None:
                 return reply
+            pauses = _backoff()
             await changed.wait()
 
-    async def _run(self, reply: Reply) -> None:
+    async def _run(self, reply: Reply, hand: _Hand) -> None:
         """A claimed reply to its end. Whatever goes wrong here stays in this conversation."""
         try:
-            await self._finish(reply)
+            await self._bring(reply, hand)
         except Stale as stale:
             log.debug("%s", stale)
         except Exception as error:
             await self._give_up(reply, error)
         finally:
-            self._stops.pop(reply.id, None)
+            if reply.lane is Lane.ANSWER:
+                self._stops.pop(reply.id, None)
+            hand.let_go()
             self._pulse()
 
-    async def _finish(self, reply: Reply) -> None:
-        surface = self._platforms[reply.chat.platform].surface(reply)
-        async with LiveMessage(self._store, reply, surface, self._rate, self._instance, self._allowed) as live:
+    async def _bring(self, reply: Reply, hand: _Hand) -> None:
+        language = await self._language(reply)
+        async with self._live(reply) as live:
             if reply.state is State.GENERATING:
-                reply = await (self._answer(reply, live) if reply.lane is Lane.ANSWER else self._notice(reply))
+                doing = self._answer if reply.lane is Lane.ANSWER else self._notice
+                reply = await doing(reply, live, language, hand)
+            hand.let_go()  # showing takes no model: a slow platform must not keep others from theirs
             if reply.state is not State.SENDING:
                 return  # /retry: the command's row waits in the other lane now
-            await live.finish(reply.final or "")
+            await live.finish(_shown(reply.final or "", live, language))
         async with self._store.begin() as tx:  # C7
             await tx.replies.move(reply, Event.DELIVER)
 
     async def _give_up(self, reply: Reply, error: Exception) -> None:
-        """Nothing can be sent: not even an apology."""
-        log.error("reply %s failed for good\n%s", reply.id, _trace(error))
+        """An apology in place of what can't be shown, if even that can be; then nothing more is owed."""
         try:
             async with self._store.begin() as tx:
-                await tx.replies.move(await tx.replies.get(reply.id), Event.FAIL)
+                reply = await tx.replies.get(reply.id)
+            async with self._live(reply) as live:
+                await live.finish(_words(error, choose("auto", reply.author.locale), reply))
         except Exception as again:
-            log.error("reply %s can't be given up: %s", reply.id, type(again).__name__)
+            log.error("reply %s can't be shown\n%s", reply.id, _trace(again))
+        try:
+            async with self._store.begin() as tx:
+                await tx.replies.move(reply, Event.FAIL)
+        except Exception as again:
+            log.error("reply %s can't be given up\n%s", reply.id, _trace(again))
+
+    def _live(self, reply: Reply) -> LiveMessage:
+        surface = self._platforms[reply.chat.platform].surface(reply)
+        return LiveMessage(self._store, reply, surface, self._rate, self._instance, self._allowed)
 
     def _allowed(self, rendered: str) -> bool:
         return not self._assistant.filter.check(rendered).blocked
 
     # The answer lane
 
-    async def _answer(self, reply: Reply, live: LiveMessage) -> Reply:
-        language = await self._language(reply)
+    async def _answer(self, reply: Reply, live: LiveMessage, language: str, hand: _Hand) -> Reply:
         stop = self._stops.setdefault(reply.id, asyncio.Event())
         ending, notice = await self._ending(reply, live, stop, language)
-        final = "\n\n".join(filter(None, (ending.text, notice)))
+        final = "\n\n".join(filter(None, (close(ending.text), notice)))
+        if ending.text and not live.allows(final):
+            ending, final = Ending(State.DONE), say(language, "refused.answer")
         async with self._store.begin() as tx:  # C6
             if ending.outcome is State.REFUSED and reply.question:
                 await tx.turns.forget_pair(reply.question)
-            elif ending.text:
+            else:
                 await tx.turns.remember(reply, ending.text)
             return await tx.replies.move(reply, Event.FINISH, outcome=ending.outcome, final=final)
 
@@ -174,10 +214,9 @@ class Dispatcher:
 
     # The notice lane
 
-    async def _notice(self, reply: Reply) -> Reply:
-        language = await self._language(reply)
+    async def _notice(self, reply: Reply, live: LiveMessage, language: str, hand: _Hand) -> Reply:
         try:
-            return await self._carry_out(await self._call(reply, language))
+            return await self._carry_out(await self._call(reply, language), hand)
         except Stale:
             raise
         except Exception as error:
@@ -188,10 +227,13 @@ class Dispatcher:
     async def _call(self, reply: Reply, language: str) -> Call:
         """What the command will need: asked outside any transaction, at this moment."""
         name, argument = parse(reply.text) or ("", "")
-        role = await self._platforms[reply.chat.platform].role(reply)
+        command = find(name) or UNKNOWN
+        role = Role.ADMIN if reply.private else Role.MEMBER
+        if not reply.private and command.asks_role(argument):
+            role = await self._platforms[reply.chat.platform].role(reply)
         return Call(
             reply,
-            find(name) or UNKNOWN,
+            command,
             argument,
             self._access.role(reply.chat.platform, reply.author, role),
             model=self._assistant.model,
@@ -201,10 +243,11 @@ class Dispatcher:
             language=language,
         )
 
-    async def _carry_out(self, call: Call) -> Reply:
+    async def _carry_out(self, call: Call, hand: _Hand) -> Reply:
         if not self._access.admits(call.reply.chat, call.reply.author):
             raise Refused("refused.access", user=f"{call.reply.chat.platform}:{call.reply.author.id}")
         if call.command.settles:
+            hand.let_go()  # this may take as long as a platform is slow
             await self._settle(call)
         async with self._store.begin() as tx:
             text = await run(call, tx)
@@ -221,7 +264,7 @@ class Dispatcher:
         async with self._store.begin() as tx:
             active = [reply for reply in await tx.replies.open(call.reply.chat) if reply.state in ACTIVE]
         for reply in active:
-            if reply.author.id != call.reply.author.id and not call.setter:
+            if not (call.setter or call.owns(reply)):
                 raise Refused(f"{call.command.name}.others")
             await self.stop(reply)
             await self.outcome(reply)
@@ -234,13 +277,23 @@ class Dispatcher:
         return choose(wanted, reply.author.locale)
 
     def _halt(self, reply_id: int) -> None:
+        """Raise the flag of a reply that is being generated; its run may not have looked for it yet."""
         self._stops.setdefault(reply_id, asyncio.Event()).set()
-        self._pulse()
 
     def _pulse(self) -> None:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _backoff() -> Iterator[float]:
+    """Seconds: 1, 2, 4, ... 30, 30, ..."""
+    return (min(2.0**n, 30.0) for n in itertools.count())
+
+
+def _shown(text: str, live: LiveMessage, language: str) -> str:
+    """The last gate of all: commands repeat what people wrote."""
+    return text if live.allows(text) else say(language, "refused.answer")
 
 
 def _first(error: BaseException) -> BaseException:

@@ -44,14 +44,21 @@ class Intake:
         try:
             async with self._store.begin() as tx:
                 replies = [await self._admit(tx, arrival.incoming) for arrival in batch]
-        except Exception as error:  # those who wait must learn that nothing is stored
-            for arrival in (arrival for arrival in batch if not arrival.stored.cancelled()):
-                arrival.stored.set_exception(error)
+        except Exception as error:
+            await self._one_by_one(batch, error)
             return
         for arrival, reply in zip(batch, replies, strict=True):
             if not arrival.stored.cancelled():
                 arrival.stored.set_result(reply)
         self._stored()
+
+    async def _one_by_one(self, batch: list[_Arrival], error: Exception) -> None:
+        """One that can't be stored must not cost its neighbours; who sent it must learn that nothing is stored."""
+        if len(batch) > 1:
+            for arrival in batch:
+                await self._commit([arrival])
+        elif not batch[0].stored.cancelled():
+            batch[0].stored.set_exception(error)
 
     async def _admit(self, tx: Transaction, incoming: Incoming) -> Reply | None:
         if not incoming.text:

@@ -4,12 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
 from core.chat import Chunk, Reply, Store, Surface
 from core.shield import whole
 from core.splitting import close, split, utf16
+from core.states import Lane
 
 log = logging.getLogger(__name__)
 
@@ -113,22 +115,25 @@ class LiveMessage:
 
     def allows(self, text: str) -> bool:
         """Whether every message of `text` passes the last gate as it will be rendered."""
-        return all(self._allowed(self._surface.render(part)) for part in self._parts(text))
+        return all(map(self._passes, self._parts(text)))
 
     async def finish(self, text: str) -> None:
         """Show the final text; returns when the platform has accepted all of it."""
         await self._rest()
-        await self._show(self._parts(text))
+        for action in plan(self._parts(text), self._chunks, self._shown):
+            await self._pace()
+            await self._act(action)
 
     async def _paint(self) -> None:
         try:
             while True:
                 await self._something_new()
-                await self._rate.wait(self._surface.key, self._surface.interval)
+                await self._pace()
                 self._changed.clear()
-                text = close(self._text)
-                if text.strip() and self.allows(text):
-                    await whole(self._show(self._parts(text)))
+                parts = self._parts(close(self._text))
+                if self._text.strip() and all(map(self._passes, parts)):
+                    for action in plan(parts, self._chunks, self._shown)[:1]:  # the rest has its turn
+                        await whole(self._act(action))
         except Exception as error:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
             log.warning("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
@@ -136,12 +141,24 @@ class LiveMessage:
     async def _something_new(self) -> None:
         while not self._changed.is_set():
             if not self._text:
-                await self._surface.typing()
+                await self._type()
             try:
                 async with asyncio.timeout(TYPING_EVERY):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def _type(self) -> None:
+        """Only a courtesy, and none to a command, which is answered at once."""
+        if self._reply.lane is Lane.ANSWER:
+            with suppress(Exception):
+                await self._surface.typing()
+
+    async def _pace(self) -> None:
+        await self._rate.wait(self._surface.key, self._surface.interval)
+
+    def _passes(self, part: str) -> bool:
+        return self._allowed(self._surface.render(part))
 
     async def _rest(self) -> None:
         if self._painter is not None:
@@ -152,13 +169,12 @@ class LiveMessage:
     def _parts(self, text: str) -> list[str]:
         return split(text, lambda part: utf16(self._surface.render(part)) <= self._surface.limit)
 
-    async def _show(self, parts: Sequence[str]) -> None:
-        for action in plan(parts, self._chunks, self._shown):
-            if isinstance(action, Send):
-                await self._send(action)
-            else:
-                await self._surface.edit(action.message_id, action.text)
-            self._shown[action.index :] = [action.text, *self._shown[action.index + 1 :]]
+    async def _act(self, action: Send | Edit) -> None:
+        if isinstance(action, Send):
+            await self._send(action)
+        else:
+            await self._surface.edit(action.message_id, action.text)
+        self._shown[action.index :] = [action.text, *self._shown[action.index + 1 :]]
 
     async def _send(self, action: Send) -> None:
         nonce = await self._intend(action.index)

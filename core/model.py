@@ -4,15 +4,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 from core.checkpoints import Checkpoint
 from core.engine.engine import Engine, TokenStream
+from core.engine.messages import Reason
 from core.engine.sampling import Sampling
 from core.prompts import Prompt
 from core.tokens import Decoder, Tokenizer
 
-Reason = Literal["stop", "length", "cancelled"]
 _TO_TELL = 8
 """Tokens from which a speed is worth telling."""
 

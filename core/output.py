@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from core.prompts import label
 
 _OPEN, _CLOSE, _FENCE = "<think>", "</think>", "```"
-_SPEAKERS = ("User", "Human", "Người dùng")
+_SPEAKERS = ("User", "Human", "Assistant", "Người dùng")
 _CONTROL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 _LONGEST_STRETCH = 400
 _SPAN, _SPAN_IN_CODE = 120, 400
@@ -82,42 +82,55 @@ class Lead:
 
 
 class Turns:
-    """Ends the answer where the model begins to speak for somebody else, outside code fences."""
+    """Ends the answer where the model begins to speak for somebody else: at the start of a line, outside code."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._markers = [f"\n{name}:" for name in (*_SPEAKERS, *names)] + list(_CONTROL)
-        self._buffer = ""
+        self._markers = [f"{name}:".casefold() for name in (*_SPEAKERS, *names)]
+        self._buffer = "\n"  # as if a line had ended before the answer
+        self._started = False
         self._fences = 0
         self.ended = False
 
     def feed(self, piece: str) -> str:
         """The text that is surely the answer's own."""
-        if self.ended:
-            return ""
-        self._buffer += piece
-        cut = self._cut()
-        self.ended = cut is not None
-        keep = 0 if self.ended else held(self._buffer, (*self._markers, _FENCE))
-        return self._release(cut if cut is not None else len(self._buffer) - keep)
+        out = ""
+        self._buffer += "" if self.ended else piece
+        while self._buffer and not self.ended and (size := self._sure()):
+            out += self._release(size)
+        return out
 
     def finish(self) -> str:
         """What was held at the end."""
         return "" if self.ended else self._release(len(self._buffer))
 
+    def _sure(self) -> int:
+        """How much of the buffer is the answer's own; 0 where more must be seen, or where it has ended."""
+        line = self._buffer.find("\n")
+        control = min((at for tag in _CONTROL if (at := self._buffer.find(tag)) >= 0), default=-1)
+        if control >= 0 and (line < 0 or control < line):
+            self.ended = control == 0
+            return control
+        if line != 0:
+            return line if line > 0 else len(self._buffer) - held(self._buffer, (*_CONTROL, _FENCE))
+        return self._line_break()
+
+    def _line_break(self) -> int:
+        """The buffer begins with a line break: does a speaker's name follow?"""
+        start = self._buffer[1:].replace("*", "").lstrip(" ").casefold()
+        if self._fences % 2 == 0:
+            if start.startswith(tuple(self._markers)):
+                self.ended = True
+                return 0
+            if any(marker.startswith(start) for marker in self._markers):
+                return 0
+        return 1
+
     def _release(self, size: int) -> str:
         out, self._buffer = self._buffer[:size], self._buffer[size:]
         self._fences += out.count(_FENCE)
+        if not self._started:
+            self._started, out = True, out.removeprefix("\n")
         return out
-
-    def _cut(self) -> int | None:
-        found = [at for marker in self._markers if (at := self._outside_code(marker)) is not None]
-        return min(found, default=None)
-
-    def _outside_code(self, marker: str) -> int | None:
-        at = self._buffer.find(marker)
-        while at >= 0 and (self._fences + self._buffer.count(_FENCE, 0, at)) % 2:
-            at = self._buffer.find(marker, at + 1)
-        return at if at >= 0 else None
 
 
 def loop(text: str) -> int:
@@ -161,6 +174,5 @@ class Output:
 
     def _watch(self, piece: str) -> str:
         self._text += piece
-        if piece:
-            self.surplus = loop(self._text)
+        self.surplus = self.surplus + len(piece) if self.surplus else loop(self._text)
         return piece

@@ -86,7 +86,11 @@ def _last(boundary: re.Pattern[str], text: str, most: int) -> int:
 
 
 def _joined(text: str, at: int) -> bool:
-    """Whether a cut at `at` would part what is one character to a reader."""
+    """Whether a cut at `at` would part what is one character to a reader, or make a code fence of what is none."""
     if at >= len(text):
         return False
-    return bool(unicodedata.combining(text[at])) or text[at] in _JOINERS or text[at - 1] == "\u200d"
+    if bool(unicodedata.combining(text[at])) or text[at] in _JOINERS or text[at - 1] == "\u200d":
+        return True
+    rest = text[at:].lstrip()
+    gap = text[at - 1] + text[at : len(text) - len(rest)]
+    return "\n" not in gap and rest.startswith(("`", "~"))

@@ -75,6 +75,10 @@ def _locked(url: URL) -> Iterator[None]:
     except Timeout as error:
         words = f"The database {file} is in use by another Qwentin: stop that one, or change DATABASE_URL."
         raise InUse(words) from error
+    except OSError as error:
+        raise SetupError(
+            f"The lock {lock.lock_file} can't be opened: {error.strerror}. Is it somebody else's?"
+        ) from error
     try:
         yield
     finally:

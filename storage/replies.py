@@ -1,6 +1,6 @@
 """The work queue: every event of core/states.py as one conditional change of a row."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Select, func, select, update
@@ -37,9 +37,10 @@ class StoredReplies:
         await self._session.flush()
         return await self.get(reply.id)
 
-    async def claim(self, lane: Lane, now: int) -> Reply | None:
+    async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         """The next one: its conversation must have nothing that goes before it."""
-        row = (await self._session.execute(self._claimable(lane))).scalars().first()
+        query = self._claimable(lane).where(ChatRow.platform.in_(platforms))
+        row = (await self._session.execute(query)).scalars().first()
         if row is None:
             return None
         reply = await self.move(await self.get(row.id), Event.CLAIM)
@@ -118,12 +119,13 @@ class StoredReplies:
         counts = {state: count for state, count in await self._session.execute(query)}
         return sum(counts.get(state, 0) for state in ACTIVE), counts.get(State.QUEUED, 0)
 
-    async def recover(self) -> Sequence[Reply]:
-        """The crash event for all that is open. What is being sent, and what was to be stopped, is returned."""
-        for reply in await self._nouns(ReplyRow.state == State.GENERATING):
+    async def recover(self, platforms: Collection[str]) -> Sequence[Reply]:
+        """The crash event for what is open here. What is being sent, and what was to be stopped, is returned."""
+        here = ChatRow.platform.in_(platforms)
+        for reply in await self._nouns(here & (ReplyRow.state == State.GENERATING)):
             if reply.outcome is not State.STOPPED:
                 await self.move(reply, Event.CRASH)
-        return await self._nouns(ReplyRow.state.in_(ACTIVE))
+        return await self._nouns(here & ReplyRow.state.in_(ACTIVE))
 
     async def _known(self, incoming: Incoming) -> bool:
         query = select(InboxRow.id).where(
@@ -181,9 +183,11 @@ def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | 
         attempt=row.attempt,
         author=Author(inbox.author_id, inbox.author_name, inbox.locale),
         text=question.text if question else inbox.text or "",
+        bot=inbox.bot,
+        external_id=inbox.external_id,
         seq=inbox.seq,
         question=question.id if question else None,
-        speaker=question.author_name if question else inbox.author_name,
+        asker=Author(question.author_id, question.author_name) if question else None,
         outcome=State(row.outcome) if row.outcome else None,
         final=row.final,
         chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in row.chunks),

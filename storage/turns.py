@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, select
+from sqlalchemy import Select, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -37,10 +37,13 @@ class StoredTurns:
         return [Turn(question.text, said.text, question.author_name) for question, said in reversed(pairs)]
 
     async def remember(self, reply: Reply, text: str) -> None:
-        """Store an answer, unless its conversation or its question is gone."""
+        """Store an answer in place of the last one, unless its conversation or its question is gone."""
         row = await find_chat(self._session, reply.chat)
         question = await self._session.get(MessageRow, reply.question) if reply.question else None
-        if question is None or row.conversation != reply.conversation:
+        if question is None or question.conversation != row.conversation:
+            return
+        await self._session.execute(delete(MessageRow).where(MessageRow.reply_to == question.id))
+        if not text:
             return
         self._session.add(
             MessageRow(
@@ -51,37 +54,34 @@ class StoredTurns:
 
     async def last_question(self, chat: ChatId) -> Question | None:
         """The newest question with an outcome that may be asked for again."""
+        row = await find_chat(self._session, chat)
         ended = exists().where(ReplyRow.question_id == MessageRow.id, ReplyRow.state.in_(_MAY_BE_RETRIED))
-        return await self._newest(chat, ended)
-
-    async def last_pair(self, chat: ChatId) -> Question | None:
-        """The newest answered question."""
-        answer = aliased(MessageRow)
-        return await self._newest(chat, exists().where(answer.reply_to == MessageRow.id))
-
-    async def forget_answer(self, question: int) -> None:
-        """Delete the answer of a question."""
-        await self._session.execute(delete(MessageRow).where(MessageRow.reply_to == question))
-
-    async def forget_pair(self, question: int) -> None:
-        """Delete a question and its answer."""
-        await self.forget_answer(question)
-        await self._session.execute(delete(MessageRow).where(MessageRow.id == question))
-
-    async def clear(self, chat: ChatId) -> None:
-        """Delete the conversation's history and raise its number."""
-        row = await find_chat(self._session, chat)
-        await self._session.execute(delete(MessageRow).where(MessageRow.chat_id == row.id))
-        row.conversation += 1
-
-    async def _newest(self, chat: ChatId, condition: ColumnElement[bool]) -> Question | None:
-        row = await find_chat(self._session, chat)
         query: Select[Any] = (
             select(MessageRow)
             .where(MessageRow.chat_id == row.id, MessageRow.conversation == row.conversation, MessageRow.role == "user")
-            .where(condition)
+            .where(ended)
             .order_by(MessageRow.id.desc())
             .limit(1)
         )
         found = (await self._session.scalars(query)).one_or_none()
         return found and Question(found.id, found.text, Author(found.author_id, found.author_name))
+
+    async def forget_pair(self, question: int) -> None:
+        """Delete a question; its answer goes with it."""
+        await self._session.execute(delete(MessageRow).where(MessageRow.id == question))
+
+    async def clear(self, reply: Reply) -> None:
+        """Delete what was said before the command and raise the number; what was asked after it moves along."""
+        row = await find_chat(self._session, reply.chat)
+        row.conversation += 1
+        later = select(ReplyRow.question_id).where(
+            ReplyRow.chat_id == row.id, ReplyRow.id > reply.id, ReplyRow.question_id.is_not(None)
+        )
+        here = MessageRow.chat_id == row.id
+        await self._session.execute(delete(MessageRow).where(here, MessageRow.id.not_in(later)))
+        await self._session.execute(update(MessageRow).where(here).values(conversation=row.conversation))
+        await self._session.execute(
+            update(ReplyRow)
+            .where(ReplyRow.chat_id == row.id, ReplyRow.id > reply.id)
+            .values(conversation=row.conversation)
+        )

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from core.chat import Author, ChatId, Incoming, Reply, Role, Surface
+from core.engine.messages import Reason
 from core.engine.sampling import Sampling
 from core.filters import Verdict
-from core.model import Reason, Stream
+from core.model import Stream
 from core.prompts import Prompt
 
 CHAT = ChatId("fake", "1")
@@ -83,12 +84,14 @@ class FakeSurface:
         self.nonces: list[str] = []
         self.typed = 0
         self.fails: type[Exception] | None = None
+        self.refuses = "\0"
+        self.slow: asyncio.Event | None = None
 
     def render(self, text: str) -> str:
         return text.replace("*", "")
 
     async def send(self, text: str, nonce: str) -> str:
-        self._try()
+        await self._try(text)
         message_id = str(len(self.messages) + 1)
         self.messages[message_id] = text
         self.history.append(text)
@@ -96,16 +99,20 @@ class FakeSurface:
         return message_id
 
     async def edit(self, message_id: str, text: str) -> None:
-        self._try()
+        await self._try(text)
         self.messages[message_id] = text
         self.history.append(text)
 
     async def typing(self) -> None:
         self.typed += 1
 
-    def _try(self) -> None:
+    async def _try(self, text: str) -> None:
+        if self.slow:
+            await self.slow.wait()
         if self.fails:
             raise self.fails
+        if self.refuses in text:
+            raise ValueError(self.refuses)
 
 
 class FakePlatform:

@@ -17,10 +17,11 @@ from core.checkpoints import open_checkpoint
 from core.dispatcher import Dispatcher
 from core.engine.engine import Engine
 from core.engine.loader import Loader
+from core.engine.messages import Reason
 from core.engine.process import ProcessHost
 from core.engine.sampling import Sampling
 from core.filters import OpenFilter
-from core.model import LocalModel, Reason, Stream
+from core.model import LocalModel, Stream
 from core.prompts import Message, Prompt
 from core.settings import Rules
 from core.states import State

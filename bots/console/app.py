@@ -57,7 +57,7 @@ def _mistake(name: str, value: str) -> str | None:
 async def console_database(config: Config) -> AsyncIterator[AsyncEngine]:
     """The console's own file, so that it never fights a running bot; a second console talks without one."""
     try:
-        async with open_database(config.database("console.db")) as engine:
+        async with open_database(config.console_database) as engine:
             yield engine
             return
     except InUse:

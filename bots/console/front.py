@@ -16,6 +16,8 @@ from core.chat import Author, ChatId, Incoming, Reply, Role, Surface
 from core.states import State
 
 PLATFORM = "console"
+LOCAL = "local"
+"""The one person, and the one chat."""
 
 
 class Desk(Protocol):
@@ -27,7 +29,7 @@ class Desk(Protocol):
 
 
 class ConsolePlatform:
-    """See core.chat.Platform. Whoever sits at the terminal owns the machine."""
+    """See core.chat.Platform."""
 
     name = PLATFORM
 
@@ -39,14 +41,14 @@ class ConsolePlatform:
         return ConsoleSurface(self._screen)
 
     async def role(self, reply: Reply) -> Role:
-        """Owner."""
-        return Role.OWNER
+        """The only one there is."""
+        return Role.ADMIN
 
 
 def somebody() -> Author:
     """The person at the terminal, with the language of his locale."""
     locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    return Author("local", user_name(), locale.partition(".")[0])
+    return Author(LOCAL, user_name(), locale.partition(".")[0])
 
 
 def user_name() -> str:
@@ -59,7 +61,7 @@ def user_name() -> str:
 
 def new_chat() -> ChatId:
     """A conversation of its own, whose name sorts by time."""
-    return ChatId(PLATFORM, "local", time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:4])
+    return ChatId(PLATFORM, LOCAL, time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:4])
 
 
 class Talk:

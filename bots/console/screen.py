@@ -13,6 +13,7 @@ from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
+_MARKDOWN = MarkdownIt()
 _LIVE_LINES = 8
 """Lines at the end of an answer that may still change; those above are printed for good, so that it scrolls."""
 
@@ -132,7 +133,7 @@ class ConsoleSurface:
 
 
 def _words(text: str) -> list[str]:
-    blocks = [token for token in MarkdownIt().parse(text) if token.type in ("inline", "fence", "code_block")]
+    blocks = [token for token in _MARKDOWN.parse(text) if token.type in ("inline", "fence", "code_block")]
     return ["".join(map(_word, block.children or [block])) for block in blocks]
 
 

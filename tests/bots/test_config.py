@@ -28,7 +28,7 @@ def test_the_defaults_work() -> None:
     assert (settings.temperature, settings.max_tokens, settings.memory) == (0.7, 512, 3)
     assert config.model == DEFAULT_MODEL and config.telegram_token is None
     assert config.access.admits is not None and config.access.users == frozenset()
-    assert config.database("qwentin.db").endswith("/data/qwentin.db")
+    assert config.database.endswith("/data/qwentin.db")
 
 
 def test_the_example_is_what_the_defaults_are(alone: Path) -> None:

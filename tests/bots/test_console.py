@@ -37,7 +37,9 @@ class Terminal:
         self.screen = PlainScreen(self.out)
         assistant = Assistant(store, self.model, Rules(DEFAULTS), OpenFilter())
         platform = ConsolePlatform(self.screen)
-        self.dispatcher = Dispatcher(store, assistant, {platform.name: platform}, Access(), now=now_ms)
+        self.dispatcher = Dispatcher(
+            store, assistant, {platform.name: platform}, Access(owners=frozenset({"console:local"})), now=now_ms
+        )
         self.good: bool | None = None
 
     async def say(self, *lines: str, chat: ChatId | None = None) -> str:
@@ -60,7 +62,7 @@ DIALOGS: dict[str, list[tuple[str, str]]] = {
     "the answer alone": [("hello world", "hello world\n")],
     "setting and showing": [
         ("hello", "hello\n"), ("/temp 0", "Temperature: 0.7 → 0.\n"),
-        ("/settings", r"(?s)Temperature: 0 \(set here by .*Memory: 3 turns \(the default\)"),
+        ("/settings", r"(?s)Temperature: 0 \(set here by .*Memory in turns: 3 \(the default\)"),
     ],
     "commands and questions in order": [("one", "one\n"), ("/undo", "“one”"), ("/undo", "nothing"), ("two", "two\n")],
     "white space and empty lines": [("  hello  ", "hello\n"), ("   ", ""), ("", "")],

@@ -32,13 +32,13 @@ PRIVATE = {
     ],
     "max tokens": [("/maxtokens 256", "512 tokens → 256 tokens"), ("/maxtokens 300", "256, 512, 1024"),
                    ("/maxtokens", "256 tokens.*Ann")],
-    "memory": [("/memory 10", "3 turns → 10 turns"), ("/memory 11", "1 to 10"), ("/memory", "10 turns")],
+    "memory": [("/memory 10", "3 → 10"), ("/memory 11", "1 to 10"), ("/memory", "turns: 10")],
     "system": [("/system Be\nbrief.", "(?s)Be kind.*→.*Be\nbrief"), ("/system " + "x" * 2001, "2000.*2001"),
                ("/system", "Be\nbrief"), ("/system reset", "Be kind")],
     "reply language": [("/lang reply vi", "auto → vi"), ("/lang reply fr", "auto, en or vi"), ("/lang reply", "vi"),
                        ("/lang reply reset", "vi → auto")],
     "one's own language": [("/lang", "automatic.*English"), ("/lang vi", "tiếng Việt"), ("/temp 5", "Nhiệt độ"),
-                           ("/lang xx", "Mình nói en và vi"), ("/lang auto", "English"), ("/temp 5", "goes from")],
+                           ("/lang xx", "Mình nói được"), ("/lang auto", "English"), ("/temp 5", "goes from")],
     "settings": [("/temp 0", "→ 0"),
                  ("/settings", r"(?s)Temperature: 0 \(set here by Ann.*512 tokens \(the default\)")],
     "status": [("/status", r"(?s)fake-model.*top-p 0.9.*4096.*Nobody.*Temperature")],
@@ -50,7 +50,9 @@ PRIVATE = {
     "clear": [("one", "one"), ("/clear", "Forgotten"), ("/undo", "nothing")],
     "clear by its other names": [("/new", "Forgotten"), ("/reset", "Forgotten")],
     "an argument too many": [("/clear everything", "takes no argument"), ("/stop it", "no argument")],
-    "settings stay when history goes": [("/memory 5", "→ 5"), ("/clear", "Forgotten"), ("/memory", "5 turns")],
+    "lang over two lines": [("/lang reply\nvi", "auto → vi")],
+    "a prompt is shown as it was written": [("/system Be *very* [brief](x).", r"Be \\\*very\\\* \\\[brief\\\]")],
+    "settings stay when history goes": [("/memory 5", "→ 5"), ("/clear", "Forgotten"), ("/memory", "turns: 5")],
 }  # fmt: skip
 
 

@@ -1,17 +1,22 @@
 """What happens to a message: order, stops, clears, crashes. The real store, and a model that can be held."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from core.chat import ChatId, Turn
+from core.engine.sampling import Sampling
 from core.intake import Intake
+from core.model import Stream
+from core.prompts import Prompt
 from core.states import Event, Lane, State
 from core.texts import say
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.conftest import Bot, MakeBot
-from tests.fakes import ANN, BOB, FakeModel, incoming
+from tests.fakes import ANN, BOB, FakeModel, FakeStream, incoming
 from tests.watching import contents, held, history, now, outcome, release, running, shown
 
 OTHER = ChatId("fake", "2")
@@ -187,6 +192,116 @@ async def test_a_member_can_neither_retry_nor_undo_what_runs_for_another(make_bo
         assert await now(bot, reply) is State.GENERATING
         release(model)
         assert await outcome(bot, reply) is State.DONE
+
+
+async def test_what_was_asked_after_a_clear_or_stop_is_not_swept_away(make_bot: MakeBot) -> None:
+    """All of it stored in one go, as a backlog is."""
+    async with make_bot() as bot:
+        for command in ("/clear", "/stop"):
+            texts = ("old", command, "new")
+            old, done, new = await asyncio.gather(*(bot.dispatcher.accept(incoming(text)) for text in texts))
+            assert old and done and new
+            assert await outcome(bot, new) is State.DONE
+            assert bot.platform.text(new) == "new"
+            assert (await history(bot))[-1].question == "new"
+
+
+async def test_a_slow_platform_keeps_no_other_chat_from_the_model(make_bot: MakeBot) -> None:
+    model = held()
+    model.slots = 1
+    async with make_bot(model) as bot:
+        slow = await bot.accept("one")
+        await running(bot)
+        bot.platform.surfaces[slow.id].slow = gate = asyncio.Event()
+        release(model)
+        other = await bot.accept("two", ANN, OTHER)
+        assert await outcome(bot, other) is State.DONE
+        assert await now(bot, slow) is State.SENDING
+        assert "nothing to stop" in await bot.say("/stop"), "what is being sent is too late to stop"
+        gate.set()
+        assert await outcome(bot, slow) is State.DONE
+
+
+async def test_many_waiting_commands_keep_no_other_from_theirs(make_bot: MakeBot) -> None:
+    async with make_bot(held()) as bot:
+        gate = asyncio.Event()
+        slow = [await bot.accept("one", ANN, ChatId("fake", f"slow{i}")) for i in range(4)]
+        await running(bot, 4)
+        for reply in slow:
+            bot.platform.surfaces[reply.id].slow = gate
+        release(bot.model)
+        waiting = [await bot.accept("/undo", ANN, reply.chat) for reply in slow for _ in range(4)]
+        async with asyncio.timeout(5):
+            assert "0.7" in await bot.say("/temp", ANN, OTHER)
+        gate.set()
+        assert {await outcome(bot, reply) for reply in waiting} <= {State.DONE, State.REFUSED}
+
+
+async def test_a_second_retry_is_refused_while_the_first_waits(make_bot: MakeBot) -> None:
+    model = FakeModel(slots=1)
+    async with make_bot(model) as bot:
+        await bot.say("why?")
+        model.gate = asyncio.Semaphore(0)
+        other = await bot.accept("long", ANN, OTHER)
+        await running(bot)
+        first = await bot.accept("/retry")
+        assert await bot.say("/retry") == say("en", "retry.waiting")
+        assert "why?" in (await history(bot))[0].question, "until there is a new answer the old one stands"
+        release(model)
+        assert [await outcome(bot, reply) for reply in (first, other)] == [State.DONE, State.DONE]
+        assert [turn.answer for turn in await history(bot)] == ["why?"]
+
+
+async def test_undo_before_the_first_word_takes_back_that_question(make_bot: MakeBot) -> None:
+    model = FakeModel()
+    async with make_bot(model) as bot:
+        await bot.say("past")
+        model.gate = asyncio.Semaphore(0)
+        await bot.accept("one")
+        await running(bot)
+        assert "“one”" in await bot.say("/undo")
+        assert [turn.question for turn in await history(bot)] == ["past"]
+
+
+async def test_a_stop_works_while_the_model_is_not_there_yet(
+    make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading = asyncio.Event()
+
+    class Loading(FakeModel):
+        @asynccontextmanager
+        async def stream(self, prompt: Prompt, sampling: Sampling, owner: str) -> AsyncIterator[Stream]:
+            loading.set()
+            await asyncio.Event().wait()
+            yield FakeStream([], "stop", None)
+
+    async with make_bot(Loading()) as bot:
+        reply = await bot.accept("one")
+        await loading.wait()
+        assert await bot.say("/stop") == "Stopped."
+        assert await outcome(bot, reply) is State.STOPPED
+
+
+async def test_a_mark_stands_outside_of_open_code(make_bot: MakeBot) -> None:
+    async with make_bot(held(2)) as bot:
+        bot.model.says = lambda prompt: ["```py\n", "x = 1", "\ny = 2"]
+        reply = await bot.accept("code")
+        await shown(bot, reply, "x = 1")
+        await bot.say("/stop")
+        await outcome(bot, reply)
+        assert bot.platform.text(reply) == f"```py\nx = 1\n```\n\n{STOPPED}"
+
+
+async def test_the_asker_keeps_his_rights_when_an_admin_retries(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        bot.platform.admins = {"ann"}
+        await bot.say("hi", BOB, GROUP, private=False)
+        await bot.say("/retry", ANN, GROUP, private=False)
+        bot.model.gate = asyncio.Semaphore(0)
+        again = await bot.accept("/retry", ANN, GROUP, private=False)
+        await running(bot)
+        assert await bot.say("/stop", BOB, GROUP, private=False) == say("vi", "stop.done")
+        assert await outcome(bot, again) is State.STOPPED
 
 
 # Dying and coming back

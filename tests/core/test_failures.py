@@ -1,20 +1,25 @@
 """What goes wrong stays in its conversation and is told there; what the filter blocks is never shown."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from core.chat import ChatId, Reply, Turn
 from core.errors import EngineDied
 from core.prompts import Prompt
-from core.states import State
+from core.states import Lane, State
 from core.texts import say
+from storage.replies import StoredReplies
 from tests.conftest import Bot, MakeBot
-from tests.fakes import ANN, FakeModel, WordFilter
-from tests.watching import held, history, outcome, release, running
+from tests.fakes import ANN, FakeModel, FakeSurface, WordFilter, incoming
+from tests.watching import held, history, outcome, release, running, shown
 
 OTHER = ChatId("fake", "2")
+GROUP = ChatId("fake", "group")
 
 
 async def test_a_bug_is_an_apology_with_an_id_and_no_text_in_the_log(
@@ -42,11 +47,11 @@ async def test_a_bug_in_a_command_too(bot: Bot, monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("no network")
 
     monkeypatch.setattr(bot.platform, "role", broken)
-    reply = await bot.accept("/temp 0")
+    reply = await bot.accept("/temp 0", ANN, GROUP, private=False)
     assert await outcome(bot, reply) is State.FAILED
     assert "id " in bot.platform.text(reply)
-    monkeypatch.undo()
-    assert "0.7" in await bot.say("/temp")
+    assert "0.7" in await bot.say("/temp", ANN, GROUP, private=False), "looking needs no role"
+    assert "→ 0" in await bot.say("/temp 0"), "nor does one's own chat"
 
 
 async def test_a_lost_engine_says_again(make_bot: MakeBot) -> None:
@@ -92,6 +97,50 @@ async def test_a_surface_that_refuses_everything_costs_that_reply_alone(make_bot
         assert await bot.say("two", ANN, OTHER) == "two"
 
 
+async def test_an_answer_that_cannot_be_shown_becomes_an_apology(make_bot: MakeBot) -> None:
+    """A platform that refuses this one text, and no other."""
+    async with make_bot(held()) as bot:
+        reply = await bot.accept("unspeakable")
+        await running(bot)
+        surface = bot.platform.surfaces[reply.id]
+        surface.refuses = "unspeakable"
+        release(bot.model)
+        assert await outcome(bot, reply) is State.FAILED
+        assert "id " in bot.platform.text(reply)
+
+
+async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, failures = StoredReplies.claim, iter([True, True])
+
+    async def troubled(self: StoredReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+        if next(failures, False):
+            raise OperationalError("claim", {}, Exception("database is locked"))
+        return await claim(self, lane, platforms, now)
+
+    monkeypatch.setattr(StoredReplies, "claim", troubled)
+    async with make_bot() as bot:
+        assert await bot.say("hello") == "hello"
+
+
+async def test_one_message_that_cannot_be_stored_does_not_cost_its_neighbours(bot: Bot) -> None:
+    bad = replace(incoming("bad"), seq=2**70)
+    results = await asyncio.gather(
+        *(bot.dispatcher.accept(message) for message in (incoming("one"), bad, incoming("two"))), return_exceptions=True
+    )
+    assert isinstance(results[1], OverflowError)
+    assert all(isinstance(result, Reply) for result in (results[0], results[2]))
+
+
+async def test_the_platforms_typing_may_fail(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: FakeSurface) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr(FakeSurface, "typing", broken)
+    async with make_bot(held(1)) as bot:
+        reply = await bot.accept("one two")
+        await shown(bot, reply, "one")
+
+
 # The filter's three places
 
 
@@ -111,6 +160,12 @@ async def test_a_blocked_answer_is_cut_where_the_guard_says(make_bot: MakeBot) -
         assert bot.platform.text(reply) == f"good and\n\n{say('en', 'refused.answer')}"
         assert all("bad" not in text for text in bot.platform.surfaces[reply.id].history)
         assert await history(bot) == [Turn("hi", "good and", "Ann")]
+
+
+async def test_a_command_does_not_repeat_what_is_blocked(make_bot: MakeBot) -> None:
+    async with make_bot(content_filter=WordFilter("bad")) as bot:
+        assert await bot.say("/system something bad") == say("en", "refused.answer")
+        assert await bot.say("/settings") == say("en", "refused.answer")
 
 
 async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> None:

@@ -163,6 +163,15 @@ async def test_typing_is_shown_until_there_is_text(store: DatabaseStore) -> None
     assert surface.typed == 1 and surface.history == []
 
 
+async def test_every_call_to_a_chat_keeps_the_interval(store: DatabaseStore) -> None:
+    reply, surface, loop = await claimed(store), FakeSurface(limit=60), asyncio.get_running_loop()
+    surface.interval = 0.05
+    start = loop.time()
+    async with message(store, reply, surface) as live:
+        await live.finish(" ".join(["word"] * 30))
+    assert len(surface.messages) == 3 and loop.time() - start >= 0.09
+
+
 async def test_the_gate_spaces_calls_of_a_chat_and_of_no_other() -> None:
     gate, loop = RateGate(), asyncio.get_running_loop()
     start = loop.time()

@@ -31,6 +31,14 @@ CASES = [
     ("a false turn", "Sure.\nUser: and then?\nAssistant: no", (), "Sure."),
     ("a false human", "Sure.\n\nHuman: more", (), "Sure.\n"),
     ("a false Vietnamese turn", "Vâng.\nNgười dùng: gì nữa", (), "Vâng."),
+    ("a false turn at once", "User: hi\nAssistant: yo", (), ""),
+    ("a false turn of its own", "Sure.\nAssistant: more", (), "Sure."),
+    ("a bold false turn", "Sure.\n**User:** more", (), "Sure."),
+    ("a bold false turn, other colon", "Sure.\n**User**: more", (), "Sure."),
+    ("a small false turn", "Sure.\nuser: more", (), "Sure."),
+    ("a word that begins like one", "Sure.\nUseful things", (), "Sure.\nUseful things"),
+    ("ends with a line break", "Sure.\n", (), "Sure.\n"),
+    ("any speaker of the group", "Sure.\nBob: thanks", ("Ann", "Bob"), "Sure."),
     ("a speaker of the group", "Sure.\nAnn: thanks", ("Ann",), "Sure."),
     ("a name that is nobody's", "Sure.\nAnn: thanks", (), "Sure.\nAnn: thanks"),
     ("the word inside a line", "Ask the User: he knows", (), "Ask the User: he knows"),
@@ -90,11 +98,13 @@ def test_loops(text: str, surplus: int) -> None:
         assert found == surplus
 
 
-def test_a_loop_ends_the_answer_with_one_stretch_left() -> None:
+@pytest.mark.parametrize("tail", ["", "\n", " I am a"])
+def test_a_loop_ends_the_answer_with_one_stretch_left(tail: str) -> None:
     output, text = Output(), ""
-    for piece in ["Well. ", *[SENTENCE] * 50]:
+    for piece in ["Well. ", *[SENTENCE] * 2, SENTENCE + tail]:
         text += output.feed(piece)
         if output.ended:
             break
     text += output.finish()
-    assert text[: len(text) - output.surplus] == "Well. " + SENTENCE
+    assert output.surplus or tail == " I am a"
+    assert not output.surplus or text[: len(text) - output.surplus] == "Well. " + SENTENCE

@@ -27,6 +27,7 @@ def bare(text: str) -> str:
 @given(MARKDOWN, st.integers(60, 300))
 @example("a" * 500, 60)
 @example("```python\n" + "print(1)\n" * 60 + "```\n", 60)
+@example("word word Sentence ends. Sentence ends. Sentence ends. ```python\n", 60)
 def test_parts_fit_and_nothing_is_lost(text: str, limit: int) -> None:
     parts = split(text, lambda part: fits(limit, part))
     assert all(fits(limit, part) for part in parts)

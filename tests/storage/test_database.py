@@ -1,7 +1,9 @@
 """Opening: every mistake is one clear line; migrations make what the tables say; what was there is kept."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,7 @@ async def test_a_second_process_is_told(database: str) -> None:
 
 
 async def test_it_works_as_it_must(database: str) -> None:
-    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10000}
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10000, "secure_delete": 1}
     async with open_database(database) as engine, engine.connect() as connection:
         found = {name: (await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in wanted}
         assert found == wanted
@@ -96,16 +98,33 @@ async def test_migrations_make_what_the_tables_say(database: str) -> None:
         assert {name for (name,) in tables} == {"chats", "inbox", "messages", "replies"}
 
 
-async def test_what_was_there_is_copied_before_a_migration(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0002", "0001"
+
+def upgrade() -> None:
+    op.add_column("users", sa.Column("mood", sa.Text()))
+"""
+
+
+async def test_what_was_there_is_copied_before_a_migration(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer version of the code, with one migration more."""
     file = Path(database.removeprefix("sqlite+aiosqlite:///"))
     kept = file.with_name(f"{file.name}.0001.bak")
     async with open_database(database) as engine, engine.begin() as connection:
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
-    assert not kept.exists()
-    database_module._copy(file, "0001")
-    with sqlite3.connect(kept) as copy:
-        assert copy.execute("SELECT language FROM users").fetchone() == ("vi",)
-    copy.close()
+    assert not kept.exists(), "nothing to migrate, nothing to copy"
+    shutil.copytree(database_module.ROOT / "alembic", tmp_path / "newer" / "alembic")
+    shutil.copy(database_module.ROOT / "pyproject.toml", tmp_path / "newer")
+    (tmp_path / "newer" / "alembic" / "versions" / "0002_mood.py").write_text(NEXT)
+    monkeypatch.setattr(database_module, "ROOT", tmp_path / "newer")
+    async with open_database(database) as engine, engine.connect() as connection:
+        assert (await connection.execute(text("SELECT language, mood FROM users"))).one() == ("vi", None)
+    with closing(sqlite3.connect(kept)) as copy:
+        assert copy.execute("SELECT * FROM users").fetchall() == [("fake", "ann", "vi", 1)]
 
 
 async def test_a_wheel_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

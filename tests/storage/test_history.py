@@ -44,13 +44,17 @@ async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store:
     async with store.begin() as tx:
         await answered(tx, "old", "older")
         running = await tx.replies.move(await asked(tx, "running"), Event.CLAIM)
-        await tx.turns.clear(CHAT)
+        command = await tx.replies.add(incoming("/clear"), Lane.NOTICE)
+        later = await asked(tx, "asked after it")
+        assert command
+        await tx.turns.clear(command)
+        moved = await tx.replies.get(later.id)
+        assert (moved.text, moved.conversation) == ("asked after it", command.conversation + 1)
     async with store.begin() as tx:
         await tx.turns.remember(running, "too late")
         fresh = await asked(tx, "fresh")
         assert fresh.conversation == running.conversation + 1
         assert await tx.turns.recent(CHAT, fresh.question or 0, 10) == []
-        assert await tx.turns.last_pair(CHAT) is None
 
 
 async def test_no_id_is_ever_given_twice(store: DatabaseStore) -> None:
@@ -64,16 +68,24 @@ async def test_no_id_is_ever_given_twice(store: DatabaseStore) -> None:
 
 async def test_undo_and_retry_find_their_question(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        assert await tx.turns.last_question(CHAT) is None and await tx.turns.last_pair(CHAT) is None
-        pair = await answered(tx, "answered", "yes")
+        assert await tx.turns.last_question(CHAT) is None
+        await answered(tx, "answered", "yes")
         failed = await tx.replies.move(await tx.replies.move(await asked(tx, "failed"), Event.CLAIM), Event.FAIL)
         await tx.replies.move(await asked(tx, "cancelled"), Event.STOP)
         await asked(tx, "waiting")
         assert await tx.turns.last_question(CHAT) == Question(failed.question or 0, "failed", ANN_WITHOUT_LOCALE)
-        assert await tx.turns.last_pair(CHAT) == Question(pair.question or 0, "answered", ANN_WITHOUT_LOCALE)
-        await tx.turns.forget_answer(pair.question or 0)
-        assert await tx.turns.last_pair(CHAT) is None
-        assert (await tx.turns.last_question(CHAT)) is not None
+        await tx.turns.forget_pair(failed.question or 0)
+        found = await tx.turns.last_question(CHAT)
+        assert found and found.text == "answered"
+
+
+async def test_a_new_answer_takes_the_place_of_the_old_one(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        reply = await answered(tx, "why?", "because")
+        await tx.turns.remember(reply, "therefore")
+        assert [turn.answer for turn in await tx.turns.recent(CHAT, 1_000_000, 5)] == ["therefore"]
+        await tx.turns.remember(reply, "")
+        assert await tx.turns.recent(CHAT, 1_000_000, 5) == []
 
 
 ANN_WITHOUT_LOCALE = type(ANN)(ANN.id, ANN.name)

@@ -7,9 +7,10 @@ from core.chat import ChatId, Chunk, Reply, Stale
 from core.states import OUTCOMES, Event, Lane, State, after
 from storage.replies import StoredReplies
 from storage.store import DatabaseStore
-from tests.fakes import ANN, BOB, CHAT, incoming
+from tests.fakes import BOB, CHAT, incoming
 
 OTHER = ChatId("fake", "2")
+HERE = ("fake",)
 TO: dict[State, tuple[Event, ...]] = {
     State.QUEUED: (),
     State.GENERATING: (Event.CLAIM,),
@@ -51,9 +52,8 @@ async def test_every_event_in_every_state(store: DatabaseStore, state: State, ev
         async with store.begin() as tx:
             moved = await tx.replies.move(reply, event)
         assert moved.attempt == reply.attempt + (event is Event.CLAIM)
-        assert moved.outcome is (
-            State.STOPPED if event in (Event.STOP, Event.CLEAR) and moved.state.open else moved.outcome
-        )
+        if event is Event.CLAIM or (event in (Event.STOP, Event.CLEAR) and moved.state.open):
+            assert moved.outcome is (None if event is Event.CLAIM else State.STOPPED)
     async with store.begin() as tx:
         assert (await tx.replies.get(reply.id)).state is expected
 
@@ -106,28 +106,52 @@ async def test_one_answer_a_conversation_least_recently_served_first(store: Data
     async with store.begin() as tx:
         first, second = await add(tx.replies, "one"), await add(tx.replies, "two")
         other = await add(tx.replies, "three", OTHER)
-        claimed = [await tx.replies.claim(Lane.ANSWER, 1000 + i) for i in range(3)]
+        claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 1000 + i) for i in range(3)]
         assert [reply and reply.id for reply in claimed] == [first.id, other.id, None]
         await tx.replies.move(await tx.replies.get(other.id), Event.FAIL)
         await tx.replies.move(await tx.replies.get(first.id), Event.FAIL)
         late = await add(tx.replies, "four", OTHER)
-        claimed = [await tx.replies.claim(Lane.ANSWER, 2000 + i) for i in range(2)]
+        claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 2000 + i) for i in range(2)]
         assert [reply and reply.id for reply in claimed] == [second.id, late.id]
+
+
+async def test_the_chat_that_was_served_longest_ago_is_next(store: DatabaseStore) -> None:
+    third = ChatId("fake", "3")
+    async with store.begin() as tx:
+        for at, chat in ((30, CHAT), (10, OTHER), (20, third)):  # served at these times
+            await add(tx.replies, "before", chat)
+            served = await tx.replies.claim(Lane.ANSWER, HERE, at)
+            assert served and served.chat == chat
+            await tx.replies.move(served, Event.FAIL)
+        for chat in (CHAT, OTHER, third):
+            await add(tx.replies, "now", chat)
+        claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 40 + i) for i in range(3)]
+        assert [reply and reply.chat for reply in claimed] == [OTHER, third, CHAT]
+
+
+async def test_what_belongs_to_a_platform_that_is_not_served_waits(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        reply = await add(tx.replies, "one")
+        await add(tx.replies, "/temp")
+        assert [await tx.replies.claim(lane, ("other",), 1) for lane in Lane] == [None, None]
+        await tx.replies.move(reply, Event.CLAIM)
+        assert await tx.replies.recover(("other",)) == []
+        assert (await tx.replies.get(reply.id)).state is State.GENERATING
 
 
 async def test_an_answer_waits_for_earlier_commands_and_a_command_for_no_answer(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         running = await add(tx.replies, "one")
-        await tx.replies.claim(Lane.ANSWER, 1)
+        await tx.replies.claim(Lane.ANSWER, HERE, 1)
         command, question = await add(tx.replies, "/temp 0"), await add(tx.replies, "two")
         await tx.replies.move(await tx.replies.get(running.id), Event.FAIL)
-        assert await tx.replies.claim(Lane.ANSWER, 2) is None
-        claimed = await tx.replies.claim(Lane.NOTICE, 2)
+        assert await tx.replies.claim(Lane.ANSWER, HERE, 2) is None
+        claimed = await tx.replies.claim(Lane.NOTICE, HERE, 2)
         assert claimed and claimed.id == command.id
         claimed = await tx.replies.move(claimed, Event.FINISH, final="ok")
-        assert await tx.replies.claim(Lane.ANSWER, 3) is None
+        assert await tx.replies.claim(Lane.ANSWER, HERE, 3) is None
         await tx.replies.move(claimed, Event.DELIVER)
-        answer = await tx.replies.claim(Lane.ANSWER, 4)
+        answer = await tx.replies.claim(Lane.ANSWER, HERE, 4)
         assert answer and answer.id == question.id
 
 
@@ -136,7 +160,7 @@ async def test_commands_of_a_conversation_come_in_order(store: DatabaseStore) ->
         first, _, third = [
             await add(tx.replies, t, c) for t, c in (("/temp 0", CHAT), ("/temp 1", CHAT), ("/temp", OTHER))
         ]
-        claimed = [await tx.replies.claim(Lane.NOTICE, 1) for _ in range(3)]
+        claimed = [await tx.replies.claim(Lane.NOTICE, HERE, 1) for _ in range(3)]
         assert [reply and reply.id for reply in claimed] == [first.id, third.id, None]
 
 
@@ -163,15 +187,15 @@ async def test_intents_and_message_ids_survive(store: DatabaseStore) -> None:
 async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         await add(tx.replies, "one")
-        reply = await tx.replies.claim(Lane.ANSWER, 1)
+        reply = await tx.replies.claim(Lane.ANSWER, HERE, 1)
         assert reply
         await tx.replies.intend(reply, "a-0")
         await tx.replies.sent(reply, "a-0", "77")
         sending = await add(tx.replies, "two", OTHER)
         sending = await tx.replies.move(await tx.replies.move(sending, Event.CLAIM), Event.FINISH, final="said")
     async with store.begin() as tx:
-        assert [(reply.id, reply.state) for reply in await tx.replies.recover()] == [(sending.id, State.SENDING)]
-        again = await tx.replies.claim(Lane.ANSWER, 2)
+        assert [(reply.id, reply.state) for reply in await tx.replies.recover(HERE)] == [(sending.id, State.SENDING)]
+        again = await tx.replies.claim(Lane.ANSWER, HERE, 2)
         assert again and again.id == reply.id and again.attempt == 2 and again.chunks == (Chunk("a-0", "77"),)
 
 
@@ -180,7 +204,7 @@ async def test_what_was_stopped_before_a_crash_is_not_generated_again(store: Dat
     async with store.begin() as tx:
         await tx.replies.move(reply, Event.STOP)
     async with store.begin() as tx:
-        (found,) = await tx.replies.recover()
+        (found,) = await tx.replies.recover(HERE)
         assert (found.state, found.outcome) == (State.GENERATING, State.STOPPED)
 
 
@@ -188,12 +212,12 @@ async def test_the_load_counts_answers_only(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         for text in ("one", "two", "/temp"):
             await add(tx.replies, text)
-        await tx.replies.claim(Lane.ANSWER, 1)
+        await tx.replies.claim(Lane.ANSWER, HERE, 1)
         assert await tx.replies.load() == (1, 1)
 
 
 async def test_a_reply_knows_its_author(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         reply = await tx.replies.add(incoming("xin chào", BOB, private=False), Lane.ANSWER)
-        assert reply and (reply.author, reply.speaker, reply.private) == (BOB, "Bob", False)
-        assert reply.author != ANN
+        assert reply and (reply.author, reply.private) == (BOB, False)
+        assert reply.asker and reply.asker.name == "Bob"

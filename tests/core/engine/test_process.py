@@ -173,7 +173,7 @@ def test_a_console_script_is_not_run_again_in_the_child(tmp_path: Path) -> None:
 
 
 def test_the_bots_process_never_imports_torch() -> None:
-    names = ("engine", "link", "loader", "memory", "messages", "process", "sampling", "weights", "worker")
+    names = ("engine", "link", "loader", "memory", "messages", "process", "sampling", "worker")
     imports = "; ".join(f"import core.engine.{name}" for name in names)
     heavy = "print([name for name in ('torch', 'transformers', 'numpy') if name in sys.modules])"
     with run(sys.executable, "-c", f"import sys; {imports}; {heavy}") as process:
