@@ -15,7 +15,8 @@ from pathlib import Path
 import pexpect
 
 ROOT = Path(__file__).parents[1]
-QUESTION = "Count from one to ten."
+QUESTION, FIRST_WORD = "Write a story about a dragon.", "Once"
+"""Greedy, the built-in model begins a story as stories begin; the word is not in the question's echo."""
 FIRST_LIMIT, AFTER_LIMIT = 30.0, 10.0
 """Seconds that the project promises itself on two cores."""
 
@@ -32,9 +33,7 @@ def first_word(data: str) -> tuple[float, float]:
     child.expect("> ")
     prompt = time.perf_counter() - start
     child.sendline(QUESTION)
-    child.expect("to ten")  # the echo of the question
-    child.expect(r"\r\n")
-    child.expect(r"[A-Za-z0-9]{2,}|\d")
+    child.expect(FIRST_WORD)
     word = time.perf_counter() - start
     child.close(force=True)
     return prompt, word
