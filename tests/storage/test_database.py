@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from core.errors import SetupError
 from storage import database as database_module
 from storage.database import InUse, open_database
+from storage.store import DatabaseStore
 from storage.tables import Base
 
 
@@ -83,6 +84,18 @@ async def test_it_works_as_it_must(database: str) -> None:
         found = {name: (await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in wanted}
         assert found == wanted
         assert engine.pool.status().startswith("Pool size: 1 ")
+
+
+async def test_a_transaction_that_only_reads_holds_the_lock_already(database: str) -> None:
+    """Or one that reads first and writes later would fail at once where another has written in between."""
+    file = database.removeprefix("sqlite+aiosqlite:///")
+    async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
+        await tx.replies.load()
+        with (
+            closing(sqlite3.connect(file, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
 
 
 async def test_migrations_make_what_the_tables_say(database: str) -> None:
