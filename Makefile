@@ -17,6 +17,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Whether .venv is one that can be used; half of one, or one of an old Python, is made anew.
+WHOLE := $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 # Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
 SAY := @echo >&2
 
@@ -46,10 +48,10 @@ clean:
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(SAY) "Setting up in $(VENV): this takes a minute or two, once."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
-	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(WHOLE) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
-ifdef GPU
+	@$(WHOLE) || $(PYTHON) -m venv --clear $(VENV) >&2
+ifeq ($(GPU),1)
 	@$(PIP) install $(TORCH) >&2
 else
 	@$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install --no-index --no-deps $(TORCH) >&2 2>/dev/null || \

@@ -1,6 +1,7 @@
 """The joint: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
 
 import asyncio
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -70,13 +71,20 @@ def console(
     system: Annotated[str | None, typer.Option("--system", "-s", help="The system prompt of this talk.")] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-o", help="A setting of this talk, such as *temperature=0*. May be repeated."),
+        typer.Option(
+            "--option",
+            "-o",
+            help="A setting of this talk: *temperature*=0, *max_tokens*=256, *memory*=5, *reply_language*=vi.",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
 ) -> None:
     """Talk in this terminal, or answer what a pipe brings, line by line: `echo question | qwentin console`."""
     config = read_config()
-    converse(config.model_copy(update={"model": model}) if model else config, wishes(option or [], system, resume))
+    converse(
+        config.model_copy(update={"model": model}) if model is not None else config,
+        wishes(option or [], system, resume),
+    )
 
 
 def converse(config: Config, wishes: Wishes) -> None:
@@ -152,6 +160,10 @@ def main() -> None:
         sys.exit(EX_CONFIG)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except OSError as error:  # standard output is full or gone: nor can Python flush it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"qwentin: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
 
 
 if __name__ == "__main__":

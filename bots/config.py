@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.access import Access
@@ -52,7 +52,7 @@ class Config(BaseSettings):
     reply_language: str = "auto"
 
     temperature_cap: float = Field(default=1.0, ge=0, le=1)
-    max_tokens_cap: int = MAX_TOKENS[-1]
+    max_tokens_cap: int = Field(default=MAX_TOKENS[-1], validate_default=True)
     memory_cap: int = Field(default=MEMORY_MOST, ge=1, le=MEMORY_MOST)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -74,16 +74,12 @@ class Config(BaseSettings):
 
     @field_validator("max_tokens_cap")
     @classmethod
-    def _choice(cls, value: int) -> int:
+    def _choice(cls, value: int, info: Any) -> int:
         if value not in MAX_TOKENS:
             raise ValueError(f"one of {', '.join(map(str, MAX_TOKENS))}")
+        if info.data.get("context", 2 * value) < 2 * value:
+            raise ValueError(f"CONTEXT must be at least twice MAX_TOKENS_CAP, {2 * value}")
         return value
-
-    @model_validator(mode="after")
-    def _room(self) -> "Config":
-        if self.context < 2 * self.max_tokens_cap:
-            raise ValueError(f"CONTEXT must be at least twice MAX_TOKENS_CAP, {2 * self.max_tokens_cap}")
-        return self
 
     @property
     def rules(self) -> Rules:

@@ -54,7 +54,7 @@ class Recorded(LocalModel):
 async def model() -> AsyncIterator[Recorded]:
     checkpoint = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
     tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
-    async with Engine(ProcessHost(Loader(checkpoint.folder, context=2048))) as engine:
+    async with Engine(ProcessHost(Loader(checkpoint.folder, threads=1, context=2048))) as engine:
         yield Recorded(checkpoint, tokenizer, engine, 2048)
 
 

@@ -1,5 +1,6 @@
 """`qwentin console`: what one terminal wants of the bot. Knows no model; the joint hands it store and dispatcher."""
 
+import io
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from core.texts import choose, say
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms
 
-SHORT = {"temp": "temperature", "maxtokens": "max_tokens", "lang": "reply_language"}
+SHORT = {"temp": "temperature", "maxtokens": "max_tokens", "reply": "reply_language"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,11 @@ class Terminal:
             return await talk.run(self._lines())
 
     def _lines(self) -> PromptedLines | PipedLines:
-        return PromptedLines(self._config.data_dir / "console_history") if self._watched else PipedLines(sys.stdin)
+        return (
+            PromptedLines(self._config.data_dir / "console_history")
+            if self._watched
+            else PipedLines(sys.stdin or io.StringIO())
+        )
 
     def _greet(self, model: str) -> None:
         language = choose("auto", somebody().locale)

@@ -13,7 +13,8 @@ from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
-_MARKDOWN = MarkdownIt()
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+"""What looks like HTML in an answer is text: vector<int> must not lose its type."""
 _LIVE_LINES = 8
 """Lines at the end of an answer that may still change; those above are printed for good, so that it scrolls."""
 
@@ -71,7 +72,7 @@ class LiveScreen:
         self._lines = self._render(text)
         if self._lines[: len(self._printed)] != self._printed:
             self._printed = []
-        self._print(self._lines[len(self._printed) : -_LIVE_LINES])
+        self._print(self._lines[len(self._printed) : self._settled(text)])
         rest = self._lines[len(self._printed) :]
         self._window().update(Group(*(Text.from_ansi(line) for line in rest)), refresh=True)
 
@@ -82,6 +83,17 @@ class LiveScreen:
             self._live.stop()
         self._print(self._lines[len(self._printed) :])
         self._live, self._lines, self._printed = None, [], []
+
+    def _settled(self, text: str) -> int:
+        """How many lines will not change any more: those of the blocks before the last, which may be a table or a list
+        that is laid out anew with every line. Plain text longer than the screen must scroll all the same."""
+        blocks = [token for token in _MARKDOWN.parse(text) if token.level == 0 and token.map]
+        if not blocks:
+            return 0
+        if blocks[-1].type in ("paragraph_open", "fence", "code_block"):
+            return max(0, len(self._lines) - _LIVE_LINES)
+        lines = text.split("\n")[: (blocks[-1].map or [0])[0]]
+        return len(self._render("\n".join(lines))) if any(map(str.strip, lines)) else 0
 
     def _window(self) -> Live:
         if self._live is None:
@@ -98,7 +110,9 @@ class LiveScreen:
         page = Console(
             file=StringIO(), width=self._console.width, force_terminal=True, color_system="256", legacy_windows=False
         )
-        page.print(Markdown(text, code_theme="ansi_dark"))
+        markdown = Markdown("", code_theme="ansi_dark")
+        markdown.parsed = _MARKDOWN.parse(text)
+        page.print(markdown)
         assert isinstance(page.file, StringIO)
         return [line.rstrip() for line in page.file.getvalue().rstrip("\n").split("\n")]
 
@@ -143,4 +157,4 @@ def _word(part: Token) -> str:
 
 def is_terminal() -> bool:
     """Whether a person sits at both ends."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))

@@ -52,14 +52,21 @@ def convert(path: Path, cache: Path, progress: Progress) -> Path:
         return folder
     label, size = f"Converting {path.name}", path.stat().st_size
     progress(label, 0, size)
+    file = readable(path)
     try:
-        file = GgufFile(path)
         with at_once(folder) as work:
             write_text(file, work)
             write_weights(file, work, lambda left: progress(label, size - left, size))
     except OSError as error:
         raise SetupError(unwritable(folder, error)) from error
     return folder
+
+
+def readable(path: Path) -> GgufFile:
+    try:
+        return GgufFile(path)
+    except OSError as error:
+        raise SetupError(f"{path} can't be read ({error.strerror or error}): check its permissions") from error
 
 
 def place(path: Path, cache: Path) -> Path:

@@ -46,7 +46,10 @@ def is_cached(model: str) -> bool:
 def local(model: str) -> Path | None:
     """What is there goes before what the hub may have under the same name."""
     path = Path(os.path.expanduser(model))
-    return path if model and path.exists() else None
+    try:
+        return path if model and path.exists() else None
+    except (OSError, ValueError):  # no name that a file could have
+        return None
 
 
 def converted(file: Path, cache: Path, progress: Progress) -> Path:

@@ -1,6 +1,7 @@
 """The command `qwentin` as people run it: pipes, exit codes, one clear line a mistake, a person at a terminal."""
 
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -26,7 +27,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     (data / "models").symlink_to(CACHE)
     keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return {**keep, "PYTHONPATH": str(ROOT), "DATA_DIR": str(data), "MODEL": "builtin", "HF_HUB_OFFLINE": "1",
-            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "PROMPT_TOOLKIT_NO_CPR": "1", "THREADS": "1",
             "HF_HOME": str(tmp_path / "hub"), "LANG": "C.UTF-8", "TERM": "xterm"}  # fmt: skip
 
 
@@ -139,6 +140,21 @@ def test_a_database_that_cannot_be_used(environment: dict[str, str], mistake: st
         with closing(sqlite3.connect(file)) as connection:
             connection.executescript(script)
     clear_line(run(environment, "console", said="hi\n"), words)
+
+
+def test_a_name_that_no_file_could_have(environment: dict[str, str]) -> None:
+    clear_line(run(environment, "console", "-m", "x" * 5000, said="hi\n"), "no model")
+    clear_line(run(environment, "console", "-m", "", said="hi\n"), "no model")
+
+
+@pytest.mark.parametrize(("close", "code"), [("<&-", 0), (">/dev/full", 1)])
+def test_streams_that_are_closed_or_full(environment: dict[str, str], close: str, code: int) -> None:
+    """As some daemons start their children."""
+    command = f"echo /temp | {shlex.join(QWENTIN)} console {close}"
+    done = subprocess.run(
+        ["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code and "Traceback" not in done.stderr
 
 
 def test_options_that_cannot_work(environment: dict[str, str]) -> None:

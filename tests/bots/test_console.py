@@ -173,7 +173,7 @@ async def test_what_a_killed_console_still_owed(store: DatabaseStore, resume: bo
 
 GOOD = [
     (["temp=0", "maxtokens = 256"], {"temperature": "0", "max_tokens": "256"}),
-    (["lang=vi"], {"reply_language": "vi"}),
+    (["reply=vi"], {"reply_language": "vi"}),
 ]
 BAD = [
     (["temp=2"], "0 to 1"),
@@ -223,6 +223,26 @@ def test_a_long_answer_scrolls_and_is_there_once() -> None:
     lines = [f"- line {i}" for i in range(60)]
     show(screen, ["\n".join(lines[:size]) for size in range(1, 61)])
     assert re.findall(r"line \d+", out.getvalue()) == [f"line {i}" for i in range(60)]
+
+
+TABLE = "| name | what it is |\n|---|---|\n" + "".join(f"| n{i} | {'x' * i} |\n" for i in range(30))
+NUMBERED = "".join(f"{i}. item {i}\n   its second line\n" for i in range(1, 31))
+
+
+@pytest.mark.parametrize(
+    ("text", "once"), [(TABLE, "what it is"), (NUMBERED, "item 1 its"), (TABLE, "n29"), (NUMBERED, "item 30 its")]
+)
+def test_what_is_laid_out_anew_while_it_grows_is_there_once(text: str, once: str) -> None:
+    screen, out = person()
+    show(screen, [f"Look:\n\n{text[:size]}" for size in range(1, len(text) + 1, 7)] + [f"Look:\n\n{text}\nDone."])
+    assert re.sub(r" +\n", "\n", out.getvalue()).count(once) == 1
+    assert out.getvalue().count("Look:") == 1 and "Done." in out.getvalue()
+
+
+def test_what_looks_like_html_is_text() -> None:
+    screen, out = person()
+    show(screen, ["Use <b>, std::vector<int> and <think>.\n\n<div>block</div>\n\nEnd"])
+    assert all(word in out.getvalue() for word in ("<b>", "vector<int>", "<think>", "<div>block</div>", "End"))
 
 
 def test_an_answer_that_was_replaced_is_shown_whole() -> None:

@@ -1,0 +1,13 @@
+"""The command `qwentin`: nothing is imported before a Ctrl-C can be told from a mistake."""
+
+import sys
+
+
+def main() -> None:
+    """Start the joint. A Ctrl-C while it is still being imported ends quietly."""
+    try:
+        from bots.__main__ import main as start  # noqa: PLC0415
+
+        start()
+    except KeyboardInterrupt:
+        sys.exit(130)
