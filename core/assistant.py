@@ -38,6 +38,8 @@ class Ending:
     outcome: State
     text: str = ""
     notice: str = ""
+    cut: bool = False
+    """Whether the token limit ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,16 @@ class _Work:
     sampling: Sampling
     names: tuple[str, ...]
     """Whose names an answer may echo."""
+    begun: str
 
 
 @dataclass(slots=True)
 class _Draft:
     text: str = ""
+    """What is new of it."""
     blocked: bool = False
     looped: bool = False
+    cut: bool = False
 
 
 class Assistant:
@@ -73,9 +78,9 @@ class Assistant:
         settings, turns = await self._remember(reply)
         work = self._prepare(reply, settings, turns)
         draft = await self._generate(work, live, stop)
-        if not (draft.text or draft.blocked or stop.is_set()):
+        if not (draft.text or draft.blocked or stop.is_set() or work.begun):
             draft = await self._generate(self._warmer(work), live, stop)
-        return self._ending(draft, stop)
+        return self._ending(work, draft, stop)
 
     async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
@@ -86,11 +91,11 @@ class Assistant:
 
     def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn]) -> _Work:
         asker = reply.asker or reply.author
-        question = Asked(reply.text, "" if reply.private else asker.name)
+        question = Asked(reply.text, "" if reply.private else asker.name, reply.begun)
         prompt = fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
         sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
-        return _Work(str(reply.chat), prompt, sampling, tuple(names))
+        return _Work(str(reply.chat), prompt, sampling, tuple(names), reply.begun)
 
     def _warmer(self, work: _Work) -> _Work:
         temperature = max(work.sampling.temperature, RETRY_TEMPERATURE)
@@ -98,7 +103,8 @@ class Assistant:
 
     async def _generate(self, work: _Work, live: Live, stop: asyncio.Event) -> _Draft:
         live.restart()
-        output, guard, draft = Output(work.names), self.filter.guard(), _Draft()
+        live.write(work.begun)
+        output, guard, draft = Output(work.names, begun=bool(work.begun)), self.filter.guard(), _Draft()
         async with AsyncExitStack() as stack:
             entering = stack.enter_async_context(self.model.stream(work.prompt, work.sampling, work.owner))
             if (stream := await unless(stop, entering)) is None:
@@ -108,19 +114,21 @@ class Assistant:
                 live.write(released)
                 if output.ended or guard.blocked:
                     break
+            draft.cut = stream.reason == "length"
         draft.text += guard.feed(output.finish()) + guard.finish()
         draft.text = draft.text[: len(draft.text) - output.surplus].rstrip()
         draft.blocked, draft.looped = guard.blocked, bool(output.surplus)
         return draft
 
-    def _ending(self, draft: _Draft, stop: asyncio.Event) -> Ending:
+    def _ending(self, work: _Work, draft: _Draft, stop: asyncio.Event) -> Ending:
+        text = work.begun + draft.text
         if draft.blocked:
-            return Ending(State.DONE, draft.text, "refused.answer")
+            return Ending(State.DONE, text, "refused.answer")
         if stop.is_set():
-            return Ending(State.STOPPED, draft.text, "mark.stopped")
-        if not draft.text:
+            return Ending(State.STOPPED, text, "mark.stopped")
+        if not text:
             raise Unanswered("error.empty")
-        return Ending(State.DONE, draft.text, "mark.loop" if draft.looped else "")
+        return Ending(State.DONE, text, "mark.loop" if draft.looped else "", cut=draft.cut)
 
 
 async def until(stop: asyncio.Event, pieces: AsyncIterable[str]) -> AsyncIterator[str]:

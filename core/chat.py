@@ -1,4 +1,4 @@
-"""The nouns of a conversation, and the holes that the outside fills: Store (memory), Platform and its Surface."""
+"""The nouns of a conversation, and what is remembered of them: the Store, which the outside fills."""
 
 import re
 import unicodedata
@@ -120,6 +120,8 @@ class Reply:
     outcome: State | None = None
     final: str | None = None
     chunks: tuple[Chunk, ...] = ()
+    begun: str = ""
+    """The answer that was cut at the token limit, where this one goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +149,29 @@ class Replies(Protocol):
     async def get(self, reply_id: int) -> Reply:
         """The reply as it stands."""
 
+    async def find(self, reply_id: int) -> Reply | None:
+        """The same for an id from outside, which may be none."""
+
+    async def earlier(self, reply: Reply) -> Reply | None:
+        """The conversation's answer before this one that was shown."""
+
     async def move(
         self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
         """Apply an event. Raises Stale where it means nothing."""
 
-    async def become_answer(self, reply: Reply, question: Question) -> Reply:
-        """/retry: the command's row takes the question and its last answer's messages, and waits in the answer lane."""
+    async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
+        """/retry, /continue: the command's row takes the question and its last answer's messages, and waits in the
+        answer lane. `goes_on`: its answer begins with the one that is there."""
 
     async def intend(self, reply: Reply, nonce: str) -> None:
         """C3: before a first send."""
 
     async def sent(self, reply: Reply, nonce: str, message_id: str) -> None:
         """C4: after it."""
+
+    async def unsent(self, reply: Reply, nonce: str) -> None:
+        """The message is deleted."""
 
     async def open(self, chat: ChatId) -> Sequence[Reply]:
         """The open answers of a conversation, oldest first."""
@@ -177,8 +189,12 @@ class Turns(Protocol):
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         """The last `limit` answered pairs older than the question `before`, oldest first."""
 
-    async def remember(self, reply: Reply, text: str) -> None:
-        """Store an answer in place of the question's last one, unless its conversation has been cleared; "" is none."""
+    async def remember(self, reply: Reply, text: str, *, cut: bool = False) -> None:
+        """Store an answer in place of the question's last one, unless its conversation has been cleared; "" is none.
+        `cut`: the token limit ended it."""
+
+    async def cut(self, question: int) -> bool:
+        """Whether the question has an answer that the token limit ended."""
 
     async def last_question(self, chat: ChatId) -> Question | None:
         """The newest question that was answered, stopped or failed."""
@@ -209,6 +225,16 @@ class Preferences(Protocol):
         """Set it."""
 
 
+class Chats(Protocol):
+    """The platform's chats, with all their conversations."""
+
+    async def leave(self, platform: str, chat: str) -> Sequence[int]:
+        """Mark it inactive and cancel what waits there, until it writes again; the ids of the answers that run."""
+
+    async def move(self, platform: str, old: str, new: str) -> None:
+        """Everything of a chat goes on under another id. Idempotent."""
+
+
 class Transaction(Protocol):
     """One short transaction: all of it happens, or nothing. Never held across anything but its own calls."""
 
@@ -218,6 +244,8 @@ class Transaction(Protocol):
     def turns(self) -> Turns: ...
     @property
     def preferences(self) -> Preferences: ...
+    @property
+    def chats(self) -> Chats: ...
 
 
 class Store(Protocol):
@@ -225,38 +253,3 @@ class Store(Protocol):
 
     def begin(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction, committed when its block is left without an error."""
-
-
-class Surface(Protocol):
-    """Where one reply is shown: all that an adapter implements for output. Text is Markdown."""
-
-    limit: int
-    """UTF-16 units of rendered text that one message holds."""
-    interval: float
-    """Seconds between two calls to this chat."""
-    key: str
-    """The platform's chat, whose rate limit is shared by all its conversations."""
-
-    def render(self, text: str) -> str:
-        """The text as a person will read it, without markup."""
-
-    async def send(self, text: str, nonce: str) -> str:
-        """A new message; its id."""
-
-    async def edit(self, message_id: str, text: str) -> None:
-        """Idempotent: the same text again is success."""
-
-    async def typing(self) -> None:
-        """Show that something is coming."""
-
-
-class Platform(Protocol):
-    """The outside world as the dispatcher sees it."""
-
-    name: str
-
-    def surface(self, reply: Reply) -> Surface:
-        """Where a reply goes. Works from the stored reply alone, also after a restart."""
-
-    async def role(self, reply: Reply) -> Role:
-        """What the author may do there, asked at this moment."""

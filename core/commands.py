@@ -8,17 +8,17 @@ import difflib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
+from core import panel
 from core.chat import Question, Reply, Role, Setting, Transaction
 from core.errors import Refused
+from core.markup import escape
 from core.model import Model
-from core.settings import NAMES, PARSERS, Rules, Value
+from core.settings import PARSERS, Rules, Value
 from core.states import Event, State
 from core.texts import LANGUAGES, choose, say
 
 _COMMAND = re.compile(r"/([A-Za-z_]+)(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
-_MARKUP = re.compile(r"[\\`*_\[\]<>~|#]")
 _QUOTED = 80
 """Characters of a question that /undo names."""
 
@@ -85,11 +85,6 @@ class Call:
 Function = Callable[[Call, Transaction], Awaitable[str | None]]
 
 
-def escape(text: str) -> str:
-    """What people wrote, so that it stays what they wrote: as Markdown a name could be a link."""
-    return _MARKUP.sub(r"\\\g<0>", text)
-
-
 def parse(text: str) -> tuple[str, str] | None:
     """A command's name and argument ("/Temp@bot 0.5": "temp", "0.5"); None for what is no command, such as a path.
 
@@ -97,6 +92,13 @@ def parse(text: str) -> tuple[str, str] | None:
     """
     match = _COMMAND.fullmatch(text.strip())
     return (match[1].lower(), (match[2] or "").strip()) if match else None
+
+
+def named(text: str) -> str:
+    """The name of the command that a text is, whichever alias it was called by; "" where it is none."""
+    name, _ = parse(text) or ("", "")
+    command = find(name)
+    return command.name if command else ""
 
 
 def find(name: str) -> Command | None:
@@ -117,8 +119,10 @@ async def run(call: Call, tx: Transaction) -> str | None:
 
 
 async def unknown(call: Call, tx: Transaction) -> str:
-    """What is said to a command that does not exist."""
+    """What is said to a command that does not exist, and to what is no text."""
     name = (parse(call.reply.text) or ("", ""))[0]
+    if not name:
+        raise Refused("media.only_text")
     nearest = difflib.get_close_matches(name, _BY_NAME, 1)
     raise Refused("bad.command", command=f"/{name}", nearest=f"/{nearest[0] if nearest else 'help'}")
 
@@ -184,6 +188,13 @@ async def _retry(call: Call, tx: Transaction) -> None:
     await tx.replies.become_answer(call.reply, question)
 
 
+async def _continue(call: Call, tx: Transaction) -> None:
+    question = _allowed(call, await tx.turns.last_question(call.reply.chat), "continue")
+    if await tx.replies.open(call.reply.chat) or not await tx.turns.cut(question.id):
+        raise Refused("continue.nothing")
+    await tx.replies.become_answer(call.reply, question, goes_on=True)
+
+
 async def _undo(call: Call, tx: Transaction) -> str:
     question = _allowed(call, await tx.turns.last_question(call.reply.chat), "undo")
     await tx.turns.forget_pair(question.id)
@@ -216,37 +227,27 @@ async def _change(call: Call, tx: Transaction, name: str, argument: str) -> str:
     row = (await tx.preferences.of(call.reply.chat)).get(name)
     old = call.rules.value(name, row)
     if not argument:
-        return call.say("set.shown", name=_label(call, name), value=_shown(call, old), source=_source(call, old))
+        return call.say("set.shown", **_told(call, value=old), source=panel.source(old, call.language))
     if argument.lower() == "reset":
         await tx.preferences.drop(call.reply.chat, name)
         new = call.rules.value(name, None)
-        return call.say("set.reset", name=_label(call, name), old=_shown(call, old), new=_shown(call, new))
+        return call.say("set.reset", **_told(call, old=old, new=new))
     setting = Setting(str(PARSERS[name](argument)), call.reply.author.name, call.now)
     await tx.preferences.put(call.reply.chat, name, setting)
     return _changed(call, old, call.rules.value(name, setting))
 
 
 def _changed(call: Call, old: Value, new: Value) -> str:
-    texts = {"name": _label(call, new.name), "old": _shown(call, old), "new": _shown(call, new)}
+    texts = _told(call, old=old, new=new)
     if new.clamped:
-        return call.say("set.clamped", wanted=call.say(f"value.{new.name}", value=new.wanted), **texts)
+        return call.say("set.clamped", wanted=panel.wanted(new, call.language), **texts)
     return call.say("set.same", **texts) if old.value == new.value else call.say("set.changed", **texts)
 
 
-def _label(call: Call, name: str) -> str:
-    return call.say(f"name.{name}")
-
-
-def _shown(call: Call, value: Value) -> str:
-    return call.say(f"value.{value.name}", value=escape(value.value) if isinstance(value.value, str) else value.value)
-
-
-def _source(call: Call, value: Value) -> str:
-    at = datetime.fromtimestamp(value.at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-    source = call.say(f"source.{value.source}", by=escape(value.by), at=at)
-    if not value.clamped:
-        return source
-    return call.say("source.clamped", wanted=call.say(f"value.{value.name}", value=value.wanted), source=source)
+def _told(call: Call, **values: Value) -> dict[str, str]:
+    """Values of one setting as texts, with its name."""
+    name = panel.named(next(iter(values.values())), call.language)
+    return {"name": name, **{key: panel.shown(value, call.language) for key, value in values.items()}}
 
 
 async def _lang(call: Call, tx: Transaction) -> str:
@@ -275,17 +276,7 @@ async def _spoken(call: Call, tx: Transaction) -> str:
 
 
 async def _settings(call: Call, tx: Transaction) -> str:
-    values = call.rules.settings(await tx.preferences.of(call.reply.chat)).values
-    lines = [
-        call.say(
-            "settings.line",
-            name=_label(call, name),
-            value=_shown(call, values[name]),
-            source=_source(call, values[name]),
-        )
-        for name in NAMES
-    ]
-    return "\n".join([f"**{call.say('settings.title')}**", "", *(f"- {line}" for line in lines)])
+    return panel.described(call.rules.settings(await tx.preferences.of(call.reply.chat)), call.language)
 
 
 async def _status(call: Call, tx: Transaction) -> str:
@@ -325,6 +316,7 @@ COMMANDS = (
     Command("settings", _settings, ephemeral=True),
     Command("stop", _stop, personal=True),
     Command("retry", _retry, settles=True),
+    Command("continue", _continue, personal=True),
     Command("undo", _undo, settles=True),
     Command("status", _status, ephemeral=True),
     Command("whoami", _whoami, personal=True, ephemeral=True),

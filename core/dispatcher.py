@@ -4,19 +4,21 @@ import asyncio
 import itertools
 import logging
 import secrets
-import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from core.access import Access
 from core.assistant import Assistant, Ending
-from core.chat import Incoming, Platform, Reply, Role, Stale, Store
-from core.commands import UNKNOWN, Call, find, parse, run
-from core.errors import ChatError, Refused
+from core.chat import Author, ChatId, Incoming, Reply, Role, Stale, Store
+from core.clerk import Clerk
+from core.commands import named
+from core.errors import outcome_of, trace, words
 from core.intake import Intake
-from core.live_message import LiveMessage, RateGate
+from core.live_message import Delivery, LiveMessage
+from core.rate import RateGate
 from core.splitting import close
-from core.states import ACTIVE, Event, Lane, State
+from core.states import ACTIVE, OUTCOMES, Event, Lane, State
+from core.surface import NO_CONTROLS, Action, ChatMoved, Controls, Platform, Unreachable
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)
@@ -50,11 +52,13 @@ class Dispatcher:
         now: Callable[[], int],
         name: str = "Qwentin",
     ) -> None:
-        self._store, self._assistant, self._platforms, self._access = store, assistant, platforms, access
-        self._now, self._name = now, name
+        self._store, self._assistant, self._platforms, self._now = store, assistant, platforms, now
+        self.name = name
+        self._clerk = Clerk(store, assistant, platforms, access, self, now)
         self._intake = Intake(store, access, self._pulse)
-        self._instance = secrets.token_hex(4)
-        self._rate = RateGate()
+        self.rate = RateGate()
+        """What else is sent to a chat has to keep to it too."""
+        self._delivery = Delivery(store, self.rate, secrets.token_hex(4), self._allowed)
         self._stops: dict[int, asyncio.Event] = {}
         self._changed = asyncio.Event()
 
@@ -105,7 +109,19 @@ class Dispatcher:
         except Stale:
             return
         if moved.state is State.GENERATING:
-            self._halt(reply.id)
+            self.halt(reply.id)
+        self._pulse()
+
+    async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
+        """What a person may do in a chat, asked at this moment. Raises Refused where the platform can't tell."""
+        return await self._clerk.role(chat, author, private=private)
+
+    async def leave(self, platform: str, chat: str) -> None:
+        """A chat is closed to the bot: what waits there is dropped, what runs there is stopped. Its data stay."""
+        async with self._store.begin() as tx:
+            running = await tx.chats.leave(platform, chat)
+        for reply_id in running:
+            self.halt(reply_id)
         self._pulse()
 
     # Claim and run
@@ -131,7 +147,7 @@ class Dispatcher:
                 async with self._store.begin() as tx:
                     reply = await tx.replies.claim(lane, self._platforms, self._now())
             except Exception as error:
-                log.error("nothing can be claimed; trying again\n%s", _trace(error))
+                log.error("nothing can be claimed; trying again\n%s", trace(error))
                 await asyncio.sleep(next(pauses))
                 continue
             if reply is not None:
@@ -145,6 +161,10 @@ class Dispatcher:
             await self._bring(reply, hand)
         except Stale as stale:
             log.debug("%s", stale)
+        except ChatMoved as moved:
+            await self._follow(reply, moved, hand)
+        except Unreachable:
+            await self._abandon(reply)
         except Exception as error:
             await self._give_up(reply, error)
         finally:
@@ -155,42 +175,101 @@ class Dispatcher:
 
     async def _bring(self, reply: Reply, hand: _Hand) -> None:
         language = await self._language(reply)
-        async with self._live(reply) as live:
+        async with self._live(reply, language) as live:
             if reply.state is State.GENERATING:
-                doing = self._answer if reply.lane is Lane.ANSWER else self._notice
-                reply = await doing(reply, live, language, hand)
+                if reply.lane is Lane.ANSWER:
+                    reply = await self._answer(reply, live, language)
+                else:
+                    reply = await self._clerk.carry_out(reply, language, hand.let_go)
             hand.let_go()  # showing takes no model: a slow platform must not keep others from theirs
             if reply.state is not State.SENDING:
                 return  # /retry: the command's row waits in the other lane now
-            await live.finish(_shown(reply.final or "", live, language))
+            await live.finish(_shown(reply.final or "", live, language), await self._controls(reply, language))
         async with self._store.begin() as tx:  # C7
-            await tx.replies.move(reply, Event.DELIVER)
+            reply = await tx.replies.move(reply, Event.DELIVER)
+        self._pulse()
+        await self._retire_the_one_before(reply)
+
+    async def _controls(self, reply: Reply, language: str) -> Controls:
+        """What may be pressed under a final text: asked anew, so that it is the same after a restart."""
+        if reply.lane is Lane.NOTICE:
+            return await self._panel(reply, language) if named(reply.text) == "settings" else NO_CONTROLS
+        if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
+            return NO_CONTROLS
+        async with self._store.begin() as tx:
+            cut = await tx.turns.cut(reply.question)
+        return Controls((Action.CONTINUE, Action.RETRY) if cut else (Action.RETRY,), language=language)
+
+    async def _panel(self, reply: Reply, language: str) -> Controls:
+        async with self._store.begin() as tx:
+            rows = await tx.preferences.of(reply.chat)
+        return Controls(panel=self._assistant.rules.settings(rows), language=language)
+
+    async def _retire_the_one_before(self, reply: Reply) -> None:
+        """Only the last answer of a conversation offers more: the one before it loses its buttons, when there is time.
+        Nothing of this may cost the answer that is shown."""
+        if reply.lane is Lane.NOTICE:
+            return
+        try:
+            async with self._store.begin() as tx:
+                earlier = await tx.replies.earlier(reply)
+            if earlier is not None:
+                await self._strip(earlier, [chunk.message_id for chunk in reply.chunks])
+        except Exception as error:
+            log.debug("the answer before reply %s keeps its buttons: %s", reply.id, type(error).__name__)
+
+    async def _strip(self, earlier: Reply, shown: Sequence[str | None]) -> None:
+        last = earlier.chunks[-1].message_id
+        if last is not None and last not in shown:
+            surface = self._platforms[earlier.chat.platform].surface(earlier)
+            await self._delivery.rate.wait(surface.key, surface.pace, preview=True)
+            await surface.strip(last)
+
+    async def _follow(self, reply: Reply, moved: ChatMoved, hand: _Hand) -> None:
+        """The chat has another id now: what was to be shown is shown there."""
+        async with self._store.begin() as tx:
+            await tx.chats.move(reply.chat.platform, reply.chat.chat, moved.chat)
+            current = await tx.replies.get(reply.id)
+        if current.state in ACTIVE and current.chat != reply.chat:
+            await self._run(current, hand)
+
+    async def _abandon(self, reply: Reply) -> None:
+        """Nobody can be reached there: nothing more is owed to that chat, until it writes again."""
+        log.info("chat %s can't be reached; it is inactive now", reply.chat)
+        await self.leave(reply.chat.platform, reply.chat.chat)
+        async with self._store.begin() as tx:
+            with suppress(Stale):
+                await tx.replies.move(await tx.replies.get(reply.id), Event.FAIL)
 
     async def _give_up(self, reply: Reply, error: Exception) -> None:
         """An apology in place of what can't be shown, if even that can be; then nothing more is owed."""
         try:
             async with self._store.begin() as tx:
                 reply = await tx.replies.get(reply.id)
-            async with self._live(reply) as live:
-                await live.finish(_words(error, choose("auto", reply.author.locale), reply))
+            language = choose("auto", reply.author.locale)
+            async with self._live(reply, language) as live:
+                await live.finish(words(error, language, f"reply {reply.id}"))
         except Exception as again:
-            log.error("reply %s can't be shown\n%s", reply.id, _trace(again))
+            log.error("reply %s can't be shown\n%s", reply.id, trace(again))
         try:
             async with self._store.begin() as tx:
                 await tx.replies.move(reply, Event.FAIL)
         except Exception as again:
-            log.error("reply %s can't be given up\n%s", reply.id, _trace(again))
+            log.error("reply %s can't be given up\n%s", reply.id, trace(again))
 
-    def _live(self, reply: Reply) -> LiveMessage:
+    def _live(self, reply: Reply, language: str) -> LiveMessage:
         surface = self._platforms[reply.chat.platform].surface(reply)
-        return LiveMessage(self._store, reply, surface, self._rate, self._instance, self._allowed)
+        running = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
+        controls = Controls((Action.STOP,), language=language) if running else NO_CONTROLS
+        lost = self._stops.setdefault(reply.id, asyncio.Event()) if running else asyncio.Event()
+        return LiveMessage(self._delivery, reply, surface, controls, lost)
 
     def _allowed(self, rendered: str) -> bool:
         return not self._assistant.filter.check(rendered).blocked
 
     # The answer lane
 
-    async def _answer(self, reply: Reply, live: LiveMessage, language: str, hand: _Hand) -> Reply:
+    async def _answer(self, reply: Reply, live: LiveMessage, language: str) -> Reply:
         stop = self._stops.setdefault(reply.id, asyncio.Event())
         ending, notice = await self._ending(reply, live, stop, language)
         final = "\n\n".join(filter(None, (close(ending.text), notice)))
@@ -200,7 +279,7 @@ class Dispatcher:
             if ending.outcome is State.REFUSED and reply.question:
                 await tx.turns.forget_pair(reply.question)
             else:
-                await tx.turns.remember(reply, ending.text)
+                await tx.turns.remember(reply, ending.text, cut=ending.cut)
             return await tx.replies.move(reply, Event.FINISH, outcome=ending.outcome, final=final)
 
     async def _ending(self, reply: Reply, live: LiveMessage, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
@@ -209,65 +288,11 @@ class Dispatcher:
         try:
             ending = await self._assistant.answer(reply, live, stop)
         except Exception as error:
-            return Ending(_outcome(error)), _words(error, language, reply)
+            # What the last answer had is still there to go on with.
+            return Ending(outcome_of(error), reply.begun, cut=bool(reply.begun)), words(
+                error, language, f"reply {reply.id}"
+            )
         return ending, say(language, ending.notice) if ending.notice else ""
-
-    # The notice lane
-
-    async def _notice(self, reply: Reply, live: LiveMessage, language: str, hand: _Hand) -> Reply:
-        try:
-            return await self._carry_out(await self._call(reply, language), hand)
-        except Stale:
-            raise
-        except Exception as error:
-            outcome, words = _outcome(error), _words(error, language, reply)
-            async with self._store.begin() as tx:
-                return await tx.replies.move(reply, Event.FINISH, outcome=outcome, final=words)
-
-    async def _call(self, reply: Reply, language: str) -> Call:
-        """What the command will need: asked outside any transaction, at this moment."""
-        name, argument = parse(reply.text) or ("", "")
-        command = find(name) or UNKNOWN
-        role = Role.ADMIN if reply.private else Role.MEMBER
-        if not reply.private and command.asks_role(argument):
-            role = await self._platforms[reply.chat.platform].role(reply)
-        return Call(
-            reply,
-            command,
-            argument,
-            self._access.role(reply.chat.platform, reply.author, role),
-            model=self._assistant.model,
-            rules=self._assistant.rules,
-            now=self._now(),
-            name=self._name,
-            language=language,
-        )
-
-    async def _carry_out(self, call: Call, hand: _Hand) -> Reply:
-        if not self._access.admits(call.reply.chat, call.reply.author):
-            raise Refused("refused.access", user=f"{call.reply.chat.platform}:{call.reply.author.id}")
-        if call.command.settles:
-            hand.let_go()  # this may take as long as a platform is slow
-            await self._settle(call)
-        async with self._store.begin() as tx:
-            text = await run(call, tx)
-            if text is not None:
-                reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)
-            else:
-                reply = await tx.replies.get(call.reply.id)
-        for stopped in call.stopped:
-            self._halt(stopped)
-        return reply
-
-    async def _settle(self, call: Call) -> None:
-        """Stop the running answer, which only its asker and admins may, and wait until it is done."""
-        async with self._store.begin() as tx:
-            active = [reply for reply in await tx.replies.open(call.reply.chat) if reply.state in ACTIVE]
-        for reply in active:
-            if not (call.setter or call.owns(reply)):
-                raise Refused(f"{call.command.name}.others")
-            await self.stop(reply)
-            await self.outcome(reply)
 
     # Small things
 
@@ -276,7 +301,7 @@ class Dispatcher:
             wanted = await tx.preferences.language(reply.chat.platform, reply.author.id)
         return choose(wanted, reply.author.locale)
 
-    def _halt(self, reply_id: int) -> None:
+    def halt(self, reply_id: int) -> None:
         """Raise the flag of a reply that is being generated; its run may not have looked for it yet."""
         self._stops.setdefault(reply_id, asyncio.Event()).set()
 
@@ -298,23 +323,3 @@ def _shown(text: str, live: LiveMessage, language: str) -> str:
 
 def _first(error: BaseException) -> BaseException:
     return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
-
-
-def _outcome(error: Exception) -> State:
-    return State.REFUSED if isinstance(error, Refused) else State.FAILED
-
-
-def _words(error: Exception, language: str, reply: Reply) -> str:
-    """The one place where errors become words for people. A bug becomes an apology with an id, which the log has."""
-    if isinstance(error, ChatError):
-        return say(language, error.key, **error.values)
-    bug = secrets.token_hex(3)
-    log.error("error %s in reply %s\n%s", bug, reply.id, _trace(error))
-    return say(language, "error.bug", id=bug)
-
-
-def _trace(error: BaseException) -> str:
-    """Where it happened and of what kind, without the errors' own messages: they may quote what people wrote."""
-    lines = "".join(traceback.format_tb(error.__traceback__))
-    cause = error.__cause__ or error.__context__
-    return (f"{_trace(cause)}\n" if cause else "") + f"{lines}{type(error).__module__}.{type(error).__qualname__}"

@@ -10,6 +10,15 @@
 Anything else is a bug: an apology with an id in the chat, the traceback under that id in the log.
 """
 
+import logging
+import secrets
+import traceback
+
+from core.states import State
+from core.texts import say
+
+log = logging.getLogger(__name__)
+
 EX_CONFIG = 78
 """Exit code of a setup that no restart can mend (sysexits.h, EX_CONFIG)."""
 
@@ -44,3 +53,24 @@ class EngineDied(ChatError):
 
     def __init__(self) -> None:
         super().__init__("error.again")
+
+
+def outcome_of(error: Exception) -> State:
+    """Where a reply ends that ran into this error."""
+    return State.REFUSED if isinstance(error, Refused) else State.FAILED
+
+
+def words(error: Exception, language: str, where: str) -> str:
+    """The one place where errors become words for people. A bug becomes an apology with an id, which the log has."""
+    if isinstance(error, ChatError):
+        return say(language, error.key, **error.values)
+    bug = secrets.token_hex(3)
+    log.error("error %s in %s\n%s", bug, where, trace(error))
+    return say(language, "error.bug", id=bug)
+
+
+def trace(error: BaseException) -> str:
+    """Where it happened and of what kind, without the errors' own messages: they may quote what people wrote."""
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    cause = error.__cause__ or error.__context__
+    return (f"{trace(cause)}\n" if cause else "") + f"{lines}{type(error).__module__}.{type(error).__qualname__}"

@@ -61,14 +61,14 @@ class Intake:
             batch[0].stored.set_exception(error)
 
     async def _admit(self, tx: Transaction, incoming: Incoming) -> Reply | None:
-        if not incoming.text:
-            return None
         if not self._access.admits(incoming.chat, incoming.author):
             # One polite line in private, silence in groups; a stranger's words are not kept.
             return await tx.replies.add(replace(incoming, text=""), Lane.NOTICE) if incoming.private else None
+        if not incoming.text:  # a picture, a sticker: one short notice in private, silence in groups
+            return await tx.replies.add(incoming, Lane.NOTICE) if incoming.private else None
         name, argument = parse(incoming.text) or ("", "")
         if name == "ask" and argument:
             return await tx.replies.add(replace(incoming, text=argument), Lane.ANSWER)
-        if name and find(name) is None and not incoming.private:
+        if name and find(name) is None and not (incoming.private or "@" in incoming.text.split()[0]):
             return None
         return await tx.replies.add(incoming, Lane.NOTICE if name else Lane.ANSWER)

@@ -1,24 +1,26 @@
 """A growing message: when to edit, where to split, the final edit always. What decides is pure."""
 
 import asyncio
+import itertools
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
-from core.chat import Chunk, Reply, Store, Surface
+from core.chat import Chunk, Reply, Store
+from core.rate import RateGate
 from core.shield import whole
-from core.splitting import close, split, utf16
+from core.splitting import finished
 from core.states import Lane
+from core.surface import NO_CONTROLS, Ambiguous, Controls, MessageGone, NotSent, Part, Surface, Unreachable
 
 log = logging.getLogger(__name__)
 
 TYPING_EVERY = 4.0
 """Seconds; platforms show it for five."""
-EMPTY = "…"
-"""What is left of a message that a shorter text no longer needs."""
+STUB = "…"
+"""An answer's message before there is text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Send:
     """A new message is due."""
 
     index: int
-    text: str
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,60 +37,61 @@ class Edit:
 
     index: int
     message_id: str
-    text: str
+    part: Part
 
 
-def plan(parts: Sequence[str], chunks: Sequence[Chunk], shown: Sequence[str]) -> list[Send | Edit]:
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A message is left that a shorter text no longer needs."""
+
+    index: int
+    message_id: str
+
+
+Step = Send | Edit | Delete
+
+
+def plan(parts: Sequence[Part], chunks: Sequence[Chunk], shown: Sequence[Part | None]) -> list[Step]:
     """What to do so that the messages `chunks`, which show `shown`, show `parts`; in order.
 
     `shown` is shorter than `chunks` where nobody knows what they show (after a restart): those are edited in any case.
     A chunk without an id was only intended: it is sent again.
     """
-    actions: list[Send | Edit] = []
-    for index in range(max(len(parts), len(chunks))):
-        text = parts[index] if index < len(parts) else EMPTY
+    steps: list[Step] = []
+    for index, part in enumerate(parts):
         known = chunks[index].message_id if index < len(chunks) else None
-        if known is not None and (index >= len(shown) or shown[index] != text):
-            actions.append(Edit(index, known, text))
-        elif known is None and index < len(parts):
-            actions.append(Send(index, text))
-    return actions
+        if known is None:
+            steps.append(Send(index, part))
+        elif index >= len(shown) or shown[index] != part:
+            steps.append(Edit(index, known, part))
+    surplus = [(index, chunk.message_id) for index, chunk in enumerate(chunks) if index >= len(parts)]
+    return steps + [Delete(index, known) for index, known in reversed(surplus) if known is not None]
 
 
-class RateGate:
-    """One call to a chat at a time, `interval` seconds apart; chats don't wait for one another."""
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What every live message works with. `allowed` is the last gate: it judges a text as a person would read it.
+    `instance` makes the nonces of one process differ from another's."""
 
-    def __init__(self) -> None:
-        self._next: dict[str, float] = {}
-
-    async def wait(self, key: str, interval: float) -> None:
-        """Return when the chat may be called."""
-        now = time.monotonic()
-        at = max(now, self._next.get(key, 0.0))
-        self._next = {chat: due for chat, due in self._next.items() if due > now} | {key: at + interval}
-        if at > now:
-            await asyncio.sleep(at - now)
+    store: Store
+    rate: RateGate
+    instance: str
+    allowed: Callable[[str], bool]
 
 
 class LiveMessage:
-    """One reply on its surface. Inside the block `write` shows what grows; `finish` shows the final text, always.
-
-    `allowed` is the last gate: it judges a text as the platform will render it. A preview that it refuses is not shown.
-    """
+    """One reply on its surface. Inside the block `write` shows what grows, with `running` to be pressed under it;
+    `finish` shows the final text, always. `lost` is set where nobody can be reached there any more."""
 
     def __init__(
-        self,
-        store: Store,
-        reply: Reply,
-        surface: Surface,
-        rate: RateGate,
-        instance: str,
-        allowed: Callable[[str], bool],
+        self, delivery: Delivery, reply: Reply, surface: Surface, running: Controls, lost: asyncio.Event
     ) -> None:
-        self._store, self._reply, self._surface, self._rate = store, reply, surface, rate
-        self._instance, self._allowed = instance, allowed
+        self._delivery, self._reply, self._surface = delivery, reply, surface
+        self._running, self._lost = running, lost
+        self._answer = reply.lane is Lane.ANSWER
+        self._stubs = self._answer and surface.stubs
         self._chunks = list(reply.chunks)
-        self._shown: list[str] = []
+        self._shown: list[Part | None] = []
         self._text = ""
         self._changed = asyncio.Event()
         self._painter: asyncio.Task[None] | None = None
@@ -115,28 +118,49 @@ class LiveMessage:
 
     def allows(self, text: str) -> bool:
         """Whether every message of `text` passes the last gate as it will be rendered."""
-        return all(map(self._passes, self._parts(text)))
+        return self._pass(self._surface.parts(text))
 
-    async def finish(self, text: str) -> None:
-        """Show the final text; returns when the platform has accepted all of it."""
+    async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
+        """Show the final text; returns when the platform has accepted all of it.
+
+        Raises Unacceptable, Unreachable or ChatMoved where it never will be.
+        """
         await self._rest()
-        for action in plan(self._parts(text), self._chunks, self._shown):
-            await self._pace()
-            await self._act(action)
+        parts = self._parts(text, controls)
+        while steps := plan(parts, self._chunks, self._shown):
+            await self._insist(steps[0])
+
+    # Previews
 
     async def _paint(self) -> None:
         try:
+            if self._stubs and not self._surface.drafts and not self._chunks and self._running.actions:
+                await self._turn()
+                await whole(self._step(Send(0, self._stub())))
             while True:
                 await self._something_new()
-                await self._pace()
+                await self._turn(preview=True)
                 self._changed.clear()
-                parts = self._parts(close(self._text))
-                if self._text.strip() and all(map(self._passes, parts)):
-                    for action in plan(parts, self._chunks, self._shown)[:1]:  # the rest has its turn
-                        await whole(self._act(action))
+                await whole(self._preview())
+        except Unreachable:
+            self._lost.set()
         except Exception as error:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
-            log.warning("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
+            if isinstance(error, NotSent):
+                self._hold(error.wait)
+            log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
+
+    async def _preview(self) -> None:
+        """One call: what more there is to do has its turn."""
+        parts = self._parts(finished(self._text), self._running)
+        if not self._text.strip() or not self._pass(parts):
+            return
+        if self._surface.drafts and not self._chunks:
+            await self._surface.draft(parts[-1])
+        elif steps := plan(parts, self._chunks, self._shown):
+            await self._step(steps[0])
+            if plan(parts, self._chunks, self._shown):
+                self._changed.set()
 
     async def _something_new(self) -> None:
         while not self._changed.is_set():
@@ -150,15 +174,9 @@ class LiveMessage:
 
     async def _type(self) -> None:
         """Only a courtesy, and none to a command, which is answered at once."""
-        if self._reply.lane is Lane.ANSWER:
+        if self._answer and not self._delivery.rate.held(self._surface.key):
             with suppress(Exception):
                 await self._surface.typing()
-
-    async def _pace(self) -> None:
-        await self._rate.wait(self._surface.key, self._surface.interval)
-
-    def _passes(self, part: str) -> bool:
-        return self._allowed(self._surface.render(part))
 
     async def _rest(self) -> None:
         if self._painter is not None:
@@ -166,29 +184,83 @@ class LiveMessage:
             painter.cancel()
             await asyncio.gather(painter, return_exceptions=True)
 
-    def _parts(self, text: str) -> list[str]:
-        return split(text, lambda part: utf16(self._surface.render(part)) <= self._surface.limit)
+    # Steps
 
-    async def _act(self, action: Send | Edit) -> None:
-        if isinstance(action, Send):
-            await self._send(action)
-        else:
-            await self._surface.edit(action.message_id, action.text)
-        self._shown[action.index :] = [action.text, *self._shown[action.index + 1 :]]
+    async def _insist(self, step: Step) -> None:
+        """Until the platform has taken it, or has said that it never will. What may have been taken is sent again: an
+        edit changes nothing then, and of an answer it is only an empty stub."""
+        for pause in _pauses():
+            await self._turn()
+            try:
+                return await whole(self._step(step))
+            except NotSent as error:
+                self._hold(error.wait or pause)
+            except Ambiguous:
+                self._hold(pause)
+            except MessageGone:
+                return self._forget(step.index)
 
-    async def _send(self, action: Send) -> None:
-        nonce = await self._intend(action.index)
-        message_id = await self._surface.send(action.text, nonce)
-        self._chunks[action.index] = Chunk(nonce, message_id)
-        async with self._store.begin() as tx:  # C4
+    async def _step(self, step: Step) -> None:
+        match step:
+            case Send(index, part):
+                await self._send(index, self._stub() if self._stubs else part)
+            case Edit(index, message_id, part):
+                await self._surface.edit(message_id, part)
+                self._now_shows(index, part)
+            case Delete(index, message_id):
+                await self._surface.delete(message_id)
+                await self._unsent(index)
+
+    async def _send(self, index: int, part: Part) -> None:
+        nonce = await self._intend(index)
+        message_id = await self._surface.send(index, part, nonce)
+        self._chunks[index] = Chunk(nonce, message_id)
+        self._now_shows(index, part)
+        async with self._delivery.store.begin() as tx:  # C4
             await tx.replies.sent(self._reply, nonce, message_id)
 
     async def _intend(self, index: int) -> str:
         """C3. A message that was only intended keeps its nonce: the platform may know it already."""
         if index < len(self._chunks):
             return self._chunks[index].nonce
-        nonce = f"{self._instance}-{self._reply.id}-{index}"
-        async with self._store.begin() as tx:
+        nonce = f"{self._delivery.instance}-{self._reply.id}-{index}"
+        async with self._delivery.store.begin() as tx:
             await tx.replies.intend(self._reply, nonce)
         self._chunks.append(Chunk(nonce))
         return nonce
+
+    async def _unsent(self, index: int) -> None:
+        async with self._delivery.store.begin() as tx:
+            await tx.replies.unsent(self._reply, self._chunks[index].nonce)
+        del self._chunks[index], self._shown[index:]
+
+    def _forget(self, index: int) -> None:
+        """The message is not there any more: another takes its place."""
+        self._chunks[index] = replace(self._chunks[index], message_id=None)
+
+    def _now_shows(self, index: int, part: Part) -> None:
+        self._shown += [None] * (index + 1 - len(self._shown))
+        self._shown[index] = part
+
+    # Small things
+
+    def _parts(self, text: str, controls: Controls) -> list[Part]:
+        *parts, last = self._surface.parts(text)
+        return [*parts, replace(last, controls=controls)]
+
+    def _stub(self) -> Part:
+        return self._parts(STUB, self._running)[0]
+
+    def _pass(self, parts: Sequence[Part]) -> bool:
+        return all(self._delivery.allowed(part.text) for part in parts)
+
+    async def _turn(self, *, preview: bool = False) -> None:
+        await self._delivery.rate.wait(self._surface.key, self._surface.pace, preview=preview)
+
+    def _hold(self, seconds: float) -> None:
+        self._delivery.rate.hold(self._surface.key, seconds)
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds: 1, 2, 4, ... 60, 60, ..."""
+    return (min(2.0**n, 60.0) for n in itertools.count())

@@ -53,10 +53,10 @@ class Thinking:
 class Lead:
     """Cuts white space and an echoed "Name:" from the start of an answer."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, begun: bool = False) -> None:
         self._markers = [f"{name}:" for name in names]
         self._buffer = ""
-        self._decided = False
+        self._decided = begun
 
     def feed(self, piece: str) -> str:
         """The text, once its start is decided."""
@@ -84,10 +84,10 @@ class Lead:
 class Turns:
     """Ends the answer where the model begins to speak for somebody else: at the start of a line, outside code."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, begun: bool = False) -> None:
         self._markers = [f"{name}:".casefold() for name in (*_SPEAKERS, *names)]
-        self._buffer = "\n"  # as if a line had ended before the answer
-        self._started = False
+        self._buffer = "" if begun else "\n"  # as if a line had ended before the answer
+        self._started = begun
         self._fences = 0
         self.ended = False
 
@@ -149,11 +149,13 @@ def loop(text: str) -> int:
 
 
 class Output:
-    """All stages in their order. `ended` says that the rest of the stream is not wanted, `looped` why."""
+    """All stages in their order. `ended` says that the rest of the stream is not wanted. `begun`: the stream goes on
+    with an answer, so that its first characters are no start."""
 
-    def __init__(self, names: Sequence[str] = ()) -> None:
+    def __init__(self, names: Sequence[str] = (), *, begun: bool = False) -> None:
         spoken = tuple(map(label, names))
-        self._thinking, self._lead, self._turns = Thinking(), Lead(("Assistant", *spoken)), Turns(spoken)
+        self._thinking = Thinking()
+        self._lead, self._turns = Lead(("Assistant", *spoken), begun=begun), Turns(spoken, begun=begun)
         self._text = ""
         self.surplus = 0
         """Characters at the end that a loop has added."""

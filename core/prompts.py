@@ -29,17 +29,21 @@ Prompt = tuple[Message, ...]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as it stands in a group or in private: `author` is "" in private."""
+    """A question as it stands in a group or in private: `author` is "" in private. `begun`: the answer's beginning,
+    where the model is to go on with it."""
 
     text: str
     author: str = ""
+    begun: str = ""
 
 
 def build(settings: Settings, turns: Sequence[Turn], question: Asked) -> Prompt:
-    """System prompt, the turns oldest first, the question. In groups what people said carries their names."""
+    """System prompt, the turns oldest first, the question, and what its answer begins with. In groups what people said
+    carries their names."""
     system = Message("system", f"{settings.system}\n{_LANGUAGE[settings.reply_language]}")
     past = [message for turn in turns for message in _pair(turn)]
-    return (system, *past, Message("user", spoken(question.text, question.author)))
+    begun = (Message("assistant", question.begun),) if question.begun else ()
+    return (system, *past, Message("user", spoken(question.text, question.author)), *begun)
 
 
 def _pair(turn: Turn) -> tuple[Message, Message]:

@@ -94,3 +94,8 @@ def _joined(text: str, at: int) -> bool:
     rest = text[at:].lstrip()
     gap = text[at - 1] + text[at : len(text) - len(rest)]
     return "\n" not in gap and rest.startswith(("`", "~"))
+
+
+def finished(text: str) -> str:
+    """Stand-in until the real one is written."""
+    return close(text)

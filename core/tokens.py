@@ -29,14 +29,16 @@ class Tokenizer:
             raise SetupError(f"The tokenizer in {folder} can't be used: {reason}") from error
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """The ids of a prompt, up to where the answer begins.
+        """The ids of a prompt, up to where the answer begins, or goes on where the prompt ends with its beginning.
 
         Control tokens that people wrote are encoded as plain text, so that nobody can forge a system turn.
         """
         messages = [{"role": message.role, "content": message.content} for message in prompt]
+        begun = prompt[-1].role == "assistant"
         out = self._fast.apply_chat_template(
             messages,
-            add_generation_prompt=True,
+            add_generation_prompt=not begun,
+            continue_final_message=begun,
             sanitize_control_tokens=True,
             return_dict=True,
             # Qwen3's template thinks unless told not to; templates without the variable ignore it.

@@ -1,10 +1,13 @@
-"""Finding the row of a conversation, or making it."""
+"""Conversations: finding the row of one, or making it; a chat that is closed, or goes on under another id."""
 
-from sqlalchemy import select
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.chat import ChatId
-from storage.tables import ChatRow
+from core.states import Event, State, after
+from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
 
 
 async def find_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
@@ -18,3 +21,58 @@ async def find_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
         session.add(row)
         await session.flush()
     return row
+
+
+class StoredChats:
+    """See core.chat.Chats."""
+
+    def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
+        self._session = session
+        self._now = now
+
+    async def leave(self, platform: str, chat: str) -> Sequence[int]:
+        """Mark every conversation of the chat; cancel what waits; the running answers' ids."""
+        rows = await self._conversations(platform, chat)
+        for row in rows:
+            row.active = False
+        here = ReplyRow.chat_id.in_([row.id for row in rows])
+        waiting = list(await self._session.scalars(select(ReplyRow).where(here, ReplyRow.state == State.QUEUED)))
+        for reply in waiting:
+            reply.state, reply.updated_at = after(State.QUEUED, Event.CLEAR) or State.CANCELLED, self._now()
+        texts = update(InboxRow).where(InboxRow.id.in_([reply.inbox_id for reply in waiting]))
+        await self._session.execute(texts.values(text=None))
+        running = select(ReplyRow.id).where(here, ReplyRow.state == State.GENERATING)
+        return list(await self._session.scalars(running))
+
+    async def move(self, platform: str, old: str, new: str) -> None:
+        """Give each conversation the new id; where the new chat has it already, what the old one had joins it."""
+        for row in await self._conversations(platform, old):
+            there = await self._session.scalars(
+                select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == new, ChatRow.thread == row.thread)
+            )
+            target = there.one_or_none()
+            if target is None:
+                row.chat = new
+            else:
+                await self._join(row, target)
+            await self._session.flush()
+
+    async def _join(self, row: ChatRow, target: ChatRow) -> None:
+        """The new conversation's own settings count; what was said before stands before."""
+        known = set(await self._session.scalars(select(SettingRow.name).where(SettingRow.chat_id == target.id)))
+        await self._session.execute(delete(SettingRow).where(SettingRow.chat_id == row.id, SettingRow.name.in_(known)))
+        joined = {"chat_id": target.id}
+        for table in (SettingRow, InboxRow):
+            await self._session.execute(update(table).where(table.chat_id == row.id).values(joined))
+        for owner, number in ((MessageRow.chat_id, MessageRow.conversation), (ReplyRow.chat_id, ReplyRow.conversation)):
+            current = {**joined, "conversation": target.conversation}
+            await self._session.execute(
+                update(owner.class_).where(owner == row.id, number == row.conversation).values(current)
+            )
+            await self._session.execute(update(owner.class_).where(owner == row.id).values(joined))
+        await self._session.flush()
+        await self._session.delete(row)
+
+    async def _conversations(self, platform: str, chat: str) -> Sequence[ChatRow]:
+        query = select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == chat)
+        return list(await self._session.scalars(query))

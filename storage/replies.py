@@ -25,6 +25,7 @@ class StoredReplies:
         if await self._known(incoming):
             return None
         chat = await find_chat(self._session, incoming.chat)
+        chat.active = True
         question = self._question(incoming, chat) if lane is Lane.ANSWER else None
         inbox = self._inbox(incoming, chat, None if question else incoming.text)
         self._session.add_all(filter(None, (inbox, question)))
@@ -67,6 +68,20 @@ class StoredReplies:
         """The reply as it stands."""
         return (await self._nouns(ReplyRow.id == reply_id))[0]
 
+    async def find(self, reply_id: int) -> Reply | None:
+        """The same for an id that may be none."""
+        found = await self._nouns(ReplyRow.id == reply_id)
+        return found[0] if found else None
+
+    async def earlier(self, reply: Reply) -> Reply | None:
+        """The conversation's answer before this one that was shown."""
+        here = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()
+        before = (ReplyRow.chat_id == here) & (ReplyRow.lane == Lane.ANSWER) & (ReplyRow.id < reply.id)
+        shown = ReplyRow.state.not_in((*OPEN, State.CANCELLED)) & (func.json_array_length(ReplyRow.chunks) > 0)
+        latest = select(func.max(ReplyRow.id)).where(before & shown).scalar_subquery()
+        found = await self._nouns(ReplyRow.id == latest)
+        return found[0] if found else None
+
     async def move(
         self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
@@ -86,13 +101,14 @@ class StoredReplies:
         await self._session.flush()
         return await self.get(reply.id)
 
-    async def become_answer(self, reply: Reply, question: Question) -> Reply:
+    async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
         """The command's row waits as an answer, with the messages of the question's last answer."""
         earlier = select(ReplyRow).where(ReplyRow.question_id == question.id).order_by(ReplyRow.id.desc()).limit(1)
         last = (await self._session.scalars(earlier)).one_or_none()
         await self.move(reply, Event.AGAIN)
         row = await self._fenced(reply)
-        row.lane, row.question_id, row.chunks = Lane.ANSWER, question.id, list(last.chunks) if last else []
+        row.lane, row.question_id, row.goes_on = Lane.ANSWER, question.id, goes_on
+        row.chunks = list(last.chunks) if last else []
         await self._session.flush()
         return await self.get(reply.id)
 
@@ -105,6 +121,11 @@ class StoredReplies:
         """C4."""
         row = await self._fenced(reply)
         row.chunks = [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in row.chunks]
+
+    async def unsent(self, reply: Reply, nonce: str) -> None:
+        """The message is deleted."""
+        row = await self._fenced(reply)
+        row.chunks = [chunk for chunk in row.chunks if chunk["nonce"] != nonce]
 
     async def open(self, chat: ChatId) -> Sequence[Reply]:
         """The conversation's open answers, oldest first."""
@@ -161,18 +182,20 @@ class StoredReplies:
         await self._session.execute(update(InboxRow).where(InboxRow.id == row.inbox_id).values(text=None))
 
     async def _nouns(self, condition: Any) -> list[Reply]:
+        begun = aliased(MessageRow)
         query = (
-            select(ReplyRow, InboxRow, ChatRow, MessageRow)
+            select(ReplyRow, InboxRow, ChatRow, MessageRow, begun.text)
             .join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
             .join(ChatRow, ChatRow.id == ReplyRow.chat_id)
             .outerjoin(MessageRow, MessageRow.id == ReplyRow.question_id)
+            .outerjoin(begun, (begun.reply_to == ReplyRow.question_id) & ReplyRow.goes_on)
             .where(condition)
             .order_by(ReplyRow.id)
         )
         return [_noun(*row) for row in await self._session.execute(query)]
 
 
-def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None) -> Reply:
+def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None, begun: str | None) -> Reply:
     return Reply(
         id=row.id,
         chat=ChatId(chat.platform, chat.chat, chat.thread),
@@ -191,4 +214,5 @@ def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | 
         outcome=State(row.outcome) if row.outcome else None,
         final=row.final,
         chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in row.chunks),
+        begun=begun or "",
     )

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from core.chat import ChatId
+from storage.chats import StoredChats
 from storage.preferences import StoredPreferences
 from storage.replies import StoredReplies
 from storage.session import WholeSession
@@ -27,6 +28,7 @@ class StoredTransaction:
         self.replies = StoredReplies(session, now)
         self.turns = StoredTurns(session, now)
         self.preferences = StoredPreferences(session)
+        self.chats = StoredChats(session, now)
 
 
 class DatabaseStore:

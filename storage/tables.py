@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+    true,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Id = BigInteger().with_variant(Integer(), "sqlite")
@@ -36,6 +49,8 @@ class ChatRow(Base):
     thread: Mapped[str] = mapped_column(String(64))
     conversation: Mapped[int] = mapped_column(Integer, default=1)
     served_at: Mapped[int] = mapped_column(BigInteger, default=0)
+    active: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Whether the platform lets the bot in."""
 
 
 class InboxRow(Base):
@@ -72,6 +87,8 @@ class MessageRow(Base):
     author_id: Mapped[str] = mapped_column(String(64))
     author_name: Mapped[str] = mapped_column(Text)
     reply_to: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), unique=True)
+    cut: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the token limit ended the answer."""
     at: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -99,6 +116,8 @@ class ReplyRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     attempt: Mapped[int] = mapped_column(default=0)
     question_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"), index=True)
+    goes_on: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether it goes on with the question's last answer."""
     outcome: Mapped[str | None] = mapped_column(String(16))
     final: Mapped[str | None] = mapped_column(Text)
     chunks: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)

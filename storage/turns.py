@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 from core.chat import Author, ChatId, Question, Reply, Turn
 from core.states import State
 from storage.chats import find_chat
-from storage.tables import MessageRow, ReplyRow
+from storage.tables import ChatRow, MessageRow, ReplyRow
 
 _MAY_BE_RETRIED = (State.DONE, State.STOPPED, State.FAILED)
 
@@ -36,9 +36,10 @@ class StoredTurns:
         pairs = [(q, a) for q, a in await self._session.execute(query)]
         return [Turn(question.text, said.text, question.author_name) for question, said in reversed(pairs)]
 
-    async def remember(self, reply: Reply, text: str) -> None:
+    async def remember(self, reply: Reply, text: str, *, cut: bool = False) -> None:
         """Store an answer in place of the last one, unless its conversation or its question is gone."""
-        row = await find_chat(self._session, reply.chat)
+        mine = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()  # its chat may have moved
+        row = (await self._session.scalars(select(ChatRow).where(ChatRow.id == mine))).one()
         question = await self._session.get(MessageRow, reply.question) if reply.question else None
         if question is None or question.conversation != row.conversation:
             return
@@ -47,10 +48,15 @@ class StoredTurns:
             return
         self._session.add(
             MessageRow(
-                chat_id=row.id, conversation=row.conversation, role="assistant", text=text,
+                chat_id=row.id, conversation=row.conversation, role="assistant", text=text, cut=cut,
                 author_id="", author_name="", reply_to=question.id, at=self._now(),
             )
         )  # fmt: skip
+
+    async def cut(self, question: int) -> bool:
+        """Whether the token limit ended the question's answer."""
+        query = select(MessageRow.id).where(MessageRow.reply_to == question, MessageRow.cut)
+        return (await self._session.execute(query)).first() is not None
 
     async def last_question(self, chat: ChatId) -> Question | None:
         """The newest question with an outcome that may be asked for again."""

@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from core.chat import Author, ChatId, Incoming, Reply, Role, Surface
+from core.chat import Author, ChatId, Incoming, Reply, Role
 from core.engine.messages import Reason
 from core.engine.sampling import Sampling
 from core.filters import Verdict
 from core.model import Stream
 from core.prompts import Prompt
+from core.rate import Pace
+from core.splitting import split, utf16
+from core.surface import NO_CONTROLS, Controls, MessageGone, Part
 
 CHAT = ChatId("fake", "1")
 ANN = Author("ann", "Ann", "en-GB")
 BOB = Author("bob", "Bob", "vi-VN")
+NO_PACE = Pace()
 
 
 def echo(prompt: Prompt) -> Sequence[str]:
@@ -74,44 +78,69 @@ class FakeModel:
 class FakeSurface:
     """A chat that keeps what was sent and every edit of it."""
 
-    interval = 0.0
     key = "fake"
+    drafts = False
 
-    def __init__(self, limit: int = 4000) -> None:
-        self.limit = limit
+    def __init__(self, limit: int = 4000, pace: Pace = NO_PACE, *, stubs: bool = False) -> None:
+        self.limit, self.pace, self.stubs = limit, pace, stubs
         self.messages: dict[str, str] = {}
+        self.controls: dict[str, Controls] = {}
         self.history: list[str] = []
         self.nonces: list[str] = []
+        self.drafted: list[str] = []
         self.typed = 0
-        self.fails: type[Exception] | None = None
+        self.fails: list[type[Exception] | Exception | None] = []
+        """What the next calls raise; the last one stays."""
         self.refuses = "\0"
         self.slow: asyncio.Event | None = None
+
+    def parts(self, text: str) -> list[Part]:
+        return [Part(self.render(part), part) for part in split(text, self._fits)]
 
     def render(self, text: str) -> str:
         return text.replace("*", "")
 
-    async def send(self, text: str, nonce: str) -> str:
-        await self._try(text)
-        message_id = str(len(self.messages) + 1)
-        self.messages[message_id] = text
-        self.history.append(text)
+    async def send(self, index: int, part: Part, nonce: str) -> str:
+        await self._try(part)
+        message_id = str(len(self.nonces) + 1)
+        self._show(message_id, part)
         self.nonces.append(nonce)
         return message_id
 
-    async def edit(self, message_id: str, text: str) -> None:
-        await self._try(text)
-        self.messages[message_id] = text
-        self.history.append(text)
+    async def edit(self, message_id: str, part: Part) -> None:
+        await self._try(part)
+        if message_id not in self.messages:
+            raise MessageGone
+        self._show(message_id, part)
+
+    async def delete(self, message_id: str) -> None:
+        self.messages.pop(message_id, None)
+
+    async def strip(self, message_id: str) -> None:
+        self.controls[message_id] = NO_CONTROLS
+
+    async def draft(self, part: Part) -> None:
+        self.drafted.append(part.text)
 
     async def typing(self) -> None:
         self.typed += 1
 
-    async def _try(self, text: str) -> None:
+    def _show(self, message_id: str, part: Part) -> None:
+        self.messages[message_id] = str(part.body)
+        self.controls[message_id] = part.controls
+        self.history.append(str(part.body))
+
+    def _fits(self, text: str) -> bool:
+        return utf16(self.render(text)) <= self.limit
+
+    async def _try(self, part: Part) -> None:
         if self.slow:
             await self.slow.wait()
-        if self.fails:
-            raise self.fails
-        if self.refuses in text:
+        failure = self.fails[0] if self.fails else None
+        self.fails = self.fails[1:] or self.fails
+        if failure:
+            raise failure
+        if self.refuses in str(part.body):
             raise ValueError(self.refuses)
 
 
@@ -123,13 +152,17 @@ class FakePlatform:
     def __init__(self) -> None:
         self.surfaces: dict[int, FakeSurface] = {}
         self.admins: set[str] = set()
+        self.fails: Exception | None = None
         self.limit = 4000
+        self.stubs = False
 
-    def surface(self, reply: Reply) -> Surface:
-        return self.surfaces.setdefault(reply.id, FakeSurface(self.limit))
+    def surface(self, reply: Reply) -> FakeSurface:
+        return self.surfaces.setdefault(reply.id, FakeSurface(self.limit, stubs=self.stubs))
 
-    async def role(self, reply: Reply) -> Role:
-        return Role.ADMIN if reply.private or reply.author.id in self.admins else Role.MEMBER
+    async def role(self, chat: ChatId, author: Author) -> Role:
+        if self.fails:
+            raise self.fails
+        return Role.ADMIN if author.id in self.admins else Role.MEMBER
 
     def text(self, reply: Reply) -> str:
         """What a person sees of a reply, message after message."""

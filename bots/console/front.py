@@ -12,8 +12,9 @@ from typing import Protocol
 
 from bots.console.lines import LEAVE, Lines
 from bots.console.screen import ConsoleSurface, Screen
-from core.chat import Author, ChatId, Incoming, Reply, Role, Surface
+from core.chat import Author, ChatId, Incoming, Reply, Role
 from core.states import State
+from core.surface import Surface
 
 PLATFORM = "console"
 LOCAL = "local"
@@ -40,7 +41,7 @@ class ConsolePlatform:
         """The one screen."""
         return ConsoleSurface(self._screen)
 
-    async def role(self, reply: Reply) -> Role:
+    async def role(self, chat: ChatId, author: Author) -> Role:
         """The only one there is."""
         return Role.ADMIN
 

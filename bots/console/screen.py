@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from collections.abc import Sequence
 from io import StringIO
 from typing import Protocol, TextIO
 
@@ -12,6 +13,9 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
+
+from core.rate import Pace
+from core.surface import Part
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 """What looks like HTML in an answer is text: vector<int> must not lose its type."""
@@ -118,28 +122,38 @@ class LiveScreen:
 
 
 class ConsoleSurface:
-    """One reply on a screen. See core.chat.Surface."""
+    """One reply on a screen. See core.surface.Surface."""
 
-    limit = 1_000_000
-    interval = 0.08
     key = "console"
+    pace = Pace(interval=0.08)
+    stubs = False
+    drafts = False
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._ids = itertools.count(1)
 
-    def render(self, text: str) -> str:
-        """The words, as they stand between the markup."""
-        return "\n".join(_words(text))
+    def parts(self, text: str) -> Sequence[Part]:
+        """One, however long; its words as they stand between the markup."""
+        return [Part("\n".join(_words(text)), text)]
 
-    async def send(self, text: str, nonce: str) -> str:
+    async def send(self, index: int, part: Part, nonce: str) -> str:
         """Show the first text."""
-        self._screen.show(text)
+        self._screen.show(str(part.body))
         return str(next(self._ids))
 
-    async def edit(self, message_id: str, text: str) -> None:
+    async def edit(self, message_id: str, part: Part) -> None:
         """Show what it has become."""
-        self._screen.show(text)
+        self._screen.show(str(part.body))
+
+    async def delete(self, message_id: str) -> None:
+        """There is only ever one."""
+
+    async def strip(self, message_id: str) -> None:
+        """A terminal has no buttons."""
+
+    async def draft(self, part: Part) -> None:
+        """A terminal has no drafts."""
 
     async def typing(self) -> None:
         """A spinner."""

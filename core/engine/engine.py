@@ -122,6 +122,12 @@ class Engine:
             await self.settled.wait()
         return self.info
 
+    async def failed(self) -> None:
+        """Wait until there will be no more answers; raises SetupError, which says why."""
+        _, keeper = self.begin()
+        await asyncio.shield(keeper)
+        raise SetupError(self.trouble or "the engine has stopped")
+
     @asynccontextmanager
     async def stream(self, ids: Sequence[int], sampling: Sampling, owner: str) -> AsyncIterator[TokenStream]:
         """One answer. Leaving the block, however that happens, ends the sequence and frees it.

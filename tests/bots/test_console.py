@@ -264,12 +264,12 @@ RENDERED = [("b**a**d", "bad"), ("`b`ad", "bad"), ("# Title\n\ntext", "Title\nte
 
 @pytest.mark.parametrize(("text", "seen"), RENDERED)
 def test_what_the_last_gate_sees(text: str, seen: str) -> None:
-    assert ConsoleSurface(PlainScreen(io.StringIO())).render(text) == seen
+    assert ConsoleSurface(PlainScreen(io.StringIO())).parts(text)[0].text == seen
 
 
 @given(st.text())
 def test_rendering_never_fails(text: str) -> None:
-    ConsoleSurface(PlainScreen(io.StringIO())).render(text)
+    assert len(ConsoleSurface(PlainScreen(io.StringIO())).parts(text)) == 1
     screen, _ = person()
     show(screen, [text])
 

@@ -7,6 +7,7 @@ import pytest
 from core.access import Access
 from core.chat import Author, ChatId
 from core.settings import Rules
+from core.texts import say
 from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
 
@@ -99,7 +100,12 @@ async def test_an_echoed_name_is_cut_in_groups(bot: Bot) -> None:
 
 async def test_an_unknown_command_in_a_group_is_for_somebody_else(bot: Bot) -> None:
     assert await bot.dispatcher.accept(incoming("/play", BOB, GROUP, private=False)) is None
-    assert await bot.dispatcher.accept(incoming("   ")) is None
+    assert "/help" in await bot.say("/pley@bot", BOB, GROUP, private=False), "but not where this bot is named"
+
+
+async def test_what_is_no_text_gets_a_notice_in_private_and_silence_in_groups(bot: Bot) -> None:
+    assert await bot.say("   ") == say("en", "media.only_text")
+    assert await bot.dispatcher.accept(incoming("", BOB, GROUP, private=False)) is None
 
 
 async def test_conversations_have_settings_and_histories_of_their_own(bot: Bot) -> None:

@@ -91,7 +91,7 @@ async def test_a_surface_that_refuses_everything_costs_that_reply_alone(make_bot
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = PermissionError
+        bot.platform.surfaces[reply.id].fails = [PermissionError]
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         assert await bot.say("two", ANN, OTHER) == "two"

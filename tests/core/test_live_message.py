@@ -7,45 +7,62 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.chat import Chunk, Reply
-from core.live_message import EMPTY, Edit, LiveMessage, RateGate, Send, plan
+from core.live_message import STUB, Delete, Delivery, Edit, LiveMessage, Send, plan
+from core.rate import Pace, RateGate
 from core.states import Event, Lane
+from core.surface import Action, Ambiguous, Controls, MessageGone, NotSent, Part, Unreachable
 from storage.store import DatabaseStore
 from tests.fakes import FakeSurface, incoming
 
-PARTS = st.lists(st.text(min_size=1, max_size=5), max_size=5)
+PARTS = st.lists(st.text(min_size=1, max_size=5).map(Part), max_size=5)
+RUNNING = Controls((Action.STOP,))
+ENDED = Controls((Action.RETRY,))
 
 
 @given(PARTS, st.lists(st.one_of(st.none(), st.text(min_size=1, max_size=3)), max_size=5), PARTS)
-def test_a_plan_carried_out_leaves_nothing_to_do(parts: list[str], ids: list[str | None], shown: list[str]) -> None:
+def test_a_plan_carried_out_leaves_nothing_to_do(parts: list[Part], ids: list[str | None], shown: list[Part]) -> None:
     chunks = [Chunk(f"n{i}", message_id) for i, message_id in enumerate(ids)]
-    known = shown[: len(chunks)]
-    for action in plan(parts, chunks, known):
-        match action:
-            case Send(index, text):
-                new = Chunk(f"n{index}", f"id{index}")
-                chunks[index : index + 1] = [new]
-            case Edit(index, message_id, text):
+    known: list[Part | None] = [*shown[: len(chunks)]]
+    while steps := plan(parts, chunks, known):
+        step = steps[0]
+        known += [None] * (step.index + 1 - len(known))
+        match step:
+            case Send(index, part):
+                chunks[index : index + 1] = [Chunk(f"n{index}", f"id{index}")]
+                known[index] = part
+            case Edit(index, message_id, part):
                 assert chunks[index].message_id == message_id
-        known += [""] * (index + 1 - len(known))
-        known[index] = text
-    after = [action for action in plan(parts, chunks, known) if not (isinstance(action, Edit) and action.text == EMPTY)]
-    assert after == []
+                known[index] = part
+            case Delete(index, message_id):
+                assert chunks[index].message_id == message_id and index >= len(parts)
+                del chunks[index], known[index:]
+    assert known[: len(parts)] == parts
+    assert not [chunk for chunk in chunks[len(parts) :] if chunk.message_id]
 
 
+A, B, A_PRESSED = Part("a"), Part("b"), Part("a", controls=ENDED)
 PLANS = [
-    ("first text", ["a"], [], [], [Send(0, "a")]),
-    ("unchanged", ["a"], [Chunk("n", "7")], ["a"], []),
-    ("changed", ["b"], [Chunk("n", "7")], ["a"], [Edit(0, "7", "b")]),
-    ("grown into a second", ["a", "b"], [Chunk("n", "7")], ["a"], [Send(1, "b")]),
-    ("after a restart", ["a"], [Chunk("n", "7")], [], [Edit(0, "7", "a")]),
-    ("intent only: sent again", ["a"], [Chunk("n")], [], [Send(0, "a")]),
-    ("shorter than before", ["a"], [Chunk("n", "7"), Chunk("m", "8")], ["a", "b"], [Edit(1, "8", EMPTY)]),
-    ("shorter, and the rest never sent", ["a"], [Chunk("n", "7"), Chunk("m")], ["a"], []),
+    ("first text", [A], [], [], [Send(0, A)]),
+    ("unchanged", [A], [Chunk("n", "7")], [A], []),
+    ("changed", [B], [Chunk("n", "7")], [A], [Edit(0, "7", B)]),
+    ("other buttons", [A_PRESSED], [Chunk("n", "7")], [A], [Edit(0, "7", A_PRESSED)]),
+    ("grown into a second", [A, B], [Chunk("n", "7")], [A], [Send(1, B)]),
+    ("after a restart", [A], [Chunk("n", "7")], [], [Edit(0, "7", A)]),
+    ("intent only: sent again", [A], [Chunk("n")], [], [Send(0, A)]),
+    ("shorter", [A], [Chunk("n", "7"), Chunk("m", "8")], [A, B], [Delete(1, "8")]),
+    (
+        "much shorter, from the end",
+        [B],
+        [Chunk("n", "7"), Chunk("m", "8"), Chunk("o", "9")],
+        [A],
+        [Edit(0, "7", B), Delete(2, "9"), Delete(1, "8")],
+    ),
+    ("shorter, and the rest never sent", [A], [Chunk("n", "7"), Chunk("m")], [A], []),
 ]
 
 
 @pytest.mark.parametrize(("parts", "chunks", "shown", "expected"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
-def test_plans(parts: list[str], chunks: list[Chunk], shown: list[str], expected: list[object]) -> None:
+def test_plans(parts: list[Part], chunks: list[Chunk], shown: list[Part], expected: list[object]) -> None:
     assert plan(parts, chunks, shown) == expected
 
 
@@ -57,7 +74,8 @@ async def claimed(store: DatabaseStore) -> Reply:
 
 
 def message(store: DatabaseStore, reply: Reply, surface: FakeSurface, blocked: str = "\0") -> LiveMessage:
-    return LiveMessage(store, reply, surface, RateGate(), "i", lambda text: blocked not in text)
+    delivery = Delivery(store, RateGate(), "i", lambda text: blocked not in text)
+    return LiveMessage(delivery, reply, surface, RUNNING, asyncio.Event())
 
 
 async def settled(live: LiveMessage, surface: FakeSurface, text: str) -> None:
@@ -89,14 +107,14 @@ async def test_the_final_text_is_shown_without_any_preview(store: DatabaseStore)
 
 async def test_an_intent_is_stored_before_the_send(store: DatabaseStore) -> None:
     reply, surface = await claimed(store), FakeSurface()
-    surface.fails = ConnectionError
+    surface.fails = [ConnectionError]
     async with message(store, reply, surface) as live:
         with pytest.raises(ConnectionError):
             await live.finish("lost")
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
         assert reply.chunks == (Chunk(f"i-{reply.id}-0"),)
-    surface.fails = None
+    surface.fails = []
     async with message(store, reply, surface) as live:
         await live.finish("again")
     assert (surface.messages, surface.nonces) == ({"1": "again"}, [f"i-{reply.id}-0"])
@@ -115,11 +133,11 @@ async def test_after_a_restart_the_same_message_is_edited(store: DatabaseStore) 
 
 async def test_failing_previews_do_not_cost_the_final_text(store: DatabaseStore) -> None:
     reply, surface = await claimed(store), FakeSurface()
-    surface.fails = ConnectionError
+    surface.fails = [ConnectionError]
     async with message(store, reply, surface) as live:
         live.write("preview")
         await asyncio.sleep(0.05)
-        surface.fails = None
+        surface.fails = []
         await live.finish("final")
     assert surface.messages == {"1": "final"}
 
@@ -133,7 +151,7 @@ async def test_what_the_last_gate_refuses_is_never_previewed(store: DatabaseStor
         assert not live.allows("b*a*d") and live.allows("b-a-d")
 
 
-async def test_a_long_text_becomes_several_messages_and_a_shorter_one_empties_them(store: DatabaseStore) -> None:
+async def test_a_long_text_becomes_several_messages_and_a_shorter_one_deletes_the_rest(store: DatabaseStore) -> None:
     reply, surface = await claimed(store), FakeSurface(limit=60)
     long = " ".join(["word"] * 30)
     async with message(store, reply, surface) as live:
@@ -143,7 +161,9 @@ async def test_a_long_text_becomes_several_messages_and_a_shorter_one_empties_th
         reply = await tx.replies.get(reply.id)
     async with message(store, reply, surface) as live:
         await live.finish("short")
-    assert list(surface.messages.values()) == ["short", EMPTY, EMPTY]
+    assert list(surface.messages.values()) == ["short"]
+    async with store.begin() as tx:
+        assert [chunk.message_id for chunk in (await tx.replies.get(reply.id)).chunks] == ["1"]
 
 
 async def test_a_preview_closes_its_code(store: DatabaseStore) -> None:
@@ -163,20 +183,102 @@ async def test_typing_is_shown_until_there_is_text(store: DatabaseStore) -> None
     assert surface.typed == 1 and surface.history == []
 
 
-async def test_every_call_to_a_chat_keeps_the_interval(store: DatabaseStore) -> None:
-    reply, surface, loop = await claimed(store), FakeSurface(limit=60), asyncio.get_running_loop()
-    surface.interval = 0.05
+async def test_every_call_to_a_chat_keeps_the_gap(store: DatabaseStore) -> None:
+    reply, surface, loop = await claimed(store), FakeSurface(60, Pace(gap=0.05)), asyncio.get_running_loop()
     start = loop.time()
     async with message(store, reply, surface) as live:
         await live.finish(" ".join(["word"] * 30))
     assert len(surface.messages) == 3 and loop.time() - start >= 0.09
 
 
-async def test_the_gate_spaces_calls_of_a_chat_and_of_no_other() -> None:
-    gate, loop = RateGate(), asyncio.get_running_loop()
-    start = loop.time()
-    await gate.wait("a", 0.05)
-    await gate.wait("b", 0.05)
-    assert loop.time() - start < 0.05
-    await gate.wait("a", 0.05)
-    assert loop.time() - start >= 0.049
+# Stubs, buttons, drafts
+
+
+async def test_where_a_repeated_send_shows_twice_only_stubs_are_sent(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface(60, stubs=True)
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        await live.finish(" ".join(["word"] * 30))
+    assert surface.history[:2] == [STUB, "one"] and surface.history.count(STUB) == 3
+    assert " ".join(surface.messages.values()) == " ".join(["word"] * 30)
+
+
+async def test_the_last_message_carries_what_may_be_pressed(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface(60)
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        assert surface.controls == {"1": RUNNING}
+        await live.finish(" ".join(["word"] * 20), ENDED)
+    assert list(surface.controls.values()) == [Controls(), ENDED]
+
+
+async def test_drafts_show_what_is_not_finished_and_one_send_the_rest(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    surface.drafts = True
+    async with message(store, reply, surface) as live:
+        live.write("one two")
+        async with asyncio.timeout(5):
+            while not surface.drafted:
+                await asyncio.sleep(0.001)
+        await live.finish("one two three")
+    assert (surface.drafted, surface.history) == (["one two"], ["one two three"])
+
+
+# Failures
+
+
+@pytest.mark.parametrize("failure", [NotSent(0.01), Ambiguous()])
+async def test_a_final_text_is_tried_until_it_is_taken(
+    store: DatabaseStore, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.live_message._pauses", lambda: iter([0.01] * 5))  # time alone
+    reply, surface = await claimed(store), FakeSurface(stubs=True)
+    surface.fails = [failure, None, failure, failure, None]
+    delivery = Delivery(store, RateGate(), "i", lambda text: True)
+    async with LiveMessage(delivery, reply, surface, Controls(), asyncio.Event()) as live:
+        await live.finish("final")
+    assert (surface.history, surface.messages) == ([STUB, "final"], {"1": "final"})
+
+
+async def test_a_message_that_somebody_deleted_is_sent_again(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        surface.messages.clear()
+        await live.finish("one two")
+    assert surface.messages == {"2": "one two"}
+    async with store.begin() as tx:
+        assert [chunk.message_id for chunk in (await tx.replies.get(reply.id)).chunks] == ["2"]
+
+
+async def test_a_penalty_ends_the_previews_and_the_final_text_waits(store: DatabaseStore) -> None:
+    reply, surface, loop = await claimed(store), FakeSurface(), asyncio.get_running_loop()
+    surface.fails = [NotSent(0.1), None]
+    async with message(store, reply, surface) as live:
+        live.write("preview")
+        await asyncio.sleep(0.05)
+        start = loop.time()
+        await live.finish("final")
+    assert surface.history == ["final"] and loop.time() - start >= 0.04
+
+
+async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseStore) -> None:
+    surface, lost = FakeSurface(stubs=True), asyncio.Event()
+    surface.fails = [Unreachable()]
+    delivery = Delivery(store, RateGate(), "i", lambda text: True)
+    async with LiveMessage(delivery, await claimed(store), surface, RUNNING, lost) as live:
+        async with asyncio.timeout(5):
+            await lost.wait()
+        with pytest.raises(Unreachable):
+            await live.finish("final")
+    assert surface.history == []
+
+
+async def test_a_message_gone_in_a_preview_costs_nothing(store: DatabaseStore) -> None:
+    surface = FakeSurface()
+    surface.fails = [MessageGone(), None]
+    async with message(store, await claimed(store), surface) as live:
+        live.write("one")
+        await asyncio.sleep(0.02)
+        await live.finish("one two")
+    assert list(surface.messages.values()) == ["one two"]

@@ -114,7 +114,7 @@ async def test_migrations_make_what_the_tables_say(database: str) -> None:
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "0002", "0001"
+revision, down_revision = "9999", "0002"
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("mood", sa.Text()))
@@ -126,13 +126,13 @@ async def test_what_was_there_is_copied_before_a_migration(
 ) -> None:
     """A newer version of the code, with one migration more."""
     file = Path(database.removeprefix("sqlite+aiosqlite:///"))
-    kept = file.with_name(f"{file.name}.0001.bak")
+    kept = file.with_name(f"{file.name}.0002.bak")
     async with open_database(database) as engine, engine.begin() as connection:
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
     assert not kept.exists(), "nothing to migrate, nothing to copy"
     shutil.copytree(database_module.ROOT / "alembic", tmp_path / "newer" / "alembic")
     shutil.copy(database_module.ROOT / "pyproject.toml", tmp_path / "newer")
-    (tmp_path / "newer" / "alembic" / "versions" / "0002_mood.py").write_text(NEXT)
+    (tmp_path / "newer" / "alembic" / "versions" / "9999_mood.py").write_text(NEXT)
     monkeypatch.setattr(database_module, "ROOT", tmp_path / "newer")
     async with open_database(database) as engine, engine.connect() as connection:
         assert (await connection.execute(text("SELECT language, mood FROM users"))).one() == ("vi", None)

@@ -1,0 +1,107 @@
+"""The notice lane: a command is carried out, from who may to what is said. It never waits for an answer in progress."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from core.access import Access
+from core.assistant import Assistant
+from core.chat import Author, ChatId, Reply, Role, Stale, Store
+from core.commands import UNKNOWN, Call, find, parse, run
+from core.errors import Refused, outcome_of, words
+from core.states import ACTIVE, Event, State
+from core.surface import ChatMoved, Platform, Undelivered, Unreachable
+
+
+class Desk(Protocol):
+    """What the clerk needs of the dispatcher."""
+
+    name: str
+    """The bot's own."""
+
+    async def stop(self, reply: Reply) -> None: ...
+    async def outcome(self, reply: Reply) -> Reply: ...
+    def halt(self, reply_id: int) -> None: ...
+
+
+class Clerk:
+    """Carries out commands for whoever may give them."""
+
+    def __init__(
+        self,
+        store: Store,
+        assistant: Assistant,
+        platforms: Mapping[str, Platform],
+        access: Access,
+        desk: Desk,
+        now: Callable[[], int],
+    ) -> None:
+        self._store, self._assistant, self._platforms, self._access = store, assistant, platforms, access
+        self._desk, self._now = desk, now
+
+    async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
+        """A claimed command to what is said about it. `let_go` is called before a wait that may be long."""
+        try:
+            return await self._do(await self._call(reply, language), let_go)
+        except (Stale, ChatMoved, Unreachable):
+            raise
+        except Exception as error:
+            said = words(error, language, f"reply {reply.id}")
+            async with self._store.begin() as tx:
+                return await tx.replies.move(reply, Event.FINISH, outcome=outcome_of(error), final=said)
+
+    async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
+        """What a person may do in a chat, asked at this moment. Raises Refused where the platform can't tell."""
+        if private:
+            return self._access.role(chat.platform, author, Role.ADMIN)
+        try:
+            role = await self._platforms[chat.platform].role(chat, author)
+        except (ChatMoved, Unreachable):
+            raise
+        except Undelivered as error:
+            raise Refused("error.role") from error
+        return self._access.role(chat.platform, author, role)
+
+    async def _call(self, reply: Reply, language: str) -> Call:
+        """What the command will need: asked outside any transaction, at this moment."""
+        name, argument = parse(reply.text) or ("", "")
+        command = find(name) or UNKNOWN
+        role = self._access.role(reply.chat.platform, reply.author, Role.MEMBER)
+        if reply.private or command.asks_role(argument):
+            role = await self.role(reply.chat, reply.author, private=reply.private)
+        return Call(
+            reply,
+            command,
+            argument,
+            role,
+            model=self._assistant.model,
+            rules=self._assistant.rules,
+            now=self._now(),
+            name=self._desk.name,
+            language=language,
+        )
+
+    async def _do(self, call: Call, let_go: Callable[[], None]) -> Reply:
+        if not self._access.admits(call.reply.chat, call.reply.author):
+            raise Refused("refused.access", user=f"{call.reply.chat.platform}:{call.reply.author.id}")
+        if call.command.settles:
+            let_go()  # this may take as long as a platform is slow
+            await self._settle(call)
+        async with self._store.begin() as tx:
+            text = await run(call, tx)
+            if text is not None:
+                reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)
+            else:
+                reply = await tx.replies.get(call.reply.id)
+        for stopped in call.stopped:
+            self._desk.halt(stopped)
+        return reply
+
+    async def _settle(self, call: Call) -> None:
+        """Stop the running answer, which only its asker and admins may, and wait until it is done."""
+        async with self._store.begin() as tx:
+            active = [reply for reply in await tx.replies.open(call.reply.chat) if reply.state in ACTIVE]
+        for reply in active:
+            if not (call.setter or call.owns(reply)):
+                raise Refused(f"{call.command.name}.others")
+            await self._desk.stop(reply)
+            await self._desk.outcome(reply)

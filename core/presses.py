@@ -1,0 +1,144 @@
+"""Buttons: what a press does, judged at this moment. Whatever a press carries may be forged, stale or a stranger's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.access import Access
+from core.chat import Author, ChatId, Incoming, Question, Reply, Role, Setting, Store
+from core.errors import Refused, words
+from core.panel import PANEL, revision
+from core.settings import PARSERS, Rules, Settings
+from core.states import Lane, State
+from core.surface import Action
+from core.texts import choose, say
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Somebody pressed a button under one of the bot's messages. `id` is the platform's, unique for a bot."""
+
+    id: str
+    chat: ChatId
+    message_id: str
+    seq: int
+    author: Author
+    private: bool
+    bot: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the presser alone is told; "" is nothing. `alert`: so that he must see it."""
+
+    text: str
+    alert: bool = False
+
+
+class Desk(Protocol):
+    """What presses need of the dispatcher."""
+
+    async def accept(self, incoming: Incoming) -> Reply | None: ...
+    async def stop(self, reply: Reply) -> None: ...
+    async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role: ...
+
+
+class Presses:
+    """Does what a press asks for, where the presser may."""
+
+    def __init__(self, store: Store, desk: Desk, access: Access, rules: Rules, now: Callable[[], int]) -> None:
+        self._store, self._desk, self._access, self._rules, self._now = store, desk, access, rules, now
+
+    async def language(self, press: Press) -> str:
+        """The presser's."""
+        async with self._store.begin() as tx:
+            wanted = await tx.preferences.language(press.chat.platform, press.author.id)
+        return choose(wanted, press.author.locale)
+
+    async def act(self, press: Press, action: Action, reply_id: int) -> Answer:
+        """Stop, retry or continue the answer that the button is under."""
+        language = await self.language(press)
+        try:
+            reply = await self._pressed(press, reply_id)
+            if action is Action.STOP:
+                await self._stop(press, reply)
+                return Answer(say(language, "stop.done"))
+            await self._again(press, reply, action)
+            return Answer("")
+        except Exception as error:
+            return Answer(words(error, language, f"press {press.id}"), alert=True)
+
+    async def change(self, press: Press, name: str, text: str, seen: str) -> tuple[Answer, Settings | None]:
+        """Set one of the panel's settings, if the panel showed what is still so (`seen` is its revision); and what the
+        panel should show now."""
+        language = await self.language(press)
+        try:
+            self._admit(press)
+            if not await self._setter(press):
+                raise Refused("refused.press")
+            changed, settings = await self._change(press, name, text, seen)
+        except Exception as error:
+            return Answer(words(error, language, f"press {press.id}"), alert=True), None
+        return (Answer("") if changed else Answer(say(language, "press.changed"), alert=True)), settings
+
+    async def _pressed(self, press: Press, reply_id: int) -> Reply:
+        """The answer that the button is under. Raises Refused for one that is not, whatever the button says."""
+        self._admit(press)
+        async with self._store.begin() as tx:
+            reply = await tx.replies.find(reply_id)
+        here = reply is not None and reply.chat == press.chat and reply.lane is Lane.ANSWER
+        if reply is None or not here or press.message_id not in [chunk.message_id for chunk in reply.chunks]:
+            raise Refused("press.stale")
+        return reply
+
+    async def _stop(self, press: Press, reply: Reply) -> None:
+        if reply.state not in (State.QUEUED, State.GENERATING):
+            raise Refused("stop.nothing")
+        asker = reply.asker.id if reply.asker else ""
+        if press.author.id not in (reply.author.id, asker) and not await self._setter(press):
+            raise Refused("stop.others")
+        await self._desk.stop(reply)
+
+    async def _again(self, press: Press, reply: Reply, action: Action) -> None:
+        """As the command does, which checks once more when its turn comes."""
+        async with self._store.begin() as tx:
+            question = await tx.turns.last_question(press.chat)
+            busy = bool(await tx.replies.open(press.chat))
+            cut = question is not None and await tx.turns.cut(question.id)
+        if question is None or question.id != reply.question or busy or (action is Action.CONTINUE and not cut):
+            raise Refused("press.stale")
+        await self._ours(press, question, action)
+        command = Incoming(
+            press.chat,
+            press.bot,
+            f"b:{press.id}",
+            press.seq,
+            press.author,
+            f"/{action}",
+            press.private,
+            press.at,
+        )
+        await self._desk.accept(command)
+
+    async def _ours(self, press: Press, question: Question, action: Action) -> None:
+        if press.author.id != question.author.id and not await self._setter(press):
+            raise Refused(f"{action}.others")
+
+    async def _change(self, press: Press, name: str, text: str, seen: str) -> tuple[bool, Settings]:
+        if name not in PANEL:
+            raise Refused("press.stale")
+        setting = Setting(str(PARSERS[name](text)), press.author.name, self._now())
+        async with self._store.begin() as tx:
+            before = self._rules.settings(await tx.preferences.of(press.chat))
+            if revision(press.chat, before) != seen:
+                return False, before
+            await tx.preferences.put(press.chat, name, setting)
+        return True, Settings({**before.values, name: self._rules.value(name, setting)})
+
+    def _admit(self, press: Press) -> None:
+        if not self._access.admits(press.chat, press.author):
+            raise Refused("refused.access", user=f"{press.chat.platform}:{press.author.id}")
+
+    async def _setter(self, press: Press) -> bool:
+        return press.private or await self._desk.role(press.chat, press.author, private=False) >= Role.ADMIN

@@ -1,0 +1,127 @@
+"""Chats that close, and chats that go on under another id."""
+
+import pytest
+from sqlalchemy import text
+
+from core.chat import ChatId, Incoming, Reply, Setting
+from core.states import Event, Lane, State
+from storage.store import DatabaseStore
+from tests.fakes import ANN, incoming
+
+OLD, NEW = ChatId("fake", "-1"), ChatId("fake", "-100")
+TOPIC = ChatId("fake", "-1", "7")
+
+
+async def asked(store: DatabaseStore, message: Incoming, *, run: bool = False, answer: str = "") -> Reply:
+    async with store.begin() as tx:
+        reply = await tx.replies.add(message, Lane.ANSWER)
+        assert reply
+        if run or answer:
+            reply = await tx.replies.move(reply, Event.CLAIM)
+        if answer:
+            await tx.turns.remember(reply, answer)
+            reply = await tx.replies.move(reply, Event.FINISH, final=answer)
+            reply = await tx.replies.move(reply, Event.DELIVER)
+        return reply
+
+
+async def answers(store: DatabaseStore, chat: ChatId) -> list[str]:
+    async with store.begin() as tx:
+        return [turn.answer for turn in await tx.turns.recent(chat, 10**9, 10)]
+
+
+async def state(store: DatabaseStore, reply: Reply) -> State:
+    async with store.begin() as tx:
+        return (await tx.replies.get(reply.id)).state
+
+
+async def active(store: DatabaseStore) -> list[bool]:
+    async with store.begin() as tx:
+        rows = await tx.replies._session.execute(text("SELECT active FROM chats ORDER BY id"))
+        return [bool(row[0]) for row in rows]
+
+
+async def test_a_chat_that_is_closed_drops_its_queue_and_keeps_its_data(store: DatabaseStore) -> None:
+    await asked(store, incoming("one", ANN, OLD), answer="first")
+    running = await asked(store, incoming("two", ANN, OLD), run=True)
+    waiting = [await asked(store, incoming("three", ANN, chat)) for chat in (OLD, TOPIC)]
+    other = await asked(store, incoming("elsewhere"))
+    async with store.begin() as tx:
+        assert await tx.chats.leave("fake", "-1") == [running.id]
+    assert [await state(store, reply) for reply in waiting] == [State.CANCELLED] * 2
+    assert (await state(store, running), await state(store, other)) == (State.GENERATING, State.QUEUED)
+    assert await answers(store, OLD) == ["first"] and await active(store) == [False, False, True]
+    await asked(store, incoming("back again", ANN, OLD))
+    assert await active(store) == [True, False, True]
+
+
+async def test_leaving_a_chat_that_nobody_knows(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        assert await tx.chats.leave("fake", "nowhere") == []
+
+
+async def test_a_chat_moves_with_all_it_has(store: DatabaseStore) -> None:
+    await asked(store, incoming("one", ANN, OLD), answer="first")
+    await asked(store, incoming("cats?", ANN, TOPIC), answer="in the topic")
+    running = await asked(store, incoming("two", ANN, OLD), run=True)
+    async with store.begin() as tx:
+        await tx.preferences.put(OLD, "memory", Setting("5", "Ann", 1))
+    for _ in range(2):
+        async with store.begin() as tx:
+            await tx.chats.move("fake", "-1", "-100")
+    async with store.begin() as tx:
+        assert (await tx.replies.get(running.id)).chat == NEW
+        assert (await tx.preferences.of(NEW))["memory"].value == "5"
+        await tx.turns.remember(running, "second")  # by a worker that has not noticed yet
+    assert await answers(store, NEW) == ["first", "second"] and await answers(store, OLD) == []
+    assert await answers(store, ChatId("fake", "-100", "7")) == ["in the topic"]
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+async def test_what_was_said_under_the_new_id_already_stands_after_the_old(store: DatabaseStore, cleared: bool) -> None:
+    await asked(store, incoming("one", ANN, OLD), answer="first")
+    new = await asked(store, incoming("two", ANN, NEW), answer="second")
+    async with store.begin() as tx:
+        if cleared:
+            await tx.turns.clear(new)
+            await tx.turns.clear(new)
+        await tx.preferences.put(OLD, "memory", Setting("5", "Ann", 1))
+        await tx.preferences.put(OLD, "temperature", Setting("0", "Ann", 1))
+        await tx.preferences.put(NEW, "memory", Setting("7", "Ann", 1))
+        await tx.chats.move("fake", "-1", "-100")
+    async with store.begin() as tx:
+        values = {name: setting.value for name, setting in (await tx.preferences.of(NEW)).items()}
+        assert values == {"memory": "7", "temperature": "0"}
+    assert await answers(store, NEW) == (["first"] if cleared else ["first", "second"])
+
+
+async def test_which_answer_was_shown_before(store: DatabaseStore) -> None:
+    first = await asked(store, incoming("one"), run=True)
+    async with store.begin() as tx:
+        await tx.replies.intend(first, "n")
+        await tx.replies.sent(first, "n", "7")
+        first = await tx.replies.move(first, Event.FINISH, final="1")
+        await tx.replies.move(first, Event.DELIVER)
+    await asked(store, incoming("never shown"), answer="2")
+    await asked(store, incoming("elsewhere", ANN, OLD), answer="3")
+    last = await asked(store, incoming("two"), run=True)
+    async with store.begin() as tx:
+        earlier = await tx.replies.earlier(last)
+        assert earlier is not None and earlier.id == first.id and earlier.chunks[0].message_id == "7"
+        assert await tx.replies.earlier(first) is None
+
+
+async def test_whether_an_answer_was_cut(store: DatabaseStore) -> None:
+    reply = await asked(store, incoming("one"), run=True)
+    assert reply.question
+    async with store.begin() as tx:
+        assert not await tx.turns.cut(reply.question)
+        await tx.turns.remember(reply, "half", cut=True)
+        assert await tx.turns.cut(reply.question)
+        await tx.turns.remember(reply, "whole")
+        assert not await tx.turns.cut(reply.question)
+
+
+async def test_an_id_from_outside_may_be_none(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        assert await tx.replies.find(99) is None and await tx.replies.find(2**62) is None
