@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +17,7 @@ from bots.console.app import Terminal, Wishes, console_database, wishes
 from bots.console.front import LOCAL, PLATFORM
 from bots.logs import set_up_logging
 from bots.progress import Steps, bars
+from bots.telegram_bot.app import TelegramBot
 from core.access import Access
 from core.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
@@ -25,7 +28,9 @@ from core.engine.process import ProcessHost
 from core.errors import EX_CONFIG, SetupError
 from core.filters import OpenFilter
 from core.model import LocalModel
+from core.presses import Presses
 from core.tokens import Tokenizer
+from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 
 INTERRUPTED = 130
@@ -54,12 +59,12 @@ def start(
 def run() -> None:
     """Start the adapters that have a token; with none, the console."""
     config = read_config()
-    tokens = {"TELEGRAM_TOKEN": config.telegram_token, "DISCORD_TOKEN": config.discord_token}
-    if given := [name for name, token in tokens.items() if token]:
-        raise SetupError(
-            f"{' and '.join(given)}: this version has no adapter for it yet. Unset it, or talk with `qwentin console`."
-        )
-    converse(config, Wishes())
+    if config.discord_token:
+        raise SetupError("DISCORD_TOKEN: this version has no adapter for it yet. Unset it.")
+    if config.telegram_token:
+        serve(config)
+    else:
+        converse(config, Wishes())
 
 
 @app.command()
@@ -89,13 +94,27 @@ def console(
 
 def converse(config: Config, wishes: Wishes) -> None:
     """The console from here to its end."""
-    secrets = (token.get_secret_value() for token in (config.telegram_token, config.discord_token) if token)
-    set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, secrets)
+    set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
     errors = Console(stderr=True)
     make_folder(config.data_dir)
     checkpoint = find_checkpoint(config, errors)
     if not asyncio.run(hold(config, wishes, checkpoint, errors)):
         raise typer.Exit(1)
+
+
+def serve(config: Config) -> None:
+    """The bots, until they are told to end."""
+    set_up_logging(config.log_level, config.secrets)
+    make_folder(config.data_dir)
+    try:
+        with bars(Console(stderr=True)) as progress:
+            checkpoint = open_checkpoint(config.model, cache=config.data_dir / "models", progress=progress)
+    except HubUnreachable as error:
+        raise SetupError(
+            f"{error} A bot does not start with another model than yours: connect once to load it, or name a folder, "
+            "a .gguf file, or MODEL=builtin (small, for trying out)."
+        ) from error
+    asyncio.run(answer(config, checkpoint))
 
 
 def make_folder(folder: Path) -> None:
@@ -148,6 +167,49 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
     finally:
         steps.end()
         await engine.close()
+
+
+async def answer(config: Config, checkpoint: Checkpoint) -> None:
+    """The bots from the first message to SIGTERM or Ctrl-C. Messages are taken in while the engine still loads."""
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.dtype, config.threads, config.context)))
+    engine.launch()
+    try:
+        tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
+        model = LocalModel(checkpoint, tokenizer, engine, config.context)
+        async with open_database(config.database) as database:
+            await first_to_end(ending.wait(), bots(config, DatabaseStore(database), model, engine))
+    finally:
+        await engine.close()
+
+
+async def bots(config: Config, store: DatabaseStore, model: LocalModel, engine: Engine) -> None:
+    """Every adapter that has a token, around one dispatcher. Ends by an error alone."""
+    assert config.telegram_token, "no adapter has a token"
+    telegram = TelegramBot(
+        config.telegram_token.get_secret_value(), config.telegram_api_url, drafts=config.telegram_drafts
+    )
+    rules, access = config.rules, config.access
+    assistant = Assistant(store, model, rules, OpenFilter())
+    dispatcher = Dispatcher(store, assistant, {telegram.name: telegram}, access, now=now_ms, name=config.bot_name)
+    presses = Presses(store, dispatcher, access, rules, now_ms)
+    async with telegram.connected(), dispatcher.running():
+        await first_to_end(engine.failed(), telegram.run(store, dispatcher, presses))
+
+
+async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
+    """Until the first of them ends; the others are cancelled, and its error is raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,8 @@ ROOT = Path(__file__).parents[1]
 ENV_FILES = (ROOT / ".env", Path(".env"))
 SYSTEM_PROMPT = "You are a helpful assistant. Your answers are concise, friendly and to the point."
 
+_TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]+", re.ASCII)
+
 Ids = Annotated[frozenset[str], NoDecode]
 
 
@@ -30,6 +33,8 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_file=ENV_FILES, extra="ignore", env_ignore_empty=True, frozen=True)
 
     telegram_token: SecretStr | None = None
+    telegram_api_url: str = "https://api.telegram.org"
+    telegram_drafts: bool = False
     discord_token: SecretStr | None = None
 
     model: str = DEFAULT_MODEL
@@ -63,6 +68,21 @@ class Config(BaseSettings):
         """Ids separated by commas or spaces."""
         return frozenset(value.replace(",", " ").split()) if isinstance(value, str) else value
 
+    @field_validator("telegram_token")
+    @classmethod
+    def _shaped(cls, value: SecretStr | None) -> SecretStr | None:
+        """A token with white space in it would break the address that it is part of."""
+        if value and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("looks like 123456789:AA..., as @BotFather gives it")
+        return value
+
+    @field_validator("telegram_api_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value):
+            raise ValueError("an address such as https://api.telegram.org or http://localhost:8081")
+        return value.rstrip("/")
+
     @field_validator(*NAMES)
     @classmethod
     def _parsed(cls, value: str, info: Any) -> str:
@@ -91,6 +111,11 @@ class Config(BaseSettings):
     def access(self) -> Access:
         """Who may use the bot."""
         return Access(self.allowed_users, self.allowed_chats, self.owners)
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no log may show."""
+        return [token.get_secret_value() for token in (self.telegram_token, self.discord_token) if token]
 
     @property
     def database(self) -> str:

@@ -6,6 +6,16 @@ from collections.abc import Callable, Iterator
 
 _BOUNDARIES = (re.compile(r"\n\n+"), re.compile(r"\n"), re.compile(r"(?<=[.!?…])\s"), re.compile(r"\s"))
 _FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)$", re.MULTILINE)
+_HALF_FENCE = re.compile(r"\n {0,3}[`~]{1,2}$")
+_HALF_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*$|!?\[([^\]\n]*)$")
+_HALF_MARK = re.compile(r"(?:(?:^|(?<=\n))[ \t]*(?:[-+>#]{1,6}|\d{1,3}[.)]|\|[^\n]*)|\*{1,3}|_{1,3}|~{1,2}|`{1,3})$")
+_CODE = re.compile(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)")
+_SPANS = (
+    ("*", re.compile(r"(?<![*\w\\])(?:\*{3}|\*)(?![*\s])|(?<=[^*\s\\])(?:\*{3}|\*)(?![*\w])")),
+    ("**", re.compile(r"(?<!\\)\*\*")),
+    ("~~", re.compile(r"(?<!\\)~~")),
+)
+"""Marks with what counts as one of them, innermost first."""
 _LONGEST_INFO = 40
 """Characters of an opening fence's line that are worth repeating."""
 _JOINERS = "\u200d\ufe0e\ufe0f"
@@ -30,6 +40,25 @@ def close(text: str) -> str:
     """`text` with an open code fence closed, for showing what is not finished."""
     fence = open_fence(text)
     return f"{text.rstrip()}\n{fence[0]}" if fence else text
+
+
+def finished(text: str) -> str:
+    """`text` for showing while more is to come: open code and open spans of the last paragraph are closed, and what
+    could still become markup is left out."""
+    if open_fence(text):
+        return close(_HALF_FENCE.sub("", text))
+    before, gap, last = text.rpartition("\n\n")
+    return (before + gap + _closed(last)).rstrip()
+
+
+def _closed(paragraph: str) -> str:
+    text = _HALF_LINK.sub(lambda match: match[1] or match[2] or "", paragraph.rstrip())
+    text = _HALF_MARK.sub("", text).rstrip()
+    plain = _CODE.sub("", text)
+    if "`" in plain:
+        return f"{text}`"
+    closers = [mark for mark, pattern in _SPANS if len(pattern.findall(plain)) % 2]
+    return text + "".join(closers)
 
 
 def open_fence(text: str) -> tuple[str, str] | None:
@@ -63,9 +92,17 @@ def _reopening(fence: tuple[str, str]) -> str:
 
 def _cut(text: str, fits: Callable[[str], bool]) -> int:
     """Where to cut: at the best boundary that is not too early, never inside a character of several code points."""
-    most = _longest(text, lambda part: fits(close(part)))
-    at = next(filter(None, (_last(boundary, text, most) for boundary in _BOUNDARIES)), most)
+    at = boundary(text, _longest(text, lambda part: fits(close(part))))
     while at > 1 and (_joined(text, at) or not fits(close(text[:at]))):
+        at -= 1
+    return at
+
+
+def boundary(text: str, most: int) -> int:
+    """Where to cut a text of which `most` characters fit: at the best boundary that is not too early, never inside a
+    character of several code points."""
+    at = next(filter(None, (_last(kind, text, most) for kind in _BOUNDARIES)), most)
+    while at > 1 and _joined(text, at):
         at -= 1
     return at
 
@@ -79,9 +116,9 @@ def _longest(text: str, fits: Callable[[str], bool]) -> int:
     return low
 
 
-def _last(boundary: re.Pattern[str], text: str, most: int) -> int:
+def _last(kind: re.Pattern[str], text: str, most: int) -> int:
     """The last place of a boundary at or before `most`; 0 where it comes too early."""
-    ends = [match.start() for match in boundary.finditer(text, 0, most + 1)]
+    ends = [match.start() for match in kind.finditer(text, 0, most + 1)]
     return ends[-1] if ends and ends[-1] >= max(1, most * _LEAST) else 0
 
 
@@ -94,8 +131,3 @@ def _joined(text: str, at: int) -> bool:
     rest = text[at:].lstrip()
     gap = text[at - 1] + text[at : len(text) - len(rest)]
     return "\n" not in gap and rest.startswith(("`", "~"))
-
-
-def finished(text: str) -> str:
-    """Stand-in until the real one is written."""
-    return close(text)

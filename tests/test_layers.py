@@ -37,6 +37,8 @@ FOREIGN = {
     "prompt_toolkit": "bots",
     "pydantic": "bots",
     "telegram": "bots/telegram_bot",
+    "telegramify_markdown": "bots/telegram_bot",
+    "httpx": "bots/telegram_bot",
     "discord": "bots/discord_bot",
 }
 """Where alone a library may be imported."""

@@ -1,0 +1,103 @@
+"""Buttons and menus: the real library against a server that answers as Telegram does."""
+
+import asyncio
+
+from core.texts import say
+from tests.bots.telegram_bot.running import BOT, CONTINUE, RETRY, STOP, running
+from tests.fakes import FakeModel
+from tests.platforms.bot_api import BotApi
+from tests.platforms.bot_api_chats import Chat, Person
+from tests.watching import held
+
+
+async def test_the_stop_button(server: BotApi, database: str, ann: Person, bob: Person, group: Chat) -> None:
+    async with running(server, database, held(3)) as bot:
+        group.say(f"{BOT} one two three four", ann)
+        await group.until(lambda chat: chat.texts and chat.last.text == "one two")
+        answer = await server.press(bob, group, STOP).answered()
+        assert (answer.text, answer.alert) == (say("vi", "stop.others"), True) and bot.model.running == 1
+        answer = await server.press(ann, group, STOP).answered()
+        assert (answer.text, answer.alert) == ("Stopped.", False)
+        shown = await group.ended()
+        assert shown.text == f"one two\n\n{say('en', 'mark.stopped')}" and bot.model.running == 0
+
+
+async def test_retry_and_continue_buttons(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+    answers = iter((["first"], ["one ", "two"], [" three"]))
+    model = FakeModel(lambda prompt: next(answers))
+    async with running(server, database, model):
+        private.say("count", ann)
+        await private.ended()
+        model.ends = "length"
+        assert (await server.press(ann, private, RETRY).answered()).text == ""
+        await private.until(lambda chat: chat.texts == ["one two"] and chat.last.buttons == [CONTINUE, RETRY])
+        model.ends = "stop"
+        await server.press(ann, private, CONTINUE).answered()
+        await private.until(lambda chat: chat.texts == ["one two three"] and chat.last.buttons == [RETRY])
+
+
+async def test_only_the_last_answer_keeps_its_buttons(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    async with running(server, database):
+        for i in range(3):
+            private.say(f"q{i}", ann)
+            await private.ended(i + 1)
+        await private.until(lambda chat: [message.buttons for message in chat.messages] == [[], [], [RETRY]])
+        old = server.press(ann, private, data="a:r:1", message=private.messages[0].id)
+        assert await old.answered() == await server.press(ann, private, data="junk", message=private.last.id).answered()
+        assert private.texts == ["q0", "q1", "q2"]
+
+
+async def test_the_settings_panel(server: BotApi, database: str, ann: Person, bob: Person, group: Chat) -> None:
+    async with running(server, database) as bot:
+        group.say("/settings", ann)
+        panel = await group.ended()
+        assert panel.buttons[:3] == ["− 0.1", "🌡 0.7", "+ 0.1"] and len(panel.keyboard) == 4
+        plus = next(button["callback_data"] for button in panel.keyboard[0] if button["text"] == "+ 0.1")
+        answer = await server.press(bob, group, "+ 0.1").answered()
+        assert (answer.text, answer.alert) == (say("vi", "refused.press"), True)
+        assert (await server.press(ann, group, "+ 0.1").answered()).text == ""
+        await group.until(lambda chat: chat.last.buttons[1] == "🌡 0.8" and "0.8" in chat.last.text)
+        await server.press(ann, group, "1024").answered()
+        await server.press(ann, group, "− 1").answered()
+        await group.until(lambda chat: "🧠 2" in chat.last.buttons)
+        answer = await server.press(ann, group, data=plus, message=panel.id).answered()
+        assert (answer.text, answer.alert) == (say("en", "press.changed"), True), "a stale panel"
+        assert (await server.press(ann, group, "🌡").answered()).text == ""
+        group.say(f"{BOT} hi", bob)
+        await group.ended(2)
+        sampling = bot.model.samplings[-1]
+        assert (sampling.temperature, sampling.max_tokens) == (0.8, 1024) and len(group.messages) == 2
+
+
+async def test_a_panel_of_another_chat_changes_nothing_here(
+    server: BotApi, database: str, ann: Person, private: Chat, group: Chat
+) -> None:
+    async with running(server, database):
+        group.say("/settings", ann)
+        foreign = (await group.ended()).keyboard[0][2]["callback_data"]
+        private.say("/settings", ann)
+        panel = await private.ended()
+        assert (await server.press(ann, private, data=foreign, message=panel.id).answered()).alert
+        for forged in ("p:t:9:00000000", "p:t:0.9:ffffffff", "a:s:1", "a:c:-1", "x" * 64):
+            assert (await server.press(ann, private, data=forged, message=panel.id).answered()).alert
+        assert private.last.buttons[1] == "🌡 0.7" and group.last.buttons[1] == "🌡 0.7"
+
+
+# Menus
+
+
+async def test_menus_are_sent_when_they_changed(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+    for _ in range(2):
+        async with running(server, database), asyncio.timeout(8):
+            while (
+                len(server.commands) < 6 or len(server.profile) < 4 or len(server.effects("getMyShortDescription")) < 2
+            ):
+                await asyncio.sleep(0.01)
+        assert server.changes == 10
+        server.ledger.clear()
+    names = {scope: [command["command"] for command in menu] for scope, menu in server.commands.items()}
+    assert "temp" in names["all_private_chats", ""] and "temp" not in names["all_group_chats", "vi"]
+    assert "clear" in names["all_chat_administrators", "vi"]
+    assert server.commands["all_private_chats", "vi"][1]["description"] == say("vi", "about.help")

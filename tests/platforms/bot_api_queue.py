@@ -1,0 +1,100 @@
+"""The update queue of a Bot API server: what waits until it is confirmed (tdlib/telegram-bot-api, Client.cpp)."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+DAY = 86_400
+LIVES = {"callback_query": 150}
+"""Seconds that an update of a kind is kept; a day unless named here."""
+UNASKED = ("chat_member", "message_reaction", "message_reaction_count")
+"""Kinds that nobody gets without asking for them."""
+
+
+class Conflict(Exception):
+    """The poll is given up for another."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An update with its time to die."""
+
+    id: int
+    body: dict[str, Any]
+    expires: float
+
+
+class Queue:
+    """One bot's updates. `clock` tells seconds since 1970."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.webhook = ""
+        self.allowed: list[str] | None = None
+        self.polls: list[int | None] = []
+        """The offsets that were asked for."""
+        self._next = random.randint(100_000, 900_000_000)
+        self._waiting: list[Waiting] = []
+        self._arrived = asyncio.Event()
+        self._poll: asyncio.Future[None] | None = None
+        self._last: tuple[int | None, float] = (None, -10.0)
+
+    def put(self, kind: str, content: Any) -> int:
+        """Queue an update, unless nobody asked for its kind; its id."""
+        wanted = kind in self.allowed if self.allowed else kind not in UNASKED
+        return self.put_raw({kind: content}, LIVES.get(kind, DAY)) if wanted else 0
+
+    def put_raw(self, body: dict[str, Any], life: float = DAY) -> int:
+        """Queue whatever it is."""
+        self._next += 1
+        self._waiting.append(Waiting(self._next, {"update_id": self._next, **body}, self.clock() + life))
+        self._arrived.set()
+        return self._next
+
+    def __len__(self) -> int:
+        return len(self._alive())
+
+    async def get(self, offset: int | None, limit: int, held: float, allowed: list[str] | None) -> list[Any]:
+        """One poll. Raises Conflict where another one, younger, takes its place."""
+        if self._poll is not None and not self._poll.done():
+            self._poll.set_exception(Conflict())
+        mine = self._poll = asyncio.get_running_loop().create_future()
+        self.polls.append(offset)
+        self.allowed = allowed if allowed is not None else self.allowed
+        limit = 1 if self._hurried(offset) else min(max(limit, 1), 100)
+        self._confirm(offset)
+        deadline = time.monotonic() + min(held, 50)
+        while not (found := self._alive()[:limit]) and (left := deadline - time.monotonic()) > 0:
+            self._arrived.clear()
+            arrived = asyncio.ensure_future(self._arrived.wait())
+            await asyncio.wait({arrived, mine}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            arrived.cancel()
+            if mine.done():
+                mine.result()
+        if not mine.done():
+            mine.set_result(None)
+        else:
+            mine.result()
+        return [update.body for update in found]
+
+    def _hurried(self, offset: int | None) -> bool:
+        """The same offset again within half a second gets one update."""
+        now, (last, at) = time.monotonic(), self._last
+        self._last = (offset, now)
+        return offset == last and now - at < 0.5
+
+    def _confirm(self, offset: int | None) -> None:
+        if offset is None or offset == 0 or offset > self._next + 10:
+            return
+        if offset < 0:
+            self._waiting = self._alive()[offset:]
+        else:
+            self._waiting = [update for update in self._waiting if update.id >= offset]
+
+    def _alive(self) -> list[Waiting]:
+        now = self.clock()
+        self._waiting = [update for update in self._waiting if update.expires > now]
+        return self._waiting
