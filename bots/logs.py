@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 _TOKENS = re.compile(r"\d{6,}:[A-Za-z0-9_-]{30,}|[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|hf_[A-Za-z0-9]{20,}")
 """Bot tokens of Telegram and Discord, and the model hub's, by their shape."""
-_CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "telegram", "discord", "aiohttp", "huggingface_hub", "alembic",
+_QUOTING = ("telegram",)
+"""Libraries that quote messages at any level; what matters of their errors is logged where they are caught."""
+_CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "discord", "aiohttp", "huggingface_hub", "alembic",
            "transformers", "asyncio", "aiosqlite", "filelock", "urllib3", "markdown_it")  # fmt: skip
 """Libraries whose INFO would quote requests, tokens or messages."""
 
@@ -27,9 +29,11 @@ class Redact(logging.Formatter):
 
 
 def set_up_logging(level: str, secrets: Iterable[str]) -> None:
-    """Log to stderr at `level`; chatty libraries from WARNING on."""
+    """Log to stderr at `level`; chatty libraries from WARNING on, those that quote messages not at all."""
     handler = logging.StreamHandler()
     handler.setFormatter(Redact(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _QUOTING:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)

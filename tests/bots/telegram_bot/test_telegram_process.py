@@ -1,0 +1,92 @@
+"""The whole program as its owner starts it: a real process with the built-in model, against a Bot API server."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from storage.database import ROOT
+from tests.platforms.bot_api import TOKEN, BotApi
+from tests.platforms.bot_api_chats import Chat, Person
+from tests.real import CACHE
+
+
+def data_folder(folder: Path) -> None:
+    """The program's own, with the tests' converted model."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "models").symlink_to(CACHE)
+
+
+@asynccontextmanager
+async def program(folder: Path, server: BotApi, **settings: str) -> AsyncIterator[Process]:
+    """`python -m bots` while the block lasts."""
+    data_folder(folder)
+    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment = {**keep, "PYTHONPATH": str(ROOT), "DATA_DIR": str(folder), "MODEL": "builtin", "HF_HUB_OFFLINE": "1",
+                   "THREADS": "1", "TELEGRAM_TOKEN": TOKEN, "TELEGRAM_API_URL": server.url} | settings  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bots", env=environment, cwd=folder, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_it_answers_and_ends_when_told(
+    server: BotApi, tmp_path: Path, ann: Person, private: Chat, how: signal.Signals
+) -> None:
+    private.say("/temp 0", ann)
+    private.say("Say hello.", ann)
+    async with program(tmp_path / "data", server, LOG_LEVEL="DEBUG") as process:
+        answer = await private.ended(2, seconds=60)
+        assert "0.7 → 0." in private.messages[0].text and answer.text.strip()
+        process.send_signal(how)
+        async with asyncio.timeout(20):
+            out, log = await process.communicate()
+    assert (process.returncode, out) == (0, b"") and b"connected as @qwentin_bot" in log
+    assert b"canary" not in log and b"Traceback" not in log
+
+
+async def test_a_kill_in_mid_answer_costs_nothing(server: BotApi, tmp_path: Path, ann: Person, private: Chat) -> None:
+    private.say("/temp 0", ann)
+    private.say("Tell me a long story about a cat.", ann)
+    async with program(tmp_path / "data", server) as process:
+        await private.until(lambda chat: len(chat.messages) == 2 and len(chat.last.text) > 10, seconds=60)
+        process.kill()
+        await process.communicate()
+    cut = private.last.text
+    async with program(tmp_path / "data", server):
+        await private.until(lambda chat: len(chat.last.text) > len(cut) + 10, seconds=60)
+        assert (await server.press(ann, private, "⏹").answered()).text == "Stopped."
+        await private.ended(2, seconds=60)
+    assert len(private.messages) == 2 and "(stopped)" in private.last.text
+
+
+MISTAKES = [
+    ("a token that is refused", {"TELEGRAM_TOKEN": "9876543:canary-of-a-wrong-token"}, "TELEGRAM_TOKEN is refused"),
+    ("no token at all", {"TELEGRAM_TOKEN": "canary"}, "TELEGRAM_TOKEN: looks like"),
+    ("no address", {"TELEGRAM_API_URL": "localhost"}, "TELEGRAM_API_URL: an address such as"),
+    ("no model", {"MODEL": "Qwen/Qwen2.5-1.5B-Instruct", "HF_ENDPOINT": "http://127.0.0.1:9"}, "MODEL=builtin"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "line"), [each[1:] for each in MISTAKES], ids=[each[0] for each in MISTAKES])
+async def test_a_mistake_is_one_clear_line(server: BotApi, tmp_path: Path, settings: dict[str, str], line: str) -> None:
+    settings = settings | {"HF_HOME": str(tmp_path / "hub")}
+    async with program(tmp_path / "data", server, **settings) as process, asyncio.timeout(60):
+        _, log = await process.communicate()
+    *before, said = log.decode().splitlines()
+    assert process.returncode == 78 and said.startswith("qwentin: ") and line in said
+    assert all(" INFO " in told for told in before) and b"canary" not in log
