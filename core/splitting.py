@@ -47,6 +47,8 @@ def finished(text: str) -> str:
     could still become markup is left out."""
     if open_fence(text):
         return close(_HALF_FENCE.sub("", text))
+    if _FENCE.fullmatch(text.rstrip().rpartition("\n")[2]):
+        return text.rstrip()  # code that has just ended
     before, gap, last = text.rpartition("\n\n")
     return (before + gap + _closed(last)).rstrip()
 

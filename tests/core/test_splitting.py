@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.splitting import close, open_fence, split, utf16
+from core.splitting import boundary, close, finished, open_fence, split, utf16
 
 MARKDOWN = st.lists(
     st.sampled_from(["word ", "Sentence ends. ", "\n", "\n\n", "```python\n", "```\n", "~~~\n", "    code\n", "x" * 30,
@@ -84,3 +84,36 @@ def test_utf16(text: str, units: int) -> None:
 def test_open_fences(text: str, marks: str | None) -> None:
     found = open_fence(text)
     assert (found and found[0]) == marks
+
+
+FINISHED = [
+    ("**bo", "**bo**"), ("a `cod", "a `cod`"), ("[link](http://exa", "link"), ("[li", "li"), ("![pic](x", "pic"),
+    ("~~x", "~~x~~"), ("***z", "***z***"), ("x *", "x"), ("x **", "x"), ("- ", ""), ("a\n-", "a"), ("# ", ""),
+    ("``", ""),    ("a\n2.", "a"), ("text **bold *it", "text **bold *it***"), ("- **item", "- **item**"), ("x\n| a | b", "x"),
+    ("```py\nprint(1)\n``", "```py\nprint(1)\n```"), ("```py\nx = 2 ** 3", "```py\nx = 2 ** 3\n```"),
+    ("`**`", "`**`"), ("**`x", "**`x`"),
+    # what is no markup, or is whole, stays
+    ("2 * 3", "2 * 3"), ("a*b", "a*b"), ("price is 5.", "price is 5."), ("see C#", "see C#"), ("a - b", "a - b"),
+    ("**a** and *b*", "**a** and *b*"), ("* one\n* two", "* one\n* two"), ("[x](http://a.b) c", "[x](http://a.b) c"),
+    ("snake_case", "snake_case"), ("```\ncode\n```", "```\ncode\n```"), ("**old\n\nnew", "**old\n\nnew"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), FINISHED)
+def test_what_is_not_finished_is_shown_as_if_it_were(text: str, expected: str) -> None:
+    assert finished(text) == expected
+
+
+@given(MARKDOWN)
+def test_a_preview_leaves_no_code_open(text: str) -> None:
+    assert open_fence(finished(text)) is None
+
+
+@given(st.text(st.characters(categories=["L", "N", "Zs"]), max_size=80))
+def test_plain_text_is_finished(text: str) -> None:
+    assert finished(text) == text.rstrip()
+
+
+@given(MARKDOWN.filter(bool), st.integers(1, 100))
+def test_a_boundary_is_where_something_fits(text: str, most: int) -> None:
+    assert 1 <= boundary(text, most) <= max(1, most)
