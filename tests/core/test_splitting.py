@@ -89,7 +89,8 @@ def test_open_fences(text: str, marks: str | None) -> None:
 FINISHED = [
     ("**bo", "**bo**"), ("a `cod", "a `cod`"), ("[link](http://exa", "link"), ("[li", "li"), ("![pic](x", "pic"),
     ("~~x", "~~x~~"), ("***z", "***z***"), ("x *", "x"), ("x **", "x"), ("- ", ""), ("a\n-", "a"), ("# ", ""),
-    ("``", ""),    ("a\n2.", "a"), ("text **bold *it", "text **bold *it***"), ("- **item", "- **item**"), ("x\n| a | b", "x"),
+    ("``", ""),
+    ("a\n2.", "a"), ("text **bold *it", "text **bold *it***"), ("- **item", "- **item**"), ("x\n| a | b", "x"),
     ("```py\nprint(1)\n``", "```py\nprint(1)\n```"), ("```py\nx = 2 ** 3", "```py\nx = 2 ** 3\n```"),
     ("`**`", "`**`"), ("**`x", "**`x`"),
     # what is no markup, or is whole, stays

@@ -54,7 +54,8 @@ ANSWERS: list[tuple[str, str, dict[str, Any], str]] = [
      "Bad Request: message to edit not found"),
     ("delete missing", "deleteMessage", {"chat_id": CHAT, "message_id": 9}, "Bad Request: message to delete not found"),
     ("draft", "sendMessageDraft", {"chat_id": CHAT, "draft_id": 1, "text": "hi"}, ""),
-    ("draft id 0", "sendMessageDraft", {"chat_id": CHAT, "draft_id": 0, "text": "hi"}, "Bad Request: RANDOM_ID_INVALID"),
+    ("draft id 0", "sendMessageDraft", {"chat_id": CHAT, "draft_id": 0, "text": "hi"},
+     "Bad Request: RANDOM_ID_INVALID"),
     ("draft in group", "sendMessageDraft", {"chat_id": GROUP, "draft_id": 1, "text": "hi"},
      "Bad Request: message drafts are supported only in private chats"),
     ("chat action", "sendChatAction", {"chat_id": CHAT, "action": "typing"}, ""),
@@ -163,6 +164,7 @@ def bold(offset: int, length: int) -> dict[str, str]:
 
 CROSSED = json.dumps([{"type": "bold", "offset": 0, "length": 2}, {"type": "italic", "offset": 1, "length": 2}])
 NESTED = json.dumps([{"type": "bold", "offset": 0, "length": 3}, {"type": "code", "offset": 1, "length": 1}])
+MANY = json.dumps([{"type": "bold", "offset": i, "length": 1} for i in range(101)])
 LINK = json.dumps([{"type": "text_link", "offset": 0, "length": 1, "url": "javascript:x"}])
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("parse_mode", {"parse_mode": "HTML"}, "parse_mode"),
@@ -173,7 +175,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("nothing", bold(1, 0), "outside"),
     ("half", {"text": "😀😀"} | bold(0, 1), "splits"),
     ("blank", {"text": "a b"} | bold(1, 1), "around nothing"),
-    ("many", {"text": "x" * 101, "entities": json.dumps([{"type": "bold", "offset": i, "length": 1} for i in range(101)])},
+    ("many", {"text": "x" * 101, "entities": MANY},
      "100 entities"),
     ("crossed", {"text": "abc", "entities": CROSSED}, "cross"),
     ("in code", {"text": "abc", "entities": NESTED}, "overlap"),

@@ -10,10 +10,12 @@ from bots.telegram_bot.rendering import Rendered, messages, render
 from core.splitting import finished, utf16
 from tests.platforms.bot_api_checks import entities_complaints
 
-BITS = ["word ", "tiếng Việt ", "\n", "\n\n", "**", "*", "`", "```py\n", "```\n", "- ", "1. ", "2) ", "> ", "| a | b |\n",
-        "|---|---|\n", "[x](http://a.b)", "[y](evil)", "<b>", "</b>", "a < b ", "2*3*4 ", "__init__ ", "snake_case ", "😀",
-        "👨‍👩‍👧", "é", "# ", "\t", "    code\n", "||", "~~", "$x$ ", "\\(a\\) ", "&amp;", "[^1]", "[r]: http://x\n", "---\n",
-        "***", "_it_ ", "![](http://i.j)", "\\"]  # fmt: skip
+BITS = [
+    "word ", "tiếng Việt ", "\n", "\n\n", "**", "*", "`", "```py\n", "```\n", "- ", "1. ", "2) ", "> ", "| a | b |\n",
+    "|---|---|\n", "[x](http://a.b)", "[y](evil)", "<b>", "</b>", "a < b ", "2*3*4 ", "__init__ ", "snake_case ",
+    "😀", "👨‍👩‍👧", "é", "# ", "\t", "    code\n", "||", "~~", "$x$ ", "\\(a\\) ", "&amp;", "[^1]", "[r]: http://x\n",
+    "---\n", "***", "_it_ ", "![](http://i.j)", "\\",
+]  # fmt: skip
 MARKDOWN = st.lists(st.sampled_from(BITS), max_size=40).map("".join)
 
 
@@ -33,9 +35,9 @@ def complaints(message: Rendered) -> list[str]:
 
 LITERAL = [
     "<b>x</b> List<int> a < b <think>\nhello", "2*3*4 = 24", "5*3", "*args, **kwargs", "C:\\path\\new", "$5 and $6",
-    "~5 or ~6", "a || b || c", "text[^1]", "__init__.py and snake_case_name", "a@b.co <a@b.co> <http://x.y>", "#hashtag",
-    "&amp; &lt; &copy;", "<!-- c --> x", "[ref]: http://a.b 'tit'", "a\u200bb \u202exyz", "f(x) = x^2 + 3", "A > B", "1986",
-    "<details>\n<summary>x</summary>\n</details>", "a*b*c*d", "x_1, x_2 và y_3",
+    "~5 or ~6", "a || b || c", "text[^1]", "__init__.py and snake_case_name", "a@b.co <a@b.co> <http://x.y>",
+    "#hashtag", "&amp; &lt; &copy;", "<!-- c --> x", "[ref]: http://a.b 'tit'", "a\u200bb \u202exyz",
+    "f(x) = x^2 + 3", "A > B", "1986", "<details>\n<summary>x</summary>\n</details>", "a*b*c*d", "x_1, x_2 và y_3",
 ]  # fmt: skip
 
 
