@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -175,8 +174,12 @@ class LiveMessage:
     async def _type(self) -> None:
         """Only a courtesy, and none to a command, which is answered at once."""
         if self._answer and not self._delivery.rate.held(self._surface.key):
-            with suppress(Exception):
+            try:
                 await self._surface.typing()
+            except NotSent as error:
+                self._hold(error.wait)
+            except Exception as error:
+                log.debug("reply %s: no typing: %s", self._reply.id, type(error).__name__)
 
     async def _rest(self) -> None:
         if self._painter is not None:

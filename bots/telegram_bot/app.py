@@ -15,7 +15,7 @@ from bots.telegram_bot.menus import publish
 from bots.telegram_bot.polling import Poller, refused
 from bots.telegram_bot.presses import Buttons
 from bots.telegram_bot.surface import Paces, TelegramSurface
-from bots.telegram_bot.updates import PLATFORM, Me, Membership, Moved, Press, read
+from bots.telegram_bot.updates import PLATFORM, Me, Membership, Moved, Press, Read, read
 from core.chat import Author, ChatId, Incoming, Reply, Role, Store
 from core.presses import Presses
 from core.rate import RateGate
@@ -77,7 +77,7 @@ class TelegramBot:
         async with asyncio.TaskGroup() as tasks:
 
             async def take(updates: Sequence[Update]) -> None:
-                match read(updates, me):
+                match _understood(updates, me):
                     case Incoming() as incoming:
                         await desk.accept(incoming)
                     case Press() as press:
@@ -105,3 +105,12 @@ class TelegramBot:
                 log.warning("Telegram can't be reached: %s. Trying again in %.0f s.", type(error).__name__, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, 30.0)
+
+
+def _understood(updates: Sequence[Update], me: Me) -> Read | None:
+    """What they say; nothing, where reading them fails: tried again they would fail again, and hold up everybody."""
+    try:
+        return read(updates, me)
+    except Exception as error:
+        log.error("update %s can't be understood, set aside: %s", updates[0].update_id, type(error).__name__)
+        return None

@@ -59,6 +59,18 @@ async def test_it_answers_and_ends_when_told(
     assert b"canary" not in log and b"Traceback" not in log
 
 
+async def test_a_token_that_is_revoked_ends_it(server: BotApi, tmp_path: Path, ann: Person, private: Chat) -> None:
+    private.say("/temp", ann)
+    async with program(tmp_path / "data", server) as process:
+        await private.ended(1, seconds=60)
+        server.token = "other"
+        private.say("wake up", ann)
+        async with asyncio.timeout(20):
+            _, log = await process.communicate()
+    assert process.returncode == 78 and log.decode().splitlines()[-1].startswith("qwentin: TELEGRAM_TOKEN is refused")
+    assert b"Traceback" not in log
+
+
 async def test_a_kill_in_mid_answer_costs_nothing(server: BotApi, tmp_path: Path, ann: Person, private: Chat) -> None:
     private.say("/temp 0", ann)
     private.say("Tell me a long story about a cat.", ann)
