@@ -114,8 +114,9 @@ class Config(BaseSettings):
 
     @property
     def secrets(self) -> list[str]:
-        """What no log may show."""
-        return [token.get_secret_value() for token in (self.telegram_token, self.discord_token) if token]
+        """What no log may show: tokens, and of Telegram's the part that is secret, however the rest is written."""
+        tokens = [token.get_secret_value() for token in (self.telegram_token, self.discord_token) if token]
+        return tokens + [secret for token in tokens if (secret := token.partition(":")[2])]
 
     @property
     def database(self) -> str:

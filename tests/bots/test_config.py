@@ -81,3 +81,25 @@ def test_a_file_that_is_no_text(alone: Path) -> None:
     alone.write_bytes(b"MEMORY=\xff\xfe")
     with pytest.raises(SetupError, match=r"\.env"):
         read_config()
+
+
+def test_telegram_is_telegrams_own_and_drafts_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config()
+    assert (config.telegram_api_url, config.telegram_drafts) == ("https://api.telegram.org", False)
+    monkeypatch.setenv("TELEGRAM_API_URL", "http://localhost:8081/")
+    monkeypatch.setenv("TELEGRAM_DRAFTS", "1")
+    config = read_config()
+    assert (config.telegram_api_url, config.telegram_drafts) == ("http://localhost:8081", True)
+
+
+@pytest.mark.parametrize("token", ["987654321", "123456789:AA bb", "AA:bb", "123:AA/../x", "<token>"])
+def test_what_is_no_token(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("TELEGRAM_TOKEN", token)
+    with pytest.raises(SetupError, match="TELEGRAM_TOKEN: looks like") as wrong:
+        read_config()
+    assert token not in str(wrong.value)
+
+
+def test_what_no_log_may_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEGRAM_TOKEN", "123456789:AA-secret")
+    assert read_config().secrets == ["123456789:AA-secret", "AA-secret"]

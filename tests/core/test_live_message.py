@@ -183,6 +183,20 @@ async def test_typing_is_shown_until_there_is_text(store: DatabaseStore) -> None
     assert surface.typed == 1 and surface.history == []
 
 
+async def test_typing_is_repeated_and_ends_with_the_first_text(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.live_message.TYPING_EVERY", 0.02)  # time alone
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        await asyncio.sleep(0.15)
+        assert surface.typed >= 4
+        await settled(live, surface, "text")
+        typed = surface.typed
+        await asyncio.sleep(0.1)
+        assert surface.typed == typed
+
+
 async def test_every_call_to_a_chat_keeps_the_gap(store: DatabaseStore) -> None:
     reply, surface, loop = await claimed(store), FakeSurface(60, Pace(gap=0.05)), asyncio.get_running_loop()
     start = loop.time()

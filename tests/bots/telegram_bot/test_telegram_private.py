@@ -2,8 +2,11 @@
 
 import asyncio
 import re
+from itertools import pairwise
 
+from bots.telegram_bot.surface import Paces
 from core.access import Access
+from core.rate import Pace
 from core.texts import say
 from tests.bots.telegram_bot.running import RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel, WordFilter
@@ -127,6 +130,22 @@ async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat)
         release(model)
         await private.ended()
     assert private.last.history == ["one two three"] and private.last.buttons == [RETRY]
+
+
+async def test_the_pace_that_telegram_asks_for(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+    """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
+    assert Paces() == Paces(Pace(1.5, 1.0), Pace(4.0, 1.0, previews=15, calls=20))
+    model = held()
+    async with running(server, database, model, paces=Paces()):
+        private.say(" ".join(f"w{i}" for i in range(40)), ann)
+        for _ in range(40):
+            release(model, 1)
+            await asyncio.sleep(0.1)
+        answer = await private.ended()
+    times = [effect.at for effect in server.effects("sendMessage", "editMessageText")]
+    gaps = [late - early for early, late in pairwise(times)]
+    assert len(times) == len(answer.history) and 3 <= len(gaps) <= 4
+    assert all(gap >= 1.45 for gap in gaps[:-1]) and gaps[-1] >= 0.95
 
 
 # What answers look like
