@@ -180,12 +180,13 @@ async def answer(config: Config, checkpoint: Checkpoint) -> None:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
         model = LocalModel(checkpoint, tokenizer, engine, config.context)
         async with open_database(config.database) as database:
-            await first_to_end(ending.wait(), bots(config, DatabaseStore(database), model, engine))
+            store = DatabaseStore(database)
+            await first_to_end(ending.wait(), engine.failed(), bots(config, store, model))
     finally:
         await engine.close()
 
 
-async def bots(config: Config, store: DatabaseStore, model: LocalModel, engine: Engine) -> None:
+async def bots(config: Config, store: DatabaseStore, model: LocalModel) -> None:
     """Every adapter that has a token, around one dispatcher. Ends by an error alone."""
     assert config.telegram_token, "no adapter has a token"
     telegram = TelegramBot(
@@ -196,7 +197,7 @@ async def bots(config: Config, store: DatabaseStore, model: LocalModel, engine: 
     dispatcher = Dispatcher(store, assistant, {telegram.name: telegram}, access, now=now_ms, name=config.bot_name)
     presses = Presses(store, dispatcher, access, rules, now_ms)
     async with telegram.connected(), dispatcher.running():
-        await first_to_end(engine.failed(), telegram.run(store, dispatcher, presses))
+        await telegram.run(store, dispatcher, presses)
 
 
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:

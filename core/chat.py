@@ -176,6 +176,9 @@ class Replies(Protocol):
     async def open(self, chat: ChatId) -> Sequence[Reply]:
         """The open answers of a conversation, oldest first."""
 
+    async def waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
+        """The answers that wait longest, on these platforms."""
+
     async def load(self) -> tuple[int, int]:
         """How many answers run and how many wait, in all conversations."""
 
@@ -201,6 +204,9 @@ class Turns(Protocol):
 
     async def forget_pair(self, question: int) -> None:
         """Delete a question and its answer."""
+
+    async def forget_unanswered(self, question: int) -> None:
+        """Delete a question that has no answer."""
 
     async def clear(self, reply: Reply) -> None:
         """Delete what was said before this command and raise the conversation's number. What came after it stays."""

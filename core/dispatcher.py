@@ -4,8 +4,9 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from core.access import Access
 from core.assistant import Assistant, Ending
@@ -14,16 +15,22 @@ from core.clerk import Clerk
 from core.commands import named
 from core.errors import outcome_of, trace, words
 from core.intake import Intake
-from core.live_message import Delivery, LiveMessage
+from core.live_message import TYPING_EVERY, Delivery, LiveMessage
 from core.rate import RateGate
-from core.splitting import close
+from core.splitting import close, finished
 from core.states import ACTIVE, OUTCOMES, Event, Lane, State
-from core.surface import NO_CONTROLS, Action, ChatMoved, Controls, Platform, Unreachable
+from core.surface import NO_CONTROLS, Action, ChatMoved, Controls, NotSent, Platform, Unreachable
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 NOTICES_AT_ONCE = 8
+REASSURED = 20
+"""Waiting conversations at most."""
+TRIES = 12
+"""So often a commit is tried, over five minutes."""
 
 
 class _Hand:
@@ -75,6 +82,7 @@ class Dispatcher:
             self._resume(unfinished),
             self._serve(Lane.ANSWER, self._assistant.model.slots),
             self._serve(Lane.NOTICE, NOTICES_AT_ONCE),
+            self._reassure(),
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -138,6 +146,19 @@ class Dispatcher:
                 reply = await self._claim(lane)
                 tasks.create_task(self._run(reply, _Hand(hands)))
 
+    async def _reassure(self) -> None:
+        """Who waits for others' answers sees that something is coming."""
+        while True:
+            await asyncio.sleep(TYPING_EVERY)
+            try:
+                async with self._store.begin() as tx:
+                    waiting = await tx.replies.waiting(self._platforms, REASSURED)
+                surfaces = [self._platforms[reply.chat.platform].surface(reply) for reply in waiting]
+                free = [surface for surface in surfaces if not self.rate.held(surface.key)]
+                await asyncio.gather(*(surface.typing() for surface in free), return_exceptions=True)
+            except Exception as error:
+                log.debug("nobody is reassured: %s", type(error).__name__)
+
     async def _claim(self, lane: Lane) -> Reply:
         """The next reply, however long it takes; a database in trouble is tried again, ever more slowly."""
         pauses = _backoff()
@@ -164,17 +185,19 @@ class Dispatcher:
         except ChatMoved as moved:
             await self._follow(reply, moved, hand)
         except Unreachable:
-            await self._abandon(reply)
+            log.info("chat %s can't be reached; it is inactive now", reply.chat)
+            await self._insist(reply, lambda: self.leave(reply.chat.platform, reply.chat.chat))
+            await self._fail(reply)
         except Exception as error:
-            await self._give_up(reply, error)
+            await self._apologise(reply, error)
+            await self._fail(reply)
         finally:
-            if reply.lane is Lane.ANSWER:
-                self._stops.pop(reply.id, None)
+            self._stops.pop(reply.id, None)
             hand.let_go()
             self._pulse()
 
     async def _bring(self, reply: Reply, hand: _Hand) -> None:
-        language = await self._language(reply)
+        language = await self._insist(reply, lambda: self._language(reply)) or "en"
         async with self._live(reply, language) as live:
             if reply.state is State.GENERATING:
                 if reply.lane is Lane.ANSWER:
@@ -184,11 +207,34 @@ class Dispatcher:
             hand.let_go()  # showing takes no model: a slow platform must not keep others from theirs
             if reply.state is not State.SENDING:
                 return  # /retry: the command's row waits in the other lane now
-            await live.finish(_shown(reply.final or "", live, language), await self._controls(reply, language))
-        async with self._store.begin() as tx:  # C7
-            reply = await tx.replies.move(reply, Event.DELIVER)
+            sending = reply
+            controls = await self._insist(reply, lambda: self._controls(sending, language)) or NO_CONTROLS
+            await live.finish(_shown(reply.final or "", live, language), controls)
+        await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
         self._pulse()
         await self._retire_the_one_before(reply)
+
+    async def _move(self, reply: Reply, event: Event) -> None:
+        async with self._store.begin() as tx:
+            await tx.replies.move(await tx.replies.get(reply.id), event)
+
+    async def _insist(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T | None:
+        """What must be stored: a database in trouble is waited for. None where it means nothing any more, or never
+        could be; then the next start will see to it."""
+        for pause in itertools.islice(_backoff(), TRIES):
+            try:
+                return await step()
+            except Stale as stale:
+                log.debug("%s", stale)
+                return None
+            except Exception as error:
+                log.error("reply %s: can't be stored, trying again\n%s", reply.id, trace(error))
+            await asyncio.sleep(pause)
+        return None
+
+    async def _fail(self, reply: Reply) -> None:
+        """Nothing more is owed."""
+        await self._insist(reply, lambda: self._move(reply, Event.FAIL))
 
     async def _controls(self, reply: Reply, language: str) -> Controls:
         """What may be pressed under a final text: asked anew, so that it is the same after a restart."""
@@ -223,26 +269,25 @@ class Dispatcher:
         if last is not None and last not in shown:
             surface = self._platforms[earlier.chat.platform].surface(earlier)
             await self._delivery.rate.wait(surface.key, surface.pace, preview=True)
-            await surface.strip(last)
+            try:
+                await surface.strip(last)
+            except NotSent as error:
+                self._delivery.rate.hold(surface.key, error.wait)
 
     async def _follow(self, reply: Reply, moved: ChatMoved, hand: _Hand) -> None:
         """The chat has another id now: what was to be shown is shown there."""
-        async with self._store.begin() as tx:
-            await tx.chats.move(reply.chat.platform, reply.chat.chat, moved.chat)
-            current = await tx.replies.get(reply.id)
-        if current.state in ACTIVE and current.chat != reply.chat:
+
+        async def move() -> Reply:
+            async with self._store.begin() as tx:
+                await tx.chats.move(reply.chat.platform, reply.chat.chat, moved.chat)
+                return await tx.replies.get(reply.id)
+
+        current = await self._insist(reply, move)
+        if current and current.attempt == reply.attempt and current.state in ACTIVE and current.chat != reply.chat:
             await self._run(current, hand)
 
-    async def _abandon(self, reply: Reply) -> None:
-        """Nobody can be reached there: nothing more is owed to that chat, until it writes again."""
-        log.info("chat %s can't be reached; it is inactive now", reply.chat)
-        await self.leave(reply.chat.platform, reply.chat.chat)
-        async with self._store.begin() as tx:
-            with suppress(Stale):
-                await tx.replies.move(await tx.replies.get(reply.id), Event.FAIL)
-
-    async def _give_up(self, reply: Reply, error: Exception) -> None:
-        """An apology in place of what can't be shown, if even that can be; then nothing more is owed."""
+    async def _apologise(self, reply: Reply, error: Exception) -> None:
+        """In place of what can't be shown, if even that can be."""
         try:
             async with self._store.begin() as tx:
                 reply = await tx.replies.get(reply.id)
@@ -251,11 +296,6 @@ class Dispatcher:
                 await live.finish(words(error, language, f"reply {reply.id}"))
         except Exception as again:
             log.error("reply %s can't be shown\n%s", reply.id, trace(again))
-        try:
-            async with self._store.begin() as tx:
-                await tx.replies.move(reply, Event.FAIL)
-        except Exception as again:
-            log.error("reply %s can't be given up\n%s", reply.id, trace(again))
 
     def _live(self, reply: Reply, language: str) -> LiveMessage:
         surface = self._platforms[reply.chat.platform].surface(reply)
@@ -272,12 +312,20 @@ class Dispatcher:
     async def _answer(self, reply: Reply, live: LiveMessage, language: str) -> Reply:
         stop = self._stops.setdefault(reply.id, asyncio.Event())
         ending, notice = await self._ending(reply, live, stop, language)
-        final = "\n\n".join(filter(None, (close(ending.text), notice)))
+        whole = ending.outcome is State.DONE and not ending.cut
+        final = "\n\n".join(filter(None, ((close if whole else finished)(ending.text), notice)))
         if ending.text and not live.allows(final):
             ending, final = Ending(State.DONE), say(language, "refused.answer")
-        async with self._store.begin() as tx:  # C6
+        stored = await self._insist(reply, lambda: self._conclude(reply, ending, final))
+        if stored is None:
+            raise Stale(f"reply {reply.id}: its end means nothing any more")
+        return stored
+
+    async def _conclude(self, reply: Reply, ending: Ending, final: str) -> Reply:
+        """C6."""
+        async with self._store.begin() as tx:
             if ending.outcome is State.REFUSED and reply.question:
-                await tx.turns.forget_pair(reply.question)
+                await tx.turns.forget_unanswered(reply.question)
             else:
                 await tx.turns.remember(reply, ending.text, cut=ending.cut)
             return await tx.replies.move(reply, Event.FINISH, outcome=ending.outcome, final=final)

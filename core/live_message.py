@@ -12,7 +12,17 @@ from core.rate import RateGate
 from core.shield import whole
 from core.splitting import finished
 from core.states import Lane
-from core.surface import NO_CONTROLS, Ambiguous, Controls, MessageGone, NotSent, Part, Surface, Unreachable
+from core.surface import (
+    NO_CONTROLS,
+    Ambiguous,
+    Controls,
+    MessageGone,
+    NotSent,
+    Part,
+    Surface,
+    Unacceptable,
+    Unreachable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +30,10 @@ TYPING_EVERY = 4.0
 """Seconds; platforms show it for five."""
 STUB = "…"
 """An answer's message before there is text."""
+
+
+MOST_GONE = 2
+"""Messages of one reply that may vanish before it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ class LiveMessage:
         self._stubs = self._answer and surface.stubs
         self._chunks = list(reply.chunks)
         self._shown: list[Part | None] = []
+        self._gone = 0
         self._text = ""
         self._changed = asyncio.Event()
         self._painter: asyncio.Task[None] | None = None
@@ -127,7 +142,8 @@ class LiveMessage:
         await self._rest()
         parts = self._parts(text, controls)
         while steps := plan(parts, self._chunks, self._shown):
-            await self._insist(steps[0])
+            if not await self._insist(steps[0]):
+                return
 
     # Previews
 
@@ -138,9 +154,11 @@ class LiveMessage:
                 await whole(self._step(Send(0, self._stub())))
             while True:
                 await self._something_new()
-                await self._turn(preview=True)
+                if self._news():
+                    await self._turn(preview=True)
                 self._changed.clear()
-                await whole(self._preview())
+                if parts := self._news():
+                    await whole(self._preview(parts))
         except Unreachable:
             self._lost.set()
         except Exception as error:
@@ -149,17 +167,20 @@ class LiveMessage:
                 self._hold(error.wait)
             log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
 
-    async def _preview(self) -> None:
+    def _news(self) -> list[Part]:
+        """What a preview should show, where that is more than what is shown, and may be."""
+        parts = self._parts(finished(self._text), self._running) if self._text.strip() else []
+        new = self._surface.drafts or plan(parts, self._chunks, self._shown)
+        return parts if new and self._pass(parts) else []
+
+    async def _preview(self, parts: list[Part]) -> None:
         """One call: what more there is to do has its turn."""
-        parts = self._parts(finished(self._text), self._running)
-        if not self._text.strip() or not self._pass(parts):
-            return
         if self._surface.drafts and not self._chunks:
             await self._surface.draft(parts[-1])
-        elif steps := plan(parts, self._chunks, self._shown):
-            await self._step(steps[0])
-            if plan(parts, self._chunks, self._shown):
-                self._changed.set()
+            return
+        await self._step(plan(parts, self._chunks, self._shown)[0])
+        if plan(parts, self._chunks, self._shown):
+            self._changed.set()
 
     async def _something_new(self) -> None:
         while not self._changed.is_set():
@@ -189,19 +210,26 @@ class LiveMessage:
 
     # Steps
 
-    async def _insist(self, step: Step) -> None:
-        """Until the platform has taken it, or has said that it never will. What may have been taken is sent again: an
-        edit changes nothing then, and of an answer it is only an empty stub."""
+    async def _insist(self, step: Step) -> bool:
+        """Until the platform has taken it, or has said that it never will. What may have been taken is sent again:
+        an edit changes nothing then, of an answer it is only a stub; a notice is repeated once, then it is False."""
+        unsure = 0
         for pause in _pauses():
             await self._turn()
             try:
-                return await whole(self._step(step))
+                await whole(self._step(step))
+                return True
             except NotSent as error:
                 self._hold(error.wait or pause)
             except Ambiguous:
+                unsure += 1
+                if unsure > 1 and isinstance(step, Send) and not self._stubs:
+                    return False
                 self._hold(pause)
-            except MessageGone:
-                return self._forget(step.index)
+            except MessageGone as gone:
+                self._forget(step.index, gone)
+                return True
+        return False
 
     async def _step(self, step: Step) -> None:
         match step:
@@ -237,8 +265,11 @@ class LiveMessage:
             await tx.replies.unsent(self._reply, self._chunks[index].nonce)
         del self._chunks[index], self._shown[index:]
 
-    def _forget(self, index: int) -> None:
-        """The message is not there any more: another takes its place."""
+    def _forget(self, index: int, gone: MessageGone) -> None:
+        """The message is not there any more: another takes its place. Where that goes too, somebody wants none."""
+        self._gone += 1
+        if self._gone > MOST_GONE:
+            raise Unacceptable from gone
         self._chunks[index] = replace(self._chunks[index], message_id=None)
 
     def _now_shows(self, index: int, part: Part) -> None:

@@ -52,8 +52,7 @@ def source(value: Value, language: str) -> str:
     return say(language, "source.clamped", wanted=wanted(value, language), source=text) if value.clamped else text
 
 
-def revision(chat: ChatId, settings: Settings) -> str:
-    """Eight characters that differ as soon as a value of the conversation does: a panel that carries others is stale,
-    or another conversation's."""
-    state = [str(chat), *(f"{name}={settings.values[name].value}" for name in NAMES)]
-    return f"{zlib.crc32(chr(0).join(state).encode()):08x}"
+def revision(chat: ChatId, settings: Settings, name: str) -> str:
+    """Eight characters that differ as soon as this value of the conversation does: a button that carries others is
+    stale, or another conversation's."""
+    return f"{zlib.crc32(chr(0).join((str(chat), name, str(settings.values[name].value))).encode()):08x}"

@@ -1,5 +1,6 @@
 """Buttons: what a press does, judged at this moment. Whatever a press carries may be forged, stale or a stranger's."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,7 @@ from core.errors import Refused, words
 from core.panel import PANEL, revision
 from core.settings import PARSERS, Rules, Settings
 from core.states import Lane, State
-from core.surface import Action
+from core.surface import Action, Undelivered
 from core.texts import choose, say
 
 
@@ -49,6 +50,8 @@ class Presses:
 
     def __init__(self, store: Store, desk: Desk, access: Access, rules: Rules, now: Callable[[], int]) -> None:
         self._store, self._desk, self._access, self._rules, self._now = store, desk, access, rules, now
+        self._again: deque[int] = deque(maxlen=1000)
+        """Answers that are being retried or continued: a second tap is one too many."""
 
     async def language(self, press: Press) -> str:
         """The presser's."""
@@ -64,14 +67,14 @@ class Presses:
             if action is Action.STOP:
                 await self._stop(press, reply)
                 return Answer(say(language, "stop.done"))
-            await self._again(press, reply, action)
+            await self._once_more(press, reply, action)
             return Answer("")
         except Exception as error:
             return Answer(words(error, language, f"press {press.id}"), alert=True)
 
     async def change(self, press: Press, name: str, text: str, seen: str) -> tuple[Answer, Settings | None]:
-        """Set one of the panel's settings, if the panel showed what is still so (`seen` is its revision); and what the
-        panel should show now."""
+        """Set one of the panel's settings, if the panel showed what is still so (`seen` is the value's revision); and
+        what the panel should show now."""
         language = await self.language(press)
         try:
             self._admit(press)
@@ -80,7 +83,10 @@ class Presses:
             changed, settings = await self._change(press, name, text, seen)
         except Exception as error:
             return Answer(words(error, language, f"press {press.id}"), alert=True), None
-        return (Answer("") if changed else Answer(say(language, "press.changed"), alert=True)), settings
+        if not changed:
+            return Answer(say(language, "press.changed"), alert=True), settings
+        value = settings.values[name]
+        return Answer(say(language, "press.clamped") if value.clamped else ""), settings
 
     async def _pressed(self, press: Press, reply_id: int) -> Reply:
         """The answer that the button is under. Raises Refused for one that is not, whatever the button says."""
@@ -100,7 +106,7 @@ class Presses:
             raise Refused("stop.others")
         await self._desk.stop(reply)
 
-    async def _again(self, press: Press, reply: Reply, action: Action) -> None:
+    async def _once_more(self, press: Press, reply: Reply, action: Action) -> None:
         """As the command does, which checks once more when its turn comes."""
         async with self._store.begin() as tx:
             question = await tx.turns.last_question(press.chat)
@@ -119,6 +125,9 @@ class Presses:
             press.private,
             press.at,
         )
+        if reply.id in self._again:
+            raise Refused("press.stale")
+        self._again.append(reply.id)
         await self._desk.accept(command)
 
     async def _ours(self, press: Press, question: Question, action: Action) -> None:
@@ -131,14 +140,18 @@ class Presses:
         setting = Setting(str(PARSERS[name](text)), press.author.name, self._now())
         async with self._store.begin() as tx:
             before = self._rules.settings(await tx.preferences.of(press.chat))
-            if revision(press.chat, before) != seen:
-                return False, before
+            new = self._rules.value(name, setting)
+            if revision(press.chat, before, name) != seen:
+                return before.values[name].value == new.value, before  # tapped twice: it is so already
             await tx.preferences.put(press.chat, name, setting)
-        return True, Settings({**before.values, name: self._rules.value(name, setting)})
+        return True, Settings({**before.values, name: new})
 
     def _admit(self, press: Press) -> None:
         if not self._access.admits(press.chat, press.author):
             raise Refused("refused.access", user=f"{press.chat.platform}:{press.author.id}")
 
     async def _setter(self, press: Press) -> bool:
-        return press.private or await self._desk.role(press.chat, press.author, private=False) >= Role.ADMIN
+        try:
+            return press.private or await self._desk.role(press.chat, press.author, private=False) >= Role.ADMIN
+        except Undelivered as error:
+            raise Refused("error.role") from error

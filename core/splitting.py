@@ -6,19 +6,23 @@ from collections.abc import Callable, Iterator
 
 _BOUNDARIES = (re.compile(r"\n\n+"), re.compile(r"\n"), re.compile(r"(?<=[.!?…])\s"), re.compile(r"\s"))
 _FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)$", re.MULTILINE)
-_HALF_FENCE = re.compile(r"\n {0,3}[`~]{1,2}$")
-_HALF_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*$|!?\[([^\]\n]*)$")
-_HALF_MARK = re.compile(r"(?:(?:^|(?<=\n))[ \t]*(?:[-+>#]{1,6}|\d{1,3}[.)]|\|[^\n]*)|\*{1,3}|_{1,3}|~{1,2}|`{1,3})$")
-_CODE = re.compile(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)")
-_SPANS = (
-    ("*", re.compile(r"(?<![*\w\\])(?:\*{3}|\*)(?![*\s])|(?<=[^*\s\\])(?:\*{3}|\*)(?![*\w])")),
-    ("**", re.compile(r"(?<!\\)\*\*")),
-    ("~~", re.compile(r"(?<!\\)~~")),
+_ANY_FENCE = re.compile(r"^([ \t>]*)((?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}(?=[^`]*$)|~{3,})(.*)$", re.MULTILINE)
+"""A fence also inside lists and quotes."""
+_BLOCK = re.compile(r"\n[ \t>]*\n|\n(?=[ \t>]*(?:(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]|\|))")
+"""Where a block begins that no span of the block before reaches."""
+_HALF_LINE = re.compile(
+    r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?:[-+*#>=_`~|: \t]*|\d{1,3}[.)]|\[[ xX]?\]?|\|.*[^|])", re.DOTALL
 )
-"""Marks with what counts as one of them, innermost first."""
+_HALF_LINK = re.compile(r"(?<!\w)!?\[([^\[\]\n]*)(?:\]\([^()\n]*(?:\([^()\n]*\)?[^()\n]*)*)?$")
+_TICKS = re.compile(r"(?<![\\`])`+")
+_MARKS = re.compile(r"(?<!\\)(?:\*+|_+|~~+)|~$")
 _LONGEST_INFO = 40
 """Characters of an opening fence's line that are worth repeating."""
-_JOINERS = "\u200d\ufe0e\ufe0f"
+_LONGEST_CHARACTER = 64
+"""Code points that a reader may see as one."""
+_JOINERS = "\u200d\ufe0e\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""What belongs to the character before it, the colours of a skin among them."""
+_FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 _LEAST = 0.5
 """A boundary earlier than this share of a message is too early: the next kind of boundary is tried."""
 
@@ -45,22 +49,123 @@ def close(text: str) -> str:
 def finished(text: str) -> str:
     """`text` for showing while more is to come: open code and open spans of the last paragraph are closed, and what
     could still become markup is left out."""
-    if open_fence(text):
-        return close(_HALF_FENCE.sub("", text))
-    if _FENCE.fullmatch(text.rstrip().rpartition("\n")[2]):
-        return text.rstrip()  # code that has just ended
-    before, gap, last = text.rpartition("\n\n")
-    return (before + gap + _closed(last)).rstrip()
+    end, opening = _fences(text)
+    if opening is not None:
+        return _shut(text, opening)
+    start = max([end, *(match.end() for match in _BLOCK.finditer(text, end))])
+    return close((text[:start] + _closed(text[start:])).rstrip())
 
 
-def _closed(paragraph: str) -> str:
-    text = _HALF_LINK.sub(lambda match: match[1] or match[2] or "", paragraph.rstrip())
-    text = _HALF_MARK.sub("", text).rstrip()
-    plain = _CODE.sub("", text)
-    if "`" in plain:
-        return f"{text}`"
-    closers = [mark for mark, pattern in _SPANS if len(pattern.findall(plain)) % 2]
-    return text + "".join(closers)
+def _fences(text: str) -> tuple[int, re.Match[str] | None]:
+    """Where the last closed code block ends, and the fence of one that is open."""
+    end, opening = 0, None
+    for match in _ANY_FENCE.finditer(text):
+        further = _width(match) - _width(opening) if opening else 0
+        if opening is None or further < -1:  # what is further left has ended the list, and its code with it
+            opening = match
+        elif further < 4 and match[3].startswith(opening[3]) and not match[2] and not match[4].strip():
+            end, opening = match.end(), None
+    return end, opening
+
+
+def _width(fence: re.Match[str]) -> int:
+    return len((fence[1] + (fence[2] or "")).expandtabs(4))
+
+
+def _shut(text: str, opening: re.Match[str]) -> str:
+    """`text`, which ends in code, with the code closed; without it as long as there is none to see."""
+    indent, item, marks, _ = opening.groups()
+    code = text[opening.end() :].rstrip()
+    head, _, last = code.rpartition("\n")
+    if (half := last.strip(" \t>")) and half != marks and marks.startswith(half):
+        code = head.rstrip()
+    if not code.strip(" \t\n>"):
+        return finished(text[: opening.start()])
+    return f"{text[: opening.end()]}{code}\n{indent}{' ' * len(item or '')}{marks}"
+
+
+def _closed(block: str) -> str:
+    """A block with its open spans closed."""
+    text = block.rstrip()
+    while (shorter := _shortened(text).rstrip()) != text:
+        text = shorter
+    plain, code = _plain(text)
+    return text + (code[0] if code else "") + "".join(reversed(_open_marks(plain)[0]))
+
+
+def _shortened(text: str) -> str:
+    """The text without one thing at its end that could still become markup."""
+    plain, code = _plain(text)
+    if code:
+        return text.rstrip("`") if text[code.end() :].strip("` ") else text[: code.start()]
+    before, _, line = plain.rpartition("\n")
+    if _HALF_LINE.fullmatch(line.lstrip(" \t>")):
+        return text[: len(before)]
+    if match := _HALF_LINK.search(plain):
+        return text[: match.start()] + text[match.start(1) : match.end(1)]
+    loose = _open_marks(plain)[1] or int(plain.endswith("\\"))
+    return text[: len(text) - loose]
+
+
+def _plain(text: str) -> tuple[str, re.Match[str] | None]:
+    """The text with its code spans blackened, as long as before, and the mark of one that is open."""
+    runs, index, out, at = list(_TICKS.finditer(text)), 0, "", 0
+    while index < len(runs):
+        first = runs[index]
+        last = next((each for each in range(index + 1, len(runs)) if runs[each][0] == first[0]), None)
+        end = len(text) if last is None else runs[last].end()
+        out += text[at : first.start()] + "\0" * (end - first.start())
+        if last is None:
+            return out, first
+        at, index = end, last + 1
+    return out + text[at:], None
+
+
+def _open_marks(plain: str) -> tuple[list[str], int]:
+    """The marks that are open, and how many marks at the end can't be one yet. CommonMark's rules, simplified."""
+    opened: list[str] = []
+    for match in _MARKS.finditer(plain):
+        before, after = plain[max(match.start() - 1, 0) : match.start()], plain[match.end() : match.end() + 1]
+        mark, count = match[0][0], len(match[0])
+        if _arithmetic(match[0], before, after):
+            continue
+        if _closes(mark, before, after):
+            count = _matched(opened, mark, count)
+        if count and not after:
+            return opened, count
+        if count and _opens(mark, before, after):
+            opened.append(mark * count)
+    return opened, 0
+
+
+def _matched(opened: list[str], mark: str, count: int) -> int:
+    """Close what is open of this mark; how many marks are left."""
+    while count and any(each[0] == mark for each in opened):
+        while opened[-1][0] != mark:
+            opened.pop()
+        top = opened.pop()
+        if len(top) > count:
+            opened.append(top[count:])
+        count = max(0, count - len(top))
+    return count
+
+
+def _arithmetic(run: str, before: str, after: str) -> bool:
+    """2*3, x**2, 2**n."""
+    digits = before.isdigit() or after.isdigit()
+    return before.isalnum() and after.isalnum() and (run == "*" or (run == "**" and digits))
+
+
+def _opens(mark: str, before: str, after: str) -> bool:
+    if after.isspace() or (mark == "_" and before.isalnum()):
+        return False
+    return after.isalnum() or not before.isalnum()
+
+
+def _closes(mark: str, before: str, after: str) -> bool:
+    if not before.strip() or (mark == "_" and after.isalnum()):
+        return False
+    return before.isalnum() or not after.isalnum()
 
 
 def open_fence(text: str) -> tuple[str, str] | None:
@@ -95,7 +200,7 @@ def _reopening(fence: tuple[str, str]) -> str:
 def _cut(text: str, fits: Callable[[str], bool]) -> int:
     """Where to cut: at the best boundary that is not too early, never inside a character of several code points."""
     at = boundary(text, _longest(text, lambda part: fits(close(part))))
-    while at > 1 and (_joined(text, at) or not fits(close(text[:at]))):
+    while at > 1 and (_inside(text, at) or _makes_fence(text, at) or not fits(close(text[:at]))):
         at -= 1
     return at
 
@@ -103,10 +208,9 @@ def _cut(text: str, fits: Callable[[str], bool]) -> int:
 def boundary(text: str, most: int) -> int:
     """Where to cut a text of which `most` characters fit: at the best boundary that is not too early, never inside a
     character of several code points."""
-    at = next(filter(None, (_last(kind, text, most) for kind in _BOUNDARIES)), most)
-    while at > 1 and _joined(text, at):
-        at -= 1
-    return at
+    best = next(filter(None, (_last(kind, text, most) for kind in _BOUNDARIES)), most)
+    # What is longer than any character is none, and is cut all the same.
+    return next((at for at in range(best, max(best - _LONGEST_CHARACTER, 0), -1) if not _inside(text, at)), best)
 
 
 def _longest(text: str, fits: Callable[[str], bool]) -> int:
@@ -124,12 +228,22 @@ def _last(kind: re.Pattern[str], text: str, most: int) -> int:
     return ends[-1] if ends and ends[-1] >= max(1, most * _LEAST) else 0
 
 
-def _joined(text: str, at: int) -> bool:
-    """Whether a cut at `at` would part what is one character to a reader, or make a code fence of what is none."""
+def _inside(text: str, at: int) -> bool:
+    """Whether a cut at `at` would part what is one character to a reader."""
     if at >= len(text):
         return False
-    if bool(unicodedata.combining(text[at])) or text[at] in _JOINERS or text[at - 1] == "\u200d":
+    if unicodedata.category(text[at])[0] == "M" or text[at] in _JOINERS or text[at - 1] == "\u200d":
         return True
+    return text[at] in _FLAG_LETTERS and bool(_flag_letters(text, at) % 2)
+
+
+def _makes_fence(text: str, at: int) -> bool:
+    """Whether a cut at `at` would make a code fence of what is none."""
     rest = text[at:].lstrip()
     gap = text[at - 1] + text[at : len(text) - len(rest)]
-    return "\n" not in gap and rest.startswith(("`", "~"))
+    return at < len(text) and "\n" not in gap and rest.startswith(("`", "~"))
+
+
+def _flag_letters(text: str, at: int) -> int:
+    """How many letters of flags end at `at`: two make a flag."""
+    return len(text[:at]) - len(text[:at].rstrip(_FLAG_LETTERS))

@@ -6,7 +6,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.chat import ChatId
-from core.states import Event, State, after
+from core.states import ACTIVE, Event, Lane, State, after
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
 
 
@@ -41,12 +41,13 @@ class StoredChats:
             reply.state, reply.updated_at = after(State.QUEUED, Event.CLEAR) or State.CANCELLED, self._now()
         texts = update(InboxRow).where(InboxRow.id.in_([reply.inbox_id for reply in waiting]))
         await self._session.execute(texts.values(text=None))
-        running = select(ReplyRow.id).where(here, ReplyRow.state == State.GENERATING)
+        running = select(ReplyRow.id).where(here, ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING)
         return list(await self._session.scalars(running))
 
     async def move(self, platform: str, old: str, new: str) -> None:
         """Give each conversation the new id; where the new chat has it already, what the old one had joins it."""
         for row in await self._conversations(platform, old):
+            await self._forget_messages(row)
             there = await self._session.scalars(
                 select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == new, ChatRow.thread == row.thread)
             )
@@ -57,10 +58,23 @@ class StoredChats:
                 await self._join(row, target)
             await self._session.flush()
 
+    async def _forget_messages(self, row: ChatRow) -> None:
+        """Messages are counted anew there: an old id would be somebody else's message."""
+        for reply in await self._session.scalars(select(ReplyRow).where(ReplyRow.chat_id == row.id)):
+            reply.chunks = [{**chunk, "id": None} for chunk in reply.chunks] if State(reply.state).open else []
+        await self._session.execute(update(InboxRow).where(InboxRow.chat_id == row.id).values(seq=0))
+
     async def _join(self, row: ChatRow, target: ChatRow) -> None:
         """The new conversation's own settings count; what was said before stands before."""
         known = set(await self._session.scalars(select(SettingRow.name).where(SettingRow.chat_id == target.id)))
         await self._session.execute(delete(SettingRow).where(SettingRow.chat_id == row.id, SettingRow.name.in_(known)))
+        # There may be an answer in progress there too, and only one may be: this one begins again.
+        active = select(ReplyRow).where(
+            ReplyRow.chat_id == row.id, ReplyRow.lane == Lane.ANSWER, ReplyRow.state.in_(ACTIVE)
+        )
+        for reply in await self._session.scalars(active):
+            reply.state, reply.attempt, reply.chunks = State.QUEUED, reply.attempt + 1, []
+        await self._session.flush()
         joined = {"chat_id": target.id}
         for table in (SettingRow, InboxRow):
             await self._session.execute(update(table).where(table.chat_id == row.id).values(joined))

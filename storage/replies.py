@@ -134,6 +134,12 @@ class StoredReplies:
             (ReplyRow.chat_id == row.id) & (ReplyRow.lane == Lane.ANSWER) & ReplyRow.state.in_(OPEN)
         )
 
+    async def waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
+        """The oldest queued answers."""
+        queued = (ReplyRow.lane == Lane.ANSWER) & (ReplyRow.state == State.QUEUED)
+        oldest = select(ReplyRow.id).join(ChatRow).where(queued, ChatRow.platform.in_(platforms))
+        return await self._nouns(ReplyRow.id.in_(oldest.order_by(ReplyRow.id).limit(limit)))
+
     async def load(self) -> tuple[int, int]:
         """Running and waiting answers."""
         query = select(ReplyRow.state, func.count()).where(ReplyRow.lane == Lane.ANSWER).group_by(ReplyRow.state)

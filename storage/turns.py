@@ -76,6 +76,12 @@ class StoredTurns:
         """Delete a question; its answer goes with it."""
         await self._session.execute(delete(MessageRow).where(MessageRow.id == question))
 
+    async def forget_unanswered(self, question: int) -> None:
+        """Delete a question that nothing replies to."""
+        answer = aliased(MessageRow)
+        answered = exists().where(answer.reply_to == question)
+        await self._session.execute(delete(MessageRow).where(MessageRow.id == question, ~answered))
+
     async def clear(self, reply: Reply) -> None:
         """Delete what was said before the command and raise the number; what was asked after it moves along."""
         row = await find_chat(self._session, reply.chat)

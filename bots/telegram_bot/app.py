@@ -102,7 +102,8 @@ class TelegramBot:
                 await self._bot.shutdown()
                 raise refused() from error
             except TelegramError as error:
-                log.warning("Telegram can't be reached: %s. Trying again in %.0f s.", type(error).__name__, pause)
+                where = self._bot.base_url.partition("/bot")[0]
+                log.warning("%s can't be reached: %s. Trying again in %.0f s.", where, type(error).__name__, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, 30.0)
 

@@ -31,7 +31,7 @@ class Acted:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A button of a panel that showed the settings of this revision."""
+    """A button of a panel that showed a setting's value of this revision."""
 
     name: str
     value: str
@@ -60,11 +60,10 @@ def keyboard(controls: Controls, chat: ChatId, reply: int) -> InlineKeyboardMark
 
 
 def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
-    seen = revision(chat, settings)
     temperature, memory = settings.temperature, settings.memory
 
     def set_to(field: str, value: object, now: object) -> str:
-        return NOTHING if value == now else f"p:{field}:{value}:{seen}"
+        return NOTHING if value == now else f"p:{field}:{value}:{revision(chat, settings, _FIELDS[field])}"
 
     colder, warmer = (round(min(max(temperature + step, 0.0), 1.0), 2) for step in (-STEP, STEP))
     return [
@@ -84,7 +83,7 @@ def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
         ),
         tuple(
             _button(
-                _marked(say(language, f"language.{name}"), say(language, f"language.{settings.reply_language}")),
+                "🗣 " + _marked(say(language, f"language.{name}"), say(language, f"language.{settings.reply_language}")),
                 set_to("l", name, settings.reply_language),
             )
             for name in REPLY_LANGUAGES

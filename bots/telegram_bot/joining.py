@@ -1,6 +1,6 @@
 """What belongs together: a long paste, which clients cut into several messages, and the pieces of an album. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from telegram import Message, Update
@@ -21,16 +21,15 @@ _Sender = tuple[int, int, int]
 class Gathered:
     """A batch in groups that are one question each.
 
-    `groups` are complete, in the order of their first updates. `waiting` is the update_id of the first update whose
-    continuation may still come; no group that may still grow is in `groups`.
+    `groups` are complete, in the order of their first updates; `waiting` are those whose continuation may still come.
     """
 
     groups: tuple[tuple[Update, ...], ...]
-    waiting: int | None
+    waiting: tuple[tuple[Update, ...], ...]
 
 
-def gather(updates: Sequence[Update], *, last_call: bool) -> Gathered:
-    """Put together what belongs together. With `last_call` nothing is waited for."""
+def gather(updates: Sequence[Update], ripe: Container[int]) -> Gathered:
+    """Put together what belongs together. Nothing is waited for behind an update whose id is `ripe`."""
     groups: list[list[Update]] = []
     latest: dict[_Sender, list[Update]] = {}
     """The last group of everybody who wrote: the only one that his next message can continue."""
@@ -45,10 +44,9 @@ def gather(updates: Sequence[Update], *, last_call: bool) -> Gathered:
         groups.append([update])
         if message:
             latest[_sender(message)] = groups[-1]
-    open_ = [] if last_call else [id(group) for group in latest.values() if _may_grow(group)]
-    waiting = [group[0].update_id for group in groups if id(group) in open_]
+    open_ = [id(group) for group in latest.values() if _may_grow(group) and group[-1].update_id not in ripe]
     complete = tuple(tuple(group) for group in groups if id(group) not in open_)
-    return Gathered(complete, waiting[0] if waiting else None)
+    return Gathered(complete, tuple(tuple(group) for group in groups if id(group) in open_))
 
 
 def _sender(message: Message) -> _Sender:

@@ -13,7 +13,6 @@ from telegram import (
     BotDescription,
     BotShortDescription,
 )
-from telegram.error import TelegramError
 
 from core.commands import COMMANDS, Command
 from core.texts import say
@@ -90,7 +89,7 @@ async def publish(bot: Account) -> int:
                 changed += await _commands(bot, scope, language)
             changed += await _description(bot, language)
             changed += await _short_description(bot, language)
-    except TelegramError as error:
+    except Exception as error:  # also what a library makes of an answer that it did not expect
         log.warning("menus not updated: %s", type(error).__name__)
     return changed
 

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 HELD = 50
 """Seconds that Telegram holds a poll open, at most."""
+HURRY = 0.6
+"""Seconds between two polls that ask for the same: sooner Telegram answers with one update alone."""
 PATIENCE = 1.0
 """Seconds in which the rest of a long paste or an album comes."""
 OTHER_POLLER = 30.0
@@ -40,26 +43,42 @@ class Poller:
         self._offset: int | None = None
         self._taken: set[int] = set()
         """Updates behind the offset that were taken already, while a paste before them is waited for."""
-        self._waiting: frozenset[int] = frozenset()
+        self._seen: dict[int, float] = {}
+        """Since when it is known of a piece that it is the last so far."""
+        self._clock = time.monotonic
 
     async def run(self) -> None:
         """For ever. Raises SetupError where the token is not taken any more."""
         async for updates in self._fetched():
-            gathered = gather(updates, last_call=False)
-            if gathered.waiting is not None and self._waiting == _held(updates, gathered):
-                gathered = gather(updates, last_call=True)  # nothing came in a second: it was all
+            gathered = self._gathered(updates)
             await self._take_all(gathered.groups)
-            self._waiting = _held(updates, gathered)
-            self._confirm([update for update in updates if update.update_id < min(self._waiting, default=math.inf)])
-            if self._waiting:
-                await asyncio.sleep(PATIENCE)
+            waiting = [update.update_id for group in gathered.waiting for update in group]
+            self._confirm([update for update in updates if update.update_id < min(waiting, default=math.inf)])
+            if gathered.waiting:
+                self._seen = {group[-1].update_id: self._since(group[-1]) for group in gathered.waiting}
+                await asyncio.sleep(max(min(self._seen.values()) + PATIENCE - self._clock(), HURRY))
+            else:
+                self._seen = {}
+
+    def _gathered(self, updates: Sequence[Update]) -> Gathered:
+        """What belongs together; what has not grown for a second is all there is."""
+        ripe = {last for last, since in self._seen.items() if self._clock() - since >= PATIENCE}
+        try:
+            return gather(updates, ripe)
+        except Exception as error:  # joining is a courtesy
+            log.error("updates can't be put together: %s", type(error).__name__)
+            return Gathered(tuple((update,) for update in updates), ())
+
+    def _since(self, update: Update) -> float:
+        return self._seen.get(update.update_id, self._clock())
 
     async def _fetched(self) -> AsyncIterator[list[Update]]:
         """What comes in, batch after batch; trouble is told and waited out."""
         pauses = _backoff()
         while True:
+            asked = self._clock()
             try:
-                updates = await self._fetch(0 if self._waiting else HELD)
+                updates = await self._fetch(0 if self._seen else HELD)
             except InvalidToken as error:
                 raise refused() from error
             except TelegramError as error:
@@ -67,6 +86,8 @@ class Poller:
                 continue
             pauses = _backoff()
             yield updates
+            if not updates and self._clock() - asked < HURRY:
+                await asyncio.sleep(HURRY)  # a server that does not hold a poll
 
     async def _fetch(self, held: int) -> list[Update]:
         """Raw, and read one by one: the library would lose the whole batch over one update that it can't read."""
@@ -113,12 +134,6 @@ class Poller:
         if updates:
             self._offset = max(update.update_id for update in updates) + 1
             self._taken = {taken for taken in self._taken if taken >= self._offset}
-
-
-def _held(updates: Sequence[Update], gathered: Gathered) -> frozenset[int]:
-    """The updates of which more may come."""
-    complete = {update.update_id for group in gathered.groups for update in group}
-    return frozenset(update.update_id for update in updates) - complete
 
 
 def refused() -> SetupError:

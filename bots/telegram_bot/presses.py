@@ -4,20 +4,21 @@ import logging
 import time
 
 from telegram import Bot
-from telegram.error import TelegramError
+from telegram.error import BadRequest, RetryAfter, TelegramError
 
-from bots.telegram_bot.buttons import NOTHING, Acted, Changed, keyboard, read
-from bots.telegram_bot.failures import unchanged
+from bots.telegram_bot.buttons import NOTHING, Acted, keyboard, read
+from bots.telegram_bot.failures import classed, unchanged
 from bots.telegram_bot.rendering import messages
 from bots.telegram_bot.surface import NO_PREVIEW, Paces
 from bots.telegram_bot.updates import Press
 from core import presses
+from core.chat import ChatId
 from core.panel import described
 from core.presses import Answer, Presses
 from core.rate import RateGate
 from core.settings import Settings
-from core.surface import Controls
-from core.texts import say
+from core.surface import Controls, NotSent
+from core.texts import choose, say
 
 log = logging.getLogger(__name__)
 
@@ -30,53 +31,67 @@ class Buttons:
 
     def __init__(self, bot: Bot, core: Presses, rate: RateGate, paces: Paces) -> None:
         self._bot, self._core, self._rate, self._paces = bot, core, rate, paces
+        self._due: dict[tuple[str, str], Settings] = {}
+        """Panels that wait for their turn, with what they are to show."""
 
     async def answer(self, press: Press) -> None:
-        """One press, whatever it carries. Raises nothing: a press is no promise."""
+        """One press, whatever it carries: judged, answered, and then shown. Raises nothing: a press is no promise."""
         try:
-            answer = await self._judge(press)
+            answer, settings = await self._judge(press)
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)
-            answer = Answer("")
+            answer, settings = Answer(""), None
         try:
             text = answer.text.replace("`", "")[:MOST]
             await self._bot.answer_callback_query(press.id, text or None, show_alert=answer.alert)
         except TelegramError as error:
             log.debug("a press stays unanswered: %s", type(error).__name__)
+        if settings is not None and press.chat is not None:
+            await self._repaint(press, press.chat, settings)
 
-    async def _judge(self, press: Press) -> Answer:
+    async def _judge(self, press: Press) -> tuple[Answer, Settings | None]:
         if press.data == NOTHING:
-            return Answer("")
+            return Answer(""), None
         asked, known = read(press.data), self._known(press)
         if known is None or asked is None:
-            return Answer(say("vi" if press.author.locale.startswith("vi") else "en", "press.stale"), alert=True)
+            return Answer(say(choose("auto", press.author.locale), "press.stale"), alert=True), None
         if isinstance(asked, Acted):
-            return await self._core.act(known, asked.action, asked.reply)
-        return await self._change(known, asked)
+            return await self._core.act(known, asked.action, asked.reply), None
+        return await self._core.change(known, asked.name, asked.value, asked.revision)
 
-    async def _change(self, press: presses.Press, asked: Changed) -> Answer:
-        answer, settings = await self._core.change(press, asked.name, asked.value, asked.revision)
-        if settings is not None:
-            await self._repaint(press, settings)
-        return answer
+    async def _repaint(self, press: Press, chat: ChatId, settings: Settings) -> None:
+        """The panel as things are when its turn comes: of many presses the last one counts."""
+        key = (chat.chat, press.message_id)
+        due, self._due[key] = key in self._due, settings
+        if due:
+            return
+        try:
+            await self._rate.wait(f"telegram:{chat.chat}", self._paces.of(press.private))
+            known = self._known(press)
+            language = await self._core.language(known) if known else "en"
+            await self._paint(chat, int(press.message_id), self._due[key], language)
+        except RetryAfter as error:
+            failure = classed(error)
+            self._rate.hold(f"telegram:{chat.chat}", failure.wait if isinstance(failure, NotSent) else 0)
+        except Exception as error:
+            log.info("a panel can't be repainted: %s", type(error).__name__)
+        finally:
+            del self._due[key]
 
-    async def _repaint(self, press: presses.Press, settings: Settings) -> None:
-        """The panel as things are now. If that fails, the next press says that it is stale."""
-        language = await self._core.language(press)
-        panel, chat = messages(described(settings, language))[0], press.chat
-        await self._rate.wait(f"telegram:{chat.chat}", self._paces.of(press.private))
+    async def _paint(self, chat: ChatId, message_id: int, settings: Settings, language: str) -> None:
+        panel = messages(described(settings, language))[0]
         try:
             await self._bot.edit_message_text(
                 panel.text,
                 int(chat.chat),
-                int(press.message_id),
+                message_id,
                 entities=panel.entities,
                 reply_markup=keyboard(Controls(panel=settings, language=language), chat, 0),
                 link_preview_options=NO_PREVIEW,
             )
-        except TelegramError as error:
+        except BadRequest as error:
             if not unchanged(error):
-                log.info("a panel can't be repainted: %s", type(error).__name__)
+                raise
 
     def _known(self, press: Press) -> presses.Press | None:
         """The press as the core sees it."""

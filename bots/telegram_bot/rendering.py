@@ -5,10 +5,12 @@ lengths count UTF-16 units (core.telegram.org/bots/api#messageentity).
 """
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import telegramify_markdown as library
 from markdown_it import MarkdownIt
@@ -23,6 +25,7 @@ MOST_ENTITIES = 100
 _GOES_ON = "…\n"
 """Before code that begins with an indentation: Telegram trims a message, and the first line would lose it."""
 _CODE_TYPES = ("code", "pre")
+_QUOTES = ("blockquote", "expandable_blockquote")
 _BLOCKS = MarkdownIt("commonmark").enable("table")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])
 _CODE = re.compile(
@@ -30,20 +33,34 @@ _CODE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _FENCE_IN_LIST = re.compile(r"(?<=[^\n])\n(?=[ \t]+(?:`{3,}|~{3,}))")
+_FORMULA = re.compile(
+    r"(?<![\w\\])(?:\$\$([^`$]+)\$\$|\\\[([^`]+?)\\\]|\\\(([^`]+?)\\\)|(?<!\$)\$(?!\s)([^`$\n]+?)(?<!\s)\$(?![\w$]))"
+)
+_MATHEMATICAL = re.compile(r"[\\^_={}<>]|^\s*[^\W_]{1,2}\s*$")
+"""What prices and paths between dollars don't look like."""
+_TABLE = re.compile(r"[^\n]*\n[ \t]*\|?[ \t]*:?-[-|: \t]*(?:\n|\Z)")
 _LITERAL = (
-    (re.compile(r"<|&(?=[#\w])|\[(?=\^)"), r"\\\g<0>"),  # HTML, entities and footnotes would vanish
+    (re.compile(r"\\(?=[{},;&%\\])"), r"\\\\"),  # LaTeX
+    (re.compile(r"<|&(?=[#\w])|\[(?=\^)|(?<!\\)\$"), r"\\\g<0>"),  # HTML, entities, footnotes: all would vanish
     (re.compile(r"(?<=[^\W_])\*(?=[^\W_])"), r"\\*"),  # 2*3*4
-    (re.compile(r"(?<!\w)__(?=\w+__(?!\w))|(?<=\w)__(?!\w)"), r"\\_\\_"),  # __init__
-    (re.compile(r"^(?!\s*\|).*\|\|.*$", re.MULTILINE), lambda match: match[0].replace("||", r"\|\|")),  # a || b
+    (
+        re.compile(r"(?<=[\w)\]])(?<!\*)\*\*(?=\d)|(?<=\d)\*\*(?=\w)|(?:(?<=/)|(?<!\S))\*\*(?=/)"),
+        r"\\*\\*",
+    ),  # x**2, **/
+    (re.compile(r"((?<!\S)\*\*(?=\S)[^*\n]*[^\w\s*])\*\*(?=\w)"), r"\1** "),  # **Note:**text would stay raw
+    (re.compile(r"(?<!\w)__([a-z][a-z0-9_]*)__(?!\w)"), r"\\_\\_\1\\_\\_"),  # __init__
+    (re.compile(r"\|\|"), r"\\|\\|"),  # a || b
     (re.compile(r"^(\s*)\[(?=[^\]\n]+\]:)", re.MULTILINE), r"\1\\["),  # a definition would vanish
     (re.compile(r"!?\[\s*\]\(\s*([^)\s]*)[^)\n]*\)"), r"\1"),  # a link without words
-)  # fmt: skip
+)
 _WORD = re.compile(r"[^\W_]+")
 _MARKS = str.maketrans("", "", "*~`\\")
 """What may stand inside a word without parting it."""
-_NUMBER = re.compile(r"^[ \t>•-]*\d{1,9}[.)](?=\s)", re.MULTILINE)
-_NO_WORDS = re.compile(r"(?<=\])\([^)\n]*\)|^[ \t>]*(?:`{3,}|~{3,})[^\n]*$|(?<=[-*+] )\[[xX ]\]", re.MULTILINE)
-_ADDRESS = re.compile(r"(?:https?|tg|mailto|tel)://?[^\s]+|mailto:[^\s]+|tel:[^\s]+", re.IGNORECASE)
+_NUMBER = re.compile(r"^[\s>•#|_+-]*\d{1,9}[.)](?=\s|$)", re.MULTILINE)
+_NO_WORDS = re.compile(r"(?<=\])\([^)\n]*\)|(?<=[-*+] )\[[xX ]\]")
+_FENCES = re.compile(r"\A[ \t>]*(?:`{3,}|~{3,})[^\n]*|(?<=\n)[ \t>]*(?:`{3,}|~{3,})[ \t]*\Z")
+_ADDRESS = re.compile(r"https?://[^\s/]+\.[^\s]+", re.IGNORECASE)
+"""What Telegram shows as a link; of tg://user it would make a mention."""
 
 
 def _configured() -> library.RenderConfig:
@@ -58,35 +75,77 @@ def _configured() -> library.RenderConfig:
 _CONFIG = _configured()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
     """One message: the text as a person reads it, and what of it is bold, code, a link."""
 
     text: str
     entities: tuple[MessageEntity, ...] = ()
 
+    def __eq__(self, other: object) -> bool:
+        """Links and languages count, which the entities' own comparison leaves out: a message that changes only there
+        has to be edited."""
+        return isinstance(other, Rendered) and self._seen() == other._seen()
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def _seen(self) -> tuple[object, ...]:
+        return self.text, [(each.type, each.offset, each.length, each.url, each.language) for each in self.entities]
+
+
+class _Span(NamedTuple):
+    """An entity while it is worked on: those of Telegram's library take ten times as long to make."""
+
+    type: str
+    start: int
+    end: int
+    url: str | None = None
+    language: str | None = None
+
+
+class _Spanned(NamedTuple):
+    text: str
+    spans: Sequence[_Span] = ()
+
 
 def messages(markdown: str, limit: int = LIMIT, most: int = MOST_ENTITIES) -> list[Rendered]:
     """The Markdown text as messages, at least one: cut at paragraph, line, sentence or word, where each has at most
     `limit` UTF-16 units and `most` entities. What a cut parts goes on in the next message, code in its language."""
-    whole = render(markdown)
+    whole = _whole(markdown)
     ends = _offsets(whole.text)
-    return [_piece(whole, ends, start, end) for start, end in _cuts(whole, ends, limit, most)] or [whole]
+    pieces = (_piece(whole, ends, start, end) for start, end in _cuts(whole, ends, limit, most))
+    return [_finished(piece, most) for piece in pieces if _visible(piece.text)] or [Rendered("…")]
 
 
 def render(markdown: str) -> Rendered:
     """The whole text, however long; plain where it can't be rendered."""
-    out, entities = "", list[MessageEntity]()
+    whole = _whole(markdown)
+    return _finished(whole, len(whole.spans))
+
+
+def _finished(whole: _Spanned, most: int) -> Rendered:
+    return Rendered(whole.text, tuple(_entity(span) for span in whole.spans[:most]))
+
+
+def _entity(span: _Span) -> MessageEntity:
+    return MessageEntity(span.type, span.start, span.end - span.start, url=span.url, language=span.language)
+
+
+def _whole(markdown: str) -> _Spanned:
+    parts, spans, at = list[str](), list[_Span](), 0
     for gap, block in _blocks(markdown.strip("\n")):
         rendered = _block(block)
         if not rendered.text:
             continue
-        out += gap if out else ""
-        entities += [_moved(entity, utf16(out)) for entity in rendered.entities]
-        out += rendered.text
-    if not out.strip():
-        return Rendered(markdown.strip() or "…")
-    return Rendered(out, tuple(entities))
+        at += len(gap) if parts else 0
+        spans += [_moved(span, at) for span in rendered.spans]
+        parts += [gap, rendered.text] if parts else [rendered.text]
+        at += utf16(rendered.text)
+    text = "".join(parts).rstrip()
+    if not text:
+        return _Spanned(markdown.strip() or "…")
+    return _Spanned(text, _clipped(spans, text))
 
 
 def _blocks(markdown: str) -> Iterator[tuple[str, str]]:
@@ -100,30 +159,56 @@ def _blocks(markdown: str) -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=512)
-def _block(block: str) -> Rendered:
+def _block(block: str) -> _Spanned:
     try:
         rendered = _rendered(block)
     except Exception:  # a bug of the library must not cost an answer
-        return Rendered(block.strip("\n"))
-    return rendered if _words(rendered.text) == _words(_NO_WORDS.sub(" ", block)) else Rendered(block.strip("\n"))
+        return _Spanned(block.strip("\n"))
+    return rendered if _words(rendered.text) == _words(_without_marks(block)) else _Spanned(block.strip("\n"))
 
 
-def _rendered(block: str) -> Rendered:
+def _rendered(block: str) -> _Spanned:
     text, found = library.convert(_prepared(block), latex_escape=False, config=_CONFIG)
     kept = text.strip("\n")
     shift = -utf16(text[: len(text) - len(text.lstrip("\n"))])
-    usable = [_ours(entity, shift) for entity in found]
-    return Rendered(kept, tuple(_cleaned([entity for entity in usable if entity], kept)))
+    spans = [_moved(span, shift) for span in map(_ours, found) if span]
+    return _Spanned(kept, _clipped(_unnested(spans), kept))
 
 
 def _prepared(block: str) -> str:
     """The block with everything escaped, outside code, that the library would take for what no model means by it."""
-    block = _FENCE_IN_LIST.sub("\n\n", block)
-    out, at = "", 0
-    for code in _CODE.finditer(block):
-        out += _escaped(block[at : code.start()]) + code[0]
+    if _TABLE.match(block):
+        block = block.replace("||", "| |")
+    block = _outside_code(_FENCE_IN_LIST.sub("\n\n", block), lambda text: _FORMULA.sub(_formula, text))
+    return _outside_code(block, _escaped)
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
+    return "".join(part if code else change(part) for part, code in _parted(text))
+
+
+def _parted(text: str) -> Iterator[tuple[str, bool]]:
+    """What is code, and what is not."""
+    at = 0
+    for code in _CODE.finditer(text):
+        yield text[at : code.start()], False
+        yield code[0], True
         at = code.end()
-    return out + _escaped(block[at:])
+    yield text[at:], False
+
+
+def _without_marks(block: str) -> str:
+    """The words that a person must read: of links not the address, of fences neither line."""
+    return "".join((_FENCES if code else _NO_WORDS).sub(" ", part) for part, code in _parted(block))
+
+
+def _formula(match: re.Match[str]) -> str:
+    """As code, as it was written: what the library makes of LaTeX can't be told from something else (1/2a)."""
+    inside = next(group for group in match.groups() if group is not None)
+    lines = [line.strip(" \t>") for line in inside.split("\n")]
+    if not _MATHEMATICAL.search(inside):
+        return match[0]
+    return "\n".join(f"`{line}`" for line in lines if line)
 
 
 def _escaped(text: str) -> str:
@@ -134,53 +219,68 @@ def _escaped(text: str) -> str:
 
 def _words(text: str) -> list[str]:
     """What a person must read; the numbers of a list aside, which may be counted anew."""
-    return _WORD.findall(_NUMBER.sub(" ", text).translate(_MARKS))
+    return _WORD.findall(_NUMBER.sub(" ", text.translate(_MARKS)))
 
 
 # Entities
 
 
-def _ours(entity: library.MessageEntity, shift: int) -> MessageEntity | None:
+def _ours(entity: library.MessageEntity) -> _Span | None:
     """The library's entity as Telegram takes it; None for what is not worth sending."""
     if entity.type == "text_link" and not _ADDRESS.fullmatch(entity.url or ""):
         return None
-    if entity.type == "custom_emoji" or entity.length <= 0:
+    if entity.type == "custom_emoji":
         return None
     language = (entity.language or "").split()[0][:64] if (entity.language or "").strip() else None
-    return MessageEntity(entity.type, entity.offset + shift, entity.length, url=entity.url, language=language)
+    return _Span(entity.type, entity.offset, entity.offset + entity.length, entity.url, language)
 
 
-def _cleaned(entities: Sequence[MessageEntity], text: str) -> list[MessageEntity]:
-    """Inside the text, around something to see, and none within code: Telegram nests nothing there."""
-    codes = [entity for entity in entities if entity.type in _CODE_TYPES]
-    size, out = utf16(text), list[MessageEntity]()
-    for entity in entities:
-        pieces = [entity] if entity.type in _CODE_TYPES else _outside(entity, codes)
-        for piece in pieces:
-            start, end = max(piece.offset, 0), min(piece.offset + piece.length, size)
-            if start < end and _slice(text, start, end).strip():
-                out.append(_between(piece, start, end))
-    return sorted(out, key=lambda entity: (entity.offset, -entity.length))
+def _unnested(spans: Sequence[_Span]) -> list[_Span]:
+    """Telegram nests nothing in code and code only in quotes, and no quote in a quote. Of a link around code the link
+    is kept: its address stands nowhere else."""
+    links = [span for span in spans if span.type == "text_link"]
+    codes = [span for span in spans if span.type in _CODE_TYPES and not any(_within(span, link) for link in links)]
+    quotes = [span for span in spans if span.type in _QUOTES]
+    outer = [one for at, one in enumerate(quotes) if not any(_within(one, each) for each in quotes[at + 1 :])]
+    rest = [span for span in spans if span.type not in (*_CODE_TYPES, *_QUOTES)]
+    pieces = [piece for span in rest for piece in _outside(span, codes)]
+    return sorted([*codes, *outer, *pieces], key=lambda span: (span.start, -span.end, span.type in _CODE_TYPES))
 
 
-def _outside(entity: MessageEntity, codes: Sequence[MessageEntity]) -> list[MessageEntity]:
-    """What of an entity lies in no code."""
-    start, end, out = entity.offset, entity.offset + entity.length, list[MessageEntity]()
-    for code in sorted(codes, key=lambda code: code.offset):
-        if code.offset + code.length <= start or code.offset >= end:
+def _within(inner: _Span, outer: _Span) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end
+
+
+def _clipped(spans: Iterable[_Span], text: str) -> list[_Span]:
+    """Those inside the text and around something to see."""
+    units, out = text.encode("utf-16-le"), list[_Span]()
+    for span in spans:
+        start, end = max(span.start, 0), min(span.end, len(units) // 2)
+        if start < end and units[2 * start : 2 * end].decode("utf-16-le").strip():
+            out.append(span._replace(start=start, end=end))
+    return out
+
+
+def _outside(span: _Span, codes: Sequence[_Span]) -> Iterator[_Span]:
+    """What of a span lies in no code."""
+    start = span.start
+    for code in sorted(codes, key=lambda code: code.start):
+        if code.end <= start or code.start >= span.end:
             continue
-        if start < code.offset:
-            out.append(_between(entity, start, code.offset))
-        start = code.offset + code.length
-    return [*out, _between(entity, start, end)] if start < end else out
+        if start < code.start:
+            yield span._replace(start=start, end=code.start)
+        start = code.end
+    if start < span.end:
+        yield span._replace(start=start)
 
 
-def _between(entity: MessageEntity, start: int, end: int) -> MessageEntity:
-    return MessageEntity(entity.type, start, end - start, url=entity.url, language=entity.language)
+def _moved(span: _Span, by: int) -> _Span:
+    return span._replace(start=span.start + by, end=span.end + by)
 
 
-def _moved(entity: MessageEntity, by: int) -> MessageEntity:
-    return _between(entity, entity.offset + by, entity.offset + entity.length + by)
+def _visible(text: str) -> bool:
+    """Whether Telegram would call the message empty."""
+    return any(not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf") for character in text)
 
 
 # Splitting
@@ -197,7 +297,7 @@ def _offsets(text: str) -> list[int]:
     return out
 
 
-def _cuts(whole: Rendered, ends: Sequence[int], limit: int, most: int) -> Iterator[tuple[int, int]]:
+def _cuts(whole: _Spanned, ends: Sequence[int], limit: int, most: int) -> Iterator[tuple[int, int]]:
     """Where the messages begin and end, in characters."""
     start, size = 0, len(whole.text)
     while start < size:
@@ -207,11 +307,11 @@ def _cuts(whole: Rendered, ends: Sequence[int], limit: int, most: int) -> Iterat
         start = _next_start(whole, ends, end)
 
 
-def _fitting(whole: Rendered, ends: Sequence[int], start: int, limit: int, most: int) -> int:
+def _fitting(whole: _Spanned, ends: Sequence[int], start: int, limit: int, most: int) -> int:
     """How many characters from `start` on fit into one message; at least one."""
     first = ends[start]
-    here = [entity for entity in whole.entities if entity.offset + entity.length > first]
-    units = min(limit, here[most].offset - first if len(here) > most else limit)
+    here = [span for span in whole.spans if span.end > first]
+    units = min(limit, here[most].start - first if len(here) > most else limit)
     units -= utf16(_GOES_ON) if whole.text[start : start + 1].isspace() else 0
     low, high = start + 1, len(whole.text)
     while low < high:
@@ -220,25 +320,19 @@ def _fitting(whole: Rendered, ends: Sequence[int], start: int, limit: int, most:
     return low - start
 
 
-def _next_start(whole: Rendered, ends: Sequence[int], end: int) -> int:
+def _next_start(whole: _Spanned, ends: Sequence[int], end: int) -> int:
     """Behind the white space at a cut; in code only behind its line break, so that the indentation stays."""
     text, size = whole.text, len(whole.text)
-    if any(code.type == "pre" and code.offset < ends[end] < code.offset + code.length for code in whole.entities):
+    if any(code.type == "pre" and code.start < ends[end] < code.end for code in whole.spans):
         return end + 1 if end < size and text[end] == "\n" else end
     while end < size and text[end].isspace():
         end += 1
     return end
 
 
-def _piece(whole: Rendered, ends: Sequence[int], start: int, end: int) -> Rendered:
+def _piece(whole: _Spanned, ends: Sequence[int], start: int, end: int) -> _Spanned:
     text = whole.text[start:end].rstrip()
-    first, last = ends[start], ends[start] + utf16(text)
-    here = [entity for entity in whole.entities if entity.offset < last and entity.offset + entity.length > first]
-    cut = [_between(entity, max(entity.offset, first), min(entity.offset + entity.length, last)) for entity in here]
     lead = _GOES_ON if text[:1].isspace() else ""
-    text = lead + text
-    return Rendered(text, tuple(_cleaned([_moved(entity, utf16(lead) - first) for entity in cut], text)))
-
-
-def _slice(text: str, start: int, end: int) -> str:
-    return text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", "replace")
+    here = [span for span in whole.spans if span.start < ends[end] and span.end > ends[start]]
+    inside = [_moved(span._replace(start=max(span.start, ends[start])), utf16(lead) - ends[start]) for span in here]
+    return _Spanned(lead + text, _clipped(inside, lead + text))

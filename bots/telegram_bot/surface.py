@@ -41,6 +41,8 @@ class Paces:
 class TelegramSurface:
     """See core.surface.Surface. Text goes as text and entities, never with a parse_mode, so that no text can fail."""
 
+    stubs = True
+
     def __init__(self, bot: Bot, reply: Reply, pace: Pace, *, drafts: bool) -> None:
         self._bot, self._reply = bot, reply
         self._chat = int(reply.chat.chat)
@@ -48,7 +50,6 @@ class TelegramSurface:
         self.key = f"telegram:{reply.chat.chat}"
         self.pace = pace
         self.drafts = drafts and reply.private
-        self.stubs = not self.drafts
 
     def parts(self, text: str) -> Sequence[Part]:
         """Rendered and split."""
@@ -57,7 +58,7 @@ class TelegramSurface:
     async def send(self, index: int, part: Part, nonce: str) -> str:
         """A new message; in groups the first one quotes the question."""
         quote = None
-        if not self._reply.private and index == 0:
+        if not self._reply.private and index == 0 and self._reply.seq:
             quote = ReplyParameters(self._reply.seq, allow_sending_without_reply=True)
 
         async def send(entities: Sequence[MessageEntity]) -> str:

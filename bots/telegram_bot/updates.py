@@ -186,6 +186,8 @@ def _answers(message: Message, me: Me) -> bool:
 def _question(messages: Sequence[Message], words: "_Words", author: Author, me: Me) -> str | None:
     """The text for the core. None: a command for another bot; "": nothing that a model could answer."""
     text = words.without_name(me)
+    if (messages[0].forward_origin or messages[0].via_bot) and parse(text):
+        return f"/ask {text}"  # somebody else's command: no order of whoever passes it on
     named = _COMMAND_TO.match(text)
     if named and named[1].casefold() != me.username.casefold():
         return None

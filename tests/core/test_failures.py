@@ -1,22 +1,30 @@
 """What goes wrong stays in its conversation and is told there; what the filter blocks is never shown."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from core.chat import ChatId, Reply, Turn
+from core.assistant import Assistant
+from core.chat import ChatId, Reply, Transaction, Turn
+from core.dispatcher import Dispatcher
 from core.errors import EngineDied
+from core.filters import OpenFilter
 from core.prompts import Prompt
 from core.states import Lane, State
+from core.surface import Unreachable
 from core.texts import say
+from storage.database import open_database
 from storage.replies import StoredReplies
-from tests.conftest import Bot, MakeBot
-from tests.fakes import ANN, FakeModel, FakeSurface, WordFilter, incoming
-from tests.watching import held, history, outcome, release, running, shown
+from storage.store import DatabaseStore, now_ms
+from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
+from tests.fakes import ANN, FakeModel, FakePlatform, FakeSurface, WordFilter, incoming
+from tests.watching import held, history, now, outcome, release, running, shown
 
 OTHER = ChatId("fake", "2")
 GROUP = ChatId("fake", "group")
@@ -174,3 +182,62 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.surfaces[reply.id].history == [say("en", "refused.answer")]
         assert await history(bot) == []
+
+
+class Flaky:
+    """A store whose commits fail for a while, from a moment on."""
+
+    def __init__(self, store: DatabaseStore) -> None:
+        self.store, self.fails = store, 0
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        async with self.store.begin() as tx:
+            yield tx
+            if self.fails:
+                self.fails -= 1
+                raise OSError("database is locked")
+
+
+@asynccontextmanager
+async def flaky(database: str, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bot, Flaky]]:
+    monkeypatch.setattr("core.dispatcher._backoff", lambda: itertools.repeat(0.01))  # time alone
+    async with open_database(database) as engine:
+        store, platform = Flaky(DatabaseStore(engine)), FakePlatform()
+        assistant = Assistant(store, model, RULES, OpenFilter())
+        dispatcher = Dispatcher(store, assistant, {"fake": platform}, EVERYBODY, now=now_ms)
+        async with dispatcher.running():
+            yield Bot(store.store, model, platform, dispatcher), store
+
+
+async def ended(bot: Bot, reply: Reply) -> State:
+    """Its outcome, asked of the store that does not fail."""
+    async with asyncio.timeout(5):
+        while (state := await now(bot, reply)).open:
+            await asyncio.sleep(0.005)
+    return state
+
+
+async def test_a_database_in_trouble_costs_no_answer(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where it is stored, nor where it is done: what is shown is never replaced by an apology."""
+    async with flaky(database, held(), monkeypatch) as (bot, store):
+        for count in range(1, 6):
+            reply = await bot.accept("one two")
+            await running(bot)
+            store.fails = count
+            release(bot.model)
+            assert await ended(bot, reply) is State.DONE and bot.platform.text(reply) == "one two"
+        assert len(await history(bot)) == 5
+
+
+async def test_a_chat_that_closes_while_the_database_is_in_trouble(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with flaky(database, held(), monkeypatch) as (bot, store):
+        reply = await bot.accept("one two")
+        await running(bot)
+        bot.platform.surfaces[reply.id].fails = [Unreachable()]
+        store.fails = 3
+        release(bot.model)
+        assert await ended(bot, reply) is State.FAILED
+        assert await bot.say("elsewhere", ANN, ChatId("fake", "2")) == "elsewhere", "and the bot lives"

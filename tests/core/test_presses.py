@@ -198,23 +198,31 @@ async def panel(bot: Bot, *, private: bool = True, chat: ChatId = CHAT) -> tuple
 async def test_a_panel_changes_settings_and_shows_them(bot: Bot) -> None:
     press = pressing(bot)
     reply, settings = await panel(bot)
-    seen = revision(CHAT, settings)
+    seen = revision(CHAT, settings, "temperature")
     answer, new = await press.presses.change(press.press(reply, ANN), "temperature", "0.6", seen)
     assert answer == Answer("") and new is not None and new.temperature == 0.6
     assert "0.6" in await bot.say("/temp")
-    assert revision(CHAT, new) != seen
-    answer, shown_now = await press.presses.change(press.press(reply, ANN), "memory", "5", seen)
+    assert revision(CHAT, new, "temperature") != seen
+    answer, shown_now = await press.presses.change(press.press(reply, ANN), "temperature", "0.5", seen)
     assert answer == Answer(say("en", "press.changed"), alert=True) and shown_now == new, "a stale panel"
-    assert "Memory in turns: 3" in await bot.say("/memory")
+    answer, shown_now = await press.presses.change(press.press(reply, ANN), "temperature", "0.6", seen)
+    assert answer == Answer("") and shown_now == new, "tapped twice: it is so already"
+    answer, _ = await press.presses.change(press.press(reply, ANN), "memory", "5", revision(CHAT, settings, "memory"))
+    assert answer == Answer(""), "another value's button is as good as before"
+    assert "0.6" in await bot.say("/temp") and "5" in await bot.say("/memory")
 
 
 async def test_strangers_may_look_at_a_panel_alone(bot: Bot) -> None:
     press = pressing(bot)
     reply, settings = await panel(bot, private=False, chat=GROUP)
-    answer, new = await press.presses.change(press.press(reply, BOB), "memory", "5", revision(GROUP, settings))
+    answer, new = await press.presses.change(
+        press.press(reply, BOB), "memory", "5", revision(GROUP, settings, "memory")
+    )
     assert answer == Answer(say("vi", "refused.press"), alert=True) and new is None
     bot.platform.admins = {"bob"}
-    answer, new = await press.presses.change(press.press(reply, BOB), "memory", "5", revision(GROUP, settings))
+    answer, new = await press.presses.change(
+        press.press(reply, BOB), "memory", "5", revision(GROUP, settings, "memory")
+    )
     assert answer == Answer("") and new is not None and new.memory == 5
 
 
@@ -232,7 +240,9 @@ async def test_strangers_may_look_at_a_panel_alone(bot: Bot) -> None:
 async def test_forged_values_change_nothing(bot: Bot, name: str, value: str) -> None:
     press = pressing(bot)
     reply, settings = await panel(bot)
-    answer, new = await press.presses.change(press.press(reply, ANN), name, value, revision(CHAT, settings))
+    answer, new = await press.presses.change(
+        press.press(reply, ANN), name, value, revision(CHAT, settings, name if name in settings.values else "memory")
+    )
     assert answer.alert and new is None
     assert (await panel(bot))[1] == settings
 
@@ -240,5 +250,5 @@ async def test_forged_values_change_nothing(bot: Bot, name: str, value: str) -> 
 async def test_a_panel_of_another_conversation_is_stale(bot: Bot) -> None:
     press = pressing(bot)
     reply, settings = await panel(bot)
-    answer, _ = await press.presses.change(press.press(reply, ANN), "memory", "5", revision(GROUP, settings))
+    answer, _ = await press.presses.change(press.press(reply, ANN), "memory", "5", revision(GROUP, settings, "memory"))
     assert answer == Answer(say("en", "press.changed"), alert=True)

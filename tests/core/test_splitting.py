@@ -65,10 +65,10 @@ def test_where_it_cuts(text: str, limit: int, parts: list[str]) -> None:
     assert split(text, lambda part: fits(limit, part)) == parts
 
 
-def test_it_never_parts_what_is_one_character() -> None:
-    family = "👩‍👩‍👧"
-    for part in split(family * 20, lambda part: fits(30, part)):
-        assert set(part.replace(family, "")) == set()
+@pytest.mark.parametrize("character", ["👩‍👩‍👧", "👍🏽", "🇻🇳", "नि", "e\u0301", "❤️"])
+def test_it_never_parts_what_is_one_character(character: str) -> None:
+    for part in split(character * 20, lambda part: fits(17, part)):
+        assert set(part.replace(character, "")) == set()
 
 
 @pytest.mark.parametrize(("text", "units"), [("", 0), ("abc", 3), ("é", 1), ("😀", 2), ("\ud800", 1), ("tiếng", 5)])
@@ -92,11 +92,21 @@ FINISHED = [
     ("``", ""),
     ("a\n2.", "a"), ("text **bold *it", "text **bold *it***"), ("- **item", "- **item**"), ("x\n| a | b", "x"),
     ("```py\nprint(1)\n``", "```py\nprint(1)\n```"), ("```py\nx = 2 ** 3", "```py\nx = 2 ** 3\n```"),
-    ("`**`", "`**`"), ("**`x", "**`x`"),
+    ("`**`", "`**`"), ("**`x", "**`x`**"),
     # what is no markup, or is whole, stays
     ("2 * 3", "2 * 3"), ("a*b", "a*b"), ("price is 5.", "price is 5."), ("see C#", "see C#"), ("a - b", "a - b"),
     ("**a** and *b*", "**a** and *b*"), ("* one\n* two", "* one\n* two"), ("[x](http://a.b) c", "[x](http://a.b) c"),
     ("snake_case", "snake_case"), ("```\ncode\n```", "```\ncode\n```"), ("**old\n\nnew", "**old\n\nnew"),
+    ("_y", "_y_"), ("__y", "__y__"), ("``a `b", "``a `b``"), ("``a`", "``a``"), ("2**8 is", "2**8 is"),
+    ("x**2", "x**2"), ("**a\n- b", "**a\n- b"), ("**a\nb", "**a\nb**"), ("**bold*", "**bold**"), ("a \\", "a"),
+    ("- **", ""), ("- [ ] ", ""), ("| a | b |", "| a | b |"), ("| a |\n|--", "| a |"),
+    ("| a |\n|---|\n| b |", "| a |\n|---|\n| b |"),
+    ("see [docs", "see docs"), ("a[0", "a[0"), ("[a](http://b_(c", "a"), ("`a[0](b`", "`a[0](b`"),
+    # code in lists and quotes
+    ("1. a\n    ```py\n    x = 2 ** 3", "1. a\n    ```py\n    x = 2 ** 3\n    ```"),
+    ("- ```\n  x", "- ```\n  x\n  ```"),
+    ("> ```\n> x\n> `", "> ```\n> x\n> ```"), ("a\n```py", "a"), ("a\n\n```py\n", "a"), ("- a\n  ```j", "- a"),
+    ("- a\n  ```\n  x **\n  ```\n  then **b", "- a\n  ```\n  x **\n  ```\n  then **b**"),
 ]  # fmt: skip
 
 

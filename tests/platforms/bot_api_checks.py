@@ -55,6 +55,8 @@ def complaints(method: str, values: dict[str, Any]) -> list[str]:
     found = ["parse_mode is never sent"] if "parse_mode" in values else []
     if method in ("sendMessage", "editMessageText"):
         found += _text_complaints(values)
+    if method == "sendMessageDraft":
+        found += entities_complaints(values.get("text", ""), values.get("entities") or [])
     if values.get("message_thread_id") == 1 and method == "sendMessage":
         found.append("General takes no message_thread_id")
     if isinstance(markup := values.get("reply_markup"), dict):

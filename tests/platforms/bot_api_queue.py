@@ -45,7 +45,8 @@ class Queue:
     def put(self, kind: str, content: Any) -> int:
         """Queue an update, unless nobody asked for its kind; its id."""
         wanted = kind in self.allowed if self.allowed else kind not in UNASKED
-        return self.put_raw({kind: content}, LIVES.get(kind, DAY)) if wanted else 0
+        since = content.get("date", self.clock()) if kind == "message" else self.clock()
+        return self.put_raw({kind: content}, since + LIVES.get(kind, DAY) - self.clock()) if wanted else 0
 
     def put_raw(self, body: dict[str, Any], life: float = DAY) -> int:
         """Queue whatever it is."""
@@ -87,7 +88,7 @@ class Queue:
         return offset == last and now - at < 0.5
 
     def _confirm(self, offset: int | None) -> None:
-        if offset is None or offset == 0 or offset > self._next + 10:
+        if offset is None or offset == 0 or offset > self._next + 11:
             return
         if offset < 0:
             self._waiting = self._alive()[offset:]

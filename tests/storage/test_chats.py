@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from core.chat import ChatId, Incoming, Reply, Setting
+from core.chat import ChatId, Chunk, Incoming, Reply, Setting, Stale
 from core.states import Event, Lane, State
 from storage.store import DatabaseStore
 from tests.fakes import ANN, incoming
@@ -125,3 +125,42 @@ async def test_whether_an_answer_was_cut(store: DatabaseStore) -> None:
 async def test_an_id_from_outside_may_be_none(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         assert await tx.replies.find(99) is None and await tx.replies.find(2**62) is None
+
+
+async def test_two_answers_in_progress_become_one_and_one_that_begins_again(store: DatabaseStore) -> None:
+    """The bot was told of the move by a failed send, while people wrote in the new group already."""
+    old = await asked(store, incoming("one", ANN, OLD), run=True)
+    new = await asked(store, incoming("two", ANN, NEW), run=True)
+    async with store.begin() as tx:
+        await tx.chats.move("fake", "-1", "-100")
+    assert (await state(store, old), await state(store, new)) == (State.QUEUED, State.GENERATING)
+    with pytest.raises(Stale):
+        async with store.begin() as tx:
+            await tx.replies.move(old, Event.FINISH, final="by a worker that has not noticed yet")
+
+
+async def test_messages_of_the_old_id_are_nobodys_in_the_new(store: DatabaseStore) -> None:
+    """There they are counted anew: the same numbers are other people's messages."""
+    done = await asked(store, incoming("one", ANN, OLD), run=True)
+    async with store.begin() as tx:
+        await tx.replies.intend(done, "n")
+        await tx.replies.sent(done, "n", "7")
+        done = await tx.replies.move(done, Event.FINISH, final="1")
+        await tx.replies.move(done, Event.DELIVER)
+    running = await asked(store, incoming("two", ANN, OLD), run=True)
+    async with store.begin() as tx:
+        await tx.replies.intend(running, "m")
+        await tx.replies.sent(running, "m", "9")
+        await tx.chats.move("fake", "-1", "-100")
+        done, running = await tx.replies.get(done.id), await tx.replies.get(running.id)
+    assert done.chunks == () and running.chunks == (Chunk("m"),) and running.seq == 0
+
+
+async def test_the_answers_that_wait(store: DatabaseStore) -> None:
+    first = await asked(store, incoming("one"))
+    await asked(store, incoming("two", ANN, OLD), run=True)
+    second = await asked(store, incoming("three", ANN, OLD))
+    async with store.begin() as tx:
+        assert [reply.id for reply in await tx.replies.waiting(["fake"], 5)] == [first.id, second.id]
+        assert [reply.id for reply in await tx.replies.waiting(["fake"], 1)] == [first.id]
+        assert await tx.replies.waiting(["other"], 5) == []

@@ -12,6 +12,8 @@ from tests.platforms.bot_api_chats import Chat, Person
 async def server() -> AsyncIterator[BotApi]:
     async with bot_api() as server:
         yield server
+        restarted = len(server.effects("getMe")) > 1
+        assert server.faults or restarted or not server.wasted, "unchanged text was sent"
 
 
 @pytest.fixture

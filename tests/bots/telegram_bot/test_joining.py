@@ -46,8 +46,9 @@ def reply(number: int) -> Json:
 
 
 def ids(*updates: Update, last_call: bool = False) -> tuple[list[list[int]], int | None]:
-    gathered = gather(updates, last_call=last_call)
-    return [[update.update_id for update in group] for group in gathered.groups], gathered.waiting
+    gathered = gather(updates, range(10**9) if last_call else ())
+    waiting = [group[0].update_id for group in gathered.waiting]
+    return [[update.update_id for update in group] for group in gathered.groups], min(waiting, default=None)
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,12 @@ def test_nothing_is_lost_or_doubled(kinds: list[Json], last_call: bool, seed: in
     shuffled = [*batch, *batch]
     random.Random(seed).shuffle(shuffled)
     assert ids(*shuffled, last_call=last_call) == (groups, waiting)
+
+
+def test_one_that_has_waited_is_let_go_and_a_later_one_waits_on() -> None:
+    first, second, fresh = said(1, LONG), said(2, by=8), said(3, LONG, by=9)
+    gathered = gather([first, second, fresh], ripe={1})
+    assert (gathered.groups, gathered.waiting) == (((first,), (second,)), ((fresh,),))
+    more = said(4, LONG)
+    gathered = gather([first, second, fresh, more], ripe={1})
+    assert gathered.waiting == ((first, more), (fresh,)), "it has grown: another second"

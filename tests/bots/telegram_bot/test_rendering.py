@@ -38,6 +38,7 @@ LITERAL = [
     "~5 or ~6", "a || b || c", "text[^1]", "__init__.py and snake_case_name", "a@b.co <a@b.co> <http://x.y>",
     "#hashtag", "&amp; &lt; &copy;", "<!-- c --> x", "[ref]: http://a.b 'tit'", "a\u200bb \u202exyz",
     "f(x) = x^2 + 3", "A > B", "1986", "<details>\n<summary>x</summary>\n</details>", "a*b*c*d", "x_1, x_2 và y_3",
+    "||a|| b", "x**2 + y**2 = z**2, 2**n", "**/*.py src/**/x", "$HOME/$USER costs US$5", "5 $ = 4 €, 6 $",
 ]  # fmt: skip
 
 
@@ -63,6 +64,14 @@ RENDERED = [
     ("[l](javascript:x) [m](../y) x", "l m x", []),
     ("| a | b |\n|---|---|\n| 1 | **x** |", "a | b\n--+--\n1 | x", [("pre", "a | b\n--+--\n1 | x")]),
     ("1. Do this:\n   ```sh\n   ls\n   ```\n2. Then", "1. Do this:\nls\n2. Then", [("pre", "ls\n")]),
+    ("$x^2$ \\(\\alpha\\) **b**", "x^2 \\alpha b", [("code", "x^2"), ("code", "\\alpha"), ("bold", "b")]),
+    ("\\[\nx = 1\n\\\\ y = 2\n\\]", "x = 1\n\\\\ y = 2", [("code", "x = 1"), ("code", "\\\\ y = 2")]),
+    ("array\\[0\\]", "array[0]", []),
+    ("[`c` d](http://a.b)", "c d", [("text_link", "c d")]),
+    ("> a `c` b\n>\n> > d", "a c b\n\nd", [("blockquote", "a c b\n\nd"), ("code", "c")]),
+    ("__Bold text__ and __init__", "Bold text and __init__", [("bold", "Bold text")]),
+    ("**yes**/**no**", "yes/no", [("bold", "yes"), ("bold", "no")]),
+    ("| a | b |\n|---|---|\n| 1 || ", "a | b\n--+--\n1 |", [("pre", "a | b\n--+--\n1 |")]),
     ("**`code`** in bold", "code in bold", [("code", "code")]),
     ("b**a**d", "bad", [("bold", "a")]),
     ("one\n\n\n\ntwo", "one\n\ntwo", []),
@@ -82,7 +91,21 @@ def test_code_keeps_its_language(language: str) -> None:
     assert entity.language == language.split(maxsplit=1)[0]
 
 
-@pytest.mark.parametrize("nothing", ["", " ", "\n\n", "```\n\n```", "> ", "![](http://x.y)", "[](http://x.y)"])
+def test_another_address_or_language_is_another_message() -> None:
+    assert render("[a](http://b.c)") != render("[a](http://b.d)")
+    assert render("```py\na\n```") != render("```js\na\n```")
+    assert render("[a](http://b.c)") == render("[a](http://b.c)")
+
+
+def test_no_message_is_only_a_table_s_padding() -> None:
+    table = "| a | b |\n|---|---|\n| x | looooooooooooooooooooooooooooong |\n| y | |\n"
+    for limit in range(4, 60):
+        assert all(message.text.strip() for message in messages(table, limit))
+
+
+@pytest.mark.parametrize(
+    "nothing", ["", "\u200b", "\u200b\n\u2060", " ", "\n\n", "```\n\n```", "> ", "![](http://x.y)", "[](http://x.y)"]
+)
 def test_there_is_always_something_to_send(nothing: str) -> None:
     assert all(message.text.strip() for message in messages(nothing))
 
@@ -148,15 +171,49 @@ def test_no_message_has_more_than_a_hundred_entities() -> None:
 DOCUMENTS = [
     "Some **bold text** and `code span` with [a link](http://a.b/c?d=e) and *it* ~~gone~~.\n\n- **item**: one\n- two",
     "# Title\n\n```python\ndef f():\n    return 1\n```\n\nThen ***both*** and `x`.\n\n1. **one**\n2. two",
+    "1. Do **this**:\n   ```sh\n   a ** `b`\n   ```\n   then **that**, `` a ` b `` and *more*\n2. **Bye**\n   _now_",
+    "| a | b |\n|---|---|\n| **c** | `d` |\n\n1. x:\n    ```py\n    a = b ** c\n    ```\n\n2 * 3 and __Bold text__.",
     "Giá là 2 * 3 = 6, **đậm** và *nghiêng*.\n\n> trích **dẫn**\n\nHết.",
 ]
 
 
+def outside_code(rendered: Rendered) -> str:
+    units = bytearray(rendered.text.encode("utf-16-le"))
+    for entity in rendered.entities:
+        if entity.type in ("pre", "code"):
+            units[2 * entity.offset : 2 * (entity.offset + entity.length)] = b"x\0" * entity.length
+    return units.decode("utf-16-le")
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_preview_shows_half_of_a_mark(document: str) -> None:
-    whole = render(document).text
-    for at in range(1, len(document)):
-        seen = render(finished(document[:at])).text
-        marks = re.findall(r"\*\*|`|~~|\]\(", seen)
-        assert not marks or seen == "…", f"{document[:at]!r} shows {seen!r}"
-    assert not re.search(r"\*\*|`|~~", whole)
+    for at in range(1, len(document) + 1):
+        seen = outside_code(render(finished(document[:at])))
+        assert not re.search(r"\*\*|`|~~|__|\]\(", seen), f"{document[:at]!r} shows {seen!r}"
+
+
+WRITTEN_BY_MODELS = [
+    ("### 1. Giới thiệu", "1. Giới thiệu", "bold"), ("### **1. Giới thiệu**", "1. Giới thiệu", "bold"),
+    ("**1. Một**\n\nText", "1. Một\n\nText", "bold"), ("- **1.** Một", "• 1. Một", "bold"),
+    ("> **1. Một**", "1. Một", "bold"), ("**1)** a", "1) a", "bold"),
+    ("| a | b |\n|--|--|\n| 1. | x |", "a  | b\n---+--\n1. | x", "pre"),
+    ("```cpp\nsort(a, [](int a) { return a; });\n```", "sort(a, [](int a) { return a; });", "pre"),
+    ("```js\nhandlers[name](arg)\n```", "handlers[name](arg)", "pre"), ("```md\n- [ ] x\n```", "- [ ] x", "pre"),
+    ("````md\n```py\nx\n```\n````", "```py\nx\n```", "pre"), ("Dùng `a[i](x)` nhé", "Dùng a[i](x) nhé", "code"),
+    ("**Lưu ý:**Đây là", "Lưu ý: Đây là", "bold"), ("where \\(a \\neq 0\\)", "where a \\neq 0", "code"),
+    ("\\{1, 2\\} \\, dx \\\\", "\\{1, 2\\} \\, dx \\\\", ""), ("PATH=$HOME/bin:$PATH", "PATH=$HOME/bin:$PATH", ""),
+    ("giá $5 và $6 **đậm**", "giá $5 và $6 đậm", "bold"), ("a \\* b \\_ c", "a * b _ c", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text", "kind"), WRITTEN_BY_MODELS, ids=[each[0][:30] for each in WRITTEN_BY_MODELS]
+)
+def test_what_models_write(markdown: str, text: str, kind: str) -> None:
+    rendered = render(markdown)
+    assert rendered.text == text and (not kind or kind in [str(entity.type) for entity in rendered.entities])
+
+
+@pytest.mark.parametrize("mark", ["`", "~ ", "*", "[", "\u0301"])
+def test_a_long_run_of_one_mark_is_few_messages(mark: str) -> None:
+    assert len(messages(mark * 8000)) <= 5

@@ -62,13 +62,29 @@ async def test_the_settings_panel(server: BotApi, database: str, ann: Person, bo
         await server.press(ann, group, "1024").answered()
         await server.press(ann, group, "− 1").answered()
         await group.until(lambda chat: "🧠 2" in chat.last.buttons)
+        await server.press(ann, group, "+ 0.1").answered()
         answer = await server.press(ann, group, data=plus, message=panel.id).answered()
         assert (answer.text, answer.alert) == (say("en", "press.changed"), True), "a stale panel"
         assert (await server.press(ann, group, "🌡").answered()).text == ""
         group.say(f"{BOT} hi", bob)
         await group.ended(2)
         sampling = bot.model.samplings[-1]
-        assert (sampling.temperature, sampling.max_tokens) == (0.8, 1024) and len(group.messages) == 2
+        assert (sampling.temperature, sampling.max_tokens) == (0.9, 1024) and len(group.messages) == 2
+
+
+async def test_a_press_is_answered_at_once_whatever_the_panel_waits_for(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    async with running(server, database) as bot:
+        private.say("/settings", ann)
+        await private.ended()
+        bot.dispatcher.rate.hold(f"telegram:{private.id}", 0.5)
+        for label in ("+ 0.1", "+ 0.1", "1024", "− 1"):  # tapped twice, and others before the panel could follow
+            answer = await server.press(ann, private, label).answered()
+            assert (answer.text, answer.alert) == ("", False)
+        assert private.last.buttons[1] == "🌡 0.7", "not painted yet"
+        await private.until(lambda chat: chat.last.buttons[1] == "🌡 0.8" and "🧠 2" in chat.last.buttons)
+        assert len(server.effects("editMessageText", chat=private)) == 1, "painted once"
 
 
 async def test_a_panel_of_another_chat_changes_nothing_here(

@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from bots.telegram_bot.app import TelegramBot
-from core.chat import ChatId
+from core.chat import ChatId, Reply
 from core.errors import SetupError
 from storage.store import DatabaseStore
 from tests.bots.telegram_bot.running import BOT, RETRY, STOP, asked, quiet, running
@@ -91,6 +91,67 @@ async def test_a_message_that_was_deleted_is_sent_anew(
         del private.known[private.messages.pop().id]
         release(model)
         assert (await private.ended()).text == "one two" and len(private.messages) == 1
+
+
+async def test_a_chat_where_every_message_vanishes_is_given_up(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    """A moderator's bot that deletes whatever comes."""
+    server.fault("error", "editMessageText", times=50, code=400, description="Bad Request: message to edit not found")
+    async with running(server, database) as bot:
+        private.say("hello", ann)
+        await inactive(bot.store, private)
+        await quiet(bot, server)
+    assert len(server.effects("sendMessage")) <= 6
+
+
+async def test_entities_that_are_refused_cost_only_themselves(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    server.fault("error", "editMessageText", code=400, description="Bad Request: can't parse entities: strange")
+    async with running(server, database):
+        private.say("hello **there**", ann)
+        answer = await private.ended()
+    plain = [each for each in server.effects("editMessageText") if not each.values.get("entities")]
+    assert answer.text == "hello there" and [each.values["text"] for each in plain] == ["hello there"]
+
+
+async def test_a_message_too_old_to_delete_is_emptied(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    answers = iter((["word " * 1500], ["short"]))
+    server.fault("error", "deleteMessage", code=400, description="Bad Request: message can't be deleted for everyone")
+    async with running(server, database, FakeModel(lambda prompt: next(answers))):
+        private.say("long please", ann)
+        await private.until(lambda chat: len(chat.messages) == 2 and chat.last.buttons == [RETRY])
+        private.say("/retry", ann)
+        await private.until(lambda chat: chat.texts == ["short", "…"] and chat.messages[0].buttons == [RETRY])
+
+
+async def test_a_send_that_is_never_answered(
+    server: BotApi, database: str, ann: Person, private: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.telegram_bot.app.SEND_TIMEOUT", 0.3)  # time alone
+    server.fault("hang", "sendMessage")
+    async with running(server, database):
+        private.say("hello", ann)
+        await private.until(lambda chat: chat.texts == ["…", "hello"])
+
+
+async def test_five_topics_of_a_group_share_its_minute(server: BotApi, database: str, ann: Person) -> None:
+    forum = server.group(ann, forum=True)
+    topics = [forum.topic() for _ in range(2)]
+    async with running(server, database) as bot:
+        for topic in topics:
+            forum.say(f"{BOT} hi", ann, topic=topic)
+        await forum.ended(2)
+        keys = {bot.telegram.surface(reply).key for reply in await replies(bot.store)}
+        assert keys == {f"telegram:{forum.id}"}
+
+
+async def replies(store: DatabaseStore) -> list[Reply]:
+    async with store.begin() as tx:
+        return [reply for id in (1, 2) if (reply := await tx.replies.find(id))]
 
 
 @pytest.mark.parametrize(

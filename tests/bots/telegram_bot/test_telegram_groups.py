@@ -62,6 +62,14 @@ async def test_a_group_where_admins_can_not_be_seen(server: BotApi, database: st
         assert "0.7 → 0.2" in (await group.ended(2)).text
 
 
+async def test_a_forwarded_command_is_no_order(server: BotApi, database: str, ann: Person, group: Chat) -> None:
+    async with running(server, database) as bot:
+        origin = {"type": "hidden_user", "date": 1, "sender_user_name": "Mallory"}
+        group.say(f"/temp{BOT} 0", ann, forward_origin=origin)
+        await group.ended()
+        assert asked(bot) == [f"Ann: /temp{BOT} 0"] and bot.model.samplings[-1].temperature == 0.7
+
+
 async def test_bots_and_channels_are_ignored(server: BotApi, database: str, ann: Person, group: Chat) -> None:
     group.privacy = False
     post = {"id": -100888, "type": "channel", "title": "News"}

@@ -129,7 +129,7 @@ async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat)
         assert private.messages == []
         release(model)
         await private.ended()
-    assert private.last.history == ["one two three"] and private.last.buttons == [RETRY]
+    assert private.last.history == ["…", "one two three"] and private.last.buttons == [RETRY]
 
 
 async def test_the_pace_that_telegram_asks_for(server: BotApi, database: str, ann: Person, private: Chat) -> None:
