@@ -269,6 +269,10 @@ class Dispatcher:
         if last is not None and last not in shown:
             surface = self._platforms[earlier.chat.platform].surface(earlier)
             await self._delivery.rate.wait(surface.key, surface.pace, preview=True)
+            async with self._store.begin() as tx:
+                question = await tx.turns.last_question(earlier.chat)
+            if question is not None and question.id == earlier.question:
+                return  # /undo has made it the last one again meanwhile
             try:
                 await surface.strip(last)
             except NotSent as error:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from core.chat import Author, ChatId, Incoming, Reply, Role
+from core.chat import Author, ChatId, Incoming, Reply, Role, Store, Transaction
 from core.engine.messages import Reason
 from core.engine.sampling import Sampling
 from core.filters import Verdict
@@ -167,6 +167,21 @@ class FakePlatform:
     def text(self, reply: Reply) -> str:
         """What a person sees of a reply, message after message."""
         return "\n".join(self.surfaces[reply.id].messages.values())
+
+
+class FlakyStore:
+    """A store whose next commits fail."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.fails = store, 0
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        async with self._store.begin() as tx:
+            yield tx
+            if self.fails:
+                self.fails -= 1
+                raise OSError("database is locked")
 
 
 class WordFilter:

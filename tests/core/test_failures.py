@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from core.assistant import Assistant
-from core.chat import ChatId, Reply, Transaction, Turn
+from core.chat import ChatId, Reply, Turn
 from core.dispatcher import Dispatcher
 from core.errors import EngineDied
 from core.filters import OpenFilter
@@ -23,7 +23,7 @@ from storage.database import open_database
 from storage.replies import StoredReplies
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
-from tests.fakes import ANN, FakeModel, FakePlatform, FakeSurface, WordFilter, incoming
+from tests.fakes import ANN, FakeModel, FakePlatform, FakeSurface, FlakyStore, WordFilter, incoming
 from tests.watching import held, history, now, outcome, release, running, shown
 
 OTHER = ChatId("fake", "2")
@@ -184,30 +184,17 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
         assert await history(bot) == []
 
 
-class Flaky:
-    """A store whose commits fail for a while, from a moment on."""
-
-    def __init__(self, store: DatabaseStore) -> None:
-        self.store, self.fails = store, 0
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Transaction]:
-        async with self.store.begin() as tx:
-            yield tx
-            if self.fails:
-                self.fails -= 1
-                raise OSError("database is locked")
-
-
 @asynccontextmanager
-async def flaky(database: str, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bot, Flaky]]:
+async def flaky(
+    database: str, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Bot, FlakyStore]]:
     monkeypatch.setattr("core.dispatcher._backoff", lambda: itertools.repeat(0.01))  # time alone
     async with open_database(database) as engine:
-        store, platform = Flaky(DatabaseStore(engine)), FakePlatform()
+        store, platform = FlakyStore(DatabaseStore(engine)), FakePlatform()
         assistant = Assistant(store, model, RULES, OpenFilter())
         dispatcher = Dispatcher(store, assistant, {"fake": platform}, EVERYBODY, now=now_ms)
         async with dispatcher.running():
-            yield Bot(store.store, model, platform, dispatcher), store
+            yield Bot(DatabaseStore(engine), model, platform, dispatcher), store
 
 
 async def ended(bot: Bot, reply: Reply) -> State:

@@ -17,7 +17,7 @@ from core.texts import say
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
-from tests.fakes import FakeModel
+from tests.fakes import FakeModel, FlakyStore
 from tests.platforms.bot_api import BotApi
 
 BOT = "@qwentin_bot"
@@ -28,9 +28,10 @@ QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previ
 
 @dataclass
 class Running:
-    """The bot's inside, for looking at it."""
+    """The bot's inside, for looking at it. What the bot itself stores goes through `trouble`."""
 
     store: DatabaseStore
+    trouble: FlakyStore
     model: FakeModel
     dispatcher: Dispatcher
     telegram: TelegramBot
@@ -52,13 +53,14 @@ async def running(
     telegram = TelegramBot(server.token, server.url, drafts=drafts, paces=paces)
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        assistant = Assistant(store, model, RULES, content_filter or OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {telegram.name: telegram}, access, now=now_ms)
-        presses = Presses(store, dispatcher, access, RULES, now_ms)
+        trouble = FlakyStore(store)
+        assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
+        dispatcher = Dispatcher(trouble, assistant, {telegram.name: telegram}, access, now=now_ms)
+        presses = Presses(trouble, dispatcher, access, RULES, now_ms)
         async with telegram.connected(), dispatcher.running():
-            polling = asyncio.create_task(telegram.run(store, dispatcher, presses))
+            polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
             try:
-                yield Running(store, model, dispatcher, telegram)
+                yield Running(store, trouble, model, dispatcher, telegram)
             finally:
                 polling.cancel()
                 await asyncio.gather(polling, return_exceptions=True)

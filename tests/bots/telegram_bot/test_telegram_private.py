@@ -106,10 +106,13 @@ async def test_a_paste_whose_end_comes_later(server: BotApi, database: str, ann:
 
 
 async def test_topics_in_private_are_conversations(server: BotApi, database: str, ann: Person, private: Chat) -> None:
-    topic = private.topic()
-    async with running(server, database) as bot:
+    topic, model = private.topic(), held()
+    async with running(server, database, model) as bot:
         private.say("secret", ann, topic=topic)
+        await private.until(lambda chat: chat.actions)
+        release(model)
         assert (await private.ended()).thread == topic
+        assert server.effects("sendChatAction")[0].values["message_thread_id"] == topic
         private.say("hello", ann)
         assert (await private.ended(2)).thread is None
         assert len(bot.model.prompts[-1]) == 2, "nothing of the topic"

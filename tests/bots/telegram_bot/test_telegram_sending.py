@@ -1,0 +1,182 @@
+"""Sending on Telegram when things go wrong: each fault of a call, and chats that close or empty themselves."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from core.chat import ChatId, Reply
+from storage.store import DatabaseStore
+from tests.bots.telegram_bot.running import BOT, RETRY, asked, quiet, running
+from tests.fakes import FakeModel
+from tests.platforms.bot_api import BotApi
+from tests.platforms.bot_api_chats import Chat, Person
+from tests.watching import held, release
+
+SENDS = [
+    ("the connection is lost before", "drop_before", {}),
+    ("the connection is lost after", "accept_then_drop", {}),
+    ("the server fails", "error", {"code": 500, "description": "Internal Server Error"}),
+    ("a gateway fails", "error", {"code": 502, "description": "Bad Gateway"}),
+    ("the answer can't be read", "truncated", {}),
+    ("too many", "error", {"code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 1}}),
+    ("slow", "slow", {"seconds": 0.3}),
+]  # fmt: skip
+SENT = ("sendMessage", "editMessageText")
+
+
+@pytest.mark.parametrize("method", SENT)
+@pytest.mark.parametrize("fault", [each[1:] for each in SENDS], ids=[each[0] for each in SENDS])
+async def test_an_answer_is_shown_once_whatever_happens_to_a_call(
+    server: BotApi, database: str, ann: Person, private: Chat, method: str, fault: tuple[str, dict[str, Any]]
+) -> None:
+    kind, options = fault
+    server.fault(kind, method, **options)
+    async with running(server, database) as bot:
+        private.say("hello", ann)
+        await private.until(lambda chat: chat.texts and chat.last.text == "hello" and chat.last.buttons == [RETRY])
+        await quiet(bot, server)
+    assert private.texts.count("hello") == 1 and len(bot.model.prompts) == 1
+    stubs = [text for text in private.texts if text == "…"]
+    lost = kind in ("accept_then_drop", "truncated") and method == "sendMessage"
+    assert len(stubs) == (1 if lost else 0), "only where nobody can know"
+
+
+async def test_a_penalty_holds_that_chat_alone(server: BotApi, database: str, ann: Person, bob: Person) -> None:
+    mine, his = server.private(ann), server.private(bob)
+    server.fault("error", "editMessageText", code=429, description="Too Many Requests: retry after 2", chat=mine.id,
+                 parameters={"retry_after": 2})  # fmt: skip
+    async with running(server, database):
+        mine.say("held", ann)
+        await mine.until(lambda chat: not server.faults[0].times)
+        his.say("free", bob)
+        assert (await his.ended()).text == "free"
+        assert mine.texts == ["…"]
+        assert (await mine.ended()).text == "held"
+
+
+async def test_unchanged_text_is_success(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+    """The edit was taken, its answer was lost: the same edit again is refused as no change."""
+    server.fault("accept_then_drop", "editMessageText", times=2)
+    async with running(server, database):
+        private.say("hello", ann)
+        assert (await private.ended()).text == "hello"
+        await private.until(lambda chat: any("not modified" in effect.refused for effect in server.ledger))
+
+
+async def test_a_message_that_was_deleted_is_sent_anew(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    model = held(1)
+    async with running(server, database, model):
+        private.say("one two", ann)
+        await private.until(lambda chat: chat.texts == ["one"])
+        del private.known[private.messages.pop().id]
+        release(model)
+        assert (await private.ended()).text == "one two" and len(private.messages) == 1
+
+
+async def test_a_chat_where_every_message_vanishes_is_given_up(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    """A moderator's bot that deletes whatever comes."""
+    server.fault("error", "editMessageText", times=50, code=400, description="Bad Request: message to edit not found")
+    async with running(server, database) as bot:
+        private.say("hello", ann)
+        await inactive(bot.store, private)
+        await quiet(bot, server)
+    assert len(server.effects("sendMessage")) <= 6
+
+
+async def test_entities_that_are_refused_cost_only_themselves(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    server.fault("error", "editMessageText", code=400, description="Bad Request: can't parse entities: strange")
+    async with running(server, database):
+        private.say("hello **there**", ann)
+        answer = await private.ended()
+    plain = [each for each in server.effects("editMessageText") if not each.values.get("entities")]
+    assert answer.text == "hello there" and [each.values["text"] for each in plain] == ["hello there"]
+
+
+async def test_a_message_too_old_to_delete_is_emptied(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    answers = iter((["word " * 1500], ["short"]))
+    server.fault("error", "deleteMessage", code=400, description="Bad Request: message can't be deleted for everyone")
+    async with running(server, database, FakeModel(lambda prompt: next(answers))):
+        private.say("long please", ann)
+        await private.until(lambda chat: len(chat.messages) == 2 and chat.last.buttons == [RETRY])
+        private.say("/retry", ann)
+        await private.until(lambda chat: chat.texts == ["short", "…"] and chat.messages[0].buttons == [RETRY])
+
+
+async def test_a_send_that_is_never_answered(
+    server: BotApi, database: str, ann: Person, private: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.telegram_bot.app.SEND_TIMEOUT", 0.3)  # time alone
+    server.fault("hang", "sendMessage")
+    async with running(server, database):
+        private.say("hello", ann)
+        await private.until(lambda chat: chat.texts == ["…", "hello"])
+
+
+async def test_five_topics_of_a_group_share_its_minute(server: BotApi, database: str, ann: Person) -> None:
+    forum = server.group(ann, forum=True)
+    topics = [forum.topic() for _ in range(2)]
+    async with running(server, database) as bot:
+        for topic in topics:
+            forum.say(f"{BOT} hi", ann, topic=topic)
+        await forum.ended(2)
+        keys = {bot.telegram.surface(reply).key for reply in await replies(bot.store)}
+        assert keys == {f"telegram:{forum.id}"}
+
+
+async def replies(store: DatabaseStore) -> list[Reply]:
+    async with store.begin() as tx:
+        return [reply for id in (1, 2) if (reply := await tx.replies.find(id))]
+
+
+@pytest.mark.parametrize(
+    "gone", ["Forbidden: bot was blocked by the user", "Bad Request: chat not found",
+             "Bad Request: not enough rights to send text messages to the chat"],
+)  # fmt: skip
+async def test_a_chat_that_is_closed_costs_nobody_else(
+    server: BotApi, database: str, ann: Person, bob: Person, gone: str
+) -> None:
+    mine, his = server.private(ann), server.private(bob)
+    model = held(2)
+    async with running(server, database, model) as bot:
+        mine.say("one two three", ann)
+        await mine.until(lambda chat: chat.texts == ["one two"])
+        mine.say("four", ann)
+        await quiet(bot, server)
+        mine.gone = gone
+        release(model)
+        await inactive(bot.store, mine)
+        his.say("hello", bob)
+        assert (await his.ended()).text == "hello"
+        assert asked(bot) == ["one two three", "hello"], "what waited there is dropped"
+        mine.gone = ""
+        mine.say("back", ann)
+        await mine.until(lambda chat: chat.last.text == "back")
+
+
+async def inactive(store: DatabaseStore, chat: Chat) -> None:
+    """Wait until nothing is owed there."""
+    async with asyncio.timeout(8):
+        while True:
+            async with store.begin() as tx:
+                if not await tx.replies.open(ChatId("telegram", str(chat.id))):
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def test_blocking_stops_what_runs_there(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+    async with running(server, database, held(1)) as bot:
+        private.say("one two three", ann)
+        await private.until(lambda chat: chat.texts == ["one"])
+        private.gone = "Forbidden: bot was blocked by the user"
+        private.membership(ann, "member", "kicked")
+        await inactive(bot.store, private)
+        assert bot.model.running == 0
