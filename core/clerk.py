@@ -21,6 +21,7 @@ class Desk(Protocol):
     async def stop(self, reply: Reply) -> None: ...
     async def outcome(self, reply: Reply) -> Reply: ...
     def halt(self, reply_id: int) -> None: ...
+    def tidy(self, reply: Reply) -> None: ...
 
 
 class Clerk:
@@ -94,6 +95,8 @@ class Clerk:
                 reply = await tx.replies.get(call.reply.id)
         for stopped in call.stopped:
             self._desk.halt(stopped)
+        for cancelled in call.cancelled:
+            self._desk.tidy(cancelled)
         return reply
 
     async def _settle(self, call: Call) -> None:

@@ -67,6 +67,8 @@ class Call:
     language: str
     stopped: list[int] = field(default_factory=list)
     """Running replies to be stopped once the transaction is committed."""
+    cancelled: list[Reply] = field(default_factory=list)
+    """Replies that waited, and will not be answered."""
 
     def say(self, key: str, /, **values: object) -> str:
         """A text in the asker's language."""
@@ -166,6 +168,7 @@ async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
         return 0
     moved = await tx.replies.move(reply, event)
     if moved.state is State.CANCELLED:
+        call.cancelled.append(moved)
         return 1
     call.stopped.append(reply.id)
     return 0

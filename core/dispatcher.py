@@ -68,6 +68,7 @@ class Dispatcher:
         self._delivery = Delivery(store, self.rate, secrets.token_hex(4), self._allowed)
         self._stops: dict[int, asyncio.Event] = {}
         self._changed = asyncio.Event()
+        self._marking: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -90,7 +91,7 @@ class Dispatcher:
                 try:
                     yield
                 finally:
-                    for task in loops:
+                    for task in (*loops, *self._marking):
                         task.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from None
@@ -118,6 +119,7 @@ class Dispatcher:
             return
         if moved.state is State.GENERATING:
             self.halt(reply.id)
+        self.tidy(moved)
         self._pulse()
 
     async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
@@ -356,6 +358,21 @@ class Dispatcher:
     def halt(self, reply_id: int) -> None:
         """Raise the flag of a reply that is being generated; its run may not have looked for it yet."""
         self._stops.setdefault(reply_id, asyncio.Event()).set()
+
+    def tidy(self, reply: Reply) -> None:
+        """What a cancelled reply has shown already, before a crash, gets its mark: else its Stop button would stay."""
+        if reply.state is State.CANCELLED and any(chunk.message_id for chunk in reply.chunks):
+            task = asyncio.create_task(self._mark(reply))
+            self._marking.add(task)
+            task.add_done_callback(self._marking.discard)
+
+    async def _mark(self, reply: Reply) -> None:
+        try:
+            language = await self._language(reply)
+            async with self._live(reply, language) as live:
+                await live.finish(say(language, "mark.stopped"))
+        except Exception as error:
+            log.info("reply %s keeps what it showed: %s", reply.id, type(error).__name__)
 
     def _pulse(self) -> None:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""

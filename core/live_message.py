@@ -170,8 +170,8 @@ class LiveMessage:
     def _news(self) -> list[Part]:
         """What a preview should show, where that is more than what is shown, and may be."""
         parts = self._parts(finished(self._text), self._running) if self._text.strip() else []
-        new = self._surface.drafts or plan(parts, self._chunks, self._shown)
-        return parts if new and self._pass(parts) else []
+        drafted = self._surface.drafts and not self._chunks
+        return parts if (drafted or plan(parts, self._chunks, self._shown)) and self._pass(parts) else []
 
     async def _preview(self, parts: list[Part]) -> None:
         """One call: what more there is to do has its turn."""

@@ -114,11 +114,11 @@ class Poller:
 
     async def _take_all(self, groups: Sequence[Sequence[Update]]) -> None:
         for group in groups:
-            ids = {update.update_id for update in group}
-            if ids <= self._taken:
-                continue
-            await self._until_taken(group)
-            self._taken |= ids
+            # A piece that comes after its paste was taken would be lost with it: it is a message of its own.
+            fresh = [update for update in group if update.update_id not in self._taken]
+            if fresh:
+                await self._until_taken(fresh)
+                self._taken |= {update.update_id for update in fresh}
 
     async def _until_taken(self, group: Sequence[Update]) -> None:
         """A database in trouble is waited for: what is not stored is not confirmed."""

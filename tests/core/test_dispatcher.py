@@ -365,3 +365,23 @@ async def test_a_loop_that_dies_ends_the_block_with_its_error(
     with pytest.raises(RuntimeError, match="writer"):
         async with make_bot():
             await asyncio.sleep(5)
+
+
+async def test_what_was_shown_before_a_crash_is_marked_when_it_is_cancelled_while_it_waits(make_bot: MakeBot) -> None:
+    model = held(1)
+    model.slots = 1
+    async with make_bot(model) as bot:
+        reply = await bot.accept("one two")
+        await shown(bot, reply, "one")
+        await bot.accept("never served yet", ANN, OTHER)
+        surface = bot.platform.surfaces[reply.id]
+    model = held()
+    model.slots = 1
+    async with make_bot(model) as bot:
+        bot.platform.surfaces[reply.id] = surface
+        await running(bot)
+        assert contents(model.prompts[0]) == ["never served yet"]
+        assert "1" in await bot.say("/stop")
+        async with asyncio.timeout(5):
+            while surface.messages != {"1": STOPPED}:
+                await asyncio.sleep(0.001)

@@ -238,6 +238,20 @@ async def test_drafts_show_what_is_not_finished_and_one_send_the_rest(store: Dat
     assert (surface.drafted, surface.history) == (["one two"], ["one two three"])
 
 
+async def test_drafts_are_for_new_messages_and_old_ones_are_edited(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        await live.finish("old")
+    async with store.begin() as tx:
+        reply = await tx.replies.get(reply.id)
+    surface.drafts = True
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        live.write("")
+        await settled(live, surface, " two")
+    assert surface.drafted == [] and surface.messages == {"1": "one two"}
+
+
 # Failures
 
 

@@ -3,12 +3,16 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import time_machine
+from telegram import Bot, Update
+from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.app import TelegramBot
+from bots.telegram_bot.polling import Poller
 from core.errors import SetupError
 from tests.bots.telegram_bot.running import BOT, RETRY, STOP, quiet, running
 from tests.fakes import FakeModel
@@ -106,6 +110,20 @@ async def test_a_network_that_comes_later(ann: Person, database: str) -> None:
         server.fault("drop_before", "getMe")
         async with running(server, database):
             assert (await private.ended()).text == "hello"
+
+
+async def test_a_piece_that_comes_after_its_paste_was_taken_is_a_message_of_its_own() -> None:
+    taken = list[list[int]]()
+
+    async def take(updates: Sequence[Update]) -> None:
+        taken.append([update.update_id for update in updates])
+
+    poller = Poller(Bot("1:a"), HTTPXRequest(), take)
+    first, second = Update(1), Update(2)
+    await poller._take_all([(first,)])
+    await poller._take_all([(first, second)])
+    await poller._take_all([(first, second)])
+    assert taken == [[1], [2]]
 
 
 # Restarts
