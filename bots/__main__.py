@@ -17,7 +17,6 @@ from bots.console.app import Terminal, Wishes, console_database, wishes
 from bots.console.front import LOCAL, PLATFORM
 from bots.logs import set_up_logging
 from bots.progress import Steps, bars
-from bots.telegram_bot.app import TelegramBot
 from core.access import Access
 from core.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
@@ -188,6 +187,8 @@ async def answer(config: Config, checkpoint: Checkpoint) -> None:
 
 async def bots(config: Config, store: DatabaseStore, model: LocalModel) -> None:
     """Every adapter that has a token, around one dispatcher. Ends by an error alone."""
+    from bots.telegram_bot.app import TelegramBot  # noqa: PLC0415 (the console need not wait for it)
+
     assert config.telegram_token, "no adapter has a token"
     telegram = TelegramBot(
         config.telegram_token.get_secret_value(), config.telegram_api_url, drafts=config.telegram_drafts

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from telegram import Message, Update
 
-from bots.telegram_bot.updates import width
+from core.splitting import utf16
 
 PIECE = 4000
 """UTF-16 units: a text at least this long may have been cut by the client, which cuts at 4096 or a little before."""
@@ -87,7 +87,7 @@ def _is_plain(message: Message) -> bool:
 
 
 def _is_cut(message: Message) -> bool:
-    return _is_plain(message) and width(message.text or "") >= PIECE
+    return _is_plain(message) and utf16(message.text or "") >= PIECE
 
 
 def _answered(message: Message) -> int | None:

@@ -9,6 +9,7 @@ from telegram.constants import ChatMemberStatus, ChatType
 
 from core.chat import Author, ChatId, Incoming
 from core.commands import parse
+from core.splitting import utf16
 from core.texts import choose, say
 
 PLATFORM = "telegram"
@@ -70,11 +71,6 @@ class Membership:
 
 
 Read = Incoming | Press | Moved | Membership
-
-
-def width(text: str) -> int:
-    """The length of `text` as Telegram counts: in UTF-16 units."""
-    return len(_units(text)) // 2
 
 
 def read(updates: Sequence[Update], me: Me) -> Read | None:
@@ -256,7 +252,7 @@ class _Words:
                 start = shift + entity.offset
                 spans.append(_Span(start, start + entity.length, entity))
             units += _units(said)
-            between = "" if message.text and width(said) == _HARD_CUT else "\n"
+            between = "" if message.text and utf16(said) == _HARD_CUT else "\n"
         return cls(units, tuple(spans))
 
     def address(self, me: Me) -> bool:

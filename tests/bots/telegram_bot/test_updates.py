@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telegram import ChatMemberAdministrator, ChatMemberRestricted, Update
 
-from bots.telegram_bot.updates import KINDS, Me, Membership, Moved, Press, Read, read, width
+from bots.telegram_bot.updates import KINDS, Me, Membership, Moved, Press, Read, read
 from core.chat import Author, ChatId, Incoming
+from core.splitting import utf16
 from core.texts import say
 
 Json = dict[str, Any]
@@ -39,10 +40,10 @@ def entities(text: str) -> list[Json]:
     for word in text.replace("\n", " ").split(" "):
         name = word.rstrip(",.:;!?)")
         if name.startswith("@"):
-            found.append({"type": "mention", "offset": at, "length": width(name)})
+            found.append({"type": "mention", "offset": at, "length": utf16(name)})
         if name.startswith("/") and not at:
-            found.append({"type": "bot_command", "offset": 0, "length": width(name)})
-        at += width(word) + 1
+            found.append({"type": "bot_command", "offset": 0, "length": utf16(name)})
+        at += utf16(word) + 1
     return found
 
 
@@ -324,9 +325,8 @@ def test_an_album_is_one_question() -> None:
 def test_a_long_paste_is_one_question() -> None:
     hard, soft = "😀" * 2041 + "x", "y" * 4001
     pieces = [said(f"{NAMED} {hard}", number=5), said(soft, number=6), said("end", number=7)]
-    assert width(pieces[0]["text"]) == 4096
     got = taken(*pieces)
-    assert isinstance(got, Incoming)
+    assert isinstance(got, Incoming) and utf16(pieces[0]["text"]) == 4096
     assert (got.external_id, got.seq, got.text) == ("m:-100:5", 5, f"{hard}{soft}\nend")
     assert text(*[said(piece["text"].replace(NAMED, ""), PRIVATE) for piece in pieces[1:]]) == f"{soft}\nend"
     assert text(pieces[1], said(f"end {NAMED}")) == f"{soft}\nend"
