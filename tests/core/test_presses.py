@@ -97,7 +97,10 @@ async def test_a_press_that_comes_twice_counts_once(bot: Bot) -> None:
     bot.platform.surfaces[reply.id + 1] = bot.platform.surfaces[reply.id]
     for _ in range(2):
         await presses.presses.act(press, Action.RETRY, reply.id)
-        await asyncio.sleep(0.1)
+    async with asyncio.timeout(5):
+        while len(bot.model.prompts) < 2:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
     assert len(bot.model.prompts) == 2
 
 
