@@ -59,6 +59,11 @@ class Presses:
             wanted = await tx.preferences.language(press.chat.platform, press.author.id)
         return choose(wanted, press.author.locale)
 
+    async def settings(self, chat: ChatId) -> Settings:
+        """What is in force there now."""
+        async with self._store.begin() as tx:
+            return self._rules.settings(await tx.preferences.of(chat))
+
     async def act(self, press: Press, action: Action, reply_id: int) -> Answer:
         """Stop, retry or continue the answer that the button is under."""
         language = await self.language(press)

@@ -31,52 +31,55 @@ class Buttons:
 
     def __init__(self, bot: Bot, core: Presses, rate: RateGate, paces: Paces) -> None:
         self._bot, self._core, self._rate, self._paces = bot, core, rate, paces
-        self._due: dict[tuple[str, str], Settings] = {}
-        """Panels that wait for their turn, with what they are to show."""
+        self._panels: dict[tuple[str, str], bool] = {}
+        """Panels that are being painted, and whether something was pressed since."""
 
     async def answer(self, press: Press) -> None:
         """One press, whatever it carries: judged, answered, and then shown. Raises nothing: a press is no promise."""
         try:
-            answer, settings = await self._judge(press)
+            answer, repaint = await self._judge(press)
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)
-            answer, settings = Answer(""), None
+            answer, repaint = Answer(""), False
         try:
             text = answer.text.replace("`", "")[:MOST]
             await self._bot.answer_callback_query(press.id, text or None, show_alert=answer.alert)
         except TelegramError as error:
             log.debug("a press stays unanswered: %s", type(error).__name__)
-        if settings is not None and press.chat is not None:
-            await self._repaint(press, press.chat, settings)
+        if repaint and (known := self._known(press)):
+            await self._repaint(known)
 
-    async def _judge(self, press: Press) -> tuple[Answer, Settings | None]:
+    async def _judge(self, press: Press) -> tuple[Answer, bool]:
+        """What the presser is told, and whether a panel has something else to show."""
         if press.data == NOTHING:
-            return Answer(""), None
+            return Answer(""), False
         asked, known = read(press.data), self._known(press)
         if known is None or asked is None:
-            return Answer(say(choose("auto", press.author.locale), "press.stale"), alert=True), None
+            return Answer(say(choose("auto", press.author.locale), "press.stale"), alert=True), False
         if isinstance(asked, Acted):
-            return await self._core.act(known, asked.action, asked.reply), None
-        return await self._core.change(known, asked.name, asked.value, asked.revision)
+            return await self._core.act(known, asked.action, asked.reply), False
+        answer, settings = await self._core.change(known, asked.name, asked.value, asked.revision)
+        return answer, settings is not None
 
-    async def _repaint(self, press: Press, chat: ChatId, settings: Settings) -> None:
-        """The panel as things are when its turn comes: of many presses the last one counts."""
-        key = (chat.chat, press.message_id)
-        due, self._due[key] = key in self._due, settings
-        if due:
+    async def _repaint(self, press: presses.Press) -> None:
+        """The panel as things are when its turn comes: many presses are one edit, and one edit at a time."""
+        key, chat = (press.chat.chat, press.message_id), f"telegram:{press.chat.chat}"
+        painting, self._panels[key] = key in self._panels, True
+        if painting:
             return
         try:
-            await self._rate.wait(f"telegram:{chat.chat}", self._paces.of(press.private))
-            known = self._known(press)
-            language = await self._core.language(known) if known else "en"
-            await self._paint(chat, int(press.message_id), self._due[key], language)
+            while self._panels[key]:
+                await self._rate.wait(chat, self._paces.of(press.private))
+                self._panels[key] = False
+                settings, language = await self._core.settings(press.chat), await self._core.language(press)
+                await self._paint(press.chat, int(press.message_id), settings, language)
         except RetryAfter as error:
             failure = classed(error)
-            self._rate.hold(f"telegram:{chat.chat}", failure.wait if isinstance(failure, NotSent) else 0)
+            self._rate.hold(chat, failure.wait if isinstance(failure, NotSent) else 0)
         except Exception as error:
             log.info("a panel can't be repainted: %s", type(error).__name__)
         finally:
-            del self._due[key]
+            del self._panels[key]
 
     async def _paint(self, chat: ChatId, message_id: int, settings: Settings, language: str) -> None:
         panel = messages(described(settings, language))[0]

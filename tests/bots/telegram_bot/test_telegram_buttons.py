@@ -87,6 +87,20 @@ async def test_a_press_is_answered_at_once_whatever_the_panel_waits_for(
         assert len(server.effects("editMessageText", chat=private)) == 1, "painted once"
 
 
+async def test_a_press_while_the_panel_is_being_painted_is_painted_too(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    async with running(server, database):
+        private.say("/settings", ann)
+        await private.ended()
+        server.fault("slow", "editMessageText", seconds=0.5)
+        await server.press(ann, private, "+ 0.1").answered()
+        await private.until(lambda chat: not server.faults[0].times)  # the edit is on its way
+        await server.press(ann, private, "1024").answered()
+        await private.until(lambda chat: len(server.effects("editMessageText", chat=chat)) == 2)
+        assert {"🌡 0.8", "✓ 1024"} <= set(private.last.buttons), "and the later edit came last"
+
+
 async def test_a_panel_of_another_chat_changes_nothing_here(
     server: BotApi, database: str, ann: Person, private: Chat, group: Chat
 ) -> None:
