@@ -209,6 +209,7 @@ async def test_a_database_in_trouble_costs_no_answer(database: str, monkeypatch:
     """Neither where it is stored, nor where it is done: what is shown is never replaced by an apology."""
     async with flaky(database, held(), monkeypatch) as (bot, store):
         for count in range(1, 6):
+            bot.model.gate = asyncio.Semaphore(0)  # held anew: what was released last time would let it slip past
             reply = await bot.accept("one two")
             await running(bot)
             store.fails = count
