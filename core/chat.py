@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Protocol
 
@@ -55,6 +55,8 @@ class Incoming:
     private: bool
     at: int
     """Milliseconds UTC."""
+    origin: str = field(default="", repr=False)
+    """What the adapter needs to answer where this came from; handed back with the reply, unread. It may be a key."""
 
     def cleaned(self) -> "Incoming":
         """Without what no database or encoder takes (NUL, lone surrogates), and in NFC: a decomposed Vietnamese
@@ -113,6 +115,8 @@ class Reply:
     external_id: str
     seq: int
     """What the platform knows the message by."""
+    origin: str = field(default="", repr=False)
+    """What the adapter asked to be reminded of, as long as the reply is open."""
     question: int | None = None
     """The stored question's id, in the answer lane."""
     asker: Author | None = None
@@ -131,6 +135,17 @@ class Setting:
     value: str
     by: str
     at: int
+    inherited: bool = False
+    """It is the chat's, and holds in a topic or thread that has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A conversation that the platform's people have used. `seq`: the newest message in it that is stored."""
+
+    chat: ChatId
+    private: bool
+    seq: int
 
 
 class Stale(Exception):
@@ -216,13 +231,13 @@ class Preferences(Protocol):
     """Settings of conversations and the interface language of people."""
 
     async def of(self, chat: ChatId) -> Mapping[str, Setting]:
-        """A conversation's own values, by name."""
+        """A conversation's own values by name, over those of the chat that its topic or thread belongs to."""
 
     async def put(self, chat: ChatId, name: str, setting: Setting) -> None:
         """Set one."""
 
     async def drop(self, chat: ChatId, name: str) -> None:
-        """Fall back to the deployment's."""
+        """Fall back to the chat's, or the deployment's."""
 
     async def language(self, platform: str, user: str) -> str:
         """A person's interface language: "en", "vi" or "auto"."""
@@ -240,6 +255,25 @@ class Chats(Protocol):
     async def move(self, platform: str, old: str, new: str) -> None:
         """Everything of a chat goes on under another id. Idempotent."""
 
+    async def known(self, platform: str) -> Sequence[Known]:
+        """The conversations that are not closed to the bot, the one used last first."""
+
+
+class Accounts(Protocol):
+    """What a platform knows of the bot's account."""
+
+    async def identify(self, platform: str, bot: str, at: int) -> None:
+        """It logs in at a gateway that counts logins."""
+
+    async def identified(self, platform: str, bot: str, since: int) -> Sequence[int]:
+        """When it did, oldest first; milliseconds UTC."""
+
+    async def menu(self, platform: str, bot: str) -> str:
+        """The fingerprint of the menu that was published last; "" where none was."""
+
+    async def publish(self, platform: str, bot: str, fingerprint: str) -> None:
+        """Another has been published."""
+
 
 class Transaction(Protocol):
     """One short transaction: all of it happens, or nothing. Never held across anything but its own calls."""
@@ -252,6 +286,8 @@ class Transaction(Protocol):
     def preferences(self) -> Preferences: ...
     @property
     def chats(self) -> Chats: ...
+    @property
+    def accounts(self) -> Accounts: ...
 
 
 class Store(Protocol):

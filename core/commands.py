@@ -14,7 +14,7 @@ from core.chat import Question, Reply, Role, Setting, Transaction
 from core.errors import Refused
 from core.markup import escape
 from core.model import Model
-from core.settings import PARSERS, Rules, Value
+from core.settings import PARSERS, Rules, Source, Value
 from core.states import Event, State
 from core.texts import LANGUAGES, choose, say
 
@@ -233,8 +233,9 @@ async def _change(call: Call, tx: Transaction, name: str, argument: str) -> str:
         return call.say("set.shown", **_told(call, value=old), source=panel.source(old, call.language))
     if argument.lower() == "reset":
         await tx.preferences.drop(call.reply.chat, name)
-        new = call.rules.value(name, None)
-        return call.say("set.reset", **_told(call, old=old, new=new))
+        new = call.rules.value(name, (await tx.preferences.of(call.reply.chat)).get(name))
+        key = "set.reset_chat" if new.source is Source.CHAT else "set.reset"
+        return call.say(key, **_told(call, old=old, new=new))
     setting = Setting(str(PARSERS[name](argument)), call.reply.author.name, call.now)
     await tx.preferences.put(call.reply.chat, name, setting)
     return _changed(call, old, call.rules.value(name, setting))

@@ -17,9 +17,10 @@ from core.errors import outcome_of, trace, words
 from core.intake import Intake
 from core.live_message import TYPING_EVERY, Delivery, LiveMessage
 from core.rate import RateGate
+from core.retiring import Retiring
 from core.splitting import close, finished
 from core.states import ACTIVE, OUTCOMES, Event, Lane, State
-from core.surface import NO_CONTROLS, Action, ChatMoved, Controls, NotSent, Platform, Unreachable
+from core.surface import NO_CONTROLS, Action, ChatMoved, Controls, Platform, Unreachable
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)
@@ -59,15 +60,18 @@ class Dispatcher:
         now: Callable[[], int],
         name: str = "Qwentin",
     ) -> None:
-        self._store, self._assistant, self._platforms, self._now = store, assistant, platforms, now
+        self._store, self._assistant, self._now = store, assistant, now
+        self._platforms = dict(platforms)
         self.name = name
-        self._clerk = Clerk(store, assistant, platforms, access, self, now)
+        self._clerk = Clerk(store, assistant, self._platforms, access, self, now)
         self._intake = Intake(store, access, self._pulse)
         self.rate = RateGate()
         """What else is sent to a chat has to keep to it too."""
         self._delivery = Delivery(store, self.rate, secrets.token_hex(4), self._allowed)
+        self._retiring = Retiring(store, self._platforms, self.rate)
         self._stops: dict[int, asyncio.Event] = {}
         self._changed = asyncio.Event()
+        self._unfinished: asyncio.Queue[Sequence[Reply]] = asyncio.Queue()
         self._marking: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -76,11 +80,11 @@ class Dispatcher:
 
         If one of the loops dies, the block is cancelled and its error raised.
         """
-        async with self._store.begin() as tx:
-            unfinished = await tx.replies.recover(self._platforms)
+        for platform in list(self._platforms.values()):
+            await self.serve(platform)
         work = (
             self._intake.write(),
-            self._resume(unfinished),
+            self._resume(),
             self._serve(Lane.ANSWER, self._assistant.model.slots),
             self._serve(Lane.NOTICE, NOTICES_AT_ONCE),
             self._reassure(),
@@ -95,6 +99,14 @@ class Dispatcher:
                         task.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from None
+
+    async def serve(self, platform: Platform) -> None:
+        """Answer on a platform from now on, beginning with what the last process left unfinished there."""
+        async with self._store.begin() as tx:
+            unfinished = await tx.replies.recover([platform.name])
+        self._platforms[platform.name] = platform
+        self._unfinished.put_nowait(unfinished)
+        self._pulse()
 
     async def accept(self, incoming: Incoming) -> Reply | None:
         """C1: returns when the message is stored. None: it was stored before, or nothing is owed for it."""
@@ -136,9 +148,12 @@ class Dispatcher:
 
     # Claim and run
 
-    async def _resume(self, unfinished: Sequence[Reply]) -> None:
+    async def _resume(self) -> None:
         """What the last process left in mid-air: it needs no model, so it needs no hand."""
-        await asyncio.gather(*(self._run(reply, _Hand(asyncio.Semaphore())) for reply in unfinished))
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                for reply in await self._unfinished.get():
+                    tasks.create_task(self._run(reply, _Hand(asyncio.Semaphore())))
 
     async def _serve(self, lane: Lane, at_once: int) -> None:
         hands = asyncio.Semaphore(at_once)
@@ -214,7 +229,7 @@ class Dispatcher:
             await live.finish(_shown(reply.final or "", live, language), controls)
         await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
         self._pulse()
-        await self._retire_the_one_before(reply)
+        await self._retiring.retire_before(reply)
 
     async def _move(self, reply: Reply, event: Event) -> None:
         async with self._store.begin() as tx:
@@ -252,33 +267,6 @@ class Dispatcher:
         async with self._store.begin() as tx:
             rows = await tx.preferences.of(reply.chat)
         return Controls(panel=self._assistant.rules.settings(rows), language=language)
-
-    async def _retire_the_one_before(self, reply: Reply) -> None:
-        """Only the last answer of a conversation offers more: the one before it loses its buttons, when there is time.
-        Nothing of this may cost the answer that is shown."""
-        if reply.lane is Lane.NOTICE:
-            return
-        try:
-            async with self._store.begin() as tx:
-                earlier = await tx.replies.earlier(reply)
-            if earlier is not None:
-                await self._strip(earlier, [chunk.message_id for chunk in reply.chunks])
-        except Exception as error:
-            log.debug("the answer before reply %s keeps its buttons: %s", reply.id, type(error).__name__)
-
-    async def _strip(self, earlier: Reply, shown: Sequence[str | None]) -> None:
-        last = earlier.chunks[-1].message_id
-        if last is not None and last not in shown:
-            surface = self._platforms[earlier.chat.platform].surface(earlier)
-            await self._delivery.rate.wait(surface.key, surface.pace, preview=True)
-            async with self._store.begin() as tx:
-                question = await tx.turns.last_question(earlier.chat)
-            if question is not None and question.id == earlier.question:
-                return  # /undo has made it the last one again meanwhile
-            try:
-                await surface.strip(last)
-            except NotSent as error:
-                self._delivery.rate.hold(surface.key, error.wait)
 
     async def _follow(self, reply: Reply, moved: ChatMoved, hand: _Hand) -> None:
         """The chat has another id now: what was to be shown is shown there."""

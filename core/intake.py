@@ -38,7 +38,9 @@ class Intake:
             batch = [await self._arrivals.get()]
             while not self._arrivals.empty():
                 batch.append(self._arrivals.get_nowait())
-            await self._commit(batch)
+            # Who has given up waiting has told his person so: then nothing should come of it.
+            if wanted := [arrival for arrival in batch if not arrival.stored.cancelled()]:
+                await self._commit(wanted)
 
     async def _commit(self, batch: list[_Arrival]) -> None:
         try:

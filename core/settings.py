@@ -22,6 +22,7 @@ class Source(StrEnum):
     """Where a value comes from."""
 
     CONVERSATION = "conversation"
+    CHAT = "chat"
     DEPLOYMENT = "deployment"
 
 
@@ -136,7 +137,8 @@ class Rules:
         """One value, with where it comes from."""
         if row is None:
             return self._clamped(name, PARSERS[name](self.defaults[name]), Source.DEPLOYMENT)
-        return self._clamped(name, PARSERS[name](row.value), Source.CONVERSATION, row)
+        source = Source.CHAT if row.inherited else Source.CONVERSATION
+        return self._clamped(name, PARSERS[name](row.value), source, row)
 
     def _clamped(self, name: str, wanted: float | int | str, source: Source, row: Setting | None = None) -> Value:
         value = wanted

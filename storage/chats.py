@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.chat import ChatId
+from core.chat import ChatId, Known
 from core.states import ACTIVE, Event, Lane, State, after
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
 
@@ -40,7 +40,7 @@ class StoredChats:
         for reply in waiting:
             reply.state, reply.updated_at = after(State.QUEUED, Event.CLEAR) or State.CANCELLED, self._now()
         texts = update(InboxRow).where(InboxRow.id.in_([reply.inbox_id for reply in waiting]))
-        await self._session.execute(texts.values(text=None))
+        await self._session.execute(texts.values(text=None, origin=None))
         running = select(ReplyRow.id).where(here, ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING)
         return list(await self._session.scalars(running))
 
@@ -86,6 +86,18 @@ class StoredChats:
             await self._session.execute(update(owner.class_).where(owner == row.id).values(joined))
         await self._session.flush()
         await self._session.delete(row)
+
+    async def known(self, platform: str) -> Sequence[Known]:
+        """With the newest stored message of each."""
+        query = (
+            select(ChatRow, func.max(InboxRow.seq), func.max(case((InboxRow.private, 1), else_=0)))
+            .join(InboxRow, InboxRow.chat_id == ChatRow.id)
+            .where(ChatRow.platform == platform, ChatRow.active)
+            .group_by(ChatRow.id)
+            .order_by(func.max(InboxRow.seq).desc())
+        )
+        rows = (await self._session.execute(query)).all()
+        return [Known(ChatId(row.platform, row.chat, row.thread), bool(private), seq) for row, seq, private in rows]
 
     async def _conversations(self, platform: str, chat: str) -> Sequence[ChatRow]:
         query = select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == chat)

@@ -1,13 +1,14 @@
 """Settings of conversations, interface languages of people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.chat import ChatId, Setting
 from storage.chats import find_chat
-from storage.tables import SettingRow, UserRow
+from storage.tables import ChatRow, SettingRow, UserRow
 
 
 class StoredPreferences:
@@ -17,10 +18,17 @@ class StoredPreferences:
         self._session = session
 
     async def of(self, chat: ChatId) -> Mapping[str, Setting]:
-        """The conversation's own values."""
-        row = await find_chat(self._session, chat)
-        rows = await self._session.scalars(select(SettingRow).where(SettingRow.chat_id == row.id))
-        return {row.name: Setting(row.value, row.set_by, row.set_at) for row in rows}
+        """The conversation's own values over its chat's."""
+        inherited = await self._rows(replace(chat, thread="")) if chat.thread else []
+        return {
+            **{row.name: Setting(row.value, row.set_by, row.set_at, inherited=True) for row in inherited},
+            **{row.name: Setting(row.value, row.set_by, row.set_at) for row in await self._rows(chat)},
+        }
+
+    async def _rows(self, chat: ChatId) -> Sequence[SettingRow]:
+        here = ChatRow.platform == chat.platform, ChatRow.chat == chat.chat, ChatRow.thread == chat.thread
+        query = select(SettingRow).join(ChatRow, ChatRow.id == SettingRow.chat_id).where(*here)
+        return list(await self._session.scalars(query))
 
     async def put(self, chat: ChatId, name: str, setting: Setting) -> None:
         """Set one."""

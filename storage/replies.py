@@ -172,7 +172,8 @@ class StoredReplies:
         return InboxRow(
             platform=incoming.chat.platform, bot=incoming.bot, external_id=incoming.external_id, chat_id=chat.id,
             seq=incoming.seq, private=incoming.private, author_id=incoming.author.id,
-            author_name=incoming.author.name, locale=incoming.author.locale, text=text, received_at=self._now(),
+            author_name=incoming.author.name, locale=incoming.author.locale, text=text,
+            origin=incoming.origin or None, received_at=self._now(),
         )  # fmt: skip
 
     async def _fenced(self, reply: Reply) -> ReplyRow:
@@ -185,7 +186,7 @@ class StoredReplies:
     async def _close(self, row: ReplyRow) -> None:
         """Nothing is owed any more: the texts live on in the history alone."""
         row.final = None
-        await self._session.execute(update(InboxRow).where(InboxRow.id == row.inbox_id).values(text=None))
+        await self._session.execute(update(InboxRow).where(InboxRow.id == row.inbox_id).values(text=None, origin=None))
 
     async def _nouns(self, condition: Any) -> list[Reply]:
         begun = aliased(MessageRow)
@@ -215,6 +216,7 @@ def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | 
         bot=inbox.bot,
         external_id=inbox.external_id,
         seq=inbox.seq,
+        origin=inbox.origin or "",
         question=question.id if question else None,
         asker=Author(question.author_id, question.author_name) if question else None,
         outcome=State(row.outcome) if row.outcome else None,

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from core.chat import ChatId
+from storage.accounts import StoredAccounts
 from storage.chats import StoredChats
 from storage.preferences import StoredPreferences
 from storage.replies import StoredReplies
@@ -29,6 +30,7 @@ class StoredTransaction:
         self.turns = StoredTurns(session, now)
         self.preferences = StoredPreferences(session)
         self.chats = StoredChats(session, now)
+        self.accounts = StoredAccounts(session)
 
 
 class DatabaseStore:

@@ -70,6 +70,8 @@ class InboxRow(Base):
     author_name: Mapped[str] = mapped_column(Text)
     locale: Mapped[str] = mapped_column(String(32))
     text: Mapped[str | None] = mapped_column(Text)
+    origin: Mapped[str | None] = mapped_column(Text)
+    """What the adapter needs to answer there; gone with the text."""
     received_at: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -145,3 +147,25 @@ class UserRow(Base):
     user: Mapped[str] = mapped_column(String(64), primary_key=True)
     language: Mapped[str] = mapped_column(String(8))
     set_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class IdentifyRow(Base):
+    """A login at a gateway that allows so many a day."""
+
+    __tablename__ = "identifies"
+    __table_args__ = (Index("ix_identifies_account", "platform", "bot", "at"), _COUNTED)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    platform: Mapped[str] = mapped_column(String(32))
+    bot: Mapped[str] = mapped_column(String(64))
+    at: Mapped[int] = mapped_column(BigInteger)
+
+
+class MenuRow(Base):
+    """The menu that was published last for an account."""
+
+    __tablename__ = "menus"
+
+    platform: Mapped[str] = mapped_column(String(32), primary_key=True)
+    bot: Mapped[str] = mapped_column(String(64), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))

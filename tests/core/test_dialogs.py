@@ -112,7 +112,12 @@ async def test_conversations_have_settings_and_histories_of_their_own(bot: Bot) 
     topic = ChatId(CHAT.platform, CHAT.chat, "topic")
     await bot.say("/temp 0")
     await bot.say("secret of the chat")
-    assert "0.7" in await bot.say("/temp", ANN, topic)
+    assert "0 (set for the whole chat by Ann" in await bot.say("/temp", ANN, topic), "the chat's, until it has its own"
+    assert "0 → 0.3" in await bot.say("/temp 0.3", ANN, topic)
+    assert "0 (set here" in await bot.say("/temp")
+    assert "0.3 → 0, as in the whole chat" in await bot.say("/temp reset", ANN, topic)
+    await bot.say("/temp reset")
+    assert "0.7 (the default)" in await bot.say("/temp", ANN, topic)
     await bot.say("question", ANN, topic)
     assert [message.content for message in bot.model.prompts[-1]][1:] == ["question"]
 

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from core.chat import ChatId, Chunk, Incoming, Reply, Setting, Stale
+from core.chat import ChatId, Chunk, Incoming, Known, Reply, Setting, Stale
 from core.states import Event, Lane, State
 from storage.store import DatabaseStore
 from tests.fakes import ANN, incoming
@@ -164,3 +164,15 @@ async def test_the_answers_that_wait(store: DatabaseStore) -> None:
         assert [reply.id for reply in await tx.replies.waiting(["fake"], 5)] == [first.id, second.id]
         assert [reply.id for reply in await tx.replies.waiting(["fake"], 1)] == [first.id]
         assert await tx.replies.waiting(["other"], 5) == []
+
+
+async def test_known_conversations_with_their_newest_message(store: DatabaseStore) -> None:
+    await asked(store, incoming("one", ANN, OLD), answer="first")
+    newest = await asked(store, incoming("two", ANN, OLD))
+    topic = await asked(store, incoming("three", ANN, TOPIC, private=False))
+    closed = await asked(store, incoming("four", ANN, NEW))
+    async with store.begin() as tx:
+        await tx.chats.leave("fake", closed.chat.chat)
+        known = list(await tx.chats.known("fake"))
+        assert known == [Known(TOPIC, False, topic.seq), Known(OLD, True, newest.seq)]
+        assert list(await tx.chats.known("other")) == []

@@ -108,13 +108,13 @@ async def test_migrations_make_what_the_tables_say(database: str) -> None:
         index = await connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'one_active_answer'"))
         assert "WHERE lane = 'answer' AND state IN ('generating', 'sending')" in str(index.scalar())
         tables = await connection.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'"))
-        assert {name for (name,) in tables} == {"chats", "inbox", "messages", "replies"}
+        assert {name for (name,) in tables} == {"chats", "identifies", "inbox", "messages", "replies"}
 
 
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "9999", "0002"
+revision, down_revision = "9999", "0003"
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("mood", sa.Text()))
@@ -126,7 +126,7 @@ async def test_what_was_there_is_copied_before_a_migration(
 ) -> None:
     """A newer version of the code, with one migration more."""
     file = Path(database.removeprefix("sqlite+aiosqlite:///"))
-    kept = file.with_name(f"{file.name}.0002.bak")
+    kept = file.with_name(f"{file.name}.0003.bak")
     async with open_database(database) as engine, engine.begin() as connection:
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
     assert not kept.exists(), "nothing to migrate, nothing to copy"

@@ -118,7 +118,8 @@ async def test_settings_know_who_and_when_and_survive_a_restart(database: str) -
         await answered(tx, "remember", "me")
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         assert dict(await tx.preferences.of(CHAT)) == {"memory": Setting("6", "Bob", 2)}
-        assert dict(await tx.preferences.of(OTHER)) == {}
+        assert dict(await tx.preferences.of(OTHER)) == {"memory": Setting("6", "Bob", 2, inherited=True)}
+        assert dict(await tx.preferences.of(ChatId("fake", "2"))) == {}
         assert await tx.preferences.language("fake", "ann") == "vi"
         assert await tx.preferences.language("other", "ann") == "auto"
         assert (await tx.turns.recent(CHAT, 1_000_000, 1))[0].answer == "me"
