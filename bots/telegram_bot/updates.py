@@ -9,6 +9,7 @@ from telegram.constants import ChatMemberStatus, ChatType
 
 from core.chat import Author, ChatId, Incoming
 from core.commands import parse
+from core.markup import GREETING, about, seam
 from core.splitting import utf16
 from core.texts import choose, say
 
@@ -18,10 +19,6 @@ KINDS = ("message", "callback_query", "my_chat_member")
 
 _HARD_CUT = 4096
 """UTF-16 units at which a client cuts a long text wherever it is; a shorter piece was cut at a space or a line end."""
-_QUOTED = 1000
-"""Characters of the replied-to text that go before a question."""
-_GREETING = "/start"
-"""What a mention and nothing else is answered like."""
 _CONTENT = (
     "text", "caption", "animation", "audio", "checklist", "contact", "dice", "document", "game", "invoice",
     "live_photo", "location", "paid_media", "photo", "poll", "sticker", "story", "venue", "video", "video_note",
@@ -30,8 +27,6 @@ _CONTENT = (
 """What people send. A message with none of it is Telegram's own note: somebody joined, a title changed."""
 
 _COMMAND_TO = re.compile(r"\s*/\w+@(\w+)(?!\S)", re.ASCII)
-_AFTER_NAME = re.compile(r"(?:[,:]|\s+,)?\s*")
-_PUNCTUATION = ".,:;!?…)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,24 +187,15 @@ def _question(messages: Sequence[Message], words: "_Words", author: Author, me: 
         return text.split()[0]
     if name not in ("", "ask") or not words.units:
         return text
-    body = _body(asked, _replied(messages, me))
+    body = about(asked, _replied(messages, me))
     media = not any(message.text for message in messages)
     if not (body or name or media):
-        return _GREETING
+        return GREETING
     if body and media:
         body += "\n\n" + say(choose("auto", author.locale), "media.unseen")
     # A command that somebody else wrote is a question here, not an order of whoever points at it.
     head = text.split()[0] if name else "/ask" if not asked and parse(body) else ""
     return f"{head} {body}".strip()
-
-
-def _body(asked: str, replied: str) -> str:
-    """The question under what it is about; a mention alone asks what was replied to."""
-    if not (asked and replied):
-        return asked or replied
-    cut = replied if len(replied) <= _QUOTED else f"{replied[:_QUOTED]}…"
-    quote = "\n".join(f"> {line}".rstrip() for line in cut.split("\n"))
-    return f"{quote}\n\n{asked}"
 
 
 def _replied(messages: Sequence[Message], me: Me) -> str:
@@ -271,7 +257,7 @@ class _Words:
             return self._slice(0)
         text, *rest = *parts, self._slice(seen)
         for part in rest:
-            text = _seam(text, part)
+            text = seam(text, part)
         return f"{self._slice(0, command)} {text.strip()}".strip()
 
     @property
@@ -293,17 +279,3 @@ class _Words:
 def _units(text: str) -> bytes:
     """Half an emoji is no reason to fail: what is broken stays broken, the core cleans it."""
     return text.encode("utf-16-le", "surrogatepass")
-
-
-def _seam(left: str, right: str) -> str:
-    """The two sides of a removed name, as a person would have written them without it."""
-    if not left.strip() or left.endswith("\n"):
-        return left.lstrip() + _AFTER_NAME.sub("", right, count=1)
-    if not right.strip():
-        left = left.rstrip()
-        return (left[:-1] if left.endswith((",", ":")) else left).rstrip()
-    if right[0] in _PUNCTUATION:
-        return left.rstrip(" ,:;") + right
-    space = " " if left.endswith(" ") or right.startswith(" ") else ""
-    rest = right.lstrip(" ")
-    return left.rstrip(" ") + ("" if rest.startswith("\n") else space) + rest
