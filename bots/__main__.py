@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -19,6 +20,7 @@ from bots.logs import set_up_logging
 from bots.progress import Steps, bars
 from core.access import Access
 from core.assistant import Assistant
+from core.chat import Store
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.dispatcher import Dispatcher
 from core.engine.engine import Engine
@@ -28,6 +30,7 @@ from core.errors import EX_CONFIG, SetupError
 from core.filters import OpenFilter
 from core.model import LocalModel
 from core.presses import Presses
+from core.surface import Platform
 from core.tokens import Tokenizer
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
@@ -58,9 +61,7 @@ def start(
 def run() -> None:
     """Start the adapters that have a token; with none, the console."""
     config = read_config()
-    if config.discord_token:
-        raise SetupError("DISCORD_TOKEN: this version has no adapter for it yet. Unset it.")
-    if config.telegram_token:
+    if config.telegram_token or config.discord_token:
         serve(config)
     else:
         converse(config, Wishes())
@@ -187,18 +188,40 @@ async def answer(config: Config, checkpoint: Checkpoint) -> None:
 
 async def bots(config: Config, store: DatabaseStore, model: LocalModel) -> None:
     """Every adapter that has a token, around one dispatcher. Ends by an error alone."""
-    from bots.telegram_bot.app import TelegramBot  # noqa: PLC0415 (the console need not wait for it)
-
-    assert config.telegram_token, "no adapter has a token"
-    telegram = TelegramBot(
-        config.telegram_token.get_secret_value(), config.telegram_api_url, drafts=config.telegram_drafts
-    )
     rules, access = config.rules, config.access
     assistant = Assistant(store, model, rules, OpenFilter())
-    dispatcher = Dispatcher(store, assistant, {telegram.name: telegram}, access, now=now_ms, name=config.bot_name)
+    dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
     presses = Presses(store, dispatcher, access, rules, now_ms)
-    async with telegram.connected(), dispatcher.running():
-        await telegram.run(store, dispatcher, presses)
+
+    async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
+
+        async def work(adapter: Adapter) -> None:
+            await connections.enter_async_context(adapter.connected())
+            await dispatcher.serve(adapter)
+            await adapter.run(store, dispatcher, presses)
+
+        async with dispatcher.running():
+            await first_to_end(*(work(adapter) for adapter in adapters(config)))
+
+
+class Adapter(Platform, Protocol):
+    """A platform that has to be reached first; one that can't be holds up no other."""
+
+    def connected(self) -> AbstractAsyncContextManager[None]: ...
+    async def run(self, store: Store, desk: Dispatcher, presses: Presses) -> None: ...
+
+
+def adapters(config: Config) -> Iterator[Adapter]:
+    """Those that have a token. Their libraries are imported here: the console need not wait for them."""
+    if config.telegram_token:
+        from bots.telegram_bot.app import TelegramBot  # noqa: PLC0415
+
+        token = config.telegram_token.get_secret_value()
+        yield TelegramBot(token, config.telegram_api_url, drafts=config.telegram_drafts)
+    if config.discord_token:
+        from bots.discord_bot.app import DiscordBot  # noqa: PLC0415
+
+        yield DiscordBot(config.discord_token.get_secret_value(), config.discord_api_url, config.discord_gateway_url)
 
 
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:

@@ -23,6 +23,7 @@ ENV_FILES = (ROOT / ".env", Path(".env"))
 SYSTEM_PROMPT = "You are a helpful assistant. Your answers are concise, friendly and to the point."
 
 _TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]+", re.ASCII)
+_DISCORD_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 Ids = Annotated[frozenset[str], NoDecode]
 
@@ -36,6 +37,8 @@ class Config(BaseSettings):
     telegram_api_url: str = "https://api.telegram.org"
     telegram_drafts: bool = False
     discord_token: SecretStr | None = None
+    discord_api_url: str = "https://discord.com/api/v10"
+    discord_gateway_url: str = "wss://gateway.discord.gg/"
 
     model: str = DEFAULT_MODEL
     context: int = Field(default=4096, ge=1024, le=131_072)
@@ -76,12 +79,26 @@ class Config(BaseSettings):
             raise ValueError("looks like 123456789:AA..., as @BotFather gives it")
         return value
 
-    @field_validator("telegram_api_url")
+    @field_validator("discord_token")
+    @classmethod
+    def _three_parts(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not _DISCORD_TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("looks like MTIz....Gabc12.x-yz..., as the Developer Portal gives it (Bot, Reset Token)")
+        return value
+
+    @field_validator("telegram_api_url", "discord_api_url")
     @classmethod
     def _address(cls, value: str) -> str:
         if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value):
             raise ValueError("an address such as https://api.telegram.org or http://localhost:8081")
         return value.rstrip("/")
+
+    @field_validator("discord_gateway_url")
+    @classmethod
+    def _socket(cls, value: str) -> str:
+        if not re.fullmatch(r"wss?://[^\s/?#]+[^\s?#]*", value):
+            raise ValueError("an address such as wss://gateway.discord.gg/ or ws://localhost:8082/")
+        return value
 
     @field_validator(*NAMES)
     @classmethod
@@ -114,9 +131,9 @@ class Config(BaseSettings):
 
     @property
     def secrets(self) -> list[str]:
-        """What no log may show: tokens, and of Telegram's the part that is secret, however the rest is written."""
+        """What no log may show: tokens, and the part of each that is secret, however the rest is written."""
         tokens = [token.get_secret_value() for token in (self.telegram_token, self.discord_token) if token]
-        return tokens + [secret for token in tokens if (secret := token.partition(":")[2])]
+        return tokens + [secret for token in tokens if (secret := re.split("[:.]", token)[-1]) != token]
 
     @property
     def database(self) -> str:

@@ -6,7 +6,7 @@ a ChatError: then nothing of the transaction is kept and the error's words are s
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from core import panel
@@ -14,7 +14,8 @@ from core.chat import Question, Reply, Role, Setting, Transaction
 from core.errors import Refused
 from core.markup import escape
 from core.model import Model
-from core.settings import PARSERS, Rules, Source, Value
+from core.options import Kind, Option
+from core.settings import MAX_TOKENS, MEMORY_MOST, PARSERS, REPLY_LANGUAGES, SYSTEM_MOST, Rules, Source, Value
 from core.states import Event, State
 from core.texts import LANGUAGES, choose, say
 
@@ -33,6 +34,8 @@ class Command:
     run: "Function"
     argument: str = ""
     """How the argument is written in usage; "" takes none."""
+    options: tuple[Option, ...] = ()
+    """The same, field by field."""
     aliases: tuple[str, ...] = ()
     changes: bool = False
     admins: bool = False
@@ -48,6 +51,11 @@ class Command:
     def usage(self) -> str:
         """`/name argument`"""
         return f"/{self.name} {self.argument}".strip()
+
+    def written(self, values: Mapping[str, object]) -> str:
+        """The command as a person would write it, from what was put into its options."""
+        parts = [option.written(values[option.name]) for option in self.options if option.name in values]
+        return " ".join([f"/{self.name}", *filter(None, parts)])
 
 
 @dataclass(slots=True)
@@ -256,14 +264,17 @@ def _told(call: Call, **values: Value) -> dict[str, str]:
 
 async def _lang(call: Call, tx: Transaction) -> str:
     word, *after = call.argument.lower().split(None, 1)[:2] or [""]
-    rest = after[0] if after else ""
+    rest = after[0].strip() if after else ""
     if word == "reply":
         if rest and not call.setter:
             raise Refused("refused.may", usage="/lang reply")
-        return await _change(call, tx, "reply_language", rest.strip())
+        return await _change(call, tx, "reply_language", rest)
     if word and word not in (*LANGUAGES, "auto"):
         raise Refused("bad.language")
-    return await (_speak(call, tx, word) if word else _spoken(call, tx))
+    said = await (_speak(call, tx, word) if word else _spoken(call, tx))
+    if not rest.startswith("reply"):
+        return said
+    return f"{said}\n{await _lang(replace(call, argument=rest), tx)}"  # both at once
 
 
 async def _speak(call: Call, tx: Transaction, language: str) -> str:
@@ -307,20 +318,38 @@ async def _whoami(call: Call, tx: Transaction) -> str:
     )
 
 
+_RESET = Option("reset", Kind.FLAG)
+
 COMMANDS = (
     Command("start", _start),
-    Command("help", _help, "[command]", ephemeral=True),
-    Command("ask", _ask, "question"),
+    Command("help", _help, "[command]", (Option("command", Kind.COMMAND),), ephemeral=True),
+    Command("ask", _ask, "question", (Option("question", required=True, most=6000),)),
     Command("clear", _clear, aliases=("new", "reset"), admins=True),
-    Command("temp", _set("temperature"), "[0-1]", changes=True),
-    Command("maxtokens", _set("max_tokens"), "[256|512|1024]", changes=True),
-    Command("memory", _set("memory"), "[1-10]", changes=True),
-    Command("system", _set("system"), "[text]", changes=True),
-    Command("lang", _lang, "[en|vi|auto]", personal=True, ephemeral=True),
+    Command("temp", _set("temperature"), "[0-1]", (Option("value", Kind.NUMBER, 0, 1), _RESET), changes=True),
+    Command(
+        "maxtokens",
+        _set("max_tokens"),
+        "[256|512|1024]",
+        (Option("value", Kind.INTEGER, choices=tuple(map(str, MAX_TOKENS))), _RESET),
+        changes=True,
+    ),
+    Command("memory", _set("memory"), "[1-10]", (Option("value", Kind.INTEGER, 1, MEMORY_MOST), _RESET), changes=True),
+    Command("system", _set("system"), "[text]", (Option("text", most=SYSTEM_MOST), _RESET), changes=True),
+    Command(
+        "lang",
+        _lang,
+        "[en|vi|auto]",
+        (
+            Option("language", choices=(*LANGUAGES, "auto")),
+            Option("reply", choices=(*REPLY_LANGUAGES, "reset"), word="reply"),
+        ),
+        personal=True,
+        ephemeral=True,
+    ),
     Command("settings", _settings, ephemeral=True),
     Command("stop", _stop, personal=True),
-    Command("retry", _retry, settles=True),
-    Command("continue", _continue, personal=True),
+    Command("retry", _retry, settles=True, ephemeral=True),
+    Command("continue", _continue, personal=True, ephemeral=True),
     Command("undo", _undo, settles=True),
     Command("status", _status, ephemeral=True),
     Command("whoami", _whoami, personal=True, ephemeral=True),

@@ -10,6 +10,8 @@ from core.texts import say
 
 PANEL = ("temperature", "max_tokens", "memory", "reply_language")
 """What can be chosen without typing."""
+TYPED = "system"
+"""What a panel with a form can change too."""
 
 
 def described(settings: Settings, language: str) -> str:

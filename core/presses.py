@@ -2,17 +2,20 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.access import Access
 from core.chat import Author, ChatId, Incoming, Question, Reply, Role, Setting, Store
 from core.errors import Refused, words
-from core.panel import PANEL, revision
+from core.panel import PANEL, TYPED, revision
 from core.settings import PARSERS, Rules, Settings
 from core.states import Lane, State
 from core.surface import Action, Undelivered
 from core.texts import choose, say
+
+RESET = "reset"
+"""In place of a value: back to the default, as with the commands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Press:
     private: bool
     bot: str
     at: int
+    origin: str = field(default="", repr=False)
+    """See core.chat.Incoming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,31 @@ class Presses:
 
     async def change(self, press: Press, name: str, text: str, seen: str) -> tuple[Answer, Settings | None]:
         """Set one of the panel's settings, if the panel showed what is still so (`seen` is the value's revision); and
-        what the panel should show now."""
+        what the panel should show now. RESET goes back to the default."""
+        return await self._changed(press, name if name in PANEL else "", text, seen)
+
+    async def fill_in(self, press: Press, text: str, seen: str) -> tuple[Answer, Settings | None]:
+        """The same for what is typed into a form of the panel."""
+        return await self._changed(press, TYPED, text or RESET, seen)
+
+    async def may_change(self, press: Press) -> Answer | None:
+        """What the presser is told who may not change settings there, so that nobody fills in a form for nothing."""
         language = await self.language(press)
         try:
-            self._admit(press)
-            if not await self._setter(press):
-                raise Refused("refused.press")
+            await self._ask(press)
+        except Exception as error:
+            return Answer(words(error, language, f"press {press.id}"), alert=True)
+        return None
+
+    async def _ask(self, press: Press) -> None:
+        self._admit(press)
+        if not await self._setter(press):
+            raise Refused("refused.press")
+
+    async def _changed(self, press: Press, name: str, text: str, seen: str) -> tuple[Answer, Settings | None]:
+        language = await self.language(press)
+        try:
+            await self._ask(press)
             changed, settings = await self._change(press, name, text, seen)
         except Exception as error:
             return Answer(words(error, language, f"press {press.id}"), alert=True), None
@@ -129,6 +153,7 @@ class Presses:
             f"/{action}",
             press.private,
             press.at,
+            press.origin,
         )
         if reply.id in self._again:
             raise Refused("press.stale")
@@ -140,16 +165,19 @@ class Presses:
             raise Refused(f"{action}.others")
 
     async def _change(self, press: Press, name: str, text: str, seen: str) -> tuple[bool, Settings]:
-        if name not in PANEL:
+        if not name:
             raise Refused("press.stale")
-        setting = Setting(str(PARSERS[name](text)), press.author.name, self._now())
+        setting = Setting(str(PARSERS[name](text)), press.author.name, self._now()) if text != RESET else None
         async with self._store.begin() as tx:
             before = self._rules.settings(await tx.preferences.of(press.chat))
-            new = self._rules.value(name, setting)
             if revision(press.chat, before, name) != seen:
-                return before.values[name].value == new.value, before  # tapped twice: it is so already
-            await tx.preferences.put(press.chat, name, setting)
-        return True, Settings({**before.values, name: new})
+                wanted = self._rules.value(name, setting).value  # tapped twice: it is so already
+                return before.values[name].value == wanted, before
+            if setting:
+                await tx.preferences.put(press.chat, name, setting)
+            else:
+                await tx.preferences.drop(press.chat, name)
+            return True, self._rules.settings(await tx.preferences.of(press.chat))
 
     def _admit(self, press: Press) -> None:
         if not self._access.admits(press.chat, press.author):

@@ -40,6 +40,8 @@ FOREIGN = {
     "telegramify_markdown": "bots/telegram_bot",
     "httpx": "bots/telegram_bot",
     "discord": "bots/discord_bot",
+    "aiohttp": "bots/discord_bot",
+    "yarl": "bots/discord_bot",
 }
 """Where alone a library may be imported."""
 

@@ -106,7 +106,7 @@ SETTINGS: dict[str, tuple[dict[str, str], list[str]]] = {
     "unknown model": ({"MODEL": "no-such-model"}, ["no model"]),
     "a hub name without a hub": ({"MODEL": "nobody/nothing"}, ["nobody/nothing"]),
     "malformed settings": ({"TEMPERATURE": "9", "MEMORY": "x"}, ["TEMPERATURE", "MEMORY"]),
-    "a token without its adapter": ({"DISCORD_TOKEN": "secretsecretsecretsecretsecret"}, ["DISCORD_TOKEN"]),
+    "a token that is none": ({"DISCORD_TOKEN": "secretsecretsecretsecretsecret"}, ["DISCORD_TOKEN"]),
     "data folder impossible": ({"DATA_DIR": "/proc/data"}, ["/proc/data"]),
 }  # fmt: skip
 

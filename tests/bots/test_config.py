@@ -103,3 +103,39 @@ def test_what_is_no_token(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
 def test_what_no_log_may_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_TOKEN", "123456789:AA-secret")
     assert read_config().secrets == ["123456789:AA-secret", "AA-secret"]
+    monkeypatch.setenv("DISCORD_TOKEN", "MTIz.Gabc.secret-part")
+    assert read_config().secrets == ["123456789:AA-secret", "MTIz.Gabc.secret-part", "AA-secret", "secret-part"]
+
+
+def test_discord_is_discords_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config()
+    assert (config.discord_api_url, config.discord_gateway_url) == (
+        "https://discord.com/api/v10",
+        "wss://gateway.discord.gg/",
+    )
+    monkeypatch.setenv("DISCORD_API_URL", "http://localhost:8082/api/v10/")
+    monkeypatch.setenv("DISCORD_GATEWAY_URL", "ws://localhost:8082/gateway/")
+    config = read_config()
+    assert (config.discord_api_url, config.discord_gateway_url) == (
+        "http://localhost:8082/api/v10",
+        "ws://localhost:8082/gateway/",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DISCORD_TOKEN", "secretsecret"),
+        ("DISCORD_TOKEN", "Bot a.b.c"),
+        ("DISCORD_TOKEN", "a.b"),
+        ("DISCORD_TOKEN", "a.b.c/../d"),
+        ("DISCORD_API_URL", "nowhere"),
+        ("DISCORD_API_URL", "ws://localhost"),
+        ("DISCORD_GATEWAY_URL", "https://gateway.discord.gg"),
+    ],
+)
+def test_what_discord_settings_must_be(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError, match=name) as wrong:
+        read_config()
+    assert value not in str(wrong.value)

@@ -255,3 +255,27 @@ async def test_a_panel_of_another_conversation_is_stale(bot: Bot) -> None:
     reply, settings = await panel(bot)
     answer, _ = await press.presses.change(press.press(reply, ANN), "memory", "5", revision(GROUP, settings, "memory"))
     assert answer == Answer(say("en", "press.changed"), alert=True)
+
+
+async def test_the_form_of_a_panel(bot: Bot) -> None:
+    """Sets the system prompt, and takes it back when it is emptied; not for everybody, and not over a newer one."""
+    press = pressing(bot)
+    reply, settings = await panel(bot)
+    seen = revision(CHAT, settings, "system")
+    answer, new = await press.presses.fill_in(press.press(reply, ANN), "Be brief.", seen)
+    assert answer == Answer("") and new is not None and new.system == "Be brief."
+    answer, new = await press.presses.fill_in(press.press(reply, ANN), "Be long.", seen)
+    assert answer == Answer(say("en", "press.changed"), alert=True) and new is not None and new.system == "Be brief."
+    answer, _ = await press.presses.fill_in(press.press(reply, ANN), "x" * 2001, revision(CHAT, new, "system"))
+    assert answer.alert and "2000" in answer.text
+    answer, new = await press.presses.fill_in(press.press(reply, ANN), "", revision(CHAT, new, "system"))
+    assert answer == Answer("") and new == settings
+
+
+async def test_who_may_open_the_form(bot: Bot) -> None:
+    press = pressing(bot)
+    reply = await bot.accept("/settings", BOB, GROUP, private=False)
+    await outcome(bot, reply)
+    assert await press.presses.may_change(press.press(reply, BOB)) == Answer(say("vi", "refused.press"), alert=True)
+    bot.platform.admins = {"bob"}
+    assert await press.presses.may_change(press.press(reply, BOB)) is None

@@ -31,6 +31,7 @@ def test_every_key_that_is_asked_for_is_there() -> None:
 
 def test_every_command_setting_and_source_has_its_texts() -> None:
     wanted = {f"{group}.{command.name}" for command in COMMANDS for group in ("about", "more")}
+    wanted |= {f"slash.{command.name}" for command in COMMANDS}
     wanted |= {f"{group}.{name}" for name in NAMES for group in ("name", "value", "bad")}
     wanted |= {f"source.{source}" for source in Source}
     assert wanted <= table("en").keys()
@@ -51,6 +52,9 @@ def test_no_text_is_left_over() -> None:
         "undo.",
         "continue.",
         "button.",
+        "slash.",
+        "option.",
+        "field.",
     )
     assert [key for key in table("en") if key not in code and not key.startswith(built)] == []
 

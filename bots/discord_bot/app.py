@@ -1,0 +1,182 @@
+"""Discord as a whole: log in, publish the commands, take what comes in, show what goes out."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol
+
+import discord
+from discord import Interaction, LoginFailure, Message, Thread
+from discord.abc import GuildChannel
+from discord.http import Route
+
+from bots.discord_bot import slash
+from bots.discord_bot.failures import FAILURES
+from bots.discord_bot.gateway import TOLD, Gateway
+from bots.discord_bot.identifies import Identifies
+from bots.discord_bot.inlet import Inlet
+from bots.discord_bot.interactions import Interactions
+from bots.discord_bot.members import Members
+from bots.discord_bot.presses import Buttons
+from bots.discord_bot.reading import PLATFORM
+from bots.discord_bot.rest import Rest, payload, reached
+from bots.discord_bot.surface import PACE, DiscordSurface
+from core.chat import Author, ChatId, Incoming, Reply, Role, Store
+from core.errors import SetupError
+from core.presses import Presses
+from core.rate import Pace
+from core.surface import Surface, Undelivered
+from core.texts import choose, say
+
+log = logging.getLogger(__name__)
+
+LONGEST_PENALTY = 30.0
+"""Seconds of a penalty that the library sleeps through by itself: the least that it can be told."""
+
+
+class Desk(Protocol):
+    """What Discord needs of the dispatcher."""
+
+    async def accept(self, incoming: Incoming) -> Reply | None: ...
+    async def leave(self, platform: str, chat: str) -> None: ...
+
+
+def now_ms() -> int:
+    """Milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class DiscordBot:
+    """See core.surface.Platform. Works inside `connected()`."""
+
+    name = PLATFORM
+
+    def __init__(
+        self, token: str, api_url: str, gateway_url: str, *, pace: Pace = PACE, now: Callable[[], int] = now_ms
+    ) -> None:
+        Route.BASE = api_url.rstrip("/")
+        self._token, self._gateway_url, self._pace, self._now = token, gateway_url, pace, now
+        self._client = Gateway(gateway_url, self._heard)
+        self._listening: Listening | None = None
+        self._promised: dict[int, asyncio.Event] = {}
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Inside the block the bot can send. Waits for the network; raises SetupError for a token that is refused."""
+        await self._until_known()
+        try:
+            log.info("Discord: logged in as %s", self._client.user)
+            yield
+        finally:
+            await self._client.close()
+
+    def surface(self, reply: Reply) -> Surface:
+        """Where a reply goes."""
+        return DiscordSurface(Rest(self._client), reply, self._pace, self._promised, self._now)
+
+    async def role(self, chat: ChatId, author: Author) -> Role:
+        """By the permissions in the channel."""
+        return await Members(self._client).role(chat, author)
+
+    async def run(self, store: Store, desk: Desk, presses: Presses) -> None:
+        """Take what comes in, for ever."""
+        account = str(self._client.application_id)
+        self._client.identifies = Identifies(store, PLATFORM, account, self._now)
+        interactions = Interactions(desk, Buttons(Rest(self._client), presses), self._promised)
+        async with asyncio.TaskGroup() as tasks:
+
+            def answerable(message: Message, incoming: Incoming) -> bool:
+                if may_write(message):
+                    return True
+                tasks.create_task(self._tell_of_no_way(message, incoming))
+                return False
+
+            inlet = Inlet(self._client, store, desk, tasks, answerable, self._now)
+            self._listening = Listening(tasks, inlet, interactions, desk)
+            tasks.create_task(publish(self._client, store, account))
+            tasks.create_task(inlet.run())
+            await self._client.connect()
+
+    def _heard(self, event: str, args: tuple[Any, ...]) -> None:
+        if self._listening is not None:
+            self._listening.hear(event, args)
+
+    async def _tell_of_no_way(self, message: Message, incoming: Incoming) -> None:
+        """A person who asks where the bot may not write is told so in private, where that is possible."""
+        text = say(choose("auto", incoming.author.locale), "discord.closed", channel=f"<#{message.channel.id}>")
+        log.info("Discord: the bot may not write in %s; who asks it there is told so in private", incoming.chat)
+        with suppress(Undelivered):
+            rest = Rest(self._client)
+            await rest.create(await rest.direct(message.author.id), payload(text, None, nonce=f"c-{message.id}"))
+
+    async def _until_known(self) -> None:
+        pause = 1.0
+        while True:
+            try:
+                return await self._client.login(self._token)
+            except LoginFailure as error:
+                await self._client.close()
+                raise SetupError(TOLD[4004]) from error
+            except FAILURES as error:
+                log.warning("%s can't be reached: %s. Trying again in %.0f s.", Route.BASE, type(error).__name__, pause)
+            await self._client.close()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 30.0)
+            self._client = Gateway(self._gateway_url, self._heard)
+
+
+def may_write(message: Message) -> bool:
+    """Whether the bot can answer where that was said."""
+    channel, me = message.channel, message.guild.me if message.guild else None
+    if me is None or not isinstance(channel, (GuildChannel, Thread)):
+        return True  # private messages; or nobody knows, and it is tried
+    may = channel.permissions_for(me)
+    return may.view_channel and (may.send_messages_in_threads if isinstance(channel, Thread) else may.send_messages)
+
+
+class Listening:
+    """What happens with events while the bot runs."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, inlet: Inlet, interactions: Interactions, desk: Desk) -> None:
+        self._tasks, self._inlet, self._interactions, self._desk = tasks, inlet, interactions, desk
+
+    def hear(self, event: str, args: tuple[Any, ...]) -> None:
+        """One event. Never waits."""
+        match event, args:
+            case "message", (Message() as message,):
+                self._inlet.take(message)
+            case "interaction", (Interaction() as interaction,):
+                self._tasks.create_task(self._interactions.take(interaction))
+            case "connect", _:
+                self._inlet.logged_in()
+            case "ready", _:
+                log.info("Discord: ready")
+            case "guild_channel_delete", (GuildChannel() as channel,):
+                self._tasks.create_task(self._leave(channel.id))
+            case "guild_remove", (discord.Guild() as guild,):
+                for channel in guild.channels:
+                    self._tasks.create_task(self._leave(channel.id))
+
+    async def _leave(self, channel: int) -> None:
+        try:
+            await self._desk.leave(PLATFORM, str(channel))
+        except Exception as error:
+            log.error("channel %s can't be marked as left: %s", channel, type(error).__name__)
+
+
+async def publish(client: Gateway, store: Store, account: str) -> None:
+    """The commands, where they have changed. The bot works without: the next start tries again."""
+    commands = slash.menu()
+    wanted = slash.fingerprint(commands)
+    try:
+        async with store.begin() as tx:
+            if await tx.accounts.menu(PLATFORM, account) == wanted:
+                return
+        await reached(client.http.bulk_upsert_global_commands(int(account), commands))
+        async with store.begin() as tx:
+            await tx.accounts.publish(PLATFORM, account, wanted)
+        log.info("Discord: %d commands published", len(commands))
+    except Exception as error:
+        log.warning("commands not published: %s", type(error).__name__)

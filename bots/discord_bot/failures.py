@@ -1,0 +1,60 @@
+"""What a failed call means: not taken, refused for good, or nobody knows. Pure.
+
+The codes are Discord's (developers/topics/opcodes-and-status-codes). The library itself tries a 5xx five times, and
+sleeps through shorter penalties.
+"""
+
+import aiohttp
+from discord import DiscordException, HTTPException, RateLimited
+
+from core.surface import Ambiguous, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
+
+FAILURES = (DiscordException, OSError, TimeoutError, aiohttp.ClientError)
+"""What the library's calls raise."""
+MARGIN = 0.5
+"""Seconds on top of what Discord asks for."""
+SLOW_EDITS = 60.0
+"""Seconds before a message of more than an hour is edited again (code 30046)."""
+
+_GONE = (10008, 50005)  # unknown message; somebody else's
+_CLOSED = (10003, 10004, 50001, 50007, 50013, 50278)  # unknown channel or server; no access; no private messages
+_EXPIRED = (10015, 10062, 50027)  # unknown webhook or interaction; invalid webhook token
+UNREADABLE_HISTORY = 160002
+"""A reply quotes a message, and the bot may not read what was said there."""
+
+
+class Expired(Undelivered):
+    """The interaction's token is not taken any more, or was never answered to."""
+
+
+def classed(error: Exception) -> Undelivered:
+    """The failure that an error stands for."""
+    if isinstance(error, RateLimited):
+        return NotSent(error.retry_after + MARGIN)
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return NotSent()
+    if isinstance(error, HTTPException):
+        return _answered(error)
+    return Ambiguous()  # connections that were lost, answers that did not come or can't be read
+
+
+def _answered(error: HTTPException) -> Undelivered:
+    if error.code in _EXPIRED:
+        return Expired()
+    if error.code in _GONE:
+        return MessageGone()
+    if error.code in _CLOSED:
+        return Unreachable()
+    if error.code == 30046:
+        return NotSent(SLOW_EDITS)
+    if error.status == 429:
+        return NotSent(_asked_for(error))
+    return Ambiguous() if error.status >= 500 else Unacceptable()
+
+
+def _asked_for(error: HTTPException) -> float:
+    """Seconds that a penalty lasts. Without Discord's own headers it comes from the edge before it."""
+    try:
+        return float(error.response.headers.get("Retry-After", "")) + MARGIN
+    except ValueError:
+        return SLOW_EDITS

@@ -1,0 +1,206 @@
+"""What is said on Discord, stored in order: as it happens, and read back after an absence.
+
+Discord tells nothing again to a process that was away. So after every new login the conversations that the bot knows
+are read back over REST; the inbox knows what it has. Until it is known how far each was read, nothing new is stored, or
+what came just before would seem to be read.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from discord import Client, Message, Object
+from discord.abc import Messageable
+
+from bots.discord_bot.origin import PERSONAL
+from bots.discord_bot.reading import PLATFORM, Me, read
+from bots.discord_bot.rest import reached
+from core.chat import ChatId, Incoming, Known, Reply, Store
+from core.errors import trace
+from core.surface import Ambiguous, NotSent, Undelivered
+
+log = logging.getLogger(__name__)
+
+HELD = 1000
+"""Messages that wait for a database in trouble; what comes after them is read back."""
+LOOK_BACK = 24 * 3600 * 1000
+"""Milliseconds."""
+MOST = 100
+"""Messages read back of a conversation: the newest."""
+BETWEEN = 0.2
+"""Seconds between two conversations that are read back."""
+TRIES = 5
+"""So often a conversation is tried."""
+
+
+class Desk(Protocol):
+    """What the inlet needs of the dispatcher."""
+
+    async def accept(self, incoming: Incoming) -> Reply | None: ...
+
+
+class Inlet:
+    """Takes messages in, each channel's in order. `answerable`: whether the bot can answer there at all."""
+
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        desk: Desk,
+        tasks: asyncio.TaskGroup,
+        answerable: Callable[[Message, Incoming], bool],
+        now: Callable[[], int],
+    ) -> None:
+        self._client, self._store, self._desk, self._tasks = client, store, desk, tasks
+        self._answerable, self._now = answerable, now
+        self._latest: dict[int, asyncio.Task[None]] = {}
+        """The last message of each channel that is being stored."""
+        self._behind: dict[int, Known] = {}
+        self._catching_up: dict[int, asyncio.Task[None]] = {}
+        self._marked, self._missed = asyncio.Event(), asyncio.Event()
+        self._threads: set[str] = set()
+        self._held = 0
+
+    def take(self, message: Message) -> None:
+        """Something was said. Never waits."""
+        if self._held >= HELD:
+            self._missed.set()
+            return
+        self._held += 1
+        channel = message.channel.id
+        task = self._tasks.create_task(self._in_turn(message, self._latest.get(channel)))
+        self._latest[channel] = task
+        task.add_done_callback(lambda done: self._latest.pop(channel) if self._latest.get(channel) is done else None)
+
+    def logged_in(self) -> None:
+        """A new session has begun, which tells nothing of what was before it."""
+        self._marked.clear()
+        self._missed.set()
+
+    async def run(self) -> None:
+        """Read back what was missed, whenever something was."""
+        while True:
+            await self._missed.wait()
+            self._missed.clear()
+            known = await self._until_known()
+            self._threads |= {each.chat.thread for each in known}
+            self._behind = {int(each.chat.thread or each.chat.chat): each for each in known if _is_place(each.chat)}
+            self._marked.set()
+            await self._client.wait_until_ready()
+            while self._behind and not self._missed.is_set():
+                await self._caught_up(next(iter(self._behind)))
+
+    @property
+    def me(self) -> Me:
+        """The bot's own account, as it stands."""
+        return Me(self._client.user.id if self._client.user else 0, self._threads)
+
+    # Storing
+
+    async def _in_turn(self, message: Message, before: asyncio.Task[None] | None) -> None:
+        """After what was said in its channel before, and what was missed there."""
+        try:
+            if before is not None:
+                await asyncio.wait({before})
+            await self._marked.wait()
+            await self._caught_up(message.channel.id)
+            await self._stored(message)
+        finally:
+            self._held -= 1
+
+    async def _stored(self, message: Message) -> None:
+        """A database in trouble is waited for."""
+        incoming = self._understood(message)
+        if incoming is None or not self._answerable(message, incoming):
+            return
+        self._threads.add(incoming.chat.thread)
+        for pause in _pauses():
+            try:
+                await self._desk.accept(incoming)
+                return
+            except Exception as error:
+                log.error("message %s can't be stored, trying again: %s", message.id, type(error).__name__)
+            await asyncio.sleep(pause)
+
+    def _understood(self, message: Message) -> Incoming | None:
+        """Nothing, where reading it fails: tried again it would fail again, and hold up its channel."""
+        try:
+            return read(message, self.me)
+        except Exception as error:
+            log.error("message %s can't be understood, set aside:\n%s", message.id, trace(error))
+            return None
+
+    # Reading back
+
+    async def _caught_up(self, channel: int) -> None:
+        """Return when everything that was missed in a channel is stored."""
+        if (known := self._behind.pop(channel, None)) is not None:
+            self._catching_up[channel] = self._tasks.create_task(self._catch_up(channel, known))
+        if (task := self._catching_up.get(channel)) is not None:
+            await asyncio.wait({task})
+
+    async def _catch_up(self, channel: int, known: Known) -> None:
+        try:
+            for message in await self._missed_in(known):
+                await self._stored(message)
+        except Exception as error:
+            log.error("%s can't be read back:\n%s", known.chat, trace(error))
+        finally:
+            del self._catching_up[channel]
+
+    async def _missed_in(self, known: Known) -> list[Message]:
+        """A conversation that can't be read back is none for now."""
+        for pause in itertools.islice(_pauses(), TRIES):
+            try:
+                return await self._since(known)
+            except (NotSent, Ambiguous) as error:
+                await asyncio.sleep(error.wait if isinstance(error, NotSent) and error.wait else pause)
+            except Undelivered as error:
+                log.debug("%s is not read back: %s", known.chat, type(error).__name__)
+                break
+        return []
+
+    async def _until_known(self) -> Sequence[Known]:
+        for pause in _pauses():
+            try:
+                async with self._store.begin() as tx:
+                    return await tx.chats.known(PLATFORM)
+            except Exception as error:
+                log.error("the known conversations can't be read, trying again: %s", type(error).__name__)
+            await asyncio.sleep(pause)
+        return ()
+
+    async def _since(self, known: Known) -> list[Message]:
+        """The newest messages after the last one that is stored, oldest first."""
+        start = max(known.seq, snowflake(self._now() - LOOK_BACK))
+        channel = await self._channel(known.chat)
+        if channel is None or (getattr(channel, "last_message_id", None) or start + 1) <= start:
+            return []
+        await asyncio.sleep(BETWEEN)
+
+        async def newest() -> list[Message]:
+            return [each async for each in channel.history(limit=MOST, after=Object(start), oldest_first=False)]
+
+        return sorted(await reached(newest()), key=lambda message: message.id)
+
+    async def _channel(self, chat: ChatId) -> Messageable | None:
+        channel_id = int(chat.thread or chat.chat)
+        channel = self._client.get_channel(channel_id) or await reached(self._client.fetch_channel(channel_id))
+        return channel if isinstance(channel, Messageable) else None
+
+
+def _is_place(chat: ChatId) -> bool:
+    """Whether it is a channel or thread of its own, and not one person's conversation in one."""
+    return not chat.thread.startswith(PERSONAL)
+
+
+def snowflake(at: int) -> int:
+    """The first id of a time, in milliseconds UTC."""
+    return max(at - 1_420_070_400_000, 0) << 22
+
+
+def _pauses() -> "itertools.chain[float]":
+    """Seconds: 1, 2, 4, ... 30, 30, ..."""
+    return itertools.chain((1.0, 2.0, 4.0, 8.0, 16.0), itertools.repeat(30.0))

@@ -1,0 +1,206 @@
+"""One reply on Discord: as a message of the bot's own, or as the response to an interaction."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from discord import MessageReference
+
+from bots.discord_bot.components import view
+from bots.discord_bot.failures import Expired
+from bots.discord_bot.origin import PERSONAL, Way, read, way
+from bots.discord_bot.rendering import messages
+from bots.discord_bot.rest import Payload, Rest, payload
+from core.chat import Reply
+from core.rate import Pace
+from core.states import Lane
+from core.surface import MessageGone, Part, Unacceptable, Undelivered, Unreachable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PACE = Pace(interval=1.5, gap=1.0)
+"""A channel bears about five messages and edits in five seconds."""
+_FIRST_ANSWER = 3.0
+"""Seconds in which Discord takes the first answer to an interaction."""
+_OWN_MESSAGE = "m:"
+"""Begins the external id of what came as a message, and can be quoted."""
+
+
+class DiscordSurface:
+    """See core.surface.Surface. `promised`: this process's interactions, set once Discord knows of a response."""
+
+    drafts = False
+
+    def __init__(
+        self, rest: Rest, reply: Reply, pace: Pace, promised: Mapping[int, asyncio.Event], now: Callable[[], int]
+    ) -> None:
+        self._rest, self._reply, self._promised, self._now = rest, reply, promised, now
+        self._origin = read(reply.origin)
+        self._personal = reply.chat.thread.startswith(PERSONAL)
+        self._channel = channel_of(reply)
+        self._expired = False
+        self._owes_response = self._origin is not None and not self._origin.pressed
+        own_way = self._origin is not None and (self._hidden or self._origin.outside)
+        self.key = f"discord:i:{reply.id}" if own_way else f"discord:{self._channel}"
+        self.pace = pace
+        self.stubs = own_way
+        """Responses have no nonce: what is repeated there shows twice."""
+
+    def parts(self, text: str) -> Sequence[Part]:
+        """Rendered and split."""
+        bare = self._origin is not None
+        return [Part(rendered.text, rendered.content) for rendered in messages(text, bare=bare)]
+
+    async def send(self, index: int, part: Part, nonce: str) -> str:
+        """A new message, the way that leads to people now."""
+        good = self._good
+        try:
+            return await self._sent(index, part, nonce)
+        except MessageGone:
+            if not good or self._good:
+                raise
+            return await self._sent(index, part, nonce)  # the token is taken no more: another way
+
+    async def edit(self, message_id: str, part: Part) -> None:
+        """Whichever way it came."""
+        message = self._payload(part)
+        place, number = self._place(message_id)
+        token = self._token(place)
+        if token is None:
+            await self._reach(self._rest.edit(place, number, message))
+        else:
+            await self._reach(self._rest.edit_response(token, number, message))
+        await self._settle()
+
+    async def delete(self, message_id: str) -> None:
+        """One of our own."""
+        place, number = self._place(message_id)
+        with suppress(MessageGone):
+            token = self._token(place)
+            if token is None:
+                await self._reach(self._rest.delete(place, number))
+            else:
+                await self._reach(self._rest.delete_response(token, str(number)))
+
+    async def strip(self, message_id: str) -> None:
+        """Take away its buttons. Its text stays: nothing is said of it."""
+        bare: Payload = {"components": [], "allowed_mentions": {"parse": []}, "flags": 1 << 2}
+        place, number = self._place(message_id)
+        await self._reach(self._rest.edit(place, number, bare))
+
+    async def draft(self, part: Part) -> None:
+        """Discord has none."""
+
+    async def typing(self) -> None:
+        """Not where Discord shows that a response is being thought about."""
+        if self._origin is None or (self._origin.pressed and not self._origin.outside and not self._hidden):
+            await self._reach(self._rest.typing(self._channel))
+
+    # Ways
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether only the asker may see it. What is said to a command is as its response was promised; an answer only
+        where the conversation is his alone."""
+        return bool(self._origin and self._origin.hidden) and (self._personal or self._reply.lane is Lane.NOTICE)
+
+    @property
+    def _good(self) -> bool:
+        return self._origin is not None and not self._expired and self._origin.good(self._now())
+
+    def _token(self, place: int) -> str | None:
+        """The key to what only the interaction's token reaches. Raises MessageGone once it is taken no more."""
+        if self._origin is None or place != self._channel or not (self._hidden or self._origin.outside):
+            return None
+        if not self._good:
+            raise MessageGone
+        return self._origin.token
+
+    async def _sent(self, index: int, part: Part, nonce: str) -> str:
+        origin = self._origin
+        match way(origin, index, good=self._good, hidden=self._hidden):
+            case Way.ORIGINAL if origin:
+                await self._until_promised(origin.interaction)
+                self._owes_response = False
+                return await self._reach(self._rest.respond(origin.token, self._payload(part)))
+            case Way.FOLLOWUP if origin:
+                message = self._payload(part)
+                return await self._reach(self._rest.follow_up(origin.token, message, hidden=self._hidden))
+            case Way.DIRECT:
+                return await self._direct(part, nonce)
+        message_id = await self._own(index, part, nonce)
+        await self._settle()
+        return message_id
+
+    async def _own(self, index: int, part: Part, nonce: str) -> str:
+        """A message of the bot's own. In servers the first one quotes the question, where it may read it."""
+        try:
+            return await self._reach(self._rest.create(self._channel, self._payload(part, nonce, self._quote(index))))
+        except Unacceptable:
+            if not self._quote(index):
+                raise
+            return await self._reach(self._rest.create(self._channel, self._payload(part, nonce)))
+
+    async def _direct(self, part: Part, nonce: str) -> str:
+        """For what nobody else may see, once Discord takes no response any more."""
+        place = await self._reach(self._rest.direct(int(self._reply.author.id)))
+        return f"{place}/{await self._reach(self._rest.create(place, self._payload(part, nonce)))}"
+
+    async def _until_promised(self, interaction: int) -> None:
+        """A response can be filled in only once it is promised; after a restart nobody knows, and it is tried."""
+        promised = self._promised.get(interaction)
+        if promised is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_ANSWER):
+                    await promised.wait()
+
+    async def _settle(self) -> None:
+        """A response that was promised, where the answer came as another message: "thinking" must not stay."""
+        if not self._owes_response or self._origin is None or not self._good:
+            return
+        self._owes_response = False
+        if way(self._origin, 0, good=True, hidden=self._hidden) is Way.ORIGINAL:
+            return  # it is the answer
+        try:
+            await self._rest.delete_response(self._origin.token)
+        except Undelivered as error:
+            log.debug("reply %s: its first response stays: %s", self._reply.id, type(error).__name__)
+
+    # Small things
+
+    def _payload(self, part: Part, nonce: str | None = None, quote: MessageReference | None = None) -> Payload:
+        more: dict[str, Any] = {} if quote is None else {"message_reference": quote.to_message_reference_dict()}
+        made = view(part.controls, str(part.body), self._reply.chat, self._reply.id)
+        return payload(str(part.body), made, nonce=nonce, **more)
+
+    def _quote(self, index: int) -> MessageReference | None:
+        if self._reply.private or index or self._origin or not self._reply.external_id.startswith(_OWN_MESSAGE):
+            return None
+        return MessageReference(message_id=self._reply.seq, channel_id=self._channel, fail_if_not_exists=False)
+
+    def _place(self, message_id: str) -> tuple[int, int]:
+        """The channel and the number of a message."""
+        place, _, number = message_id.rpartition("/")
+        return int(place or self._channel), int(number)
+
+    async def _reach(self, call: Awaitable[T]) -> T:
+        """One thread, or one place where the bot is no member, that is closed is no reason to leave its channel."""
+        try:
+            return await call
+        except Expired as error:
+            self._expired = True
+            raise MessageGone from error
+        except Unreachable as error:
+            if self._reply.chat.thread or self._origin is not None:
+                raise Unacceptable from error
+            raise
+
+
+def channel_of(reply: Reply) -> int:
+    """The channel that a reply's conversation is in: a thread is one too."""
+    chat = reply.chat
+    return int(chat.chat if not chat.thread or chat.thread.startswith(PERSONAL) else chat.thread)

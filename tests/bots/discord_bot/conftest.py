@@ -1,0 +1,53 @@
+"""A server, and people and places on it."""
+
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.platforms.discord_channels import Channel
+from tests.platforms.discord_guilds import Guild
+from tests.platforms.discord_server import DiscordServer, discord_server
+from tests.platforms.discord_world import Person
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[DiscordServer]:
+    async with discord_server() as server:
+        yield server
+
+
+@pytest.fixture
+def ann(server: DiscordServer) -> Person:
+    return server.person("Ann")
+
+
+@pytest.fixture
+def bob(server: DiscordServer) -> Person:
+    return server.person("Bob", "vi")
+
+
+@pytest.fixture
+def dm(server: DiscordServer, ann: Person) -> Channel:
+    return server.dm(ann)
+
+
+@pytest.fixture
+def guild(server: DiscordServer, ann: Person, bob: Person) -> Guild:
+    return server.guild(ann, bob, admins=(ann,))
+
+
+@pytest.fixture
+def channel(guild: Guild) -> Channel:
+    return guild.channel("general")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds of patience become hundredths."""
+    monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)
+    monkeypatch.setattr("bots.discord_bot.inlet._pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.inlet.BETWEEN", 0.0)
+    monkeypatch.setattr("bots.discord_bot.identifies.AT_ONCE", 20)

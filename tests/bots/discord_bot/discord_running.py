@@ -1,0 +1,81 @@
+"""A whole bot around fakes, in front of a Discord server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bots.discord_bot.app import DiscordBot
+from core.access import Access
+from core.assistant import Assistant
+from core.dispatcher import Dispatcher
+from core.filters import Filter, OpenFilter
+from core.presses import Presses
+from core.rate import Pace
+from core.texts import say
+from storage.database import open_database
+from storage.store import DatabaseStore, now_ms
+from tests.conftest import EVERYBODY, RULES
+from tests.fakes import FakeModel, FlakyStore
+from tests.platforms.discord_server import DiscordServer
+
+RETRY, STOP, CONTINUE = (say("en", f"button.{name}") for name in ("retry", "stop", "continue"))
+QUICK = Pace(interval=0.02, gap=0.01)
+"""Discord's pace is for Discord; what keeps to it is tested by its own clock."""
+
+
+@dataclass
+class Running:
+    """The bot's inside, for looking at it. What the bot itself stores goes through `trouble`."""
+
+    store: DatabaseStore
+    trouble: FlakyStore
+    model: FakeModel
+    dispatcher: Dispatcher
+    discord: DiscordBot
+    working: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def running(
+    server: DiscordServer,
+    database: str,
+    model: FakeModel | None = None,
+    *,
+    access: Access = EVERYBODY,
+    content_filter: Filter | None = None,
+    pace: Pace = QUICK,
+    now: Callable[[], int] = now_ms,
+) -> AsyncIterator[Running]:
+    """A bot that is logged in at `server` while the block lasts; a second one on the same database is a restart."""
+    model = model or FakeModel()
+    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=pace, now=now)
+    async with open_database(database) as engine:
+        store = DatabaseStore(engine)
+        trouble = FlakyStore(store)
+        assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
+        dispatcher = Dispatcher(trouble, assistant, {}, access, now=now_ms)
+        presses = Presses(trouble, dispatcher, access, RULES, now_ms)
+        async with discord.connected(), dispatcher.running():
+            await dispatcher.serve(discord)
+            before = len(server.identifies)
+            working = asyncio.create_task(discord.run(trouble, dispatcher, presses))
+            ready = asyncio.create_task(server.ready(before + 1))
+            try:
+                await asyncio.wait({working, ready}, return_when=asyncio.FIRST_COMPLETED)
+                await (working if working.done() else ready)
+                yield Running(store, trouble, model, dispatcher, discord, working)
+            finally:
+                working.cancel()
+                ready.cancel()
+                await asyncio.gather(working, ready, return_exceptions=True)
+
+
+def asked(bot: Running) -> list[str]:
+    """The questions as the model saw them."""
+    return [prompt[-1].content for prompt in bot.model.prompts]
+
+
+async def quiet(seconds: float = 0.25) -> None:
+    """Give what should not happen the time to happen."""
+    await asyncio.sleep(seconds)
