@@ -179,8 +179,8 @@ class Replies(Protocol):
         """/retry, /continue: the command's row takes the question and its last answer's messages, and waits in the
         answer lane. `goes_on`: its answer begins with the one that is there."""
 
-    async def intend(self, reply: Reply, nonce: str) -> None:
-        """C3: before a first send."""
+    async def intend(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
+        """C3: before a first send. `instead_of`: the nonce of a message that has vanished."""
 
     async def sent(self, reply: Reply, nonce: str, message_id: str) -> None:
         """C4: after it."""

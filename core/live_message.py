@@ -103,9 +103,14 @@ class LiveMessage:
         self._running, self._lost = running, lost
         self._answer = reply.lane is Lane.ANSWER
         self._stubs = self._answer and surface.stubs
+        self._shows_twice = surface.stubs and not self._answer
         self._chunks = list(reply.chunks)
         self._shown: list[Part | None] = []
         self._gone = 0
+        self._unsure = {index for index, chunk in enumerate(reply.chunks) if chunk.message_id is None}
+        """Messages that may have been taken already: a platform that knows their nonces keeps them as they were."""
+        self._vanished: set[int] = set()
+        """Messages that are gone: their nonces stand for what is not there any more."""
         self._text = ""
         self._changed = asyncio.Event()
         self._painter: asyncio.Task[None] | None = None
@@ -211,8 +216,9 @@ class LiveMessage:
     # Steps
 
     async def _insist(self, step: Step) -> bool:
-        """Until the platform has taken it, or has said that it never will. What may have been taken is sent again:
-        an edit changes nothing then, of an answer it is only a stub; a notice is repeated once, then it is False."""
+        """Until the platform has taken it, or has said that it never will. What may have been taken is sent again: an
+        edit changes nothing then, nor does a send that the platform knows again, and of an answer it is only a stub; a
+        notice that would show twice is repeated once, then it is False."""
         unsure = 0
         for pause in _pauses():
             await self._turn()
@@ -223,7 +229,7 @@ class LiveMessage:
                 self._hold(error.wait or pause)
             except Ambiguous:
                 unsure += 1
-                if unsure > 1 and isinstance(step, Send) and not self._stubs:
+                if unsure > 1 and isinstance(step, Send) and self._shows_twice:
                     return False
                 self._hold(pause)
             except MessageGone as gone:
@@ -244,20 +250,27 @@ class LiveMessage:
 
     async def _send(self, index: int, part: Part) -> None:
         nonce = await self._intend(index)
-        message_id = await self._surface.send(index, part, nonce)
+        try:
+            message_id = await self._surface.send(index, part, nonce)
+        except Ambiguous:
+            self._unsure.add(index)
+            raise
         self._chunks[index] = Chunk(nonce, message_id)
-        self._now_shows(index, part)
+        self._now_shows(index, None if index in self._unsure else part)
         async with self._delivery.store.begin() as tx:  # C4
             await tx.replies.sent(self._reply, nonce, message_id)
 
     async def _intend(self, index: int) -> str:
         """C3. A message that was only intended keeps its nonce: the platform may know it already."""
-        if index < len(self._chunks):
+        if index < len(self._chunks) and index not in self._vanished:
             return self._chunks[index].nonce
-        nonce = f"{self._delivery.instance}-{self._reply.id}-{index}"
+        nonce = f"{self._delivery.instance}-{self._reply.id}-{index}" + (f"-{self._gone}" if self._gone else "")
+        instead_of = self._chunks[index].nonce if index < len(self._chunks) else ""
         async with self._delivery.store.begin() as tx:
-            await tx.replies.intend(self._reply, nonce)
-        self._chunks.append(Chunk(nonce))
+            await tx.replies.intend(self._reply, nonce, instead_of=instead_of)
+        self._chunks[index : index + 1] = [Chunk(nonce)]
+        self._vanished.discard(index)
+        self._unsure.discard(index)
         return nonce
 
     async def _unsent(self, index: int) -> None:
@@ -271,8 +284,9 @@ class LiveMessage:
         if self._gone > MOST_GONE:
             raise Unacceptable from gone
         self._chunks[index] = replace(self._chunks[index], message_id=None)
+        self._vanished.add(index)
 
-    def _now_shows(self, index: int, part: Part) -> None:
+    def _now_shows(self, index: int, part: Part | None) -> None:
         self._shown += [None] * (index + 1 - len(self._shown))
         self._shown[index] = part
 

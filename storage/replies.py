@@ -112,10 +112,13 @@ class StoredReplies:
         await self._session.flush()
         return await self.get(reply.id)
 
-    async def intend(self, reply: Reply, nonce: str) -> None:
+    async def intend(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
         """C3."""
-        row = await self._fenced(reply)
-        row.chunks = [*row.chunks, {"nonce": nonce, "id": None}]
+        row, intended = await self._fenced(reply), {"nonce": nonce, "id": None}
+        if instead_of:
+            row.chunks = [intended if chunk["nonce"] == instead_of else chunk for chunk in row.chunks]
+        else:
+            row.chunks = [*row.chunks, intended]
 
     async def sent(self, reply: Reply, nonce: str, message_id: str) -> None:
         """C4."""

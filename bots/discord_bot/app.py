@@ -32,9 +32,6 @@ from core.texts import choose, say
 
 log = logging.getLogger(__name__)
 
-LONGEST_PENALTY = 30.0
-"""Seconds of a penalty that the library sleeps through by itself: the least that it can be told."""
-
 
 class Desk(Protocol):
     """What Discord needs of the dispatcher."""

@@ -9,8 +9,8 @@ from discord import DiscordException, HTTPException, RateLimited
 
 from core.surface import Ambiguous, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
 
-FAILURES = (DiscordException, OSError, TimeoutError, aiohttp.ClientError)
-"""What the library's calls raise."""
+FAILURES = (DiscordException, OSError, TimeoutError, aiohttp.ClientError, ValueError)
+"""What the library's calls raise; a ValueError where an answer can't be read."""
 MARGIN = 0.5
 """Seconds on top of what Discord asks for."""
 SLOW_EDITS = 60.0

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 CONNECTED_WITHIN = 60.0
 LASTED = 10.0
 """Seconds after which a lost connection was a good one, and is made anew at once."""
+LONGEST_PENALTY = 30.0
+"""Seconds of a penalty that the library sleeps through by itself: the least that it can be told."""
 SILENCE = 60.0
 """Seconds without a word from Discord, after which the connection counts as lost."""
 SETTLED_AFTER = 2.0
@@ -66,6 +68,7 @@ class Gateway(Client):
             chunk_guilds_at_startup=False,
             guild_ready_timeout=SETTLED_AFTER,
             heartbeat_timeout=SILENCE,
+            max_ratelimit_timeout=LONGEST_PENALTY,
         )
         self._url = yarl.URL(url)
         self._heard = heard

@@ -163,14 +163,21 @@ def _links(text: str, *, bare: bool) -> str:
         out += _escaped(text[at : link.start()])
         at = link.end()
         if address:
-            shown = f"<{address}>" if bare else address
-            out += f"[{_escaped(label)}]({shown})" if label.strip() else shown
+            out += _masked(label, address, bare=bare)
             continue
         whole = link[0].startswith("<") and link[0].endswith(">")
         address = plain_address if whole else _without_end(plain_address)
         at -= 0 if whole else len(plain_address) - len(address) + link[0].endswith(">")
         out += f"<{address}>" if bare or whole else address
     return out + _escaped(text[at:])
+
+
+def _masked(label: str, address: str, *, bare: bool) -> str:
+    """A link behind words. Behind another address Discord shows no link, so neither is hidden."""
+    shown = f"<{address}>" if bare else address
+    if not label.strip() or label.strip() == address:
+        return shown
+    return f"{_links(label, bare=bare)} ({shown})" if _URL.search(label) else f"[{_escaped(label)}]({shown})"
 
 
 def _without_end(address: str) -> str:
