@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 _TOKENS = re.compile(r"\d{6,}:[A-Za-z0-9_-]{30,}|[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}|hf_[A-Za-z0-9]{20,}")
 """Bot tokens of Telegram and Discord, and the model hub's, by their shape."""
+_KEYS = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^\s/?'\"]+")
+"""Discord's keys to an interaction, in the addresses that its library tells of."""
 _QUOTING = ("telegram",)
 """Libraries that quote messages at any level; what matters of their errors is logged where they are caught."""
 _CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "discord", "aiohttp", "huggingface_hub", "alembic",
@@ -25,7 +27,7 @@ class Redact(logging.Formatter):
         line = super().format(record)
         for secret in self._secrets:
             line = line.replace(secret, "[secret]")
-        return _TOKENS.sub("[secret]", line)
+        return _KEYS.sub(r"\1[secret]", _TOKENS.sub("[secret]", line))
 
 
 def set_up_logging(level: str, secrets: Iterable[str]) -> None:

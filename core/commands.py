@@ -176,7 +176,7 @@ async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
         return 0
     moved = await tx.replies.move(reply, event)
     if moved.state is State.CANCELLED:
-        call.cancelled.append(moved)
+        call.cancelled.append(replace(moved, origin=reply.origin))
         return 1
     call.stopped.append(reply.id)
     return 0

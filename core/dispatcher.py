@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from core.access import Access
@@ -62,7 +63,7 @@ class Dispatcher:
     ) -> None:
         self._store, self._assistant, self._now = store, assistant, now
         self._platforms = dict(platforms)
-        self.name = name
+        self.name, self.access = name, access
         self._clerk = Clerk(store, assistant, self._platforms, access, self, now)
         self._intake = Intake(store, access, self._pulse)
         self.rate = RateGate()
@@ -126,12 +127,13 @@ class Dispatcher:
         """Stop a reply as /stop does, without a notice of its own (Ctrl-C, a button). Idempotent."""
         try:
             async with self._store.begin() as tx:
-                moved = await tx.replies.move(await tx.replies.get(reply.id), Event.STOP)
+                before = await tx.replies.get(reply.id)
+                moved = await tx.replies.move(before, Event.STOP)
         except Stale:
             return
         if moved.state is State.GENERATING:
             self.halt(reply.id)
-        self.tidy(moved)
+        self.tidy(replace(moved, origin=before.origin))
         self._pulse()
 
     async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
@@ -348,7 +350,8 @@ class Dispatcher:
         self._stops.setdefault(reply_id, asyncio.Event()).set()
 
     def tidy(self, reply: Reply) -> None:
-        """What a cancelled reply has shown already, before a crash, gets its mark: else its Stop button would stay."""
+        """What a cancelled reply has shown already, before a crash, gets its mark: else its Stop button would stay.
+        `reply` still has its origin."""
         if reply.state is State.CANCELLED and any(chunk.message_id for chunk in reply.chunks):
             task = asyncio.create_task(self._mark(reply))
             self._marking.add(task)

@@ -16,6 +16,15 @@ class _Arrival:
     stored: asyncio.Future[Reply | None]
 
 
+class _GivenUp(Exception):
+    """Somebody waits no longer for what was about to be committed."""
+
+
+def _wanted(batch: list[_Arrival]) -> list[_Arrival]:
+    """Who has given up waiting has told his person so: then nothing should come of it."""
+    return [arrival for arrival in batch if not arrival.stored.cancelled()]
+
+
 class Intake:
     """A burst of messages costs a few commits, not one each. `stored` is called after each commit."""
 
@@ -38,14 +47,18 @@ class Intake:
             batch = [await self._arrivals.get()]
             while not self._arrivals.empty():
                 batch.append(self._arrivals.get_nowait())
-            # Who has given up waiting has told his person so: then nothing should come of it.
-            if wanted := [arrival for arrival in batch if not arrival.stored.cancelled()]:
-                await self._commit(wanted)
+            await self._commit(batch)
 
     async def _commit(self, batch: list[_Arrival]) -> None:
         try:
             async with self._store.begin() as tx:
+                batch = _wanted(batch)
                 replies = [await self._admit(tx, arrival.incoming) for arrival in batch]
+                if len(_wanted(batch)) < len(batch):
+                    raise _GivenUp
+        except _GivenUp:
+            await self._commit(_wanted(batch))
+            return
         except Exception as error:
             await self._one_by_one(batch, error)
             return

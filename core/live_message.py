@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -18,6 +19,7 @@ from core.surface import (
     Controls,
     MessageGone,
     NotSent,
+    OutOfReach,
     Part,
     Surface,
     Unacceptable,
@@ -33,7 +35,7 @@ STUB = "…"
 
 
 MOST_GONE = 2
-"""Messages of one reply that may vanish before it is given up."""
+"""So often a message may vanish before its reply is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class LiveMessage:
         self._shows_twice = surface.stubs and not self._answer
         self._chunks = list(reply.chunks)
         self._shown: list[Part | None] = []
-        self._gone = 0
+        self._gone: Counter[int] = Counter()
+        self._generation = 0
         self._unsure = {index for index, chunk in enumerate(reply.chunks) if chunk.message_id is None}
         """Messages that may have been taken already: a platform that knows their nonces keeps them as they were."""
         self._vanished: set[int] = set()
@@ -264,7 +267,8 @@ class LiveMessage:
         """C3. A message that was only intended keeps its nonce: the platform may know it already."""
         if index < len(self._chunks) and index not in self._vanished:
             return self._chunks[index].nonce
-        nonce = f"{self._delivery.instance}-{self._reply.id}-{index}" + (f"-{self._gone}" if self._gone else "")
+        nonce = f"{self._delivery.instance}-{self._reply.id}-{index}"
+        nonce += f"-{self._generation}" if self._generation else ""
         instead_of = self._chunks[index].nonce if index < len(self._chunks) else ""
         async with self._delivery.store.begin() as tx:
             await tx.replies.intend(self._reply, nonce, instead_of=instead_of)
@@ -279,12 +283,18 @@ class LiveMessage:
         del self._chunks[index], self._shown[index:]
 
     def _forget(self, index: int, gone: MessageGone) -> None:
-        """The message is not there any more: another takes its place. Where that goes too, somebody wants none."""
-        self._gone += 1
-        if self._gone > MOST_GONE:
+        """The message is not there any more: another takes its place. Where that goes too, somebody wants none. What is
+        out of reach is nobody's doing: then all of them are sent anew, so that they stand together."""
+        self._generation += 1
+        known = [at for at, chunk in enumerate(self._chunks) if chunk.message_id is not None]
+        if not isinstance(gone, OutOfReach):
+            known = [index]
+            self._gone[index] += 1
+        if self._gone[index] > MOST_GONE:
             raise Unacceptable from gone
-        self._chunks[index] = replace(self._chunks[index], message_id=None)
-        self._vanished.add(index)
+        for at in known:
+            self._chunks[at] = replace(self._chunks[at], message_id=None)
+            self._vanished.add(at)
 
     def _now_shows(self, index: int, part: Part | None) -> None:
         self._shown += [None] * (index + 1 - len(self._shown))

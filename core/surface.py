@@ -63,6 +63,10 @@ class MessageGone(Undelivered):
     """The message to be changed is not there any more."""
 
 
+class OutOfReach(MessageGone):
+    """It may be there, but can't be changed from here any more, nor can those that belong to it."""
+
+
 class Unreachable(Undelivered):
     """The chat is closed to the bot: blocked, thrown out, deleted."""
 
@@ -93,7 +97,7 @@ class Surface(Protocol):
         """A new message, the reply's `index`th; its id."""
 
     async def edit(self, message_id: str, part: Part) -> None:
-        """Idempotent: what it shows already is success. Raises MessageGone."""
+        """Idempotent: what it shows already is success. Raises MessageGone, OutOfReach."""
 
     async def delete(self, message_id: str) -> None:
         """Idempotent; a message that can't be deleted is emptied."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import discord
@@ -16,18 +16,19 @@ from bots.discord_bot import slash
 from bots.discord_bot.failures import FAILURES
 from bots.discord_bot.gateway import TOLD, Gateway
 from bots.discord_bot.identifies import Identifies
-from bots.discord_bot.inlet import Inlet
+from bots.discord_bot.inlet import Inlet, pauses
 from bots.discord_bot.interactions import Interactions
 from bots.discord_bot.members import Members
 from bots.discord_bot.presses import Buttons
 from bots.discord_bot.reading import PLATFORM
 from bots.discord_bot.rest import Rest, payload, reached
 from bots.discord_bot.surface import PACE, DiscordSurface
+from core.access import Access
 from core.chat import Author, ChatId, Incoming, Reply, Role, Store
 from core.errors import SetupError
 from core.presses import Presses
 from core.rate import Pace
-from core.surface import Surface, Undelivered
+from core.surface import Ambiguous, NotSent, Surface, Unacceptable, Undelivered, Unreachable
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 class Desk(Protocol):
     """What Discord needs of the dispatcher."""
+
+    access: Access
 
     async def accept(self, incoming: Incoming) -> Reply | None: ...
     async def leave(self, platform: str, chat: str) -> None: ...
@@ -74,8 +77,11 @@ class DiscordBot:
         return DiscordSurface(Rest(self._client), reply, self._pace, self._promised, self._now)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """By the permissions in the channel."""
-        return await Members(self._client).role(chat, author)
+        """By the permissions in the channel. One that the bot can't see is no reason to leave it."""
+        try:
+            return await Members(self._client).role(chat, author)
+        except Unreachable as error:
+            raise Unacceptable from error
 
     async def run(self, store: Store, desk: Desk, presses: Presses) -> None:
         """Take what comes in, for ever."""
@@ -84,10 +90,11 @@ class DiscordBot:
         interactions = Interactions(desk, Buttons(Rest(self._client), presses), self._promised)
         async with asyncio.TaskGroup() as tasks:
 
-            def answerable(message: Message, incoming: Incoming) -> bool:
+            def answerable(message: Message, incoming: Incoming, live: bool) -> bool:
                 if may_write(message):
                     return True
-                tasks.create_task(self._tell_of_no_way(message, incoming))
+                if live and desk.access.admits(incoming.chat, incoming.author):
+                    tasks.create_task(self._tell_of_no_way(message, incoming))
                 return False
 
             inlet = Inlet(self._client, store, desk, tasks, answerable, self._now)
@@ -104,9 +111,11 @@ class DiscordBot:
         """A person who asks where the bot may not write is told so in private, where that is possible."""
         text = say(choose("auto", incoming.author.locale), "discord.closed", channel=f"<#{message.channel.id}>")
         log.info("Discord: the bot may not write in %s; who asks it there is told so in private", incoming.chat)
-        with suppress(Undelivered):
-            rest = Rest(self._client)
+        rest = Rest(self._client)
+        try:
             await rest.create(await rest.direct(message.author.id), payload(text, None, nonce=f"c-{message.id}"))
+        except Exception as error:
+            log.info("Discord: nor can that be told: %s", type(error).__name__)
 
     async def _until_known(self) -> None:
         pause = 1.0
@@ -127,10 +136,14 @@ class DiscordBot:
 def may_write(message: Message) -> bool:
     """Whether the bot can answer where that was said."""
     channel, me = message.channel, message.guild.me if message.guild else None
-    if me is None or not isinstance(channel, (GuildChannel, Thread)):
+    thread = isinstance(channel, Thread)
+    place = channel.parent if isinstance(channel, Thread) else channel
+    if me is None or not isinstance(place, GuildChannel):
         return True  # private messages; or nobody knows, and it is tried
-    may = channel.permissions_for(me)
-    return may.view_channel and (may.send_messages_in_threads if isinstance(channel, Thread) else may.send_messages)
+    may = place.permissions_for(me)
+    if isinstance(channel, Thread) and channel.locked and not may.manage_threads:
+        return False
+    return may.view_channel and (may.send_messages_in_threads if thread else may.send_messages)
 
 
 class Listening:
@@ -150,6 +163,7 @@ class Listening:
                 self._inlet.logged_in()
             case "ready", _:
                 log.info("Discord: ready")
+                self._inlet.settled()
             case "guild_channel_delete", (GuildChannel() as channel,):
                 self._tasks.create_task(self._leave(channel.id))
             case "guild_remove", (discord.Guild() as guild,):
@@ -164,16 +178,23 @@ class Listening:
 
 
 async def publish(client: Gateway, store: Store, account: str) -> None:
-    """The commands, where they have changed. The bot works without: the next start tries again."""
-    commands = slash.menu()
+    """The commands, where they have changed; until Discord has taken them. The bot works without."""
+    commands = slash.menu(client.installed_by)
     wanted = slash.fingerprint(commands)
-    try:
-        async with store.begin() as tx:
-            if await tx.accounts.menu(PLATFORM, account) == wanted:
+    for pause in pauses():
+        try:
+            async with store.begin() as tx:
+                if await tx.accounts.menu(PLATFORM, account) == wanted:
+                    return
+            await reached(client.http.bulk_upsert_global_commands(int(account), commands))
+            async with store.begin() as tx:
+                await tx.accounts.publish(PLATFORM, account, wanted)
+            log.info("Discord: %d commands published", len(commands))
+            return
+        except Undelivered as error:
+            log.warning("commands not published: %s", type(error.__cause__ or error).__name__)
+            if not isinstance(error, (NotSent, Ambiguous)):
                 return
-        await reached(client.http.bulk_upsert_global_commands(int(account), commands))
-        async with store.begin() as tx:
-            await tx.accounts.publish(PLATFORM, account, wanted)
-        log.info("Discord: %d commands published", len(commands))
-    except Exception as error:
-        log.warning("commands not published: %s", type(error).__name__)
+        except Exception as error:
+            log.warning("commands not published: %s", type(error).__name__)
+        await asyncio.sleep(pause)

@@ -13,14 +13,13 @@ FAILURES = (DiscordException, OSError, TimeoutError, aiohttp.ClientError, ValueE
 """What the library's calls raise; a ValueError where an answer can't be read."""
 MARGIN = 0.5
 """Seconds on top of what Discord asks for."""
-SLOW_EDITS = 60.0
-"""Seconds before a message of more than an hour is edited again (code 30046)."""
+A_WHILE = 60.0
+"""Seconds, where Discord does not say how long."""
 
-_GONE = (10008, 50005)  # unknown message; somebody else's
+_GONE = (10008, 50005, 50083)  # unknown message; somebody else's; an archived thread, which a new message opens again
+_LATER = (30046, 40003, 40333)  # edits of old messages, private messages opened too fast, Cloudflare
 _CLOSED = (10003, 10004, 50001, 50007, 50013, 50278)  # unknown channel or server; no access; no private messages
 _EXPIRED = (10015, 10062, 50027)  # unknown webhook or interaction; invalid webhook token
-UNREADABLE_HISTORY = 160002
-"""A reply quotes a message, and the bot may not read what was said there."""
 
 
 class Expired(Undelivered):
@@ -45,16 +44,14 @@ def _answered(error: HTTPException) -> Undelivered:
         return MessageGone()
     if error.code in _CLOSED:
         return Unreachable()
-    if error.code == 30046:
-        return NotSent(SLOW_EDITS)
-    if error.status == 429:
+    if error.status == 429 or error.code in _LATER:
         return NotSent(_asked_for(error))
     return Ambiguous() if error.status >= 500 else Unacceptable()
 
 
 def _asked_for(error: HTTPException) -> float:
-    """Seconds that a penalty lasts. Without Discord's own headers it comes from the edge before it."""
+    """Seconds that a penalty lasts."""
     try:
         return float(error.response.headers.get("Retry-After", "")) + MARGIN
     except ValueError:
-        return SLOW_EDITS
+        return A_WHILE

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -18,6 +18,7 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from bots.discord_bot.identifies import RESERVE, Identifies
 from bots.discord_bot.rest import NOBODY
+from bots.discord_bot.slash import EVERYBODY
 from core.errors import SetupError, trace
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ SETTLED_AFTER = 2.0
 """Seconds without another server, after which all are known."""
 RESUMABLE = 4000
 """A close code after which Discord keeps the session."""
+FORGOTTEN = (4007, 4009)
+"""Close codes after which it has none: a number that it does not know, a session that timed out."""
 NO_INTENT = 4014
 TOLD = {
     4004: "DISCORD_TOKEN is refused by Discord. Copy it again from the Developer Portal (Bot, Reset Token).",
@@ -78,6 +81,13 @@ class Gateway(Client):
         """Whether it sees what stands in messages that don't address it."""
         return self._connection._intents.message_content
 
+    @property
+    def installed_by(self) -> Sequence[int]:
+        """Who may install it: Discord refuses commands for others. One that does not say is for everybody."""
+        told = self.application
+        configs = (told.guild_integration_config, told.user_integration_config) if told else ()
+        return [kind for kind, config in zip(EVERYBODY, configs, strict=False) if config] or EVERYBODY
+
     async def setup_hook(self) -> None:
         """After the login: the application says what its owner allows it to see."""
         flags = self.application_flags
@@ -100,18 +110,18 @@ class Gateway(Client):
         session: dict[str, Any] = {}
         pauses = _backoff()
         while not self.is_closed():
-            if not session:
-                await self.identifies.wait()
             began = time.monotonic()
             try:
                 await self._until_lost(session)
             except ReconnectWebSocket as lost:
-                session = self._session(lost.resume)
+                session = self._session(lost.resume and self.ws.socket.close_code not in FORGOTTEN)
             except ConnectionClosed as closed:
                 session = self._refused(closed)
-            except (OSError, DiscordException, aiohttp.ClientError, TimeoutError) as error:
+            except Exception as error:  # the network, or the database that counts logins: there is always another try
                 log.warning("Discord's gateway can't be reached: %s", type(error).__name__)
                 session = self._session(True)
+                if session:
+                    session["gateway"] = self._url  # the address of its own may be what is gone
             if time.monotonic() - began > LASTED:
                 pauses = _backoff()
             else:
@@ -119,6 +129,7 @@ class Gateway(Client):
 
     async def _until_lost(self, session: dict[str, Any]) -> None:
         if not session:
+            await self.identifies.wait()
             await self._in_reserve()
         options: dict[str, Any] = {"gateway": self._url, "initial": True} | session
         self.ws = await asyncio.wait_for(DiscordWebSocket.from_client(self, **options), CONNECTED_WITHIN)

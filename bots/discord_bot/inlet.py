@@ -9,9 +9,9 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from discord import Client, Message, Object
+from discord import Client, Message, Object, PartialMessageable
 from discord.abc import Messageable
 
 from bots.discord_bot.origin import PERSONAL
@@ -31,8 +31,8 @@ MOST = 100
 """Messages read back of a conversation: the newest."""
 BETWEEN = 0.2
 """Seconds between two conversations that are read back."""
-TRIES = 5
-"""So often a conversation is tried."""
+WORTH_TELLING = 5
+"""After so many tries the owner hears of it."""
 
 
 class Desk(Protocol):
@@ -42,7 +42,10 @@ class Desk(Protocol):
 
 
 class Inlet:
-    """Takes messages in, each channel's in order. `answerable`: whether the bot can answer there at all."""
+    """Takes messages in, each channel's in order.
+
+    `answerable`: whether the bot can answer a message at all; and whether that was said just now.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Inlet:
         store: Store,
         desk: Desk,
         tasks: asyncio.TaskGroup,
-        answerable: Callable[[Message, Incoming], bool],
+        answerable: Callable[[Message, Incoming, bool], bool],
         now: Callable[[], int],
     ) -> None:
         self._client, self._store, self._desk, self._tasks = client, store, desk, tasks
@@ -59,14 +62,14 @@ class Inlet:
         """The last message of each channel that is being stored."""
         self._behind: dict[int, Known] = {}
         self._catching_up: dict[int, asyncio.Task[None]] = {}
-        self._marked, self._missed = asyncio.Event(), asyncio.Event()
+        self._marked, self._missed, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._threads: set[str] = set()
         self._held = 0
 
     def take(self, message: Message) -> None:
         """Something was said. Never waits."""
         if self._held >= HELD:
-            self._missed.set()
+            self._read_anew()
             return
         self._held += 1
         channel = message.channel.id
@@ -76,6 +79,14 @@ class Inlet:
 
     def logged_in(self) -> None:
         """A new session has begun, which tells nothing of what was before it."""
+        self._settled.clear()
+        self._read_anew()
+
+    def settled(self) -> None:
+        """Its servers and channels are known."""
+        self._settled.set()
+
+    def _read_anew(self) -> None:
         self._marked.clear()
         self._missed.set()
 
@@ -88,7 +99,7 @@ class Inlet:
             self._threads |= {each.chat.thread for each in known}
             self._behind = {int(each.chat.thread or each.chat.chat): each for each in known if _is_place(each.chat)}
             self._marked.set()
-            await self._client.wait_until_ready()
+            await self._settled.wait()
             while self._behind and not self._missed.is_set():
                 await self._caught_up(next(iter(self._behind)))
 
@@ -106,17 +117,17 @@ class Inlet:
                 await asyncio.wait({before})
             await self._marked.wait()
             await self._caught_up(message.channel.id)
-            await self._stored(message)
+            await self._stored(message, live=True)
         finally:
             self._held -= 1
 
-    async def _stored(self, message: Message) -> None:
+    async def _stored(self, message: Message, *, live: bool) -> None:
         """A database in trouble is waited for."""
-        incoming = self._understood(message)
-        if incoming is None or not self._answerable(message, incoming):
+        incoming = await self._understood(message, live)
+        if incoming is None:
             return
         self._threads.add(incoming.chat.thread)
-        for pause in _pauses():
+        for pause in pauses():
             try:
                 await self._desk.accept(incoming)
                 return
@@ -124,13 +135,23 @@ class Inlet:
                 log.error("message %s can't be stored, trying again: %s", message.id, type(error).__name__)
             await asyncio.sleep(pause)
 
-    def _understood(self, message: Message) -> Incoming | None:
+    async def _understood(self, message: Message, live: bool) -> Incoming | None:
         """Nothing, where reading it fails: tried again it would fail again, and hold up its channel."""
         try:
-            return read(message, self.me)
+            await self._locate(message)
+            incoming = read(message, self.me)
+            return incoming if incoming and self._answerable(message, incoming, live) else None
         except Exception as error:
             log.error("message %s can't be understood, set aside:\n%s", message.id, trace(error))
             return None
+
+    async def _locate(self, message: Message) -> None:
+        """A thread that was archived a moment ago is not known to the library, nor that it is one."""
+        me, channel = self.me, message.channel
+        wanted = str(channel.id) in me.threads or any(user.id == me.id for user in message.mentions)
+        if wanted and isinstance(channel, PartialMessageable):
+            located: Any = await reached(self._client.fetch_channel(channel.id))
+            message.channel = located
 
     # Reading back
 
@@ -144,26 +165,28 @@ class Inlet:
     async def _catch_up(self, channel: int, known: Known) -> None:
         try:
             for message in await self._missed_in(known):
-                await self._stored(message)
+                await self._stored(message, live=False)
         except Exception as error:
             log.error("%s can't be read back:\n%s", known.chat, trace(error))
         finally:
             del self._catching_up[channel]
 
     async def _missed_in(self, known: Known) -> list[Message]:
-        """A conversation that can't be read back is none for now."""
-        for pause in itertools.islice(_pauses(), TRIES):
+        """However long it takes: what is stored after would make it seem to be read. One that can't be read is none."""
+        for count, pause in enumerate(pauses(), 1):
             try:
                 return await self._since(known)
             except (NotSent, Ambiguous) as error:
-                await asyncio.sleep(error.wait if isinstance(error, NotSent) and error.wait else pause)
+                if count == WORTH_TELLING:
+                    log.warning("%s can't be read back so far: %s", known.chat, type(error).__name__)
+                await asyncio.sleep(max(pause, error.wait if isinstance(error, NotSent) else 0))
             except Undelivered as error:
-                log.debug("%s is not read back: %s", known.chat, type(error).__name__)
+                log.info("%s is not read back: %s", known.chat, type(error).__name__)
                 break
         return []
 
     async def _until_known(self) -> Sequence[Known]:
-        for pause in _pauses():
+        for pause in pauses():
             try:
                 async with self._store.begin() as tx:
                     return await tx.chats.known(PLATFORM)
@@ -201,6 +224,6 @@ def snowflake(at: int) -> int:
     return max(at - 1_420_070_400_000, 0) << 22
 
 
-def _pauses() -> "itertools.chain[float]":
+def pauses() -> "itertools.chain[float]":
     """Seconds: 1, 2, 4, ... 30, 30, ..."""
     return itertools.chain((1.0, 2.0, 4.0, 8.0, 16.0), itertools.repeat(30.0))

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -12,9 +11,10 @@ from discord.app_commands import Choice
 
 from bots.discord_bot import slash
 from bots.discord_bot.components import About, question_form, read
-from bots.discord_bot.failures import FAILURES, classed
+from bots.discord_bot.failures import FAILURES
 from bots.discord_bot.presses import Buttons
 from bots.discord_bot.rest import NOBODY, reached
+from core.access import Access
 from core.chat import Incoming, Reply
 from core.markup import about
 from core.surface import Undelivered
@@ -31,6 +31,8 @@ REMEMBERED = 1000
 class Desk(Protocol):
     """What interactions need of the dispatcher."""
 
+    access: Access
+
     async def accept(self, incoming: Incoming) -> Reply | None: ...
 
 
@@ -39,7 +41,7 @@ class Interactions:
 
     def __init__(self, desk: Desk, buttons: Buttons, promised: dict[int, asyncio.Event]) -> None:
         self._desk, self._buttons, self._promised = desk, buttons, promised
-        self._asked_about: dict[int, str] = {}
+        self._asked_about: dict[tuple[int, int], str] = {}
 
     async def take(self, interaction: Interaction[Any]) -> None:
         """One, whatever it is. Raises nothing: what fails is told to the person, who can do it again."""
@@ -86,12 +88,17 @@ class Interactions:
             log.error("an interaction can't be stored: %s", type(error).__name__)
             await self._refuse(interaction, "discord.busy")
         else:
-            if reply is None:  # a stranger in a server, or one that is known already
-                user = f"{message.chat.platform}:{message.author.id}"
-                return await self._refuse(interaction, "refused.access", user=user)
+            if reply is None:
+                return await self._refuse_stranger(interaction, message)
             await reached(interaction.response.defer(ephemeral=hidden, thinking=True))
         finally:
             promised.set()
+
+    async def _refuse_stranger(self, interaction: Interaction[Any], message: Incoming) -> None:
+        """Nothing is owed: to a stranger in a server, or again for what is stored already."""
+        if not self._desk.access.admits(message.chat, message.author):
+            user = f"{message.chat.platform}:{message.author.id}"
+            await self._refuse(interaction, "refused.access", user=user)
 
     def _promise(self, interaction: int) -> asyncio.Event:
         promised = self._promised[interaction] = asyncio.Event()
@@ -112,13 +119,13 @@ class Interactions:
         message, text = slash.target(interaction)
         if not text:
             return await self._refuse(interaction, "media.only_text")
-        self._asked_about[message] = text
+        self._asked_about[interaction.user.id, message] = text
         _forget(self._asked_about)
         form = question_form(message, choose("auto", interaction.locale.value))
         await reached(interaction.response.send_modal(form))
 
     async def _ask_about(self, interaction: Interaction[Any], message: int, question: str) -> None:
-        text = self._asked_about.get(message) or await self._fetched(interaction, message)
+        text = self._asked_about.get((interaction.user.id, message)) or await self._fetched(interaction, message)
         if not text:
             return await self._refuse(interaction, "discord.gone")
         hidden = not slash.in_own_messages(interaction)
@@ -129,7 +136,7 @@ class Interactions:
         """After a restart, where the bot may read it."""
         channel = interaction.client.get_partial_messageable(interaction.channel_id or 0)
         with suppress(Undelivered):
-            return str((await within(STORED_WITHIN / 2, channel.fetch_message(message))).content)
+            return str((await reached(channel.fetch_message(message), STORED_WITHIN / 2)).content)
         return ""
 
     async def _suggest(self, interaction: Interaction[Any], data: dict[str, Any]) -> None:
@@ -139,16 +146,7 @@ class Interactions:
             await interaction.response.autocomplete(choices)
 
 
-def _forget(kept: dict[int, Any]) -> None:
+def _forget(kept: dict[Any, Any]) -> None:
     """The oldest, where there are too many."""
     for key in list(itertools.islice(kept, max(len(kept) - REMEMBERED, 0))):
         del kept[key]
-
-
-async def within(seconds: float, call: Awaitable[Any]) -> Any:
-    """The call's result. Raises Undelivered, also where it takes longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await call
-    except FAILURES as error:
-        raise classed(error) from error

@@ -7,6 +7,9 @@ from bots.discord_bot.rest import reached
 from core.chat import Author, ChatId, Role
 from core.surface import Unacceptable, Unreachable
 
+ASKED_WITHIN = 5.0
+"""Seconds: commands of everybody wait for few hands."""
+
 
 class Members:
     """Roles by the permissions that a person has in the channel, and by whose thread it is."""
@@ -16,29 +19,31 @@ class Members:
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """What a person may do there. Raises Undelivered where Discord can't be asked."""
-        channel = await self._channel(int(chat.thread or chat.chat))
-        member = await self._member(channel, int(author.id))
-        return Role.MEMBER if member is None else role_in(channel, member)
-
-    async def _channel(self, channel_id: int) -> GuildChannel | Thread:
-        channel = self._client.get_channel(channel_id) or await reached(self._client.fetch_channel(channel_id))
-        if not isinstance(channel, (GuildChannel, Thread)):
+        channel = await self._place(int(chat.chat))
+        if not isinstance(channel, GuildChannel):
             raise Unreachable  # no place with roles
-        return channel
+        member = await self._member(channel, int(author.id))
+        if member is None:
+            return Role.MEMBER
+        thread = await self._place(int(chat.thread)) if chat.thread else None
+        return role_in(channel, thread if isinstance(thread, Thread) else None, member)
 
-    async def _member(self, channel: GuildChannel | Thread, user: int) -> Member | None:
+    async def _place(self, channel_id: int) -> object:
+        return self._client.get_channel(channel_id) or await reached(
+            self._client.fetch_channel(channel_id), ASKED_WITHIN
+        )
+
+    async def _member(self, channel: GuildChannel, user: int) -> Member | None:
         try:
-            return await reached(channel.guild.fetch_member(user))
+            return await reached(channel.guild.fetch_member(user), ASKED_WITHIN)
         except Unacceptable as error:
             if isinstance(error.__cause__, NotFound):
                 return None  # has left since
             raise
 
 
-def role_in(channel: GuildChannel | Thread, member: Member) -> Role:
-    """An admin may manage the channel or its server; a thread's owner manages his thread."""
+def role_in(channel: GuildChannel, thread: Thread | None, member: Member) -> Role:
+    """An admin may manage the channel or its server; a thread's owner, and who may manage threads, manages that."""
     may = channel.permissions_for(member)
-    if may.manage_channels or may.manage_guild:
-        return Role.ADMIN
-    thread = isinstance(channel, Thread) and (channel.owner_id == member.id or may.manage_threads)
-    return Role.ADMIN if thread else Role.MEMBER
+    admin = may.manage_channels or may.manage_guild
+    return Role.ADMIN if admin or (thread and (thread.owner_id == member.id or may.manage_threads)) else Role.MEMBER

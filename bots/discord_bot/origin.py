@@ -62,11 +62,9 @@ class Way(Enum):
 
 
 def way(origin: Origin | None, index: int, *, good: bool, hidden: bool) -> Way:
-    """The way of a reply's `index`th message. `hidden`: only the asker may see it."""
-    if origin is None:
-        return Way.CHANNEL
-    if not good:
-        return Way.DIRECT if hidden or origin.outside else Way.CHANNEL
+    """The way of a reply's `index`th message. `good`: the origin's token is. `hidden`: only the asker may see it."""
+    if origin is None or not good:
+        return Way.DIRECT if hidden or (origin is not None and origin.outside) else Way.CHANNEL
     if index == 0 and not origin.pressed and hidden == origin.hidden:
         return Way.ORIGINAL
     return Way.FOLLOWUP if hidden or origin.outside else Way.CHANNEL

@@ -41,7 +41,8 @@ class Buttons:
             answer, settings = await self._judge(press, sent, data)
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)
-            return
+            busy = say(choose("auto", interaction.locale.value), "discord.busy")
+            answer, settings = Answer(busy, alert=True), None
         if settings is not None and press:
             await self._paint(interaction, press, settings)
         if answer.text and (answer.alert or not isinstance(sent, Acted)):
@@ -103,7 +104,7 @@ def pressed(interaction: Interaction[Any], sent: Sent | None) -> Press | None:
         str(interaction.id),
         chat,
         str(message.id) if message else "",
-        message.id if message else interaction.id,
+        0,
         slash.author(interaction),
         private,
         str(interaction.application_id),

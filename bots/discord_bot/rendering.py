@@ -76,8 +76,7 @@ def _blocks(lines: Sequence[str], *, tables: bool = True) -> Iterator[_Block]:
     while at < len(lines):
         if opening := _FENCE.match(lines[at]):
             end = _fence_end(lines, at, opening)
-            yield _Block([line.replace("~~~", "```", 1) if index in (0, end - at) else line
-                          for index, line in enumerate(lines[at : end + 1])], code=True)  # fmt: skip
+            yield _Block(_fenced(lines[at : end + 1], opening), code=True)
             at = end + 1
         elif tables and (rows := _table(lines, at)):
             yield _Block(["```", *_aligned(rows), "```"], code=True)
@@ -88,6 +87,16 @@ def _blocks(lines: Sequence[str], *, tables: bool = True) -> Iterator[_Block]:
                 end += 1
             yield _Block(list(lines[at:end]))
             at = end
+
+
+def _fenced(lines: Sequence[str], opening: re.Match[str]) -> list[str]:
+    """Code between fences as Discord knows them: three backticks, one word behind them, and none within."""
+    body = list(lines[1:])
+    closed = bool(body) and body[-1].strip(" \t>").strip(opening[2][0]) == "" and opening[2] in body[-1]
+    inside = body[:-1] if closed else body
+    info = (opening[3].split() or [""])[0]
+    last = [re.sub(r"[`~]+[ \t]*$", "```", body[-1])] if closed else []
+    return [f"{opening[1]}```{info}", *(line.replace("```", "``\u200b`") for line in inside), *last]
 
 
 def _without_fences(block: _Block) -> _Block:
@@ -177,7 +186,8 @@ def _masked(label: str, address: str, *, bare: bool) -> str:
     shown = f"<{address}>" if bare else address
     if not label.strip() or label.strip() == address:
         return shown
-    return f"{_links(label, bare=bare)} ({shown})" if _URL.search(label) else f"[{_escaped(label)}]({shown})"
+    # Nothing can be escaped in there: backslashes would show.
+    return f"{_links(label, bare=bare)} ({shown})" if _URL.search(label) else f"[{label}]({shown})"
 
 
 def _without_end(address: str) -> str:

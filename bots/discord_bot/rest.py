@@ -108,13 +108,30 @@ class Rest:
         return await reached(self._connection.http.request(route, **data))
 
 
-async def reached(call: Awaitable[T]) -> T:
-    """The call's result. Raises Undelivered."""
+async def reached(call: Awaitable[T], seconds: float = PATIENCE) -> T:
+    """The call's result. Raises Undelivered, also where it takes longer.
+
+    The library's call is never cut in half: while it sleeps through a penalty for everybody it holds a lock, which it
+    would keep for ever.
+    """
+    task = asyncio.ensure_future(call)
+    _abandoned.add(task)
+    task.add_done_callback(_ended)
     try:
-        async with asyncio.timeout(PATIENCE):
-            return await call
+        async with asyncio.timeout(seconds):
+            return await asyncio.shield(task)
     except FAILURES as error:
         raise classed(error) from error
+
+
+_abandoned: set[asyncio.Future[Any]] = set()
+"""Calls that are under way, also those that nobody waits for any more."""
+
+
+def _ended(task: "asyncio.Future[Any]") -> None:
+    _abandoned.discard(task)
+    if not task.cancelled():
+        task.exception()  # has been told to who waited
 
 
 def _unflagged(message: Payload) -> Payload:

@@ -17,8 +17,9 @@ from core.texts import say
 
 PRIVATE = "private"
 """The option of /ask that keeps question and answer to the asker."""
-EVERYWHERE: dict[str, Any] = {"integration_types": [0, 1], "contexts": [0, 1, 2]}
-"""Installed in servers and by people; usable in servers, in private messages, and in people's own conversations."""
+SERVERS, PEOPLE = 0, 1
+"""Who may install the bot: Discord's integration types."""
+EVERYBODY = (SERVERS, PEOPLE)
 CHOICES = 25
 
 _LOCALIZED = {"vi": Locale.vietnamese.value}
@@ -33,10 +34,13 @@ _TYPES = {
 Payload = dict[str, Any]
 
 
-def menu() -> list[Payload]:
-    """Every command of the table, and the menu on a message."""
-    ask_about = {"type": AppCommandType.message.value, **_named("menu.ask"), **EVERYWHERE}
-    return [*(_command(command) for command in COMMANDS), ask_about]
+def menu(installed_by: Sequence[int] = EVERYBODY) -> list[Payload]:
+    """Every command of the table, and the menu on a message, for servers and private messages; where people may install
+    the bot for themselves, for all their conversations."""
+    ask_about = {"type": AppCommandType.message.value, **_named("menu.ask")}
+    contexts = [0, 1, 2] if PEOPLE in installed_by else [0, 1]
+    where = {"integration_types": list(installed_by), "contexts": contexts}
+    return [command | where for command in (*(_command(command) for command in COMMANDS), ask_about)]
 
 
 def fingerprint(commands: Sequence[Payload]) -> str:
@@ -54,7 +58,6 @@ def _command(command: Command) -> Payload:
         "type": AppCommandType.chat_input.value,
         **_named(f"slash.{command.name}"),
         **_described(f"about.{command.name}"),
-        **EVERYWHERE,
         "default_member_permissions": admins,
         "options": options,
     }
@@ -127,7 +130,7 @@ def incoming(interaction: Interaction[Any], text: str, *, hidden: bool, alone: b
         chat=chat,
         bot=str(interaction.application_id),
         external_id=f"i:{interaction.id}",
-        seq=interaction.id,
+        seq=0,  # no message: it says nothing of how far the channel has been read
         author=author(interaction),
         text=text,
         private=private,
@@ -175,7 +178,11 @@ def is_outside(interaction: Interaction[Any]) -> bool:
 
 def is_foreign(interaction: Interaction[Any]) -> bool:
     """Whether it comes from where the bot is no member: another server, or people's own conversation."""
-    return not (interaction.is_guild_integration() or in_own_messages(interaction))
+    if interaction.guild_id is None:
+        return not in_own_messages(interaction)
+    # A server can have taken in the commands without the bot.
+    known = interaction.client.get_guild(interaction.guild_id) is not None
+    return not (known and interaction.is_guild_integration())
 
 
 def in_own_messages(interaction: Interaction[Any]) -> bool:

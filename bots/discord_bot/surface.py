@@ -4,19 +4,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from discord import MessageReference
 
 from bots.discord_bot.components import view
 from bots.discord_bot.failures import Expired
-from bots.discord_bot.origin import PERSONAL, Way, read, way
+from bots.discord_bot.origin import PERSONAL, Origin, Way, read, way
 from bots.discord_bot.rendering import messages
 from bots.discord_bot.rest import Payload, Rest, payload
 from core.chat import Reply
 from core.rate import Pace
 from core.states import Lane
-from core.surface import MessageGone, Part, Unacceptable, Undelivered, Unreachable
+from core.surface import NO_CONTROLS, MessageGone, OutOfReach, Part, Unacceptable, Undelivered, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,11 @@ class DiscordSurface:
         self._origin = read(reply.origin)
         self._personal = reply.chat.thread.startswith(PERSONAL)
         self._channel = channel_of(reply)
-        self._expired = False
+        self._expired = self._original_gone = False
         self._owes_response = self._origin is not None and not self._origin.pressed
-        own_way = self._origin is not None and (self._hidden or self._origin.outside)
+        self._mine: set[str] = set()
+        """The messages that were sent from here, and so with the token that is at hand."""
+        own_way = self._hidden or (self._origin is not None and self._origin.outside)
         self.key = f"discord:i:{reply.id}" if own_way else f"discord:{self._channel}"
         self.pace = pace
         self.stubs = own_way
@@ -59,21 +62,28 @@ class DiscordSurface:
         """A new message, the way that leads to people now."""
         good = self._good
         try:
-            return await self._sent(index, part, nonce)
+            message_id = await self._sent(index, part, nonce)
         except MessageGone:
             if not good or self._good:
                 raise
-            return await self._sent(index, part, nonce)  # the token is taken no more: another way
+            message_id = await self._sent(index, part, nonce)  # the token is taken no more: another way
+        self._mine.add(message_id)
+        return message_id
 
     async def edit(self, message_id: str, part: Part) -> None:
         """Whichever way it came."""
-        message = self._payload(part)
         place, number = self._place(message_id)
+        message = self._payload(part if place == self._channel else replace(part, controls=NO_CONTROLS))
         token = self._token(place)
-        if token is None:
-            await self._reach(self._rest.edit(place, number, message))
-        else:
-            await self._reach(self._rest.edit_response(token, number, message))
+        try:
+            if token is not None:
+                await self._reach(self._rest.edit_response(token, number, message))
+            else:
+                await self._edit_own(place, number, message)
+        except MessageGone as gone:
+            if token is None or message_id in self._mine:
+                raise
+            raise OutOfReach from gone  # another interaction's
         await self._settle()
 
     async def delete(self, message_id: str) -> None:
@@ -87,7 +97,9 @@ class DiscordSurface:
                 await self._reach(self._rest.delete_response(token, str(number)))
 
     async def strip(self, message_id: str) -> None:
-        """Take away its buttons. Its text stays: nothing is said of it."""
+        """Take away its buttons. Nothing is said of its text. What one person alone sees is out of reach by then."""
+        if self._personal:
+            return
         bare: Payload = {"components": [], "allowed_mentions": {"parse": []}, "flags": 1 << 2}
         place, number = self._place(message_id)
         await self._reach(self._rest.edit(place, number, bare))
@@ -105,29 +117,30 @@ class DiscordSurface:
     @property
     def _hidden(self) -> bool:
         """Whether only the asker may see it. What is said to a command is as its response was promised; an answer only
-        where the conversation is his alone."""
-        return bool(self._origin and self._origin.hidden) and (self._personal or self._reply.lane is Lane.NOTICE)
+        where the conversation is his alone. Where nothing is known of it any more, that is enough."""
+        if self._origin is None:
+            return self._personal
+        return self._origin.hidden and (self._personal or self._reply.lane is Lane.NOTICE)
 
     @property
     def _good(self) -> bool:
         return self._origin is not None and not self._expired and self._origin.good(self._now())
 
     def _token(self, place: int) -> str | None:
-        """The key to what only the interaction's token reaches. Raises MessageGone once it is taken no more."""
-        if self._origin is None or place != self._channel or not (self._hidden or self._origin.outside):
+        """The key to what only the interaction's token reaches. Raises OutOfReach once it is taken no more."""
+        if place != self._channel or not (self._hidden or self._personal):
             return None
-        if not self._good:
-            raise MessageGone
+        if self._origin is None or not self._good:
+            raise OutOfReach
         return self._origin.token
 
     async def _sent(self, index: int, part: Part, nonce: str) -> str:
         origin = self._origin
-        match way(origin, index, good=self._good, hidden=self._hidden):
+        match way(origin, index + self._original_gone, good=self._good, hidden=self._hidden):
             case Way.ORIGINAL if origin:
-                await self._until_promised(origin.interaction)
-                self._owes_response = False
-                return await self._reach(self._rest.respond(origin.token, self._payload(part)))
+                return await self._responded(origin, part)
             case Way.FOLLOWUP if origin:
+                await self._settle()  # before: a further response would fill in the first, which is for other eyes
                 message = self._payload(part)
                 return await self._reach(self._rest.follow_up(origin.token, message, hidden=self._hidden))
             case Way.DIRECT:
@@ -135,6 +148,24 @@ class DiscordSurface:
         message_id = await self._own(index, part, nonce)
         await self._settle()
         return message_id
+
+    async def _responded(self, origin: Origin, part: Part) -> str:
+        await self._until_promised(origin.interaction)
+        self._owes_response = False
+        try:
+            return await self._reach(self._rest.respond(origin.token, self._payload(part)))
+        except MessageGone:
+            self._original_gone = True  # somebody dismissed it
+            raise
+
+    async def _edit_own(self, place: int, number: int, message: Payload) -> None:
+        """By the channel; where the bot does not even see that, by the token that it may have been sent with."""
+        try:
+            await self._reach(self._rest.edit(place, number, message))
+        except Unacceptable:
+            if self._origin is None or not self._origin.outside or not self._good:
+                raise
+            await self._reach(self._rest.edit_response(self._origin.token, number, message))
 
     async def _own(self, index: int, part: Part, nonce: str) -> str:
         """A message of the bot's own. In servers the first one quotes the question, where it may read it."""
@@ -146,9 +177,10 @@ class DiscordSurface:
             return await self._reach(self._rest.create(self._channel, self._payload(part, nonce)))
 
     async def _direct(self, part: Part, nonce: str) -> str:
-        """For what nobody else may see, once Discord takes no response any more."""
+        """For what nobody else may see, once Discord takes no response any more. Buttons would find no answer there."""
         place = await self._reach(self._rest.direct(int(self._reply.author.id)))
-        return f"{place}/{await self._reach(self._rest.create(place, self._payload(part, nonce)))}"
+        message = self._payload(replace(part, controls=NO_CONTROLS), nonce)
+        return f"{place}/{await self._reach(self._rest.create(place, message))}"
 
     async def _until_promised(self, interaction: int) -> None:
         """A response can be filled in only once it is promised; after a restart nobody knows, and it is tried."""
@@ -162,13 +194,17 @@ class DiscordSurface:
         """A response that was promised, where the answer came as another message: "thinking" must not stay."""
         if not self._owes_response or self._origin is None or not self._good:
             return
-        self._owes_response = False
         if way(self._origin, 0, good=True, hidden=self._hidden) is Way.ORIGINAL:
             return  # it is the answer
+        await self._until_promised(self._origin.interaction)
         try:
             await self._rest.delete_response(self._origin.token)
+        except (Expired, MessageGone):
+            pass
         except Undelivered as error:
-            log.debug("reply %s: its first response stays: %s", self._reply.id, type(error).__name__)
+            log.debug("reply %s: its first response stays so far: %s", self._reply.id, type(error).__name__)
+            return
+        self._owes_response = False
 
     # Small things
 
@@ -193,7 +229,7 @@ class DiscordSurface:
             return await call
         except Expired as error:
             self._expired = True
-            raise MessageGone from error
+            raise OutOfReach from error
         except Unreachable as error:
             if self._reply.chat.thread or self._origin is not None:
                 raise Unacceptable from error

@@ -48,6 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)
-    monkeypatch.setattr("bots.discord_bot.inlet._pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.inlet.pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.app.pauses", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.inlet.BETWEEN", 0.0)
     monkeypatch.setattr("bots.discord_bot.identifies.AT_ONCE", 20)

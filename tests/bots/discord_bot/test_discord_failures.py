@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from discord import DiscordServerError, Forbidden, HTTPException, NotFound, RateLimited
 
-from bots.discord_bot.failures import SLOW_EDITS, Expired, classed
+from bots.discord_bot.failures import A_WHILE, Expired, classed
 from core.surface import Ambiguous, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
 
 
@@ -24,15 +24,17 @@ CASES: list[tuple[Exception, type[Undelivered]]] = [
     (RateLimited(31.0), NotSent),
     (answered(429), NotSent),
     (answered(400, 30046), NotSent),
+    (answered(400, 40003), NotSent),
+    (answered(403, 40333), NotSent),
     (aiohttp.ClientConnectorError(KEY, OSError("refused")), NotSent),
     (aiohttp.ConnectionTimeoutError(), NotSent),
     # refused: never again
     (answered(400, 50035), Unacceptable),
-    (answered(400, 50083), Unacceptable),
     (answered(401), Unacceptable),
     (answered(403), Unacceptable),
     (answered(404, 10007), Unacceptable),
     (answered(404, 10008), MessageGone),
+    (answered(400, 50083), MessageGone),
     (answered(403, 50005), MessageGone),
     (answered(404, 10003), Unreachable),
     (answered(403, 50001), Unreachable),
@@ -63,9 +65,9 @@ def test_every_failure_has_its_class(error: Exception, kind: type[Undelivered]) 
     [
         (RateLimited(31.0), 31.5),
         (answered(429, headers={"Retry-After": "3"}), 3.5),
-        (answered(429), SLOW_EDITS),
-        (answered(429, headers={"Retry-After": "soon"}), SLOW_EDITS),
-        (answered(400, 30046), SLOW_EDITS),
+        (answered(429), A_WHILE),
+        (answered(429, headers={"Retry-After": "soon"}), A_WHILE),
+        (answered(400, 30046), A_WHILE),
     ],
 )
 def test_how_long_a_penalty_lasts(error: Exception, wait: float) -> None:

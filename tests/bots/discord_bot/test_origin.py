@@ -83,3 +83,4 @@ def test_what_is_hidden_never_goes_to_a_channel(
 
 def test_messages_are_answered_in_their_channel() -> None:
     assert {way(None, index, good=False, hidden=False) for index in range(3)} == {Way.CHANNEL}
+    assert {way(None, index, good=False, hidden=True) for index in range(3)} == {Way.DIRECT}
