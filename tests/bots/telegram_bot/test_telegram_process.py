@@ -1,46 +1,21 @@
 """The whole program as its owner starts it: a real process with the built-in model, against a Bot API server."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.subprocess import Process
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
-from storage.database import ROOT
 from tests.platforms.bot_api import TOKEN, BotApi
 from tests.platforms.bot_api_chats import Chat, Person
-from tests.real import CACHE
+from tests.program import program as start
 
 
-def data_folder(folder: Path) -> None:
-    """The program's own, with the tests' converted model."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    if not folder.exists():
-        folder.mkdir()
-        (folder / "models").symlink_to(CACHE)
-
-
-@asynccontextmanager
-async def program(folder: Path, server: BotApi, **settings: str) -> AsyncIterator[Process]:
-    """`python -m bots` while the block lasts."""
-    data_folder(folder)
-    keep = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment = {**keep, "PYTHONPATH": str(ROOT), "DATA_DIR": str(folder), "MODEL": "builtin", "HF_HUB_OFFLINE": "1",
-                   "THREADS": "1", "TELEGRAM_TOKEN": TOKEN, "TELEGRAM_API_URL": server.url} | settings  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bots", env=environment, cwd=folder, stdout=PIPE, stderr=PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+def program(folder: Path, server: BotApi, **settings: str) -> AbstractAsyncContextManager[Process]:
+    """The program in front of `server`."""
+    return start(folder, **({"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_API_URL": server.url} | settings))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
