@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import discord
-from discord import Interaction, LoginFailure, Message, Thread
+from discord import Interaction, LoginFailure, Message, Permissions, Thread
 from discord.abc import GuildChannel
 from discord.http import Route
+from discord.utils import oauth_url
 
 from bots.discord_bot import slash
 from bots.discord_bot.failures import FAILURES
@@ -68,6 +69,7 @@ class DiscordBot:
         await self._until_known()
         try:
             log.info("Discord: logged in as %s", self._client.user)
+            log.info("Discord: this link takes it into a server: %s", invitation(self._client.application_id or 0))
             yield
         finally:
             await self._client.close()
@@ -131,6 +133,14 @@ class DiscordBot:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 30.0)
             self._client = Gateway(self._gateway_url, self._heard)
+
+
+def invitation(application: int) -> str:
+    """Where an admin takes the bot into his server, with what it needs there."""
+    needed = Permissions(
+        view_channel=True, send_messages=True, send_messages_in_threads=True, read_message_history=True
+    )
+    return oauth_url(application, permissions=needed, scopes=("bot", "applications.commands"))
 
 
 def may_write(message: Message) -> bool:

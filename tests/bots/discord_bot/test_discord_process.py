@@ -37,7 +37,11 @@ async def test_it_answers_and_ends_when_told(
         process.send_signal(how)
         async with asyncio.timeout(20):
             out, log = await process.communicate()
-    assert (process.returncode, out) == (0, b"") and b"Discord: logged in as Qwentin" in log
+    assert (
+        (process.returncode, out) == (0, b"")
+        and b"Discord: logged in as Qwentin" in log
+        and b"oauth2/authorize?client_id=" in log
+    )
     assert b"canary" not in log.lower() and b"Traceback" not in log
 
 
