@@ -53,7 +53,7 @@ def main() -> None:
         "prompt_after_s_median": round(statistics.median(prompt for prompt, _ in after), 1),
     }
     for name, figure in figures.items():
-        print(f"{name:28} {figure:5.1f}")  # noqa: T201
+        print(f"{name:28} {figure:5.1f}")
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench-start.json").write_text(json.dumps(figures) + "\n")
     if first > FIRST_LIMIT or statistics.median(words) > AFTER_LIMIT:

@@ -27,7 +27,7 @@ from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.process import ProcessHost
 from core.errors import EX_CONFIG, SetupError
-from core.filters import OpenFilter
+from core.filters import ContentFilter
 from core.model import LocalModel
 from core.presses import Presses
 from core.surface import Platform
@@ -158,7 +158,7 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
         async with console_database(config) as database, engine:
             steps.end()
             store = DatabaseStore(database)
-            assistant = Assistant(store, model, config.rules, OpenFilter())
+            assistant = Assistant(store, model, config.rules, ContentFilter())
             platforms = {terminal.platform.name: terminal.platform}
             # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
@@ -189,9 +189,9 @@ async def answer(config: Config, checkpoint: Checkpoint) -> None:
 async def bots(config: Config, store: DatabaseStore, model: LocalModel) -> None:
     """Every adapter that has a token, around one dispatcher. Ends by an error alone."""
     rules, access = config.rules, config.access
-    assistant = Assistant(store, model, rules, OpenFilter())
+    assistant = Assistant(store, model, rules, ContentFilter())
     dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
-    presses = Presses(store, dispatcher, access, rules, now_ms)
+    presses = Presses(store, dispatcher, access, rules, assistant.filter, now_ms)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 

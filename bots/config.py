@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.access import Access
 from core.checkpoints import DEFAULT_MODEL
 from core.errors import ChatError, SetupError
+from core.filters import Level
 from core.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Rules
 from core.texts import say
 
@@ -58,7 +59,10 @@ class Config(BaseSettings):
     memory: str = "3"
     system: str = Field(default=SYSTEM_PROMPT, validation_alias="system_prompt")
     reply_language: str = "auto"
+    filter: str = "standard"
 
+    filter_minimum: Level = Level.STANDARD
+    help_lines: str = Field(default="", max_length=1000)
     temperature_cap: float = Field(default=1.0, ge=0, le=1)
     max_tokens_cap: int = Field(default=MAX_TOKENS[-1], validate_default=True)
     memory_cap: int = Field(default=MEMORY_MOST, ge=1, le=MEMORY_MOST)
@@ -122,7 +126,7 @@ class Config(BaseSettings):
     def rules(self) -> Rules:
         """The deployment's defaults and the owner's caps."""
         caps = {"temperature": self.temperature_cap, "max_tokens": self.max_tokens_cap, "memory": self.memory_cap}
-        return Rules({name: getattr(self, name) for name in NAMES}, caps)
+        return Rules({name: getattr(self, name) for name in NAMES}, caps, self.filter_minimum, self.help_lines)
 
     @property
     def access(self) -> Access:

@@ -9,12 +9,13 @@ from typing import Protocol, TypeVar
 from core.chat import Reply, Store, Turn
 from core.engine.sampling import Sampling
 from core.errors import Unanswered
-from core.filters import Filter
+from core.filters import SEVERE, Action, Filter, Policy, Verdict
 from core.model import Model
 from core.output import Output
-from core.prompts import Asked, Prompt
+from core.prompts import NOBODY, Asked, Prompt
 from core.settings import Rules, Settings
 from core.states import State
+from core.texts import say
 from core.trimming import fit
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class _Work:
     names: tuple[str, ...]
     """Whose names an answer may echo."""
     begun: str
+    policy: Policy
 
 
 @dataclass(slots=True)
@@ -57,6 +59,8 @@ class _Draft:
     text: str = ""
     """What is new of it."""
     blocked: bool = False
+    severe: bool = False
+    """So that nothing of it may stay."""
     looped: bool = False
     cut: bool = False
 
@@ -73,14 +77,26 @@ class Assistant:
 
         Raises Refused for a question that is too long, Unanswered, EngineDied.
         """
-        if self.filter.check(reply.text).blocked:
-            return Ending(State.REFUSED, notice="refused.question")
         settings, turns = await self._remember(reply)
-        work = self._prepare(reply, settings, turns)
+        asked = self._screened("question", self.filter.check(reply.text, settings.policy))
+        if asked.blocked and not (asked.support and asked.action is Action.MASK):
+            return Ending(State.REFUSED, notice=f"blocked.{asked.category}")
+        work = self._prepare(reply, settings, turns, self._comfort(asked) if asked.support else "")
         draft = await self._generate(work, live, stop)
         if not (draft.text or draft.blocked or stop.is_set() or work.begun):
             draft = await self._generate(self._warmer(work), live, stop)
         return self._ending(work, draft, stop)
+
+    def _screened(self, where: str, verdict: Verdict) -> Verdict:
+        if verdict.category:
+            self.filter.count(where, verdict)
+        return verdict
+
+    def _comfort(self, verdict: Verdict) -> str:
+        """What an answer begins with to somebody who may be in danger: the model goes on from there, in its mood."""
+        language = "vi" if verdict.rule.startswith("vi:") else "en"
+        lines = self.rules.help_lines or say(language, "support.lines")
+        return f"{say(language, 'support.text', lines=lines)}\n\n"
 
     async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
@@ -89,13 +105,19 @@ class Assistant:
             turns = await tx.turns.recent(reply.chat, reply.question, settings.memory)
         return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
 
-    def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn]) -> _Work:
-        asker = reply.asker or reply.author
-        question = Asked(reply.text, "" if reply.private else asker.name, reply.begun)
+    def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn], comfort: str) -> _Work:
+        policy, begun = settings.policy, reply.begun or comfort
+        asker = "" if reply.private else self._name((reply.asker or reply.author).name, policy)
+        question = Asked(reply.text, asker, begun)
+        turns = [replace(turn, author=self._name(turn.author, policy)) for turn in turns]
         prompt = fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
         sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
-        return _Work(str(reply.chat), prompt, sampling, tuple(names), reply.begun)
+        return _Work(str(reply.chat), prompt, sampling, tuple(names), begun, policy)
+
+    def _name(self, name: str, policy: Policy) -> str:
+        """Names are input too: a model would repeat them."""
+        return NOBODY if name and self.filter.check(name, policy).blocked else name
 
     def _warmer(self, work: _Work) -> _Work:
         temperature = max(work.sampling.temperature, RETRY_TEMPERATURE)
@@ -104,7 +126,7 @@ class Assistant:
     async def _generate(self, work: _Work, live: Live, stop: asyncio.Event) -> _Draft:
         live.restart()
         live.write(work.begun)
-        output, guard, draft = Output(work.names, begun=bool(work.begun)), self.filter.guard(), _Draft()
+        output, guard, draft = Output(work.names, begun=bool(work.begun)), self.filter.guard(work.policy), _Draft()
         async with AsyncExitStack() as stack:
             entering = stack.enter_async_context(self.model.stream(work.prompt, work.sampling, work.owner))
             if (stream := await unless(stop, entering)) is None:
@@ -118,12 +140,13 @@ class Assistant:
         draft.text += guard.feed(output.finish()) + guard.finish()
         draft.text = draft.text[: len(draft.text) - output.surplus].rstrip()
         draft.blocked, draft.looped = guard.blocked, bool(output.surplus)
+        draft.severe = self._screened("answer", guard.verdict).severity >= SEVERE
         return draft
 
     def _ending(self, work: _Work, draft: _Draft, stop: asyncio.Event) -> Ending:
         text = work.begun + draft.text
         if draft.blocked:
-            return Ending(State.DONE, text, "refused.answer")
+            return Ending(State.DONE, "" if draft.severe else text, "refused.answer")
         if stop.is_set():
             return Ending(State.STOPPED, text, "mark.stopped")
         if not text:

@@ -76,6 +76,7 @@ class Clerk:
             role,
             model=self._assistant.model,
             rules=self._assistant.rules,
+            filter=self._assistant.filter,
             now=self._now(),
             name=self._desk.name,
             language=language,

@@ -9,13 +9,15 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from core import panel
-from core.chat import Question, Reply, Role, Setting, Transaction
+from core import filter_command, panel
+from core.changes import change
+from core.chat import Question, Reply, Role, Transaction
 from core.errors import Refused
+from core.filters import WORD_LONGEST, Filter, Level
 from core.markup import escape
 from core.model import Model
 from core.options import Kind, Option
-from core.settings import MAX_TOKENS, MEMORY_MOST, PARSERS, REPLY_LANGUAGES, SYSTEM_MOST, Rules, Source, Value
+from core.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Rules
 from core.states import Event, State
 from core.texts import LANGUAGES, choose, say
 
@@ -69,6 +71,7 @@ class Call:
     """At this moment, asked of the platform."""
     model: Model
     rules: Rules
+    filter: Filter
     now: int
     name: str
     """The bot's own."""
@@ -229,37 +232,9 @@ def _set(name: str) -> Function:
     """The function of a command that shows, sets or resets one setting of the conversation."""
 
     async def setter(call: Call, tx: Transaction) -> str:
-        return await _change(call, tx, name, call.argument)
+        return await change(call, tx, name, call.argument)
 
     return setter
-
-
-async def _change(call: Call, tx: Transaction, name: str, argument: str) -> str:
-    row = (await tx.preferences.of(call.reply.chat)).get(name)
-    old = call.rules.value(name, row)
-    if not argument:
-        return call.say("set.shown", **_told(call, value=old), source=panel.source(old, call.language))
-    if argument.lower() == "reset":
-        await tx.preferences.drop(call.reply.chat, name)
-        new = call.rules.value(name, (await tx.preferences.of(call.reply.chat)).get(name))
-        key = "set.reset_chat" if new.source is Source.CHAT else "set.reset"
-        return call.say(key, **_told(call, old=old, new=new))
-    setting = Setting(str(PARSERS[name](argument)), call.reply.author.name, call.now)
-    await tx.preferences.put(call.reply.chat, name, setting)
-    return _changed(call, old, call.rules.value(name, setting))
-
-
-def _changed(call: Call, old: Value, new: Value) -> str:
-    texts = _told(call, old=old, new=new)
-    if new.clamped:
-        return call.say("set.clamped", wanted=panel.wanted(new, call.language), **texts)
-    return call.say("set.same", **texts) if old.value == new.value else call.say("set.changed", **texts)
-
-
-def _told(call: Call, **values: Value) -> dict[str, str]:
-    """Values of one setting as texts, with its name."""
-    name = panel.named(next(iter(values.values())), call.language)
-    return {"name": name, **{key: panel.shown(value, call.language) for key, value in values.items()}}
 
 
 async def _lang(call: Call, tx: Transaction) -> str:
@@ -268,7 +243,7 @@ async def _lang(call: Call, tx: Transaction) -> str:
     if word == "reply":
         if rest and not call.setter:
             raise Refused("refused.may", usage="/lang reply")
-        return await _change(call, tx, "reply_language", rest)
+        return await change(call, tx, "reply_language", rest)
     if word and word not in (*LANGUAGES, "auto"):
         raise Refused("bad.language")
     said = await (_speak(call, tx, word) if word else _spoken(call, tx))
@@ -303,6 +278,9 @@ async def _status(call: Call, tx: Transaction) -> str:
         call.say("status.context", context=model.context),
         call.say("status.busy", running=running, waiting=waiting) if running + waiting else call.say("status.idle"),
     ]
+    if call.role is Role.OWNER and (counts := call.filter.counts()):
+        found = ", ".join(f"{call.say(f'category.{name}')} {count}" for name, count in sorted(counts.items()))
+        lines.append(call.say("status.filter", found=found))
     return "\n".join([*(f"- {line}" for line in lines), "", str(await _settings(call, tx))])
 
 
@@ -342,6 +320,19 @@ COMMANDS = (
         (
             Option("language", choices=(*LANGUAGES, "auto")),
             Option("reply", choices=(*REPLY_LANGUAGES, "reset"), word="reply"),
+        ),
+        personal=True,
+        ephemeral=True,
+    ),
+    Command(
+        "filter",
+        filter_command.run,
+        "[off|standard|strict|add|remove|allow|list|test]",
+        (
+            Option("level", choices=(*Level, "reset")),
+            *(Option(verb, most=WORD_LONGEST, word=verb) for verb in ("add", "remove", "allow")),
+            Option("list", Kind.FLAG),
+            Option("test", most=1000, word="test"),
         ),
         personal=True,
         ephemeral=True,

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from core.access import Access
@@ -15,6 +16,8 @@ from core.chat import Author, ChatId, Incoming, Reply, Role, Stale, Store
 from core.clerk import Clerk
 from core.commands import named
 from core.errors import outcome_of, trace, words
+from core.filters import STANDARD, Policy
+from core.gate import Gate
 from core.intake import Intake
 from core.live_message import TYPING_EVERY, Delivery, LiveMessage
 from core.rate import RateGate
@@ -68,7 +71,8 @@ class Dispatcher:
         self._intake = Intake(store, access, self._pulse)
         self.rate = RateGate()
         """What else is sent to a chat has to keep to it too."""
-        self._delivery = Delivery(store, self.rate, secrets.token_hex(4), self._allowed)
+        self._gate = Gate(assistant.filter)
+        self._delivery = Delivery(store, self.rate, secrets.token_hex(4), partial(self._gate.opens, STANDARD))
         self._retiring = Retiring(store, self._platforms, self.rate)
         self._stops: dict[int, asyncio.Event] = {}
         self._changed = asyncio.Event()
@@ -216,11 +220,11 @@ class Dispatcher:
             self._pulse()
 
     async def _bring(self, reply: Reply, hand: _Hand) -> None:
-        language = await self._insist(reply, lambda: self._language(reply)) or "en"
-        async with self._live(reply, language) as live:
+        language, policy = await self._insist(reply, lambda: self._manners(reply)) or ("en", STANDARD)
+        async with self._live(reply, language, policy) as live:
             if reply.state is State.GENERATING:
                 if reply.lane is Lane.ANSWER:
-                    reply = await self._answer(reply, live, language)
+                    reply = await self._answer(reply, live, language, policy)
                 else:
                     reply = await self._clerk.carry_out(reply, language, hand.let_go)
             hand.let_go()  # showing takes no model: a slow platform must not keep others from theirs
@@ -228,7 +232,8 @@ class Dispatcher:
                 return  # /retry: the command's row waits in the other lane now
             sending = reply
             controls = await self._insist(reply, lambda: self._controls(sending, language)) or NO_CONTROLS
-            await live.finish(_shown(reply.final or "", live, language), controls)
+            shown = self._gate.shown(reply.final or "", live, policy) or say(language, "refused.answer")
+            await live.finish(shown, controls)
         await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
         self._pulse()
         await self._retiring.retire_before(reply)
@@ -293,25 +298,25 @@ class Dispatcher:
         except Exception as again:
             log.error("reply %s can't be shown\n%s", reply.id, trace(again))
 
-    def _live(self, reply: Reply, language: str) -> LiveMessage:
+    def _live(self, reply: Reply, language: str, policy: Policy = STANDARD) -> LiveMessage:
         surface = self._platforms[reply.chat.platform].surface(reply)
         running = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
         controls = Controls((Action.STOP,), language=language) if running else NO_CONTROLS
         lost = self._stops.setdefault(reply.id, asyncio.Event()) if running else asyncio.Event()
-        return LiveMessage(self._delivery, reply, surface, controls, lost)
-
-    def _allowed(self, rendered: str) -> bool:
-        return not self._assistant.filter.check(rendered).blocked
+        delivery = replace(self._delivery, allowed=partial(self._gate.opens, policy))
+        return LiveMessage(delivery, reply, surface, controls, lost)
 
     # The answer lane
 
-    async def _answer(self, reply: Reply, live: LiveMessage, language: str) -> Reply:
+    async def _answer(self, reply: Reply, live: LiveMessage, language: str, policy: Policy) -> Reply:
         stop = self._stops.setdefault(reply.id, asyncio.Event())
         ending, notice = await self._ending(reply, live, stop, language)
         whole = ending.outcome is State.DONE and not ending.cut
-        final = "\n\n".join(filter(None, ((close if whole else finished)(ending.text), notice)))
-        if ending.text and not live.allows(final):
-            ending, final = Ending(State.DONE), say(language, "refused.answer")
+        text = (close if whole else finished)(ending.text)
+        if text and (shown := self._gate.shown(text, live, policy)) != text:
+            ending, text = replace(ending, text=shown), shown
+            notice = notice if shown else say(language, "refused.answer")
+        final = "\n\n".join(filter(None, (text, notice)))
         stored = await self._insist(reply, lambda: self._conclude(reply, ending, final))
         if stored is None:
             raise Stale(f"reply {reply.id}: its end means nothing any more")
@@ -340,10 +345,14 @@ class Dispatcher:
 
     # Small things
 
-    async def _language(self, reply: Reply) -> str:
+    async def _manners(self, reply: Reply) -> tuple[str, Policy]:
+        """The asker's language, and what may be shown there. A command's words are not held against the conversation's
+        own list: /filter shows that."""
         async with self._store.begin() as tx:
             wanted = await tx.preferences.language(reply.chat.platform, reply.author.id)
-        return choose(wanted, reply.author.locale)
+            policy = self._assistant.rules.settings(await tx.preferences.of(reply.chat)).policy
+        policy = replace(policy, words=()) if reply.lane is Lane.NOTICE else policy
+        return choose(wanted, reply.author.locale), policy
 
     def halt(self, reply_id: int) -> None:
         """Raise the flag of a reply that is being generated; its run may not have looked for it yet."""
@@ -359,7 +368,7 @@ class Dispatcher:
 
     async def _mark(self, reply: Reply) -> None:
         try:
-            language = await self._language(reply)
+            language, _ = await self._manners(reply)
             async with self._live(reply, language) as live:
                 await live.finish(say(language, "mark.stopped"))
         except Exception as error:
@@ -374,11 +383,6 @@ class Dispatcher:
 def _backoff() -> Iterator[float]:
     """Seconds: 1, 2, 4, ... 30, 30, ..."""
     return (min(2.0**n, 30.0) for n in itertools.count())
-
-
-def _shown(text: str, live: LiveMessage, language: str) -> str:
-    """The last gate of all: commands repeat what people wrote."""
-    return text if live.allows(text) else say(language, "refused.answer")
 
 
 def _first(error: BaseException) -> BaseException:

@@ -142,6 +142,10 @@ class LiveMessage:
         """Whether every message of `text` passes the last gate as it will be rendered."""
         return self._pass(self._surface.parts(text))
 
+    def rendered(self, text: str) -> str:
+        """`text` as a person would read it, all of its messages."""
+        return "\n".join(part.text for part in self._surface.parts(text))
+
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
         """Show the final text; returns when the platform has accepted all of it.
 

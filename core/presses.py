@@ -8,6 +8,7 @@ from typing import Protocol
 from core.access import Access
 from core.chat import Author, ChatId, Incoming, Question, Reply, Role, Setting, Store
 from core.errors import Refused, words
+from core.filters import Filter
 from core.panel import PANEL, TYPED, revision
 from core.settings import PARSERS, Rules, Settings
 from core.states import Lane, State
@@ -53,8 +54,11 @@ class Desk(Protocol):
 class Presses:
     """Does what a press asks for, where the presser may."""
 
-    def __init__(self, store: Store, desk: Desk, access: Access, rules: Rules, now: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, desk: Desk, access: Access, rules: Rules, content_filter: Filter, now: Callable[[], int]
+    ) -> None:
         self._store, self._desk, self._access, self._rules, self._now = store, desk, access, rules, now
+        self._filter = content_filter
         self._again: deque[int] = deque(maxlen=1000)
         """Answers that are being retried or continued: a second tap is one too many."""
 
@@ -173,6 +177,8 @@ class Presses:
             if revision(press.chat, before, name) != seen:
                 wanted = self._rules.value(name, setting).value  # tapped twice: it is so already
                 return before.values[name].value == wanted, before
+            if setting and self._filter.check(setting.value, before.policy).blocked:
+                raise Refused("blocked.setting")
             if setting:
                 await tx.preferences.put(press.chat, name, setting)
             else:

@@ -13,6 +13,8 @@ _LANGUAGE = {
     "en": "Answer in English.",
     "vi": "Answer in Vietnamese (tiếng Việt).",
 }
+NOBODY = "Someone"
+"""In place of a name that says nothing, or what nobody should repeat."""
 _NOT_IN_A_NAME = re.compile(r"[\s:<>|]+")
 
 
@@ -57,4 +59,4 @@ def spoken(text: str, author: str) -> str:
 
 def label(name: str) -> str:
     """A name as it stands before its owner's words: one line, nothing that could pass for markup or another speaker."""
-    return _NOT_IN_A_NAME.sub(" ", name).strip()[:64] or "Someone"
+    return _NOT_IN_A_NAME.sub(" ", name).strip()[:64] or NOBODY

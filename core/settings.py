@@ -1,5 +1,6 @@
 """The settings of a conversation: what each accepts, where its value comes from, and the owner's caps. Pure."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,12 +8,16 @@ from enum import StrEnum
 
 from core.chat import Setting
 from core.errors import Refused
+from core.filters import Level, Policy
 
 MAX_TOKENS = (256, 512, 1024)
 REPLY_LANGUAGES = ("auto", "en", "vi")
 MEMORY_MOST = 10
 SYSTEM_MOST = 2_000
 """Characters."""
+
+FILTER_LISTS = ("filter_words", "filter_allowed")
+"""The rows, as JSON lists, of a conversation's own words and of those that it allows."""
 
 _NUMBER = re.compile(r"[01](?:[.,]\d{1,4})?|[.,]\d{1,4}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -61,12 +66,20 @@ def reply_language(text: str) -> str:
     return text.lower()
 
 
+def filter_level(text: str) -> str:
+    """off, standard or strict."""
+    if text.lower() not in tuple(Level):
+        raise Refused("bad.filter")
+    return text.lower()
+
+
 PARSERS: Mapping[str, Callable[[str], float | int | str]] = {
     "temperature": temperature,
     "max_tokens": max_tokens,
     "memory": memory,
     "system": system,
     "reply_language": reply_language,
+    "filter": filter_level,
 }
 """Every setting by name, with what reads it. Raises Refused with the range and an example."""
 
@@ -95,6 +108,10 @@ class Settings:
     """What is in force in one conversation."""
 
     values: Mapping[str, Value]
+    words: tuple[str, ...] = ()
+    """What its filter finds besides."""
+    allowed: tuple[str, ...] = ()
+    """What it lets through."""
 
     @property
     def temperature(self) -> float:
@@ -121,17 +138,29 @@ class Settings:
         """auto, en or vi."""
         return str(self.values["reply_language"].value)
 
+    @property
+    def policy(self) -> Policy:
+        """What its filter finds."""
+        return Policy(Level(str(self.values["filter"].value)), self.words, self.allowed)
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the owner decides for the whole deployment: defaults, and caps that no conversation passes."""
+    """What the owner decides for the whole deployment: defaults, and caps that no conversation passes.
+
+    `least`: the level that no conversation's filter goes below. `help_lines`: whom
+    somebody in danger can call; the texts' own where it is empty.
+    """
 
     defaults: Mapping[str, str] = field(default_factory=dict)
     caps: Mapping[str, float] = field(default_factory=dict)
+    least: Level = Level.STANDARD
+    help_lines: str = ""
 
     def settings(self, rows: Mapping[str, Setting]) -> Settings:
         """The conversation's own values over the deployment's, clamped."""
-        return Settings({name: self.value(name, rows.get(name)) for name in NAMES})
+        words, allowed = (tuple(json.loads(rows[name].value)) if name in rows else () for name in FILTER_LISTS)
+        return Settings({name: self.value(name, rows.get(name)) for name in NAMES}, words, allowed)
 
     def value(self, name: str, row: Setting | None) -> Value:
         """One value, with where it comes from."""
@@ -144,4 +173,6 @@ class Rules:
         value = wanted
         if (cap := self.caps.get(name)) is not None and isinstance(wanted, (int, float)):
             value = type(wanted)(min(wanted, cap))
+        if name == "filter":
+            value = str(max(Level(str(wanted)), self.least, key=list(Level).index))
         return Value(name, value, wanted, source, row.by if row else "", row.at if row else 0)

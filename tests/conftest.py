@@ -19,7 +19,14 @@ from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeModel, FakePlatform, incoming
 
-DEFAULTS = {"temperature": "0.7", "max_tokens": "512", "memory": "3", "system": "Be kind.", "reply_language": "auto"}
+DEFAULTS = {
+    "temperature": "0.7",
+    "max_tokens": "512",
+    "memory": "3",
+    "system": "Be kind.",
+    "reply_language": "auto",
+    "filter": "standard",
+}
 RULES, EVERYBODY = Rules(DEFAULTS), Access()
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from core.chat import Author, ChatId, Incoming, Reply, Role, Store, Transaction
 from core.engine.messages import Reason
 from core.engine.sampling import Sampling
-from core.filters import Verdict
+from core.filters import Action, Policy, Verdict
 from core.model import Stream
 from core.prompts import Prompt
 from core.rate import Pace
@@ -189,12 +189,19 @@ class WordFilter:
 
     def __init__(self, word: str) -> None:
         self.word = word
+        self.found: list[str] = []
 
-    def check(self, text: str) -> Verdict:
-        return Verdict(self.word in text, "test")
+    def check(self, text: str, policy: Policy) -> Verdict:
+        return Verdict(Action.STOP, "custom", 2) if self.word in text else Verdict()
 
-    def guard(self) -> "WordGuard":
+    def guard(self, policy: Policy) -> "WordGuard":
         return WordGuard(self.word)
+
+    def count(self, where: str, verdict: Verdict) -> None:
+        self.found.append(where)
+
+    def counts(self) -> dict[str, int]:
+        return {"custom": len(self.found)}
 
 
 class WordGuard:
@@ -203,6 +210,7 @@ class WordGuard:
     def __init__(self, word: str) -> None:
         self._word, self._held = word, ""
         self.blocked = False
+        self.verdict = Verdict()
 
     def feed(self, piece: str) -> str:
         self._held += piece
@@ -215,7 +223,8 @@ class WordGuard:
 
     def _release(self, text: str) -> str:
         before, found, _ = text.partition(self._word)
-        self.blocked = self.blocked or bool(found)
+        if found:
+            self.blocked, self.verdict = True, Verdict(Action.STOP, "custom", 2)
         return before
 
 

@@ -33,7 +33,7 @@ from tests.fakes import ANN, FakePlatform
 from tests.real import CACHE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-DEFAULTS = {"temperature": "0", "max_tokens": "256", "memory": "3", "reply_language": "auto",
+DEFAULTS = {"temperature": "0", "max_tokens": "256", "memory": "3", "reply_language": "auto", "filter": "standard",
             "system": "Answer in one short sentence."}  # fmt: skip
 
 

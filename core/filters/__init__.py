@@ -1,25 +1,48 @@
-"""What may be asked and what may be shown. The content filter is not written yet: its places are, and all passes.
+"""What may be asked and what may be shown, in English and Vietnamese (docs/filter.md).
 
 Three gates: `check` judges a question, a `Guard` releases an answer piece by piece while it streams, and `check` judges
 once more what a platform will really show (rendering can join what was apart).
 """
 
-from dataclasses import dataclass
+import logging
+from collections import Counter
 from typing import Protocol
 
+from core.filters.check import STANDARD, Action, Level, Policy, Verdict, check
+from core.filters.lexicon import ALWAYS, CUSTOM, WORD_LONGEST, normal
+from core.filters.stream import StreamGuard, masked
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The judgement on one text."""
+__all__ = [
+    "SEVERE",
+    "STANDARD",
+    "WORD_LONGEST",
+    "Action",
+    "ContentFilter",
+    "Filter",
+    "Guard",
+    "Level",
+    "OpenFilter",
+    "Policy",
+    "Verdict",
+    "blocked",
+    "check",
+    "masked",
+    "normal",
+    "stream_guard",
+]
 
-    blocked: bool = False
-    category: str = ""
+log = logging.getLogger(__name__)
+
+SEVERE = 3
+"""The severity of which nothing that was shown before stays."""
 
 
 class Guard(Protocol):
     """Releases only text that has been judged. Once it is `blocked` it releases nothing more."""
 
     blocked: bool
+    verdict: Verdict
+    """What was found last."""
 
     def feed(self, piece: str) -> str:
         """The text that this piece sets free."""
@@ -31,15 +54,47 @@ class Guard(Protocol):
 class Filter(Protocol):
     """The seam between the assistant and the content filter."""
 
-    def check(self, text: str) -> Verdict:
+    def check(self, text: str, policy: Policy) -> Verdict:
         """Judge a whole text."""
 
-    def guard(self) -> Guard:
+    def guard(self, policy: Policy) -> Guard:
         """A guard for one streamed answer."""
+
+    def count(self, where: str, verdict: Verdict) -> None:
+        """Something was found: for the owner, without any text."""
+
+    def counts(self) -> dict[str, int]:
+        """How often something was found, by category, since the start."""
+
+
+class ContentFilter:
+    """By the word list, the conversation's own words, and its level."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def check(self, text: str, policy: Policy) -> Verdict:
+        """Judge a whole text."""
+        return check(text, policy)
+
+    def guard(self, policy: Policy) -> StreamGuard:
+        """A guard for one streamed answer."""
+        return StreamGuard(policy)
+
+    def count(self, where: str, verdict: Verdict) -> None:
+        """In the log the rule is named, but never one of what is blocked at every level, nor a conversation's own."""
+        self._counts[verdict.category] += 1
+        rule = "" if verdict.category in (ALWAYS, CUSTOM) else f", rule {verdict.rule}"
+        log.info("filter: %s: %s, severity %d%s", where, verdict.category, verdict.severity, rule)
+
+    def counts(self) -> dict[str, int]:
+        """By category."""
+        return dict(self._counts)
 
 
 class _Open:
     blocked = False
+    verdict = Verdict()
 
     def feed(self, piece: str) -> str:
         return piece
@@ -51,10 +106,27 @@ class _Open:
 class OpenFilter:
     """Lets everything through."""
 
-    def check(self, text: str) -> Verdict:
-        """Nothing is blocked."""
+    def check(self, text: str, policy: Policy) -> Verdict:
+        """Nothing is found."""
         return Verdict()
 
-    def guard(self) -> Guard:
+    def guard(self, policy: Policy) -> Guard:
         """Nothing is held."""
         return _Open()
+
+    def count(self, where: str, verdict: Verdict) -> None:
+        """Nothing is."""
+
+    def counts(self) -> dict[str, int]:
+        """Nothing was."""
+        return {}
+
+
+def blocked(text: str) -> bool:
+    """Whether a text is blocked at the standard level: for measuring."""
+    return check(text).blocked
+
+
+def stream_guard() -> StreamGuard:
+    """A guard at the standard level: for measuring."""
+    return StreamGuard()

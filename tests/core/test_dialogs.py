@@ -155,7 +155,7 @@ async def test_an_owner_may_set_in_any_group(make_bot: MakeBot) -> None:
 
 async def test_the_owners_caps_clamp_and_say_so(make_bot: MakeBot) -> None:
     async with make_bot(rules=Rules(DEFAULTS, {"temperature": 0.5, "memory": 2, "max_tokens": 256})) as bot:
-        assert re.search("0.5 \\(0.7 wanted, the owner allows no more", await bot.say("/temp"))
-        assert re.search("0.9 is more than the owner allows", await bot.say("/temp 0.9"))
+        assert re.search("0.5 \\(0.7 wanted, the owner does not allow that", await bot.say("/temp"))
+        assert re.search("the owner does not allow 0.9", await bot.say("/temp 0.9"))
         await bot.say("hello")
         assert (bot.model.samplings[-1].temperature, bot.model.samplings[-1].max_tokens) == (0.5, 256)

@@ -156,7 +156,7 @@ async def test_a_blocked_question_never_reaches_the_model_nor_the_history(make_b
     async with make_bot(content_filter=WordFilter("bad")) as bot:
         reply = await bot.accept("something bad")
         assert await outcome(bot, reply) is State.REFUSED
-        assert bot.platform.text(reply) == say("en", "refused.question")
+        assert bot.platform.text(reply) == say("en", "blocked.custom")
         assert bot.model.prompts == [] and "no question" in await bot.say("/retry")
 
 
@@ -172,8 +172,9 @@ async def test_a_blocked_answer_is_cut_where_the_guard_says(make_bot: MakeBot) -
 
 async def test_a_command_does_not_repeat_what_is_blocked(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=WordFilter("bad")) as bot:
-        assert await bot.say("/system something bad") == say("en", "refused.answer")
-        assert await bot.say("/settings") == say("en", "refused.answer")
+        assert await bot.say("/system something bad") == say("en", "blocked.setting")
+        assert "Be kind." in await bot.say("/settings")
+        assert await bot.say("/help bad") == say("en", "refused.answer")
 
 
 async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> None:

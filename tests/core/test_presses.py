@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from core.chat import Author, ChatId, Reply
+from core.filters import OpenFilter
 from core.panel import revision
 from core.presses import Answer, Press, Presses
 from core.settings import Settings
@@ -42,7 +43,7 @@ class Pressing:
 
 
 def pressing(bot: Bot) -> Pressing:
-    return Pressing(bot, Presses(bot.store, bot.dispatcher, EVERYBODY, RULES, now_ms))
+    return Pressing(bot, Presses(bot.store, bot.dispatcher, EVERYBODY, RULES, OpenFilter(), now_ms))
 
 
 # Stop

@@ -55,7 +55,7 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         dispatcher = Dispatcher(trouble, assistant, {}, access, now=now_ms)
-        presses = Presses(trouble, dispatcher, access, RULES, now_ms)
+        presses = Presses(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
         async with discord.connected(), dispatcher.running():
             await dispatcher.serve(discord)
             before = len(server.identifies)

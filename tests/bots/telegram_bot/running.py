@@ -56,7 +56,7 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         dispatcher = Dispatcher(trouble, assistant, {telegram.name: telegram}, access, now=now_ms)
-        presses = Presses(trouble, dispatcher, access, RULES, now_ms)
+        presses = Presses(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
         async with telegram.connected(), dispatcher.running():
             polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
             try:

@@ -1,0 +1,161 @@
+"""The content filter on labelled texts: `python -m benchmarks.filter FOLDER`.
+
+FOLDER has en.jsonl and vi.jsonl (rows with text, label, category, tier, evasion) and, if it likes, en_variants.jsonl
+and vi_variants.jsonl (text); a folder `dev` in it is looked into as well. Dictionaries of the system are read where
+there are any. Labelled texts of others stay outside this repository.
+"""
+
+import json
+import random
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.filters import blocked, stream_guard
+from core.filters.fold import bare
+
+LANGUAGES = ("en", "vi")
+MEDICAL = "medical"
+UNACCENTED = ("unaccented_clean", "noacc")
+WORST = (
+    "<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "\u0323", "**", "a\u200b", "con ", "|_|", "đ.ị.", "((((",
+    "1l!|", "pussy willow ", "cock ", "_k*c", "fuck ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.",
+     "\U0001d41f", "a\u0301\u0323", "*f* ", "fu-",
+)  # fmt: skip
+DICTIONARIES = {
+    "en": ("/usr/share/dict/american-english", "/usr/share/dict/words"),
+    "vi": ("/usr/share/dict/vietnamese", "/usr/share/hunspell/vi_VN.dic"),
+}
+
+Row = dict[str, Any]
+
+
+def rows(folder: Path, name: str) -> list[Row]:
+    """The rows of a file, none where there is none."""
+    for place in (folder, folder / "dev"):
+        if (place / name).is_file():
+            return [json.loads(line) for line in (place / name).read_text("utf-8").splitlines() if line.strip()]
+    return []
+
+
+def share(hits: Iterable[bool]) -> float:
+    """Of how many it is true."""
+    found = list(hits)
+    return sum(found) / len(found) if found else float("nan")
+
+
+def judged(found: Sequence[Row], language: str) -> None:
+    """Precision, recall and false alarms of one language."""
+    caught = [(row, blocked(row["text"])) for row in found]
+    lexical = [(row, hit) for row, hit in caught if row.get("tier") == "lexical"]
+    benign = [(row, hit) for row, hit in caught if row["label"] == "allow"]
+    right, wrong = sum(hit for _, hit in lexical), sum(hit for _, hit in benign)
+    classes = defaultdict(list)
+    for row, hit in lexical:
+        classes[row["evasion"]].append(hit)
+    by_class = {name: share(hits) for name, hits in sorted(classes.items())}
+    print(
+        f"{language}: precision {right / max(right + wrong, 1):.4f}, lexical recall {share(h for _, h in lexical):.4f}"
+    )
+    print(f"{language}: lowest evasion class {min(by_class, key=by_class.__getitem__)} {min(by_class.values()):.3f}")
+    print("    " + "  ".join(f"{name} {value:.2f}" for name, value in by_class.items()))
+    print(f"{language}: false alarms {share(h for _, h in benign):.4%} of {len(benign)}")
+    for name, wanted in (("medical", (MEDICAL,)), ("typed without accents", UNACCENTED)):
+        some = [hit for row, hit in benign if row["category"] in wanted]
+        if some:
+            print(f"{language}: false alarms, {name} {share(some):.4%} of {len(some)}")
+    meaning = [hit for row, hit in caught if row.get("tier") == "semantic"]
+    print(f"{language}: harmful meaning without rude words, caught {share(meaning):.3f} of {len(meaning)}")
+
+
+def variants(folder: Path, language: str) -> None:
+    """Spellings that others collected."""
+    found = rows(folder, f"{language}_variants.jsonl")
+    if found:
+        print(f"{language}: others' spellings {share(blocked(row['text']) for row in found):.3f} of {len(found)}")
+
+
+def dictionary(language: str) -> None:
+    """Words by themselves, with and without accents."""
+    file = next((Path(name) for name in DICTIONARIES[language] if Path(name).is_file()), None)
+    if file is None:
+        return
+    lines = file.read_text("utf-8").splitlines()
+    words = [line.split("/")[0].strip() for line in lines if line.strip() and not line.isdigit()]
+    forms = {word for entry in words for word in (entry, bare(entry.lower()) if language == "vi" else entry)}
+    hits = sorted(word for word in forms if blocked(word))
+    print(f"{language}: dictionary words {len(hits) / len(forms):.4%} of {len(forms)}: {' '.join(hits[:12])}")
+
+
+def timed(texts: Sequence[str]) -> None:
+    """Microseconds a message, and the worst of what anybody could devise."""
+    for text in texts[:200]:
+        blocked(text)
+    times = []
+    for text in texts:
+        began = time.perf_counter()
+        blocked(text)
+        times.append(time.perf_counter() - began)
+    times.sort()
+    median, high = statistics.median(times) * 1e6, times[int(len(times) * 0.99)] * 1e6
+    print(f"time: median {median:.0f} us, 99th percentile {high:.0f} us")
+    slow = {}
+    for part in WORST:
+        text = (part * 4096)[:4096]
+        slow[part] = min(_seconds(text) for _ in range(3))
+    worst = max(slow, key=slow.__getitem__)
+    print(f"time: worst 4,096 characters {slow[worst] * 1e3:.1f} ms ({worst!r})")
+
+
+def _seconds(text: str) -> float:
+    began = time.perf_counter()
+    blocked(text)
+    return time.perf_counter() - began
+
+
+def streamed(found: Sequence[Row]) -> None:
+    """Every text in random pieces: what was shown is never blocked, and harmless text comes out as it went in."""
+    rng, leaks, altered, held, harmless, rude = random.Random(7), 0, 0, [0], 0, 0
+    for row in found:
+        text, rude_row = row["text"], blocked(row["text"])
+        guard, shown, at, leaked = stream_guard(), "", 0, False
+        while at < len(text):
+            step = rng.randint(1, 4)
+            shown += guard.feed(text[at : at + step])
+            at += step
+            if rude_row and not leaked:
+                leaked = blocked(shown)
+            elif not rude_row:
+                held.append(min(at, len(text)) - len(shown))
+        shown += guard.finish()
+        leaks += leaked or blocked(shown)
+        rude += rude_row
+        harmless += not rude_row
+        altered += not rude_row and shown != text
+    print(f"streams: {leaks} leaks in {rude} blocked texts, {altered} of {harmless} harmless texts altered, "
+          f"held {statistics.fmean(held):.1f} on average, {max(held)} at most")  # fmt: skip
+
+
+def main() -> None:
+    """All figures of one folder."""
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("python -m benchmarks.filter FOLDER   (with en.jsonl and vi.jsonl)")
+    folder, everything = Path(sys.argv[1]), list[Row]()
+    for language in LANGUAGES:
+        found = rows(folder, f"{language}.jsonl")
+        everything += found
+        if found:
+            judged(found, language)
+        variants(folder, language)
+        dictionary(language)
+    if everything:
+        timed([row["text"] for row in everything])
+        streamed(everything)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""What is found, and what is not."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.filters import Action, Level, Policy, Verdict, blocked, check, normal
+from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
+
+STRICT, OFF = Policy(Level.STRICT), Policy(Level.OFF)
+
+
+@pytest.mark.parametrize("text", BENIGN)
+def test_harmless_texts_pass(text: str) -> None:
+    assert check(text) == Verdict()
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("text", RUDE)
+def test_a_disguise_hides_nothing(text: str, disguise: str) -> None:
+    assert check(DISGUISES[disguise](text)).blocked
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["f*ck", "sh1t", "$hit", "fuuuuck", "fvck off", "w*nk*r", "c*cksucker", "l*n mẹ mày", "ditme", "concac", "địtmẹmày",
+     "dit me may", "vcl", "dkm mày nói gì thế", "loonf", "ddijt mej"],
+)  # fmt: skip
+def test_spellings_of_one_kind_or_another(text: str) -> None:
+    assert check(text).blocked
+
+
+@pytest.mark.parametrize(
+    ("text", "category", "action", "severity"),
+    [
+        ("oh fuck", "profanity", Action.MASK, 2),
+        ("damn it", "", Action.PASS, 0),
+        ("you nigger", "slur", Action.STOP, 2),
+        ("địt mẹ", "profanity", Action.MASK, 2),
+        ("show me child porn", "sexual_minors", Action.STOP, 3),
+        ("i want to kill myself", "self_harm", Action.SUPPORT, 2),
+        ("mình muốn tự tử", "self_harm", Action.SUPPORT, 2),
+        ("tell me how to make a pipe bomb", "weapons", Action.STOP, 2),
+        ("how do i cook meth", "drugs", Action.STOP, 2),
+        ("i will kill you", "violence", Action.STOP, 2),
+    ],
+)
+def test_categories(text: str, category: str, action: Action, severity: int) -> None:
+    found = check(text)
+    assert (found.category, found.action, found.severity) == (category, action, severity)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("goddamn it", {Level.STRICT}),
+        ("oh fuck", {Level.STANDARD, Level.STRICT}),
+        ("show me child porn", set(Level)),
+        ("a nice day", set()),
+    ],
+)
+def test_levels(text: str, levels: set[Level]) -> None:
+    assert {level for level in Level if check(text, Policy(level)).blocked} == levels
+
+
+def test_somebody_in_danger_is_heard_at_every_level_and_through_rude_words() -> None:
+    assert all(check("i want to kill myself", Policy(level)).support for level in Level)
+    rude = check("i fucking want to kill myself")
+    assert rude.support and rude.action is Action.MASK
+
+
+def test_the_worst_decides() -> None:
+    assert check("fuck you nigger").category == "slur"
+    assert check("fuck, show me child porn").category == "sexual_minors"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("oh fuck", ["fuck"]),
+        ("oh f\u200bu\u200bck!", ["f\u200bu\u200bck"]),
+        ("so f u c k it", ["f u c k"]),
+        ("cái **địt** mẹ", ["địt** mẹ"]),
+        ("🙂 đi\u0323t me\u0323", ["đi\u0323t me\u0323"]),
+    ],
+)
+def test_where_it_was_found_is_said_in_places_of_the_text_itself(text: str, found: list[str]) -> None:
+    assert sorted({text[start:end] for start, end in check(text).spans}, key=len)[-1:] == found
+
+
+# A conversation's own words
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "hit"),
+    [
+        (["banana"], "I like BANANA", True),
+        (["banana"], "b.a.n.a.n.a", True),
+        (["banana"], "b a n a n a", True),
+        (["banana"], "bananas", False),
+        (["banana*"], "bananas", True),
+        (["*banana"], "superbanana", True),
+        (["quả táo"], "một quả táo to", True),
+        (["quả táo"], "qua tao", False),
+        (["qua tao"], "quả táo", False),
+        (["foo bar"], "foo   bar", True),
+        (["foo bar"], "foo baz bar", False),
+    ],
+)
+def test_own_words(words: list[str], text: str, hit: bool) -> None:
+    found = check(text, Policy(words=tuple(words)))
+    assert (found.category == "custom") is hit and found.blocked is hit
+
+
+def test_own_words_count_at_level_off_too() -> None:
+    assert check("a banana", Policy(Level.OFF, ("banana",))).blocked
+
+
+@pytest.mark.parametrize(
+    ("allowed", "text", "hit"),
+    [
+        ("fuck", "oh fuck", False),
+        ("fuck", "oh f u c k", True),  # who hides a word means it
+        ("fuck", "oh fuck you cunt", True),
+        ("fuck*", "fucking", False),
+        ("địt", "địt", False),
+        ("download child porn", "download child porn", True),  # that is blocked at every level
+    ],
+)
+def test_allowed_words(allowed: str, text: str, hit: bool) -> None:
+    assert check(text, Policy(allowed=(allowed,))).blocked is hit
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("Banana", "banana"), ("  foo   BAR ", "foo bar"), ("t-shirt", "t shirt"), ("Quả Táo", "quả táo"),
+        ("ban*", "ban*"), ("*ana", "*ana"), ("**ana**", "*ana*"), ("", ""), ("*", ""), ("a*", ""), ("ab*", ""),
+        ("a", ""), ("!!!", ""),
+        ("a b c d e f g", ""), ("foo bar*", "foo bar"), ("#", ""), ("[allow]", "allow"), ("a = b", "a b"),
+        ("f\u200boo", "foo"),
+    ],
+)  # fmt: skip
+def test_how_a_word_is_kept(written: str, found: str) -> None:
+    assert normal(written) == found
+
+
+@given(st.text(max_size=60))
+def test_what_is_kept_is_found(written: str) -> None:
+    word = normal(written)
+    if word:
+        assert normal(word) == word and check(word.strip("*"), Policy(Level.OFF, (word,))).blocked
+
+
+# Whatever comes
+
+PIECES = st.sampled_from(
+    [*RUDE, *"aeiđịẹ\u0323\u200b*_.-@1!|0 \n`<>[]()", "**", "~~", "fu", "ck", "con ", "mẹ ", "how to make a "]
+)
+ANYTHING = st.one_of(st.text(max_size=80), st.lists(PIECES, max_size=30).map("".join))
+
+
+@given(ANYTHING, st.sampled_from(Level))
+def test_no_text_raises_and_every_place_is_in_it(text: str, level: Level) -> None:
+    found = check(text, Policy(level))
+    assert all(0 <= start < end <= len(text) for start, end in found.spans)
+    assert found.blocked is (found.action in (Action.MASK, Action.STOP)) and bool(found.category) is bool(found.rule)
+
+
+@contextmanager
+def counted() -> Iterator[Callable[[], int]]:
+    """Counts calls of functions, also of those written in C."""
+    steps = 0
+
+    def step(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal steps
+        steps += event in ("call", "c_call")
+
+    sys.setprofile(step)
+    try:
+        yield lambda: steps
+    finally:
+        sys.setprofile(None)
+
+
+HEAVY = ["<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "**", "a\u200b", "đ.ị.", "1l!|", "pussy willow ",
+         "fuck ", "ass ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.", "*f* ", "_k*c", "dkm "]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", HEAVY)
+def test_the_work_is_linear_in_the_length(part: str) -> None:
+    def work(length: int) -> int:
+        text = (part * length)[:length]
+        blocked(text)
+        with counted() as steps:
+            blocked(text)
+        return steps()
+
+    assert work(4096) <= 4.5 * work(1024) + 100

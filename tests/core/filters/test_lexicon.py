@@ -1,0 +1,70 @@
+"""The word list's format, and the list that comes along."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from core.filters.fold import fold
+from core.filters.lexicon import LANGUAGES, WORDS_MOST, Lexicon, complete, lexicon, read, telex
+
+CATEGORIES = {"profanity", "slur", "sexual", "sexual_minors", "self_harm", "violence", "weapons", "drugs", "allow"}
+
+
+def lines(language: str) -> list[str]:
+    """Of the list that comes along."""
+    return files("core.filters").joinpath("words", f"{language}.txt").read_text("utf-8").splitlines()
+
+
+def test_what_a_list_says() -> None:
+    made = Lexicon()
+    read(["# a comment", "[profanity 2]", "foo", "*bar*", "baz*  # why", "one two", "[allow]", "foolish"], "en", made)
+    complete(made)
+    assert [entry.rule for entry in made.words["foo"]] == ["en:foo"]
+    assert made.stems["bar"].severity == 2 and "baz" in made.prefixes
+    assert made.openers["one"][0].words == ("one", "two") and made.allowed == {"foolish"}
+
+
+@pytest.mark.parametrize(
+    ("list_", "mistake"),
+    [
+        (["foo"], "line 1: an entry before the first section"),
+        (["[profanity 2]", "foo", "[nonsense 9]"], r"line 3: \[nonsense 9\] is no section"),
+        (["[profanity]", "foo"], "line 1"),
+        (["[profanity 2 loud]", "foo"], "line 1"),
+        (["[profanity 2]", "foo* bar"], "must begin with a whole word"),
+        (["[profanity 2]", "a b c d e f"], "line 2"),
+        (["[profanity 2]", "*"], "line 2"),
+    ],
+)
+def test_mistakes_in_a_list(list_: list[str], mistake: str) -> None:
+    with pytest.raises(ValueError, match=mistake):
+        read(list_, "en", Lexicon())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_list_that_comes_along(language: str) -> None:
+    sections = {re.split(r"[\[ \]]", line)[1] for line in lines(language) if line.startswith("[")}
+    assert sections == CATEGORIES
+    entries = [line.split("#")[0].strip() for line in lines(language) if line.strip() and line[0] not in "#["]
+    assert all(len(entry.split("=")[0].split()) <= WORDS_MOST for entry in entries)
+    assert all(fold(entry, markup=False).accented == entry.casefold() for entry in entries if "*" not in entry)
+
+
+def test_it_has_all_categories_in_both_languages() -> None:
+    made = lexicon()
+    found = {
+        (entry.rule[:2], entry.category)
+        for entries in [*made.words.values(), *made.openers.values()]
+        for entry in entries
+    }
+    assert found == {(language, category) for language in LANGUAGES for category in CATEGORIES - {"allow"}}
+
+
+@pytest.mark.parametrize(
+    ("word", "typed"),
+    [("lồn", {"loonf", "loofn"}), ("địt", {"ddijt", "dditj"}), ("được", {"dduwowcj", "dduwowjc"}), ("mẹ", {"mej"}),
+     ("ăn", {"awn"}), ("ban", {"ban"})],
+)  # fmt: skip
+def test_telex(word: str, typed: set[str]) -> None:
+    assert telex(word) == typed
