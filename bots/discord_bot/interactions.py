@@ -79,6 +79,8 @@ class Interactions:
         """C1, and only then the promise. Who has to wait too long is told so at once, and nothing of it is kept."""
         if message is None:
             return await self._refuse(interaction, "press.stale")
+        if interaction.id in self._promised:
+            return  # told twice: whoever took the first answers it, and says when it is promised
         promised = self._promise(interaction.id)
         hidden = "h" in message.origin.split(":")[1]
         try:
