@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import discord
+
 from bots.discord_bot.app import DiscordBot
 from core.access import Access
 from core.assistant import Assistant
@@ -17,6 +19,7 @@ from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
 from tests.fakes import FakeModel, FlakyStore
+from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 
 RETRY, STOP, CONTINUE = (say("en", f"button.{name}") for name in ("retry", "stop", "continue"))
@@ -69,6 +72,14 @@ async def running(
                 working.cancel()
                 ready.cancel()
                 await asyncio.gather(working, ready, return_exceptions=True)
+
+
+async def known_guild(bot: Running, guild: Guild) -> discord.Guild:
+    """The library's view of it: told of a moment after the login."""
+    async with asyncio.timeout(8):
+        while (known := bot.discord._client.get_guild(guild.id)) is None:
+            await asyncio.sleep(0.005)
+    return known
 
 
 def asked(bot: Running) -> list[str]:

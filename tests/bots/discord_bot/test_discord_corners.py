@@ -11,7 +11,7 @@ from bots.logs import Redact
 from core.access import Access
 from core.chat import Known
 from core.texts import say
-from tests.bots.discord_bot.discord_running import RETRY, Running, asked, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -70,9 +70,7 @@ async def test_a_thread_whose_channel_is_not_known(
 ) -> None:
     thread = channel.thread(bob, "A talk")
     async with running(server, database) as bot:
-        known = bot.discord._client.get_guild(guild.id)
-        assert known
-        known._channels.pop(channel.id)
+        (await known_guild(bot, guild))._channels.pop(channel.id)
         thread.say("hello", bob, mention=True)
         await thread.ended()
         thread.say("/temp 0.1", bob, mention=True)
@@ -84,9 +82,7 @@ async def test_a_thread_that_the_library_does_not_know(
 ) -> None:
     thread = channel.thread(bob, "A talk")
     async with running(server, database) as bot:
-        known = bot.discord._client.get_guild(guild.id)
-        assert known
-        known._threads.pop(thread.id)
+        (await known_guild(bot, guild))._threads.pop(thread.id)
         thread.say("hello", bob, mention=True)
         await thread.ended()
         assert asked(bot) == ["Bob: hello"]
@@ -291,9 +287,7 @@ async def test_a_command_in_a_thread_that_the_bot_cannot_see(
         channel.say("one two three four", ann, mention=True)
         await channel.until(lambda channel: bool(channel.texts))
         channel.say("waiting", bob, mention=True)
-        known = bot.discord._client.get_guild(guild.id)
-        assert known
-        known._threads.pop(thread.id, None)
+        (await known_guild(bot, guild))._threads.pop(thread.id, None)
         hidden = {"code": 50001, "message": "Missing Access"}
         server.fault("error", "GET", f"/channels/{thread.id}", times=5, code=403, body=hidden)
         server.slash(ann, thread, "temp", value=0.2)
