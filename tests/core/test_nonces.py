@@ -34,19 +34,27 @@ class Knowing(FakeSurface):
         return self.known[nonce]
 
 
+class Unheard(FakeSurface):
+    """Knows no nonces, so what is sent again shows twice. Everything arrives, and nobody hears of it."""
+
+    async def send(self, index: int, part: Part, nonce: str) -> str:
+        await super().send(index, part, nonce)
+        raise Ambiguous
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.005))
 
 
-async def claimed(store: DatabaseStore) -> Reply:
+async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
     async with store.begin() as tx:
-        reply = await tx.replies.add(incoming("question"), Lane.ANSWER)
+        reply = await tx.replies.add(incoming("question"), lane)
         assert reply
         return await tx.replies.move(reply, Event.CLAIM)
 
 
-def message(store: DatabaseStore, reply: Reply, surface: Knowing) -> LiveMessage:
+def message(store: DatabaseStore, reply: Reply, surface: FakeSurface) -> LiveMessage:
     delivery = Delivery(store, RateGate(), "i", lambda text: True)
     return LiveMessage(delivery, reply, surface, NO_CONTROLS, asyncio.Event())
 
@@ -67,6 +75,13 @@ async def test_sends_that_are_known_again_are_repeated_as_often_as_it_takes(stor
     async with message(store, await claimed(store), surface) as live:
         await live.finish("one two three four five six")
     assert " ".join(surface.messages.values()) == "one two three four five six" and len(surface.messages) == 2
+
+
+async def test_a_notice_that_would_show_twice_is_repeated_once(store: DatabaseStore) -> None:
+    surface = Unheard(stubs=True)
+    async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), surface) as live:
+        await live.finish("help")
+    assert list(surface.messages.values()) == ["help", "help"]
 
 
 async def test_after_a_restart_what_was_only_intended_is_made_to_show_the_text(store: DatabaseStore) -> None:

@@ -1,5 +1,7 @@
 """The work queue on a real database: the state table walked whole, the order of claims, the fence, the chunks."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -67,11 +69,11 @@ async def test_a_delivery_leads_to_the_stored_outcome(store: DatabaseStore, outc
 
 async def test_what_is_done_keeps_no_text_but_the_history(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        reply = await tx.replies.add(incoming("/system be a pirate"), Lane.NOTICE)
-        assert reply and reply.text == "/system be a pirate"
+        reply = await tx.replies.add(replace(incoming("/system be a pirate"), origin="1::key"), Lane.NOTICE)
+        assert reply and (reply.text, reply.origin) == ("/system be a pirate", "1::key")
         for event in TO[State.DONE]:
             reply = await tx.replies.move(reply, event, final="ok")
-    assert reply.text == "" and reply.final is None
+    assert (reply.text, reply.origin, reply.final) == ("", "", None)
 
 
 async def test_a_stale_attempt_changes_nothing(store: DatabaseStore) -> None:

@@ -1,12 +1,17 @@
 """The gateway in trouble, and the bot away: the real library against a server that answers as Discord does."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from bots.discord_bot.app import DiscordBot
-from core.chat import ChatId
+from bots.discord_bot.identifies import A_DAY, HOUR
+from bots.discord_bot.inlet import Inlet
+from core.chat import ChatId, Known
 from core.errors import SetupError
+from storage.database import open_database
+from storage.store import DatabaseStore, now_ms
 from tests.bots.discord_bot.discord_running import asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -45,6 +50,42 @@ async def test_a_session_that_is_forgotten(server: DiscordServer, database: str,
         await server.ready(3)
         await dm.ended(4)
         assert len(server.identifies) == 3
+
+
+async def test_a_new_login_reads_how_far_each_place_was_read_before_it_stores(
+    server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what comes first would seem to be all there was."""
+    at_once = Inlet._until_known
+
+    async def later(self: Inlet) -> Sequence[Known]:
+        await asyncio.sleep(0.3)
+        return await at_once(self)
+
+    async with running(server, database) as bot:
+        dm.say("question 1", ann)
+        await dm.ended()
+        monkeypatch.setattr(Inlet, "_until_known", later)
+        server.gateway.session_seconds = -1
+        server.drop()
+        dm.say("question 2", ann)
+        await server.ready(2)
+        dm.say("question 3", ann)
+        await dm.ended(3)
+        assert asked(bot) == ["question 1", "question 2", "question 3"]
+
+
+@pytest.mark.parametrize("code", [4007, 4009])
+async def test_a_session_that_discord_says_it_has_forgotten(
+    server: DiscordServer, database: str, ann: Person, dm: Channel, code: int
+) -> None:
+    """It is not even asked to go on with it."""
+    async with running(server, database):
+        server.drop(code)
+        await server.ready(2)
+        dm.say("hello", ann)
+        await dm.ended()
+        assert len(server.identifies) == 2 and server.resumes == 0
 
 
 async def test_heartbeats_that_nobody_answers(
@@ -114,6 +155,22 @@ async def test_logins_are_counted_before_they_are_made(server: DiscordServer, da
             account = str(server.application_id)
             counted = await tx.accounts.identified("discord", account, 0)
     assert len(counted) == len(server.identifies) == 3
+
+
+async def test_so_many_logins_that_another_has_to_wait(
+    server: DiscordServer, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
+        for ago in range(A_DAY, 0, -1):
+            await tx.accounts.identify("discord", str(server.application_id), now_ms() - 10 * HOUR - ago)
+    bot = asyncio.create_task(until_ready(server, database))
+    async with asyncio.timeout(8):
+        while "too many logins lately" not in caplog.text:
+            await asyncio.sleep(0.005)
+    await quiet()
+    assert server.identifies == []
+    bot.cancel()
+    await asyncio.gather(bot, return_exceptions=True)
 
 
 async def test_discords_own_count_is_obeyed(
@@ -219,6 +276,19 @@ async def test_a_database_in_trouble(server: DiscordServer, database: str, ann: 
             dm.say(f"question {count}", ann)
         await dm.ended(5)
         assert asked(bot) == [f"question {count}" for count in range(5)]
+
+
+async def test_what_is_stored_at_the_second_try_keeps_its_place(
+    server: DiscordServer, database: str, ann: Person, dm: Channel
+) -> None:
+    """What came after it would have been stored at the first."""
+    async with running(server, database) as bot:
+        bot.trouble.fails = 1
+        for count in range(3):
+            dm.say(f"question {count}", ann)
+            await asyncio.sleep(0.005)
+        await dm.ended(3)
+        assert asked(bot) == [f"question {count}" for count in range(3)]
 
 
 async def test_what_cannot_be_understood_holds_up_nobody(

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from core.chat import Author, ChatId, Role
 from core.texts import say
-from tests.bots.discord_bot.discord_running import RETRY, Running, asked, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
@@ -47,7 +48,7 @@ async def test_without_the_intent(
     server.content_intent = False
     thread = channel.thread(bob, "A talk")
     async with running(server, database) as bot:
-        assert not server.identifies[-1].intents & (1 << 15)
+        assert [each.intents & (1 << 15) for each in server.identifies] == [0], "it did not have to be told"
         channel.say("what is up?", ann, mention=True)
         await channel.ended()
         thread.say("hello", bob, mention=True)
@@ -135,6 +136,26 @@ async def test_where_the_bot_may_not_write(
         await channel.ended()
 
 
+async def test_a_thread_that_is_locked(server: DiscordServer, database: str, bob: Person, channel: Channel) -> None:
+    """Nobody but who manages threads can write there."""
+    thread = channel.thread(bob, "closed")
+    thread.locked = True
+    async with running(server, database) as bot:
+        thread.say("hello", bob, mention=True)
+        assert f"<#{thread.id}>" in (await server.dm(bob).ended()).content and bot.model.prompts == []
+
+
+async def test_who_has_left_is_nobody_special(
+    server: DiscordServer, database: str, guild: Guild, ann: Person, channel: Channel
+) -> None:
+    place, author = ChatId("discord", str(channel.id)), Author(str(ann.id), "Ann")
+    async with running(server, database) as bot:
+        await known_guild(bot, guild)
+        assert await bot.discord.role(place, author) is Role.ADMIN
+        guild.leave(ann)
+        assert await bot.discord.role(place, author) is Role.MEMBER
+
+
 async def test_where_it_may_not_read_what_was_said(
     server: DiscordServer, database: str, guild: Guild, ann: Person, channel: Channel
 ) -> None:
@@ -151,6 +172,9 @@ async def test_thrown_out_and_let_in_again(
         channel.say("one two three four", ann, mention=True)
         await channel.until(lambda channel: bool(channel.texts))
         guild.kick_bot()
+        async with asyncio.timeout(8):
+            while bot.model.running:
+                await asyncio.sleep(0.005)
         release(bot.model)
         await quiet()
         guild.add_bot()

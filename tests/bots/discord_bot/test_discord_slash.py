@@ -2,7 +2,6 @@
 
 import asyncio
 
-from bots.discord_bot.slash import menu
 from core.access import Access
 from core.commands import COMMANDS
 from core.texts import say
@@ -12,7 +11,7 @@ from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
-from tests.watching import held, release
+from tests.watching import contents, held, release
 
 
 async def test_commands_are_published_once(server: DiscordServer, database: str) -> None:
@@ -108,6 +107,18 @@ async def test_a_private_question_is_no_part_of_the_channels_talk(
             lambda channel: len(channel.messages) == 9 and channel.last.buttons == [say("vi", "button.retry")]
         )
         assert len(bot.model.prompts[-1]) == 4, "but in the asker's own"
+
+
+async def test_private_in_private_messages_is_the_same_talk(
+    server: DiscordServer, database: str, ann: Person, dm: Channel
+) -> None:
+    async with running(server, database) as bot:
+        await published(server)
+        server.slash(ann, dm, "ask", question="one", private=True)
+        await dm.ended()
+        dm.say("two", ann)
+        await dm.ended(2)
+        assert contents(bot.model.prompts[-1]) == ["one", "one", "two"]
 
 
 async def test_retry_by_slash_leaves_nothing_thinking(
@@ -323,10 +334,6 @@ async def test_a_crash_before_the_promise(
     server.advance(16 * 60)
     async with running(server, database, now=lambda: int(server.now() * 1000)):
         await channel.until(lambda channel: "one two" in channel.texts)
-
-
-def test_the_menu_fits_discord() -> None:
-    assert len(menu()) <= 100 and all(len(str(command.get("description", ""))) <= 100 for command in menu())
 
 
 async def published(server: DiscordServer) -> None:
