@@ -61,7 +61,7 @@ class Config(BaseSettings):
     reply_language: str = "auto"
     filter: str = "standard"
 
-    filter_minimum: Level = Level.STANDARD
+    filter_minimum: Level = Field(default=Level.STANDARD, validate_default=True)
     help_lines: str = Field(default="", max_length=1000)
     temperature_cap: float = Field(default=1.0, ge=0, le=1)
     max_tokens_cap: int = Field(default=MAX_TOKENS[-1], validate_default=True)
@@ -112,6 +112,15 @@ class Config(BaseSettings):
             return str(PARSERS[info.field_name](value))
         except ChatError as error:
             raise ValueError(say("en", error.key, **error.values)) from error
+
+    @field_validator("filter_minimum")
+    @classmethod
+    def _no_higher(cls, value: Level, info: Any) -> Level:
+        """A default below it would silently be another."""
+        levels = list(Level)
+        if levels.index(Level(info.data.get("filter", value))) < levels.index(value):
+            raise ValueError(f"FILTER is below it; FILTER_MINIMUM={info.data['filter']} would allow that")
+        return value
 
     @field_validator("max_tokens_cap")
     @classmethod

@@ -139,3 +139,35 @@ def test_what_discord_settings_must_be(monkeypatch: pytest.MonkeyPatch, name: st
     with pytest.raises(SetupError, match=name) as wrong:
         read_config()
     assert value not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "level", "least"),
+    [
+        ({}, "standard", "standard"),
+        ({"FILTER": "Strict"}, "strict", "standard"),
+        ({"FILTER": "off", "FILTER_MINIMUM": "off"}, "off", "off"),
+        ({"FILTER": "strict", "FILTER_MINIMUM": "strict"}, "strict", "strict"),
+    ],
+)
+def test_the_filters_level(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], level: str, least: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    rules = read_config().rules
+    assert (rules.settings({}).policy.level, rules.least) == (level, least)
+
+
+@pytest.mark.parametrize(
+    ("values", "mistake"),
+    [
+        ({"FILTER": "loud"}, "FILTER: The filter is off, standard or strict"),
+        ({"FILTER_MINIMUM": "loud"}, "FILTER_MINIMUM: Input should be 'off', 'standard' or 'strict'"),
+        ({"FILTER": "off"}, "FILTER_MINIMUM: FILTER is below it; FILTER_MINIMUM=off would allow that"),
+        ({"HELP_LINES": "x" * 1001}, "HELP_LINES"),
+    ],
+)
+def test_mistakes_about_the_filter(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], mistake: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError, match=mistake):
+        read_config()

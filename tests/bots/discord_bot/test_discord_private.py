@@ -3,6 +3,7 @@
 import re
 
 from core.access import Access
+from core.filters import ContentFilter, blocked
 from core.texts import say
 from tests.bots.discord_bot.discord_running import RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel, WordFilter
@@ -122,3 +123,15 @@ async def test_other_bots_and_notes_are_no_questions(
         channel.say("hi", ann, type=7, mention=True)
         await quiet()
         assert bot.model.prompts == [] and channel.messages == []
+
+
+async def test_rude_words_never_reach_discord(server: DiscordServer, database: str, ann: Person, dm: Channel) -> None:
+    said = ["so ", "fu", "ck", " it, f**uc**k, [fu](http://a.example)ck, ", "đ", "ịt m", "ẹ and ", "s h i", " t", " ok"]
+    async with running(server, database, FakeModel(lambda prompt: said), content_filter=ContentFilter()):
+        dm.say("say it", ann)
+        answer = await dm.ended()
+        dm.say("what the fuck", ann)
+        refused = await dm.ended(2)
+    assert answer.content.startswith("so f•••") and answer.content.endswith("ok")
+    assert not any(map(blocked, [answer.content, *answer.history]))
+    assert refused.content == say("en", "blocked.profanity")

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from core.access import Access
 from core.commands import COMMANDS
 from core.texts import say
@@ -340,3 +342,22 @@ async def published(server: DiscordServer) -> None:
     async with asyncio.timeout(8):
         while not server.commands:
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"level": "strict"}, "standard → strict"),
+        ({"add": "banana"}, "look out for “banana”"),
+        ({"list": True}, "no words of its own"),
+        ({"test": "a nice day"}, "Nothing found"),
+        ({"level": "strict", "add": "banana"}, "off, standard or strict"),
+    ],
+)
+async def test_the_filter_by_its_fields(
+    server: DiscordServer, database: str, ann: Person, dm: Channel, fields: dict[str, object], said: str
+) -> None:
+    async with running(server, database):
+        await published(server)
+        server.slash(ann, dm, "filter", **fields)
+        await dm.until(lambda dm: bool(dm.texts) and said in dm.texts[-1])

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from bots.telegram_bot.surface import Paces
 from core.access import Access
+from core.filters import ContentFilter, blocked
 from core.rate import Pace
 from core.texts import say
 from tests.bots.telegram_bot.running import RETRY, STOP, asked, quiet, running
@@ -201,3 +202,14 @@ async def test_the_filter_sees_what_telegram_shows(server: BotApi, database: str
         private.say("say it", ann)
         answer = await private.ended()
     assert answer.text == say("en", "refused.answer") and not any("bad" in text for text in answer.history)
+
+
+async def test_rude_words_never_reach_telegram(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+    said = ["so ", "fu", "ck", " it, f**uc**k, [fu](http://a.example)ck, ", "đ", "ịt m", "ẹ and ", "s h i", " t", " ok"]
+    async with running(server, database, FakeModel(lambda prompt: said), content_filter=ContentFilter()):
+        private.say("say it", ann)
+        answer = await private.ended()
+        private.say("what the fuck", ann)
+        refused = await private.ended(2)
+    assert answer.text.startswith("so f•••") and answer.text.endswith("ok") and "•••" in answer.text
+    assert not any(map(blocked, [answer.text, *answer.history])) and refused.text == say("en", "blocked.profanity")
