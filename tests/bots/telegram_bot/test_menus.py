@@ -12,7 +12,7 @@ from bots.telegram_bot.menus import LANGUAGES, SCOPES, Scope, menu, publish
 from core.commands import COMMANDS
 from core.texts import say
 
-MEMBERS = {"ask", "help", "stop", "retry", "continue", "undo", "settings", "status", "lang", "whoami"}
+MEMBERS = {"filter", "ask", "help", "stop", "retry", "continue", "undo", "settings", "status", "lang", "whoami"}
 
 
 class FakeAccount:
