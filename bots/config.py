@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.access import Access
 from core.checkpoints import DEFAULT_MODEL
 from core.errors import ChatError, SetupError
-from core.filters import Level
+from core.filters import Level, owners
 from core.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Rules
 from core.texts import say
 
@@ -62,6 +62,7 @@ class Config(BaseSettings):
     filter: str = "standard"
 
     filter_minimum: Level = Field(default=Level.STANDARD, validate_default=True)
+    filter_words: Path | None = None
     help_lines: str = Field(default="", max_length=1000)
     temperature_cap: float = Field(default=1.0, ge=0, le=1)
     max_tokens_cap: int = Field(default=MAX_TOKENS[-1], validate_default=True)
@@ -113,6 +114,21 @@ class Config(BaseSettings):
         except ChatError as error:
             raise ValueError(say("en", error.key, **error.values)) from error
 
+    @field_validator("filter_words")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        """Raises ValueError with the line that can't be read."""
+        try:
+            owners(_lines(value))
+        except OSError as error:
+            raise ValueError(f"{value} can't be read: {error.strerror}") from None
+        return value
+
+    @field_validator("filter_minimum", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("filter_minimum")
     @classmethod
     def _no_higher(cls, value: Level, info: Any) -> Level:
@@ -135,7 +151,13 @@ class Config(BaseSettings):
     def rules(self) -> Rules:
         """The deployment's defaults and the owner's caps."""
         caps = {"temperature": self.temperature_cap, "max_tokens": self.max_tokens_cap, "memory": self.memory_cap}
-        return Rules({name: getattr(self, name) for name in NAMES}, caps, self.filter_minimum, self.help_lines)
+        return Rules(
+            {name: getattr(self, name) for name in NAMES},
+            caps,
+            self.filter_minimum,
+            self.help_lines,
+            _lines(self.filter_words),
+        )
 
     @property
     def access(self) -> Access:
@@ -157,6 +179,10 @@ class Config(BaseSettings):
     def console_database(self) -> str:
         """The console's own file, whatever the bots use."""
         return f"sqlite+aiosqlite:///{self.data_dir / 'console.db'}"
+
+
+def _lines(file: Path | None) -> tuple[str, ...]:
+    return tuple(file.read_text("utf-8").splitlines()) if file else ()
 
 
 def read_config() -> Config:

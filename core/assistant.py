@@ -109,11 +109,15 @@ class Assistant:
         policy, begun = settings.policy, reply.begun or comfort
         asker = "" if reply.private else self._name((reply.asker or reply.author).name, policy)
         question = Asked(reply.text, asker, begun)
-        turns = [replace(turn, author=self._name(turn.author, policy)) for turn in turns]
+        turns = [replace(turn, author=self._name(turn.author, policy)) for turn in turns if self._kept(turn, policy)]
         prompt = fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
         sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
         return _Work(str(reply.chat), prompt, sampling, tuple(names), begun, policy)
+
+    def _kept(self, turn: Turn, policy: Policy) -> bool:
+        """The policy may have become stricter since: what it blocks now does not reach the model any more."""
+        return not any(self.filter.check(text, policy).blocked for text in (turn.question, turn.answer))
 
     def _name(self, name: str, policy: Policy) -> str:
         """Names are input too: a model would repeat them."""

@@ -278,8 +278,7 @@ async def _status(call: Call, tx: Transaction) -> str:
         call.say("status.context", context=model.context),
         call.say("status.busy", running=running, waiting=waiting) if running + waiting else call.say("status.idle"),
     ]
-    if call.role is Role.OWNER and (counts := call.filter.counts()):
-        found = ", ".join(f"{call.say(f'category.{name}')} {count}" for name, count in sorted(counts.items()))
+    if call.role is Role.OWNER and (found := filter_command.counted(call)):
         lines.append(call.say("status.filter", found=found))
     return "\n".join([*(f"- {line}" for line in lines), "", str(await _settings(call, tx))])
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from core.changes import change
-from core.chat import Setting, Transaction
+from core.chat import Role, Setting, Transaction
 from core.errors import Refused
-from core.filters import WORD_LONGEST, Policy, masked, normal
+from core.filters import WORD_LONGEST, Level, Policy, masked, normal
 from core.markup import escape
 from core.settings import FILTER_LISTS
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WORDS_MOST = 500
 """In each of a conversation's two lists."""
 WORDS, ALLOWED = FILTER_LISTS
+RULES_SHOWN = 3
+"""Of each category, in /status."""
+STRICT = Policy(Level.STRICT)
 
 
 async def run(call: "Call", tx: Transaction) -> str:
@@ -27,7 +30,7 @@ async def run(call: "Call", tx: Transaction) -> str:
         if verb and not call.setter:
             raise Refused("refused.may", usage="/filter")
         said = await change(call, tx, "filter", call.argument)
-        return said if verb else f"{said}\n{_counted(call, await _policy(call, tx))}"
+        return said if verb else f"{said}\n{_how_many(call, await _policy(call, tx))}"
     if function is not _test and not call.setter:
         raise Refused("refused.admins")
     return await function(call, tx, rest)
@@ -38,13 +41,25 @@ async def _policy(call: "Call", tx: Transaction) -> Policy:
 
 
 async def _add(call: "Call", tx: Transaction, rest: str) -> str:
-    await _move(call, tx, _word(rest), WORDS)
-    return call.say("filter.added", word=escape(_word(rest)))
+    await _move(call, tx, word := _word(rest), WORDS)
+    return call.say("filter.added", word=_shown(call, word))
 
 
 async def _allow(call: "Call", tx: Transaction, rest: str) -> str:
-    await _move(call, tx, _word(rest), ALLOWED)
-    return call.say("filter.allowed", word=escape(_word(rest)))
+    """What the owner's minimum finds, only the owner lets through."""
+    word = _word(rest)
+    if (
+        call.role < Role.OWNER
+        and call.filter.check(word.strip("*"), Policy(call.rules.least, owners=call.rules.own_list)).blocked
+    ):
+        raise Refused("refused.allow", level=call.rules.least)
+    await _move(call, tx, word, ALLOWED)
+    return call.say("filter.allowed", word=_shown(call, word))
+
+
+def _shown(call: "Call", word: str) -> str:
+    """A word of the lists, so that it may be shown at any level."""
+    return escape(masked(word.lstrip("*")) if call.filter.check(word.strip("*"), STRICT).blocked else word)
 
 
 async def _move(call: "Call", tx: Transaction, word: str, to: str) -> None:
@@ -74,8 +89,8 @@ async def _remove(call: "Call", tx: Transaction, rest: str) -> str:
     for name, words in ((WORDS, policy.words), (ALLOWED, policy.allowed)):
         if word in words:
             await _store(call, tx, name, [each for each in words if each != word])
-            return call.say("filter.removed", word=escape(word))
-    raise Refused("filter.unknown", word=escape(word))
+            return call.say("filter.removed", word=_shown(call, word))
+    raise Refused("filter.unknown", word=_shown(call, word))
 
 
 async def _list(call: "Call", tx: Transaction, rest: str) -> str:
@@ -83,7 +98,11 @@ async def _list(call: "Call", tx: Transaction, rest: str) -> str:
         raise Refused("bad.filter")
     policy = await _policy(call, tx)
     listed = {"filter.words": policy.words, "filter.allows": policy.allowed}
-    lines = [call.say(key, words=", ".join(map(escape, sorted(words)))) for key, words in listed.items() if words]
+    lines = [
+        call.say(key, words=", ".join(_shown(call, word) for word in sorted(words)))
+        for key, words in listed.items()
+        if words
+    ]
     return "\n\n".join(lines) if lines else call.say("filter.empty")
 
 
@@ -95,8 +114,29 @@ async def _test(call: "Call", tx: Transaction, rest: str) -> str:
     if not found.category:
         return call.say("filter.passes", level=policy.level)
     what = {"category": call.say(f"category.{found.category}"), "severity": found.severity, "level": policy.level}
-    language, _, entry = found.rule.partition(":")
-    return call.say(f"filter.{found.action}s", rule=f"{language}: {masked(entry.strip('*'))}", **what)
+    return call.say(f"filter.{found.action}s", rule=_rule(found.rule), **what)
+
+
+def counted(call: "Call") -> str:
+    """For the owner: what was found since the start, by category and the entries that were found most."""
+    by_category: dict[str, dict[str, int]] = {}
+    for (category, rule), count in call.filter.counts().items():
+        by_category.setdefault(category, {})[rule] = count
+    return "; ".join(
+        call.say(f"category.{category}") + f" {sum(rules.values())}" + _most(rules)
+        for category, rules in sorted(by_category.items())
+    )
+
+
+def _most(rules: dict[str, int]) -> str:
+    named = [f"{_rule(rule)} {count}" for rule, count in list(rules.items())[:RULES_SHOWN] if rule]
+    return f" ({', '.join(named)})" if named else ""
+
+
+def _rule(rule: str) -> str:
+    """An entry's name, so that it may be shown at any level."""
+    language, _, entry = rule.partition(":")
+    return f"{language}: {masked(entry.strip('*'))}"
 
 
 def _word(text: str) -> str:
@@ -105,7 +145,7 @@ def _word(text: str) -> str:
     return word
 
 
-def _counted(call: "Call", policy: Policy) -> str:
+def _how_many(call: "Call", policy: Policy) -> str:
     return call.say("filter.counted", words=len(policy.words), allowed=len(policy.allowed))
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from core.chat import Setting
 from core.errors import Refused
-from core.filters import Level, Policy
+from core.filters import Level, Policy, normal
 
 MAX_TOKENS = (256, 512, 1024)
 REPLY_LANGUAGES = ("auto", "en", "vi")
@@ -86,6 +86,19 @@ PARSERS: Mapping[str, Callable[[str], float | int | str]] = {
 NAMES = tuple(PARSERS)
 
 
+def _listed(row: str) -> tuple[str, ...]:
+    """A list of words as it is stored. What can't be one is left out: it must not stop a conversation."""
+    try:
+        words = json.loads(row)
+    except ValueError:
+        return ()
+    return (
+        tuple(word for word in words if isinstance(word, str) and normal(word) == word and word)
+        if isinstance(words, list)
+        else ()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value in force. `wanted` differs from `value` where the owner's cap clamps it."""
@@ -112,6 +125,8 @@ class Settings:
     """What its filter finds besides."""
     allowed: tuple[str, ...] = ()
     """What it lets through."""
+    own_list: tuple[str, ...] = ()
+    """See Rules."""
 
     @property
     def temperature(self) -> float:
@@ -141,7 +156,7 @@ class Settings:
     @property
     def policy(self) -> Policy:
         """What its filter finds."""
-        return Policy(Level(str(self.values["filter"].value)), self.words, self.allowed)
+        return Policy(Level(str(self.values["filter"].value)), self.words, self.allowed, self.own_list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +171,13 @@ class Rules:
     caps: Mapping[str, float] = field(default_factory=dict)
     least: Level = Level.STANDARD
     help_lines: str = ""
+    own_list: tuple[str, ...] = ()
+    """The lines of the owner's own list of words."""
 
     def settings(self, rows: Mapping[str, Setting]) -> Settings:
         """The conversation's own values over the deployment's, clamped."""
-        words, allowed = (tuple(json.loads(rows[name].value)) if name in rows else () for name in FILTER_LISTS)
-        return Settings({name: self.value(name, rows.get(name)) for name in NAMES}, words, allowed)
+        words, allowed = (_listed(rows[name].value) if name in rows else () for name in FILTER_LISTS)
+        return Settings({name: self.value(name, rows.get(name)) for name in NAMES}, words, allowed, self.own_list)
 
     def value(self, name: str, row: Setting | None) -> Value:
         """One value, with where it comes from."""

@@ -200,8 +200,8 @@ class WordFilter:
     def count(self, where: str, verdict: Verdict) -> None:
         self.found.append(where)
 
-    def counts(self) -> dict[str, int]:
-        return {"custom": len(self.found)}
+    def counts(self) -> dict[tuple[str, str], int]:
+        return {("custom", ""): len(self.found)}
 
 
 class WordGuard:

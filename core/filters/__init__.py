@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Protocol
 
 from core.filters.check import STANDARD, Action, Level, Policy, Verdict, check
-from core.filters.lexicon import ALWAYS, CUSTOM, WORD_LONGEST, normal
+from core.filters.lexicon import ALWAYS, CUSTOM, WORD_LONGEST, normal, owners
 from core.filters.stream import StreamGuard, masked
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "check",
     "masked",
     "normal",
+    "owners",
     "stream_guard",
 ]
 
@@ -63,15 +64,15 @@ class Filter(Protocol):
     def count(self, where: str, verdict: Verdict) -> None:
         """Something was found: for the owner, without any text."""
 
-    def counts(self) -> dict[str, int]:
-        """How often something was found, by category, since the start."""
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How often something was found since the start, by category and rule; "" where no rule is to be named."""
 
 
 class ContentFilter:
     """By the word list, the conversation's own words, and its level."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def check(self, text: str, policy: Policy) -> Verdict:
         """Judge a whole text."""
@@ -83,13 +84,13 @@ class ContentFilter:
 
     def count(self, where: str, verdict: Verdict) -> None:
         """In the log the rule is named, but never one of what is blocked at every level, nor a conversation's own."""
-        self._counts[verdict.category] += 1
-        rule = "" if verdict.category in (ALWAYS, CUSTOM) else f", rule {verdict.rule}"
-        log.info("filter: %s: %s, severity %d%s", where, verdict.category, verdict.severity, rule)
+        rule = "" if verdict.category in (ALWAYS, CUSTOM) else verdict.rule
+        self._counts[verdict.category, rule] += 1
+        log.info("filter: %s: %s, severity %d, rule %s", where, verdict.category, verdict.severity, rule or "-")
 
-    def counts(self) -> dict[str, int]:
-        """By category."""
-        return dict(self._counts)
+    def counts(self) -> dict[tuple[str, str], int]:
+        """The most frequent first."""
+        return dict(self._counts.most_common())
 
 
 class _Open:
@@ -117,7 +118,7 @@ class OpenFilter:
     def count(self, where: str, verdict: Verdict) -> None:
         """Nothing is."""
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[tuple[str, str], int]:
         """Nothing was."""
         return {}
 

@@ -6,11 +6,13 @@ from enum import StrEnum
 
 from core.filters.disguise import odd
 from core.filters.fold import fold
-from core.filters.lexicon import ALWAYS, CUSTOM, Entry, Lexicon, custom, lexicon
+from core.filters.lexicon import ALWAYS, CUSTOM, Entry, Lexicon, custom, lexicon, owners
 from core.filters.scan import Hit, allowances, find, read, suspicious
 
 SUPPORTED = "self_harm"
 """Answered, with help."""
+KEPT = (ALWAYS, SUPPORTED)
+"""What no list of a conversation or an owner lets through."""
 MASKED = ("profanity", CUSTOM)
 """What an answer may hold in a masked form."""
 
@@ -39,11 +41,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a conversation wants to be found: its level, its own words, and what it allows."""
+    """What is to be found in a conversation: its level, its own words, and what it allows."""
 
     level: Level = Level.STANDARD
     words: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    """The lines of the owner's own list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,9 @@ def found(text: str, policy: Policy) -> list[Hit]:
     seen = zip(readings, layers, suspects, strict=True)
     hits = [hit for reading, words, suspect in seen for hit in find(reading, words, suspect=suspect)]
     hits = [hit for hit in hits if matters(hit.entry, policy.level)]
-    if hits and policy.allowed:
-        allowed = allowances(readings[-1], layers[-1], hits)
-        hits = [hit for hit in hits if hit.entry.category == ALWAYS or not allowed.touch(hit.start, hit.end)]
+    for reading, words in zip(readings[1:], layers[1:], strict=True):
+        allowed = allowances(reading, words, hits)
+        hits = [hit for hit in hits if hit.entry.category in KEPT or not allowed.touch(hit.start, hit.end)]
     shortest = {(hit.start, hit.entry.rule): hit for hit in sorted(hits, key=lambda hit: -hit.end)}
     return sorted(shortest.values(), key=Hit.order)
 
@@ -113,6 +117,10 @@ def verdict(hits: Sequence[Hit]) -> Verdict:
 
 
 def known(policy: Policy) -> tuple[Lexicon, ...]:
-    """The words that a policy knows: those that come along, and the conversation's own."""
-    own = policy.words or policy.allowed
-    return (lexicon(), custom(policy.words, policy.allowed)) if own else (lexicon(),)
+    """The words that a policy knows: those that come along, the owner's, and the conversation's."""
+    layers = [lexicon()]
+    if policy.owners:
+        layers.append(owners(policy.owners))
+    if policy.words or policy.allowed:
+        layers.append(custom(policy.words, policy.allowed))
+    return tuple(layers)

@@ -22,7 +22,7 @@ _ODD = re.compile(
 _CHUNK = re.compile(r"[\"'“‘]*(\S+?)[.,;:?…)\"'”’]*(?=\s|$)")
 _RUN = re.compile(rf"(?<![^\W_]){_LETTER}(?:[\W_]{{1,4}}{_LETTER}(?![^\W_])){{2,27}}")
 _MASK = re.compile(rf"(?<![^\W_])({_LETTER}+(?:[*#@%]{{1,2}}{_LETTER}+){{1,2}})(?![^\W_])")
-_ADDRESS = re.compile(r"(?:https?://|www\.)\S*|\S+@\S+\.\S+")
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S*|\S+@\S+\.\S+|\d{1,2}h\d{0,2}")
 _REPEATED = re.compile(r"(.)\1\1")
 _SIGNS = re.compile(r"[\W_]+")
 

@@ -87,6 +87,8 @@ def _folded(text: str, kept: Sequence[int]) -> Folded:
     return Folded(accented.translate(_BARE), accented, places, ends)
 
 
+_LIGATURE = 4
+"""Letters of one character at most: one of Arabic's stands for a sentence of eighteen."""
 _known_parts: dict[str, tuple[str, ...]] = {}
 _known_letters: dict[tuple[str, str], str] = {}
 
@@ -112,7 +114,7 @@ def _taken_apart(char: str) -> list[str]:
         part = _CONFUSABLE.get(one, one)
         if part in MARKS or unicodedata.category(part) not in ("Cf", "Mn", "Me"):
             parts.append(part)
-    return parts
+    return parts[:_LIGATURE]
 
 
 def _composed(letter: str, mark: str) -> str:

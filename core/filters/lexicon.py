@@ -93,7 +93,8 @@ class Lexicon:
 
 
 def read(lines: Iterable[str], language: str, lexicon: Lexicon) -> None:
-    """Add a file's entries. Raises ValueError with the line that can't be read."""
+    """Add a file's entries; without a language each is taken as what it looks like. Raises ValueError with the line
+    that can't be read."""
     category, severity, flags = "", 0, frozenset[str]()
     for number, raw in enumerate(lines, 1):
         line = raw.split("#")[0].strip().casefold()
@@ -101,7 +102,8 @@ def read(lines: Iterable[str], language: str, lexicon: Lexicon) -> None:
             if line.startswith("["):
                 category, severity, flags = _section(line)
             elif line:
-                _add(lexicon, line, language, category, severity, flags)
+                looks = "en" if line.isascii() else "vi"
+                _add(lexicon, line, language or looks, category, severity, flags)
         except ValueError as error:
             raise ValueError(f"line {number}: {error}") from None
 
@@ -157,7 +159,7 @@ def _add_phrase(lexicon: Lexicon, entry: Entry) -> None:
 
 
 def _add_word(lexicon: Lexicon, entry: Entry, *, stem: bool, prefix: bool) -> None:
-    word = bare(entry.words[0])
+    word = entry.words[0]
     if stem and prefix:
         lexicon.stems[word] = entry
     if prefix:
@@ -165,7 +167,7 @@ def _add_word(lexicon: Lexicon, entry: Entry, *, stem: bool, prefix: bool) -> No
     elif stem:
         lexicon.suffixes[word] = entry
     else:
-        lexicon.words.setdefault(word, []).append(entry)
+        lexicon.words.setdefault(bare(word), []).append(entry)
 
 
 def _allow(lexicon: Lexicon, folded: str, language: str) -> None:
@@ -221,9 +223,21 @@ def normal(word: str) -> str:
     written = word.strip()
     found = re.findall(r"[^\W_]+", fold(written, markup=False).accented)
     before, after = ("*" if len(found) == 1 and sign else "" for sign in (written[:1] == "*", written[-1:] == "*"))
-    if len(found) > WORDS_MOST or len("".join(found)) < (LEAST if before or after else 2):
+    if "*" in written.strip("*") or len(found) > WORDS_MOST or len("".join(found)) < (LEAST if before or after else 2):
         return ""
     return before + " ".join(found) + after
+
+
+@lru_cache(4)
+def owners(lines: Sequence[str]) -> Lexicon:
+    """The owner's own list, in the same format: entries in ASCII as in en.txt, others as in vi.txt.
+
+    Raises ValueError with the line that can't be read.
+    """
+    made = Lexicon()
+    read(lines, "", made)
+    complete(made)
+    return made
 
 
 @lru_cache(64)
@@ -254,10 +268,22 @@ def complete(made: Lexicon) -> None:
     for word in [*made.prefixes, *made.suffixes]:
         for masked in _masked(word):
             made.masks.setdefault(masked, set()).add(word)
+    made.masks = {pattern: _likely(made, words) for pattern, words in made.masks.items()}
     made.heads = {prefix[:LEAST] for prefix in made.prefixes}
     made.tails = {suffix[-LEAST:] for suffix in made.suffixes}
     for part in [*made.stems, *made.joined]:
         made.inside.setdefault(part[:LEAST], []).append(part)
+
+
+def _likely(made: Lexicon, words: set[str]) -> set[str]:
+    """Of the words that a mask may hide one is enough, the worst, where it is found wherever it stands."""
+    alone = {
+        word: (entry.severity, entry.category, word)
+        for word in words
+        for entry in made.words.get(bare(word), ())
+        if entry.severity >= 2 and not (entry.end or entry.code) and entry.words[0] == word
+    }
+    return {max(alone, key=alone.__getitem__)} if alone else words
 
 
 def _trigger(made: Lexicon, entry: Entry) -> None:

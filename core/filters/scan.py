@@ -138,6 +138,8 @@ def find(reading: Reading, words: Lexicon, *, suspect: bool) -> list[Hit]:
 
 def allowances(reading: Reading, words: Lexicon, hits: Sequence[Hit]) -> Places:
     """Where something stands near the hits that is never one."""
+    if not hits:
+        return Places(())
     first, last = min(hit.start for hit in hits) - REACH, max(hit.end for hit in hits) + REACH
     near = [token for token in reading.plain if first <= token.start < last]
     places = Places((hit.start, hit.end) for hit in hits)
@@ -216,7 +218,11 @@ def _within(token: Token, word: str, words: Lexicon) -> Iterator[Hit]:
         yield Hit(token.start, token.end, entry)
     for at, part in _parts(word, words):
         if word.startswith(part, at):
-            yield Hit(token.start, token.end, words.stems.get(part) or words.joined[part])
+            entry = words.stems.get(part) or words.joined[part]
+            start, end = token.start, token.end
+            if end - start > REACH:  # more than a rule sees: where it stands in the word
+                start, end = min(start + at, end - 1), min(start + at + len(part), end)
+            yield Hit(start, end, entry)
 
 
 def _apart(tokens: Sequence[Token]) -> list[Token]:
@@ -280,8 +286,7 @@ def _word(text: str, tokens: Sequence[Token], at: int, shape: Form, words: Lexic
     """A word by itself, and what it begins or ends with."""
     token, skeleton = tokens[at], shape.skeleton
     entries = [entry for entry in words.words.get(skeleton, ()) if _is(shape, entry, 0)]
-    if shape.accented == skeleton:
-        entries += _begun_or_ended(skeleton, words)
+    entries += [e for e in _begun_or_ended(shape.accented, words) if e.accents or shape.accented == skeleton]
     for entry in entries:
         if _holds(text, tokens, at, at, entry):
             yield Hit(token.start, token.end, entry)
@@ -302,15 +307,15 @@ def _disguised(text: str, tokens: Sequence[Token], at: int, shape: Form, words: 
         yield from _within(token, written, words)
 
 
-def _begun_or_ended(skeleton: str, words: Lexicon) -> Iterator[Entry]:
+def _begun_or_ended(word: str, words: Lexicon) -> Iterator[Entry]:
     """Entries that the word begins or ends with."""
-    if skeleton[:LEAST] in words.heads:
+    if word[:LEAST] in words.heads:
         for length in words.prefix_lengths:
-            if length <= len(skeleton) and (entry := words.prefixes.get(skeleton[:length])) is not None:
+            if length <= len(word) and (entry := words.prefixes.get(word[:length])) is not None:
                 yield entry
-    if skeleton[-LEAST:] in words.tails:
+    if word[-LEAST:] in words.tails:
         for length in words.suffix_lengths:
-            if length <= len(skeleton) and (entry := words.suffixes.get(skeleton[-length:])) is not None:
+            if length <= len(word) and (entry := words.suffixes.get(word[-length:])) is not None:
                 yield entry
 
 

@@ -1,5 +1,6 @@
 """An answer on its way: only text that is judged is released, and nothing that follows makes it blocked."""
 
+import re
 from collections.abc import Callable
 
 from core.filters.check import STANDARD, Action, Policy, Verdict, action_on, found, known, verdict
@@ -8,6 +9,7 @@ from core.filters.fold import fold
 from core.filters.scan import Hit, read, undecided
 
 MASK = "•••"
+_WORD = re.compile(r"\w+")
 
 
 def masked(text: str) -> str:
@@ -15,7 +17,7 @@ def masked(text: str) -> str:
     return f"{text[:1]}{MASK}"
 
 
-def _covered(text: str) -> str:
+def _nothing(text: str) -> str:
     return MASK
 
 
@@ -40,6 +42,8 @@ class StreamGuard:
         if self.blocked:
             return ""
         self._held += piece
+        if len(self._held) < REACH and not any(map(str.isspace, piece)):
+            return ""  # the last word goes on: nothing new is decided
         return self._release(final=False)
 
     def finish(self) -> str:
@@ -52,24 +56,20 @@ class StreamGuard:
         end = len(text) if final else self._end(text, start, hits)
         if end <= start:
             return ""
-        if end < len(text):  # what had to be let go too early is judged as it stands
-            hits += found(text[:end], self._policy)
-        hits = sorted({hit for hit in hits if start <= hit.start < end}, key=Hit.order)
+        hits = [hit for hit in hits if hit.start < end and start < hit.end]
         end = max([end, *(hit.end for hit in hits)])
-        shown = self._shown(text[:end], start, hits)
+        shown = self._clean(self._shown(text[:end], start, hits))
         self._before, self._held = _context(text[:end]), text[end:]
-        if self.masked:
-            shown = self._shown_again(shown)
         self._seen = _context(self._seen + shown)
         return shown
 
     def _end(self, text: str, start: int, hits: list[Hit]) -> int:
         """Up to where text may be released: nothing that follows changes what is found there, and it stands alone too:
         the first word of a phrase that is allowed is not."""
-        end = self._decided(text)
+        end, known_hits = self._decided(text), set(hits)
         end = max([end, *(hit.end for hit in hits if start <= hit.start < end)])
         while end > start:
-            early = [hit.start for hit in found(text[:end], self._policy) if hit not in hits]
+            early = [hit.start for hit in found(text[:end], self._policy) if hit not in known_hits]
             if not early or min(early) >= end:
                 break
             end = min(early)
@@ -81,33 +81,43 @@ class StreamGuard:
         ends = [undecided(read(text, folded, words, strange=odd(folded)), words) for words in layers]
         return min(ends)
 
-    def _shown_again(self, shown: str) -> str:
-        """What a mask leaves of a word may be a word of a phrase with what stands next to it."""
-        for cover in (masked, _covered, _covered):
+    def _shown(self, text: str, start: int, hits: list[Hit]) -> str:
+        """What comes of the hits: up to the first that ends the answer, the others masked."""
+        stop = next((hit for hit in hits if action_on(hit.entry) is Action.STOP), None)
+        if stop is not None:
+            self.blocked, self.verdict = True, verdict([stop])
+            hits, text = [hit for hit in hits if hit.start < stop.start], text[: max(stop.start, start)]
+        return self._covered(text, start, hits, masked)
+
+    def _clean(self, shown: str) -> str:
+        """The last word on what is shown, together with what was shown before. What a mask or the end of an answer
+        leaves may be something else beside its neighbours; what had to be let go too early may be incomplete."""
+        for cover in (masked, _nothing, _nothing):
             text, start = self._seen + shown, len(self._seen)
-            hits = [hit for hit in found(text, self._policy) if hit.end > start]
-            if all(action_on(hit.entry) is Action.SUPPORT for hit in hits):
+            hits = [hit for hit in found(text, self._policy) if action_on(hit.entry) is not Action.SUPPORT]
+            if not hits:
                 return shown
-            shown = self._shown(text, start, hits, cover)
+            if all(hit.end <= start for hit in hits):  # the next word made it so: there shall be none
+                shown, self.masked = _WORD.sub(MASK, shown, count=1), True
+            else:
+                shown = self._covered(text, start, hits, cover)
         self.blocked = True
         return ""
 
-    def _shown(self, text: str, start: int, hits: list[Hit], cover: Callable[[str], str] = masked) -> str:
+    def _covered(self, text: str, start: int, hits: list[Hit], cover: Callable[[str], str]) -> str:
         out, at = "", start
         for hit in hits:
-            action = action_on(hit.entry)
-            if action is Action.STOP:
-                self.blocked, self.verdict = True, verdict([hit])
-                return out + text[at : max(hit.start, at)]
-            if action is Action.MASK and hit.end > at:
+            if hit.end > at and action_on(hit.entry) is not Action.SUPPORT and at < len(text):
                 out += text[at : max(hit.start, at)] + cover(text[max(hit.start, at) : hit.end])
-                at, self.masked, self.verdict = hit.end, True, verdict([hit])
+                at, self.masked = hit.end, True
+                self.verdict = self.verdict if self.blocked else verdict([hit])
         return out + text[at:]
 
 
 def _context(text: str) -> str:
-    """What later words may have to be seen with: the last REACH characters, from the beginning of a word on."""
-    near = text[-REACH:]
+    """What later words may have to be seen with, from the beginning of a word on: a hit of REACH characters, and as
+    much to its left."""
+    near = text[-2 * REACH :]
     if len(near) == len(text):
         return near
     cut = next((at for at, char in enumerate(near) if char.isspace()), None)

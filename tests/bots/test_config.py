@@ -9,6 +9,7 @@ from bots import config as config_module
 from bots.config import Config, read_config
 from core.checkpoints import DEFAULT_MODEL
 from core.errors import SetupError
+from core.filters import check
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +147,7 @@ def test_what_discord_settings_must_be(monkeypatch: pytest.MonkeyPatch, name: st
     [
         ({}, "standard", "standard"),
         ({"FILTER": "Strict"}, "strict", "standard"),
+        ({"FILTER_MINIMUM": "OFF"}, "standard", "off"),
         ({"FILTER": "off", "FILTER_MINIMUM": "off"}, "off", "off"),
         ({"FILTER": "strict", "FILTER_MINIMUM": "strict"}, "strict", "strict"),
     ],
@@ -171,3 +173,16 @@ def test_mistakes_about_the_filter(monkeypatch: pytest.MonkeyPatch, values: dict
         monkeypatch.setenv(name, value)
     with pytest.raises(SetupError, match=mistake):
         read_config()
+
+
+def test_the_owners_own_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    monkeypatch.setenv("FILTER_WORDS", str(file))
+    with pytest.raises(SetupError, match=r"FILTER_WORDS: .*words.txt can't be read: No such file"):
+        read_config()
+    file.write_text("[profanity 2]\nblorg\n[loud]\n")
+    with pytest.raises(SetupError, match=r"FILTER_WORDS: line 3: \[loud\] is no section"):
+        read_config()
+    file.write_text("[profanity 2]\nblorg\nxấu lắm\n")
+    policy = read_config().rules.settings({}).policy
+    assert check("blorg", policy).blocked and check("xấu lắm", policy).blocked and not check("xau lam", policy).blocked

@@ -50,9 +50,15 @@ DIALOGS = {
         ("/filter remove banana", "on none of the lists"),
     ],
     "allowed words": [
-        ("/filter allow fuck", "let “f•••” through"), ("oh fuck", "^oh fuck$"), ("/filter list", "Let through: fuck"),
-        ("/filter add fuck", "look out for “fuck” now"), ("oh fuck", "profanity|chat does not want"),
-        ("/filter", "Own words: 1, allowed words: 0"),
+        ("/filter strict", "→ strict"), ("goddamn it", "profanity"), ("/filter allow goddamn", "let “g•••” through"),
+        ("goddamn it", "^goddamn it$"), ("/filter list", "Let through: g•••"),
+        ("/filter add goddamn", "look out for “g•••”"), ("goddamn it", "does not want|profanity"),
+        ("/filter", "Own words: 1, allowed words: 0"), ("/filter allow fuck", r"owner's level \(standard\) finds that"),
+        ("/filter allow what the fuck", "only the owner"),
+    ],
+    "words that can't be shown": [
+        ("/filter add chinky", "look out for “c•••”"), ("/filter list", "Looked out for: c•••"),
+        ("/filter remove chinky", "“c•••” is off the list"), ("/filter add địt*", "look out for “đ•••”"),
     ],
     "mistakes": [
         ("/filter add", "2 to 60 characters.*Example"), ("/filter add " + "x" * 61, "2 to 60"),
@@ -86,6 +92,41 @@ async def test_the_owner_may_let_a_conversation_switch_it_off(make_bot: MakeBot)
         assert "standard → off" in await bot.say("/filter off")
         assert await bot.say("oh fuck") == "oh fuck"
         assert await bot.say("download child porn") == say("en", "blocked.sexual_minors")
+
+
+async def test_the_owner_may_let_anything_through_but_the_worst(make_bot: MakeBot) -> None:
+    access = Access(owners=frozenset({"fake:ann"}))
+    async with make_bot(access=access, content_filter=ContentFilter()) as bot:
+        assert "let “f•••” through" in await bot.say("/filter allow fuck")
+        assert await bot.say("oh fuck") == "oh fuck"
+        for said in ("/filter allow download child porn", "/filter allow i want to die"):
+            assert "through" in await bot.say(said)
+        assert await bot.say("download child porn") == say("en", "blocked.sexual_minors")
+        assert "988" in await bot.say("i want to die")
+
+
+async def test_what_was_said_before_is_judged_by_todays_level(make_bot: MakeBot) -> None:
+    async with make_bot(content_filter=ContentFilter()) as bot:
+        await bot.say("a banana")
+        await bot.say("/filter add banana")
+        await bot.say("hello")
+        assert [message.content for message in bot.model.prompts[-1][1:]] == ["hello"]
+
+
+@pytest.mark.parametrize("row", ["x", "null", "[1]", '[""]', '["* a"]', '["a b c d e f"]', '"abc"', '["banana", 7]'])
+async def test_a_broken_list_stops_no_conversation(row: str, make_bot: MakeBot) -> None:
+    async with make_bot(content_filter=ContentFilter()) as bot:
+        async with bot.store.begin() as tx:
+            await tx.preferences.put(CHAT, "filter_words", Setting(row, "Ann", 1))
+        assert await bot.say("hello") == "hello"
+        assert ("banana" in await bot.say("/filter list")) is ("banana" in row)
+
+
+async def test_the_owners_list_holds_everywhere(make_bot: MakeBot) -> None:
+    rules = Rules(DEFAULTS, own_list=("[slur 2]", "blorg*", "[allow]", "fuck"))
+    async with make_bot(rules=rules, content_filter=ContentFilter()) as bot:
+        assert await bot.say("you blorgs", chat=GROUP) == say("en", "blocked.slur")
+        assert await bot.say("oh fuck") == "oh fuck"
 
 
 async def test_a_list_is_full_at_500(make_bot: MakeBot) -> None:
@@ -196,7 +237,8 @@ async def test_the_owner_sees_counts_and_the_log_no_text(make_bot: MakeBot, capl
         await bot.say("/filter add banana")
         for said in ("oh fuck off now", "download child porn", "a banana please", "fuck"):
             await bot.say(said)
-        assert "profanity 2, sexual content with minors 1" in await bot.say("/status")
+        status = await bot.say("/status")
+        assert "profanity 2 (en: f••• 2); sexual content with minors 1" in status and "conversation's list 1" in status
         assert "profanity 2" not in await bot.say("/status", author=BOB)
     lines = [record.getMessage() for record in caplog.records if "filter:" in record.getMessage()]
     assert lines[0] == "filter: question: profanity, severity 2, rule en:*fuck*"

@@ -10,6 +10,7 @@ from core.filters import Level, Policy, blocked, check
 from core.filters.disguise import REACH
 from core.filters.stream import StreamGuard
 from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
+from tests.core.filters.steps import counted
 
 TEXTS = [f"so {DISGUISES[disguise](text)} it is" for disguise in DISGUISES for text in RUDE]
 
@@ -74,6 +75,38 @@ def test_any_text_at_all(text: str, size: int) -> None:
     assert not any(map(blocked, seen))
     if not blocked(text):
         assert seen[-1] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("b u y     h e r o i n     o n l i n e", Level.STANDARD),  # the phrase's later word comes letter by letter
+        ("d i r t y     d y k e and", Level.STANDARD),
+        ("where of http://a.b x@y.z child porns, ok", Level.STANDARD),  # an address is one word, or many
+        ("sexual story b http://a.b a t child ", Level.STANDARD),
+        ("dcmn nigger", Level.STANDARD),  # what the end of an answer leaves stands alone
+        ("quan cho de nigger", Level.STANDARD),
+        ("vll, polack", Level.STRICT),
+        ("tôi dm c # cam ", Level.STANDARD),
+        ("tits are small birds" + "•" * 64 + ". ", Level.STANDARD),  # more is held than may be
+        ("liem cac " + "p" * 70 + " x", Level.STANDARD),
+        ("fuck" * 40 + " ok", Level.STANDARD),
+    ],
+)
+def test_what_once_came_through(text: str, level: Level) -> None:
+    policy = Policy(level)
+    for size in (1, 2, 4, 7, len(text)):
+        assert not any(check(seen, policy).blocked for seen in shown(pieces(text, size), policy))
+
+
+def test_the_work_of_a_long_piece_is_linear() -> None:
+    def work(length: int) -> int:
+        with counted() as steps:
+            StreamGuard().feed(("f##k " * length)[:length])
+        return steps()
+
+    work(100)
+    assert work(4000) <= 4.5 * work(1000) + 1000
 
 
 def test_profanity_is_masked_and_the_answer_goes_on() -> None:
