@@ -23,7 +23,8 @@ MEDICAL = "medical"
 UNACCENTED = ("unaccented_clean", "noacc")
 WORST = (
     "<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "\u0323", "**", "a\u200b", "con ", "|_|", "đ.ị.", "((((",
-    "1l!|", "pussy willow ", "cock ", "_k*c", "fuck ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.",
+    "1l!|", "pussy willow ", "cock ", "_k*c", "f##k ", "fu*k ", "l*n ", "ﷺ", "fuuuuck ",
+    "fuck ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.",
      "\U0001d41f", "a\u0301\u0323", "*f* ", "fu-",
 )  # fmt: skip
 DICTIONARIES = {

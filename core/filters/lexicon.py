@@ -86,6 +86,8 @@ class Lexicon:
     inside: dict[str, list[str]] = field(default_factory=dict)
     syllables: dict[str, Entry] = field(default_factory=dict)
     """Accented words that are found in a longer one, too: Vietnamese writes its syllables apart."""
+    allows: dict[str, bool] = field(default_factory=dict)
+    """Words met before, and whether they are allowed."""
     harmless: set[str] = field(default_factory=set)
     """Words met before that nothing here is part of."""
     prefix_lengths: tuple[int, ...] = ()
@@ -199,12 +201,15 @@ _ONSET = re.compile(rf"[^{_VOWELS}\W\d_]+[{_VOWELS}]")
 
 def allows(words: Lexicon, accented: str) -> bool:
     """Whether a word is never a hit."""
-    if accented in words.allowed:
-        return True
-    for before, part, after in words.allowed_parts:
-        if part in accented and (before or accented.startswith(part)) and (after or accented.endswith(part)):
-            return True
-    return False
+    known = words.allows.get(accented)
+    if known is None:
+        if len(words.allows) >= 20_000:
+            words.allows.clear()
+        known = words.allows[accented] = accented in words.allowed or any(
+            part in accented and (before or accented.startswith(part)) and (after or accented.endswith(part))
+            for before, part, after in words.allowed_parts
+        )
+    return known
 
 
 @cache

@@ -81,22 +81,24 @@ def read(text: str, folded: Folded, words: Lexicon, *, strange: bool) -> Reading
 def _token(folded: Folded, match: re.Match[str], words: Lexicon) -> Token:
     """A word, and what it would be had the keyboard turned it into Vietnamese."""
     word, (start, end) = match[0], match.span()
-    forms: tuple[Form, ...] = (Form(word, folded.skeleton[start:end]),)
-    if word in words.telex:
-        forms += (form(words.telex[word]),)
-    return Token(*((start, end) if folded.places is None else folded.raw(start, end)), forms)
+    if folded.places is not None:
+        start, end = folded.raw(start, end)
+    return Token(start, end, _forms(word, words.telex.get(word)))
+
+
+@lru_cache(20_000)
+def _forms(word: str, telexed: str | None) -> tuple[Form, ...]:
+    return (form(word),) if telexed is None else (form(word), form(telexed))
 
 
 def suspicious(folded: Folded, words: Lexicon) -> bool:
     """Whether there may be any hit of what is written plainly: most texts end here."""
     found = set(_WORD.findall(folded.accented))
     for word in found - words.harmless:
-        if word in words.triggers:
-            if _all_there(words.triggers[word], found):
-                return True
-        elif _partly(word, words):
+        triggers = words.triggers.get(word, ())
+        if _all_there(triggers, found) or _partly(word, words):
             return True
-        elif len(word) <= _REMEMBERED_LONGEST:
+        if not triggers and len(word) <= _REMEMBERED_LONGEST:
             if len(words.harmless) >= _REMEMBERED_MOST:
                 words.harmless.clear()
             words.harmless.add(word)

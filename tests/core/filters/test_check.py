@@ -56,6 +56,7 @@ def test_categories(text: str, category: str, action: Action, severity: int) -> 
     [
         ("goddamn it", {Level.STRICT}),
         ("oh fuck", {Level.STANDARD, Level.STRICT}),
+        ("porn", {Level.STRICT}),  # the first word of a phrase, too
         ("show me child porn", set(Level)),
         ("a nice day", set()),
     ],
