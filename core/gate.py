@@ -1,9 +1,20 @@
 """The last gate: it judges a text as a person will read it. Rendering can join what was apart, and commands repeat what
 people wrote."""
 
+from typing import Protocol
+
 from core.filters import Filter, Policy
-from core.live_message import LiveMessage
 from core.markup import escape
+
+
+class Page(Protocol):
+    """Where a text will be shown."""
+
+    def allows(self, text: str) -> bool:
+        """Whether every message of it may be shown as it will be rendered."""
+
+    def rendered(self, text: str) -> str:
+        """As a person would read it."""
 
 
 class Gate:
@@ -16,11 +27,11 @@ class Gate:
         """Whether a message may be shown."""
         return not self._filter.check(rendered, policy).blocked
 
-    def shown(self, text: str, live: LiveMessage, policy: Policy) -> str:
+    def shown(self, text: str, page: Page, policy: Policy) -> str:
         """`text`, or what may be shown of it: what may be masked comes as masked plain text. "" where nothing may."""
-        if live.allows(text):
+        if page.allows(text):
             return text
-        guard, rendered = self._filter.guard(policy), live.rendered(text)
+        guard, rendered = self._filter.guard(policy), page.rendered(text)
         plain = escape(guard.feed(rendered) + guard.finish())
         self._filter.count("gate", guard.verdict)
-        return "" if guard.blocked or not live.allows(plain) else plain
+        return "" if guard.blocked or not page.allows(plain) else plain

@@ -23,6 +23,7 @@ __all__ = [
     "Level",
     "OpenFilter",
     "Policy",
+    "StreamGuard",
     "Verdict",
     "blocked",
     "check",

@@ -9,6 +9,7 @@ import pytest
 from core.access import Access
 from core.chat import Author, ChatId, Setting, Turn
 from core.filters import ContentFilter, Level
+from core.markup import about
 from core.prompts import NOBODY
 from core.settings import Rules
 from core.states import State
@@ -207,6 +208,12 @@ async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
             await bot.say("hello", chat=GROUP, private=False, author=author)
         assert bot.model.prompts[0][-1].content == f"{NOBODY}: hello"
         assert all("Fucking" not in message.content for prompt in bot.model.prompts for message in prompt)
+
+
+async def test_quoted_text_counts_as_what_people_write(make_bot: MakeBot) -> None:
+    async with make_bot(content_filter=ContentFilter()) as bot:
+        assert await bot.say(about("what does that mean?", "oh\nfuck")) == say("en", "blocked.profanity")
+        assert bot.model.prompts == []
 
 
 async def test_in_a_group_only_admins_change_it_but_everybody_may_try_a_text(make_bot: MakeBot) -> None:
