@@ -67,7 +67,7 @@ class StreamGuard:
         """Up to where text may be released: nothing that follows changes what is found there, and it stands alone too:
         the first word of a phrase that is allowed is not."""
         end, known_hits = self._decided(text), set(hits)
-        end = max([end, *(hit.end for hit in hits if start <= hit.start < end)])
+        end = min([end, *(hit.start for hit in hits if start <= hit.start < end < hit.end)])
         while end > start:
             early = [hit.start for hit in found(text[:end], self._policy) if hit not in known_hits]
             if not early or min(early) >= end:

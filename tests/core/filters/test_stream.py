@@ -99,6 +99,12 @@ def test_what_once_came_through(text: str, level: Level) -> None:
         assert not any(check(seen, policy).blocked for seen in shown(pieces(text, size), policy))
 
 
+@pytest.mark.parametrize("text", ["vãi1 l b u t t. ", "pussy willow and spic and span, dm3 "])
+def test_what_was_once_changed_though_harmless(text: str) -> None:
+    for size in (1, 2, 4, 7):
+        assert shown(pieces(text, size))[-1] == text
+
+
 def test_the_work_of_a_long_piece_is_linear() -> None:
     def work(length: int) -> int:
         with counted() as steps:
