@@ -1,7 +1,7 @@
 """Finding what the word list names in a text. Pure.
 
-Every rule sees at most REACH characters and one word to its right, so that what stands before is decided before what
-comes after is known.
+Every rule sees at most REACH characters to its left and one word to its right (an allowed phrase: all its words),
+so that what stands before is decided before what comes after is known.
 """
 
 import re
@@ -22,12 +22,11 @@ _VIETNAMESE = frozenset(re.findall(r"\w+", """
     gi sao ngu qua lam noi dich tu sang tieng giup im thoi do duoc voi nguoi nhu cung dang biet lai con het luon
     day ai ban
 """))  # fmt: skip
-_GAP_MOST = 3
+GAP_MOST = 3
+"""Words that a gap stands for, at most."""
 _CODE_ALONE = 3
 """Letters of an abbreviation that counts where it is all that is said."""
 _REMEMBERED_MOST, _REMEMBERED_LONGEST = 20_000, 24
-_OPEN_RUN = re.compile(r"(?:(?<![^\W_])[^\W\d_](?![^\W_])[\W_]{0,4})+$")
-"""Letters that stand apart, at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,56 +152,6 @@ def allowances(reading: Reading, words: Lexicon, hits: Sequence[Hit]) -> Places:
     return Places([*singly, *_allowed_phrases(near, words)])
 
 
-def undecided(reading: Reading, words: Lexicon) -> int:
-    """From where on something may still become a hit by what follows the text; its length where nothing may."""
-    text = reading.text
-    last = (len(text) - len(text.rstrip()) and len(text)) or (
-        max(text.rfind(" "), text.rfind("\n"), text.rfind("\t")) + 1
-    )
-    start = last
-    for tokens in (reading.plain, reading.disguised):
-        done = [token for token in tokens if token.end <= last and token.start >= last - REACH]
-        for at, token in enumerate(done):
-            if token.start < start and any(_open(done, at, shape, words) for shape in token.forms):
-                start = token.start
-    if (match := _OPEN_RUN.search(text, max(0, last - REACH), last)) and match.start() < start:
-        start = match.start()
-    return start
-
-
-def _open(tokens: Sequence[Token], at: int, shape: Form, words: Lexicon) -> bool:
-    """Whether a phrase has begun there and not ended, or waits for what stands to its right."""
-    if at == len(tokens) - 1 and any(entry.end or entry.code for entry in words.words.get(shape.skeleton, ())):
-        return True
-    openings = words.openers.get(shape.skeleton, ())
-    if any(_is(shape, entry, 0) and _unfinished(tokens, at, entry) for entry in openings):
-        return True
-    rest = len(tokens) - at
-    return any(
-        len(phrase) > rest and all(_reads(t, w) for t, w in zip(tokens[at:], phrase, strict=False))
-        for phrase in words.allowed_phrases.get(shape.skeleton, ())
-    )
-
-
-def _unfinished(tokens: Sequence[Token], at: int, entry: Entry) -> bool:
-    """Whether the last tokens are the beginning of an entry, or all of it where it needs to see what follows."""
-    index, step = 1, at + 1
-    while index < len(entry.words) and step < len(tokens):
-        if entry.words[index] == GAP:
-            index += 1
-            if index == len(entry.words):
-                return True
-            ahead = [n for n in range(step, min(step + _GAP_MOST + 1, len(tokens)))
-                     if any(_is(shape, entry, index) for shape in tokens[n].forms)]  # fmt: skip
-            if not ahead:
-                return len(tokens) - step <= _GAP_MOST
-            step = ahead[0]
-        if not any(_is(shape, entry, index) for shape in tokens[step].forms):
-            return False
-        index, step = index + 1, step + 1
-    return index < len(entry.words) or (step == len(tokens) and (entry.end or entry.code))
-
-
 def _plain(reading: Reading, words: Lexicon) -> Iterator[Hit]:
     text, tokens = reading.text, reading.plain
     for at, token in enumerate(tokens):
@@ -255,7 +204,7 @@ def _replaced(tokens: Sequence[Token], disguised: Sequence[Token]) -> list[Token
 def _odd(reading: Reading, words: Lexicon) -> Iterator[Hit]:
     """Words and phrases in which something in disguise takes part."""
     text, tokens = reading.text, reading.disguised
-    reach = WORDS_MOST + _GAP_MOST - 1
+    reach = WORDS_MOST + GAP_MOST - 1
     odd_ones = [at for at, token in enumerate(tokens) if token.odd]
     for at in sorted({at for last in odd_ones for at in range(max(0, last - reach), last + 1)}):
         for shape in tokens[at].forms:
@@ -268,7 +217,7 @@ def _odd(reading: Reading, words: Lexicon) -> Iterator[Hit]:
 def _phrases(text: str, tokens: Sequence[Token], at: int, shape: Form, words: Lexicon) -> Iterator[Hit]:
     """Those that begin there."""
     for entry in _beginning(tokens, at, shape, words):
-        end = _phrase(tokens, at, entry) if _is(shape, entry, 0) else None
+        end = _phrase(tokens, at, entry) if is_word(shape, entry, 0) else None
         if end is not None and _holds(text, tokens, at, end, entry):
             yield Hit(tokens[at].start, tokens[end].end, entry)
 
@@ -287,7 +236,7 @@ def _beginning(tokens: Sequence[Token], at: int, shape: Form, words: Lexicon) ->
 def _word(text: str, tokens: Sequence[Token], at: int, shape: Form, words: Lexicon) -> Iterator[Hit]:
     """A word by itself, and what it begins or ends with."""
     token, skeleton = tokens[at], shape.skeleton
-    entries = [entry for entry in words.words.get(skeleton, ()) if _is(shape, entry, 0)]
+    entries = [entry for entry in words.words.get(skeleton, ()) if is_word(shape, entry, 0)]
     entries += [e for e in _begun_or_ended(shape.accented, words) if e.accents or shape.accented == skeleton]
     for entry in entries:
         if _holds(text, tokens, at, at, entry):
@@ -327,9 +276,9 @@ def _phrase(tokens: Sequence[Token], at: int, entry: Entry) -> int | None:
         at += 1
         if word == GAP:
             continue
-        reach = _GAP_MOST if entry.words[index - 1] == GAP else 1
+        reach = GAP_MOST if entry.words[index - 1] == GAP else 1
         for step in range(at, min(at + reach, len(tokens))):
-            if any(_is(shape, entry, index) for shape in tokens[step].forms):
+            if any(is_word(shape, entry, index) for shape in tokens[step].forms):
                 at = step
                 break
         else:
@@ -337,7 +286,7 @@ def _phrase(tokens: Sequence[Token], at: int, entry: Entry) -> int | None:
     return at if at < len(tokens) else None
 
 
-def _is(shape: Form, entry: Entry, index: int) -> bool:
+def is_word(shape: Form, entry: Entry, index: int) -> bool:
     """Whether a token's shape is a word of an entry."""
     word = entry.words[index]
     if entry.accents:
@@ -395,11 +344,11 @@ def _allowed_phrases(tokens: Sequence[Token], words: Lexicon) -> Iterator[tuple[
     for at, token in enumerate(tokens):
         for phrase in words.allowed_phrases.get(token.forms[0].skeleton, ()):
             here = tokens[at : at + len(phrase)]
-            if len(here) == len(phrase) and all(_reads(t, w) for t, w in zip(here, phrase, strict=True)):
+            if len(here) == len(phrase) and all(reads(t, w) for t, w in zip(here, phrase, strict=True)):
                 yield token.start, here[-1].end
 
 
-def _reads(token: Token, word: str) -> bool:
+def reads(token: Token, word: str) -> bool:
     """Whether a token is a word of a phrase that is allowed."""
     accented = token.forms[0].accented
     return accented.startswith(word[:-1]) if word.endswith("*") else accented == word

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from core.filters.check import STANDARD, Action, Policy, Verdict, action_on, found, known, verdict
 from core.filters.disguise import REACH, odd
 from core.filters.fold import fold
-from core.filters.scan import Hit, read, undecided
+from core.filters.pending import undecided
+from core.filters.scan import Hit, read
 
 MASK = "•••"
 _WORD = re.compile(r"\w+")
