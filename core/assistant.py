@@ -20,6 +20,9 @@ from core.trimming import fit
 
 T = TypeVar("T")
 
+CALM_TEMPERATURE, CALM_TOKENS = 0.3, 120
+"""To somebody who may be in danger, at most."""
+
 RETRY_TEMPERATURE = 0.5
 """At least this much for the second try after an empty answer: greedy would only be empty again."""
 
@@ -108,10 +111,13 @@ class Assistant:
     def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn], comfort: str) -> _Work:
         policy, begun = settings.policy, reply.begun or comfort
         asker = "" if reply.private else self._name((reply.asker or reply.author).name, policy)
-        question = Asked(reply.text, asker, begun)
+        question = Asked(reply.text, asker, begun, careful=bool(comfort))
         turns = [replace(turn, author=self._name(turn.author, policy)) for turn in turns if self._kept(turn, policy)]
         prompt = fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
         sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
+        if comfort:  # no place for bold or long answers
+            calm = min(settings.temperature, CALM_TEMPERATURE), min(settings.max_tokens, CALM_TOKENS)
+            sampling = replace(sampling, temperature=calm[0], max_tokens=calm[1])
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
         return _Work(str(reply.chat), prompt, sampling, tuple(names), begun, policy)
 

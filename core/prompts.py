@@ -13,6 +13,11 @@ _LANGUAGE = {
     "en": "Answer in English.",
     "vi": "Answer in Vietnamese (tiếng Việt).",
 }
+_CAREFUL = (
+    "The person may be thinking of suicide or self-harm. Go on warmly and calmly in two or three short sentences: "
+    "you have heard them, they matter, and they should talk to someone they trust now. "
+    "No advice on methods, no jokes, no other topic."
+)
 NOBODY = "Someone"
 """In place of a name that says nothing, or what nobody should repeat."""
 _NOT_IN_A_NAME = re.compile(r"[\s:<>|]+")
@@ -37,12 +42,15 @@ class Asked:
     text: str
     author: str = ""
     begun: str = ""
+    careful: bool = False
+    """Whoever asks may be in danger."""
 
 
 def build(settings: Settings, turns: Sequence[Turn], question: Asked) -> Prompt:
     """System prompt, the turns oldest first, the question, and what its answer begins with. In groups what people said
     carries their names."""
-    system = Message("system", f"{settings.system}\n{_LANGUAGE[settings.reply_language]}")
+    orders = (settings.system, _LANGUAGE[settings.reply_language], *((_CAREFUL,) if question.careful else ()))
+    system = Message("system", "\n".join(orders))
     past = [message for turn in turns for message in _pair(turn)]
     begun = (Message("assistant", question.begun),) if question.begun else ()
     return (system, *past, Message("user", spoken(question.text, question.author)), *begun)

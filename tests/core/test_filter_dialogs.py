@@ -194,6 +194,10 @@ async def test_who_may_be_in_danger_hears_where_help_is_and_is_answered(
         assert lines in said and said.endswith("Tell me more.")
         assert bot.model.prompts[0][-1].role == "assistant" and lines in bot.model.prompts[0][-1].content
         assert [turn.answer for turn in await turns(bot)] == [said]
+        assert "suicide" in bot.model.prompts[0][0].content
+        assert (bot.model.samplings[0].temperature, bot.model.samplings[0].max_tokens) == (0.3, 120)
+        await bot.say("what is a black hole?")
+        assert "suicide" not in bot.model.prompts[1][0].content and bot.model.samplings[1].max_tokens == 512
 
 
 async def test_the_owners_own_help_lines(make_bot: MakeBot) -> None:
