@@ -152,6 +152,10 @@ class Stale(Exception):
     """The reply is no longer this worker's, or no longer in a state in which the event means anything."""
 
 
+class Unavailable(Exception):
+    """The store can't be reached or written at the moment; the same call may succeed later."""
+
+
 class Replies(Protocol):
     """The work queue."""
 
@@ -166,6 +170,12 @@ class Replies(Protocol):
 
     async def find(self, reply_id: int) -> Reply | None:
         """The same for an id from outside, which may be none."""
+
+    async def amend(self, incoming: Incoming) -> bool:
+        """A message was edited: the question it asked gets its new text, if nobody has begun to answer it."""
+
+    async def shows(self, platform: str, chat: str, message_id: str) -> bool:
+        """Whether this message is one that a reply is known to have in the platform's chat."""
 
     async def earlier(self, reply: Reply) -> Reply | None:
         """The conversation's answer before this one that was shown."""

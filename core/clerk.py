@@ -7,6 +7,7 @@ from core.access import Access
 from core.assistant import Assistant
 from core.chat import Author, ChatId, Reply, Role, Stale, Store
 from core.commands import UNKNOWN, Call, find, parse, run
+from core.crash import crash_point
 from core.errors import Refused, outcome_of, words
 from core.states import ACTIVE, Event, State
 from core.surface import ChatMoved, Platform, Undelivered, Unreachable
@@ -88,12 +89,14 @@ class Clerk:
         if call.command.settles:
             let_go()  # this may take as long as a platform is slow
             await self._settle(call)
+        crash_point("commanding")
         async with self._store.begin() as tx:
             text = await run(call, tx)
             if text is not None:
                 reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)
             else:
                 reply = await tx.replies.get(call.reply.id)
+        crash_point("commanded")
         for stopped in call.stopped:
             self._desk.halt(stopped)
         for cancelled in call.cancelled:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from core.access import Access
 from core.chat import Incoming, Reply, Store, Transaction
 from core.commands import find, parse
+from core.crash import crash_point
 from core.states import Lane
 
 
@@ -56,12 +57,14 @@ class Intake:
                 replies = [await self._admit(tx, arrival.incoming) for arrival in batch]
                 if len(_wanted(batch)) < len(batch):
                     raise _GivenUp
+                crash_point("admitting")
         except _GivenUp:
             await self._commit(_wanted(batch))
             return
         except Exception as error:
             await self._one_by_one(batch, error)
             return
+        crash_point("admitted")
         for arrival, reply in zip(batch, replies, strict=True):
             if not arrival.stored.cancelled():
                 arrival.stored.set_result(reply)

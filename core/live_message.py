@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from core.chat import Chunk, Reply, Store
+from core.crash import crash_point
 from core.rate import RateGate
 from core.shield import whole
 from core.splitting import finished
@@ -250,6 +251,7 @@ class LiveMessage:
                 await self._send(index, self._stub() if self._stubs else part)
             case Edit(index, message_id, part):
                 await self._surface.edit(message_id, part)
+                crash_point("edited")
                 self._now_shows(index, part)
             case Delete(index, message_id):
                 await self._surface.delete(message_id)
@@ -262,10 +264,12 @@ class LiveMessage:
         except Ambiguous:
             self._unsure.add(index)
             raise
+        crash_point("sent")
         self._chunks[index] = Chunk(nonce, message_id)
         self._now_shows(index, None if index in self._unsure else part)
         async with self._delivery.store.begin() as tx:  # C4
             await tx.replies.sent(self._reply, nonce, message_id)
+        crash_point("noted")
 
     async def _intend(self, index: int) -> str:
         """C3. A message that was only intended keeps its nonce: the platform may know it already."""
@@ -276,6 +280,8 @@ class LiveMessage:
         instead_of = self._chunks[index].nonce if index < len(self._chunks) else ""
         async with self._delivery.store.begin() as tx:
             await tx.replies.intend(self._reply, nonce, instead_of=instead_of)
+            crash_point("intending")
+        crash_point("intended")
         self._chunks[index : index + 1] = [Chunk(nonce)]
         self._vanished.discard(index)
         self._unsure.discard(index)

@@ -96,6 +96,10 @@ class Surface(Protocol):
     async def send(self, index: int, part: Part, nonce: str) -> str:
         """A new message, the reply's `index`th; its id."""
 
+    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+        """The id of the reply's `index`th message where it was sent already, by a process that could not note it, and
+        the platform can tell; None where there is none, or nobody knows."""
+
     async def edit(self, message_id: str, part: Part) -> None:
         """Idempotent: what it shows already is success. Raises MessageGone, OutOfReach."""
 

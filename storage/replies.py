@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -72,6 +72,26 @@ class StoredReplies:
         """The same for an id that may be none."""
         found = await self._nouns(ReplyRow.id == reply_id)
         return found[0] if found else None
+
+    async def amend(self, incoming: Incoming) -> bool:
+        """The new text, where the question still waits."""
+        waits = select(ReplyRow.question_id).join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
+        mine = waits.where(
+            InboxRow.platform == incoming.chat.platform, InboxRow.bot == incoming.bot,
+            InboxRow.external_id == incoming.external_id, ReplyRow.state == State.QUEUED, ReplyRow.attempt == 0,
+            ReplyRow.lane == Lane.ANSWER,
+        )  # fmt: skip
+        question = (await self._session.scalars(mine)).one_or_none()
+        if question is None or not incoming.text:
+            return False
+        await self._session.execute(update(MessageRow).where(MessageRow.id == question).values(text=incoming.text))
+        return True
+
+    async def shows(self, platform: str, chat: str, message_id: str) -> bool:
+        """Looked for in the chunks as they are stored."""
+        here = select(ReplyRow.id).join(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == chat)
+        written = cast(ReplyRow.chunks, Text).contains(f'"id": "{message_id}"', autoescape=True)
+        return (await self._session.execute(here.where(written).limit(1))).first() is not None
 
     async def earlier(self, reply: Reply) -> Reply | None:
         """The conversation's answer before this one that was shown."""

@@ -107,6 +107,9 @@ class FakeSurface:
         self.nonces.append(nonce)
         return message_id
 
+    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+        return None
+
     async def edit(self, message_id: str, part: Part) -> None:
         await self._try(part)
         if message_id not in self.messages:

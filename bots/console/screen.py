@@ -142,6 +142,10 @@ class ConsoleSurface:
         self._screen.show(str(part.body))
         return str(next(self._ids))
 
+    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+        """A new terminal shows nothing of an old one's."""
+        return None
+
     async def edit(self, message_id: str, part: Part) -> None:
         """Show what it has become."""
         self._screen.show(str(part.body))

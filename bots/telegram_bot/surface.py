@@ -75,6 +75,10 @@ class TelegramSurface:
 
         return await _rendered(part, send)
 
+    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+        """Telegram does not tell a bot what stands in a chat."""
+        return None
+
     async def edit(self, message_id: str, part: Part) -> None:
         """The same text again is success."""
 

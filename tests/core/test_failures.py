@@ -189,7 +189,8 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
 async def flaky(
     database: str, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Bot, FlakyStore]]:
-    monkeypatch.setattr("core.dispatcher._backoff", lambda: itertools.repeat(0.01))  # time alone
+    for module in ("insist", "dispatcher"):
+        monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.01))  # time alone
     async with open_database(database) as engine:
         store, platform = FlakyStore(DatabaseStore(engine)), FakePlatform()
         assistant = Assistant(store, model, RULES, OpenFilter())
