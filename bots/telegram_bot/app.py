@@ -84,8 +84,8 @@ class TelegramBot:
         async with asyncio.TaskGroup() as tasks:
             taking = Taking(store, desk, buttons, me, tasks)
             poller = Poller(self._bot, self._polling, taking.take, lambda: desk.settle(PLATFORM))
-            tasks.create_task(harmless("publishing the menus", publish(self._bot)))
-            await endless("asking Telegram for messages", poller.run())
+            tasks.create_task(harmless("publishing the menus", lambda: publish(self._bot)))
+            await endless("asking Telegram for messages", poller.run)
 
     async def _until_known(self) -> None:
         pause = 1.0
@@ -122,7 +122,7 @@ class Taking:
             case Edited(incoming) if incoming.external_id not in self._joined:
                 await self._desk.amend(incoming)
             case Press() as press:
-                self._tasks.create_task(harmless("a press", self._buttons.answer(press)))
+                self._tasks.create_task(harmless("a press", lambda: self._buttons.answer(press)))
             case Moved(old, new):
                 async with self._store.begin() as tx:
                     await tx.chats.move(PLATFORM, old, new)
