@@ -8,26 +8,31 @@ from dataclasses import replace
 
 from core.chat import Incoming
 from core.commands import parse
+from core.errors import trace
 
 log = logging.getLogger(__name__)
 
 _ID = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _THREAD = re.compile(r"u?[0-9]{0,20}", re.ASCII)
 _MOST = 2**63
-_HOPELESS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What another try would raise again: nothing is wrong with the database."""
+_ODD = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What does not look like trouble with the database: it is about what was to be stored."""
+_TRIES = 4
+"""So often that is tried, all the same."""
 
 
 async def until_taken(what: str, take: Callable[[], Awaitable[object]], pauses: Iterable[float]) -> None:
     """Return when it is stored. What can never be stored is told and given up: it would hold up all that follows."""
+    odd = 0
     for pause in pauses:
         try:
             await take()
             return
-        except _HOPELESS as error:
-            log.error("%s can't be taken in, set aside: %s", what, type(error).__name__)
-            return
         except Exception as error:
+            odd += isinstance(error, _ODD)
+            if odd == _TRIES:
+                log.error("%s can't be stored, set aside:\n%s", what, trace(error))
+                return
             log.error("%s can't be stored, trying again: %s", what, type(error).__name__)
         await asyncio.sleep(pause)
 
