@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bots.discord_bot.app import DiscordBot
-from core.chat import Reply
+from bots.discord_bot.origin import Origin
+from core.chat import Author, ChatId, Chunk, Reply
+from core.states import Lane, State
 from core.surface import Ambiguous, NotSent, Surface
 from storage.database import open_database
-from storage.store import DatabaseStore
+from storage.store import DatabaseStore, now_ms
 from tests.bots.discord_bot.discord_running import QUICK, RETRY, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -101,6 +103,26 @@ async def test_it_is_found_behind_much_that_was_said(
     channel.known[answer.id] = answer
     async with found(server, database) as (surface, reply):
         assert await surface.find(0, surface.parts("x")[0], reply.chunks[0].nonce) == str(answer.id)
+
+
+@pytest.mark.parametrize("minutes", [1, 20])
+async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages(
+    server: DiscordServer, ann: Person, dm: Channel, channel: Channel, minutes: int
+) -> None:
+    """Once the interaction's token is good no more; until then the response is simply filled in again."""
+    origin = Origin(server.snowflake(), "token", hidden=True)
+    place = ChatId("discord", str(channel.id), f"u{ann.id}")
+    asker = Author(str(ann.id), "Ann")
+    reply = Reply(7, place, True, 1, Lane.ANSWER, State.GENERATING, 2, asker, "hi", "1", f"i:{origin.interaction}", 0,
+                  str(origin), chunks=(Chunk("n"),))  # fmt: skip
+    sent = dm.create("…", [], 4, nonce="n")
+    now = now_ms() + minutes * 60_000
+    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK, now=lambda: now)
+    async with discord.connected():
+        surface = discord.surface(reply)
+        found = await surface.find(0, surface.parts("…")[0], "n")
+        assert found == (f"{dm.id}/{sent.id}" if minutes == 20 else None)
+        assert await surface.find(0, surface.parts("…")[0], "other") is None
 
 
 @pytest.mark.xfail(reason="a live message does not look for what was sent yet", strict=False)
