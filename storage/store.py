@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from core.chat import ChatId
 from storage.accounts import StoredAccounts
 from storage.chats import StoredChats
+from storage.inbox import StoredInbox
 from storage.preferences import StoredPreferences
+from storage.recovery import StoredRecovery
 from storage.replies import StoredReplies
 from storage.session import WholeSession
 from storage.tables import ChatRow, ReplyRow
@@ -26,7 +28,9 @@ class StoredTransaction:
     """See core.chat.Transaction."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
+        self.inbox = StoredInbox(session, now)
         self.replies = StoredReplies(session, now)
+        self.recovery = StoredRecovery(session, self.replies, now)
         self.turns = StoredTurns(session, now)
         self.preferences = StoredPreferences(session)
         self.chats = StoredChats(session, now)

@@ -13,7 +13,6 @@ from sqlalchemy.exc import OperationalError
 from core.assistant import Assistant
 from core.chat import ChatId, Reply, Turn
 from core.dispatcher import Dispatcher
-from core.errors import EngineDied
 from core.filters import OpenFilter
 from core.prompts import Prompt
 from core.states import Lane, State
@@ -60,15 +59,6 @@ async def test_a_bug_in_a_command_too(bot: Bot, monkeypatch: pytest.MonkeyPatch)
     assert "id " in bot.platform.text(reply)
     assert "0.7" in await bot.say("/temp", ANN, GROUP, private=False), "looking needs no role"
     assert "→ 0" in await bot.say("/temp 0"), "nor does one's own chat"
-
-
-async def test_a_lost_engine_says_again(make_bot: MakeBot) -> None:
-    def says(prompt: Prompt) -> Sequence[str]:
-        raise EngineDied
-
-    async with make_bot(FakeModel(says)) as bot:
-        assert await bot.say("hello") == say("en", "error.again")
-        assert await history(bot) == []
 
 
 async def test_an_empty_answer_is_tried_once_more_then_said(make_bot: MakeBot) -> None:
