@@ -11,7 +11,7 @@ from core.states import Lane, State
 from storage.nouns import nouns
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
-_Table = type[InboxRow] | type[MessageRow] | type[ReplyRow]
+_Table = type[ChatRow] | type[InboxRow] | type[MessageRow] | type[ReplyRow]
 _Values = dict[str, object]
 
 
@@ -91,29 +91,27 @@ class StoredInbox:
 
     async def _chats(self, wanted: Sequence[ChatId]) -> Mapping[ChatId, ChatRow]:
         """The conversations' rows; whoever writes is there, and the bot is let in."""
-        found = {
-            ChatId(row.platform, row.chat, row.thread): row
-            for row in await self._session.scalars(select(ChatRow).where(_is_one_of(wanted)))
-        }
-        new = {
-            chat: ChatRow(platform=chat.platform, chat=chat.chat, thread=chat.thread, conversation=1, served_at=0)
-            for chat in dict.fromkeys(wanted)
-            if chat not in found
-        }
-        self._session.add_all(new.values())
+        found = await self._found(wanted)
         for row in found.values():
             row.active = True
-        await self._session.flush()
-        return {**found, **new}
+        new = [chat for chat in dict.fromkeys(wanted) if chat not in found]
+        await self._inserted(ChatRow, [{"platform": c.platform, "chat": c.chat, "thread": c.thread} for c in new])
+        return {**found, **await self._found(new)}
+
+    async def _found(self, wanted: Sequence[ChatId]) -> Mapping[ChatId, ChatRow]:
+        rows = await self._session.scalars(select(ChatRow).where(_is_one_of(wanted)))
+        return {ChatId(row.platform, row.chat, row.thread): row for row in rows}
 
     async def _inserted(
         self, table: type[InboxRow | MessageRow | ReplyRow], rows: list[dict[str, object]]
     ) -> list[int]:
-        """Their ids, in order."""
+        """Their ids, in order: nobody else writes meanwhile. Asking each insert for its id would take SQLite a
+        statement a row."""
         if not rows:
             return []
-        statement = insert(table).returning(table.id, sort_by_parameter_order=True)
-        return list(await self._session.scalars(statement, rows))
+        before = await self._session.scalar(select(func.max(table.id))) or 0
+        await self._session.execute(insert(table), rows)
+        return list(await self._session.scalars(select(table.id).where(table.id > before).order_by(table.id)))
 
     def _inbox(self, owed: Owed, chat: ChatRow) -> dict[str, object]:
         incoming, kept = owed.incoming, owed.lane is Lane.NOTICE and owed.state is State.QUEUED
