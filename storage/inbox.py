@@ -36,9 +36,8 @@ class StoredInbox:
         chats = await self._chats([each.incoming.chat for each in owed])
         inbox = await self._inserted(InboxRow, [self._inbox(each, chats[each.incoming.chat]) for each in owed])
         asked = [each for each in owed if each.lane is Lane.ANSWER]
-        turns = await self._inserted(
-            MessageRow, [_question(each.incoming, chats[each.incoming.chat]) for each in asked]
-        )
+        words = [_question(each.incoming, chats[each.incoming.chat]) for each in asked]
+        turns = await self._inserted(MessageRow, words)
         questions = dict(zip((each.incoming.key for each in asked), turns, strict=True))
         rows = [
             self._reply(each, chats[each.incoming.chat], inbox_id, questions.get(each.incoming.key))
@@ -102,9 +101,7 @@ class StoredInbox:
         rows = await self._session.scalars(select(ChatRow).where(_is_one_of(wanted)))
         return {ChatId(row.platform, row.chat, row.thread): row for row in rows}
 
-    async def _inserted(
-        self, table: type[InboxRow | MessageRow | ReplyRow], rows: list[dict[str, object]]
-    ) -> list[int]:
+    async def _inserted(self, table: _Table, rows: list[_Values]) -> list[int]:
         """Their ids, in order: nobody else writes meanwhile. Asking each insert for its id would take SQLite a
         statement a row."""
         if not rows:
@@ -113,7 +110,7 @@ class StoredInbox:
         await self._session.execute(insert(table), rows)
         return list(await self._session.scalars(select(table.id).where(table.id > before).order_by(table.id)))
 
-    def _inbox(self, owed: Owed, chat: ChatRow) -> dict[str, object]:
+    def _inbox(self, owed: Owed, chat: ChatRow) -> _Values:
         incoming, kept = owed.incoming, owed.lane is Lane.NOTICE and owed.state is State.QUEUED
         return {
             "platform": incoming.chat.platform, "bot": incoming.bot, "external_id": incoming.external_id,
@@ -123,7 +120,7 @@ class StoredInbox:
             "origin": (incoming.origin or None) if owed.state.open else None,
         }  # fmt: skip
 
-    def _reply(self, owed: Owed, chat: ChatRow, inbox: int, question: int | None) -> dict[str, object]:
+    def _reply(self, owed: Owed, chat: ChatRow, inbox: int, question: int | None) -> _Values:
         return {
             "inbox_id": inbox, "chat_id": chat.id, "conversation": chat.conversation, "lane": owed.lane,
             "state": owed.state, "question_id": question, "final": owed.final, "merged_into": owed.merged_into,
@@ -131,7 +128,7 @@ class StoredInbox:
         }  # fmt: skip
 
 
-def _question(incoming: Incoming, chat: ChatRow) -> dict[str, object]:
+def _question(incoming: Incoming, chat: ChatRow) -> _Values:
     return {
         "chat_id": chat.id, "conversation": chat.conversation, "role": "user", "text": incoming.text,
         "author_id": incoming.author.id, "author_name": incoming.author.name, "at": incoming.at,
