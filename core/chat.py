@@ -152,6 +152,10 @@ class Stale(Exception):
     """The reply is no longer this worker's, or no longer in a state in which the event means anything."""
 
 
+class Unavailable(Exception):
+    """The store can't be reached or written at the moment; the same call may succeed later."""
+
+
 class Replies(Protocol):
     """The work queue."""
 
