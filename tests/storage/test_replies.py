@@ -11,6 +11,8 @@ from storage.replies import StoredReplies
 from storage.store import DatabaseStore
 from tests.fakes import BOB, CHAT, incoming
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OTHER = ChatId("fake", "2")
 HERE = ("fake",)
 TO: dict[State, tuple[Event, ...]] = {
