@@ -41,7 +41,7 @@ def name(postgres: Postgres, template: str) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are short here."""
-    for constant, seconds in (("START", 0.4), ("HAND_OVER", 0.3), ("PULSE", 0.05), ("LONGEST_PAUSE", 0.1)):
+    for constant, seconds in (("START", 0.4), ("HAND_OVER", 1), ("PULSE", 0.05), ("LONGEST_PAUSE", 0.1)):
         monkeypatch.setattr(server_lock, constant, seconds)
 
 

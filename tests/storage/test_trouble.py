@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, asynccontextmanager, closing, con
 from pathlib import Path
 
 import aiosqlite
+import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.chat import Unavailable
@@ -21,6 +22,7 @@ from core.states import Lane
 from storage.database import open_database
 from storage.server import Session
 from storage.store import DatabaseStore, StoredTransaction
+from storage.trouble import trouble
 from tests.fakes import incoming
 from tests.postgres import Postgres
 
@@ -113,6 +115,28 @@ async def test_sqlite_can_not_be_opened_for_a_while(database: str, tmp_path: Pat
         shutil.move(away, file)
         await write(store)
         assert await counted(store) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_trouble"),
+    [
+        ("ConnectionTimeout", True),
+        ("CannotConnectNow", True),
+        ("TooManyConnections", True),
+        ("QueryCanceled", True),
+        ("DeadlockDetected", True),
+        ("IoError", True),
+        ("IdleInTransactionSessionTimeout", True),
+        ("UndefinedTable", False),
+        ("InFailedSqlTransaction", False),
+        ("StringDataRightTruncation", False),
+        ("UniqueViolation", False),
+        ("InsufficientPrivilege", False),
+    ],
+)
+def test_what_is_trouble(kind: str, is_trouble: bool) -> None:
+    error = DBAPIError.instance("SELECT 1", None, getattr(psycopg.errors, kind)("words"), psycopg.Error)
+    assert isinstance(error, DBAPIError) and trouble(error) == (kind if is_trouble else None)
 
 
 @BOTH
@@ -225,8 +249,6 @@ async def test_a_server_that_is_restarted(postgres: Postgres, name: str) -> None
 
 @contextmanager
 def locked(postgres: Postgres, name: str) -> Iterator[None]:
-    import psycopg
-
     with psycopg.connect(postgres.address(name)) as other:
         other.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
         yield
@@ -264,9 +286,9 @@ FAULTS: dict[str, tuple[Callable[[Postgres, str], AbstractContextManager[None]],
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_postgresql_in_trouble(postgres: Postgres, name: str, fault: str) -> None:
-    trouble, kind = FAULTS[fault]
+    broken, kind = FAULTS[fault]
     async with opened(postgres, name, "-c%20lock_timeout=50") as store:
-        with trouble(postgres, name):
+        with broken(postgres, name):
             for _ in range(2):
                 assert kind in await refused(store)
         await write(store)
@@ -277,7 +299,7 @@ async def test_a_server_that_hangs(postgres: Postgres, name: str, monkeypatch: p
     async with opened(postgres, name) as store:
         async with store.begin() as tx:
             hanging = await here(tx)
-        monkeypatch.setattr(Session, "patience", 0.3)
+        monkeypatch.setattr(Session, "patience", 1)
         try:
             async with asyncio.timeout(10):
                 with pytest.raises(Unavailable):
