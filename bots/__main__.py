@@ -194,9 +194,15 @@ async def answer(config: Config, checkpoint: Checkpoint) -> None:
 
 async def attend(config: Config, model: Model, *fatal: Coroutine[Any, Any, None]) -> None:
     """A database and the bots around a model, until they are told to end or one of `fatal` does."""
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ours() -> None:
+        await lost
+
     with Leaving() as leaving:
-        async with open_database(config.database) as database:
-            await leaving.first_of(bots(config, DatabaseStore(database), model, leaving), *fatal)
+        async with open_database(config.database, lost.set_exception) as database:
+            leaving.listen()  # before, there is nothing to come to an end
+            await leaving.first_of(bots(config, DatabaseStore(database), model, leaving), ours(), *fatal)
 
 
 async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Leaving) -> None:

@@ -27,9 +27,12 @@ class Leaving:
         self._timers: list[Timer] = []
 
     def __enter__(self) -> "Leaving":
+        return self
+
+    def listen(self) -> None:
+        """From now on SIGTERM and Ctrl-C are wishes."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._end, number)
-        return self
 
     def __exit__(self, *error: object) -> None:
         for timer in self._timers:

@@ -66,14 +66,19 @@ class Incoming:
     def cleaned(self) -> "Incoming":
         """Without what no database or encoder takes (NUL, lone surrogates), and in NFC: a decomposed Vietnamese
         question costs a model three times the tokens."""
-        author = Author(*(clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale)))
-        author = author if author.name else replace(author, name=author.id)
-        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id), author=author)
+        id, name, locale = (clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale))
+        author = Author(id[:64], name or id[:64], locale[:32])  # as long as a database takes
+        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id)[:128], author=author)
 
 
 def clean(text: str) -> str:
     """`text` in NFC, without NUL and lone surrogates, line ends as \\n."""
-    return unicodedata.normalize("NFC", _FORBIDDEN.sub("", text).replace("\r\n", "\n"))
+    return unicodedata.normalize("NFC", storable(text).replace("\r\n", "\n"))
+
+
+def storable(text: str) -> str:
+    """`text` without what no database or encoder takes: NUL, lone surrogates."""
+    return _FORBIDDEN.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)

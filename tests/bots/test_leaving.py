@@ -44,6 +44,7 @@ async def fails() -> None:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_told_to_end_it_ends_though_something_hangs(left: Left, how: signal.Signals) -> None:
     with Leaving() as told:
+        told.listen()
         asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), how)
         await told.first_of(told.told.wait(), hangs())
     assert left.codes == [0]
@@ -57,6 +58,7 @@ async def test_an_error_ends_it_though_something_hangs(left: Left) -> None:
 
 async def test_an_end_in_time_needs_no_force(left: Left) -> None:
     with Leaving() as told:
+        told.listen()
         asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
         await told.first_of(told.told.wait(), asyncio.sleep(10))
     await asyncio.sleep(0.2)

@@ -19,6 +19,8 @@ from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeModel, FakeStream, incoming, owe
 from tests.watching import contents, held, history, now, outcome, release, running, shown
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OTHER = ChatId("fake", "2")
 GROUP = ChatId("fake", "group")
 STOPPED = say("en", "mark.stopped")

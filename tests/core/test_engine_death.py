@@ -19,6 +19,8 @@ from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeModel
 from tests.watching import history, outcome, running, shown
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 POISON = "poison"
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import text
 
 from core.assistant import Assistant
@@ -18,6 +19,8 @@ from storage.database import open_database
 from storage.store import DatabaseStore, StoredTransaction, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
 from tests.fakes import FakeModel, FakePlatform, incoming, owe
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 class HeldStore:

@@ -13,6 +13,8 @@ from core.surface import NO_CONTROLS, Ambiguous, MessageGone, Part
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 class Knowing(FakeSurface):
     """Gives back the earlier message for a nonce that it knows, and none where that was deleted. `mute`: so many of the

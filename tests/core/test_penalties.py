@@ -16,6 +16,8 @@ from tests.conftest import MakeBot
 from tests.fakes import ANN, BOB, FakeSurface, incoming, owe
 from tests.watching import held, now, outcome, release, running
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:

@@ -18,6 +18,8 @@ from tests.conftest import MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming, owe
 from tests.watching import history, now, outcome
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 STARTED = 1_800_000_000_000
 OTHER = ChatId("fake", "2")
 WAITED, OLD = PATIENCE, TOO_OLD

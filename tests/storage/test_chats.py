@@ -8,6 +8,8 @@ from core.states import Event, Lane, State
 from storage.store import DatabaseStore
 from tests.fakes import ANN, incoming, owe
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OLD, NEW = ChatId("fake", "-1"), ChatId("fake", "-100")
 TOPIC = ChatId("fake", "-1", "7")
 

@@ -8,6 +8,8 @@ from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.fakes import ANN, CHAT, incoming, owe
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OTHER = ChatId("fake", "1", "topic")
 
 

@@ -10,6 +10,8 @@ from core.states import OUTCOMES, Event, Lane, State, after
 from storage.store import DatabaseStore
 from tests.fakes import BOB, CHAT, incoming, owe
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OTHER = ChatId("fake", "2")
 HERE = ("fake",)
 TO: dict[State, tuple[Event, ...]] = {
