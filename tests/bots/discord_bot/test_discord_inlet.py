@@ -21,15 +21,19 @@ from tests.watching import held, release
 def settled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How much was stored each time that a platform said that all of it is."""
     stored, told = list[str](), list[int]()
-    accept = Dispatcher.accept
+    accept, settle = Dispatcher.accept, Dispatcher.settle
 
     async def noted(self: Dispatcher, incoming: Incoming) -> Reply | None:
         reply = await accept(self, incoming)
         stored.extend([incoming.text] if reply else [])
         return reply
 
+    def heard(self: Dispatcher, platform: str) -> None:
+        told.append(len(stored))
+        settle(self, platform)
+
     monkeypatch.setattr(Dispatcher, "accept", noted)
-    monkeypatch.setattr(Dispatcher, "settle", lambda self, platform: told.append(len(stored)))
+    monkeypatch.setattr(Dispatcher, "settle", heard)
     return told
 
 

@@ -1,5 +1,6 @@
 """Events that are none: whatever comes, nothing is raised, and what is understood can be stored."""
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from discord import Message, RawMessageUpdateEvent
 from bots.discord_bot.gateway import Gateway
 from bots.discord_bot.inlet import Inlet
 from bots.taking import plausible
-from core.chat import Incoming
+from core.chat import Incoming, Owed
 from core.states import Lane
 from tests.bots.discord_bot.discord_running import running
 from tests.bots.mutation import mutated
@@ -69,8 +70,8 @@ async def test_what_is_understood_can_be_stored(
             known.extend([incoming] if incoming else [])
         assert len(known) > 300 and all(plausible(incoming) for incoming in known)
         async with bot.store.begin() as tx:
-            for number, incoming in enumerate({each.external_id: each for each in known}.values()):
-                await tx.replies.add(incoming.cleaned(), Lane.ANSWER if number % 2 else Lane.NOTICE)
+            once = {each.external_id: each.cleaned() for each in known}.values()
+            await tx.inbox.add([Owed(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
 
 
 def interaction(pressed: Any) -> dict[str, Any]:

@@ -157,6 +157,7 @@ async def test_where_nothing_waits_it_is_said_at_once(
     monkeypatch.setattr(Dispatcher, "settle", lambda self, platform: settled.append(platform))
     server.fault("error", "getUpdates", code=500, description="Internal Server Error")
     async with running(server, database) as bot, asyncio.timeout(5):
+        settled.clear()  # nothing has been asked of Telegram yet
         while not settled:
             await asyncio.sleep(0.01)
         await quiet(bot, server)
