@@ -4,10 +4,8 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
 
 from core.chat import Incoming
-from core.commands import parse
 from core.errors import trace
 
 log = logging.getLogger(__name__)
@@ -48,12 +46,6 @@ def plausible(incoming: Incoming) -> bool:
         and all(isinstance(each, str) for each in texts)
         and all(type(each) is int and 0 <= each < _MOST for each in (incoming.seq, incoming.at))
     )
-
-
-def asked_anew(incoming: Incoming) -> Incoming | None:
-    """An edited message as the question that it asks now; None where it asks none: a command is done when it comes."""
-    name, argument = parse(incoming.text) or ("", incoming.text)
-    return replace(incoming, text=argument) if name in ("", "ask") and argument.strip() else None
 
 
 def is_id(text: object) -> bool:

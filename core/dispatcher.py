@@ -25,6 +25,7 @@ from core.piled import PATIENCE, expired, together
 from core.rate import RateGate
 from core.states import Event, Lane, State
 from core.surface import Platform
+from core.tasks import endless
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Dispatcher:
         }
         try:
             async with asyncio.TaskGroup() as tasks:
-                loops = [tasks.create_task(_for_ever(name, loop)) for name, loop in work.items()]
+                loops = [tasks.create_task(endless(f"the dispatcher's {name}", loop)) for name, loop in work.items()]
                 try:
                     yield
                 finally:
@@ -271,12 +272,6 @@ class Dispatcher:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
-
-
-async def _for_ever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
-    """A loop that ends would leave people waiting, and nobody would notice."""
-    await loop()
-    raise RuntimeError(f"the dispatcher's loop for {name} has ended")
 
 
 def _first(error: BaseException) -> BaseException:

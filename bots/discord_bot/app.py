@@ -25,13 +25,13 @@ from bots.discord_bot.presses import Buttons
 from bots.discord_bot.reading import PLATFORM
 from bots.discord_bot.rest import Rest, payload, reached
 from bots.discord_bot.surface import PACE, DiscordSurface
-from bots.tasks import endless, harmless
 from core.access import Access
 from core.chat import Author, ChatId, Incoming, Reply, Role, Store
 from core.errors import SetupError
 from core.presses import Presses
 from core.rate import Pace
 from core.surface import Ambiguous, NotSent, Surface, Unacceptable, Undelivered, Unreachable
+from core.tasks import endless, harmless
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ from discord.abc import Messageable
 from bots.discord_bot.origin import PERSONAL
 from bots.discord_bot.reading import PLATFORM, Me, read
 from bots.discord_bot.rest import reached
-from bots.taking import asked_anew, plausible, until_taken
-from bots.tasks import Work, harmless
+from bots.taking import plausible, until_taken
 from core.chat import ChatId, Incoming, Known, Reply, Store
 from core.crash import crash_point
 from core.errors import trace
 from core.surface import Ambiguous, NotSent, Undelivered
+from core.tasks import Work, harmless
 
 log = logging.getLogger(__name__)
 
@@ -151,9 +151,8 @@ class Inlet:
 
     async def _amended(self, message: Message) -> None:
         incoming = await self._understood(message, live=False)
-        asked = asked_anew(incoming) if incoming else None
-        if asked is not None:
-            await until_taken(f"the edit of message {message.id}", lambda: self._desk.amend(asked), pauses())
+        if incoming is not None:
+            await until_taken(f"the edit of message {message.id}", lambda: self._desk.amend(incoming), pauses())
 
     async def _understood(self, message: Message, live: bool) -> Incoming | None:
         """Nothing, where reading it fails: tried again it would fail again, and hold up its channel."""

@@ -11,7 +11,6 @@ from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
-from bots.tasks import endless, harmless
 from bots.telegram_bot.batches import understood
 from bots.telegram_bot.members import Members
 from bots.telegram_bot.menus import publish
@@ -23,6 +22,7 @@ from core.chat import Author, ChatId, Incoming, Reply, Role, Store
 from core.presses import Presses
 from core.rate import RateGate
 from core.surface import Surface
+from core.tasks import endless, harmless
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from telegram import CallbackQuery, ChatMemberRestricted, ChatMemberUpdated, Message, MessageEntity, Update, User
 from telegram.constants import ChatMemberStatus, ChatType
 
-from bots.taking import asked_anew
 from core.chat import Author, ChatId, Incoming
 from core.commands import parse
 from core.markup import GREETING, about, seam
@@ -101,8 +100,7 @@ def _edited(message: Message, me: Me) -> Edited | None:
     now = _message([message], me)
     if not isinstance(now, Incoming) or utf16(message.text or "") >= PIECE:
         return None
-    asked = asked_anew(now)
-    return Edited(asked) if asked else None
+    return Edited(now)
 
 
 def _press(query: CallbackQuery, me: Me) -> Press:

@@ -119,7 +119,12 @@ async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_stands(
         asked = incoming("How big is the son?")
         reply = await bot.dispatcher.accept(asked)
         assert reply
-        for text in ("How big is the sun?", "", "/temp 0"):  # nothing, and a command, are no questions
+        for text in (
+            "How big is the moon?",
+            "/ask How big is the sun?",
+            "",
+            "/temp 0",
+        ):  # nothing, and a command, are no questions
             await bot.dispatcher.amend(incoming(text, ANN, asked.chat, external_id=asked.external_id))
         await bot.dispatcher.amend(incoming("another message", external_id="m:unknown"))
         await bot.dispatcher.amend(incoming("too late", BOB, first.chat, external_id=first.external_id))

@@ -45,12 +45,12 @@ def test_presses(where: Json, chat: ChatId | None, message_id: str, private: boo
     [
         (said(f"{NAMED} and now?"), "and now?"),
         (said("and now?", PRIVATE), "and now?"),
-        (captioned("/ask this"), "this\n\n" + say("en", "media.unseen")),
-        (said("/ask x"), "x"),
-        (said("/help"), None),  # a command is done when it comes
+        (captioned("/ask this"), "/ask this\n\n" + say("en", "media.unseen")),
+        (said("/ask x"), "/ask x"),
+        (said("/help"), "/help"),  # the core knows that no question is one
         (said("and now?"), None),
         (said(f"{NAMED} and now?", by=OTHER_BOT), None),
-        (said("", PRIVATE, **PHOTO), None),
+        (said("", PRIVATE, **PHOTO), ""),
         (said("x" * 4000, PRIVATE), None),  # it may be the first piece of a paste
     ],
 )

@@ -6,9 +6,8 @@ import logging
 
 import pytest
 
-from bots.taking import asked_anew, until_taken
-from bots.tasks import endless, harmless
-from tests.fakes import incoming
+from bots.taking import until_taken
+from core.tasks import endless, harmless
 
 
 async def test_what_must_not_end_raises_where_it_does() -> None:
@@ -72,13 +71,3 @@ async def test_trouble_is_waited_for_and_poison_is_not(
 
     await until_taken("update 7", take, itertools.repeat(0.0))
     assert tried == tries and ("set aside" in caplog.text) == (tries < 20)
-
-
-@pytest.mark.parametrize(
-    ("text", "asked"),
-    [("why?", "why?"), ("/ask why?", "why?"), ("/ask@bot why?", "why?"), ("/ask", None), ("/temp 1", None), ("", None),
-     ("/usr/bin is a path", "/usr/bin is a path")],
-)  # fmt: skip
-def test_what_an_edited_message_asks(text: str, asked: str | None) -> None:
-    anew = asked_anew(incoming(text))
-    assert (anew.text if anew else None) == asked
