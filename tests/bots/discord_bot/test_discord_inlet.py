@@ -121,7 +121,7 @@ async def test_what_discord_itself_adds_is_no_edit(
         await dm.ended(2)  # whose previews are edits of the bot's own
         said.revise("look")
         await quiet()
-    assert amended == ["look"]
+    assert amended == ["/temp 0.6", "look"], "what is a question, the core says"
 
 
 # Crashes and ends
