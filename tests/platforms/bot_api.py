@@ -15,6 +15,7 @@ from aiohttp import web
 from tests.platforms.bot_api_chats import BOT, Chat, Person, chat_ids
 from tests.platforms.bot_api_checks import Refusal, bad, check_commands, complaints, decoded
 from tests.platforms.bot_api_queue import Conflict, Queue
+from tests.platforms.chaos import Chaos
 
 TOKEN = "123456789:AAE-canary-token-that-no-log-may-show_0"
 A_MINUTE = 20
@@ -66,6 +67,8 @@ class BotApi:
         self.ledger: list[Effect] = []
         self.violations: list[str] = []
         self.faults: list[Fault] = []
+        self.chaos: Chaos | None = None
+        """Faults at random, for calls that no script has one for."""
         self.commands: dict[tuple[str, str], list[dict[str, str]]] = {}
         self.profile: dict[tuple[str, str], str] = {}
         self.changes = 0
@@ -111,7 +114,7 @@ class BotApi:
 
     def fault(self, kind: str, method: str, times: int = 1, **options: Any) -> None:
         """The next `times` calls of a method meet it: drop_before, accept_then_drop, hang, error, truncated, slow,
-        duplicate. Options: chat, code, description, seconds, parameters."""
+        duplicate, reorder. Options: chat, code, description, seconds, parameters."""
         self.faults.append(Fault(kind, method, times, **options))
 
     def press(self, person: Person, chat: Chat, label: str = "", *, data: str = "", message: int = 0) -> "Pressed":
@@ -181,7 +184,8 @@ class BotApi:
             if fault.times and fault.method == method and fault.chat in (None, int(raw.get("chat_id", 0))):
                 fault.times -= 1
                 return fault
-        return None
+        drawn = self.chaos.draw(method) if self.chaos else None
+        return Fault(drawn.kind, method, 1, **drawn.options) if drawn else None
 
     async def _answer(self, token: str, method: str, raw: dict[str, str], fault: Fault | None) -> tuple[int, Any]:
         values: dict[str, Any] = dict(raw)
@@ -199,6 +203,8 @@ class BotApi:
             result = await call(values)
             if fault and fault.kind == "duplicate":
                 result = result * 2
+            if fault and fault.kind == "reorder":
+                result = result[::-1]
         except Refusal as refusal:
             self._note(method, values, None, refusal.description)
             body = {"ok": False, "error_code": refusal.code, "description": refusal.description}
