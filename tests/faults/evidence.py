@@ -101,6 +101,17 @@ class Evidence:
         texts = {seen.id: seen.text for seen in self.of(row.where)}
         return " ".join(texts.get(id or "", "") for id in row.chunks)
 
+    def rows_of(self, where: str) -> list[Row]:
+        """The replies of a chat."""
+        return self._replies.get(where, [])
+
+    @cached_property
+    def _replies(self) -> dict[str, list[Row]]:
+        replies: dict[str, list[Row]] = {}
+        for row in self.kept.rows:
+            replies.setdefault(row.where, []).append(row)
+        return replies
+
     @cached_property
     def _places(self) -> dict[str, list[Seen]]:
         places: dict[str, list[Seen]] = {}

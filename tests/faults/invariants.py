@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tests.faults.answers import LONG, answer, tokens
-from tests.faults.evidence import OPEN, Evidence, Row, Said, plain
+from tests.faults.evidence import OPEN, Evidence, Row, Said, Seen, plain
 
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ([A-Z]+) ", re.MULTILINE)
 _WORD = re.compile(r"\bq\d+[az]\b")
+REMEMBERED = ("done", "stopped", "failed", "merged")
+"""States of an answer whose question stays in the history."""
 TWICE = 2
 """So often may a notice be seen."""
 
@@ -40,6 +42,8 @@ def _unseen(evidence: Evidence, said: Said, row: Row) -> str:
     if row.state == "cancelled":
         return ""  # told in the notice of the command that did it, which is said too
     seen = {each.id: each for each in evidence.of(row.where)}
+    if row.lane == "notice" and row.chunks == (None,) and list(strays(evidence, row.where)):
+        return ""  # nobody could know that it was taken
     messages = [seen.get(id or "") for id in row.chunks]
     if not messages or any(each is None for each in messages):
         return f"its messages {row.chunks} are not all there"
@@ -52,7 +56,7 @@ def once(evidence: Evidence) -> Iterator[str]:
     """I2: a complete answer is seen exactly once; what is no message of a reply is a stub or a notice's double."""
     whole: dict[tuple[str, str], str] = {}
     for row in evidence.kept.rows:
-        if row.state in ("done", "merged"):
+        if row.state in ("done", "merged") and row.lane == "answer":
             whole[row.where, row.external_id] = plain(evidence.shown(row))
     for said in evidence.said:
         if not said.token:
@@ -70,13 +74,24 @@ def once(evidence: Evidence) -> Iterator[str]:
 
 
 def _doubles(evidence: Evidence) -> Iterator[str]:
-    known = {(row.where, id) for row in evidence.kept.rows for id in row.chunks}
-    strays = [each for each in evidence.seen if (each.where, each.id) not in known and not each.stub]
-    for (where, text), count in Counter((each.where, each.text) for each in strays).items():
-        if _WORD.search(text):
-            yield f"a message that nobody knows shows an answer in {where}: {text[:80]!r}"
-        elif count >= TWICE:
-            yield f"a notice is seen {count + 1} times in {where}: {text[:80]!r}"
+    shown = Counter((each.where, each.text) for each in evidence.seen)
+    for where in dict.fromkeys(each.where for each in evidence.seen):
+        for text in dict.fromkeys(each.text for each in strays(evidence, where)):
+            if _WORD.search(text):
+                yield f"a message that nobody knows shows an answer in {where}: {text[:80]!r}"
+            elif shown[where, text] > TWICE * max(_acknowledgements(evidence, where, text), 1):
+                yield f"a notice is seen {shown[where, text]} times in {where}: {text[:80]!r}"
+
+
+def _acknowledgements(evidence: Evidence, where: str, text: str) -> int:
+    """How many replies are known to show the same."""
+    return sum(evidence.shown(row) == text for row in evidence.rows_of(where))
+
+
+def strays(evidence: Evidence, where: str) -> Iterator[Seen]:
+    """What is seen in a chat, says something, and is no message of a reply."""
+    known = {id for row in evidence.rows_of(where) for id in row.chunks}
+    return (each for each in evidence.of(where) if each.id not in known and not each.stub)
 
 
 def stubs(evidence: Evidence) -> Iterator[str]:
@@ -109,7 +124,12 @@ def history(evidence: Evidence) -> Iterator[str]:
     replies = Counter(turn.reply_to for turn in evidence.kept.turns if turn.role == "assistant")
     for said in evidence.said:
         row = rows.get((said.where, said.id))
-        if said.token and row is not None and row.state in ("done", "stopped", "failed", "merged"):
+        if (
+            said.token
+            and row is not None
+            and row.lane == "answer"
+            and row.state in ("done", "stopped", "failed", "merged")
+        ):
             if asked[said.token] != 1:
                 yield f"{said.token} stands {asked[said.token]} times in the questions"
             if row.state == "done" and replies[row.question] != 1:
@@ -129,7 +149,12 @@ def _different(evidence: Evidence, row: Row) -> str:
 
 def settings(evidence: Evidence) -> Iterator[str]:
     """I6: settings are what the last acknowledged command made them."""
-    wanted = {(said.where, said.sets[0]): said.sets[1] for said in evidence.said if said.sets}
+    done = {(row.where, row.external_id) for row in evidence.kept.rows if row.state == "done"}
+    wanted = {
+        (said.where, said.sets[0]): said.sets[1]
+        for said in evidence.said
+        if said.sets and (said.where, said.id) in done
+    }
     for (where, name), value in wanted.items():
         if (kept := evidence.kept.settings.get((where, name))) != value:
             yield f"{name} in {where} is {kept}, not {value}"

@@ -26,7 +26,7 @@ class Talk(Protocol):
     def ask(self, *special: str, ends: frozenset[str] = ANSWERED, **more: Any) -> Said:
         """A new question, which is owed an answer."""
 
-    def command(self, text: str, **more: Any) -> Said:
+    def command(self, text: str, *, ends: frozenset[str] = ANSWERED, **more: Any) -> Said:
         """A command as a message."""
 
     def seen(self) -> list[Seen]:
@@ -47,10 +47,10 @@ class _Talk:
         text = " ".join([token, CANARY, *special])
         return self._owed(Said(self.where, self._say(text, **more), text, token, ends))
 
-    def command(self, text: str, **more: Any) -> Said:
+    def command(self, text: str, *, ends: frozenset[str] = ANSWERED, **more: Any) -> Said:
         name, _, value = text.partition(" ")
         sets = (COMMANDS[name], value) if name in COMMANDS and value else None
-        return self._owed(Said(self.where, self._say(text, **more), text, sets=sets))
+        return self._owed(Said(self.where, self._say(text, **more), text, "", ends, sets))
 
     def seen(self) -> list[Seen]:
         raise NotImplementedError

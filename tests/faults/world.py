@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from storage.database import open_database
+from storage.database import ROOT, open_database
 from tests.faults.answers import CANARY
 from tests.faults.database import Database
 from tests.faults.evidence import Evidence
@@ -24,6 +24,7 @@ from tests.platforms.bot_api import BotApi
 from tests.platforms.discord_server import DiscordServer
 
 DATABASE = "qwentin.db"
+LOGS = ROOT / "build" / "faults"
 KILLED = -signal.SIGKILL
 UNDER_WAY = 0.05
 """Seconds in which a request arrives that was sent by a process that has died since."""
@@ -55,11 +56,12 @@ async def bench() -> AsyncIterator[Bench]:
 class World:
     """See the module."""
 
-    def __init__(self, bench: Bench, folder: Path, servers: tuple[BotApi, DiscordServer], random: Random) -> None:
-        self.bench, self.folder, self.random = bench, folder, random
+    def __init__(self, bench: Bench, folder: Path, servers: tuple[BotApi, DiscordServer], seed: int) -> None:
+        self.bench, self.folder, self.seed, self.random = bench, folder, seed, Random(seed)
         self.telegram, self.discord = servers
         self.talks = Talks(*servers)
-        self.discord.a_second = 10_000  # the bot's pace is a trial's
+        self.telegram.a_minute = self.discord.a_second = 100_000  # the bot's pace is a trial's
+        self.telegram.unheard = self.discord.unheard = 0.25
         self.kind = Kind()
         self.platforms: tuple[str, ...] = ("telegram", "discord")
         self.database = Database(folder / DATABASE)
@@ -141,13 +143,23 @@ class World:
 
     async def judged(self, *, seconds: float = 30, shuffled: bool = False) -> list[str]:
         """Let a last bot come to rest and end; what does not hold then."""
+        found = []
         try:
             await self.settled(seconds)
+            await self.end(self.bots[-1])
         except AssertionError as error:
             await self.kill(self.bots[-1])
-            return [str(error), *complaints(self.evidence(shuffled=shuffled))]
-        await self.end(self.bots[-1])
-        return complaints(self.evidence(shuffled=shuffled))
+            found = [str(error)]
+        found += complaints(self.evidence(shuffled=shuffled))
+        if found:
+            self.keep_log()
+        return found
+
+    def keep_log(self) -> None:
+        """Of a trial that failed, for whoever looks into it."""
+        LOGS.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            shutil.copy(self.log, LOGS / f"{self.seed}.log")
 
     def evidence(self, *, shuffled: bool = False) -> Evidence:
         """All that there is, once no bot works any more."""
@@ -181,9 +193,12 @@ async def world(bench: Bench, seed: int, *, new: bool = False) -> AsyncIterator[
         async with AsyncExitStack() as stack:
             telegram = await stack.enter_async_context(bot_api.bot_api())
             discord = await stack.enter_async_context(discord_server.discord_server())
-            made = World(bench, folder, (telegram, discord), Random(seed))
+            made = World(bench, folder, (telegram, discord), seed)
             try:
                 yield made
+            except BaseException:
+                made.keep_log()
+                raise
             finally:
                 for bot in made.bots:
                     bot.send(signal.SIGKILL)

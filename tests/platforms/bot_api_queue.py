@@ -72,6 +72,11 @@ class Queue:
         for update in waiting:
             self.put_raw({**update.body, "update_id": self._next + 1}, update.expires - self.clock())
 
+    @property
+    def pending(self) -> int:
+        """How many wait, looked at without a look at each."""
+        return len(self._waiting)
+
     def __len__(self) -> int:
         return len(self._alive())
 

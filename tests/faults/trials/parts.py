@@ -1,8 +1,21 @@
 """All parts, by their names."""
 
-from tests.faults.trials import duplicates, kill_points, random_kills, storms
+from tests.faults.trials import (
+    backlog,
+    database,
+    duplicates,
+    fuzz,
+    gateway,
+    kill_points,
+    noisy,
+    poison,
+    random_kills,
+    second,
+    sigterm,
+    storms,
+)
 from tests.faults.trials.part import Part
 
-PARTS: dict[str, Part] = {
-    part.name: part for part in (kill_points.PART, random_kills.PART, duplicates.PART, storms.PART)
-}
+_MODULES = (kill_points, random_kills, poison, duplicates, storms, gateway, database, backlog, noisy, sigterm, fuzz,
+            second)  # fmt: skip
+PARTS: dict[str, Part] = {module.PART.name: module.PART for module in _MODULES}

@@ -10,7 +10,6 @@ from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
 
 ON_EACH = 10
-QUICK_KILLS = 1
 
 
 async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
@@ -22,16 +21,16 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
 async def killed(w: World) -> Sequence[str]:
     """See trial."""
     talks = [w.talks.on(platform, group=n % 3 == 0) for platform in ("telegram", "discord") for n in range(ON_EACH)]
-    bot = await w.start(Kind(speed=w.random.choice((40, 150, 0)), slots=w.random.choice((1, 4))))
+    bot = await w.start(Kind(speed=w.random.choice((60, 200, 0)), slots=w.random.choice((2, 4))))
     await w.connected()
     for talk in talks:
         if isinstance(talk, DiscordTalk):  # a place that the bot does not know is not read back
             talk.command("/memory 5")
     await w.settled()
-    for _ in range(w.random.randint(1, 3)):
+    for _ in range(w.random.choice((1, 1, 1, 2, 3))):
         for talk in talks:
             _speak(w, talk)
-        await asyncio.sleep(w.random.uniform(0.02, 1.5))
+        await asyncio.sleep(w.random.uniform(0.02, 1.2))
         await w.kill(bot)
         bot = await w.start()
     return await w.judged()

@@ -1,0 +1,34 @@
+"""A message that kills the engine each time, beside seven neighbours."""
+
+from collections.abc import Sequence
+
+from tests.faults.answers import BOOM
+from tests.faults.models import DIED, Kind
+from tests.faults.trials.part import Part
+from tests.faults.world import Bench, world
+
+NEIGHBOURS, QUESTIONS = 7, 2
+DEATHS = (3, 4)
+"""The first may be in company; alone it dies three times."""
+
+
+async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
+    """It fails with a notice after three deaths alone; its neighbours don't suffer."""
+    async with world(bench, seed) as w:
+        poisoned = w.talks.on(w.random.choice(w.platforms))
+        neighbours = [w.talks.on(w.platforms[n % 2]) for n in range(NEIGHBOURS)]
+        await w.start(Kind(speed=30, slots=4))
+        await w.connected()
+        talks = [poisoned, *neighbours]
+        w.random.shuffle(talks)
+        for talk in talks:
+            if talk is poisoned:
+                talk.ask(BOOM, ends=frozenset({"failed"}))
+            for _ in range(QUESTIONS):
+                talk.ask()
+        found = await w.judged()
+        deaths = w.log.read_text("utf-8").count(DIED)
+        return found if deaths in DEATHS else [*found, f"{deaths} deaths, not {DEATHS}"]
+
+
+PART = Part("poison", trial, 1, 20)
