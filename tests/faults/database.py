@@ -50,6 +50,11 @@ class Database:
         with self.asking() as ask:
             return ask(_STORED)[0][0], ask(_OPEN)[0][0]
 
+    def ids(self) -> set[str]:
+        """What the stored messages are known by."""
+        with self.asking() as ask:
+            return {row[0] for row in ask("SELECT external_id FROM inbox")}
+
     @contextmanager
     def asking(self) -> Iterator[Ask]:
         """Queries over a connection that changes nothing."""

@@ -89,7 +89,7 @@ class TrialStream:
     async def __aiter__(self) -> AsyncIterator[str]:
         kind, asked = self._model.kind, self._question.split()
         for number, piece in enumerate(self._pieces(asked)):
-            if number == 2 and BOOM in asked:
+            if number == 4 and BOOM in asked:
                 self._model.die()
             await self._pause(1 / kind.speed if kind.speed else 0)
             if number and HANG in asked:

@@ -174,7 +174,8 @@ class World:
             stored, left = self.database.progress()
         except sqlite3.OperationalError:  # the file is not there yet, or being changed
             return False
-        return stored >= len(self.talks.said) and not left
+        # There may be more than what the trial's people said.
+        return stored >= len(said := self.talks.said) and not left and {each.id for each in said} <= self.database.ids()
 
     def _seen(self) -> str:
         shown = [(each.where, each.text[:20], each.text[-20:]) for each in self.talks.seen()[-6:]]

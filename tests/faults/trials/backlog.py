@@ -12,7 +12,7 @@ from tests.faults.models import Kind
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
 
-QUICK, WHOLE = (60, 5), (1000, 10)
+QUICK, WHOLE = (30, 3), (1000, 10)
 """Chats, and messages in each."""
 ACCEPTED = 60.0
 GROWTH = 150 * 2**20

@@ -33,7 +33,7 @@ def mutated(value: Any, random: Random, changes: int) -> Any:
         if isinstance(holder, dict) and random.random() < 0.3:
             del holder[key]
         else:
-            holder[key] = random.choice(JUNK)
+            holder[key] = copy.deepcopy(random.choice(JUNK))
     return value
 
 

@@ -10,7 +10,7 @@ from tests.faults.talks import TelegramTalk
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
 
-QUIET, ROUNDS, NOISE = 9, 2, 15
+QUIET, ROUNDS, NOISE = 9, 2, 8
 MOST = 1.5
 ANY = frozenset({"done", "merged", "refused", "failed"})
 """What becomes of a noise is no matter here, as long as it is something."""
@@ -32,7 +32,7 @@ async def _waits(w: World, noisy: bool) -> list[float]:
     w.platforms = ("telegram",)
     quiet = [w.talks.on_telegram() for _ in range(QUIET)]
     noise = w.talks.on_telegram()
-    await w.start(Kind(speed=20, slots=2))
+    await w.start(Kind(speed=30, slots=2))
     for talk in (*quiet, noise):
         talk.command("/memory 5")
     await w.settled()

@@ -27,7 +27,7 @@ class Part:
     whole: int
     unit: str = "trials"
     each: int = 1
-    at_once: int = 2
+    at_once: int = 3
 
 
 @dataclass(slots=True)
