@@ -15,112 +15,142 @@ from storage.database import ROOT
 
 PATIENCE = 120
 """Seconds that a test may take."""
-TELEGRAM, DISCORD = "tests/bots/telegram_bot", "tests/bots/discord_bot"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Text of a file that stands there once, and what takes its place."""
+
+    file: str
+    old: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """What is made worse, where, and which test must fail."""
+    """What is made worse, which test must fail, and how."""
 
     name: str
-    file: str
-    old: str
-    new: str
     test: str
+    edits: tuple[Edit, ...]
 
 
 MUTANTS = (
     Mutant(
         "the offset is advanced before the commit",
-        "bots/telegram_bot/polling.py",
-        "            await self._take_all(gathered.groups)\n",
-        "            self._confirm(updates)\n            asyncio.ensure_future(self._take_all(gathered.groups))\n",
-        f"{TELEGRAM}/test_telegram_faults.py::test_nothing_is_confirmed_before_it_is_stored",
+        "tests/bots/telegram_bot/test_telegram_faults.py::test_nothing_is_confirmed_before_it_is_stored",
+        (
+            Edit(
+                "bots/telegram_bot/polling.py",
+                "            await self._take_all(gathered.groups)\n",
+                "            self._confirm(updates)\n"
+                "            asyncio.ensure_future(self._take_all(gathered.groups))\n",
+            ),
+        ),
     ),
     Mutant(
         "two answers of a conversation may be active",
-        "alembic/versions/0001_first_tables.py",
-        '"one_active_answer", ["chat_id"], unique=True,',
-        '"one_active_answer", ["chat_id"], unique=False,',
         "tests/storage/test_replies.py::test_the_database_itself_refuses_a_second_active_answer",
+        (
+            Edit(
+                "alembic/versions/0001_first_tables.py",
+                '"one_active_answer", ["chat_id"], unique=True,',
+                '"one_active_answer", ["chat_id"], unique=False,',
+            ),
+        ),
     ),
     Mutant(
         "a transaction begins without the lock",
-        "storage/database.py",
-        '"BEGIN IMMEDIATE"',
-        '"BEGIN"',
         "tests/storage/test_database.py::test_a_transaction_that_only_reads_holds_the_lock_already",
+        (Edit("storage/database.py", '"BEGIN IMMEDIATE"', '"BEGIN"'),),
     ),
     Mutant(
         "each try has a nonce of its own",
-        "core/live_message.py",
-        "            return self._chunks[index].nonce\n",
-        '            return f"{self._chunks[index].nonce}-{os.urandom(2).hex()}"\n',
-        f"{DISCORD}/test_discord_sending.py::test_an_answer_is_shown_once_whatever_happens_to_a_call",
+        "tests/bots/discord_bot/test_discord_sending.py::test_an_answer_is_shown_once_whatever_happens_to_a_call",
+        (
+            Edit(
+                "core/live_message.py",
+                "            return self._chunks[index].nonce\n",
+                '            return f"{self._chunks[index].nonce}-{os.urandom(2).hex()}"\n',
+            ),
+        ),
     ),
     Mutant(
         "mentions are allowed",
-        "bots/discord_bot/rest.py",
-        "        allowed_mentions=NOBODY,\n",
-        "",
-        f"{DISCORD}/test_discord_sending.py::test_words_of_people_are_no_markup",
+        "tests/bots/discord_bot/test_discord_sending.py::test_words_of_people_are_no_markup",
+        (Edit("bots/discord_bot/rest.py", "        allowed_mentions=NOBODY,\n", ""),),
     ),
     Mutant(
         "control tokens are read in what people write",
-        "core/tokens.py",
-        "sanitize_control_tokens=True",
-        "sanitize_control_tokens=False",
         "tests/core/test_tokens.py::test_nobody_can_forge_a_turn",
+        (Edit("core/tokens.py", "sanitize_control_tokens=True", "sanitize_control_tokens=False"),),
     ),
     Mutant(
         "the fence is never looked at",
-        "storage/replies.py",
-        "ReplyRow.id == reply.id, ReplyRow.attempt == reply.attempt",
-        "ReplyRow.id == reply.id",
         "tests/storage/test_replies.py::test_a_stale_attempt_changes_nothing",
+        (
+            Edit(
+                "storage/replies.py",
+                "ReplyRow.id == reply.id, ReplyRow.attempt == reply.attempt",
+                "ReplyRow.id == reply.id",
+            ),
+        ),
     ),
     Mutant(
         "secrets stay in the log",
-        "bots/logs.py",
-        'return _KEYS.sub(r"\\1[secret]", _TOKENS.sub("[secret]", line))',
-        "return super().format(record)",
         "tests/bots/test_logs.py::test_secrets_are_replaced",
+        (
+            Edit(
+                "bots/logs.py",
+                'return _KEYS.sub(r"\\1[secret]", _TOKENS.sub("[secret]", line))',
+                "return super().format(record)",
+            ),
+        ),
     ),
     Mutant(
         "only the final text is filtered",
-        "core/assistant.py",
-        "                live.write(released)\n",
-        "                live.write(piece)\n",
-        "tests/core/test_filter_dialogs.py::test_of_the_worst_nothing_stays",
+        "tests/faults/test_previews.py::test_no_preview_shows_what_may_become_a_blocked_word",
+        (
+            Edit("core/assistant.py", "                live.write(released)\n", "                live.write(piece)\n"),
+            Edit("core/live_message.py", " and self._pass(parts) else []", " else []"),
+        ),
     ),
     Mutant(
         "what is refused for good is tried again",
-        "bots/telegram_bot/failures.py",
-        "else Unacceptable()",
-        "else Ambiguous()",
-        f"{TELEGRAM}/test_send_failures.py::test_every_failure_has_its_class",
+        "tests/bots/telegram_bot/test_send_failures.py::test_every_failure_has_its_class",
+        (Edit("bots/telegram_bot/failures.py", "else Unacceptable()", "else Ambiguous()"),),
     ),
     Mutant(
         "an intent is not stored before the send",
-        "core/live_message.py",
-        "            await tx.replies.intend(self._reply, nonce, instead_of=instead_of)\n",
-        "",
         "tests/core/test_live_message.py::test_an_intent_is_stored_before_the_send",
+        (
+            Edit(
+                "core/live_message.py",
+                "            await tx.replies.intend(self._reply, nonce, instead_of=instead_of)\n",
+                "",
+            ),
+        ),
     ),
     Mutant(
         "logins are not counted",
-        "bots/discord_bot/identifies.py",
-        "            await tx.accounts.identify(self._platform, self._bot, self._now())\n",
-        "            pass\n",
-        f"{DISCORD}/test_identifies.py::test_counted_in_the_database",
+        "tests/bots/discord_bot/test_identifies.py::test_counted_in_the_database",
+        (
+            Edit(
+                "bots/discord_bot/identifies.py",
+                "            await tx.accounts.identify(self._platform, self._bot, self._now())\n",
+                "            pass\n",
+            ),
+        ),
     ),
 )
 
 
 def misfit(mutant: Mutant, root: Path = ROOT) -> str:
     """Why it can't be made; "" where it can."""
-    count = (root / mutant.file).read_text("utf-8").count(mutant.old)
-    return "" if count == 1 else f"{mutant.name}: {mutant.old!r} stands {count} times in {mutant.file}"
+    for edit in mutant.edits:
+        if (count := (root / edit.file).read_text("utf-8").count(edit.old)) != 1:
+            return f"{mutant.name}: {edit.old!r} stands {count} times in {edit.file}"
+    return ""
 
 
 def main() -> None:
@@ -151,20 +181,21 @@ def _copied(copy: Path) -> None:
 
 
 def _caught(copy: Path, mutant: Mutant) -> bool:
-    file = copy / mutant.file
-    whole = file.read_text("utf-8")
-    file.write_text(_imported(mutant, whole.replace(mutant.old, mutant.new)), "utf-8")
+    for edit in mutant.edits:
+        text = (copy / edit.file).read_text("utf-8")
+        (copy / edit.file).write_text(_imported(edit, text.replace(edit.old, edit.new)), "utf-8")
     try:
         caught = not _passes(copy, mutant.test)
     finally:
-        file.write_text(whole, "utf-8")
+        for edit in mutant.edits:
+            shutil.copy(ROOT / edit.file, copy / edit.file)
     _say(f"{'caught' if caught else 'MISSED'}: {mutant.name} ({mutant.test})")
     return caught
 
 
-def _imported(mutant: Mutant, text: str) -> str:
-    """A mutant may need a module that its file does not have."""
-    return text.replace("import asyncio\n", "import asyncio\nimport os\n", 1) if "os." in mutant.new else text
+def _imported(edit: Edit, text: str) -> str:
+    """An edit may need a module that its file does not have."""
+    return text.replace("import asyncio\n", "import asyncio\nimport os\n", 1) if "os." in edit.new else text
 
 
 def _passes(copy: Path, *tests: str) -> bool:
