@@ -1,11 +1,12 @@
 """The joint: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
 
 import asyncio
+import logging
 import os
-import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -16,6 +17,7 @@ from rich.console import Console
 from bots.config import Config, read_config
 from bots.console.app import Terminal, Wishes, console_database, wishes
 from bots.console.front import LOCAL, PLATFORM
+from bots.leaving import DRAINING, Leaving
 from bots.logs import set_up_logging
 from bots.progress import Steps, bars
 from core.access import Access
@@ -26,14 +28,17 @@ from core.dispatcher import Dispatcher
 from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.process import ProcessHost
-from core.errors import EX_CONFIG, SetupError
+from core.errors import EX_CONFIG, SetupError, trace
 from core.filters import ContentFilter
-from core.model import LocalModel
+from core.model import LocalModel, Model
+from core.overload import NO_LIMITS
 from core.presses import Presses
 from core.surface import Platform
 from core.tokens import Tokenizer
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
+
+log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
@@ -114,7 +119,13 @@ def serve(config: Config) -> None:
             f"{error} A bot does not start with another model than yours: connect once to load it, or name a folder, "
             "a .gguf file, or MODEL=builtin (small, for trying out)."
         ) from error
-    asyncio.run(answer(config, checkpoint))
+    try:
+        asyncio.run(answer(config, checkpoint))
+    except SetupError:
+        raise
+    except Exception as error:
+        log.critical("the bot can't go on\n%s", trace(error))
+        raise typer.Exit(1) from None
 
 
 def make_folder(folder: Path) -> None:
@@ -158,7 +169,8 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
         async with console_database(config) as database, engine:
             steps.end()
             store = DatabaseStore(database)
-            assistant = Assistant(store, model, config.rules, ContentFilter())
+            rules = replace(config.rules, limits=NO_LIMITS)  # he may ask as much as he likes
+            assistant = Assistant(store, model, rules, ContentFilter())
             platforms = {terminal.platform.name: terminal.platform}
             # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
@@ -170,24 +182,32 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
 
 
 async def answer(config: Config, checkpoint: Checkpoint) -> None:
-    """The bots from the first message to SIGTERM or Ctrl-C. Messages are taken in while the engine still loads."""
-    ending = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    """The bots with the engine. Messages are taken in while it still loads."""
     engine = Engine(ProcessHost(Loader(checkpoint.folder, config.dtype, config.threads, config.context)))
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
-        model = LocalModel(checkpoint, tokenizer, engine, config.context)
-        async with open_database(config.database) as database:
-            store = DatabaseStore(database)
-            await first_to_end(ending.wait(), engine.failed(), bots(config, store, model))
+        await attend(config, LocalModel(checkpoint, tokenizer, engine, config.context), engine.failed())
     finally:
         await engine.close()
 
 
-async def bots(config: Config, store: DatabaseStore, model: LocalModel) -> None:
-    """Every adapter that has a token, around one dispatcher. Ends by an error alone."""
+async def attend(config: Config, model: Model, *fatal: Coroutine[Any, Any, None]) -> None:
+    """A database and the bots around a model, until they are told to end or one of `fatal` does."""
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ours() -> None:
+        await lost
+
+    with Leaving() as leaving:
+        async with open_database(config.database, lost.set_exception) as database:
+            leaving.listen()  # before, there is nothing to come to an end
+            await leaving.first_of(bots(config, DatabaseStore(database), model, leaving), ours(), *fatal)
+
+
+async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Leaving) -> None:
+    """Every adapter that has a token, around one dispatcher. Told to end, it takes nothing in any more, and what is in
+    progress comes to its end."""
     rules, access = config.rules, config.access
     assistant = Assistant(store, model, rules, ContentFilter())
     dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
@@ -199,9 +219,11 @@ async def bots(config: Config, store: DatabaseStore, model: LocalModel) -> None:
             await connections.enter_async_context(adapter.connected())
             await dispatcher.serve(adapter)
             await adapter.run(store, dispatcher, presses)
+            raise RuntimeError(f"{adapter.name} has ended")
 
         async with dispatcher.running():
-            await first_to_end(*(work(adapter) for adapter in adapters(config)))
+            await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config)))
+            await dispatcher.drain(DRAINING)
 
 
 class Adapter(Platform, Protocol):
@@ -222,19 +244,6 @@ def adapters(config: Config) -> Iterator[Adapter]:
         from bots.discord_bot.app import DiscordBot  # noqa: PLC0415
 
         yield DiscordBot(config.discord_token.get_secret_value(), config.discord_api_url, config.discord_gateway_url)
-
-
-async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
-    """Until the first of them ends; the others are cancelled, and its error is raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
 
 
 def main() -> None:

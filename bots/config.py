@@ -14,6 +14,7 @@ from core.access import Access
 from core.checkpoints import DEFAULT_MODEL
 from core.errors import ChatError, SetupError
 from core.filters import Level, owners
+from core.overload import Limits
 from core.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Rules
 from core.texts import say
 
@@ -67,6 +68,10 @@ class Config(BaseSettings):
     temperature_cap: float = Field(default=1.0, ge=0, le=1)
     max_tokens_cap: int = Field(default=MAX_TOKENS[-1], validate_default=True)
     memory_cap: int = Field(default=MEMORY_MOST, ge=1, le=MEMORY_MOST)
+
+    waiting_per_chat: int = Field(default=5, ge=0, le=1000)
+    questions_per_user: int = Field(default=20, ge=0, le=100_000)
+    waiting_in_all: int = Field(default=1000, ge=0, le=1_000_000)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -157,6 +162,7 @@ class Config(BaseSettings):
             self.filter_minimum,
             self.help_lines,
             _lines(self.filter_words),
+            Limits(self.waiting_per_chat, self.questions_per_user, self.waiting_in_all),
         )
 
     @property

@@ -1,7 +1,7 @@
 """One answer, top to bottom: check, remember, trim, generate, screen, show."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
@@ -10,6 +10,7 @@ from core.chat import Reply, Store, Turn
 from core.engine.sampling import Sampling
 from core.errors import Unanswered
 from core.filters import SEVERE, Action, Filter, Policy, Verdict
+from core.insist import patiently
 from core.model import Model
 from core.output import Output
 from core.prompts import NOBODY, Asked, Prompt
@@ -103,10 +104,13 @@ class Assistant:
 
     async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
+        settings, turns = await patiently(f"reply {reply.id}", lambda: self._read(reply))
+        return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
+
+    async def _read(self, reply: Reply) -> tuple[Settings, Sequence[Turn]]:
         async with self._store.begin() as tx:
             settings = self.rules.settings(await tx.preferences.of(reply.chat))
-            turns = await tx.turns.recent(reply.chat, reply.question, settings.memory)
-        return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
+            return settings, await tx.turns.recent(reply.chat, reply.question or 0, settings.memory)
 
     def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn], comfort: str) -> _Work:
         policy, begun = settings.policy, reply.begun or comfort

@@ -58,17 +58,27 @@ class Incoming:
     origin: str = field(default="", repr=False)
     """What the adapter needs to answer where this came from; handed back with the reply, unread. It may be a key."""
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What the message is known by."""
+        return self.chat.platform, self.bot, self.external_id
+
     def cleaned(self) -> "Incoming":
         """Without what no database or encoder takes (NUL, lone surrogates), and in NFC: a decomposed Vietnamese
         question costs a model three times the tokens."""
-        author = Author(*(clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale)))
-        author = author if author.name else replace(author, name=author.id)
-        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id), author=author)
+        id, name, locale = (clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale))
+        author = Author(id[:64], name or id[:64], locale[:32])  # as long as a database takes
+        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id)[:128], author=author)
 
 
 def clean(text: str) -> str:
     """`text` in NFC, without NUL and lone surrogates, line ends as \\n."""
-    return unicodedata.normalize("NFC", _FORBIDDEN.sub("", text).replace("\r\n", "\n"))
+    return unicodedata.normalize("NFC", storable(text).replace("\r\n", "\n"))
+
+
+def storable(text: str) -> str:
+    """`text` without what no database or encoder takes: NUL, lone surrogates."""
+    return _FORBIDDEN.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +134,38 @@ class Reply:
     outcome: State | None = None
     final: str | None = None
     chunks: tuple[Chunk, ...] = ()
+    at: int = 0
+    """When the question was asked or the command given, as the platform says; milliseconds UTC."""
+    alone: bool = False
+    """The engine died while it ran: it runs by itself now."""
+    strikes: int = 0
+    """So often the engine died while it did."""
+    merged_into: int | None = None
+    """The reply that answers its message too."""
     begun: str = ""
     """The answer that was cut at the token limit, where this one goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a message is owed: an answer, or what is said to a command, from `queued` on; or nothing but the text
+    `final`, as `sending`; or nothing more than another reply says already, as `merged`."""
+
+    incoming: Incoming
+    lane: Lane
+    state: State = State.QUEUED
+    final: str | None = None
+    merged_into: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Who waits: answers in each conversation, answers in all; when each person asked lately (platform and id;
+    milliseconds UTC, oldest first)."""
+
+    here: Mapping[ChatId, int]
+    waiting: int
+    asked: Mapping[tuple[str, str], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +196,24 @@ class Unavailable(Exception):
     """The store can't be reached or written at the moment; the same call may succeed later."""
 
 
+class Inbox(Protocol):
+    """What came in, each message once."""
+
+    async def known(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
+        """The keys of those that are stored already."""
+
+    async def add(self, owed: Sequence[Owed]) -> Sequence[Reply]:
+        """Store messages that are not known, each with its reply; in order."""
+
+    async def crowd(self, messages: Sequence[Incoming], since: int) -> Crowd:
+        """Who waits in these messages' conversations, and how often their authors have asked since."""
+
+    async def amend(self, incoming: Incoming) -> bool:
+        """A message was edited: the question it asked gets its new text, if nobody has begun to answer it."""
+
+
 class Replies(Protocol):
     """The work queue."""
-
-    async def add(self, incoming: Incoming, lane: Lane) -> Reply | None:
-        """Store the message and the reply it is owed; None for one that is stored already."""
 
     async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         """Take the next reply of a lane, on a platform that is served: least recently served conversation first."""
@@ -170,9 +223,6 @@ class Replies(Protocol):
 
     async def find(self, reply_id: int) -> Reply | None:
         """The same for an id from outside, which may be none."""
-
-    async def amend(self, incoming: Incoming) -> bool:
-        """A message was edited: the question it asked gets its new text, if nobody has begun to answer it."""
 
     async def shows(self, platform: str, chat: str, message_id: str) -> bool:
         """Whether this message is one that a reply is known to have in the platform's chat."""
@@ -207,8 +257,33 @@ class Replies(Protocol):
     async def load(self) -> tuple[int, int]:
         """How many answers run and how many wait, in all conversations."""
 
-    async def recover(self, platforms: Collection[str]) -> Sequence[Reply]:
-        """Apply the crash event to what is open on these platforms; what need not be generated again is returned."""
+    async def lose(self, reply: Reply) -> Reply:
+        """The engine died under it: it waits to run by itself; a death while it did so is a strike."""
+
+    async def hold(self, reply: Reply, until: int) -> None:
+        """Its chat wants to hear nothing until then (milliseconds UTC)."""
+
+
+class Recovery(Protocol):
+    """After a restart."""
+
+    async def recover(self, platform: str) -> Sequence[Reply]:
+        """Apply the crash event to what is open on a platform; what need not be generated again is returned."""
+
+    async def give_back(self, lane: Lane, running: Collection[int]) -> None:
+        """Apply the crash event to what is claimed in a lane, but is not among those that run."""
+
+    async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
+        """Replies whose chats want to hear nothing yet, each with the time until when."""
+
+    async def untouched(self, platform: str) -> Sequence[Reply]:
+        """The queued answers and commands of which nothing is shown, oldest first."""
+
+    async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
+        """One reply answers the others' questions too: its own becomes all of them, theirs are merged."""
+
+    async def expire(self, reply: Reply, others: Sequence[Reply], text: str) -> Reply:
+        """Nobody answered for too long: `text` is said about all of them, beside the conversation's answers."""
 
 
 class Turns(Protocol):
@@ -289,7 +364,11 @@ class Transaction(Protocol):
     """One short transaction: all of it happens, or nothing. Never held across anything but its own calls."""
 
     @property
+    def inbox(self) -> Inbox: ...
+    @property
     def replies(self) -> Replies: ...
+    @property
+    def recovery(self) -> Recovery: ...
     @property
     def turns(self) -> Turns: ...
     @property

@@ -5,10 +5,11 @@ from typing import Protocol
 
 from core.access import Access
 from core.assistant import Assistant
-from core.chat import Author, ChatId, Reply, Role, Stale, Store
+from core.chat import Author, ChatId, Reply, Role, Stale, Store, Unavailable
 from core.commands import UNKNOWN, Call, find, parse, run
 from core.crash import crash_point
 from core.errors import Refused, outcome_of, words
+from core.insist import patiently
 from core.states import ACTIVE, Event, State
 from core.surface import ChatMoved, Platform, Undelivered, Unreachable
 
@@ -41,10 +42,14 @@ class Clerk:
         self._desk, self._now = desk, now
 
     async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
-        """A claimed command to what is said about it. `let_go` is called before a wait that may be long."""
+        """A claimed command to what is said about it; a database in trouble is waited for. `let_go` is called before a
+        wait that may be long."""
+        return await patiently(f"command {reply.id}", lambda: self._tried(reply, language, let_go))
+
+    async def _tried(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
         try:
             return await self._do(await self._call(reply, language), let_go)
-        except (Stale, ChatMoved, Unreachable):
+        except (Stale, ChatMoved, Unreachable, Unavailable):
             raise
         except Exception as error:
             said = words(error, language, f"reply {reply.id}")
@@ -91,6 +96,9 @@ class Clerk:
             await self._settle(call)
         crash_point("commanding")
         async with self._store.begin() as tx:
+            before = await tx.replies.get(call.reply.id)
+            if before.attempt == call.reply.attempt and before.state is not State.GENERATING:
+                return before  # it is done already: a commit that nobody knew had happened
             text = await run(call, tx)
             if text is not None:
                 reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)

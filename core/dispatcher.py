@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from core.access import Access
 from core.assistant import Assistant
@@ -13,16 +15,23 @@ from core.clerk import Clerk
 from core.crash import crash_point
 from core.errands import Errands, Hand
 from core.errors import trace
-from core.insist import backoff
+from core.filters import STANDARD
+from core.gate import Gate
+from core.insist import backoff, insist
 from core.intake import Intake
-from core.live_message import TYPING_EVERY
+from core.live_message import TYPING_EVERY, Delivery
+from core.overload import Door, Speed
+from core.piled import PATIENCE, expired, together
 from core.rate import RateGate
 from core.states import Event, Lane, State
 from core.surface import Platform
+from core.texts import choose, say
 
 log = logging.getLogger(__name__)
 
 NOTICES_AT_ONCE = 8
+SETTLED_WITHIN = 60.0
+"""Seconds after which a platform that can't be reached holds up no answers any more."""
 REASSURED = 20
 """Waiting conversations at most."""
 
@@ -44,31 +53,41 @@ class Dispatcher:
         self._platforms = dict(platforms)
         self.name, self.access = name, access
         self._clerk = Clerk(store, assistant, self._platforms, access, self, now)
-        self._intake = Intake(store, access, self._pulse)
+        speed = Speed(assistant.model.slots)
+        self._intake = Intake(store, access, Door(assistant.rules.limits, speed, now, self._piled), self._admitted)
         self.rate = RateGate()
         """What else is sent to a chat has to keep to it too."""
-        self._errands = Errands(store, assistant, self._platforms, self.rate, self._clerk, self._pulse)
+        gate = partial(Gate(assistant.filter).opens, STANDARD)
+        delivery = Delivery(store, self.rate, secrets.token_hex(4), gate, now)
+        self._errands = Errands(assistant, self._platforms, delivery, self._clerk, speed, self._pulse)
         self._changed = asyncio.Event()
         self._unfinished: asyncio.Queue[Sequence[Reply]] = asyncio.Queue()
+        self._handed_over: asyncio.Queue[str] = asyncio.Queue()
+        self._settled: set[str] = set()
+        """Platforms on which nothing piles up any more: their questions may be answered."""
+        self._started = now()
+        self._ending = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Recover, then work until the block is left. What is then unfinished stays in the store for the next start.
 
-        If one of the loops dies, the block is cancelled and its error raised.
+        If one of the loops ends, the block is cancelled and its error raised.
         """
         for platform in list(self._platforms.values()):
             await self.serve(platform)
-        work = (
-            self._intake.write(),
-            self._resume(),
-            self._serve(Lane.ANSWER, self._assistant.model.slots),
-            self._serve(Lane.NOTICE, NOTICES_AT_ONCE),
-            self._reassure(),
-        )
+            self.settle(platform.name)
+        work: dict[str, Callable[[], Awaitable[None]]] = {
+            "intake": self._intake.write,
+            "recovery": self._resume,
+            "what piled up": self._put_together,
+            "answers": partial(self._serve, Lane.ANSWER, self._assistant.model.slots),
+            "notices": partial(self._serve, Lane.NOTICE, NOTICES_AT_ONCE),
+            "typing": self._reassure,
+        }
         try:
             async with asyncio.TaskGroup() as tasks:
-                loops = [tasks.create_task(each) for each in work]
+                loops = [tasks.create_task(_for_ever(name, loop)) for name, loop in work.items()]
                 try:
                     yield
                 finally:
@@ -79,25 +98,46 @@ class Dispatcher:
             raise _first(group) from None
 
     async def serve(self, platform: Platform) -> None:
-        """Answer on a platform from now on, beginning with what the last process left unfinished there."""
-        async with self._store.begin() as tx:
-            unfinished = await tx.replies.recover([platform.name])
-            crash_point("recovering")
+        """Answer on a platform from now on, beginning with what the last process left unfinished there. What waited
+        is answered once all of it has been handed over (`settle`)."""
+        left = await insist(f"what is unfinished on {platform.name}", partial(self._recover, platform))
+        unfinished, held = left or ((), ())
         self._platforms[platform.name] = platform
+        for reply, until in held:
+            self.rate.hold(platform.surface(reply).key, (until - self._now()) / 1000)
         self._unfinished.put_nowait(unfinished)
+        asyncio.get_running_loop().call_later(SETTLED_WITHIN, self.settle, platform.name)
         self._pulse()
+
+    async def _recover(self, platform: Platform) -> tuple[Sequence[Reply], Sequence[tuple[Reply, int]]]:
+        async with self._store.begin() as tx:
+            unfinished = await tx.recovery.recover(platform.name)
+            held = await tx.recovery.held(platform.name, self._now())
+            crash_point("recovering")
+        return unfinished, held
 
     def settle(self, platform: str) -> None:
         """All that waited on a platform while the bot was away has been handed over. Idempotent."""
+        if platform not in self._settled:
+            self._handed_over.put_nowait(platform)
 
-    async def amend(self, incoming: Incoming) -> None:
-        """A message was edited: its question, where it still waits, is answered as it stands now."""
-        async with self._store.begin() as tx:
-            await tx.replies.amend(incoming.cleaned())
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and let what is in progress come to its end, for so long at most."""
+        self._ending = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self._errands.running:
+                    await self._changed.wait()
+        except TimeoutError:
+            log.warning("%d replies are not finished; the next start goes on with them", len(self._errands.running))
 
     async def accept(self, incoming: Incoming) -> Reply | None:
         """C1: returns when the message is stored. None: it was stored before, or nothing is owed for it."""
         return await self._intake.accept(incoming)
+
+    async def amend(self, incoming: Incoming) -> None:
+        """A message was edited: its question, where it still waits, is answered as it stands now."""
+        await self._intake.amend(incoming)
 
     async def outcome(self, reply: Reply) -> Reply:
         """The reply, once nothing is owed for it any more."""
@@ -138,14 +178,47 @@ class Dispatcher:
         """See Errands."""
         self._errands.tidy(reply)
 
+    # What piled up
+
+    def _piled(self, incoming: Incoming) -> bool:
+        """Whether it waited while the bot was away, and there may be more of it to come."""
+        return incoming.chat.platform not in self._settled and incoming.at <= self._started - PATIENCE
+
+    async def _put_together(self) -> None:
+        while True:
+            platform = await self._handed_over.get()
+            if platform in self._settled:
+                continue
+            await insist(f"what waits on {platform}", partial(self._merge, platform))
+            self._settled.add(platform)
+            self._pulse()
+
+    async def _merge(self, platform: str) -> None:
+        async with self._store.begin() as tx:
+            waiting = await tx.recovery.untouched(platform)
+            for pile in together(waiting, self._started):
+                await tx.recovery.merge(pile.into, pile.others)
+            late = []
+            for pile in expired(waiting, self._started):
+                wanted = await tx.preferences.language(platform, pile.into.author.id)
+                said = say(choose(wanted, pile.into.author.locale), "error.late")
+                late.append(await tx.recovery.expire(pile.into, pile.others, said))
+            crash_point("merging")
+        self._unfinished.put_nowait(late)
+
     # Claim and run
+
+    def _admitted(self, replies: Sequence[Reply]) -> None:
+        """What is said at once needs no hand."""
+        self._unfinished.put_nowait([reply for reply in replies if reply.state is State.SENDING])
+        self._pulse()
 
     async def _resume(self) -> None:
         """What the last process left in mid-air: it needs no model, so it needs no hand."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 for reply in await self._unfinished.get():
-                    tasks.create_task(self._errands.run(reply, Hand(asyncio.Semaphore())))
+                    self._errands.start(tasks, reply, Hand(asyncio.Semaphore()))
 
     async def _serve(self, lane: Lane, at_once: int) -> None:
         hands = asyncio.Semaphore(at_once)
@@ -154,7 +227,7 @@ class Dispatcher:
                 await hands.acquire()
                 reply = await self._claim(lane)
                 crash_point("claimed")
-                tasks.create_task(self._errands.run(reply, Hand(hands)))
+                self._errands.start(tasks, reply, Hand(hands))
 
     async def _reassure(self) -> None:
         """Who waits for others' answers sees that something is coming."""
@@ -171,25 +244,39 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane) -> Reply:
         """The next reply, however long it takes; a database in trouble is tried again, ever more slowly."""
-        pauses = backoff()
+        pauses, doubtful = backoff(), False
         while True:
             changed = self._changed
             try:
-                async with self._store.begin() as tx:
-                    reply = await tx.replies.claim(lane, self._platforms, self._now())
+                reply = None if self._ending else await self._next(lane, doubtful)
             except Exception as error:
                 log.error("nothing can be claimed; trying again\n%s", trace(error))
+                doubtful = True
                 await asyncio.sleep(next(pauses))
                 continue
             if reply is not None:
                 return reply
-            pauses = backoff()
+            pauses, doubtful = backoff(), False
             await changed.wait()
+
+    async def _next(self, lane: Lane, doubtful: bool) -> Reply | None:
+        """C2. `doubtful`: the last claim may have been stored, although the database said nothing of it."""
+        served = self._settled if lane is Lane.ANSWER else set(self._platforms)
+        async with self._store.begin() as tx:
+            if doubtful:
+                await tx.recovery.give_back(lane, self._errands.running)
+            return await tx.replies.claim(lane, served, self._now())
 
     def _pulse(self) -> None:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+async def _for_ever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """A loop that ends would leave people waiting, and nobody would notice."""
+    await loop()
+    raise RuntimeError(f"the dispatcher's loop for {name} has ended")
 
 
 def _first(error: BaseException) -> BaseException:

@@ -2,22 +2,22 @@
 
 import asyncio
 import logging
-import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 from core.assistant import Assistant, Ending
-from core.chat import Reply, Stale, Store
+from core.chat import Reply, Stale
 from core.commands import named
 from core.crash import crash_point
-from core.errors import outcome_of, trace, words
+from core.errors import EngineDied, outcome_of, trace, words
 from core.filters import STANDARD, Policy
 from core.gate import Gate
 from core.insist import insist
 from core.live_message import Delivery, LiveMessage
-from core.rate import RateGate
+from core.overload import Speed
 from core.retiring import Retiring
 from core.splitting import close, finished
 from core.states import ACTIVE, OUTCOMES, Event, Lane, State
@@ -48,32 +48,46 @@ class Commands(Protocol):
     async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply: ...
 
 
+STRIKES = 3
+"""So often the engine may die under a question that runs by itself."""
+
+
+class Requeued(Exception):
+    """The engine died under it, and it will be answered later."""
+
+
 class Errands:
     """Runs replies. `pulse` tells everybody who waits that something has changed."""
 
     def __init__(
         self,
-        store: Store,
         assistant: Assistant,
         platforms: Mapping[str, Platform],
-        rate: RateGate,
+        delivery: Delivery,
         commands: Commands,
+        speed: Speed,
         pulse: Callable[[], None],
     ) -> None:
-        self._store, self._assistant, self._platforms, self._pulse = store, assistant, platforms, pulse
-        self._commands = commands
+        self._assistant, self._platforms, self._delivery, self._pulse = assistant, platforms, delivery, pulse
+        self._store, self._commands, self._speed = delivery.store, commands, speed
         self._gate = Gate(assistant.filter)
-        self._delivery = Delivery(store, rate, secrets.token_hex(4), partial(self._gate.opens, STANDARD))
-        self._retiring = Retiring(store, platforms, rate)
+        self._retiring = Retiring(delivery.store, platforms, delivery.rate)
         self._stops: dict[int, asyncio.Event] = {}
         self._marking: set[asyncio.Task[None]] = set()
+        self.running: set[int] = set()
+        """The replies that are being run."""
+
+    def start(self, tasks: asyncio.TaskGroup, reply: Reply, hand: Hand) -> None:
+        """Run a claimed reply beside the others. From now on it is known to be run."""
+        self.running.add(reply.id)
+        tasks.create_task(self.run(reply, hand))
 
     async def run(self, reply: Reply, hand: Hand) -> None:
         """A claimed reply to its end. Whatever goes wrong here stays in this conversation."""
         try:
             await self._bring(reply, hand)
-        except Stale as stale:
-            log.debug("%s", stale)
+        except (Stale, Requeued) as over:
+            log.debug("%s", over)
         except ChatMoved as moved:
             await self._follow(reply, moved, hand)
         except Unreachable:
@@ -85,6 +99,7 @@ class Errands:
             await self._fail(reply)
         finally:
             self._stops.pop(reply.id, None)
+            self.running.discard(reply.id)
             hand.let_go()
             self._pulse()
 
@@ -222,13 +237,33 @@ class Errands:
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
             return Ending(State.STOPPED), say(language, "mark.stopped")
         try:
+            began = time.monotonic()
             ending = await self._assistant.answer(reply, live, stop)
+            self._speed.took(time.monotonic() - began)
+        except EngineDied:
+            await live.rest()  # whoever runs it next must know what was sent
+            return await self._lost(reply, stop, language)
         except Exception as error:
             # What the last answer had is still there to go on with.
             return Ending(outcome_of(error), reply.begun, cut=bool(reply.begun)), words(
                 error, language, f"reply {reply.id}"
             )
         return ending, say(language, ending.notice) if ending.notice else ""
+
+    async def _lost(self, reply: Reply, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
+        """Its question runs again by itself, so that it costs no other one anything; not for ever."""
+        if stop.is_set():
+            return Ending(State.STOPPED), say(language, "mark.stopped")
+        if reply.alone and reply.strikes + 1 >= STRIKES:
+            log.error("reply %s: the engine died %d times while it ran alone; given up", reply.id, STRIKES)
+            return Ending(State.FAILED, reply.begun, cut=bool(reply.begun)), say(language, "error.lost")
+
+        async def lose() -> Reply:
+            async with self._store.begin() as tx:
+                return await tx.replies.lose(reply)
+
+        await self._insist(reply, lose)
+        raise Requeued(f"reply {reply.id}: the engine is lost; it will run by itself")
 
     # Small things
 

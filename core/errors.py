@@ -5,7 +5,7 @@
     └── ChatError         a person in a chat must know: a key of core/texts with its values
         ├── Refused       the question can't be answered as it is (too long, not allowed, bad value)
         ├── Unanswered    the model gave nothing that could be shown, twice
-        └── EngineDied    the engine was lost in mid-answer; the same question may be asked again
+        └── EngineDied    the engine was lost in mid-answer; the question will run again, by itself
 
 Anything else is a bug: an apology with an id in the chat, the traceback under that id in the log.
 """
@@ -49,7 +49,7 @@ class Unanswered(ChatError):
 
 
 class EngineDied(ChatError):
-    """The engine was lost in mid-answer; nothing of the question is lost, it may be asked again."""
+    """The engine was lost in mid-answer; the question will run again, by itself."""
 
     def __init__(self) -> None:
         super().__init__("error.again")

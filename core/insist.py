@@ -14,30 +14,35 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES = 12
-"""So often what fails for another reason than the database's own trouble is tried, over five minutes."""
+"""So often what fails for another reason than the database's own trouble is tried, over two minutes."""
 
 
-async def insist(what: str, step: Callable[[], Awaitable[T]]) -> T | None:
-    """The step's result, however long the store is out of reach. None where it means nothing any more, or never could
-    be done; then the next start will see to it."""
-    failed = 0
+async def patiently(what: str, step: Callable[[], Awaitable[T]]) -> T:
+    """The step's result, however long the store is out of reach. What else goes wrong is raised."""
     for pause in backoff():
         try:
             return await step()
+        except Unavailable as error:
+            log.error("%s: the database can't be used, trying again in %.0f s: %s", what, pause, error)
+        await asyncio.sleep(pause)
+    raise AssertionError("backoff never ends")
+
+
+async def insist(what: str, step: Callable[[], Awaitable[T]]) -> T | None:
+    """The same, and what else goes wrong is tried for a while. None where it means nothing any more, or never could be
+    done; then the next start will see to it."""
+    for pause in itertools.islice(backoff(), TRIES):
+        try:
+            return await patiently(what, step)
         except Stale as stale:
             log.debug("%s", stale)
             return None
-        except Unavailable as error:
-            log.error("%s: the database can't be used, trying again in %.0f s: %s", what, pause, error)
         except Exception as error:
-            failed += 1
             log.error("%s: can't be stored, trying again\n%s", what, trace(error))
-            if failed == TRIES:
-                return None
         await asyncio.sleep(pause)
     return None
 
 
 def backoff() -> Iterator[float]:
-    """Seconds: 1, 2, 4, ... 30, 30, ..."""
-    return (min(2.0**n, 30.0) for n in itertools.count())
+    """Seconds: 1, 2, 4, 8, 10, 10, ..."""
+    return (min(2.0**n, 10.0) for n in itertools.count())

@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from core.chat import Chunk, Reply, Store
+from core.chat import Chunk, Replies, Reply, Store
 from core.crash import crash_point
+from core.insist import patiently
 from core.rate import RateGate
 from core.shield import whole
 from core.splitting import finished
@@ -35,6 +36,8 @@ STUB = "…"
 """An answer's message before there is text."""
 
 
+GIVEN_UP = 24 * 3600 * 1000
+"""Milliseconds after which nobody waits for a message any more."""
 MOST_GONE = 2
 """So often a message may vanish before its reply is given up."""
 
@@ -93,6 +96,7 @@ class Delivery:
     rate: RateGate
     instance: str
     allowed: Callable[[str], bool]
+    now: Callable[[], int]
 
 
 class LiveMessage:
@@ -126,7 +130,7 @@ class LiveMessage:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._rest()
+        await self.rest()
 
     def write(self, piece: str) -> None:
         """Let the message grow. Never waits: a slow platform does not hold up the model."""
@@ -138,6 +142,13 @@ class LiveMessage:
         """Forget what was written; the next text takes its place."""
         self._text = ""
         self._changed.clear()
+
+    async def rest(self) -> None:
+        """No more previews; returns when the last one has ended. Idempotent."""
+        if self._painter is not None:
+            painter, self._painter = self._painter, None
+            painter.cancel()
+            await asyncio.gather(painter, return_exceptions=True)
 
     def allows(self, text: str) -> bool:
         """Whether every message of `text` passes the last gate as it will be rendered."""
@@ -152,7 +163,7 @@ class LiveMessage:
 
         Raises Unacceptable, Unreachable or ChatMoved where it never will be.
         """
-        await self._rest()
+        await self.rest()
         parts = self._parts(text, controls)
         while steps := plan(parts, self._chunks, self._shown):
             if not await self._insist(steps[0]):
@@ -177,7 +188,7 @@ class LiveMessage:
         except Exception as error:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
             if isinstance(error, NotSent):
-                self._hold(error.wait)
+                await self._hold(error.wait)
             log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
 
     def _news(self) -> list[Part]:
@@ -211,15 +222,9 @@ class LiveMessage:
             try:
                 await self._surface.typing()
             except NotSent as error:
-                self._hold(error.wait)
+                await self._hold(error.wait)
             except Exception as error:
                 log.debug("reply %s: no typing: %s", self._reply.id, type(error).__name__)
-
-    async def _rest(self) -> None:
-        if self._painter is not None:
-            painter, self._painter = self._painter, None
-            painter.cancel()
-            await asyncio.gather(painter, return_exceptions=True)
 
     # Steps
 
@@ -227,19 +232,21 @@ class LiveMessage:
         """Until the platform has taken it, or has said that it never will. What may have been taken is sent again: an
         edit changes nothing then, nor does a send that the platform knows again, and of an answer it is only a stub; a
         notice that would show twice is repeated once, then it is False."""
-        unsure = 0
+        unsure, given_up = 0, self._delivery.now() + GIVEN_UP
         for pause in _pauses():
             await self._turn()
+            if self._delivery.now() > given_up:
+                raise Unacceptable
             try:
                 await whole(self._step(step))
                 return True
             except NotSent as error:
-                self._hold(error.wait or pause)
+                await self._hold(error.wait or pause)
             except Ambiguous:
                 unsure += 1
                 if unsure > 1 and isinstance(step, Send) and self._shows_twice:
                     return False
-                self._hold(pause)
+                await self._hold(pause)
             except MessageGone as gone:
                 self._forget(step.index, gone)
                 return True
@@ -259,16 +266,24 @@ class LiveMessage:
 
     async def _send(self, index: int, part: Part) -> None:
         nonce = await self._intend(index)
+        if index in self._unsure and (found := await self._surface.find(index, part, nonce)):
+            await self._note(index, nonce, found)
+            return
         try:
             message_id = await self._surface.send(index, part, nonce)
         except Ambiguous:
             self._unsure.add(index)
             raise
         crash_point("sent")
+        await self._note(index, nonce, message_id)
+        if index not in self._unsure:
+            self._now_shows(index, part)
+
+    async def _note(self, index: int, nonce: str, message_id: str) -> None:
+        """C4. Nobody knows what a message shows that was not just sent."""
         self._chunks[index] = Chunk(nonce, message_id)
-        self._now_shows(index, None if index in self._unsure else part)
-        async with self._delivery.store.begin() as tx:  # C4
-            await tx.replies.sent(self._reply, nonce, message_id)
+        self._now_shows(index, None)
+        await self._stored(lambda replies: replies.sent(self._reply, nonce, message_id))
         crash_point("noted")
 
     async def _intend(self, index: int) -> str:
@@ -278,9 +293,7 @@ class LiveMessage:
         nonce = f"{self._delivery.instance}-{self._reply.id}-{index}"
         nonce += f"-{self._generation}" if self._generation else ""
         instead_of = self._chunks[index].nonce if index < len(self._chunks) else ""
-        async with self._delivery.store.begin() as tx:
-            await tx.replies.intend(self._reply, nonce, instead_of=instead_of)
-            crash_point("intending")
+        await self._stored(lambda replies: replies.intend(self._reply, nonce, instead_of=instead_of), "intending")
         crash_point("intended")
         self._chunks[index : index + 1] = [Chunk(nonce)]
         self._vanished.discard(index)
@@ -288,9 +301,18 @@ class LiveMessage:
         return nonce
 
     async def _unsent(self, index: int) -> None:
-        async with self._delivery.store.begin() as tx:
-            await tx.replies.unsent(self._reply, self._chunks[index].nonce)
+        await self._stored(lambda replies: replies.unsent(self._reply, self._chunks[index].nonce))
         del self._chunks[index], self._shown[index:]
+
+    async def _stored(self, step: Callable[[Replies], Awaitable[None]], point: str = "") -> None:
+        """One step in the store; a database in trouble is waited for."""
+
+        async def store() -> None:
+            async with self._delivery.store.begin() as tx:
+                await step(tx.replies)
+                crash_point(point)
+
+        await patiently(f"reply {self._reply.id}", store)
 
     def _forget(self, index: int, gone: MessageGone) -> None:
         """The message is not there any more: another takes its place. Where that goes too, somebody wants none. What is
@@ -325,8 +347,12 @@ class LiveMessage:
     async def _turn(self, *, preview: bool = False) -> None:
         await self._delivery.rate.wait(self._surface.key, self._surface.pace, preview=preview)
 
-    def _hold(self, seconds: float) -> None:
+    async def _hold(self, seconds: float) -> None:
+        """A restart must not forget a penalty."""
         self._delivery.rate.hold(self._surface.key, seconds)
+        if seconds >= 1:
+            until = self._delivery.now() + round(seconds * 1000)
+            await self._stored(lambda replies: replies.hold(self._reply, until))
 
 
 def _pauses() -> Iterator[float]:

@@ -3,6 +3,7 @@ false turns are cut, a loop ends it. A stage holds back only what could still tu
 
 from collections.abc import Sequence
 
+from core.chat import storable
 from core.prompts import label
 
 _OPEN, _CLOSE, _FENCE = "<think>", "</think>", "```"
@@ -167,7 +168,7 @@ class Output:
 
     def feed(self, piece: str) -> str:
         """The part of the answer that this piece sets free."""
-        return self._watch(self._turns.feed(self._lead.feed(self._thinking.feed(piece))))
+        return self._watch(self._turns.feed(self._lead.feed(self._thinking.feed(storable(piece)))))
 
     def finish(self) -> str:
         """What was held at the end."""

@@ -9,6 +9,7 @@ from core.access import Access
 from core.chat import Author, ChatId, Incoming, Question, Reply, Role, Setting, Store
 from core.errors import Refused, words
 from core.filters import Filter
+from core.live_message import STUB
 from core.panel import PANEL, TYPED, revision
 from core.settings import PARSERS, Rules, Settings
 from core.states import Lane, State
@@ -33,14 +34,18 @@ class Press:
     at: int
     origin: str = field(default="", repr=False)
     """See core.chat.Incoming."""
+    text: str | None = field(default=None, repr=False)
+    """What the message shows, where the platform says so and it is the bot's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the presser alone is told; "" is nothing. `alert`: so that he must see it."""
+    """What the presser alone is told; "" is nothing. `alert`: so that he must see it. `remove`: the message under whose
+    button he pressed is nobody's, and goes."""
 
     text: str
     alert: bool = False
+    remove: bool = False
 
 
 class Desk(Protocol):
@@ -77,6 +82,8 @@ class Presses:
         """Stop, retry or continue the answer that the button is under."""
         language = await self.language(press)
         try:
+            if action is Action.STOP and await self._orphaned(press, reply_id):
+                return Answer(say(language, "press.removed"), remove=True)
             reply = await self._pressed(press, reply_id)
             if action is Action.STOP:
                 await self._stop(press, reply)
@@ -120,6 +127,16 @@ class Presses:
             return Answer(say(language, "press.changed"), alert=True), settings
         value = settings.values[name]
         return Answer(say(language, "press.clamped") if value.clamped else ""), settings
+
+    async def _orphaned(self, press: Press, reply_id: int) -> bool:
+        """See `orphaned`. Who is admitted may remove it: it is nobody's."""
+        self._admit(press)
+        async with self._store.begin() as tx:
+            reply = await tx.replies.find(reply_id)
+            shown = await tx.replies.shows(press.chat.platform, press.chat.chat, press.message_id)
+            answers = await tx.replies.open(press.chat)
+        sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
+        return orphaned(press, reply, known=shown or sending)
 
     async def _pressed(self, press: Press, reply_id: int) -> Reply:
         """The answer that the button is under. Raises Refused for one that is not, whatever the button says."""
@@ -194,3 +211,14 @@ class Presses:
             return press.private or await self._desk.role(press.chat, press.author, private=False) >= Role.ADMIN
         except Undelivered as error:
             raise Refused("error.role") from error
+
+
+def orphaned(press: Press, reply: Reply | None, *, known: bool) -> bool:
+    """Whether the message under whose Stop button somebody pressed is an empty stub that nobody knows: a crash between
+    the platform's taking it and its id being stored leaves one.
+
+    `known`: a reply there has it; or one is being sent, which may be this very message, whose id is not stored yet.
+    """
+    if known or reply is None or reply.lane is not Lane.ANSWER or reply.chat != press.chat:
+        return False
+    return press.text == STUB and press.message_id not in [chunk.message_id for chunk in reply.chunks]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from core.chat import Setting
 from core.errors import Refused
 from core.filters import Level, Policy, normal
+from core.overload import NO_LIMITS, Limits
 
 MAX_TOKENS = (256, 512, 1024)
 REPLY_LANGUAGES = ("auto", "en", "vi")
@@ -173,6 +174,8 @@ class Rules:
     help_lines: str = ""
     own_list: tuple[str, ...] = ()
     """The lines of the owner's own list of words."""
+    limits: Limits = NO_LIMITS
+    """How many questions may wait."""
 
     def settings(self, rows: Mapping[str, Setting]) -> Settings:
         """The conversation's own values over the deployment's, clamped."""

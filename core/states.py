@@ -2,9 +2,11 @@
 
 queued ──claim──> generating ──finish──> sending ──deliver──> done | refused | stopped | failed
   │                   │
-  │                   ├──crash, again──> queued
+  │                   ├──crash, lose, again──> queued
   │                   └──fail──> failed
-  └──stop, clear──> cancelled
+  ├──stop, clear──> cancelled
+  ├──merge──> merged
+  └──expire──> sending
 """
 
 from enum import StrEnum
@@ -52,6 +54,8 @@ class Event(StrEnum):
     CLEAR = "clear"  # /clear
     AGAIN = "again"  # /retry: the command's own row becomes an answer
     CRASH = "crash"  # the process died under it; seen at the next start
+    LOSE = "lose"  # the engine died under it: it will run by itself
+    EXPIRE = "expire"  # nobody answered it for a day: an apology, for all that waited so long there
     FAIL = "fail"  # nothing can be sent any more: no notice either
     MERGE = "merge"  # another reply answers it too
 
@@ -61,6 +65,7 @@ _NEXT: dict[tuple[State, Event], State] = {
     (State.QUEUED, Event.STOP): State.CANCELLED,
     (State.QUEUED, Event.CLEAR): State.CANCELLED,
     (State.QUEUED, Event.MERGE): State.MERGED,
+    (State.QUEUED, Event.EXPIRE): State.SENDING,
     (State.QUEUED, Event.CRASH): State.QUEUED,
     (State.GENERATING, Event.FINISH): State.SENDING,
     # Only a flag: the outcome is noted, and the sequence is freed at the next token.
@@ -68,6 +73,7 @@ _NEXT: dict[tuple[State, Event], State] = {
     (State.GENERATING, Event.CLEAR): State.GENERATING,
     (State.GENERATING, Event.AGAIN): State.QUEUED,
     (State.GENERATING, Event.CRASH): State.QUEUED,
+    (State.GENERATING, Event.LOSE): State.QUEUED,
     (State.GENERATING, Event.FAIL): State.FAILED,
     (State.SENDING, Event.CRASH): State.SENDING,
     (State.SENDING, Event.FAIL): State.FAILED,

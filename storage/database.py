@@ -1,12 +1,13 @@
 """Opening the database: lock, connect, migrate. Every mistake here is the owner's to mend, so it is one clear line."""
 
 import asyncio
+import logging
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from tempfile import TemporaryFile
+from types import ModuleType
 from typing import Any
 
 from alembic import command
@@ -14,30 +15,39 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from filelock import FileLock, Timeout
 from sqlalchemy import AsyncAdaptedQueuePool, Connection, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from core.crash import crash_point
 from core.errors import SetupError
+from storage.address import parse, reason, shown, sqlite_file
+from storage.lock import InUse, locked_file
+
+__all__ = ["InUse", "open_database"]
+
+log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
 
 
-class InUse(SetupError):
-    """Another process holds the database."""
+def _log(error: Exception) -> None:
+    log.error("%s", error)
 
 
 @asynccontextmanager
-async def open_database(address: str) -> AsyncIterator[AsyncEngine]:
+async def open_database(address: str, lost: Callable[[Exception], None] = _log) -> AsyncIterator[AsyncEngine]:
     """An engine on the migrated database; the lock is held and the engine disposed of with the block.
 
-    Raises SetupError: unknown address, missing or read-only folder, damaged file, newer than the code; InUse.
+    Raises SetupError: unknown address, missing or read-only folder, damaged file, a server that can't be reached within
+    a minute or refuses, newer than the code; InUse.
+
+    `lost` is called, once, where the lock can be lost later (on PostgreSQL) and another process has it: with InUse, or
+    with the bug that ended its watch. From then on the store raises Unavailable, and the process should end.
     """
-    url = _parse(address)
-    with _locked(url):
-        engine = _connectable(url)
+    url = parse(address)
+    async with _locked(url, lost) as engine:
         try:
             await _migrate(engine, url)
             yield engine
@@ -45,59 +55,27 @@ async def open_database(address: str) -> AsyncIterator[AsyncEngine]:
             await asyncio.shield(engine.dispose())
 
 
-def _parse(address: str) -> URL:
-    try:
-        url = make_url(address)
-        usable = url.get_dialect().is_async
-    except (SQLAlchemyError, ImportError):
-        usable = False
-    if not usable:
-        raise SetupError("DATABASE_URL is no address of a database. Example: sqlite+aiosqlite:///data/qwentin.db")
-    return url
-
-
-def _file(url: URL) -> Path | None:
-    """The SQLite file; None in memory, for an SQLite URI, and for a database server."""
-    name = str(url.database or ":memory:")
-    return None if url.get_backend_name() != "sqlite" or name.startswith((":memory:", "file:")) else Path(name)
-
-
-@contextmanager
-def _locked(url: URL) -> Iterator[None]:
-    """One process a database. A lock file beside an SQLite file goes with its process, however that dies."""
-    if (file := _file(url)) is None:
-        yield
-        return
-    _writable(file.parent)
-    lock = FileLock(file.with_name(file.name + ".lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        words = f"The database {file} is in use by another Qwentin: stop that one, or change DATABASE_URL."
-        raise InUse(words) from error
-    except OSError as error:
-        raise SetupError(
-            f"The lock {lock.lock_file} can't be opened: {error.strerror}. Is it somebody else's?"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _writable(folder: Path) -> None:
-    if not folder.is_dir():
-        raise SetupError(f"The database folder {folder} does not exist: create it, or change DATABASE_URL.")
-    try:
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise SetupError(f"The database folder {folder} can't be written to: {error.strerror}.") from error
-
-
-def _connectable(url: URL) -> AsyncEngine:
+@asynccontextmanager
+async def _locked(url: URL, lost: Callable[[Exception], None]) -> AsyncIterator[AsyncEngine]:
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, hide_parameters=True, pool_pre_ping=True)
+        async with _server().connected(url, lost) as engine:
+            yield engine
+        return
+    file = sqlite_file(url)
+    with nullcontext() if file is None else locked_file(file):
+        yield _sqlite(url)
+
+
+def _server() -> ModuleType:
+    """What needs the driver, which SQLite's users need not wait for."""
+    try:
+        from storage import server  # noqa: PLC0415
+    except ImportError as error:
+        raise SetupError(f"PostgreSQL needs the package psycopg[binary]: {error}.") from error
+    return server
+
+
+def _sqlite(url: URL) -> AsyncEngine:
     # One connection: SQLite before 3.51.3 can damage a WAL file that two connections reset at once.
     engine = create_async_engine(
         url, hide_parameters=True, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=3600
@@ -127,13 +105,19 @@ async def _migrate(engine: AsyncEngine, url: URL) -> None:
         if current == _scripts().get_current_head():
             return
         _known(current, url)
-        if current is not None and (file := _file(url)) is not None:
+        if current is not None and (file := sqlite_file(url)) is not None:
             _copy(file, current)
-        async with engine.begin() as connection:
+            crash_point("copied")
+        async with engine.begin() as connection, _unhurried(connection):
             await connection.run_sync(_upgrade)
+            crash_point("migrating")
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise SetupError(f"The database {url.render_as_string(hide_password=True)} can't be used: {reason}.") from error
+        raise SetupError(f"The database {shown(url)} can't be used: {reason(error)}.") from error
+
+
+def _unhurried(connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
+    on_server = connection.dialect.name != "sqlite"
+    return _server().unhurried(connection) if on_server else nullcontext()
 
 
 def _scripts() -> ScriptDirectory:
@@ -152,8 +136,7 @@ def _known(revision: str | None, url: URL) -> None:
     try:
         _scripts().get_revision(revision)
     except CommandError as error:
-        shown = url.render_as_string(hide_password=True)
-        raise SetupError(f"The database {shown} was written by a newer Qwentin: update this one.") from error
+        raise SetupError(f"The database {shown(url)} was written by a newer Qwentin: update this one.") from error
 
 
 def _copy(file: Path, revision: str) -> None:

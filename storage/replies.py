@@ -1,16 +1,16 @@
 """The work queue: every event of core/states.py as one conditional change of a row."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
-from sqlalchemy import Select, Text, cast, func, select, update
+from sqlalchemy import ColumnElement, Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.chat import Author, ChatId, Chunk, Incoming, Question, Reply, Stale
+from core.chat import ChatId, Question, Reply, Stale
 from core.states import ACTIVE, OPEN, Event, Lane, State, after
 from storage.chats import find_chat
-from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
+from storage.nouns import nouns
+from storage.tables import ChatRow, InboxRow, ReplyRow
 
 
 class StoredReplies:
@@ -20,28 +20,9 @@ class StoredReplies:
         self._session = session
         self._now = now
 
-    async def add(self, incoming: Incoming, lane: Lane) -> Reply | None:
-        """C1 for one message: inbox, the question's turn, the reply. None where the inbox knows it."""
-        if await self._known(incoming):
-            return None
-        chat = await find_chat(self._session, incoming.chat)
-        chat.active = True
-        question = self._question(incoming, chat) if lane is Lane.ANSWER else None
-        inbox = self._inbox(incoming, chat, None if question else incoming.text)
-        self._session.add_all(filter(None, (inbox, question)))
-        await self._session.flush()
-        reply = ReplyRow(
-            inbox_id=inbox.id, chat_id=chat.id, conversation=chat.conversation, lane=lane, state=State.QUEUED,
-            question_id=question.id if question else None, updated_at=self._now(),
-        )  # fmt: skip
-        self._session.add(reply)
-        await self._session.flush()
-        return await self.get(reply.id)
-
     async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         """The next one: its conversation must have nothing that goes before it."""
-        query = self._claimable(lane).where(ChatRow.platform.in_(platforms))
-        row = (await self._session.execute(query)).scalars().first()
+        row = await self._next(lane, platforms)
         if row is None:
             return None
         reply = await self.move(await self.get(row.id), Event.CLAIM)
@@ -49,7 +30,19 @@ class StoredReplies:
             await self._session.execute(update(ChatRow).where(ChatRow.id == row.chat_id).values(served_at=now))
         return reply
 
-    def _claimable(self, lane: Lane) -> Select[Any]:
+    async def _next(self, lane: Lane, platforms: Collection[str]) -> ReplyRow | None:
+        """What runs by itself goes first, once nothing else is being generated, and nothing begins beside it."""
+        query = self._claimable(lane).where(ChatRow.platform.in_(platforms))
+        if lane is Lane.NOTICE:
+            return (await self._session.scalars(query.order_by(ReplyRow.id))).first()
+        alone = (await self._session.scalars(query.where(ReplyRow.alone).order_by(ReplyRow.id))).first()
+        running = select(ReplyRow.id).where(ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING).limit(1)
+        running = running if alone else running.where(ReplyRow.alone)
+        if (await self._session.execute(running)).first() is not None:
+            return None
+        return alone or (await self._session.scalars(query.order_by(ChatRow.served_at, ReplyRow.id))).first()
+
+    def _claimable(self, lane: Lane) -> Select[ReplyRow]:
         other = aliased(ReplyRow)
         same = select(other.id).where(other.chat_id == ReplyRow.chat_id)
         command_before = same.where(other.lane == Lane.NOTICE, other.state.in_(OPEN), other.id < ReplyRow.id)
@@ -60,9 +53,9 @@ class StoredReplies:
             .limit(1)
         )
         if lane is Lane.NOTICE:
-            return query.order_by(ReplyRow.id)
+            return query
         active = same.where(other.lane == Lane.ANSWER, other.state.in_(ACTIVE))
-        return query.where(~active.exists()).order_by(ChatRow.served_at, ReplyRow.id)
+        return query.where(~active.exists())
 
     async def get(self, reply_id: int) -> Reply:
         """The reply as it stands."""
@@ -72,20 +65,6 @@ class StoredReplies:
         """The same for an id that may be none."""
         found = await self._nouns(ReplyRow.id == reply_id)
         return found[0] if found else None
-
-    async def amend(self, incoming: Incoming) -> bool:
-        """The new text, where the question still waits."""
-        waits = select(ReplyRow.question_id).join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
-        mine = waits.where(
-            InboxRow.platform == incoming.chat.platform, InboxRow.bot == incoming.bot,
-            InboxRow.external_id == incoming.external_id, ReplyRow.state == State.QUEUED, ReplyRow.attempt == 0,
-            ReplyRow.lane == Lane.ANSWER,
-        )  # fmt: skip
-        question = (await self._session.scalars(mine)).one_or_none()
-        if question is None or not incoming.text:
-            return False
-        await self._session.execute(update(MessageRow).where(MessageRow.id == question).values(text=incoming.text))
-        return True
 
     async def shows(self, platform: str, chat: str, message_id: str) -> bool:
         """Looked for in the chunks as they are stored."""
@@ -107,6 +86,8 @@ class StoredReplies:
     ) -> Reply:
         """Apply an event, where the fence holds and the table knows it."""
         row = await self._fenced(reply)
+        if event is Event.FINISH and (row.state, row.final) == (State.SENDING, final):
+            return await self.get(reply.id)  # a commit that nobody knew had happened
         if (target := after(State(row.state), event, State(row.outcome) if row.outcome else None)) is None:
             raise Stale(f"reply {reply.id}: {event} in {row.state}")
         row.state, row.updated_at = target, self._now()
@@ -135,6 +116,8 @@ class StoredReplies:
     async def intend(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
         """C3."""
         row, intended = await self._fenced(reply), {"nonce": nonce, "id": None}
+        if any(chunk["nonce"] == nonce for chunk in row.chunks):
+            return
         if instead_of:
             row.chunks = [intended if chunk["nonce"] == instead_of else chunk for chunk in row.chunks]
         else:
@@ -165,39 +148,24 @@ class StoredReplies:
 
     async def load(self) -> tuple[int, int]:
         """Running and waiting answers."""
-        query = select(ReplyRow.state, func.count()).where(ReplyRow.lane == Lane.ANSWER).group_by(ReplyRow.state)
+        open_ones = ReplyRow.lane == Lane.ANSWER, ReplyRow.state.in_(OPEN)
+        query = select(ReplyRow.state, func.count()).where(*open_ones).group_by(ReplyRow.state)
         counts = {state: count for state, count in await self._session.execute(query)}
         return sum(counts.get(state, 0) for state in ACTIVE), counts.get(State.QUEUED, 0)
 
-    async def recover(self, platforms: Collection[str]) -> Sequence[Reply]:
-        """The crash event for what is open here. What is being sent, and what was to be stopped, is returned."""
-        here = ChatRow.platform.in_(platforms)
-        for reply in await self._nouns(here & (ReplyRow.state == State.GENERATING)):
-            if reply.outcome is not State.STOPPED:
-                await self.move(reply, Event.CRASH)
-        return await self._nouns(here & ReplyRow.state.in_(ACTIVE))
+    async def lose(self, reply: Reply) -> Reply:
+        """Back into the queue, to run by itself."""
+        await self.move(reply, Event.LOSE)
+        row = await self._fenced(reply)
+        row.strikes, row.alone = row.strikes + row.alone, True
+        await self._session.flush()
+        return await self.get(reply.id)
 
-    async def _known(self, incoming: Incoming) -> bool:
-        query = select(InboxRow.id).where(
-            InboxRow.platform == incoming.chat.platform,
-            InboxRow.bot == incoming.bot,
-            InboxRow.external_id == incoming.external_id,
-        )
-        return (await self._session.execute(query)).first() is not None
-
-    def _question(self, incoming: Incoming, chat: ChatRow) -> MessageRow:
-        return MessageRow(
-            chat_id=chat.id, conversation=chat.conversation, role="user", text=incoming.text,
-            author_id=incoming.author.id, author_name=incoming.author.name, at=incoming.at,
-        )  # fmt: skip
-
-    def _inbox(self, incoming: Incoming, chat: ChatRow, text: str | None) -> InboxRow:
-        return InboxRow(
-            platform=incoming.chat.platform, bot=incoming.bot, external_id=incoming.external_id, chat_id=chat.id,
-            seq=incoming.seq, private=incoming.private, author_id=incoming.author.id,
-            author_name=incoming.author.name, locale=incoming.author.locale, text=text,
-            origin=incoming.origin or None, received_at=self._now(),
-        )  # fmt: skip
+    async def hold(self, reply: Reply, until: int) -> None:
+        """Whatever its state: the penalty is its chat's."""
+        later = (ReplyRow.not_before.is_(None)) | (ReplyRow.not_before < until)
+        held = update(ReplyRow).where(ReplyRow.id == reply.id, later)
+        await self._session.execute(held.values(not_before=until))
 
     async def _fenced(self, reply: Reply) -> ReplyRow:
         query = select(ReplyRow).where(ReplyRow.id == reply.id, ReplyRow.attempt == reply.attempt).with_for_update()
@@ -211,39 +179,5 @@ class StoredReplies:
         row.final = None
         await self._session.execute(update(InboxRow).where(InboxRow.id == row.inbox_id).values(text=None, origin=None))
 
-    async def _nouns(self, condition: Any) -> list[Reply]:
-        begun = aliased(MessageRow)
-        query = (
-            select(ReplyRow, InboxRow, ChatRow, MessageRow, begun.text)
-            .join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
-            .join(ChatRow, ChatRow.id == ReplyRow.chat_id)
-            .outerjoin(MessageRow, MessageRow.id == ReplyRow.question_id)
-            .outerjoin(begun, (begun.reply_to == ReplyRow.question_id) & ReplyRow.goes_on)
-            .where(condition)
-            .order_by(ReplyRow.id)
-        )
-        return [_noun(*row) for row in await self._session.execute(query)]
-
-
-def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None, begun: str | None) -> Reply:
-    return Reply(
-        id=row.id,
-        chat=ChatId(chat.platform, chat.chat, chat.thread),
-        private=inbox.private,
-        conversation=row.conversation,
-        lane=Lane(row.lane),
-        state=State(row.state),
-        attempt=row.attempt,
-        author=Author(inbox.author_id, inbox.author_name, inbox.locale),
-        text=question.text if question else inbox.text or "",
-        bot=inbox.bot,
-        external_id=inbox.external_id,
-        seq=inbox.seq,
-        origin=inbox.origin or "",
-        question=question.id if question else None,
-        asker=Author(question.author_id, question.author_name) if question else None,
-        outcome=State(row.outcome) if row.outcome else None,
-        final=row.final,
-        chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in row.chunks),
-        begun=begun or "",
-    )
+    async def _nouns(self, condition: ColumnElement[bool]) -> list[Reply]:
+        return await nouns(self._session, condition)

@@ -10,10 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from core.chat import ChatId
 from storage.accounts import StoredAccounts
 from storage.chats import StoredChats
+from storage.inbox import StoredInbox
 from storage.preferences import StoredPreferences
+from storage.recovery import StoredRecovery
 from storage.replies import StoredReplies
 from storage.session import WholeSession
 from storage.tables import ChatRow, ReplyRow
+from storage.trouble import reachable
 from storage.turns import StoredTurns
 
 
@@ -26,7 +29,9 @@ class StoredTransaction:
     """See core.chat.Transaction."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
+        self.inbox = StoredInbox(session, now)
         self.replies = StoredReplies(session, now)
+        self.recovery = StoredRecovery(session, self.replies, now)
         self.turns = StoredTurns(session, now)
         self.preferences = StoredPreferences(session)
         self.chats = StoredChats(session, now)
@@ -42,13 +47,14 @@ class DatabaseStore:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[StoredTransaction]:
-        """A transaction. A cancelled commit may have happened."""
-        session = self._sessions()
-        try:
-            yield StoredTransaction(session, self._now)
-            await session.commit()
-        finally:
-            await session.close()  # rolls back what is not committed
+        """A transaction. A cancelled commit may have happened. Raises Unavailable, also where its block uses it."""
+        with reachable():
+            session = self._sessions()
+            try:
+                yield StoredTransaction(session, self._now)
+                await session.commit()
+            finally:
+                await session.close()  # rolls back what is not committed
 
     async def latest_chat(self, platform: str) -> ChatId | None:
         """The conversation of a platform in which something was asked last."""
@@ -59,9 +65,10 @@ class DatabaseStore:
             .order_by(ReplyRow.id.desc())
             .limit(1)
         )
-        session = self._sessions()
-        try:
-            row = (await session.scalars(query)).one_or_none()
-        finally:
-            await session.close()
+        with reachable():
+            session = self._sessions()
+            try:
+                row = (await session.scalars(query)).one_or_none()
+            finally:
+                await session.close()
         return ChatId(row.platform, row.chat, row.thread) if row else None

@@ -57,7 +57,11 @@ class InboxRow(Base):
     """A message as it came, once. The text of commands only, and only until they are done: questions are messages."""
 
     __tablename__ = "inbox"
-    __table_args__ = (UniqueConstraint("platform", "bot", "external_id"), _COUNTED)
+    __table_args__ = (
+        UniqueConstraint("platform", "bot", "external_id"),
+        Index("ix_inbox_author", "platform", "author_id", "received_at"),
+        _COUNTED,
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     platform: Mapped[str] = mapped_column(String(32))
@@ -107,6 +111,7 @@ class ReplyRow(Base):
             postgresql_where=_ACTIVE_ANSWER,
         ),
         Index("ix_replies_work", "state", "lane", "chat_id", "id"),
+        Index("ix_replies_not_before", "not_before"),
         _COUNTED,
     )
 
@@ -120,6 +125,14 @@ class ReplyRow(Base):
     question_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"), index=True)
     goes_on: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether it goes on with the question's last answer."""
+    alone: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """The engine died while it ran: it runs by itself now."""
+    strikes: Mapped[int] = mapped_column(default=0, server_default="0")
+    """So often the engine died while it ran by itself."""
+    not_before: Mapped[int | None] = mapped_column(BigInteger)
+    """Until when the platform wants to hear nothing there."""
+    merged_into: Mapped[int | None] = mapped_column(BigInteger)
+    """The reply that answers this one's message too."""
     outcome: Mapped[str | None] = mapped_column(String(16))
     final: Mapped[str | None] = mapped_column(Text)
     chunks: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)

@@ -1,5 +1,6 @@
 """What many tests stand on: a migrated database of their own, and a whole bot around fakes."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,7 +18,9 @@ from core.filters import Filter, OpenFilter
 from core.settings import Rules
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
+from storage.tables import Base
 from tests.fakes import FakeModel, FakePlatform, incoming
+from tests.postgres import Postgres
 
 DEFAULTS = {
     "temperature": "0.7",
@@ -33,24 +36,63 @@ RULES, EVERYBODY = Rules(DEFAULTS), Access()
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to copy: migrating once is enough."""
-    import asyncio
-
     file = tmp_path_factory.mktemp("database") / "migrated.db"
-
-    async def migrate() -> None:
-        async with open_database(f"sqlite+aiosqlite:///{file}"):
-            pass
-
-    asyncio.run(migrate())
+    migrate(f"sqlite+aiosqlite:///{file}")
     return file
 
 
+def migrate(address: str) -> None:
+    """Open and close a database."""
+
+    async def opened() -> None:
+        async with open_database(address):
+            pass
+
+    asyncio.run(opened())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for all tests; it starts with the first that needs it."""
+    with Postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> Iterator[str]:
+    """The name of a migrated database to copy."""
+    with postgres.database() as name:
+        migrate(postgres.address(name))
+        yield name
+
+
+@pytest.fixture(scope="session")
+def emptied(postgres: Postgres, template: str) -> Iterator[str]:
+    """The name of a migrated database that tests use one after another; who changes more than rows takes a copy."""
+    with postgres.database(template) as name:
+        yield name
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test whose module or function is marked `databases` runs on each that the mark names; others on SQLite."""
+    mark = metafunc.definition.get_closest_marker("databases")
+    if mark and "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", mark.args, indirect=True)
+
+
 @pytest.fixture
-def database(migrated: Path, tmp_path: Path) -> str:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a migrated database of the test's own."""
-    file = tmp_path / "qwentin.db"
-    shutil.copy(migrated, file)
-    return f"sqlite+aiosqlite:///{file}"
+    if getattr(request, "param", "sqlite") == "sqlite":
+        file = tmp_path / "qwentin.db"
+        shutil.copy(request.getfixturevalue("migrated"), file)
+        yield f"sqlite+aiosqlite:///{file}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    # A copy of the template would take five times as long as emptying the tables.
+    name = request.getfixturevalue("emptied")
+    server.admin(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY CASCADE", name)
+    yield server.address(name)
 
 
 @pytest.fixture

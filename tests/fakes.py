@@ -1,10 +1,11 @@
 """Stand-ins with types: mypy holds each to the protocol it stands for."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from core.chat import Author, ChatId, Incoming, Reply, Role, Store, Transaction
+from core.chat import Author, ChatId, Incoming, Owed, Reply, Role, Store, Transaction, Unavailable
 from core.engine.messages import Reason
 from core.engine.sampling import Sampling
 from core.filters import Action, Policy, Verdict
@@ -12,6 +13,7 @@ from core.model import Stream
 from core.prompts import Prompt
 from core.rate import Pace
 from core.splitting import split, utf16
+from core.states import Lane
 from core.surface import NO_CONTROLS, Controls, MessageGone, Part
 
 CHAT = ChatId("fake", "1")
@@ -184,7 +186,7 @@ class FlakyStore:
             yield tx
             if self.fails:
                 self.fails -= 1
-                raise OSError("database is locked")
+                raise Unavailable("database is locked")
 
 
 class WordFilter:
@@ -239,4 +241,11 @@ def incoming(
 ) -> Incoming:
     """A message with an id of its own unless one is given."""
     seq = next(_ids)
-    return Incoming(chat, "bot", external_id or f"m:{seq}", seq, author, text, private, 1_700_000_000_000 + seq)
+    return Incoming(chat, "bot", external_id or f"m:{seq}", seq, author, text, private, time.time_ns() // 1_000_000)
+
+
+async def owe(tx: Transaction, message: Incoming, lane: Lane) -> Reply | None:
+    """Store one message as the intake would; None for one that is stored already."""
+    if message.key in await tx.inbox.known([message]):
+        return None
+    return (await tx.inbox.add([Owed(message, lane)]))[0]

@@ -30,6 +30,7 @@ FOREIGN = {
     "transformers": "core/engine/runner.py core/tokens.py",
     "sqlalchemy": "storage bots/console/app.py",
     "alembic": "storage alembic",
+    "psycopg": "storage",
     "huggingface_hub": "core/checkpoints",
     "gguf": "core/checkpoints",
     "rich": "bots",

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import discord
-from discord import Interaction, LoginFailure, Message, Permissions, Thread
+from discord import Interaction, LoginFailure, Message, Permissions, RawMessageUpdateEvent, Thread
 from discord.abc import GuildChannel
 from discord.http import Route
 from discord.utils import oauth_url
@@ -24,6 +25,7 @@ from bots.discord_bot.presses import Buttons
 from bots.discord_bot.reading import PLATFORM
 from bots.discord_bot.rest import Rest, payload, reached
 from bots.discord_bot.surface import PACE, DiscordSurface
+from bots.tasks import endless, harmless
 from core.access import Access
 from core.chat import Author, ChatId, Incoming, Reply, Role, Store
 from core.errors import SetupError
@@ -41,6 +43,8 @@ class Desk(Protocol):
     access: Access
 
     async def accept(self, incoming: Incoming) -> Reply | None: ...
+    async def amend(self, incoming: Incoming) -> None: ...
+    def settle(self, platform: str) -> None: ...
     async def leave(self, platform: str, chat: str) -> None: ...
 
 
@@ -96,14 +100,15 @@ class DiscordBot:
                 if may_write(message):
                     return True
                 if live and desk.access.admits(incoming.chat, incoming.author):
-                    tasks.create_task(self._tell_of_no_way(message, incoming))
+                    telling = partial(self._tell_of_no_way, message, incoming)
+                    tasks.create_task(harmless("saying that no answer is possible", telling))
                 return False
 
             inlet = Inlet(self._client, store, desk, tasks, answerable, self._now)
             self._listening = Listening(tasks, inlet, interactions, desk)
-            tasks.create_task(publish(self._client, store, account))
-            tasks.create_task(inlet.run())
-            await self._client.connect()
+            tasks.create_task(harmless("publishing the commands", partial(publish, self._client, store, account)))
+            tasks.create_task(endless("reading back on Discord", inlet.run))
+            await endless("the connection to Discord's gateway", self._client.connect)
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
         if self._listening is not None:
@@ -168,23 +173,33 @@ class Listening:
             case "message", (Message() as message,):
                 self._inlet.take(message)
             case "interaction", (Interaction() as interaction,):
-                self._tasks.create_task(self._interactions.take(interaction))
+                self._tasks.create_task(harmless("an interaction", partial(self._interactions.take, interaction)))
+            case "raw_message_edit", (RawMessageUpdateEvent() as edit,):
+                self._inlet.amend(edit.message)
             case "connect", _:
                 self._inlet.logged_in()
             case "ready", _:
                 log.info("Discord: ready")
                 self._inlet.settled()
-            case "guild_channel_delete", (GuildChannel() as channel,):
-                self._tasks.create_task(self._leave(channel.id))
-            case "guild_remove", (discord.Guild() as guild,):
-                for channel in guild.channels:
-                    self._tasks.create_task(self._leave(channel.id))
+            case _:
+                for channel in gone(event, args):
+                    self._tasks.create_task(self._leave(channel))
 
     async def _leave(self, channel: int) -> None:
         try:
             await self._desk.leave(PLATFORM, str(channel))
         except Exception as error:
             log.error("channel %s can't be marked as left: %s", channel, type(error).__name__)
+
+
+def gone(event: str, args: tuple[Any, ...]) -> Sequence[int]:
+    """The channels that are no more, or not for the bot, after an event."""
+    match event, args:
+        case "guild_channel_delete", (GuildChannel() as channel,):
+            return [channel.id]
+        case "guild_remove", (discord.Guild() as guild,):
+            return [channel.id for channel in guild.channels]
+    return []
 
 
 async def publish(client: Gateway, store: Store, account: str) -> None:

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
@@ -137,16 +138,18 @@ class Gateway(Client):
             await self._event()
 
     async def _event(self) -> None:
-        """The next one. What the library can't read is set aside: it must not end the connection."""
+        """The next one."""
         try:
-            await self.ws.poll_event()
+            with _setting_aside():
+                await self.ws.poll_event()
         except OSError:
             await self.ws.close(RESUMABLE)
             raise
-        except (ReconnectWebSocket, DiscordException, aiohttp.ClientError, TimeoutError):
-            raise
-        except Exception as error:
-            log.error("an event of Discord can't be read, set aside:\n%s", trace(error))
+
+    def tell(self, event: str, data: object) -> None:
+        """An event as Discord sends it, through the library's reader, without a socket."""
+        with _setting_aside():
+            self._connection.parsers[event](data)
 
     def _session(self, resume: bool) -> dict[str, Any]:
         """What a lost connection goes on with; nothing, where Discord has forgotten it."""
@@ -177,6 +180,17 @@ class Gateway(Client):
             "what replies to it and private messages; in its threads it must be mentioned too."
         )
         self._connection._intents.message_content = False
+
+
+@contextmanager
+def _setting_aside() -> Iterator[None]:
+    """What the library can't read is told and passed over: it must not end the connection."""
+    try:
+        yield
+    except (ReconnectWebSocket, DiscordException, aiohttp.ClientError, OSError):
+        raise
+    except Exception as error:
+        log.error("an event of Discord can't be read, set aside:\n%s", trace(error))
 
 
 def _backoff() -> Iterator[float]:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from discord import Client, Message, Object, PartialMessageable
@@ -17,7 +18,10 @@ from discord.abc import Messageable
 from bots.discord_bot.origin import PERSONAL
 from bots.discord_bot.reading import PLATFORM, Me, read
 from bots.discord_bot.rest import reached
+from bots.taking import asked_anew, plausible, until_taken
+from bots.tasks import Work, harmless
 from core.chat import ChatId, Incoming, Known, Reply, Store
+from core.crash import crash_point
 from core.errors import trace
 from core.surface import Ambiguous, NotSent, Undelivered
 
@@ -39,6 +43,8 @@ class Desk(Protocol):
     """What the inlet needs of the dispatcher."""
 
     async def accept(self, incoming: Incoming) -> Reply | None: ...
+    async def amend(self, incoming: Incoming) -> None: ...
+    def settle(self, platform: str) -> None: ...
 
 
 class Inlet:
@@ -71,9 +77,19 @@ class Inlet:
         if self._held >= HELD:
             self._read_anew()
             return
+        self._line_up(message, partial(self._stored, message, live=True))
+
+    def amend(self, message: Message) -> None:
+        """Something was edited, and not by Discord itself: a link preview is no edit. Never waits."""
+        if message.edited_at is not None and not message.author.bot and self._held < HELD:
+            self._line_up(message, partial(self._amended, message))
+
+    def _line_up(self, message: Message, work: Work) -> None:
+        """Behind what happened in its channel before."""
         self._held += 1
         channel = message.channel.id
-        task = self._tasks.create_task(self._in_turn(message, self._latest.get(channel)))
+        turn = partial(self._in_turn, channel, work, self._latest.get(channel))
+        task = self._tasks.create_task(harmless(f"message {message.id}", turn))
         self._latest[channel] = task
         task.add_done_callback(lambda done: self._latest.pop(channel) if self._latest.get(channel) is done else None)
 
@@ -102,6 +118,9 @@ class Inlet:
             await self._settled.wait()
             while self._behind and not self._missed.is_set():
                 await self._caught_up(next(iter(self._behind)))
+            if not self._missed.is_set():
+                await self._all_stored()
+                self._desk.settle(PLATFORM)
 
     @property
     def me(self) -> Me:
@@ -110,14 +129,14 @@ class Inlet:
 
     # Storing
 
-    async def _in_turn(self, message: Message, before: asyncio.Task[None] | None) -> None:
+    async def _in_turn(self, channel: int, work: Work, before: asyncio.Task[None] | None) -> None:
         """After what was said in its channel before, and what was missed there."""
         try:
             if before is not None:
                 await asyncio.wait({before})
             await self._marked.wait()
-            await self._caught_up(message.channel.id)
-            await self._stored(message, live=True)
+            await self._caught_up(channel)
+            await work()
         finally:
             self._held -= 1
 
@@ -127,19 +146,22 @@ class Inlet:
         if incoming is None:
             return
         self._threads.add(incoming.chat.thread)
-        for pause in pauses():
-            try:
-                await self._desk.accept(incoming)
-                return
-            except Exception as error:
-                log.error("message %s can't be stored, trying again: %s", message.id, type(error).__name__)
-            await asyncio.sleep(pause)
+        crash_point("heard")
+        await until_taken(f"message {message.id}", lambda: self._desk.accept(incoming), pauses())
+
+    async def _amended(self, message: Message) -> None:
+        incoming = await self._understood(message, live=False)
+        asked = asked_anew(incoming) if incoming else None
+        if asked is not None:
+            await until_taken(f"the edit of message {message.id}", lambda: self._desk.amend(asked), pauses())
 
     async def _understood(self, message: Message, live: bool) -> Incoming | None:
         """Nothing, where reading it fails: tried again it would fail again, and hold up its channel."""
         try:
             await self._locate(message)
             incoming = read(message, self.me)
+            if incoming is not None and not plausible(incoming):
+                raise ValueError
             return incoming if incoming and self._answerable(message, incoming, live) else None
         except Exception as error:
             log.error("message %s can't be understood, set aside:\n%s", message.id, trace(error))
@@ -161,6 +183,11 @@ class Inlet:
             self._catching_up[channel] = self._tasks.create_task(self._catch_up(channel, known))
         if (task := self._catching_up.get(channel)) is not None:
             await asyncio.wait({task})
+
+    async def _all_stored(self) -> None:
+        """Return when what is being read back is stored, also where somebody who spoke there began with it."""
+        while self._catching_up:
+            await asyncio.wait(set(self._catching_up.values()))
 
     async def _catch_up(self, channel: int, known: Known) -> None:
         try:

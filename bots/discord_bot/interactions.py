@@ -16,6 +16,7 @@ from bots.discord_bot.presses import Buttons
 from bots.discord_bot.rest import NOBODY, reached
 from core.access import Access
 from core.chat import Incoming, Reply
+from core.crash import crash_point
 from core.markup import about
 from core.surface import Undelivered
 from core.texts import choose, say
@@ -92,6 +93,7 @@ class Interactions:
         else:
             if reply is None:
                 return await self._refuse_stranger(interaction, message)
+            crash_point("deferring")
             await reached(interaction.response.defer(ephemeral=hidden, thinking=True))
         finally:
             promised.set()

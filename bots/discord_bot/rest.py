@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar
 
-from discord import AllowedMentions, MessageFlags
+from discord import AllowedMentions, ClientUser, MessageFlags
 from discord.http import HTTPClient, Route, handle_message_parameters
 from discord.ui import LayoutView, View
 from discord.utils import MISSING
@@ -17,6 +17,9 @@ NOBODY = AllowedMentions.none()
 PATIENCE = 20.0
 """Seconds for a call, with all the library's own tries: so long the program may take to end."""
 
+PAGE = 100
+"""Messages that are read back at once: as many as Discord tells."""
+
 Payload = dict[str, Any]
 
 
@@ -27,6 +30,8 @@ class Connection(Protocol):
     def http(self) -> HTTPClient: ...
     @property
     def application_id(self) -> int | None: ...
+    @property
+    def user(self) -> ClientUser | None: ...
 
 
 def payload(content: str | None, view: View | LayoutView | None, **more: Any) -> Payload:
@@ -53,6 +58,11 @@ class Rest:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    @property
+    def account(self) -> int:
+        """The bot's own."""
+        return self._connection.user.id if self._connection.user else 0
+
     async def create(self, channel: int, message: Payload) -> str:
         """A new message of the bot's own; its id."""
         return await self._sent(Route("POST", "/channels/{channel_id}/messages", channel_id=channel), message)
@@ -64,6 +74,12 @@ class Rest:
     async def delete(self, channel: int, message_id: int) -> None:
         """Delete one."""
         await self._call(self._message("DELETE", channel, message_id))
+
+    async def history(self, channel: int, after: int) -> list[Payload]:
+        """What was said after a message or another moment: the next that there are, a page of them."""
+        route = Route("GET", "/channels/{channel_id}/messages", channel_id=channel)
+        told = await self._call(route, params={"after": str(after), "limit": PAGE})
+        return [each for each in told if isinstance(each, dict) and str(each.get("id")).isdigit()]
 
     async def typing(self, channel: int) -> None:
         """Shown for ten seconds."""

@@ -11,13 +11,24 @@ from discord import MessageReference
 
 from bots.discord_bot.components import view
 from bots.discord_bot.failures import Expired
+from bots.discord_bot.finding import Sought, recognised
 from bots.discord_bot.origin import PERSONAL, Origin, Way, read, way
 from bots.discord_bot.rendering import messages
-from bots.discord_bot.rest import Payload, Rest, payload
+from bots.discord_bot.rest import PAGE, Payload, Rest, payload
 from core.chat import Reply
 from core.rate import Pace
 from core.states import Lane
-from core.surface import NO_CONTROLS, MessageGone, OutOfReach, Part, Unacceptable, Undelivered, Unreachable
+from core.surface import (
+    NO_CONTROLS,
+    Ambiguous,
+    MessageGone,
+    NotSent,
+    OutOfReach,
+    Part,
+    Unacceptable,
+    Undelivered,
+    Unreachable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +36,8 @@ T = TypeVar("T")
 
 PACE = Pace(interval=1.5, gap=1.0)
 """A channel bears about five messages and edits in five seconds."""
+PAGES = 5
+"""Of what was said since a question, when a message is looked for that may have been sent."""
 _FIRST_ANSWER = 3.0
 """Seconds in which Discord takes the first answer to an interaction."""
 _OWN_MESSAGE = "m:"
@@ -71,8 +84,31 @@ class DiscordSurface:
         return message_id
 
     async def find(self, index: int, part: Part, nonce: str) -> str | None:
-        """Not looked for yet."""
-        return None
+        """Looked for in what was said since the question. What answers an interaction is not: filled in once more it is
+        the same, or nobody but the asker sees it."""
+        origin, start = self._origin, self._reply.external_id.rpartition(":")[2]
+        found = way(origin, index + self._original_gone, good=self._good, hidden=self._hidden)
+        if found in (Way.ORIGINAL, Way.FOLLOWUP) or not start.isdecimal():
+            return None
+        sought = Sought(
+            self._rest.account,
+            self._reply.id,
+            nonce,
+            str(part.body),
+            self._reply.seq if self._quote(index) else None,
+            origin.interaction if origin and not (index or origin.pressed) else None,
+            {chunk.message_id.rpartition("/")[2] for chunk in self._reply.chunks if chunk.message_id} | self._mine,
+        )
+        try:
+            if found is Way.CHANNEL:
+                return await self._read_for(sought, self._channel, int(start))
+            place = await self._rest.direct(int(self._reply.author.id))
+            message_id = await self._read_for(sought, place, int(start))
+        except (NotSent, Ambiguous):
+            raise
+        except Undelivered:
+            return None  # it can't be read there
+        return f"{place}/{message_id}" if message_id else None
 
     async def edit(self, message_id: str, part: Part) -> None:
         """Whichever way it came."""
@@ -152,6 +188,15 @@ class DiscordSurface:
         message_id = await self._own(index, part, nonce)
         await self._settle()
         return message_id
+
+    async def _read_for(self, sought: Sought, channel: int, start: int) -> str | None:
+        for _ in range(PAGES):
+            page = await self._rest.history(channel, start)
+            message_id = recognised(sought, page)
+            if message_id is not None or len(page) < PAGE:
+                return message_id
+            start = max(int(each["id"]) for each in page)
+        return None
 
     async def _responded(self, origin: Origin, part: Part) -> str:
         await self._until_promised(origin.interaction)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -10,12 +11,14 @@ from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
+from bots.tasks import endless, harmless
+from bots.telegram_bot.batches import understood
 from bots.telegram_bot.members import Members
 from bots.telegram_bot.menus import publish
 from bots.telegram_bot.polling import Poller, refused
 from bots.telegram_bot.presses import Buttons
 from bots.telegram_bot.surface import Paces, TelegramSurface
-from bots.telegram_bot.updates import PLATFORM, Me, Membership, Moved, Press, Read, read
+from bots.telegram_bot.updates import PLATFORM, Edited, Me, Membership, Moved, Press
 from core.chat import Author, ChatId, Incoming, Reply, Role, Store
 from core.presses import Presses
 from core.rate import RateGate
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 PACES = Paces()
 SEND_TIMEOUT = 30.0
 """Seconds: the library's five would call many a slow send ambiguous."""
+JOINED = 1000
+"""Questions made of several messages that are remembered, for when one of their messages is edited."""
 
 
 class Desk(Protocol):
@@ -34,6 +39,8 @@ class Desk(Protocol):
     rate: RateGate
 
     async def accept(self, incoming: Incoming) -> Reply | None: ...
+    async def amend(self, incoming: Incoming) -> None: ...
+    def settle(self, platform: str) -> None: ...
     async def leave(self, platform: str, chat: str) -> None: ...
 
 
@@ -75,21 +82,10 @@ class TelegramBot:
         buttons = Buttons(self._bot, presses, desk.rate, self._paces)
         me = Me(self._bot.id, self._bot.username)
         async with asyncio.TaskGroup() as tasks:
-
-            async def take(updates: Sequence[Update]) -> None:
-                match _understood(updates, me):
-                    case Incoming() as incoming:
-                        await desk.accept(incoming)
-                    case Press() as press:
-                        tasks.create_task(buttons.answer(press))
-                    case Moved(old, new):
-                        async with store.begin() as tx:
-                            await tx.chats.move(PLATFORM, old, new)
-                    case Membership(chat, member=False):
-                        await desk.leave(PLATFORM, chat)
-
-            tasks.create_task(publish(self._bot))
-            await Poller(self._bot, self._polling, take).run()
+            taking = Taking(store, desk, buttons, me, tasks)
+            poller = Poller(self._bot, self._polling, taking.take, lambda: desk.settle(PLATFORM))
+            tasks.create_task(harmless("publishing the menus", lambda: publish(self._bot)))
+            await endless("asking Telegram for messages", poller.run)
 
     async def _until_known(self) -> None:
         pause = 1.0
@@ -108,10 +104,27 @@ class TelegramBot:
             pause = min(2 * pause, 30.0)
 
 
-def _understood(updates: Sequence[Update], me: Me) -> Read | None:
-    """What they say; nothing, where reading them fails: tried again they would fail again, and hold up everybody."""
-    try:
-        return read(updates, me)
-    except Exception as error:
-        log.error("update %s can't be understood, set aside: %s", updates[0].update_id, type(error).__name__)
-        return None
+class Taking:
+    """What happens with what comes in. Whatever `take` raises is tried again."""
+
+    def __init__(self, store: Store, desk: Desk, buttons: Buttons, me: Me, tasks: asyncio.TaskGroup) -> None:
+        self._store, self._desk, self._buttons, self._me, self._tasks = store, desk, buttons, me, tasks
+        self._joined: deque[str] = deque(maxlen=JOINED)
+        """Questions that came as several messages: none of them is the question."""
+
+    async def take(self, updates: Sequence[Update]) -> None:
+        """One update, or several that belong together."""
+        match understood(updates, self._me):
+            case Incoming() as incoming:
+                if len(updates) > 1:
+                    self._joined.append(incoming.external_id)
+                await self._desk.accept(incoming)
+            case Edited(incoming) if incoming.external_id not in self._joined:
+                await self._desk.amend(incoming)
+            case Press() as press:
+                self._tasks.create_task(harmless("a press", lambda: self._buttons.answer(press)))
+            case Moved(old, new):
+                async with self._store.begin() as tx:
+                    await tx.chats.move(PLATFORM, old, new)
+            case Membership(chat, member=False):
+                await self._desk.leave(PLATFORM, chat)

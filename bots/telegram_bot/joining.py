@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from telegram import Message, Update
 
+from bots.telegram_bot.updates import PIECE
 from core.splitting import utf16
 
-PIECE = 4000
-"""UTF-16 units: a text at least this long may have been cut by the client, which cuts at 4096 or a little before."""
 MOST = 20
 """Pieces of one question."""
 _APART = 2
@@ -21,7 +20,8 @@ _Sender = tuple[int, int, int]
 class Gathered:
     """A batch in groups that are one question each.
 
-    `groups` are complete, in the order of their first updates; `waiting` are those whose continuation may still come.
+    `groups` are complete, in the order of their first updates; `waiting` are those whose continuation may still come,
+    and the edits of what is in them.
     """
 
     groups: tuple[tuple[Update, ...], ...]
@@ -44,9 +44,22 @@ def gather(updates: Sequence[Update], ripe: Container[int]) -> Gathered:
         groups.append([update])
         if message:
             latest[_sender(message)] = groups[-1]
-    open_ = [id(group) for group in latest.values() if _may_grow(group) and group[-1].update_id not in ripe]
-    complete = tuple(tuple(group) for group in groups if id(group) not in open_)
-    return Gathered(complete, tuple(tuple(group) for group in groups if id(group) in open_))
+    open_ = [group for group in latest.values() if _may_grow(group) and group[-1].update_id not in ripe]
+    held = {id(group) for group in open_} | {id(group) for group in groups if _edits(group[0], open_)}
+    complete = tuple(tuple(group) for group in groups if id(group) not in held)
+    return Gathered(complete, tuple(tuple(group) for group in groups if id(group) in held))
+
+
+def _edits(update: Update, groups: Sequence[Sequence[Update]]) -> bool:
+    """Whether it changes one of their messages: it must not be taken before them."""
+    edited = update.edited_message
+    return edited is not None and any(
+        piece.message is not None and _place(piece.message) == _place(edited) for group in groups for piece in group
+    )
+
+
+def _place(message: Message) -> tuple[int, int]:
+    return message.chat.id, message.message_id
 
 
 def _sender(message: Message) -> _Sender:

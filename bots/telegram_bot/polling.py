@@ -12,48 +12,75 @@ from typing import Any
 from urllib.parse import urlencode
 
 from telegram import Bot, Update
-from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
+from telegram.error import Conflict, InvalidToken, RetryAfter
 from telegram.request import BaseRequest
 
-from bots.telegram_bot.joining import Gathered, gather
+from bots.taking import until_taken
+from bots.telegram_bot.batches import decoded, grouped
+from bots.telegram_bot.joining import Gathered
 from bots.telegram_bot.updates import KINDS
+from core.crash import crash_point
 from core.errors import SetupError
 
 log = logging.getLogger(__name__)
 
 HELD = 50
 """Seconds that Telegram holds a poll open, at most."""
+MOST = 100
+"""Updates that a poll brings, at most: fewer are all there are."""
 HURRY = 0.6
 """Seconds between two polls that ask for the same: sooner Telegram answers with one update alone."""
 PATIENCE = 1.0
 """Seconds in which the rest of a long paste or an album comes."""
-OTHER_POLLER = 30.0
+YOUNG = 180.0
+"""Seconds: who polls for so long was there before another program that begins to poll now."""
+CONFLICTS = 2
+"""A young poller that meets so many is the second one, and ends. One alone may be the last word of a program that has
+just ended."""
+TRIED_AGAIN, OTHER_POLLER = 3.0, 10.0
+"""Seconds after a conflict, for a young poller and for one that was there first. Telegram, too, takes three."""
 
 Take = Callable[[Sequence[Update]], Awaitable[None]]
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Poller:
     """Hands every message to `take`, in order; what `take` raises is tried again, and nothing is confirmed meanwhile.
+    `caught_up` is called once all that waited before the first poll is taken.
 
     A message that was taken may be handed over once more, after a crash or a failure: `take` must not mind.
     """
 
-    def __init__(self, bot: Bot, request: BaseRequest, take: Take) -> None:
-        self._bot, self._request, self._take = bot, request, take
+    def __init__(self, bot: Bot, request: BaseRequest, take: Take, caught_up: Callable[[], None] = _nothing) -> None:
+        self._bot, self._request, self._take, self._tell_caught_up = bot, request, take, caught_up
+        self._caught_up = False
         self._offset: int | None = None
+        self._unconfirmed = False
+        """The next poll confirms something."""
         self._taken: set[int] = set()
         """Updates behind the offset that were taken already, while a paste before them is waited for."""
         self._seen: dict[int, float] = {}
         """Since when it is known of a piece that it is the last so far."""
         self._clock = time.monotonic
+        self._began: float | None = None
+        """When Telegram answered first."""
+        self._conflicts = 0
 
     async def run(self) -> None:
-        """For ever. Raises SetupError where the token is not taken any more."""
+        """For ever. Raises SetupError where the token is not taken any more, or another program polls with it."""
         async for updates in self._fetched():
+            if updates:
+                crash_point("fetched")
             gathered = self._gathered(updates)
             await self._take_all(gathered.groups)
             waiting = [update.update_id for group in gathered.waiting for update in group]
             self._confirm([update for update in updates if update.update_id < min(waiting, default=math.inf)])
+            if len(updates) < MOST and not self._caught_up:
+                self._caught_up = True
+                self._tell_caught_up()
             if gathered.waiting:
                 self._seen = {group[-1].update_id: self._since(group[-1]) for group in gathered.waiting}
                 await asyncio.sleep(max(min(self._seen.values()) + PATIENCE - self._clock(), HURRY))
@@ -62,12 +89,7 @@ class Poller:
 
     def _gathered(self, updates: Sequence[Update]) -> Gathered:
         """What belongs together; what has not grown for a second is all there is."""
-        ripe = {last for last, since in self._seen.items() if self._clock() - since >= PATIENCE}
-        try:
-            return gather(updates, ripe)
-        except Exception as error:  # joining is a courtesy
-            log.error("updates can't be put together: %s", type(error).__name__)
-            return Gathered(tuple((update,) for update in updates), ())
+        return grouped(updates, {last for last, since in self._seen.items() if self._clock() - since >= PATIENCE})
 
     def _since(self, update: Update) -> float:
         return self._seen.get(update.update_id, self._clock())
@@ -78,10 +100,13 @@ class Poller:
         while True:
             asked = self._clock()
             try:
-                updates = await self._fetch(0 if self._seen else HELD)
+                updates = await self._fetch(HELD if self._caught_up and not self._seen else 0)
             except InvalidToken as error:
                 raise refused() from error
-            except TelegramError as error:
+            except Conflict as error:
+                await asyncio.sleep(await self._after(error, pauses))
+                continue
+            except Exception as error:  # the network, or an answer that the library did not expect
                 await asyncio.sleep(_told(error, pauses))
                 continue
             pauses = _backoff()
@@ -90,27 +115,39 @@ class Poller:
                 await asyncio.sleep(HURRY)  # a server that does not hold a poll
 
     async def _fetch(self, held: int) -> list[Update]:
-        """Raw, and read one by one: the library would lose the whole batch over one update that it can't read."""
-        asked: dict[str, Any] = {"limit": 100, "timeout": held, "allowed_updates": json.dumps(KINDS)}
+        """Raw: see batches."""
+        asked: dict[str, Any] = {"limit": MOST, "timeout": held, "allowed_updates": json.dumps(KINDS)}
         if self._offset is not None:
             asked["offset"] = self._offset
+        if self._unconfirmed:
+            crash_point("confirming")
         url = f"{self._bot.base_url}/getUpdates?{urlencode(asked)}"
         payload = await self._request.retrieve(url, read_timeout=held + 10)
-        try:
-            raw = json.loads(payload.decode("utf-8", "replace"))["result"]
-            ids = [int(item["update_id"]) for item in raw]
-        except (ValueError, TypeError, KeyError) as error:
-            raise TelegramError("an answer that can't be read") from error
-        return [self._read(item, update_id) for item, update_id in zip(raw, ids, strict=True)]
+        self._unconfirmed = False
+        self._began = self._began if self._began is not None else self._clock()
+        return decoded(payload, self._bot)
 
-    def _read(self, item: dict[str, Any], update_id: int) -> Update:
-        """The update; an empty one in place of one that can't be read, which is told and passed over."""
-        try:
-            if update := Update.de_json(item, self._bot):
-                return update
-        except Exception as error:  # whatever a library does with data that it did not expect
-            log.error("update %s (%s) can't be read, set aside: %s", update_id, _kind(item), type(error).__name__)
-        return Update(update_id)
+    async def _after(self, conflict: Conflict, pauses: Iterator[float]) -> float:
+        """Seconds to wait after a conflict. A webhook has to go; of two programs, the one that came later."""
+        if "webhook" in str(conflict).lower():
+            log.warning("a webhook was set for this bot; it is deleted, or no messages could be asked for")
+            try:
+                await self._bot.delete_webhook()
+            except Exception as error:
+                return _told(error, pauses)
+            return next(pauses)
+        now = self._clock()
+        self._began = self._began if self._began is not None else now
+        if now - self._began >= YOUNG:
+            log.error(
+                "another program asks Telegram for this bot's messages (HTTP 409): stop it. Trying again in %.0f s.",
+                OTHER_POLLER,
+            )
+            return OTHER_POLLER
+        self._conflicts += 1
+        if self._conflicts >= CONFLICTS:
+            raise second() from conflict
+        return TRIED_AGAIN
 
     async def _take_all(self, groups: Sequence[Sequence[Update]]) -> None:
         for group in groups:
@@ -122,17 +159,12 @@ class Poller:
 
     async def _until_taken(self, group: Sequence[Update]) -> None:
         """A database in trouble is waited for: what is not stored is not confirmed."""
-        for pause in _backoff():
-            try:
-                return await self._take(group)
-            except Exception as error:
-                log.error("update %s can't be stored, trying again: %s", group[0].update_id, type(error).__name__)
-            await asyncio.sleep(pause)
+        await until_taken(f"update {group[0].update_id}", lambda: self._take(group), _backoff())
 
     def _confirm(self, updates: Sequence[Update]) -> None:
         """By the next poll. Ids behind the offset never come again."""
         if updates:
-            self._offset = max(update.update_id for update in updates) + 1
+            self._offset, self._unconfirmed = max(update.update_id for update in updates) + 1, True
             self._taken = {taken for taken in self._taken if taken >= self._offset}
 
 
@@ -143,11 +175,16 @@ def refused() -> SetupError:
     )
 
 
-def _told(error: TelegramError, pauses: Iterator[float]) -> float:
+def second() -> SetupError:
+    """What is said where another program was there before."""
+    return SetupError(
+        "TELEGRAM_TOKEN: another program already asks Telegram for this bot's messages. Look for a second Qwentin or "
+        "another bot with this token, and stop it, or use a token of its own (from @BotFather)."
+    )
+
+
+def _told(error: Exception, pauses: Iterator[float]) -> float:
     """Seconds to wait, after telling the owner why."""
-    if isinstance(error, Conflict):
-        log.error("another program asks Telegram for this bot's messages (HTTP 409): stop it. Trying again in 30 s.")
-        return OTHER_POLLER
     if isinstance(error, RetryAfter):
         wait = error.retry_after
         return (wait if isinstance(wait, (int, float)) else wait.total_seconds()) + 0.5
@@ -162,7 +199,3 @@ def _backoff() -> Iterator[float]:
     while True:
         yield pause * random.uniform(1.0, 1.33)
         pause = min(2 * pause, 30.0)
-
-
-def _kind(item: dict[str, Any]) -> str:
-    return ", ".join(sorted(set(item) - {"update_id"}))[:100]

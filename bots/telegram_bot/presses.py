@@ -17,7 +17,7 @@ from core.panel import described
 from core.presses import Answer, Presses
 from core.rate import RateGate
 from core.settings import Settings
-from core.surface import Controls, NotSent
+from core.surface import Controls, MessageGone, NotSent
 from core.texts import choose, say
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ class Buttons:
         self._bot, self._core, self._rate, self._paces = bot, core, rate, paces
         self._panels: dict[tuple[str, str], bool] = {}
         """Panels that are being painted, and whether something was pressed since."""
+        self.removed = 0
+        """Stubs that nobody knew."""
 
     async def answer(self, press: Press) -> None:
         """One press, whatever it carries: judged, answered, and then shown. Raises nothing: a press is no promise."""
@@ -46,7 +48,11 @@ class Buttons:
             await self._bot.answer_callback_query(press.id, text or None, show_alert=answer.alert)
         except TelegramError as error:
             log.debug("a press stays unanswered: %s", type(error).__name__)
-        if repaint and (known := self._known(press)):
+        if (known := self._known(press)) is None:
+            return
+        if answer.remove:
+            await self._remove(known)
+        if repaint:
             await self._repaint(known)
 
     async def _judge(self, press: Press) -> tuple[Answer, bool]:
@@ -81,6 +87,25 @@ class Buttons:
         finally:
             del self._panels[key]
 
+    async def _remove(self, press: presses.Press) -> None:
+        """A stub that a crash has left. Where it can't be deleted any more, it loses its button at least."""
+        chat, message_id, key = int(press.chat.chat), int(press.message_id), f"telegram:{press.chat.chat}"
+        for way in (self._bot.delete_message, self._bot.edit_message_reply_markup):
+            try:
+                await self._rate.wait(key, self._paces.of(press.private))
+                await way(chat_id=chat, message_id=message_id)
+            except TelegramError as error:
+                failure = classed(error)
+                if isinstance(failure, MessageGone):
+                    return
+                if isinstance(failure, NotSent):
+                    self._rate.hold(key, failure.wait)
+                log.info("a stub that nobody knows can't be removed: %s", type(error).__name__)
+            else:
+                self.removed += 1
+                log.info("an empty stub that nobody knew is removed; %d since the start", self.removed)
+                return
+
     async def _paint(self, chat: ChatId, message_id: int, settings: Settings, language: str) -> None:
         panel = messages(described(settings, language))[0]
         try:
@@ -109,4 +134,5 @@ class Buttons:
             press.private,
             str(self._bot.id),
             time.time_ns() // 1_000_000,
+            text=press.text,
         )

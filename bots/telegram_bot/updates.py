@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from telegram import CallbackQuery, ChatMemberRestricted, ChatMemberUpdated, Message, MessageEntity, Update, User
 from telegram.constants import ChatMemberStatus, ChatType
 
+from bots.taking import asked_anew
 from core.chat import Author, ChatId, Incoming
 from core.commands import parse
 from core.markup import GREETING, about, seam
@@ -14,9 +15,11 @@ from core.splitting import utf16
 from core.texts import choose, say
 
 PLATFORM = "telegram"
-KINDS = ("message", "callback_query", "my_chat_member")
+KINDS = ("message", "edited_message", "callback_query", "my_chat_member")
 """The updates to ask Telegram for."""
 
+PIECE = 4000
+"""UTF-16 units: a text at least this long may have been cut by the client, which cuts at 4096 or a little before."""
 _HARD_CUT = 4096
 """UTF-16 units at which a client cuts a long text wherever it is; a shorter piece was cut at a space or a line end."""
 _CONTENT = (
@@ -47,6 +50,15 @@ class Press:
     data: str
     author: Author
     private: bool
+    text: str | None = None
+    """What stands over the button, where that message is the bot's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A message was edited: how it would have come in as it stands now."""
+
+    incoming: Incoming
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,7 @@ class Membership:
     member: bool
 
 
-Read = Incoming | Press | Moved | Membership
+Read = Incoming | Edited | Press | Moved | Membership
 
 
 def read(updates: Sequence[Update], me: Me) -> Read | None:
@@ -75,21 +87,33 @@ def read(updates: Sequence[Update], me: Me) -> Read | None:
     """
     first = updates[0]
     if first.callback_query is not None:
-        return _press(first.callback_query)
+        return _press(first.callback_query, me)
     if first.my_chat_member is not None:
         return _membership(first.my_chat_member)
+    if first.edited_message is not None:
+        return _edited(first.edited_message, me)
     messages = [update.message for update in updates if update.message is not None]
     return _message(messages, me) if messages else None
 
 
-def _press(query: CallbackQuery) -> Press:
+def _edited(message: Message, me: Me) -> Edited | None:
+    """None for a piece of a paste, or what may be one: the question is more than that piece."""
+    now = _message([message], me)
+    if not isinstance(now, Incoming) or utf16(message.text or "") >= PIECE:
+        return None
+    asked = asked_anew(now)
+    return Edited(asked) if asked else None
+
+
+def _press(query: CallbackQuery, me: Me) -> Press:
     message, author = query.message, _person(query.from_user)
     if message is None:
         return Press(query.id, None, "", query.data or "", author, False)
     private = message.chat.type == ChatType.PRIVATE
-    thread = _thread(message) if isinstance(message, Message) else ""
-    chat = ChatId(PLATFORM, str(message.chat.id), thread)
-    return Press(query.id, chat, str(message.message_id), query.data or "", author, private)
+    known = message if isinstance(message, Message) else None
+    chat = ChatId(PLATFORM, str(message.chat.id), _thread(known) if known else "")
+    text = known.text if known and _is(known.from_user, me) else None
+    return Press(query.id, chat, str(message.message_id), query.data or "", author, private, text)
 
 
 def _membership(change: ChatMemberUpdated) -> Membership:

@@ -40,9 +40,9 @@ TRIES = 3
 GRACE = 2.0
 """Seconds in which a worker that is told to close must end by itself."""
 
-PATIENCE = 180.0
-"""Twice so many seconds of silence, with an answer in progress, mean that a worker hangs. (A part of a long prompt may
-take a large model on an old CPU more than a minute. Twice, because after a Ctrl-Z the first may pass in no time.)"""
+PATIENCE = 30.0
+"""Twice so many seconds of silence, with an answer in progress, mean that a worker hangs: every step, and every part of
+a prompt, is a word. (Twice, because after a Ctrl-Z the first may pass in no time.)"""
 
 
 class TokenStream:

@@ -125,7 +125,8 @@ def unseen() -> Iterator[None]:
 
 def child(channel: Connection, load: Load) -> None:
     """What the process runs. Its end is abrupt on purpose: nothing of it needs tidying, and torch takes its time."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for told in (signal.SIGINT, signal.SIGTERM):  # they go to a whole group: the bot decides when its engine ends
+        signal.signal(told, signal.SIG_IGN)
     Thread(target=follow_parent, daemon=True).start()
     warnings.simplefilter("ignore")
     with suppress(OSError):

@@ -26,7 +26,7 @@ from core.states import Event, Lane, State
 from core.texts import say
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import DEFAULTS
-from tests.fakes import FakeModel, incoming
+from tests.fakes import FakeModel, incoming, owe
 
 
 class Terminal:
@@ -162,7 +162,7 @@ async def test_a_new_talk_is_a_new_conversation_and_resuming_goes_on(store: Data
 async def test_what_a_killed_console_still_owed(store: DatabaseStore, resume: bool) -> None:
     chat = new_chat()
     async with store.begin() as tx:
-        replies = [await tx.replies.add(incoming(text, chat=chat), Lane.ANSWER) for text in ("one", "two")]
+        replies = [await owe(tx, incoming(text, chat=chat), Lane.ANSWER) for text in ("one", "two")]
         assert replies[0] and replies[1]
         await tx.replies.move(replies[0], Event.CLAIM)
     _, pending = await conversation(store, Wishes(resume=resume))

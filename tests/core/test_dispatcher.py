@@ -16,8 +16,10 @@ from core.texts import say
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.conftest import Bot, MakeBot
-from tests.fakes import ANN, BOB, FakeModel, FakeStream, incoming
+from tests.fakes import ANN, BOB, FakeModel, FakeStream, incoming, owe
 from tests.watching import contents, held, history, now, outcome, release, running, shown
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 OTHER = ChatId("fake", "2")
 GROUP = ChatId("fake", "group")
@@ -322,7 +324,7 @@ async def test_a_restart_answers_what_was_left(make_bot: MakeBot, database: str)
 
 async def test_a_restart_sends_what_was_being_sent_and_generates_nothing(make_bot: MakeBot, database: str) -> None:
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        reply = await tx.replies.add(incoming("hi"), Lane.ANSWER)
+        reply = await owe(tx, incoming("hi"), Lane.ANSWER)
         assert reply
         reply = await tx.replies.move(reply, Event.CLAIM)
         await tx.turns.remember(reply, "hello")
@@ -334,7 +336,7 @@ async def test_a_restart_sends_what_was_being_sent_and_generates_nothing(make_bo
 
 async def test_what_was_stopped_at_a_crash_stays_stopped(make_bot: MakeBot, database: str) -> None:
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        reply = await tx.replies.add(incoming("hi"), Lane.ANSWER)
+        reply = await owe(tx, incoming("hi"), Lane.ANSWER)
         assert reply
         await tx.replies.move(await tx.replies.move(reply, Event.CLAIM), Event.STOP)
     async with make_bot() as bot:

@@ -6,17 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import text
 
 from core.assistant import Assistant
 from core.dispatcher import Dispatcher
 from core.filters import OpenFilter
 from core.intake import Intake
+from core.overload import NO_LIMITS, Door, Speed
 from core.states import Lane, State
 from storage.database import open_database
 from storage.store import DatabaseStore, StoredTransaction, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import FakeModel, FakePlatform, incoming
+from tests.fakes import FakeModel, FakePlatform, incoming, owe
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 class HeldStore:
@@ -34,7 +38,7 @@ class HeldStore:
 
 async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseStore) -> None:
     held = HeldStore(store)
-    intake = Intake(held, EVERYBODY, lambda: None)
+    intake = Intake(held, EVERYBODY, Door(NO_LIMITS, Speed(1), now_ms, lambda message: False), lambda replies: None)
     writing = asyncio.create_task(intake.write())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
     await asyncio.sleep(0.01)
@@ -68,7 +72,7 @@ async def test_a_platform_that_is_served_later(database: str) -> None:
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
         async with store.begin() as tx:
-            unfinished = await tx.replies.add(incoming("before"), Lane.ANSWER)
+            unfinished = await owe(tx, incoming("before"), Lane.ANSWER)
             assert unfinished
         assistant = Assistant(store, FakeModel(), RULES, OpenFilter())
         dispatcher = Dispatcher(store, assistant, {}, EVERYBODY, now=now_ms)
@@ -77,6 +81,7 @@ async def test_a_platform_that_is_served_later(database: str) -> None:
             async with store.begin() as tx:
                 assert (await tx.replies.get(unfinished.id)).state is State.QUEUED
             await dispatcher.serve(platform)
+            dispatcher.settle(platform.name)
             async with asyncio.timeout(5):
                 assert (await dispatcher.outcome(unfinished)).state is State.DONE
             assert platform.text(unfinished) == "before"

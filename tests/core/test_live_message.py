@@ -11,8 +11,8 @@ from core.live_message import STUB, Delete, Delivery, Edit, LiveMessage, Send, p
 from core.rate import Pace, RateGate
 from core.states import Event, Lane
 from core.surface import Action, Ambiguous, Controls, MessageGone, NotSent, Part, Unreachable
-from storage.store import DatabaseStore
-from tests.fakes import FakeSurface, incoming
+from storage.store import DatabaseStore, now_ms
+from tests.fakes import FakeSurface, incoming, owe
 
 PARTS = st.lists(st.text(min_size=1, max_size=5).map(Part), max_size=5)
 RUNNING = Controls((Action.STOP,))
@@ -68,13 +68,13 @@ def test_plans(parts: list[Part], chunks: list[Chunk], shown: list[Part], expect
 
 async def claimed(store: DatabaseStore) -> Reply:
     async with store.begin() as tx:
-        reply = await tx.replies.add(incoming("hello"), Lane.ANSWER)
+        reply = await owe(tx, incoming("hello"), Lane.ANSWER)
         assert reply
         return await tx.replies.move(reply, Event.CLAIM)
 
 
 def message(store: DatabaseStore, reply: Reply, surface: FakeSurface, blocked: str = "\0") -> LiveMessage:
-    delivery = Delivery(store, RateGate(), "i", lambda text: blocked not in text)
+    delivery = Delivery(store, RateGate(), "i", lambda text: blocked not in text, now_ms)
     return LiveMessage(delivery, reply, surface, RUNNING, asyncio.Event())
 
 
@@ -263,7 +263,7 @@ async def test_a_final_text_is_tried_until_it_is_taken(
     monkeypatch.setattr("core.live_message._pauses", lambda: iter([0.01] * 5))  # time alone
     reply, surface = await claimed(store), FakeSurface(stubs=True)
     surface.fails = [failure, None, failure, failure, None]
-    delivery = Delivery(store, RateGate(), "i", lambda text: True)
+    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
     async with LiveMessage(delivery, reply, surface, Controls(), asyncio.Event()) as live:
         await live.finish("final")
     assert (surface.history, surface.messages) == ([STUB, "final"], {"1": "final"})
@@ -294,7 +294,7 @@ async def test_a_penalty_ends_the_previews_and_the_final_text_waits(store: Datab
 async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseStore) -> None:
     surface, lost = FakeSurface(stubs=True), asyncio.Event()
     surface.fails = [Unreachable()]
-    delivery = Delivery(store, RateGate(), "i", lambda text: True)
+    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
     async with LiveMessage(delivery, await claimed(store), surface, RUNNING, lost) as live:
         async with asyncio.timeout(5):
             await lost.wait()

@@ -10,8 +10,10 @@ from core.live_message import Delivery, LiveMessage
 from core.rate import RateGate
 from core.states import Event, Lane
 from core.surface import NO_CONTROLS, Ambiguous, MessageGone, Part
-from storage.store import DatabaseStore
-from tests.fakes import FakeSurface, incoming
+from storage.store import DatabaseStore, now_ms
+from tests.fakes import FakeSurface, incoming, owe
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 class Knowing(FakeSurface):
@@ -49,13 +51,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
     async with store.begin() as tx:
-        reply = await tx.replies.add(incoming("question"), lane)
+        reply = await owe(tx, incoming("question"), lane)
         assert reply
         return await tx.replies.move(reply, Event.CLAIM)
 
 
 def message(store: DatabaseStore, reply: Reply, surface: FakeSurface) -> LiveMessage:
-    delivery = Delivery(store, RateGate(), "i", lambda text: True)
+    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
     return LiveMessage(delivery, reply, surface, NO_CONTROLS, asyncio.Event())
 
 

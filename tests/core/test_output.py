@@ -69,7 +69,7 @@ def test_pieces_do_not_matter(tokens: list[str]) -> None:
     assert run(list(text), ("Ann",)) == run([text], ("Ann",)) == run(tokens, ("Ann",))
 
 
-@given(st.text(alphabet=st.characters(exclude_characters="<:\n"), max_size=100))
+@given(st.text(alphabet=st.characters(exclude_characters="<:\n\0"), max_size=100))
 def test_ordinary_text_comes_out_whole(text: str) -> None:
     assert run(list(text)) == text.lstrip() or loop(text.lstrip())
 
@@ -109,3 +109,8 @@ def test_a_loop_ends_the_answer_with_one_stretch_left(tail: str) -> None:
     text += output.finish()
     assert output.surplus or tail == " I am a"
     assert not output.surplus or text[: len(text) - output.surplus] == "Well. " + SENTENCE
+
+
+def test_what_no_database_takes_is_dropped() -> None:
+    output = Output(())
+    assert output.feed("a\0b\ud800c ") + output.feed("d") + output.finish() == "abc d"

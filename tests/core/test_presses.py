@@ -1,16 +1,17 @@
 """Buttons: what a press does, and what a forged, stale or foreign one does not."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from core.chat import Author, ChatId, Reply
+from core.access import Access
+from core.chat import Author, ChatId, Chunk, Reply
 from core.filters import OpenFilter
 from core.panel import revision
-from core.presses import Answer, Press, Presses
+from core.presses import Answer, Press, Presses, orphaned
 from core.settings import Settings
-from core.states import State
+from core.states import Lane, State
 from core.surface import NO_CONTROLS, Action, NotSent
 from core.texts import say
 from storage.store import now_ms
@@ -280,3 +281,52 @@ async def test_who_may_open_the_form(bot: Bot) -> None:
     assert await press.presses.may_change(press.press(reply, BOB)) == Answer(say("vi", "refused.press"), alert=True)
     bot.platform.admins = {"bob"}
     assert await press.presses.may_change(press.press(reply, BOB)) is None
+
+
+# Stubs that a crash has left
+
+
+HERE = ChatId("fake", "1")
+STRAY = Press("p", HERE, "9", 0, ANN, True, "bot", 0, text="…")
+ASKED = Reply(3, HERE, True, 1, Lane.ANSWER, State.DONE, 1, ANN, "hi", "bot", "m:1", 1, chunks=(Chunk("n", "8"),))
+
+
+@pytest.mark.parametrize(
+    ("press", "reply", "known", "orphan"),
+    [
+        (STRAY, ASKED, False, True),
+        (STRAY, replace(ASKED, chunks=()), False, True),
+        (STRAY, replace(ASKED, state=State.GENERATING), False, True),
+        (STRAY, replace(ASKED, state=State.FAILED, chunks=(Chunk("n"),)), False, True),
+        (STRAY, ASKED, True, False),  # somebody's, or one that is being sent
+        (replace(STRAY, message_id="8"), ASKED, False, False),  # the reply's own, whatever became of it
+        (replace(STRAY, text="… and so on"), ASKED, False, False),
+        (replace(STRAY, text=""), ASKED, False, False),
+        (replace(STRAY, text=None), ASKED, False, False),  # somebody else's, or nobody knows
+        (replace(STRAY, chat=ChatId("fake", "2")), ASKED, False, False),
+        (replace(STRAY, chat=ChatId("fake", "1", "7")), ASKED, False, False),
+        (STRAY, replace(ASKED, lane=Lane.NOTICE), False, False),
+        (STRAY, None, False, False),
+    ],
+)
+def test_only_a_stub_that_nobody_knows_is_an_orphan(
+    press: Press, reply: Reply | None, known: bool, orphan: bool
+) -> None:
+    assert orphaned(press, reply, known=known) is orphan
+
+
+async def test_a_stub_that_nobody_knows_goes(make_bot: MakeBot) -> None:
+    """By whoever is admitted; and not while an answer there has a message of which nobody knows the id yet."""
+    async with make_bot(held(3)) as bot:
+        press = pressing(bot)
+        asked = await bot.accept("one two three", ANN, GROUP, private=False)
+        await shown(bot, asked, "one two")
+        stray = replace(press.press(asked, CARL), message_id="777", text="…")
+        goes = Answer(say("en", "press.removed"), remove=True)
+        assert await press.presses.act(stray, Action.STOP, asked.id) == goes
+        assert await press.presses.act(stray, Action.RETRY, asked.id) == STALE
+        async with bot.store.begin() as tx:
+            await tx.replies.intend(await tx.replies.get(asked.id), "being-sent")
+        assert await press.presses.act(stray, Action.STOP, asked.id) == STALE
+        strict = Presses(bot.store, bot.dispatcher, Access(frozenset({"fake:x"})), RULES, OpenFilter(), now_ms)
+        assert not (await strict.act(stray, Action.STOP, asked.id)).remove

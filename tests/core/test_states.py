@@ -6,10 +6,10 @@ from core.states import OPEN, OUTCOMES, Event, State, after
 
 # Rows are states, columns events; "-" means that nothing changes. The open states, as the design draws them:
 TABLE = """
-            claim       finish   deliver  stop        clear       again   crash    fail    merge
-queued      generating  -        -        cancelled   cancelled   -       queued   -       merged
-generating  -           sending  -        generating  generating  queued  queued   failed  -
-sending     -           -        outcome  -           -           -       sending  failed  -
+            claim       finish   deliver  stop        clear       again   crash    lose    fail    merge   expire
+queued      generating  -        -        cancelled   cancelled   -       queued   -       -       merged  sending
+generating  -           sending  -        generating  generating  queued  queued   queued  failed  -       -
+sending     -           -        outcome  -           -           -       sending  -       failed  -       -
 """
 
 

@@ -52,6 +52,7 @@ def test_no_text_is_left_over() -> None:
         "undo.",
         "continue.",
         "button.",
+        "busy.",
         "slash.",
         "option.",
         "field.",

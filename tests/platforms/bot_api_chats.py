@@ -91,6 +91,14 @@ class Chat:
             self.queue.put("message", message)
         return int(message["message_id"])
 
+    def revise(self, id: int, text: str) -> None:
+        """Its author edits a message."""
+        message = self.known[id] = self.known[id] | {
+            "text": text, "entities": _found(text), "edit_date": int(time.time())
+        }  # fmt: skip
+        if self._delivered(message):
+            self.queue.put("edited_message", message)
+
     def paste(self, text: str, by: Person | None = None, **more: Any) -> list[int]:
         """A long text, cut as clients do."""
         pieces, piece = list[str](), ""

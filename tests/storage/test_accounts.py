@@ -1,7 +1,11 @@
 """What is counted against the bot's account, and what was published for it."""
 
+import pytest
+
 from storage.database import open_database
 from storage.store import DatabaseStore
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 DAY = 24 * 3600 * 1000
 

@@ -6,7 +6,9 @@ from sqlalchemy import text
 from core.chat import ChatId, Chunk, Incoming, Known, Reply, Setting, Stale
 from core.states import Event, Lane, State
 from storage.store import DatabaseStore
-from tests.fakes import ANN, incoming
+from tests.fakes import ANN, incoming, owe
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 OLD, NEW = ChatId("fake", "-1"), ChatId("fake", "-100")
 TOPIC = ChatId("fake", "-1", "7")
@@ -14,7 +16,7 @@ TOPIC = ChatId("fake", "-1", "7")
 
 async def asked(store: DatabaseStore, message: Incoming, *, run: bool = False, answer: str = "") -> Reply:
     async with store.begin() as tx:
-        reply = await tx.replies.add(message, Lane.ANSWER)
+        reply = await owe(tx, message, Lane.ANSWER)
         assert reply
         if run or answer:
             reply = await tx.replies.move(reply, Event.CLAIM)

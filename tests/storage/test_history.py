@@ -6,14 +6,16 @@ from core.chat import ChatId, Question, Reply, Setting, Transaction
 from core.states import Event, Lane, State
 from storage.database import open_database
 from storage.store import DatabaseStore
-from tests.fakes import ANN, CHAT, incoming
+from tests.fakes import ANN, CHAT, incoming, owe
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 OTHER = ChatId("fake", "1", "topic")
 
 
 async def answered(tx: Transaction, question: str, answer: str, chat: ChatId = CHAT) -> Reply:
     """A question with its answer."""
-    reply = await tx.replies.add(incoming(question, chat=chat), Lane.ANSWER)
+    reply = await owe(tx, incoming(question, chat=chat), Lane.ANSWER)
     assert reply
     reply = await tx.replies.move(reply, Event.CLAIM)
     await tx.turns.remember(reply, answer)
@@ -22,7 +24,7 @@ async def answered(tx: Transaction, question: str, answer: str, chat: ChatId = C
 
 async def asked(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
     """A question without an answer yet."""
-    reply = await tx.replies.add(incoming(text, chat=chat), Lane.ANSWER)
+    reply = await owe(tx, incoming(text, chat=chat), Lane.ANSWER)
     assert reply and reply.question
     return reply
 
@@ -44,7 +46,7 @@ async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store:
     async with store.begin() as tx:
         await answered(tx, "old", "older")
         running = await tx.replies.move(await asked(tx, "running"), Event.CLAIM)
-        command = await tx.replies.add(incoming("/clear"), Lane.NOTICE)
+        command = await owe(tx, incoming("/clear"), Lane.NOTICE)
         later = await asked(tx, "asked after it")
         assert command
         await tx.turns.clear(command)
@@ -98,7 +100,7 @@ async def test_retry_takes_the_question_and_the_messages_of_its_last_answer(stor
         await tx.replies.sent(first, "n-0", "55")
         await tx.turns.remember(first, "because")
         await tx.replies.move(await tx.replies.move(first, Event.FINISH), Event.DELIVER)
-        command = await tx.replies.add(incoming("/retry"), Lane.NOTICE)
+        command = await owe(tx, incoming("/retry"), Lane.NOTICE)
         assert command
         command = await tx.replies.move(command, Event.CLAIM)
         question = await tx.turns.last_question(CHAT)

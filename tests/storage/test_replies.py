@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.chat import ChatId, Chunk, Reply, Stale
+from core.chat import ChatId, Chunk, Reply, Stale, Transaction
 from core.states import OUTCOMES, Event, Lane, State, after
-from storage.replies import StoredReplies
 from storage.store import DatabaseStore
-from tests.fakes import BOB, CHAT, incoming
+from tests.fakes import BOB, CHAT, incoming, owe
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 OTHER = ChatId("fake", "2")
 HERE = ("fake",)
@@ -31,7 +32,7 @@ async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
     """A reply in that state, its final text stored with that outcome."""
     wanted = state if state in OUTCOMES else outcome
     async with store.begin() as tx:
-        reply = await tx.replies.add(incoming("hello"), Lane.ANSWER)
+        reply = await owe(tx, incoming("hello"), Lane.ANSWER)
         assert reply
         for event in TO[state]:
             ended = {"outcome": wanted, "final": "said"} if event is Event.FINISH else {}
@@ -69,7 +70,7 @@ async def test_a_delivery_leads_to_the_stored_outcome(store: DatabaseStore, outc
 
 async def test_what_is_done_keeps_no_text_but_the_history(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        reply = await tx.replies.add(replace(incoming("/system be a pirate"), origin="1::key"), Lane.NOTICE)
+        reply = await owe(tx, replace(incoming("/system be a pirate"), origin="1::key"), Lane.NOTICE)
         assert reply and (reply.text, reply.origin) == ("/system be a pirate", "1::key")
         for event in TO[State.DONE]:
             reply = await tx.replies.move(reply, event, final="ok")
@@ -91,28 +92,28 @@ async def test_a_stale_attempt_changes_nothing(store: DatabaseStore) -> None:
 
 async def test_the_same_message_is_stored_once(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        assert await tx.replies.add(incoming("hello", external_id="m:7"), Lane.ANSWER)
-        assert await tx.replies.add(incoming("hello", external_id="m:7"), Lane.ANSWER) is None
+        assert await owe(tx, incoming("hello", external_id="m:7"), Lane.ANSWER)
+        assert await owe(tx, incoming("hello", external_id="m:7"), Lane.ANSWER) is None
     async with store.begin() as tx:
-        assert await tx.replies.add(incoming("hello", external_id="m:7"), Lane.ANSWER) is None
+        assert await owe(tx, incoming("hello", external_id="m:7"), Lane.ANSWER) is None
         assert len(await tx.replies.open(CHAT)) == 1
 
 
-async def add(replies: StoredReplies, text: str, chat: ChatId = CHAT) -> Reply:
-    reply = await replies.add(incoming(text, chat=chat), Lane.NOTICE if text.startswith("/") else Lane.ANSWER)
+async def add(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
+    reply = await owe(tx, incoming(text, chat=chat), Lane.NOTICE if text.startswith("/") else Lane.ANSWER)
     assert reply
     return reply
 
 
 async def test_one_answer_a_conversation_least_recently_served_first(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        first, second = await add(tx.replies, "one"), await add(tx.replies, "two")
-        other = await add(tx.replies, "three", OTHER)
+        first, second = await add(tx, "one"), await add(tx, "two")
+        other = await add(tx, "three", OTHER)
         claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 1000 + i) for i in range(3)]
         assert [reply and reply.id for reply in claimed] == [first.id, other.id, None]
         await tx.replies.move(await tx.replies.get(other.id), Event.FAIL)
         await tx.replies.move(await tx.replies.get(first.id), Event.FAIL)
-        late = await add(tx.replies, "four", OTHER)
+        late = await add(tx, "four", OTHER)
         claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 2000 + i) for i in range(2)]
         assert [reply and reply.id for reply in claimed] == [second.id, late.id]
 
@@ -121,31 +122,31 @@ async def test_the_chat_that_was_served_longest_ago_is_next(store: DatabaseStore
     third = ChatId("fake", "3")
     async with store.begin() as tx:
         for at, chat in ((30, CHAT), (10, OTHER), (20, third)):  # served at these times
-            await add(tx.replies, "before", chat)
+            await add(tx, "before", chat)
             served = await tx.replies.claim(Lane.ANSWER, HERE, at)
             assert served and served.chat == chat
             await tx.replies.move(served, Event.FAIL)
         for chat in (CHAT, OTHER, third):
-            await add(tx.replies, "now", chat)
+            await add(tx, "now", chat)
         claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 40 + i) for i in range(3)]
         assert [reply and reply.chat for reply in claimed] == [OTHER, third, CHAT]
 
 
 async def test_what_belongs_to_a_platform_that_is_not_served_waits(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        reply = await add(tx.replies, "one")
-        await add(tx.replies, "/temp")
+        reply = await add(tx, "one")
+        await add(tx, "/temp")
         assert [await tx.replies.claim(lane, ("other",), 1) for lane in Lane] == [None, None]
         await tx.replies.move(reply, Event.CLAIM)
-        assert await tx.replies.recover(("other",)) == []
+        assert await tx.recovery.recover("other") == []
         assert (await tx.replies.get(reply.id)).state is State.GENERATING
 
 
 async def test_an_answer_waits_for_earlier_commands_and_a_command_for_no_answer(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        running = await add(tx.replies, "one")
+        running = await add(tx, "one")
         await tx.replies.claim(Lane.ANSWER, HERE, 1)
-        command, question = await add(tx.replies, "/temp 0"), await add(tx.replies, "two")
+        command, question = await add(tx, "/temp 0"), await add(tx, "two")
         await tx.replies.move(await tx.replies.get(running.id), Event.FAIL)
         assert await tx.replies.claim(Lane.ANSWER, HERE, 2) is None
         claimed = await tx.replies.claim(Lane.NOTICE, HERE, 2)
@@ -159,9 +160,7 @@ async def test_an_answer_waits_for_earlier_commands_and_a_command_for_no_answer(
 
 async def test_commands_of_a_conversation_come_in_order(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        first, _, third = [
-            await add(tx.replies, t, c) for t, c in (("/temp 0", CHAT), ("/temp 1", CHAT), ("/temp", OTHER))
-        ]
+        first, _, third = [await add(tx, t, c) for t, c in (("/temp 0", CHAT), ("/temp 1", CHAT), ("/temp", OTHER))]
         claimed = [await tx.replies.claim(Lane.NOTICE, HERE, 1) for _ in range(3)]
         assert [reply and reply.id for reply in claimed] == [first.id, third.id, None]
 
@@ -169,7 +168,7 @@ async def test_commands_of_a_conversation_come_in_order(store: DatabaseStore) ->
 async def test_the_database_itself_refuses_a_second_active_answer(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         for text in ("one", "two"):
-            await add(tx.replies, text)
+            await add(tx, text)
     with pytest.raises(IntegrityError):
         async with store.begin() as tx:
             for reply in await tx.replies.open(CHAT):
@@ -188,15 +187,15 @@ async def test_intents_and_message_ids_survive(store: DatabaseStore) -> None:
 
 async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        await add(tx.replies, "one")
+        await add(tx, "one")
         reply = await tx.replies.claim(Lane.ANSWER, HERE, 1)
         assert reply
         await tx.replies.intend(reply, "a-0")
         await tx.replies.sent(reply, "a-0", "77")
-        sending = await add(tx.replies, "two", OTHER)
+        sending = await add(tx, "two", OTHER)
         sending = await tx.replies.move(await tx.replies.move(sending, Event.CLAIM), Event.FINISH, final="said")
     async with store.begin() as tx:
-        assert [(reply.id, reply.state) for reply in await tx.replies.recover(HERE)] == [(sending.id, State.SENDING)]
+        assert [(reply.id, reply.state) for reply in await tx.recovery.recover("fake")] == [(sending.id, State.SENDING)]
         again = await tx.replies.claim(Lane.ANSWER, HERE, 2)
         assert again and again.id == reply.id and again.attempt == 2 and again.chunks == (Chunk("a-0", "77"),)
 
@@ -206,20 +205,20 @@ async def test_what_was_stopped_before_a_crash_is_not_generated_again(store: Dat
     async with store.begin() as tx:
         await tx.replies.move(reply, Event.STOP)
     async with store.begin() as tx:
-        (found,) = await tx.replies.recover(HERE)
+        (found,) = await tx.recovery.recover("fake")
         assert (found.state, found.outcome) == (State.GENERATING, State.STOPPED)
 
 
 async def test_the_load_counts_answers_only(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         for text in ("one", "two", "/temp"):
-            await add(tx.replies, text)
+            await add(tx, text)
         await tx.replies.claim(Lane.ANSWER, HERE, 1)
         assert await tx.replies.load() == (1, 1)
 
 
 async def test_a_reply_knows_its_author(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        reply = await tx.replies.add(incoming("xin chào", BOB, private=False), Lane.ANSWER)
+        reply = await owe(tx, incoming("xin chào", BOB, private=False), Lane.ANSWER)
         assert reply and (reply.author, reply.private) == (BOB, False)
         assert reply.asker and reply.asker.name == "Bob"

@@ -35,6 +35,7 @@ class Running:
     model: FakeModel
     dispatcher: Dispatcher
     telegram: TelegramBot
+    polling: asyncio.Task[None]
 
 
 @asynccontextmanager
@@ -60,7 +61,7 @@ async def running(
         async with telegram.connected(), dispatcher.running():
             polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
             try:
-                yield Running(store, trouble, model, dispatcher, telegram)
+                yield Running(store, trouble, model, dispatcher, telegram, polling)
             finally:
                 polling.cancel()
                 await asyncio.gather(polling, return_exceptions=True)

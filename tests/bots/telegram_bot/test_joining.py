@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telegram import Update
 
-from bots.telegram_bot.joining import MOST, PIECE, gather
+from bots.telegram_bot.joining import MOST, gather
+from bots.telegram_bot.updates import PIECE
 
 Json = dict[str, Any]
 
@@ -168,3 +169,18 @@ def test_one_that_has_waited_is_let_go_and_a_later_one_waits_on() -> None:
     more = said(4, LONG)
     gathered = gather([first, second, fresh, more], ripe={1})
     assert gathered.waiting == ((first, more), (fresh,)), "it has grown: another second"
+
+
+def test_an_edit_waits_with_what_it_changes() -> None:
+    """Taken before its message, it would be lost."""
+
+    def edit(number: int, message: int) -> Update:
+        content = {"message_id": message, "date": 1_700_000_000, "chat": GROUP, "text": SHORT}
+        made = Update.de_json({"update_id": number, "edited_message": content}, None)
+        assert made is not None
+        return made
+
+    assert ids(said(1), edit(2, 1)) == ([[1], [2]], None)
+    assert ids(piece(1), edit(2, 1), said(3, by=8)) == ([[3]], 1)
+    assert ids(piece(1), edit(2, 7)) == ([[2]], 1)
+    assert ids(piece(1), edit(2, 1), last_call=True) == ([[1], [2]], None)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from core.texts import say
 from tests.bots.telegram_bot.running import BOT, CONTINUE, RETRY, STOP, running
 from tests.fakes import FakeModel
@@ -113,6 +115,35 @@ async def test_a_panel_of_another_chat_changes_nothing_here(
         for forged in ("p:t:9:00000000", "p:t:0.9:ffffffff", "a:s:1", "a:c:-1", "x" * 64):
             assert (await server.press(ann, private, data=forged, message=panel.id).answered()).alert
         assert private.last.buttons[1] == "🌡 0.7" and group.last.buttons[1] == "🌡 0.7"
+
+
+# A stub that a lost connection has left
+
+
+async def test_a_press_on_a_stub_that_nobody_knows_removes_it(
+    server: BotApi, database: str, ann: Person, bob: Person, group: Chat, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    server.fault("accept_then_drop", "sendMessage", times=2)
+    async with running(server, database):
+        group.say(f"{BOT} hi", ann)
+        await group.until(lambda chat: chat.texts == ["…", "…", "hi"])
+        stubs, real = [shown.id for shown in group.messages[:2]], group.last.id
+        said = group.say("/whoami", ann)
+        await group.until(lambda chat: len(chat.messages) == 4)
+        for message in (real, said, group.last.id):
+            assert (await server.press(bob, group, data="a:s:1", message=message).answered()).alert
+        for forged in ("a:s:2", "a:s:99", "a:r:1", "a:s:-1"):
+            assert (await server.press(bob, group, data=forged, message=stubs[0]).answered()).alert
+        assert len(group.messages) == 4, "nothing is removed that is somebody's"
+        answer = await server.press(bob, group, data="a:s:1", message=stubs[0]).answered()
+        assert (answer.text, answer.alert) == (say("vi", "press.removed"), False)
+        await group.until(lambda chat: chat.texts[:2] == ["…", "hi"])
+        server.fault("error", "deleteMessage", code=400, description="Bad Request: message can't be deleted")
+        await server.press(ann, group, data="a:s:1", message=stubs[1]).answered()
+        await group.until(lambda chat: chat.messages[0].buttons == [] and chat.texts[:2] == ["…", "hi"])
+    told = [record.getMessage() for record in caplog.records if "stub" in record.getMessage()]
+    assert sum("is removed" in line for line in told) == 2 and not any(str(ann.id) in line for line in told)
 
 
 # Menus

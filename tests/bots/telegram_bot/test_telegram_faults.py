@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import time_machine
 from telegram import Bot, Update
 from telegram.request import HTTPXRequest
 
@@ -73,18 +72,6 @@ async def test_a_lone_surrogate_is_no_poison(server: BotApi, database: str, ann:
     async with running(server, database):
         private.say("half \ud83d a character", ann)
         assert (await private.ended()).text == "half  a character"
-
-
-async def test_a_second_poller_is_told_and_waited_for(
-    server: BotApi, database: str, ann: Person, private: Chat, caplog: pytest.LogCaptureFixture
-) -> None:
-    server.fault("error", "getUpdates", code=409, description="Conflict: terminated by other getUpdates request")
-    with time_machine.travel(0, tick=True), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bots.telegram_bot.polling.OTHER_POLLER", 0.1)  # time alone
-        async with running(server, database):
-            private.say("hello", ann, date=10)
-            await private.ended()
-    assert "another program" in caplog.text
 
 
 async def test_a_webhook_gives_way(server: BotApi, database: str, ann: Person, private: Chat) -> None:

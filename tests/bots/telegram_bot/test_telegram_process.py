@@ -46,6 +46,19 @@ async def test_a_token_that_is_revoked_ends_it(server: BotApi, tmp_path: Path, a
     assert b"Traceback" not in log
 
 
+async def test_a_second_program_with_the_same_token_ends(server: BotApi, tmp_path: Path) -> None:
+    """Another one goes on polling all the time."""
+    another = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+    server.fault("error", "getUpdates", times=9, code=409, description=another)
+    async with program(tmp_path / "data", server) as process, asyncio.timeout(60):
+        _, log = await process.communicate()
+    said = log.decode().splitlines()[-1]
+    assert process.returncode == 78 and said.startswith(
+        "qwentin: TELEGRAM_TOKEN: another program already asks Telegram"
+    )
+    assert b"Traceback" not in log
+
+
 async def test_a_kill_in_mid_answer_costs_nothing(server: BotApi, tmp_path: Path, ann: Person, private: Chat) -> None:
     private.say("/temp 0", ann)
     private.say("Tell me a long story about a cat.", ann)

@@ -1,0 +1,72 @@
+"""The end of the process: asked for or forced, it comes in bounded time. What is cut off is found at the next start."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Coroutine
+from threading import Timer
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+TOLD = 19.0
+"""Seconds from SIGTERM or Ctrl-C to the end."""
+DRAINING = 14.0
+"""Seconds of these for what is in progress."""
+UNWINDING = 4.0
+"""Seconds from an error that nothing can go on after to the end."""
+
+
+class Leaving:
+    """Whether the process was told to end, and how long that may take: a platform or a database that hangs would hold
+    it. Leaving the block takes the deadlines back."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self._timers: list[Timer] = []
+
+    def __enter__(self) -> "Leaving":
+        return self
+
+    def listen(self) -> None:
+        """From now on SIGTERM and Ctrl-C are wishes."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._end, number)
+
+    def __exit__(self, *error: object) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    async def first_of(self, *works: Coroutine[Any, Any, Any]) -> None:
+        """Until the first of them ends; the others are cancelled, and its error is raised."""
+        tasks = [asyncio.ensure_future(work) for work in works]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not self.told.is_set():
+                self._within(UNWINDING, 1)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    def _end(self, number: signal.Signals) -> None:
+        """The first time it is a wish; the second time the signal does what it does everywhere."""
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self.told.set()
+        self._within(TOLD, 0)
+
+    def _within(self, seconds: float, code: int) -> None:
+        """From a thread: the loop itself may be what hangs."""
+        timer = Timer(seconds, _leave, (code,))
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+
+def _leave(code: int) -> None:
+    log.warning("something hangs; ending without it")
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,140 @@
+"""What came in, each message once; a burst of them costs a few statements, not a few each."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, func, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.chat import ChatId, Crowd, Incoming, Owed, Reply
+from core.states import Lane, State
+from storage.nouns import nouns
+from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
+
+_Table = type[ChatRow] | type[InboxRow] | type[MessageRow] | type[ReplyRow]
+_Values = dict[str, object]
+
+
+class StoredInbox:
+    """See core.chat.Inbox."""
+
+    def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
+        self._session = session
+        self._now = now
+
+    async def known(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
+        """By the unique key."""
+        key = tuple_(InboxRow.platform, InboxRow.bot, InboxRow.external_id)
+        query = select(InboxRow.platform, InboxRow.bot, InboxRow.external_id)
+        rows = await self._session.execute(query.where(key.in_([message.key for message in messages])))
+        return {(platform, bot, external_id) for platform, bot, external_id in rows}
+
+    async def add(self, owed: Sequence[Owed]) -> Sequence[Reply]:
+        """Inbox, the questions' turns, replies; each in the order of the messages."""
+        if not owed:
+            return []
+        chats = await self._chats([each.incoming.chat for each in owed])
+        inbox = await self._inserted(InboxRow, [self._inbox(each, chats[each.incoming.chat]) for each in owed])
+        asked = [each for each in owed if each.lane is Lane.ANSWER]
+        words = [_question(each.incoming, chats[each.incoming.chat]) for each in asked]
+        turns = await self._inserted(MessageRow, words)
+        questions = dict(zip((each.incoming.key for each in asked), turns, strict=True))
+        rows = [
+            self._reply(each, chats[each.incoming.chat], inbox_id, questions.get(each.incoming.key))
+            for each, inbox_id in zip(owed, inbox, strict=True)
+        ]
+        return await nouns(self._session, ReplyRow.id.in_(await self._inserted(ReplyRow, rows)))
+
+    async def crowd(self, messages: Sequence[Incoming], since: int) -> Crowd:
+        """Counted for the whole batch at once."""
+        queued = (ReplyRow.lane == Lane.ANSWER) & (ReplyRow.state == State.QUEUED)
+        here = {message.chat: 0 for message in messages}
+        counts = (
+            select(ChatRow.platform, ChatRow.chat, ChatRow.thread, func.count())
+            .join(ReplyRow, ReplyRow.chat_id == ChatRow.id)
+            .where(queued, _is_one_of(here))
+            .group_by(ChatRow.id)
+        )
+        for platform, chat, thread, count in await self._session.execute(counts):
+            here[ChatId(platform, chat, thread)] = count
+        waiting = await self._session.scalar(select(func.count()).select_from(ReplyRow).where(queued))
+        return Crowd(here, waiting or 0, await self._asked(messages, since))
+
+    async def _asked(self, messages: Sequence[Incoming], since: int) -> Mapping[tuple[str, str], Sequence[int]]:
+        authors = {(message.chat.platform, message.author.id) for message in messages}
+        query = (
+            select(InboxRow.platform, InboxRow.author_id, InboxRow.received_at)
+            .join(ReplyRow, ReplyRow.inbox_id == InboxRow.id)
+            .where(tuple_(InboxRow.platform, InboxRow.author_id).in_(authors))
+            .where(InboxRow.received_at >= since, ReplyRow.lane == Lane.ANSWER)
+            .order_by(InboxRow.received_at)
+        )
+        asked: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for platform, author, at in await self._session.execute(query):
+            asked[platform, author].append(at)
+        return asked
+
+    async def amend(self, incoming: Incoming) -> bool:
+        """The new text, where the question still waits."""
+        waits = select(ReplyRow.question_id).join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
+        mine = waits.where(
+            InboxRow.platform == incoming.chat.platform, InboxRow.bot == incoming.bot,
+            InboxRow.external_id == incoming.external_id, ReplyRow.state == State.QUEUED, ReplyRow.attempt == 0,
+            ReplyRow.lane == Lane.ANSWER,
+        )  # fmt: skip
+        question = (await self._session.scalars(mine)).one_or_none()
+        if question is None or not incoming.text:
+            return False
+        await self._session.execute(update(MessageRow).where(MessageRow.id == question).values(text=incoming.text))
+        return True
+
+    async def _chats(self, wanted: Sequence[ChatId]) -> Mapping[ChatId, ChatRow]:
+        """The conversations' rows; whoever writes is there, and the bot is let in."""
+        found = await self._found(wanted)
+        for row in found.values():
+            row.active = True
+        new = [chat for chat in dict.fromkeys(wanted) if chat not in found]
+        await self._inserted(ChatRow, [{"platform": c.platform, "chat": c.chat, "thread": c.thread} for c in new])
+        return {**found, **await self._found(new)}
+
+    async def _found(self, wanted: Sequence[ChatId]) -> Mapping[ChatId, ChatRow]:
+        rows = await self._session.scalars(select(ChatRow).where(_is_one_of(wanted)))
+        return {ChatId(row.platform, row.chat, row.thread): row for row in rows}
+
+    async def _inserted(self, table: _Table, rows: list[_Values]) -> list[int]:
+        """Their ids, in order: nobody else writes meanwhile. Asking each insert for its id would take SQLite a
+        statement a row."""
+        if not rows:
+            return []
+        before = await self._session.scalar(select(func.max(table.id))) or 0
+        await self._session.execute(insert(table), rows)
+        return list(await self._session.scalars(select(table.id).where(table.id > before).order_by(table.id)))
+
+    def _inbox(self, owed: Owed, chat: ChatRow) -> _Values:
+        incoming, kept = owed.incoming, owed.lane is Lane.NOTICE and owed.state is State.QUEUED
+        return {
+            "platform": incoming.chat.platform, "bot": incoming.bot, "external_id": incoming.external_id,
+            "chat_id": chat.id, "seq": incoming.seq, "private": incoming.private, "author_id": incoming.author.id,
+            "author_name": incoming.author.name, "locale": incoming.author.locale,
+            "text": incoming.text if kept else None, "received_at": self._now(),
+            "origin": (incoming.origin or None) if owed.state.open else None,
+        }  # fmt: skip
+
+    def _reply(self, owed: Owed, chat: ChatRow, inbox: int, question: int | None) -> _Values:
+        return {
+            "inbox_id": inbox, "chat_id": chat.id, "conversation": chat.conversation, "lane": owed.lane,
+            "state": owed.state, "question_id": question, "final": owed.final, "merged_into": owed.merged_into,
+            "outcome": State.REFUSED if owed.final else None, "chunks": [], "updated_at": self._now(),
+        }  # fmt: skip
+
+
+def _question(incoming: Incoming, chat: ChatRow) -> _Values:
+    return {
+        "chat_id": chat.id, "conversation": chat.conversation, "role": "user", "text": incoming.text,
+        "author_id": incoming.author.id, "author_name": incoming.author.name, "at": incoming.at,
+    }  # fmt: skip
+
+
+def _is_one_of(chats: Collection[ChatId]) -> ColumnElement[bool]:
+    key = tuple_(ChatRow.platform, ChatRow.chat, ChatRow.thread)
+    return key.in_({(chat.platform, chat.chat, chat.thread) for chat in chats})

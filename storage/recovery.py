@@ -1,0 +1,72 @@
+"""After a restart: what the last process left in mid-air, penalties that still run, what piled up meanwhile."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from sqlalchemy import ColumnElement, Update, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.chat import Reply
+from core.states import ACTIVE, Event, Lane, State, after
+from storage.nouns import nouns
+from storage.replies import StoredReplies
+from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
+
+
+class StoredRecovery:
+    """See core.chat.Recovery."""
+
+    def __init__(self, session: AsyncSession, replies: StoredReplies, now: Callable[[], int]) -> None:
+        self._session, self._replies, self._now = session, replies, now
+
+    async def recover(self, platform: str) -> Sequence[Reply]:
+        """What is being sent, and what was to be stopped, is returned."""
+        here = ChatRow.platform == platform
+        for reply in await nouns(self._session, here & (ReplyRow.state == State.GENERATING)):
+            if reply.outcome is not State.STOPPED:
+                await self._replies.move(reply, Event.CRASH)
+        return await nouns(self._session, here & ReplyRow.state.in_(ACTIVE))
+
+    async def give_back(self, lane: Lane, running: Collection[int]) -> None:
+        """As after a crash."""
+        claimed = (ReplyRow.lane == lane) & (ReplyRow.state == State.GENERATING)
+        for reply in await nouns(self._session, claimed & ReplyRow.id.not_in(running)):
+            await self._replies.move(reply, Event.CRASH)
+
+    async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
+        """The penalties that are not over."""
+        query = select(ReplyRow.id, ReplyRow.not_before).where(ReplyRow.not_before > now)
+        until = {id: at for id, at in await self._session.execute(query) if at is not None}
+        there = await nouns(self._session, ReplyRow.id.in_(until) & (ChatRow.platform == platform))
+        return [(reply, until[reply.id]) for reply in there]
+
+    async def untouched(self, platform: str) -> Sequence[Reply]:
+        """Never begun, nothing of them shown."""
+        waits = (ReplyRow.state == State.QUEUED) & (ReplyRow.attempt == 0)
+        shown = func.json_array_length(ReplyRow.chunks) > 0
+        return await nouns(self._session, (ChatRow.platform == platform) & waits & ~shown)
+
+    async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
+        """The survivor's question becomes all of them: their words stand in the history once."""
+        text = "\n\n".join(reply.text for reply in (*others, into))
+        await self._session.execute(update(MessageRow).where(MessageRow.id == into.question).values(text=text))
+        await self._close(into, others)
+        gone = [reply.question for reply in others]
+        await self._session.execute(delete(MessageRow).where(MessageRow.id.in_(gone)))
+
+    async def expire(self, reply: Reply, others: Sequence[Reply], text: str) -> Reply:
+        """In the other lane: an answer may be in progress there."""
+        said = {"lane": Lane.NOTICE, "state": after(State.QUEUED, Event.EXPIRE), "outcome": State.FAILED, "final": text}
+        await self._session.execute(self._waiting(ReplyRow.id == reply.id).values(said | {"updated_at": self._now()}))
+        await self._close(reply, others)
+        self._session.expire_all()
+        return await self._replies.get(reply.id)
+
+    async def _close(self, into: Reply, others: Sequence[Reply]) -> None:
+        ids = [reply.id for reply in others]
+        merged = {"state": after(State.QUEUED, Event.MERGE), "merged_into": into.id, "updated_at": self._now()}
+        await self._session.execute(self._waiting(ReplyRow.id.in_(ids)).values(merged))
+        inbox = select(ReplyRow.inbox_id).where(ReplyRow.id.in_(ids))
+        await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(text=None, origin=None))
+
+    def _waiting(self, which: ColumnElement[bool]) -> Update:
+        return update(ReplyRow).where(which, ReplyRow.state == State.QUEUED, ReplyRow.attempt == 0)

@@ -1,0 +1,136 @@
+"""A crash between a message's sending and the noting of its id, longer ago than Discord remembers a nonce."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bots.discord_bot.app import DiscordBot
+from bots.discord_bot.origin import Origin
+from core.chat import Author, ChatId, Chunk, Reply
+from core.states import Lane, State
+from core.surface import Ambiguous, NotSent, Surface
+from storage.database import open_database
+from storage.store import DatabaseStore, now_ms
+from tests.bots.discord_bot.discord_running import QUICK, RETRY, quiet, running
+from tests.fakes import FakeModel
+from tests.platforms.discord_channels import Channel
+from tests.platforms.discord_server import DiscordServer
+from tests.platforms.discord_world import Person
+from tests.watching import held
+
+
+@pytest.fixture(params=["a server", "private"])
+def where(request: pytest.FixtureRequest, dm: Channel, channel: Channel) -> Channel:
+    """Where somebody asked."""
+    return dm if request.param == "private" else channel
+
+
+async def crashed(
+    server: DiscordServer, database: str, channel: Channel, by: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies while the first text is on its way; so it never learns that it arrived."""
+    with monkeypatch.context() as patch:
+        patch.setattr("core.live_message._pauses", lambda: itertools.repeat(60))
+        server.fault("accept_then_drop", "POST", r"/messages$")
+        async with running(server, database, held(2)):
+            channel.say("one two three", by, mention=channel.guild is not None)
+            await channel.until(lambda channel: channel.messages)
+            await quiet(0.1)
+    server.advance(server.nonce_seconds + 1)
+    for message in channel.messages:
+        message.nonce = None  # Discord need not tell it
+
+
+@asynccontextmanager
+async def found(server: DiscordServer, database: str) -> AsyncIterator[tuple[Surface, Reply]]:
+    """The reply's surface in the next process."""
+    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK)
+    async with open_database(database) as engine, discord.connected():
+        async with DatabaseStore(engine).begin() as tx:
+            reply = await tx.replies.get(1)
+        assert [chunk.message_id for chunk in reply.chunks] == [None]
+        yield discord.surface(reply), reply
+
+
+async def test_it_is_found_and_becomes_the_answer(
+    server: DiscordServer, database: str, ann: Person, where: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crashed(server, database, where, ann, monkeypatch)
+    where.say("something else", ann)
+    async with found(server, database) as (surface, reply):
+        part = surface.parts("another text")[0]
+        message_id = await surface.find(0, part, reply.chunks[0].nonce)
+        assert message_id == str(where.last.id)
+        await surface.edit(message_id, part)
+    assert where.texts == ["another text"]
+
+
+async def test_where_there_is_none_there_is_none(
+    server: DiscordServer, database: str, ann: Person, bob: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody else was answered is not it; nor is what can't be read. In trouble it is asked again."""
+    await crashed(server, database, channel, ann, monkeypatch)
+    channel.last.remove()
+    said = channel.say("and I?", bob, mention=True)
+    channel.create("another text", [], 4, reference=channel.refer(said.id), kind=19)
+    async with found(server, database) as (surface, reply):
+        nonce, part = reply.chunks[0].nonce, surface.parts("another text")[0]
+        assert await surface.find(0, part, nonce) is None
+        channel.create("another text", [], 4)
+        assert await surface.find(1, part, nonce) == str(channel.last.id), "a further part quotes nothing"
+        with pytest.raises(Ambiguous):
+            server.fault("error", "GET", r"/messages$", code=503)
+            await surface.find(0, part, nonce)
+        with pytest.raises(NotSent):
+            server.fault("429", "GET", r"/messages$", seconds=40.0)
+            await surface.find(0, part, nonce)
+        server.faults.clear()
+        channel.deleted = True
+        assert await surface.find(0, part, nonce) is None
+
+
+async def test_it_is_found_behind_much_that_was_said(
+    server: DiscordServer, database: str, ann: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crashed(server, database, channel, ann, monkeypatch)
+    answer = channel.known.pop(channel.last.id)
+    for number in range(250):
+        channel.say(f"chatter {number}", ann)
+    answer.id = server.snowflake()
+    channel.known[answer.id] = answer
+    async with found(server, database) as (surface, reply):
+        assert await surface.find(0, surface.parts("x")[0], reply.chunks[0].nonce) == str(answer.id)
+
+
+@pytest.mark.parametrize("minutes", [1, 20])
+async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages(
+    server: DiscordServer, ann: Person, dm: Channel, channel: Channel, minutes: int
+) -> None:
+    """Once the interaction's token is good no more; until then the response is simply filled in again."""
+    origin = Origin(server.snowflake(), "token", hidden=True)
+    place = ChatId("discord", str(channel.id), f"u{ann.id}")
+    asker = Author(str(ann.id), "Ann")
+    reply = Reply(7, place, True, 1, Lane.ANSWER, State.GENERATING, 2, asker, "hi", "1", f"i:{origin.interaction}", 0,
+                  str(origin), chunks=(Chunk("n"),))  # fmt: skip
+    sent = dm.create("…", [], 4, nonce="n")
+    now = now_ms() + minutes * 60_000
+    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK, now=lambda: now)
+    async with discord.connected():
+        surface = discord.surface(reply)
+        found = await surface.find(0, surface.parts("…")[0], "n")
+        assert found == (f"{dm.id}/{sent.id}" if minutes == 20 else None)
+        assert await surface.find(0, surface.parts("…")[0], "other") is None
+
+
+async def test_a_crash_longer_ago_than_a_nonce_leaves_one_message(
+    server: DiscordServer, database: str, ann: Person, where: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crashed(server, database, where, ann, monkeypatch)
+    async with running(server, database, FakeModel(lambda prompt: ["quite ", "another"])):
+        await where.until(lambda where: where.texts and where.texts[-1] == "quite another")
+        await where.until(lambda where: where.last.buttons == [RETRY])
+        await asyncio.sleep(0.2)
+    assert where.texts == ["quite another"]

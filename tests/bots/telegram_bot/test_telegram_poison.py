@@ -1,0 +1,88 @@
+"""Updates that are none: whatever comes, nothing is raised, and what is understood can be stored."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from telegram import Bot
+from telegram.error import TelegramError
+
+from bots.telegram_bot.batches import decoded, everything
+from bots.telegram_bot.updates import Edited, Press, Read
+from core.chat import Incoming, Owed
+from core.states import Lane
+from storage.store import DatabaseStore
+from tests.bots.mutation import mutated
+from tests.bots.telegram_bot.test_updates import (
+    ANN,
+    ANONYMOUS,
+    BOT,
+    GROUP,
+    ME,
+    NAMED,
+    PHOTO,
+    PRIVATE,
+    TOPIC,
+    Json,
+    captioned,
+    said,
+)  # fmt: skip
+
+SOMEBODYS: Json = {"reply_to_message": said("is it true?", by=BOT), "quote": {"text": "true", "position": 6}}
+VALID: list[Json] = [
+    {"message": said("hello", PRIVATE)},
+    {"message": said(f"{NAMED} hello", **TOPIC, **SOMEBODYS)},
+    {"message": said("/ask why?", by=ANONYMOUS, sender_chat=GROUP, author_signature="Boss")},
+    {"message": captioned(f"{NAMED} what is it?", media_group_id="a")},
+    {"message": said("", GROUP, migrate_to_chat_id=-200)},
+    {"edited_message": said("hello?", PRIVATE, edit_date=1_700_000_100)},
+    {"callback_query": {"id": "7", "from": ANN, "chat_instance": "x", "data": "a:s:1", "message": said("…", by=BOT)}},
+    {"my_chat_member": {"chat": GROUP, "from": ANN, "date": 1, "old_chat_member": {"status": "member", "user": BOT},
+                        "new_chat_member": {"status": "left", "user": BOT}}},
+]  # fmt: skip
+API = Bot("1:a")
+
+
+def heard(*updates: Any) -> list[Read]:
+    return everything(json.dumps({"ok": True, "result": updates}).encode(), API, ME)
+
+
+def test_what_is_valid_is_understood() -> None:
+    kinds = [
+        type(said).__name__ for number, valid in enumerate(VALID, 1) for said in heard({"update_id": number} | valid)
+    ]
+    assert kinds == ["Incoming", "Incoming", "Incoming", "Incoming", "Moved", "Edited", "Press", "Membership"]
+
+
+async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
+    known: list[Incoming] = []
+    for seed in range(4000):
+        valid = {"update_id": seed + 1} | VALID[seed % len(VALID)]
+        for read in heard(mutated(valid, seed), {"update_id": 5000, **VALID[0]}):
+            if isinstance(read, (Incoming, Edited)):
+                known.append(read if isinstance(read, Incoming) else read.incoming)
+            if isinstance(read, Press) and read.chat:
+                assert isinstance(int(read.chat.chat) + int(read.message_id), int)
+    assert len(known) > 4500, "the neighbours are heard"
+    async with store.begin() as tx:
+        once = {each.external_id: each.cleaned() for each in known}.values()
+        await tx.inbox.add([Owed(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"nonsense", b"{}", b'{"result": {}}', b'{"result": null}', b"\xff\xfe", b"[" * 100_000,
+     b'{"result": [' + b"1" * 5000 + b"]}"],
+)  # fmt: skip
+def test_what_is_no_answer_is_told_as_one_error(payload: bytes) -> None:
+    with pytest.raises(TelegramError):
+        decoded(payload, API)
+
+
+def test_an_update_without_a_number_holds_up_nobody() -> None:
+    poison: list[Any] = [None, 1, "x", [], {}, {"update_id": "7"}, {"update_id": True}, {"update_id": 10**30},
+                         {"update_id": -1}]  # fmt: skip
+    assert len(heard(*poison, {"update_id": 1, "message": said("hello", PRIVATE)}, {"update_id": 2})) == 1
+    unreadable = decoded(json.dumps({"result": [{"update_id": 3, "message": PHOTO}]}).encode(), API)
+    assert [update.update_id for update in unreadable] == [3], "and is confirmed"
