@@ -9,7 +9,7 @@ import time
 import psutil
 
 from storage.database import ROOT
-from tests.faults.trials.part import Part, Result, chosen_seed, run
+from tests.faults.trials.part import Part, Result, chosen_seed, hands, run
 from tests.faults.trials.parts import PARTS
 from tests.faults.world import bench
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 async def _whole(part: Part, count: int) -> Result:
     async with bench() as place:
-        return await run(part, place, count or part.whole, chosen_seed())
+        return await run(part, place, count or part.whole, chosen_seed(), hands(part))
 
 
 def row(result: Result) -> str:

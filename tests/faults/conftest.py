@@ -9,7 +9,8 @@ import pytest
 import pytest_asyncio
 
 from storage.database import ROOT
-from tests.faults.trials.part import Result
+from tests.faults.trials.part import Result, chosen_seed, hands, run
+from tests.faults.trials.parts import PARTS
 from tests.faults.world import Bench, bench
 
 COUNTS = ROOT / "build" / "faults.json"
@@ -26,14 +27,34 @@ def results() -> Iterator[list[Result]]:
         name = result.part.name.replace("-", "_")
         counts[f"{name}_{result.part.unit}"] = result.trials * result.part.each
         counts[f"{name}_failures"] = len(result.failures)
-        counts[f"{name}_seconds"] = round(result.seconds, 1)
     COUNTS.parent.mkdir(exist_ok=True)
     COUNTS.write_text(json.dumps(counts, indent=1) + "\n")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def trials_bench() -> AsyncIterator[Bench]:
-    """Bots are forked from one process for all of them."""
-    async with bench() as made:
-        yield made
-    await asyncio.sleep(0)
+async def parts(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, asyncio.Task[Result]]]:
+    """All parts that were asked for, at once: their trials wait more than they work. Those that are timed come last, one
+    by one."""
+    asked = {item.callspec.params.get("part") for item in request.session.items if hasattr(item, "callspec")}
+    chosen = [part for part in PARTS.values() if part.name in asked]
+    seed, shared = chosen_seed(), hands()
+    async with bench() as place:
+        tasks = {
+            part.name: asyncio.create_task(run(part, place, part.quick, seed, shared))
+            for part in chosen
+            if not part.timed
+        }
+
+        async def timed(others: list[asyncio.Task[Result]], name: str, place: Bench) -> Result:
+            await asyncio.wait(others) if others else None
+            return await run(PARTS[name], place, PARTS[name].quick, seed, hands(PARTS[name]))
+
+        for part in chosen:
+            if part.timed:
+                tasks[part.name] = asyncio.create_task(timed(list(tasks.values()), part.name, place))
+        try:
+            yield tasks
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -38,7 +38,10 @@ def _unseen(evidence: Evidence, said: Said, row: Row) -> str:
     """Why nobody can see an outcome; "" where they can."""
     if row.state == "merged":
         whole = " ".join(seen.text for seen in evidence.of(row.where))
-        return "" if f"{said.token}z" in whole or not said.token else "no other answer has it"
+        told = "refused" in said.ends and any(
+            each.lane == "notice" and evidence.shown(each).strip() for each in evidence.rows_of(row.where)
+        )  # one word for several that are too many
+        return "" if told or f"{said.token}z" in whole or not said.token else "no other answer has it"
     if row.state == "cancelled":
         return ""  # told in the notice of the command that did it, which is said too
     seen = {each.id: each for each in evidence.of(row.where)}

@@ -126,7 +126,8 @@ MUTANTS = (
         (
             Edit(
                 "core/live_message.py",
-                "            await tx.replies.intend(self._reply, nonce, instead_of=instead_of)\n",
+                "        await self._stored(lambda replies: replies.intend(self._reply, nonce, instead_of=instead_of), "
+                '"intending")\n',
                 "",
             ),
         ),

@@ -68,6 +68,8 @@ class World:
         self.bots: list[BotProcess] = []
         self.log = folder.with_suffix(".log")
         self.stubs = 0
+        self.begun = (0, 0)
+        """Polls and logins there were before the last start."""
 
     async def start(self, kind: Kind | None = None, *, crash_at: str = "", **settings: str) -> BotProcess:
         """A bot. The model is as it was at the last start unless another is given."""
@@ -82,6 +84,7 @@ class World:
             own["QWENTIN_CRASH_AT"] = crash_at
         if self.database.address:
             own["DATABASE_URL"] = self.database.address
+        self.begun = len(self.telegram.queue.polls), len(self.discord.identifies)
         bot = await self.bench.nursery.start(self.folder, self.log, own)
         self.bots.append(bot)
         return bot
@@ -173,6 +176,11 @@ class World:
         try:
             stored, left = self.database.progress()
         except sqlite3.OperationalError:  # the file is not there yet, or being changed
+            return False
+        polls, logins = self.begun
+        if "telegram" in self.platforms and len(self.telegram.queue.polls) == polls:
+            return False  # it has only begun
+        if "discord" in self.platforms and not (self.discord.connected and len(self.discord.identifies) > logins):
             return False
         # There may be more than what the trial's people said.
         return stored >= len(said := self.talks.said) and not left and {each.id for each in said} <= self.database.ids()

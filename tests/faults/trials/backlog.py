@@ -79,4 +79,4 @@ async def _at_once(w: World) -> Sequence[str]:
     return [f"99 % of {AT_ONCE} are stored within {late * 1000:.0f} ms"] if late > PROMPTLY else []
 
 
-PART = Part("backlog", trial, 1, 3, at_once=1)
+PART = Part("backlog", trial, 1, 3, timed=True)

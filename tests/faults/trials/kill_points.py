@@ -35,7 +35,7 @@ class Case:
 async def talking(world: World, platform: str, point: str) -> None:
     """Questions and a command in one conversation; more is said while the bot is dead."""
     talk = world.talks.on(platform, group=world.random.random() < 0.5)
-    bot = await world.start()
+    bot = await world.start(Kind(speed=60 if point.startswith("edited") else 0))
     await world.connected()
     talk.command("/memory 4")
     await world.settled()

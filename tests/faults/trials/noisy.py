@@ -56,4 +56,4 @@ async def _asked(w: World, talk: TelegramTalk) -> list[float]:
     return waits
 
 
-PART = Part("noisy", trial, 1, 10, at_once=1)
+PART = Part("noisy", trial, 1, 10, timed=True)

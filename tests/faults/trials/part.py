@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from tests.faults.world import Bench
 
+AT_ONCE = 4
+"""Trials. They wait more than they work."""
 LONGEST = 3300.0
 """Seconds after which no further trial of a part begins."""
 
@@ -19,7 +21,8 @@ Trial = Callable[[Bench, int, int], Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`quick` and `whole` are how many trials; each has `each` of what is counted."""
+    """`quick` and `whole` are how many trials; each has `each` of what is counted. `timed`: time is what is judged, so
+    that nothing else may go on meanwhile."""
 
     name: str
     trial: Trial
@@ -27,7 +30,7 @@ class Part:
     whole: int
     unit: str = "trials"
     each: int = 1
-    at_once: int = 3
+    timed: bool = False
 
 
 @dataclass(slots=True)
@@ -50,16 +53,20 @@ class Result:
         return "\n".join([line, *self.failures])
 
 
+def hands(part: Part | None = None) -> asyncio.Semaphore:
+    """For the trials that go on at once."""
+    return asyncio.Semaphore(1 if part and part.timed else AT_ONCE)
+
+
 def chosen_seed() -> int:
     """Of the environment, or a new one."""
     return int(os.environ.get("SEED") or random.randrange(1_000_000))
 
 
-async def run(part: Part, bench: Bench, count: int, seed: int) -> Result:
-    """So many trials, a few at once; the seed of the n-th is `seed` + n."""
+async def run(part: Part, bench: Bench, count: int, seed: int, hands: asyncio.Semaphore) -> Result:
+    """So many trials, as many at once as there are hands; the seed of the n-th is `seed` + n."""
     result = Result(part, seed)
     began = time.monotonic()
-    hands = asyncio.Semaphore(part.at_once)
 
     async def one(number: int) -> None:
         async with hands:

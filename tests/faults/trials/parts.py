@@ -16,6 +16,6 @@ from tests.faults.trials import (
 )
 from tests.faults.trials.part import Part
 
-_MODULES = (kill_points, random_kills, poison, duplicates, storms, gateway, database, backlog, noisy, sigterm, fuzz,
-            second)  # fmt: skip
+_MODULES = (kill_points, random_kills, poison, duplicates, storms, gateway, database, sigterm, fuzz, second, backlog,
+            noisy)  # fmt: skip
 PARTS: dict[str, Part] = {module.PART.name: module.PART for module in _MODULES}

@@ -24,6 +24,7 @@ async def _same_database(w: World) -> Sequence[str]:
     second = await w.start()
     found = await _stopped(second, w)
     w.bots.remove(second)
+    w.begun = (0, 0)
     talk.ask()
     assert first.code is None, "the first has ended too"
     return [*found, *await w.judged()]
@@ -57,6 +58,7 @@ async def _same_token(bench: Bench, w: World, seed: int) -> Sequence[str]:
 
 async def _stopped(bot: BotProcess, w: World) -> Sequence[str]:
     code = await bot.ended(40)
+    w.keep_log()
     last = w.log.read_text("utf-8").splitlines()[-1]
     found = [] if code == EX_CONFIG else [f"ended with {code}"]
     return found if last.startswith("qwentin: ") else [*found, f"no clear line: {last[:100]!r}"]
