@@ -33,8 +33,7 @@ def results() -> Iterator[list[Result]]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def parts(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, asyncio.Task[Result]]]:
-    """All parts that were asked for, at once: their trials wait more than they work. Those that are timed come last, one
-    by one."""
+    """All parts that were asked for, at once: their trials wait more than they work. Timed ones come last, alone."""
     asked = {item.callspec.params.get("part") for item in request.session.items if hasattr(item, "callspec")}
     chosen = [part for part in PARTS.values() if part.name in asked]
     seed, shared = chosen_seed(), hands()

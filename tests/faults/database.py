@@ -7,7 +7,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.faults.evidence import Kept, Row, Turn
+
+
+class NotNow(Exception):
+    """It is not there yet, or in trouble."""
+
 
 Ask = Callable[[str], Sequence[Sequence[Any]]]
 
@@ -58,14 +65,15 @@ class Database:
     @contextmanager
     def asking(self) -> Iterator[Ask]:
         """Queries over a connection that changes nothing."""
-        if self.address:
-            import psycopg
-
-            with psycopg.connect(self.address.replace("+psycopg", ""), autocommit=True) as server:
-                yield lambda query: server.execute(query).fetchall()  # type: ignore[arg-type, unused-ignore]
-            return
-        with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=10)) as connection:
-            yield lambda query: connection.execute(query).fetchall()
+        try:
+            if self.address:
+                with psycopg.connect(self.address, autocommit=True) as server:
+                    yield lambda query: server.execute(query.encode()).fetchall()
+            else:
+                with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=10)) as connection:
+                    yield lambda query: connection.execute(query).fetchall()
+        except (sqlite3.OperationalError, psycopg.Error) as error:
+            raise NotNow from error
 
     def _troubles(self, ask: Ask) -> list[str]:
         if self.address:

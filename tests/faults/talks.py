@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from tests.faults.answers import CANARY
+from tests.faults.answers import CANARY, HOSTILE
 from tests.faults.evidence import ANSWERED, Said, Seen
 from tests.platforms import bot_api_chats, discord_channels
 from tests.platforms.bot_api import BotApi
@@ -45,7 +45,7 @@ class _Talk:
     def ask(self, *special: str, ends: frozenset[str] = ANSWERED, **more: Any) -> Said:
         token = f"q{next(self._tokens)}"
         text = " ".join([token, CANARY, *special])
-        return self._owed(Said(self.where, self._say(text, **more), text, token, ends))
+        return self._owed(Said(self.where, self._say(text, **more), text, "" if HOSTILE in special else token, ends))
 
     def command(self, text: str, *, ends: frozenset[str] = ANSWERED, **more: Any) -> Said:
         name, _, value = text.partition(" ")

@@ -6,11 +6,14 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from random import Random
 
 from tests.faults.bot import FULL, READ_ONLY
 from tests.faults.models import Kind
 from tests.faults.trials.part import Part
+from tests.faults.trials.postgres import on_postgres
 from tests.faults.world import Bench, World, world
+from tests.postgres import Postgres
 
 BACK = 30.0
 """Seconds within which everything works again."""
@@ -48,15 +51,47 @@ TROUBLES: dict[str, Callable[[World], AbstractAsyncContextManager[None]]] = {
     "read-only": lambda w: marked(w, READ_ONLY),
     "no room": out_of_room,
 }
+RESTARTED, CUT = "server restarted", "connections cut"
+NAMES = (*TROUBLES, RESTARTED, CUT)
+
+
+@asynccontextmanager
+async def restarted(server: Postgres) -> AsyncIterator[None]:
+    """The database server is gone, as after a crash."""
+    server.stop()
+    yield
+    server.start()
+
+
+@asynccontextmanager
+async def cut(server: Postgres, name: str) -> AsyncIterator[None]:
+    """Every connection is cut, again and again."""
+
+    async def cutting() -> None:
+        while True:
+            for session in server.sessions(name):
+                server.admin(f"SELECT pg_terminate_backend({session})")
+            await asyncio.sleep(0.3)
+
+    task = asyncio.create_task(cutting())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
     """Trouble in the middle of questions; more come in it; all are answered soon after it."""
-    names = list(TROUBLES)
-    async with world(bench, seed) as w:
-        name = names[number % len(names)]
-        lasting = 1.0 if number < len(names) else w.random.choice((0.5, 4.0, 12.0))
-        return [f"{name} for {lasting} s: {found}" for found in await troubled(w, TROUBLES[name], lasting)]
+    name = NAMES[number % len(NAMES)]
+    lasting = 1.0 if number < len(NAMES) else Random(seed).choice((0.5, 4.0, 12.0))
+    if name in TROUBLES:
+        async with world(bench, seed) as w:
+            found = await troubled(w, TROUBLES[name], lasting)
+    else:
+        async with on_postgres(bench, seed) as (w, server, database):
+            found = await troubled(
+                w, lambda _: restarted(server) if name == RESTARTED else cut(server, database), lasting
+            )
+    return [f"{name} for {lasting} s: {each}" for each in found]
 
 
 async def troubled(w: World, trouble: Callable[[World], AbstractAsyncContextManager[None]], lasting: float
@@ -83,4 +118,4 @@ async def troubled(w: World, trouble: Callable[[World], AbstractAsyncContextMana
     return [*found, *died, *([f"back after {took:.0f} s"] if took > BACK + 1 else [])]
 
 
-PART = Part("database", trial, len(TROUBLES), 60)
+PART = Part("database", trial, len(NAMES), 60)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from tests.faults.answers import HOSTILE
 from tests.faults.talks import DiscordTalk, TelegramTalk
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
@@ -57,6 +58,7 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
         _events(w)
         await w.until(lambda: not w.telegram.queue.pending, "through Telegram's", 60)
         for talk in talks:
+            talk.ask(HOSTILE)
             talk.ask()
         found = await w.judged(seconds=60)
         log = w.log.read_text("utf-8", "replace")

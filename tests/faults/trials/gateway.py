@@ -21,7 +21,7 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
     async with world(bench, seed) as w:
         w.platforms = ("discord",)
         if number == len(KINDS):
-            return await logins(w, HOUR // 3)
+            return await logins(w, HOUR // 6)
         if number == QUICK:
             return await logins(w, 24 * HOUR)
         return await trouble(w, KINDS[number % len(KINDS)])

@@ -12,12 +12,13 @@ from sqlalchemy import create_engine
 
 from core.crash import POINTS
 from storage.database import ROOT
-from tests.faults.answers import LONG
+from tests.faults.answers import ENDLESS, ENDLESS_WORD, LONG
 from tests.faults.models import Kind
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
 
 BOTH = ("telegram", "discord")
+STOPPED = frozenset({"stopped", "cancelled"})
 AWAY = 600.0
 """Seconds that the bot is away where a backlog piles up."""
 
@@ -62,6 +63,20 @@ async def commands_from_the_menu(world: World, platform: str, point: str) -> Non
     talk.slash("temp", value=0.3)
     await world.died(bot, point)
     talk.ask()
+    await world.start()
+
+
+async def stopping(world: World, platform: str, point: str) -> None:
+    """An answer is stopped that would go on for long."""
+    talk = world.talks.on(platform, group=world.random.random() < 0.5)
+    bot = await world.start(Kind(speed=50))
+    await world.connected()
+    talk.ask(ENDLESS, ends=STOPPED)
+    await world.until(lambda: any(ENDLESS_WORD in seen.text for seen in talk.seen()), "answering")
+    await bot.arm(point)
+    talk.command("/stop")
+    talk.ask()
+    await world.died(bot, point)
     await world.start()
 
 
@@ -134,6 +149,7 @@ TALKING = {"admitting": 2, "admitted": 2, "claimed": 3, "intending": 4, "intende
 """Points that a conversation passes on either platform, and how often at least."""
 CASES = [
     *(Case(point, platform, passes, talking) for point, passes in TALKING.items() for platform in BOTH),
+    *(Case(point, platform, 1, stopping) for point, platform in zip(("commanding", "commanded"), BOTH, strict=True)),
     Case("fetched", "telegram", 2, talking),
     Case("confirming", "telegram", 1, talking),
     Case("heard", "discord", 3, talking),

@@ -9,6 +9,7 @@ from tests.faults.trials import (
     kill_points,
     noisy,
     poison,
+    postgres,
     random_kills,
     second,
     sigterm,
@@ -16,6 +17,8 @@ from tests.faults.trials import (
 )
 from tests.faults.trials.part import Part
 
-_MODULES = (kill_points, random_kills, poison, duplicates, storms, gateway, database, sigterm, fuzz, second, backlog,
-            noisy)  # fmt: skip
+_MODULES = (
+    kill_points, random_kills, poison, duplicates, storms, gateway, database, postgres, sigterm, fuzz, second, backlog,
+    noisy,
+)  # fmt: skip
 PARTS: dict[str, Part] = {module.PART.name: module.PART for module in _MODULES}
