@@ -6,6 +6,9 @@
 #   make test                the tests
 #   make check               format, lint, types, layers
 #   make bench               start-up times (see benchmarks/)
+#   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test)
+#   make faults-all PART=x   the whole of one part, up to an hour; SEED=n for the same trials again (docs/reliability.md)
+#   make mutants             the bot made worse in twelve ways: a test must see each
 
 # Where the CPU build of PyTorch comes from, unless a torch is already at hand (installed, or a wheel that pip is told
 # of by PIP_FIND_LINKS).
@@ -22,7 +25,7 @@ WHOLE := $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))
 # Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
 SAY := @echo >&2
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench faults faults-all mutants clean
 
 run: $(VENV)/ready
 	@$(BIN)/qwentin
@@ -42,6 +45,15 @@ format: $(VENV)/ready-dev
 
 bench: $(VENV)/ready-dev
 	@$(BIN)/python -m benchmarks.start
+
+faults: $(VENV)/ready-dev
+	@$(BIN)/python -m pytest tests/faults
+
+faults-all: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.faults $(PART)
+
+mutants: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.faults.mutants
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

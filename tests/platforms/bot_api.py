@@ -15,10 +15,10 @@ from aiohttp import web
 from tests.platforms.bot_api_chats import BOT, Chat, Person, chat_ids
 from tests.platforms.bot_api_checks import Refusal, bad, check_commands, complaints, decoded
 from tests.platforms.bot_api_queue import Conflict, Queue
+from tests.platforms.chaos import Chaos
 
 TOKEN = "123456789:AAE-canary-token-that-no-log-may-show_0"
 A_MINUTE = 20
-"""Sends and edits in a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,19 @@ class BotApi:
         self.ledger: list[Effect] = []
         self.violations: list[str] = []
         self.faults: list[Fault] = []
+        self.chaos: Chaos | None = None
+        """Faults at random, for calls that no script has one for."""
         self.commands: dict[tuple[str, str], list[dict[str, str]]] = {}
         self.profile: dict[tuple[str, str], str] = {}
         self.changes = 0
         """Calls that changed commands or profile."""
+        self.a_minute = A_MINUTE
+        """Sends and edits in a group, at most."""
         self._answers: dict[str, asyncio.Future[Answer]] = {}
-        self._penalties: dict[int, float] = {}
+        self.unheard = 0.0
+        """Seconds from a penalty's beginning in which a call may be under way that could not know of it."""
+        self._penalties: dict[int, tuple[float, float]] = {}
+        """From when, and until when."""
         self._people = itertools.count(1001)
         self._ids = chat_ids()
         self._closing = asyncio.Event()
@@ -111,7 +118,7 @@ class BotApi:
 
     def fault(self, kind: str, method: str, times: int = 1, **options: Any) -> None:
         """The next `times` calls of a method meet it: drop_before, accept_then_drop, hang, error, truncated, slow,
-        duplicate. Options: chat, code, description, seconds, parameters."""
+        duplicate, reorder. Options: chat, code, description, seconds, parameters."""
         self.faults.append(Fault(kind, method, times, **options))
 
     def press(self, person: Person, chat: Chat, label: str = "", *, data: str = "", message: int = 0) -> "Pressed":
@@ -181,7 +188,8 @@ class BotApi:
             if fault.times and fault.method == method and fault.chat in (None, int(raw.get("chat_id", 0))):
                 fault.times -= 1
                 return fault
-        return None
+        drawn = self.chaos.draw(method) if self.chaos else None
+        return Fault(drawn.kind, method, 1, **drawn.options) if drawn else None
 
     async def _answer(self, token: str, method: str, raw: dict[str, str], fault: Fault | None) -> tuple[int, Any]:
         values: dict[str, Any] = dict(raw)
@@ -190,7 +198,8 @@ class BotApi:
                 raise Refusal(401, "Unauthorized")
             if fault and fault.kind == "error":
                 if fault.code == 429:
-                    self._penalties[int(raw.get("chat_id", 0))] = time.monotonic() + fault.parameters["retry_after"]
+                    now = time.monotonic()
+                    self._penalties[int(raw.get("chat_id", 0))] = now, now + fault.parameters["retry_after"]
                 raise Refusal(fault.code, fault.description, **fault.parameters)
             call = getattr(self, f"_{method}", None)
             if call is None:
@@ -199,6 +208,8 @@ class BotApi:
             result = await call(values)
             if fault and fault.kind == "duplicate":
                 result = result * 2
+            if fault and fault.kind == "reorder":
+                result = result[::-1]
         except Refusal as refusal:
             self._note(method, values, None, refusal.description)
             body = {"ok": False, "error_code": refusal.code, "description": refusal.description}
@@ -231,14 +242,16 @@ class BotApi:
                           migrate_to_chat_id=chat.successor)  # fmt: skip
         if chat.gone:
             raise Refusal(403 if chat.gone.startswith("Forbidden") else 400, chat.gone)
-        if (left := self._penalties.get(chat.id, 0) - time.monotonic()) > 0:
-            self.violations.append(f"a call to {chat.id} within its penalty")
+        begun, until = self._penalties.get(chat.id, (0.0, 0.0))
+        if (left := until - time.monotonic()) > 0:
+            if time.monotonic() - begun >= self.unheard:
+                self.violations.append(f"a call to {chat.id} within its penalty")
             raise Refusal(429, "Too Many Requests", retry_after=int(left) + 1)
         if counted and chat.kind != "private":
             shown = self.effects("sendMessage", "editMessageText", "editMessageReplyMarkup", chat=chat)
             recent = [effect for effect in shown if effect.at > time.monotonic() - 60]
-            if len(recent) >= A_MINUTE:
-                self.violations.append(f"more than {A_MINUTE} calls a minute to {chat.id}")
+            if len(recent) >= self.a_minute:
+                self.violations.append(f"more than {self.a_minute} calls a minute to {chat.id}")
         return chat
 
     # Methods

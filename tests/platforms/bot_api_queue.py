@@ -55,6 +55,28 @@ class Queue:
         self._arrived.set()
         return self._next
 
+    def disorder(self, by: random.Random, near: int, copies: int) -> None:
+        """What waits comes up to 2 * `copies` - 1 times, each not far from its place; ids go up all the same."""
+        places = [
+            (place + by.uniform(0, near), update)
+            for place, update in enumerate(self._alive())
+            for _ in range(by.randint(1, 2 * copies - 1))
+        ]
+        self._waiting = []
+        for _, update in sorted(places, key=lambda each: each[0]):
+            self.put_raw({**update.body, "update_id": self._next + 1}, update.expires - self.clock())
+
+    def restart(self, at: int) -> None:
+        """Ids begin anew, as after a week without an update. What waits keeps its order."""
+        waiting, self._waiting, self._next = self._alive(), [], at
+        for update in waiting:
+            self.put_raw({**update.body, "update_id": self._next + 1}, update.expires - self.clock())
+
+    @property
+    def pending(self) -> int:
+        """How many wait, looked at without a look at each."""
+        return len(self._waiting)
+
     def __len__(self) -> int:
         return len(self._alive())
 

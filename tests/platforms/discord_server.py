@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.platforms.chaos import Chaos
 from tests.platforms.discord_acts import Acts
 from tests.platforms.discord_channels import DM, GROUP, Channel
 from tests.platforms.discord_checks import Refusal, invalid, unknown
@@ -22,7 +23,6 @@ from tests.platforms.discord_world import Call, Effect, Payload, Person
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.Canary.token-that-no-log-may-show_00000000000"
 A_SECOND = 50
-"""Requests with the bot's token."""
 API = "/api/v10"
 
 
@@ -49,6 +49,8 @@ class DiscordServer(Acts):
         self.token = TOKEN
         self.api_url = ""
         self.faults: list[Fault] = []
+        self.chaos: Chaos | None = None
+        """Faults at random, for calls that no script has one for: by method and path."""
         self.syncs = 0
         """How often all commands were registered."""
         self.gateway = Gateway(self, lambda: self.token, self._twice)
@@ -57,7 +59,12 @@ class DiscordServer(Acts):
         own = [route("GET", commands, self._list), route("PUT", commands, self._register)]
         self.routes = [*((each, True) for each in [*self.rest.routes, *own]),
                        *((each, False) for each in self.interactions.routes)]  # fmt: skip
-        self.penalties: dict[object, float] = {}
+        self.unheard = 0.0
+        """Seconds from a penalty's beginning in which a call may be under way that could not know of it."""
+        self.penalties: dict[object, tuple[float, float]] = {}
+        """From when, and until when."""
+        self.a_second = A_SECOND
+        """Requests with the bot's token, at most."""
         self._recent: list[float] = []
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -274,19 +281,26 @@ class DiscordServer(Acts):
         now = time.monotonic()
         if guarded:
             self._recent = [at for at in self._recent if at > now - 1] + [now]
-            if len(self._recent) > A_SECOND:
-                self.violations.append(f"more than {A_SECOND} requests a second")
-        key = call.groups.get("token", call.channel)
-        for place in ([key] if call.method != "GET" else []) + ([self] if guarded else []):
-            if (left := self.penalties.get(place, 0.0) - now) > 0:
-                self.violations.append(f"{call.method} {call.path} within its penalty")
-                raise _limited(left, place is self)
+            if len(self._recent) > self.a_second:
+                self.violations.append(f"more than {self.a_second} requests a second")
+        # Penalties are a route's and its channel's: a message may be sent where another may not be edited.
+        key = call.groups.get("token", call.channel), call.method, re.sub(r"\d+", "", call.path)
+        self._unpenalised(call, ([key] if call.method != "GET" else []) + ([self] if guarded else []))
         if fault and fault.kind == "429":
-            self.penalties[self if fault.everywhere else key] = now + fault.seconds - 0.01
+            self.penalties[self if fault.everywhere else key] = now, now + fault.seconds - 0.01
             raise _limited(fault.seconds, fault.everywhere)
         if fault and fault.kind == "error":
             body: Payload = {"message": f"{fault.code}: error", "code": 0} | (fault.body or {})
             raise Refusal(fault.code, body.pop("code"), body.pop("message"), **body)
+
+    def _unpenalised(self, call: Call, places: list[object]) -> None:
+        now = time.monotonic()
+        for place in places:
+            begun, until = self.penalties.get(place, (0.0, 0.0))
+            if until > now:
+                if now - begun >= self.unheard:
+                    self.violations.append(f"{call.method} {call.path} within its penalty")
+                raise _limited(until - now, place is self)
 
     def _note(self, call: Call) -> None:
         body = call.body if isinstance(call.body, dict) else {"list": call.body}
@@ -300,7 +314,8 @@ class DiscordServer(Acts):
             if fault.times and fits and fault.channel in (None, call.channel):
                 fault.times -= 1
                 return fault
-        return None
+        drawn = self.chaos.draw(f"{call.method} {call.path}") if self.chaos else None
+        return Fault(drawn.kind, call.method, call.path, 1, **drawn.options) if drawn else None
 
     def _twice(self, event: str) -> bool:
         for fault in self.faults:

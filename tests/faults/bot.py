@@ -1,0 +1,130 @@
+"""The bot of a trial: the real joint, store, adapters and sockets; a fake model, and smaller times, nothing else."""
+
+import asyncio
+import functools
+import importlib
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+from core import crash
+from core.rate import Pace
+from tests.faults.models import TrialModel, asked_for
+
+LOGINS, CLOCK = "FAULTS_LOGINS", "FAULTS_CLOCK"
+"""Set where logins are to be counted as they really are; what time Discord's adapter takes it to be, in ms."""
+FULL, READ_ONLY = "full", "read-only"
+"""Files in the data folder while SQLite may not grow, or not be written."""
+ARM, ARMED = "crash-at", "armed"
+"""Files in the data folder: where the process shall die from now on, and that it knows."""
+
+
+def _quickly(seconds: float) -> Callable[[], Any]:
+    return lambda: itertools.repeat(seconds)
+
+
+TIMES: dict[str, Any] = {
+    "core.live_message._pauses": _quickly(0.05),
+    "bots.telegram_bot.polling._backoff": _quickly(0.05),
+    "bots.discord_bot.gateway._backoff": _quickly(0.05),
+    "bots.discord_bot.gateway.SETTLED_AFTER": 0.05,
+    "bots.discord_bot.inlet.pauses": _quickly(0.05),
+    "bots.discord_bot.app.pauses": _quickly(0.05),
+    "bots.discord_bot.inlet.BETWEEN": 0.0,
+    "bots.discord_bot.gateway.SILENCE": 2.0,
+    "bots.telegram_bot.polling.OTHER_POLLER": 0.2,
+    "core.dispatcher.backoff": _quickly(0.1),
+    "core.insist.backoff": _quickly(0.1),
+}
+LOGIN_TIMES = {"bots.discord_bot.identifies.AT_ONCE": 20, "bots.discord_bot.identifies.FREE": 1000}
+"""Time alone is made smaller. A name that is not there any more ends the trial."""
+QUICK = Pace(interval=0.15, gap=0.02)
+
+
+class NoEngine:
+    """Where the engine would be."""
+
+    def __init__(self, *_: object) -> None:
+        self._never: list[Any] = []
+
+    def launch(self) -> None:
+        """Nothing to start."""
+
+    async def failed(self) -> None:
+        """Never."""
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+def prepare() -> None:
+    """Import everything, and put the fakes in their places."""
+    for name in ("bots.__main__", "bots.telegram_bot.app", "bots.discord_bot.app"):
+        importlib.import_module(name)
+    for path, value in TIMES.items():
+        put(path, value)
+    paces = importlib.import_module("bots.telegram_bot.surface").Paces(QUICK, QUICK)
+    for path, quick in (
+        ("bots.telegram_bot.app.TelegramBot", {"paces": paces}),
+        ("bots.discord_bot.app.DiscordBot", {"pace": QUICK}),
+    ):
+        put(path, functools.partial(found(path), **quick))
+    put("bots.__main__.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
+    put("bots.__main__.Tokenizer", lambda *_: None)
+    put("bots.__main__.Engine", NoEngine)
+    put("bots.__main__.LocalModel", lambda *_: TrialModel(asked_for()))
+    event.listen(Engine, "begin", _hinder)
+    found("bots.config.Config").model_config["env_file"] = None  # the owner's own is not for trials
+
+
+def found(path: str) -> Any:
+    """What stands under a dotted name."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def put(path: str, value: Any) -> None:
+    """Something else in its place."""
+    found(path)
+    module, _, name = path.rpartition(".")
+    setattr(sys.modules[module], name, value)
+
+
+def run() -> None:
+    """The program from here to its end, as its owner starts it."""
+    signal.signal(signal.SIGUSR1, _arm)
+    if LOGINS not in os.environ:
+        for path, value in LOGIN_TIMES.items():
+            put(path, value)
+    if CLOCK in os.environ:
+        ahead = int(os.environ[CLOCK]) - time.time_ns() // 1_000_000
+        path = "bots.discord_bot.app.DiscordBot"
+        put(path, functools.partial(found(path), now=lambda: time.time_ns() // 1_000_000 + ahead))
+    sys.argv = ["qwentin"]
+    found("bots.__main__.main")()
+
+
+def _arm(number: int, frame: object) -> None:
+    """Die at a named point from now on: what has passed so far does not count."""
+    folder = Path(os.environ["DATA_DIR"])
+    crash._passed.clear()
+    os.environ["QWENTIN_CRASH_AT"] = (folder / ARM).read_text()
+    (folder / ARMED).touch()
+
+
+def _hinder(connection: Connection) -> None:
+    """A disk without room, a folder that became read-only: what SQLite makes of them."""
+    if connection.dialect.name == "sqlite":
+        folder = Path(os.environ["DATA_DIR"])
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages if (folder / FULL).exists() else 2**30}")
+        connection.exec_driver_sql(f"PRAGMA query_only={int((folder / READ_ONLY).exists())}")

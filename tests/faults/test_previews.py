@@ -1,0 +1,20 @@
+"""What an answer shows while it grows is judged, too: half a blocked word is one too many."""
+
+import asyncio
+
+from tests.conftest import MakeBot
+from tests.fakes import WordFilter
+from tests.watching import held, outcome, release, shown
+
+
+async def test_no_preview_shows_what_may_become_a_blocked_word(make_bot: MakeBot) -> None:
+    model = held(1)
+    model.says = lambda prompt: ["good ", "ba", "d ", "more"]
+    async with make_bot(model, content_filter=WordFilter("bad")) as bot:
+        reply = await bot.accept("hi")
+        await shown(bot, reply, "good")
+        release(model, 1)
+        await asyncio.sleep(0.05)  # time for a preview
+        release(model)
+        await outcome(bot, reply)
+        assert not any("ba" in text for text in bot.platform.surfaces[reply.id].history)

@@ -1,0 +1,24 @@
+"""All parts, by their names."""
+
+from tests.faults.trials import (
+    backlog,
+    database,
+    duplicates,
+    fuzz,
+    gateway,
+    kill_points,
+    noisy,
+    poison,
+    postgres,
+    random_kills,
+    second,
+    sigterm,
+    storms,
+)
+from tests.faults.trials.part import Part
+
+_MODULES = (
+    kill_points, random_kills, poison, duplicates, storms, gateway, database, postgres, sigterm, fuzz, second, backlog,
+    noisy,
+)  # fmt: skip
+PARTS: dict[str, Part] = {module.PART.name: module.PART for module in _MODULES}

@@ -1,0 +1,63 @@
+"""A platform in trouble: penalties, failing servers, lost connections, half answers, for one call in four."""
+
+from collections.abc import Sequence
+
+from tests.faults.evidence import ANSWERED
+from tests.faults.talks import DiscordTalk
+from tests.faults.trials.part import Part
+from tests.faults.world import Bench, world
+from tests.platforms.chaos import Chance, Chaos
+
+ON_EACH, QUESTIONS = 12, 2
+PROBABILITY = 0.25
+SHOWING = "send|edit|delete"
+TELEGRAM = (
+    Chance("drop_before"),
+    Chance("accept_then_drop", SHOWING),
+    Chance("truncated"),
+    Chance("slow", options={"seconds": 0.1}),
+    Chance("error", options={"code": 500, "description": "Internal Server Error"}),
+    Chance("error", options={"code": 502, "description": "Bad Gateway"}),
+    Chance("error", SHOWING, {"code": 429, "description": "Too Many Requests: retry after 1",
+                              "parameters": {"retry_after": 1}}),
+    Chance("error", "getUpdates", {"code": 409, "description": "Conflict: terminated by other getUpdates request"}),
+)  # fmt: skip
+MESSAGES = "(POST|PATCH) /channels/"
+DISCORD = (
+    Chance("drop_before"),
+    Chance("accept_then_drop", MESSAGES),
+    Chance("truncated", MESSAGES),
+    Chance("slow", options={"seconds": 0.1}),
+    Chance("error", options={"code": 503}),
+    Chance("error", MESSAGES, {"code": 502}),
+    Chance("429", MESSAGES, {"seconds": 0.6}),
+)
+TRIED = ANSWERED | {"refused"}
+"""A command in a group may find that nobody can say who is an admin."""
+UNKNOWN = ("accept_then_drop", "truncated")
+"""After these nobody knows whether a message was taken."""
+
+
+async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
+    """A hundred sends or more; no call to a chat inside its penalty, which the servers watch, and no answer twice."""
+    async with world(bench, seed) as w:
+        talks = [w.talks.on(platform, group=n % 3 == 0) for platform in w.platforms for n in range(ON_EACH)]
+        await w.start()
+        await w.connected()
+        for talk in talks:
+            if isinstance(talk, DiscordTalk):
+                talk.command("/memory 5")
+        await w.settled()
+        storm = w.telegram.chaos = Chaos(w.random, PROBABILITY, TELEGRAM)
+        w.discord.chaos = Chaos(w.random, PROBABILITY, DISCORD)
+        for talk in talks:
+            for _ in range(QUESTIONS):
+                talk.ask()
+            talk.command(f"/temp {w.random.randint(1, 9) / 10:g}", ends=TRIED)
+        await w.settled(60)
+        w.stubs += sum(storm.met[kind, "sendMessage"] for kind in UNKNOWN)
+        w.telegram.chaos = w.discord.chaos = None
+        return await w.judged()
+
+
+PART = Part("storms", trial, 1, 30, unit="sends", each=100)
