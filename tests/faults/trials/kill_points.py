@@ -150,7 +150,7 @@ TALKING = {"admitting": 2, "admitted": 2, "claimed": 3, "intending": 4, "intende
 CASES = [
     *(Case(point, platform, passes, talking) for point, passes in TALKING.items() for platform in BOTH),
     *(Case(point, platform, 1, stopping) for point, platform in zip(("commanding", "commanded"), BOTH, strict=True)),
-    Case("fetched", "telegram", 2, talking),
+    Case("fetched", "telegram", 1, talking),
     Case("confirming", "telegram", 1, talking),
     Case("heard", "discord", 3, talking),
     Case("deferring", "discord", 1, commands_from_the_menu),
