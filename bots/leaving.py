@@ -8,14 +8,19 @@ from collections.abc import Coroutine
 from threading import Timer
 from typing import Any
 
+from core.errors import EX_CONFIG, SetupError
+
 log = logging.getLogger(__name__)
 
-TOLD = 19.0
+TOLD = 17.0
 """Seconds from SIGTERM or Ctrl-C to the end."""
-DRAINING = 14.0
+DRAINING = 13.0
 """Seconds of these for what is in progress."""
-UNWINDING = 4.0
+UNWINDING = 2.5
 """Seconds from an error that nothing can go on after to the end."""
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Leaving:
@@ -31,8 +36,8 @@ class Leaving:
 
     def listen(self) -> None:
         """From now on SIGTERM and Ctrl-C are wishes."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._end, number)
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._end)
 
     def __exit__(self, *error: object) -> None:
         for timer in self._timers:
@@ -40,21 +45,26 @@ class Leaving:
 
     async def first_of(self, *works: Coroutine[Any, Any, Any]) -> None:
         """Until the first of them ends; the others are cancelled, and its error is raised."""
+        failed: BaseException | None = None
         tasks = [asyncio.ensure_future(work) for work in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            failed = next((error for task in done if (error := task.exception())), None)
+            if isinstance(failed, SetupError):
+                log.critical("%s", failed)
         finally:
             if not self.told.is_set():
-                self._within(UNWINDING, 1)
+                self._within(UNWINDING, EX_CONFIG if isinstance(failed, SetupError) else 1)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
 
-    def _end(self, number: signal.Signals) -> None:
-        """The first time it is a wish; the second time the signal does what it does everywhere."""
-        asyncio.get_running_loop().remove_signal_handler(number)
+    def _end(self) -> None:
+        """The first time it is a wish; the second time the signals do what they do everywhere."""
+        for number in SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
         self.told.set()
         self._within(TOLD, 0)
 

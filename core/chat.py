@@ -205,8 +205,12 @@ class Inbox(Protocol):
     async def add(self, owed: Sequence[Owed]) -> Sequence[Reply]:
         """Store messages that are not known, each with its reply; in order."""
 
-    async def crowd(self, messages: Sequence[Incoming], since: int) -> Crowd:
-        """Who waits in these messages' conversations, and how often their authors have asked since."""
+    async def crowd(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> Crowd:
+        """Who waits in these messages' conversations and on these platforms, and how often their authors have asked
+        since."""
+
+    async def join(self, others: Sequence[Reply], into: Reply) -> None:
+        """What is said about one message is said about the others too."""
 
     async def amend(self, incoming: Incoming) -> bool:
         """A message was edited: the question it asked gets its new text, if nobody has begun to answer it."""
@@ -270,14 +274,16 @@ class Recovery(Protocol):
     async def recover(self, platform: str) -> Sequence[Reply]:
         """Apply the crash event to what is open on a platform; what need not be generated again is returned."""
 
-    async def give_back(self, lane: Lane, running: Collection[int]) -> None:
-        """Apply the crash event to what is claimed in a lane, but is not among those that run."""
+    async def adrift(
+        self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
+    ) -> Sequence[Reply]:
+        """The same for what is claimed since before then, and not among those that run (id and attempt)."""
 
     async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
         """Replies whose chats want to hear nothing yet, each with the time until when."""
 
-    async def untouched(self, platform: str) -> Sequence[Reply]:
-        """The queued answers and commands of which nothing is shown, oldest first."""
+    async def waiting(self, platform: str, since: int) -> Sequence[Reply]:
+        """The queued answers and commands, and the commands that came since then, oldest first."""
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
         """One reply answers the others' questions too: its own becomes all of them, theirs are merged."""

@@ -44,7 +44,25 @@ class Clerk:
     async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
         """A claimed command to what is said about it; a database in trouble is waited for. `let_go` is called before a
         wait that may be long."""
-        return await patiently(f"command {reply.id}", lambda: self._tried(reply, language, let_go))
+        again = False
+
+        async def step() -> Reply:
+            nonlocal again
+            if again and (done := await self._done(reply)):
+                return done
+            again = True
+            return await self._tried(reply, language, let_go)
+
+        return await patiently(f"command {reply.id}", step)
+
+    async def _done(self, reply: Reply) -> Reply | None:
+        """The reply, if the command was carried out by a commit that nobody knew had happened. Raises Stale where it
+        runs on as an answer."""
+        async with self._store.begin() as tx:
+            current = await tx.replies.get(reply.id)
+        if current.attempt != reply.attempt:
+            raise Stale(f"reply {reply.id}: it runs on as an answer")
+        return current if current.state is not State.GENERATING else None
 
     async def _tried(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
         try:
@@ -95,21 +113,25 @@ class Clerk:
             let_go()  # this may take as long as a platform is slow
             await self._settle(call)
         crash_point("commanding")
-        async with self._store.begin() as tx:
-            before = await tx.replies.get(call.reply.id)
-            if before.attempt == call.reply.attempt and before.state is not State.GENERATING:
-                return before  # it is done already: a commit that nobody knew had happened
-            text = await run(call, tx)
-            if text is not None:
-                reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)
-            else:
-                reply = await tx.replies.get(call.reply.id)
+        try:
+            async with self._store.begin() as tx:
+                text = await run(call, tx)
+                if text is not None:
+                    reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)
+                else:
+                    reply = await tx.replies.get(call.reply.id)
+        except Unavailable:
+            self._follow_up(call)  # it may be stored, or will be
+            raise
         crash_point("commanded")
+        self._follow_up(call)
+        return reply
+
+    def _follow_up(self, call: Call) -> None:
         for stopped in call.stopped:
             self._desk.halt(stopped)
         for cancelled in call.cancelled:
             self._desk.tidy(cancelled)
-        return reply
 
     async def _settle(self, call: Call) -> None:
         """Stop the running answer, which only its asker and admins may, and wait until it is done."""

@@ -10,20 +10,20 @@ from functools import partial
 
 from core.access import Access
 from core.assistant import Assistant
-from core.chat import Author, ChatId, Incoming, Reply, Role, Stale, Store
+from core.chat import Author, ChatId, Incoming, Reply, Role, Stale, Store, Unavailable
 from core.clerk import Clerk
 from core.crash import crash_point
 from core.errands import Errands, Hand
 from core.errors import trace
 from core.filters import STANDARD
 from core.gate import Gate
-from core.insist import backoff, insist
+from core.insist import backoff, insist, patiently
 from core.intake import Intake
 from core.live_message import TYPING_EVERY, Delivery
 from core.overload import Door, Speed
 from core.piled import PATIENCE, expired, together
 from core.rate import RateGate
-from core.states import Event, Lane, State
+from core.states import ACTIVE, Event, Lane, State
 from core.surface import Platform
 from core.tasks import endless
 from core.texts import choose, say
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 NOTICES_AT_ONCE = 8
 SETTLED_WITHIN = 60.0
 """Seconds after which a platform that can't be reached holds up no answers any more."""
+SWEEP = 2.0
+ADRIFT = 3.0
+"""Seconds after which a reply that nobody runs is taken up: what was just claimed may be about to be run."""
 REASSURED = 20
 """Waiting conversations at most."""
 
@@ -55,7 +58,9 @@ class Dispatcher:
         self.name, self.access = name, access
         self._clerk = Clerk(store, assistant, self._platforms, access, self, now)
         speed = Speed(assistant.model.slots)
-        self._intake = Intake(store, access, Door(assistant.rules.limits, speed, now, self._piled), self._admitted)
+        self._intake = Intake(
+            store, access, Door(assistant.rules.limits, speed, now, self._piled, self._platforms), self._admitted
+        )
         self.rate = RateGate()
         """What else is sent to a chat has to keep to it too."""
         gate = partial(Gate(assistant.filter).opens, STANDARD)
@@ -85,6 +90,7 @@ class Dispatcher:
             "answers": partial(self._serve, Lane.ANSWER, self._assistant.model.slots),
             "notices": partial(self._serve, Lane.NOTICE, NOTICES_AT_ONCE),
             "typing": self._reassure,
+            "sweep": self._sweep,
         }
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -103,10 +109,10 @@ class Dispatcher:
         is answered once all of it has been handed over (`settle`)."""
         left = await insist(f"what is unfinished on {platform.name}", partial(self._recover, platform))
         unfinished, held = left or ((), ())
-        self._platforms[platform.name] = platform
         for reply, until in held:
             self.rate.hold(platform.surface(reply).key, (until - self._now()) / 1000)
-        self._unfinished.put_nowait(unfinished)
+        self._take_up(unfinished)
+        self._platforms[platform.name] = platform
         asyncio.get_running_loop().call_later(SETTLED_WITHIN, self.settle, platform.name)
         self._pulse()
 
@@ -158,6 +164,9 @@ class Dispatcher:
                 moved = await tx.replies.move(before, Event.STOP)
         except Stale:
             return
+        except Unavailable:
+            self.halt(reply.id)  # it may be stored
+            raise
         if moved.state is State.GENERATING:
             self.halt(reply.id)
         self.tidy(replace(moved, origin=before.origin))
@@ -182,8 +191,8 @@ class Dispatcher:
     # What piled up
 
     def _piled(self, incoming: Incoming) -> bool:
-        """Whether it waited while the bot was away, and there may be more of it to come."""
-        return incoming.chat.platform not in self._settled and incoming.at <= self._started - PATIENCE
+        """Whether it waited while the bot was away."""
+        return incoming.at <= self._started - PATIENCE
 
     async def _put_together(self) -> None:
         while True:
@@ -196,7 +205,7 @@ class Dispatcher:
 
     async def _merge(self, platform: str) -> None:
         async with self._store.begin() as tx:
-            waiting = await tx.recovery.untouched(platform)
+            waiting = await tx.recovery.waiting(platform, self._started)
             for pile in together(waiting, self._started):
                 await tx.recovery.merge(pile.into, pile.others)
             late = []
@@ -205,14 +214,13 @@ class Dispatcher:
                 said = say(choose(wanted, pile.into.author.locale), "error.late")
                 late.append(await tx.recovery.expire(pile.into, pile.others, said))
             crash_point("merging")
-        self._unfinished.put_nowait(late)
+        self._take_up(late)
 
     # Claim and run
 
     def _admitted(self, replies: Sequence[Reply]) -> None:
         """What is said at once needs no hand."""
-        self._unfinished.put_nowait([reply for reply in replies if reply.state is State.SENDING])
-        self._pulse()
+        self._take_up([reply for reply in replies if reply.state is State.SENDING])
 
     async def _resume(self) -> None:
         """What the last process left in mid-air: it needs no model, so it needs no hand."""
@@ -245,28 +253,45 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane) -> Reply:
         """The next reply, however long it takes; a database in trouble is tried again, ever more slowly."""
-        pauses, doubtful = backoff(), False
+        pauses = backoff()
         while True:
             changed = self._changed
             try:
-                reply = None if self._ending else await self._next(lane, doubtful)
+                reply = None if self._ending else await self._next(lane)
             except Exception as error:
                 log.error("nothing can be claimed; trying again\n%s", trace(error))
-                doubtful = True
                 await asyncio.sleep(next(pauses))
                 continue
             if reply is not None:
                 return reply
-            pauses, doubtful = backoff(), False
+            pauses = backoff()
             await changed.wait()
 
-    async def _next(self, lane: Lane, doubtful: bool) -> Reply | None:
-        """C2. `doubtful`: the last claim may have been stored, although the database said nothing of it."""
+    async def _next(self, lane: Lane) -> Reply | None:
+        """C2."""
         served = self._settled if lane is Lane.ANSWER else set(self._platforms)
         async with self._store.begin() as tx:
-            if doubtful:
-                await tx.recovery.give_back(lane, self._errands.running)
             return await tx.replies.claim(lane, served, self._now())
+
+    async def _sweep(self) -> None:
+        """What is claimed, or waits to be shown, and nobody runs: the database was lost in a commit, and nobody learned
+        that it had happened."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            await patiently("what nobody runs", self._find_adrift)
+
+    async def _find_adrift(self) -> None:
+        async with self._store.begin() as tx:
+            before = self._now() - round(ADRIFT * 1000)
+            adrift = await tx.recovery.adrift(self._platforms, self._errands.running, before)
+        if adrift:
+            self._take_up([reply for reply in adrift if reply.state in ACTIVE])
+
+    def _take_up(self, replies: Sequence[Reply]) -> None:
+        """What is to be shown, and needs no model. From now on it is known to be run."""
+        self._errands.running.update((reply.id, reply.attempt) for reply in replies)
+        self._unfinished.put_nowait(replies)
+        self._pulse()
 
     def _pulse(self) -> None:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""

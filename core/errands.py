@@ -15,7 +15,7 @@ from core.crash import crash_point
 from core.errors import EngineDied, outcome_of, trace, words
 from core.filters import STANDARD, Policy
 from core.gate import Gate
-from core.insist import insist
+from core.insist import insist, patiently
 from core.live_message import Delivery, LiveMessage
 from core.overload import Speed
 from core.retiring import Retiring
@@ -74,12 +74,12 @@ class Errands:
         self._retiring = Retiring(delivery.store, platforms, delivery.rate)
         self._stops: dict[int, asyncio.Event] = {}
         self._marking: set[asyncio.Task[None]] = set()
-        self.running: set[int] = set()
-        """The replies that are being run."""
+        self.running: set[tuple[int, int]] = set()
+        """The replies that are being run, or about to be: id and attempt."""
 
     def start(self, tasks: asyncio.TaskGroup, reply: Reply, hand: Hand) -> None:
         """Run a claimed reply beside the others. From now on it is known to be run."""
-        self.running.add(reply.id)
+        self.running.add((reply.id, reply.attempt))
         tasks.create_task(self.run(reply, hand))
 
     async def run(self, reply: Reply, hand: Hand) -> None:
@@ -98,10 +98,14 @@ class Errands:
             await self._apologise(reply, error)
             await self._fail(reply)
         finally:
-            self._stops.pop(reply.id, None)
-            self.running.discard(reply.id)
+            self._over(reply)
             hand.let_go()
-            self._pulse()
+
+    def _over(self, reply: Reply) -> None:
+        self.running.discard((reply.id, reply.attempt))
+        if all(id != reply.id for id, _ in self.running):  # /retry runs on as an answer under the same id
+            self._stops.pop(reply.id, None)
+        self._pulse()
 
     async def leave(self, platform: str, chat: str) -> None:
         """A chat is closed to the bot: what waits there is dropped, what runs there is stopped. Its data stay."""
@@ -146,19 +150,22 @@ class Errands:
         crash_point("shown")
         await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
         crash_point("delivered")
-        self._pulse()
+        self._over(reply)
         await self._retiring.retire_before(reply)
 
     async def _move(self, reply: Reply, event: Event) -> None:
         async with self._store.begin() as tx:
-            await tx.replies.move(await tx.replies.get(reply.id), event)
+            await tx.replies.move(reply, event)
 
     async def _insist(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T | None:
         return await insist(f"reply {reply.id}", step)
 
     async def _fail(self, reply: Reply) -> None:
         """Nothing more is owed."""
-        await self._insist(reply, lambda: self._move(reply, Event.FAIL))
+        try:
+            await self._insist(reply, lambda: self._move(reply, Event.FAIL))
+        except Exception as error:
+            log.error("reply %s can't be ended\n%s", reply.id, trace(error))
 
     async def _controls(self, reply: Reply, language: str) -> Controls:
         """What may be pressed under a final text: asked anew, so that it is the same after a restart."""
@@ -190,13 +197,16 @@ class Errands:
     async def _apologise(self, reply: Reply, error: Exception) -> None:
         """In place of what can't be shown, if even that can be."""
         try:
-            async with self._store.begin() as tx:
-                reply = await tx.replies.get(reply.id)
+            reply = await patiently(f"reply {reply.id}", lambda: self._found(reply.id))
             language = choose("auto", reply.author.locale)
             async with self._live(reply, language) as live:
                 await live.finish(words(error, language, f"reply {reply.id}"))
         except Exception as again:
             log.error("reply %s can't be shown\n%s", reply.id, trace(again))
+
+    async def _found(self, reply_id: int) -> Reply:
+        async with self._store.begin() as tx:
+            return await tx.replies.get(reply_id)
 
     def _live(self, reply: Reply, language: str, policy: Policy = STANDARD) -> LiveMessage:
         surface = self._platforms[reply.chat.platform].surface(reply)
@@ -262,7 +272,9 @@ class Errands:
             async with self._store.begin() as tx:
                 return await tx.replies.lose(reply)
 
-        await self._insist(reply, lose)
+        lost = await self._insist(reply, lose)
+        if lost is not None and lost.state is State.GENERATING:
+            return Ending(State.STOPPED), say(language, "mark.stopped")
         raise Requeued(f"reply {reply.id}: the engine is lost; it will run by itself")
 
     # Small things

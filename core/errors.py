@@ -14,6 +14,7 @@ import logging
 import secrets
 import traceback
 
+from core.chat import Unavailable
 from core.states import State
 from core.texts import say
 
@@ -64,6 +65,8 @@ def words(error: Exception, language: str, where: str) -> str:
     """The one place where errors become words for people. A bug becomes an apology with an id, which the log has."""
     if isinstance(error, ChatError):
         return say(language, error.key, **error.values)
+    if isinstance(error, Unavailable):
+        return say(language, "error.busy")
     bug = secrets.token_hex(3)
     log.error("error %s in %s\n%s", bug, where, trace(error))
     return say(language, "error.bug", id=bug)

@@ -29,9 +29,9 @@ async def patiently(what: str, step: Callable[[], Awaitable[T]]) -> T:
 
 
 async def insist(what: str, step: Callable[[], Awaitable[T]]) -> T | None:
-    """The same, and what else goes wrong is tried for a while. None where it means nothing any more, or never could be
-    done; then the next start will see to it."""
-    for pause in itertools.islice(backoff(), TRIES):
+    """The same, and what else goes wrong is tried for a while, then raised. None where it means nothing any more."""
+    pauses = itertools.islice(backoff(), TRIES)
+    while True:
         try:
             return await patiently(what, step)
         except Stale as stale:
@@ -39,8 +39,9 @@ async def insist(what: str, step: Callable[[], Awaitable[T]]) -> T | None:
             return None
         except Exception as error:
             log.error("%s: can't be stored, trying again\n%s", what, trace(error))
+            if (pause := next(pauses, None)) is None:
+                raise
         await asyncio.sleep(pause)
-    return None
 
 
 def backoff() -> Iterator[float]:

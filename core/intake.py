@@ -101,7 +101,9 @@ class Intake:
                 known.add(message.key)
                 wanted += filter(None, [self._owed(message)])
         owed = await self._door.admit(tx, wanted)
-        return owed, await tx.inbox.add(owed)
+        replies = await tx.inbox.add(owed)
+        await self._door.join(tx, owed, replies)
+        return owed, replies
 
     def _owed(self, incoming: Incoming) -> Owed | None:
         if not self._access.admits(incoming.chat, incoming.author):

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from core.chat import ChatId, Crowd, Incoming, Owed, Reply, Transaction
@@ -74,7 +74,8 @@ class Queue:
         if busy is None:
             self._here[incoming.chat] += 1
             self._waiting += 1
-            asked.append(self._now)
+            if not piled:
+                asked.append(self._now)
         return busy
 
     def _busy(self, chat: ChatId, asked: Sequence[int]) -> Busy | None:
@@ -92,8 +93,15 @@ class Door:
     """Lets questions in, while there is room. `piled`: whether a message waited while the bot was away; that is held
     against no limit."""
 
-    def __init__(self, limits: Limits, speed: Speed, now: Callable[[], int], piled: Callable[[Incoming], bool]) -> None:
-        self._limits, self._speed, self._now, self._piled = limits, speed, now, piled
+    def __init__(
+        self,
+        limits: Limits,
+        speed: Speed,
+        now: Callable[[], int],
+        piled: Callable[[Incoming], bool],
+        platforms: Collection[str],
+    ) -> None:
+        self._limits, self._speed, self._now, self._piled, self._platforms = limits, speed, now, piled, platforms
         self._told: dict[tuple[ChatId, str], tuple[int, int]] = {}
         """When somebody was told last in a conversation, and by which reply."""
 
@@ -103,20 +111,30 @@ class Door:
         if not asking or self._limits == NO_LIMITS:
             return owed
         now = self._now()
-        queue, telling = Queue(self._limits, await tx.inbox.crowd(asking, now - WINDOW), now), set[tuple[ChatId, str]]()
+        crowd = await tx.inbox.crowd(asking, now - WINDOW, self._platforms)
+        queue, telling = Queue(self._limits, crowd, now), set[tuple[ChatId, str]]()
         admitted = []
         for each in owed:
             busy = queue.join(each.incoming, piled=self._piled(each.incoming)) if each.lane is Lane.ANSWER else None
             admitted.append(await self._refusal(tx, each.incoming, busy, telling) if busy else each)
         return admitted
 
+    async def join(self, tx: Transaction, owed: Sequence[Owed], replies: Sequence[Reply]) -> None:
+        """What was refused beside another question of the same batch is told with that one."""
+        told = {_who(each): reply for each, reply in zip(owed, replies, strict=True) if each.state is State.SENDING}
+        for each, reply in zip(owed, replies, strict=True):
+            if each.state is State.MERGED and each.merged_into is None:
+                await tx.inbox.join([reply], told[_who(each)])
+
     def told(self, owed: Sequence[Owed], replies: Sequence[Reply]) -> None:
-        """They are stored."""
+        """They are stored. Whoever is let in again is told again, too."""
         now = self._now()
         self._told = {who: told for who, told in self._told.items() if told[0] > now - TOLD_EVERY}
         for each, reply in zip(owed, replies, strict=True):
-            if each.state is State.SENDING:
-                self._told[each.incoming.chat, each.incoming.author.id] = now, reply.id
+            if each.lane is Lane.ANSWER:
+                self._told.pop(_who(each), None)
+            elif each.state is State.SENDING:
+                self._told[_who(each)] = now, reply.id
 
     async def _refusal(self, tx: Transaction, incoming: Incoming, busy: Busy, telling: set[tuple[ChatId, str]]) -> Owed:
         """Told once a minute; what is refused meanwhile is told with it. An interaction wants a response of its own."""
@@ -128,6 +146,10 @@ class Door:
         wanted = await tx.preferences.language(incoming.chat.platform, incoming.author.id)
         said = words(busy, self._speed, choose(wanted, incoming.author.locale))
         return Owed(replace(incoming, text=""), Lane.NOTICE, State.SENDING, final=said)
+
+
+def _who(owed: Owed) -> tuple[ChatId, str]:
+    return owed.incoming.chat, owed.incoming.author.id
 
 
 def words(busy: Busy, speed: Speed, language: str) -> str:

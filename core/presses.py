@@ -178,8 +178,8 @@ class Presses:
         )
         if reply.id in self._again:
             raise Refused("press.stale")
-        self._again.append(reply.id)
         await self._desk.accept(command)
+        self._again.append(reply.id)
 
     async def _ours(self, press: Press, question: Question, action: Action) -> None:
         if press.author.id != question.author.id and not await self._setter(press):

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, exists, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.chat import ChatId, Crowd, Incoming, Owed, Reply
 from core.states import Lane, State
@@ -13,6 +14,8 @@ from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
 _Table = type[ChatRow] | type[InboxRow] | type[MessageRow] | type[ReplyRow]
 _Values = dict[str, object]
+ONE_MESSAGE = 4096
+"""Characters: a question that is longer was put together of several messages, and an edit of one is not all of it."""
 
 
 class StoredInbox:
@@ -45,7 +48,7 @@ class StoredInbox:
         ]
         return await nouns(self._session, ReplyRow.id.in_(await self._inserted(ReplyRow, rows)))
 
-    async def crowd(self, messages: Sequence[Incoming], since: int) -> Crowd:
+    async def crowd(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> Crowd:
         """Counted for the whole batch at once."""
         queued = (ReplyRow.lane == Lane.ANSWER) & (ReplyRow.state == State.QUEUED)
         here = {message.chat: 0 for message in messages}
@@ -57,17 +60,19 @@ class StoredInbox:
         )
         for platform, chat, thread, count in await self._session.execute(counts):
             here[ChatId(platform, chat, thread)] = count
-        waiting = await self._session.scalar(select(func.count()).select_from(ReplyRow).where(queued))
+        everywhere = select(func.count()).select_from(ReplyRow).join(ChatRow)
+        waiting = await self._session.scalar(everywhere.where(queued, ChatRow.platform.in_(platforms)))
         return Crowd(here, waiting or 0, await self._asked(messages, since))
 
     async def _asked(self, messages: Sequence[Incoming], since: int) -> Mapping[tuple[str, str], Sequence[int]]:
         authors = {(message.chat.platform, message.author.id) for message in messages}
         query = (
-            select(InboxRow.platform, InboxRow.author_id, InboxRow.received_at)
+            select(InboxRow.platform, InboxRow.author_id, MessageRow.at)
             .join(ReplyRow, ReplyRow.inbox_id == InboxRow.id)
+            .join(MessageRow, MessageRow.id == ReplyRow.question_id)
             .where(tuple_(InboxRow.platform, InboxRow.author_id).in_(authors))
-            .where(InboxRow.received_at >= since, ReplyRow.lane == Lane.ANSWER)
-            .order_by(InboxRow.received_at)
+            .where(InboxRow.received_at >= since, MessageRow.at >= since)  # what had to wait to be received is older
+            .order_by(MessageRow.at)
         )
         asked: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for platform, author, at in await self._session.execute(query):
@@ -76,17 +81,27 @@ class StoredInbox:
 
     async def amend(self, incoming: Incoming) -> bool:
         """The new text, where the question still waits."""
+        other = aliased(ReplyRow)  # that was merged into it: its words are in the question, too
         waits = select(ReplyRow.question_id).join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
         mine = waits.where(
             InboxRow.platform == incoming.chat.platform, InboxRow.bot == incoming.bot,
             InboxRow.external_id == incoming.external_id, ReplyRow.state == State.QUEUED, ReplyRow.attempt == 0,
-            ReplyRow.lane == Lane.ANSWER,
+            ReplyRow.lane == Lane.ANSWER, ~exists().where(
+                other.chat_id == ReplyRow.chat_id, other.lane == Lane.ANSWER, other.state == State.MERGED,
+                other.merged_into == ReplyRow.id,
+            ),
         )  # fmt: skip
         question = (await self._session.scalars(mine)).one_or_none()
         if question is None or not incoming.text:
             return False
-        await self._session.execute(update(MessageRow).where(MessageRow.id == question).values(text=incoming.text))
+        whole = MessageRow.id == question, func.length(MessageRow.text) <= ONE_MESSAGE
+        await self._session.execute(update(MessageRow).where(*whole).values(text=incoming.text))
         return True
+
+    async def join(self, others: Sequence[Reply], into: Reply) -> None:
+        """By id."""
+        theirs = update(ReplyRow).where(ReplyRow.id.in_([reply.id for reply in others]))
+        await self._session.execute(theirs.values(merged_into=into.id))
 
     async def _chats(self, wanted: Sequence[ChatId]) -> Mapping[ChatId, ChatRow]:
         """The conversations' rows; whoever writes is there, and the bot is let in."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from sqlalchemy import ColumnElement, Update, delete, func, select, update
+from sqlalchemy import ColumnElement, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.chat import Reply
@@ -10,6 +10,9 @@ from core.states import ACTIVE, Event, Lane, State, after
 from storage.nouns import nouns
 from storage.replies import StoredReplies
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
+
+ATTEMPTS = 10
+"""So often a reply is claimed before it counts as one that can't be answered."""
 
 
 class StoredRecovery:
@@ -26,11 +29,16 @@ class StoredRecovery:
                 await self._replies.move(reply, Event.CRASH)
         return await nouns(self._session, here & ReplyRow.state.in_(ACTIVE))
 
-    async def give_back(self, lane: Lane, running: Collection[int]) -> None:
-        """As after a crash."""
-        claimed = (ReplyRow.lane == lane) & (ReplyRow.state == State.GENERATING)
-        for reply in await nouns(self._session, claimed & ReplyRow.id.not_in(running)):
-            await self._replies.move(reply, Event.CRASH)
+    async def adrift(
+        self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
+    ) -> Sequence[Reply]:
+        """As after a crash; what was tried so often already that it must be a bug is given up."""
+        here = ChatRow.platform.in_(platforms) & ReplyRow.state.in_(ACTIVE) & (ReplyRow.updated_at < before)
+        adrift = [each for each in await nouns(self._session, here) if (each.id, each.attempt) not in running]
+        for reply in adrift:
+            if reply.state is State.GENERATING and reply.outcome is not State.STOPPED:
+                await self._replies.move(reply, Event.CRASH if reply.attempt < ATTEMPTS else Event.FAIL)
+        return await nouns(self._session, ReplyRow.id.in_([reply.id for reply in adrift])) if adrift else []
 
     async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
         """The penalties that are not over."""
@@ -39,11 +47,10 @@ class StoredRecovery:
         there = await nouns(self._session, ReplyRow.id.in_(until) & (ChatRow.platform == platform))
         return [(reply, until[reply.id]) for reply in there]
 
-    async def untouched(self, platform: str) -> Sequence[Reply]:
-        """Never begun, nothing of them shown."""
-        waits = (ReplyRow.state == State.QUEUED) & (ReplyRow.attempt == 0)
-        shown = func.json_array_length(ReplyRow.chunks) > 0
-        return await nouns(self._session, (ChatRow.platform == platform) & waits & ~shown)
+    async def waiting(self, platform: str, since: int) -> Sequence[Reply]:
+        """What has begun to be answered, too."""
+        command = (ReplyRow.lane == Lane.NOTICE) & (InboxRow.received_at >= since)
+        return await nouns(self._session, (ChatRow.platform == platform) & ((ReplyRow.state == State.QUEUED) | command))
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
         """The survivor's question becomes all of them: their words stand in the history once."""
@@ -69,4 +76,4 @@ class StoredRecovery:
         await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(text=None, origin=None))
 
     def _waiting(self, which: ColumnElement[bool]) -> Update:
-        return update(ReplyRow).where(which, ReplyRow.state == State.QUEUED, ReplyRow.attempt == 0)
+        return update(ReplyRow).where(which, ReplyRow.state == State.QUEUED)

@@ -36,7 +36,8 @@ class StoredReplies:
         if lane is Lane.NOTICE:
             return (await self._session.scalars(query.order_by(ReplyRow.id))).first()
         alone = (await self._session.scalars(query.where(ReplyRow.alone).order_by(ReplyRow.id))).first()
-        running = select(ReplyRow.id).where(ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING).limit(1)
+        generating = ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING, ChatRow.platform.in_(platforms)
+        running = select(ReplyRow.id).join(ChatRow).where(*generating).limit(1)
         running = running if alone else running.where(ReplyRow.alone)
         if (await self._session.execute(running)).first() is not None:
             return None
@@ -45,7 +46,8 @@ class StoredReplies:
     def _claimable(self, lane: Lane) -> Select[ReplyRow]:
         other = aliased(ReplyRow)
         same = select(other.id).where(other.chat_id == ReplyRow.chat_id)
-        command_before = same.where(other.lane == Lane.NOTICE, other.state.in_(OPEN), other.id < ReplyRow.id)
+        busy = other.outcome.is_not_distinct_from(State.REFUSED)  # it has changed nothing
+        command_before = same.where(other.lane == Lane.NOTICE, other.state.in_(OPEN), other.id < ReplyRow.id, ~busy)
         query = (
             select(ReplyRow)
             .join(ChatRow, ChatRow.id == ReplyRow.chat_id)
@@ -154,7 +156,9 @@ class StoredReplies:
         return sum(counts.get(state, 0) for state in ACTIVE), counts.get(State.QUEUED, 0)
 
     async def lose(self, reply: Reply) -> Reply:
-        """Back into the queue, to run by itself."""
+        """Back into the queue, to run by itself; what was to be stopped stays where it is."""
+        if (before := await self.get(reply.id)).outcome is State.STOPPED:
+            return before
         await self.move(reply, Event.LOSE)
         row = await self._fenced(reply)
         row.strikes, row.alone = row.strikes + row.alone, True

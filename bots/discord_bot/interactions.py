@@ -89,7 +89,7 @@ class Interactions:
                 reply = await self._desk.accept(message)
         except Exception as error:
             log.error("an interaction can't be stored: %s", type(error).__name__)
-            await self._refuse(interaction, "discord.busy")
+            await self._refuse(interaction, "error.busy")
         else:
             if reply is None:
                 return await self._refuse_stranger(interaction, message)

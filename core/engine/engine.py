@@ -210,11 +210,12 @@ class Engine:
         """The next news; None once the worker is gone. One that keeps somebody waiting in silence is killed."""
         silences = 0
         while True:
+            waited = set(self.streams)
             try:
                 async with asyncio.timeout(self.patience):
                     return await link.receive()
             except TimeoutError:
-                silences = silences + 1 if self.streams else 0
+                silences = silences + 1 if waited & set(self.streams) else 0  # not one that has just come
                 if silences == 2:
                     logger.warning("the engine keeps an answer waiting and says nothing: killing it")
                     self.host.kill()

@@ -66,4 +66,4 @@ async def test_an_end_in_time_needs_no_force(left: Left) -> None:
 
 
 def test_the_times_are_those_that_are_promised() -> None:
-    assert DRAINING + 4 <= TOLD < 20 and UNWINDING < 5
+    assert DRAINING + 4 <= TOLD <= 20 - 3 and UNWINDING + 2 < 5, "two seconds are the engine's"

@@ -73,6 +73,8 @@ LOST = [*((nth, True) for nth in range(1, 31)), *((nth, False) for nth in range(
 
 @pytest.mark.parametrize(("nth", "stored"), LOST)
 async def test_each_thing_happens_once(database: str, monkeypatch: pytest.MonkeyPatch, nth: int, stored: bool) -> None:
+    monkeypatch.setattr("core.dispatcher.SWEEP", 0.02)
+    monkeypatch.setattr("core.dispatcher.ADRIFT", 0.1)
     for module in ("insist", "dispatcher"):
         monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.005))  # time alone
     async with doubtful(database, nth, stored=stored) as (bot, store):

@@ -181,6 +181,8 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
 async def flaky(
     database: str, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Bot, FlakyStore]]:
+    monkeypatch.setattr("core.dispatcher.SWEEP", 0.02)
+    monkeypatch.setattr("core.dispatcher.ADRIFT", 0.1)
     for module in ("insist", "dispatcher"):
         monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.01))  # time alone
     async with open_database(database) as engine:
