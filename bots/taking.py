@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from core.chat import Incoming
 from core.errors import trace
+from core.insist import backoff
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +20,10 @@ _TRIES = 4
 """So often that is tried, all the same."""
 
 
-async def until_taken(what: str, take: Callable[[], Awaitable[object]], pauses: Iterable[float]) -> None:
+async def until_taken(what: str, take: Callable[[], Awaitable[object]]) -> None:
     """Return when it is stored. What can never be stored is told and given up: it would hold up all that follows."""
     odd = 0
-    for pause in pauses:
+    for pause in backoff():
         try:
             await take()
             return

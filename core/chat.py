@@ -277,7 +277,7 @@ class Recovery(Protocol):
     async def adrift(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
-        """The same for what is claimed since before then, and not among those that run (id and attempt)."""
+        """The same for what nobody runs (by id and attempt) although it was claimed before then; as it stands after."""
 
     async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
         """Replies whose chats want to hear nothing yet, each with the time until when."""

@@ -36,6 +36,9 @@ STUB = "…"
 """An answer's message before there is text."""
 
 
+REPEATED = 2
+"""So often a notice is sent again that may have been shown already; the last time after a while."""
+A_WHILE = 30.0
 GIVEN_UP = 24 * 3600 * 1000
 """Milliseconds after which nobody waits for a message any more."""
 MOST_GONE = 2
@@ -231,7 +234,7 @@ class LiveMessage:
     async def _insist(self, step: Step) -> bool:
         """Until the platform has taken it, or has said that it never will. What may have been taken is sent again: an
         edit changes nothing then, nor does a send that the platform knows again, and of an answer it is only a stub; a
-        notice that would show twice is repeated once, then it is False."""
+        notice that would show twice is repeated so often at most, then it is False."""
         unsure, given_up = 0, self._delivery.now() + GIVEN_UP
         for pause in _pauses():
             await self._turn()
@@ -242,11 +245,12 @@ class LiveMessage:
                 return True
             except NotSent as error:
                 await self._hold(error.wait or pause)
-            except Ambiguous:
-                unsure += 1
-                if unsure > 1 and isinstance(step, Send) and self._shows_twice:
+            except Ambiguous as error:
+                unsure += not error.answered
+                if unsure > REPEATED and isinstance(step, Send) and self._shows_twice:
+                    log.warning("reply %s: nobody knows whether it was shown", self._reply.id)
                     return False
-                await self._hold(pause)
+                await self._hold(pause if unsure < REPEATED else max(pause, A_WHILE))
             except MessageGone as gone:
                 self._forget(step.index, gone)
                 return True

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
@@ -24,12 +25,15 @@ from core.crash import crash_point
 from core.errors import SetupError
 from storage.address import parse, reason, shown, sqlite_file
 from storage.lock import InUse, locked_file
+from storage.trouble import trouble
 
 __all__ = ["InUse", "open_database"]
 
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
+START = 60.0
+"""Seconds that a database is waited for at start."""
 
 
 def _log(error: Exception) -> None:
@@ -99,20 +103,29 @@ def _begin(connection: Connection) -> None:
 
 
 async def _migrate(engine: AsyncEngine, url: URL) -> None:
-    try:
-        async with engine.connect() as connection:
-            current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
-        if current == _scripts().get_current_head():
-            return
-        _known(current, url)
-        if current is not None and (file := sqlite_file(url)) is not None:
-            _copy(file, current)
-            crash_point("copied")
-        async with engine.begin() as connection, _unhurried(connection):
-            await connection.run_sync(_upgrade)
-            crash_point("migrating")
-    except SQLAlchemyError as error:
-        raise SetupError(f"The database {shown(url)} can't be used: {reason(error)}.") from error
+    """A file that others hold is waited for, as a server is that is not there yet."""
+    patient = monotonic() + START
+    while True:
+        try:
+            return await _migrated(engine, url)
+        except SQLAlchemyError as error:
+            if trouble(error) != "SQLITE_BUSY" or monotonic() >= patient:
+                raise SetupError(f"The database {shown(url)} can't be used: {reason(error)}.") from error
+            log.warning("The database %s is held by another program; waiting for it", shown(url))
+
+
+async def _migrated(engine: AsyncEngine, url: URL) -> None:
+    async with engine.connect() as connection:
+        current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+    if current == _scripts().get_current_head():
+        return
+    _known(current, url)
+    if current is not None and (file := sqlite_file(url)) is not None:
+        _copy(file, current)
+        crash_point("copied")
+    async with engine.begin() as connection, _unhurried(connection):
+        await connection.run_sync(_upgrade)
+        crash_point("migrating")
 
 
 def _unhurried(connection: AsyncConnection) -> AbstractAsyncContextManager[None]:

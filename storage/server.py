@@ -12,6 +12,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from core.errors import SetupError
+from storage.address import shown
 from storage.lock import InUse
 from storage.server_lock import ServerLock
 
@@ -79,7 +81,16 @@ async def connected(url: URL, lost: Callable[[Exception], None]) -> AsyncIterato
                 raise DisconnectionError  # and connect says no
 
         event.listen(engine.sync_engine, "checkout", look)
+        await _in_unicode(engine, url)
         yield engine
+
+
+async def _in_unicode(engine: AsyncEngine, url: URL) -> None:
+    """Another encoding would refuse the first emoji."""
+    async with engine.connect() as connection:
+        encoding = (await connection.execute(text("SHOW server_encoding"))).scalar()
+    if encoding != "UTF8":
+        raise SetupError(f"The database {shown(url)} has the encoding {encoding}: create one with ENCODING 'UTF8'.")
 
 
 def _spelled(url: URL) -> dict[str, Any]:

@@ -147,12 +147,12 @@ class Inlet:
             return
         self._threads.add(incoming.chat.thread)
         crash_point("heard")
-        await until_taken(f"message {message.id}", lambda: self._desk.accept(incoming), pauses())
+        await until_taken(f"message {message.id}", lambda: self._desk.accept(incoming))
 
     async def _amended(self, message: Message) -> None:
         incoming = await self._understood(message, live=False)
         if incoming is not None:
-            await until_taken(f"the edit of message {message.id}", lambda: self._desk.amend(incoming), pauses())
+            await until_taken(f"the edit of message {message.id}", lambda: self._desk.amend(incoming))
 
     async def _understood(self, message: Message, live: bool) -> Incoming | None:
         """Nothing, where reading it fails: tried again it would fail again, and hold up its channel."""

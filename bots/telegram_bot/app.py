@@ -5,19 +5,21 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
+from bots.taking import until_taken
 from bots.telegram_bot.batches import understood
 from bots.telegram_bot.members import Members
 from bots.telegram_bot.menus import publish
 from bots.telegram_bot.polling import Poller, refused
 from bots.telegram_bot.presses import Buttons
 from bots.telegram_bot.surface import Paces, TelegramSurface
-from bots.telegram_bot.updates import PLATFORM, Edited, Me, Membership, Moved, Press
+from bots.telegram_bot.updates import PLATFORM, Edited, Me, Membership, Moved, Press, Read
 from core.chat import Author, ChatId, Incoming, Reply, Role, Store
 from core.presses import Presses
 from core.rate import RateGate
@@ -105,20 +107,38 @@ class TelegramBot:
 
 
 class Taking:
-    """What happens with what comes in. Whatever `take` raises is tried again."""
+    """What happens with what comes in."""
 
     def __init__(self, store: Store, desk: Desk, buttons: Buttons, me: Me, tasks: asyncio.TaskGroup) -> None:
         self._store, self._desk, self._buttons, self._me, self._tasks = store, desk, buttons, me, tasks
         self._joined: deque[str] = deque(maxlen=JOINED)
         """Questions that came as several messages: none of them is the question."""
 
-    async def take(self, updates: Sequence[Update]) -> None:
-        """One update, or several that belong together."""
-        match understood(updates, self._me):
-            case Incoming() as incoming:
+    async def take(self, groups: Sequence[Sequence[Update]]) -> None:
+        """Updates in order, those together that belong together. Returns when all is stored that is to be."""
+        messages: list[Incoming] = []
+        for updates in groups:
+            what = understood(updates, self._me)
+            if isinstance(what, Incoming):
+                messages.append(what)
                 if len(updates) > 1:
-                    self._joined.append(incoming.external_id)
-                await self._desk.accept(incoming)
+                    self._joined.append(what.external_id)
+                continue
+            await self._accept(messages)  # what comes after them may be about them
+            messages.clear()
+            await until_taken(f"update {updates[0].update_id}", partial(self._carry_out, what))
+        await self._accept(messages)
+
+    async def _accept(self, messages: Sequence[Incoming]) -> None:
+        """One commit for all of them. A database in trouble is waited for: what is not stored is not confirmed."""
+        taken = await asyncio.gather(*map(self._desk.accept, messages), return_exceptions=True)
+        for message, result in zip(messages, taken, strict=True):
+            if isinstance(result, Exception):
+                log.error("%s can't be stored, trying again: %s", message.external_id, type(result).__name__)
+                await until_taken(message.external_id, partial(self._desk.accept, message))
+
+    async def _carry_out(self, what: Read | None) -> None:
+        match what:
             case Edited(incoming) if incoming.external_id not in self._joined:
                 await self._desk.amend(incoming)
             case Press() as press:

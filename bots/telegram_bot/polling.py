@@ -15,7 +15,6 @@ from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter
 from telegram.request import BaseRequest
 
-from bots.taking import until_taken
 from bots.telegram_bot.batches import decoded, grouped
 from bots.telegram_bot.joining import Gathered
 from bots.telegram_bot.updates import KINDS
@@ -40,7 +39,7 @@ just ended."""
 TRIED_AGAIN, OTHER_POLLER = 3.0, 10.0
 """Seconds after a conflict, for a young poller and for one that was there first. Telegram, too, takes three."""
 
-Take = Callable[[Sequence[Update]], Awaitable[None]]
+Take = Callable[[Sequence[Sequence[Update]]], Awaitable[None]]
 
 
 def _nothing() -> None:
@@ -48,7 +47,7 @@ def _nothing() -> None:
 
 
 class Poller:
-    """Hands every message to `take`, in order; what `take` raises is tried again, and nothing is confirmed meanwhile.
+    """Hands every message to `take`, in order: nothing is confirmed before that returns.
     `caught_up` is called once all that waited before the first poll is taken.
 
     A message that was taken may be handed over once more, after a crash or a failure: `take` must not mind.
@@ -150,16 +149,10 @@ class Poller:
         return TRIED_AGAIN
 
     async def _take_all(self, groups: Sequence[Sequence[Update]]) -> None:
-        for group in groups:
-            # A piece that comes after its paste was taken would be lost with it: it is a message of its own.
-            fresh = [update for update in group if update.update_id not in self._taken]
-            if fresh:
-                await self._until_taken(fresh)
-                self._taken |= {update.update_id for update in fresh}
-
-    async def _until_taken(self, group: Sequence[Update]) -> None:
-        """A database in trouble is waited for: what is not stored is not confirmed."""
-        await until_taken(f"update {group[0].update_id}", lambda: self._take(group), _backoff())
+        # A piece that comes after its paste was taken would be lost with it: it is a message of its own.
+        fresh = [[update for update in group if update.update_id not in self._taken] for group in groups]
+        await self._take([group for group in fresh if group])
+        self._taken |= {update.update_id for group in fresh for update in group}
 
     def _confirm(self, updates: Sequence[Update]) -> None:
         """By the next poll. Ids behind the offset never come again."""

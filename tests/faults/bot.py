@@ -33,6 +33,10 @@ def _quickly(seconds: float) -> Callable[[], Any]:
 
 TIMES: dict[str, Any] = {
     "core.live_message._pauses": _quickly(0.05),
+    "core.live_message.A_WHILE": 0.05,
+    "core.dispatcher.SWEEP": 0.1,
+    "core.dispatcher.ADRIFT": 0.5,
+    "bots.taking.backoff": _quickly(0.1),
     "bots.telegram_bot.polling._backoff": _quickly(0.05),
     "bots.discord_bot.gateway._backoff": _quickly(0.05),
     "bots.discord_bot.gateway.SETTLED_AFTER": 0.05,

@@ -102,8 +102,8 @@ async def test_a_network_that_comes_later(ann: Person, database: str) -> None:
 async def test_a_piece_that_comes_after_its_paste_was_taken_is_a_message_of_its_own() -> None:
     taken = list[list[int]]()
 
-    async def take(updates: Sequence[Update]) -> None:
-        taken.append([update.update_id for update in updates])
+    async def take(groups: Sequence[Sequence[Update]]) -> None:
+        taken.extend([update.update_id for update in updates] for updates in groups)
 
     poller = Poller(Bot("1:a"), HTTPXRequest(), take)
     first, second = Update(1), Update(2)

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from telegram import Bot, Update
 from telegram.request import HTTPXRequest
 
+from bots.taking import until_taken
 from bots.telegram_bot.polling import Poller
 from core.dispatcher import Dispatcher
 from core.errors import SetupError
@@ -28,7 +30,11 @@ class Program:
         bot, self.request = Bot(server.token, f"{server.url}/bot"), HTTPXRequest()
         self.poller = Poller(bot, self.request, self.take, lambda: self.caught_up.append(len(self.taken)))
 
-    async def take(self, updates: Sequence[Update]) -> None:
+    async def take(self, groups: Sequence[Sequence[Update]]) -> None:
+        for updates in groups:
+            await until_taken("an update", partial(self.take_one, updates))
+
+    async def take_one(self, updates: Sequence[Update]) -> None:
         if self.fails:
             self.fails -= 1
             raise OSError
