@@ -66,7 +66,7 @@ MUTANTS = (
     ),
     Mutant(
         "each try has a nonce of its own",
-        "tests/bots/discord_bot/test_discord_sending.py::test_an_answer_is_shown_once_whatever_happens_to_a_call",
+        "tests/core/test_nonces.py::test_sends_that_are_known_again_are_repeated_as_often_as_it_takes",
         (
             Edit(
                 "core/live_message.py",
