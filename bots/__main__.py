@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from importlib.metadata import version
@@ -187,12 +187,12 @@ async def answer(config: Config, checkpoint: Checkpoint) -> None:
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
-        await attend(config, LocalModel(checkpoint, tokenizer, engine, config.context), engine.failed())
+        await attend(config, LocalModel(checkpoint, tokenizer, engine, config.context), engine.failed)
     finally:
         await engine.close()
 
 
-async def attend(config: Config, model: Model, *fatal: Coroutine[Any, Any, None]) -> None:
+async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """A database and the bots around a model, until they are told to end or one of `fatal` does."""
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -202,7 +202,9 @@ async def attend(config: Config, model: Model, *fatal: Coroutine[Any, Any, None]
     with Leaving() as leaving:
         async with open_database(config.database, lost.set_exception) as database:
             leaving.listen()  # before, there is nothing to come to an end
-            await leaving.first_of(bots(config, DatabaseStore(database), model, leaving), ours(), *fatal)
+            await leaving.first_of(
+                bots(config, DatabaseStore(database), model, leaving), ours(), *(wait() for wait in fatal)
+            )
 
 
 async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Leaving) -> None:

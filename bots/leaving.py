@@ -4,11 +4,12 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Coroutine
 from threading import Timer
 from typing import Any
 
-from core.errors import EX_CONFIG, SetupError
+from core.errors import EX_CONFIG, SetupError, trace
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,9 @@ class Leaving:
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             failed = next((error for task in done if (error := task.exception())), None)
-            if isinstance(failed, SetupError):
-                log.critical("%s", failed)
         finally:
             if not self.told.is_set():
-                self._within(UNWINDING, EX_CONFIG if isinstance(failed, SetupError) else 1)
+                self._within(UNWINDING, failed)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -66,17 +65,21 @@ class Leaving:
         for number in SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
         self.told.set()
-        self._within(TOLD, 0)
+        self._within(TOLD, None)
 
-    def _within(self, seconds: float, code: int) -> None:
+    def _within(self, seconds: float, failed: BaseException | None) -> None:
         """From a thread: the loop itself may be what hangs."""
-        timer = Timer(seconds, _leave, (code,))
+        timer = Timer(seconds, _leave, (failed,))
         timer.daemon = True
         timer.start()
         self._timers.append(timer)
 
 
-def _leave(code: int) -> None:
+def _leave(failed: BaseException | None) -> None:
     log.warning("something hangs; ending without it")
+    if isinstance(failed, SetupError):
+        print(f"qwentin: {failed}", file=sys.stderr, flush=True)  # noqa: T201
+    elif failed is not None:
+        log.critical("the bot can't go on\n%s", trace(failed))
     logging.shutdown()
-    os._exit(code)
+    os._exit(EX_CONFIG if isinstance(failed, SetupError) else int(failed is not None))

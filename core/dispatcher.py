@@ -24,7 +24,7 @@ from core.overload import Door, Speed
 from core.piled import PATIENCE, expired, together
 from core.rate import RateGate
 from core.states import ACTIVE, Event, Lane, State
-from core.surface import Platform
+from core.surface import NotSent, Platform, Surface
 from core.tasks import endless
 from core.texts import choose, say
 
@@ -247,9 +247,17 @@ class Dispatcher:
                     waiting = await tx.replies.waiting(self._platforms, REASSURED)
                 surfaces = [self._platforms[reply.chat.platform].surface(reply) for reply in waiting]
                 free = [surface for surface in surfaces if not self.rate.held(surface.key)]
-                await asyncio.gather(*(surface.typing() for surface in free), return_exceptions=True)
+                await asyncio.gather(*map(self._type, free))
             except Exception as error:
                 log.debug("nobody is reassured: %s", type(error).__name__)
+
+    async def _type(self, surface: Surface) -> None:
+        try:
+            await surface.typing()
+        except NotSent as error:
+            self.rate.hold(surface.key, error.wait)
+        except Exception as error:
+            log.debug("nobody is reassured: %s", type(error).__name__)
 
     async def _claim(self, lane: Lane) -> Reply:
         """The next reply, however long it takes; a database in trouble is tried again, ever more slowly."""

@@ -223,7 +223,7 @@ class LiveMessage:
         """Only a courtesy, and none to a command, which is answered at once."""
         if self._answer and not self._delivery.rate.held(self._surface.key):
             try:
-                await self._surface.typing()
+                await whole(self._surface.typing())  # a penalty must be heard of
             except NotSent as error:
                 await self._hold(error.wait)
             except Exception as error:
@@ -246,8 +246,9 @@ class LiveMessage:
             except NotSent as error:
                 await self._hold(error.wait or pause)
             except Ambiguous as error:
-                unsure += not error.answered
-                if unsure > REPEATED and isinstance(step, Send) and self._shows_twice:
+                twice = isinstance(step, Send) and self._shows_twice
+                unsure += twice and not error.answered
+                if unsure > REPEATED:
                     log.warning("reply %s: nobody knows whether it was shown", self._reply.id)
                     return False
                 await self._hold(pause if unsure < REPEATED else max(pause, A_WHILE))

@@ -29,9 +29,17 @@ class Members:
         return role_in(channel, thread if isinstance(thread, Thread) else None, member)
 
     async def _place(self, channel_id: int) -> object:
-        return self._client.get_channel(channel_id) or await reached(
-            self._client.fetch_channel(channel_id), ASKED_WITHIN
-        )
+        if (known := self._client.get_channel(channel_id)) is not None:
+            return known
+        channel = await reached(self._client.fetch_channel(channel_id), ASKED_WITHIN)
+        if not isinstance(channel, GuildChannel):
+            return channel
+        known_guild = self._client.get_guild(channel.guild.id)
+        if known_guild is not None and not known_guild.unavailable:
+            return channel
+        # Right after a start Discord has not told of the server yet; without its roles nobody may anything.
+        guild = await reached(self._client.fetch_guild(channel.guild.id), ASKED_WITHIN)
+        return await reached(guild.fetch_channel(channel_id), ASKED_WITHIN)
 
     async def _member(self, channel: GuildChannel, user: int) -> Member | None:
         try:

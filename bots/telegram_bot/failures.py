@@ -51,7 +51,7 @@ def classed(error: TelegramError) -> Undelivered:
         return NotSent((wait.total_seconds() if isinstance(wait, timedelta) else wait) + MARGIN)
     if isinstance(error, ChatMigrated):
         return ChatMoved(str(error.new_chat_id))
-    if isinstance(error, BadRequest):
+    if isinstance(error, BadRequest) and error.__cause__ is None:  # with one, its words could not be read
         return _refused(str(error).lower())
     for kinds, failure in _KINDS:
         if isinstance(error, kinds) or isinstance(error.__cause__, kinds):

@@ -79,11 +79,27 @@ async def test_sends_that_are_known_again_are_repeated_as_often_as_it_takes(stor
     assert " ".join(surface.messages.values()) == "one two three four five six" and len(surface.messages) == 2
 
 
-async def test_a_notice_that_would_show_twice_is_repeated_once(store: DatabaseStore) -> None:
+async def test_a_notice_that_would_show_twice_is_repeated_and_given_up(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last time after a while: a network that just went away lost the tries before."""
+    monkeypatch.setattr("core.live_message.A_WHILE", 0.01)
+    monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.01))
     surface = Unheard(stubs=True)
     async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), surface) as live:
         await live.finish("help")
-    assert list(surface.messages.values()) == ["help", "help"]
+    assert list(surface.messages.values()) == ["help"] * 3
+
+
+async def test_what_a_platform_says_went_wrong_on_its_side_is_repeated_as_often_as_it_takes(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.01))
+    surface = FakeSurface(stubs=True)
+    surface.fails = [*(Ambiguous(answered=True) for _ in range(9)), None]
+    async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), surface) as live:
+        await live.finish("help")
+    assert list(surface.messages.values()) == ["help"]
 
 
 async def test_after_a_restart_what_was_only_intended_is_made_to_show_the_text(store: DatabaseStore) -> None:

@@ -1,0 +1,17 @@
+"""Roles are asked of Discord, also right after a start, when it has not told of its servers yet."""
+
+from bots.discord_bot.app import DiscordBot
+from core.chat import Author, ChatId, Role
+from tests.platforms.discord_channels import Channel
+from tests.platforms.discord_server import DiscordServer
+from tests.platforms.discord_world import Person
+
+
+async def test_an_admin_is_one_before_discord_has_told_of_his_server(
+    server: DiscordServer, ann: Person, bob: Person, channel: Channel
+) -> None:
+    bot = DiscordBot(server.token, server.api_url, server.gateway_url)
+    async with bot.connected():  # logged in, and not at the gateway
+        place = ChatId("discord", str(channel.id))
+        roles = [await bot.role(place, Author(str(person.id), person.name)) for person in (ann, bob)]
+    assert roles == [Role.ADMIN, Role.MEMBER]
