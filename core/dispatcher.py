@@ -57,10 +57,10 @@ class Dispatcher:
         self._platforms = dict(platforms)
         self.name, self.access = name, access
         self._clerk = Clerk(store, assistant, self._platforms, access, self, now)
+        self._started = now()
         speed = Speed(assistant.model.slots)
-        self._intake = Intake(
-            store, access, Door(assistant.rules.limits, speed, now, self._piled, self._platforms), self._admitted
-        )
+        door = Door(assistant.rules.limits, speed, now, self._started - PATIENCE, self._platforms)
+        self._intake = Intake(store, access, door, self._admitted)
         self.rate = RateGate()
         """What else is sent to a chat has to keep to it too."""
         gate = partial(Gate(assistant.filter).opens, STANDARD)
@@ -71,7 +71,6 @@ class Dispatcher:
         self._handed_over: asyncio.Queue[str] = asyncio.Queue()
         self._settled: set[str] = set()
         """Platforms on which nothing piles up any more: their questions may be answered."""
-        self._started = now()
         self._ending = False
 
     @asynccontextmanager
@@ -189,10 +188,6 @@ class Dispatcher:
         self._errands.tidy(reply)
 
     # What piled up
-
-    def _piled(self, incoming: Incoming) -> bool:
-        """Whether it waited while the bot was away."""
-        return incoming.at <= self._started - PATIENCE
 
     async def _put_together(self) -> None:
         while True:

@@ -36,9 +36,6 @@ STUB = "…"
 """An answer's message before there is text."""
 
 
-REPEATED = 2
-"""So often a notice is sent again that may have been shown already; the last time after a while."""
-A_WHILE = 30.0
 GIVEN_UP = 24 * 3600 * 1000
 """Milliseconds after which nobody waits for a message any more."""
 MOST_GONE = 2
@@ -113,7 +110,6 @@ class LiveMessage:
         self._running, self._lost = running, lost
         self._answer = reply.lane is Lane.ANSWER
         self._stubs = self._answer and surface.stubs
-        self._shows_twice = surface.stubs and not self._answer
         self._chunks = list(reply.chunks)
         self._shown: list[Part | None] = []
         self._gone: Counter[int] = Counter()
@@ -169,8 +165,7 @@ class LiveMessage:
         await self.rest()
         parts = self._parts(text, controls)
         while steps := plan(parts, self._chunks, self._shown):
-            if not await self._insist(steps[0]):
-                return
+            await self._insist(steps[0])
 
     # Previews
 
@@ -231,31 +226,24 @@ class LiveMessage:
 
     # Steps
 
-    async def _insist(self, step: Step) -> bool:
+    async def _insist(self, step: Step) -> None:
         """Until the platform has taken it, or has said that it never will. What may have been taken is sent again: an
-        edit changes nothing then, nor does a send that the platform knows again, and of an answer it is only a stub; a
-        notice that would show twice is repeated so often at most, then it is False."""
-        unsure, given_up = 0, self._delivery.now() + GIVEN_UP
+        edit changes nothing then, nor does a send that the platform knows again, and of an answer it is only a stub. So
+        is a notice from the second time on: its text shows twice at most."""
+        given_up = self._delivery.now() + GIVEN_UP
         for pause in _pauses():
             await self._turn()
             if self._delivery.now() > given_up:
                 raise Unacceptable
             try:
-                await whole(self._step(step))
-                return True
+                return await whole(self._step(step))
             except NotSent as error:
                 await self._hold(error.wait or pause)
-            except Ambiguous as error:
-                twice = isinstance(step, Send) and self._shows_twice
-                unsure += twice and not error.answered
-                if unsure > REPEATED:
-                    log.warning("reply %s: nobody knows whether it was shown", self._reply.id)
-                    return False
-                await self._hold(pause if unsure < REPEATED else max(pause, A_WHILE))
+            except Ambiguous:
+                self._stubs = self._stubs or self._surface.stubs
+                await self._hold(pause)
             except MessageGone as gone:
-                self._forget(step.index, gone)
-                return True
-        return False
+                return self._forget(step.index, gone)
 
     async def _step(self, step: Step) -> None:
         match step:

@@ -90,18 +90,18 @@ class Queue:
 
 
 class Door:
-    """Lets questions in, while there is room. `piled`: whether a message waited while the bot was away; that is held
-    against no limit."""
+    """Lets questions in, while there is room. What was asked until `away` (milliseconds UTC) waited while the bot was
+    not there, and is held against no limit; who waits on other than `platforms` does not count."""
 
     def __init__(
         self,
         limits: Limits,
         speed: Speed,
         now: Callable[[], int],
-        piled: Callable[[Incoming], bool],
+        away: int,
         platforms: Collection[str],
     ) -> None:
-        self._limits, self._speed, self._now, self._piled, self._platforms = limits, speed, now, piled, platforms
+        self._limits, self._speed, self._now, self._away, self._platforms = limits, speed, now, away, platforms
         self._told: dict[tuple[ChatId, str], tuple[int, int]] = {}
         """When somebody was told last in a conversation, and by which reply."""
 
@@ -111,13 +111,16 @@ class Door:
         if not asking or self._limits == NO_LIMITS:
             return owed
         now = self._now()
-        crowd = await tx.inbox.crowd(asking, now - WINDOW, self._platforms)
+        crowd = await tx.inbox.crowd(asking, max(now - WINDOW, self._away + 1), self._platforms)
         queue, telling = Queue(self._limits, crowd, now), set[tuple[ChatId, str]]()
         admitted = []
         for each in owed:
-            busy = queue.join(each.incoming, piled=self._piled(each.incoming)) if each.lane is Lane.ANSWER else None
+            busy = self._busy(queue, each.incoming) if each.lane is Lane.ANSWER else None
             admitted.append(await self._refusal(tx, each.incoming, busy, telling) if busy else each)
         return admitted
+
+    def _busy(self, queue: Queue, incoming: Incoming) -> Busy | None:
+        return queue.join(incoming, piled=incoming.at <= self._away)
 
     async def join(self, tx: Transaction, owed: Sequence[Owed], replies: Sequence[Reply]) -> None:
         """What was refused beside another question of the same batch is told with that one."""

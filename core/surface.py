@@ -52,12 +52,7 @@ class NotSent(Undelivered):
 
 
 class Ambiguous(Undelivered):
-    """It may have been taken: the connection was lost before the answer; or, `answered`, the platform said that
-    something went wrong on its side, which it seldom does about what it has taken."""
-
-    def __init__(self, *, answered: bool = False) -> None:
-        super().__init__()
-        self.answered = answered
+    """It may have been taken: the connection was lost before the answer."""
 
 
 class Unacceptable(Undelivered):

@@ -46,7 +46,7 @@ def _answered(error: HTTPException) -> Undelivered:
         return Unreachable()
     if error.status == 429 or error.code in _LATER:
         return NotSent(_asked_for(error))
-    return Ambiguous(answered=True) if error.status >= 500 else Unacceptable()
+    return Ambiguous() if error.status >= 500 else Unacceptable()
 
 
 def _asked_for(error: HTTPException) -> float:

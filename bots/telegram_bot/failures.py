@@ -13,7 +13,6 @@ from telegram.error import (
     Conflict,
     Forbidden,
     InvalidToken,
-    NetworkError,
     RetryAfter,
     TelegramError,
 )
@@ -56,8 +55,7 @@ def classed(error: TelegramError) -> Undelivered:
     for kinds, failure in _KINDS:
         if isinstance(error, kinds) or isinstance(error.__cause__, kinds):
             return failure()
-    # Read and write errors, an answer that can't be read; a 5xx is a NetworkError without a cause.
-    return Ambiguous(answered=type(error) is NetworkError and error.__cause__ is None)
+    return Ambiguous()  # read and write errors, 5xx, an answer that can't be read
 
 
 def unchanged(error: TelegramError) -> bool:

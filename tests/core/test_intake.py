@@ -38,7 +38,7 @@ class HeldStore:
 
 async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseStore) -> None:
     held = HeldStore(store)
-    intake = Intake(held, EVERYBODY, Door(NO_LIMITS, Speed(1), now_ms, lambda message: False, ()), lambda replies: None)
+    intake = Intake(held, EVERYBODY, Door(NO_LIMITS, Speed(1), now_ms, 0, ()), lambda replies: None)
     writing = asyncio.create_task(intake.write())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
     await asyncio.sleep(0.01)

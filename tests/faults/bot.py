@@ -33,7 +33,6 @@ def _quickly(seconds: float) -> Callable[[], Any]:
 
 TIMES: dict[str, Any] = {
     "core.live_message._pauses": _quickly(0.05),
-    "core.live_message.A_WHILE": 0.05,
     "core.dispatcher.SWEEP": 0.1,
     "core.dispatcher.ADRIFT": 0.5,
     "bots.taking.backoff": _quickly(0.1),

@@ -46,7 +46,6 @@ def channel(guild: Guild) -> Channel:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of patience become hundredths."""
     monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("core.live_message.A_WHILE", 0.03)
     monkeypatch.setattr("bots.taking.backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)

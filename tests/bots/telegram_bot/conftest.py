@@ -41,6 +41,5 @@ def group(server: BotApi, ann: Person, bob: Person) -> Chat:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of patience become hundredths."""
     monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("core.live_message.A_WHILE", 0.03)
     monkeypatch.setattr("bots.taking.backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.telegram_bot.polling._backoff", lambda: itertools.repeat(0.03))
