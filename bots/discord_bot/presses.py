@@ -41,7 +41,7 @@ class Buttons:
             answer, settings = await self._judge(press, sent, data)
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)
-            busy = say(choose("auto", interaction.locale.value), "discord.busy")
+            busy = say(choose("auto", interaction.locale.value), "error.busy")
             answer, settings = Answer(busy, alert=True), None
         if settings is not None and press:
             await self._paint(interaction, press, settings)

@@ -97,7 +97,7 @@ async def test_nothing_comes_of_what_its_person_was_told_to_try_again(
         async with bot.store.begin() as held_open:
             await held_open.replies.load()
             response = await server.slash(ann, channel, "ask", question="hello").responded()
-            assert response.type == 4 and response.data["content"] == say("en", "discord.busy")
+            assert response.type == 4 and response.data["content"] == say("en", "error.busy")
         await quiet(0.5)
         assert asked(bot) == []
 
@@ -260,7 +260,7 @@ async def test_a_press_in_a_database_in_trouble(
         async with asyncio.timeout(8):
             while not pressed.followups:
                 await asyncio.sleep(0.01)
-        assert pressed.followups[0].content == say("en", "discord.busy")
+        assert pressed.followups[0].content == say("en", "error.busy")
 
 
 async def test_an_interaction_that_is_told_twice(

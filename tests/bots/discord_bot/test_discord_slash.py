@@ -240,7 +240,7 @@ async def test_a_store_that_is_too_slow(
         async with bot.store.begin() as held_open:
             await held_open.replies.load()
             response = await server.slash(ann, channel, "ask", question="hello").responded()
-            assert response.type == 4 and response.data["content"] == say("en", "discord.busy") and response.ephemeral
+            assert response.type == 4 and response.data["content"] == say("en", "error.busy") and response.ephemeral
 
 
 # The menu on a message
