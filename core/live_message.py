@@ -109,13 +109,13 @@ class LiveMessage:
         self._delivery, self._reply, self._surface = delivery, reply, surface
         self._running, self._lost = running, lost
         self._answer = reply.lane is Lane.ANSWER
-        self._stubs = self._answer and surface.stubs
         self._chunks = list(reply.chunks)
         self._shown: list[Part | None] = []
         self._gone: Counter[int] = Counter()
         self._generation = 0
         self._unsure = {index for index, chunk in enumerate(reply.chunks) if chunk.message_id is None}
         """Messages that may have been taken already: a platform that knows their nonces keeps them as they were."""
+        self._stubs = surface.stubs and (self._answer or bool(self._unsure))
         self._vanished: set[int] = set()
         """Messages that are gone: their nonces stand for what is not there any more."""
         self._text = ""

@@ -97,6 +97,19 @@ async def test_a_notice_shows_twice_at_most_and_once_at_least(
     assert list(surface.messages.values()) == ["help", STUB, STUB, STUB, "help"]
 
 
+async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: DatabaseStore) -> None:
+    """Also where one crash follows another."""
+    reply, surface = await claimed(store, Lane.NOTICE), Unheard()
+    async with store.begin() as tx:
+        await tx.replies.intend(reply, "old-1-0")
+    surface.messages["9"] = "help"
+    async with store.begin() as tx:
+        reply = await tx.replies.get(reply.id)
+    async with asyncio.timeout(5), message(store, reply, surface) as live:
+        await live.finish("help")
+    assert list(surface.messages.values()) == ["help", STUB, STUB, STUB, STUB, "help"]
+
+
 async def test_after_a_restart_what_was_only_intended_is_made_to_show_the_text(store: DatabaseStore) -> None:
     reply, surface = await claimed(store), Knowing()
     async with store.begin() as tx:
