@@ -143,7 +143,7 @@ def downgrade(file: Path) -> None:
     engine.dispose()
 
 
-TALKING = {"admitting": 2, "admitted": 2, "claimed": 3, "intending": 4, "intended": 4, "sent": 4, "noted": 4,
+TALKING = {"admitting": 1, "admitted": 1, "claimed": 3, "intending": 4, "intended": 4, "sent": 4, "noted": 4,
            "edited": 3, "concluding": 2, "concluded": 2, "shown": 3, "delivered": 3, "commanding": 1, "commanded": 1,
            }  # fmt: skip
 """Points that a conversation passes on either platform, and how often at least."""
