@@ -194,7 +194,10 @@ class Dispatcher:
             platform = await self._handed_over.get()
             if platform in self._settled:
                 continue
-            await insist(f"what waits on {platform}", partial(self._merge, platform))
+            try:
+                await insist(f"what waits on {platform}", partial(self._merge, platform))
+            except Exception as error:  # each is answered by itself then
+                log.error("what waits on %s can't be put together\n%s", platform, trace(error))
             self._settled.add(platform)
             self._pulse()
 
