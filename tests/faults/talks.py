@@ -1,6 +1,7 @@
 """Conversations of trials, on either platform: people say things, and what they are owed for them is kept."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -33,7 +34,7 @@ class Talk(Protocol):
         """What the bot's messages show."""
 
 
-class _Talk:
+class _Talk(ABC):
     """What both platforms have in common."""
 
     where: str
@@ -52,15 +53,15 @@ class _Talk:
         sets = (COMMANDS[name], value) if name in COMMANDS and value else None
         return self._owed(Said(self.where, self._say(text, **more), text, "", ends, sets))
 
-    def seen(self) -> list[Seen]:
-        raise NotImplementedError
+    @abstractmethod
+    def seen(self) -> list[Seen]: ...
 
     def _owed(self, said: Said) -> Said:
         self.said.append(said)
         return said
 
-    def _say(self, text: str, **more: Any) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _say(self, text: str, **more: Any) -> str: ...
 
 
 class TelegramTalk(_Talk):
