@@ -20,7 +20,6 @@ TELEGRAM = (
     Chance("error", options={"code": 502, "description": "Bad Gateway"}),
     Chance("error", SHOWING, {"code": 429, "description": "Too Many Requests: retry after 1",
                               "parameters": {"retry_after": 1}}),
-    Chance("error", "getUpdates", {"code": 409, "description": "Conflict: terminated by other getUpdates request"}),
 )  # fmt: skip
 MESSAGES = "(POST|PATCH) /channels/"
 DISCORD = (
