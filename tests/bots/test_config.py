@@ -10,6 +10,7 @@ from bots.config import Config, read_config
 from core.checkpoints import DEFAULT_MODEL
 from core.errors import SetupError
 from core.filters import check
+from core.overload import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -186,3 +187,13 @@ def test_the_owners_own_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     file.write_text("[profanity 2]\nblorg\nxấu lắm\n")
     policy = read_config().rules.settings({}).policy
     assert check("blorg", policy).blocked and check("xấu lắm", policy).blocked and not check("xau lam", policy).blocked
+
+
+def test_how_many_questions_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_config().rules.limits == Limits(chat=5, user=20, waiting=1000)
+    for name, value in (("WAITING_PER_CHAT", "0"), ("QUESTIONS_PER_USER", "7"), ("WAITING_IN_ALL", "8")):
+        monkeypatch.setenv(name, value)
+    assert read_config().rules.limits == Limits(chat=0, user=7, waiting=8)
+    monkeypatch.setenv("WAITING_PER_CHAT", "-1")
+    with pytest.raises(SetupError, match="WAITING_PER_CHAT"):
+        read_config()
