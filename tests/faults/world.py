@@ -122,16 +122,14 @@ class World:
         await self._count_stubs()
 
     async def _count_stubs(self) -> None:
-        """After a death: an answer that was about to send, as the database knows, may have left a stub that nobody
-        knows. What was not intended, or comes up later, may not."""
+        """After a death: a reply that was about to send, as the database knows, may have left a stub that nobody knows
+        (a notice from its second send on). What was not intended, or comes up later, may not."""
         await asyncio.sleep(UNDER_WAY)
         try:
             rows = self.database.kept().rows
         except NotNow:
             return
-        intended = sum(
-            id is None for row in rows for id in row.chunks if row.lane == "answer" and row.where.startswith("telegram")
-        )
+        intended = sum(id is None for row in rows for id in row.chunks if row.where.startswith("telegram"))
         known = {(row.where, id) for row in rows for id in row.chunks}
         unknown = sum(
             seen.stub and (seen.where, seen.id) not in known
