@@ -155,11 +155,14 @@ async def test_what_must_not_end_ends_the_program(
             await asyncio.wait_for(bot.working, 8)
     assert "the connection to Discord's gateway has ended" in str(ended.value.exceptions)
 
+    connected = asyncio.Event()
+
     async def ends(self: Inlet) -> None:
-        await asyncio.sleep(0.2)
+        await connected.wait()
 
     monkeypatch.setattr(Inlet, "run", ends)
     async with running(server, database) as bot:
+        connected.set()
         with pytest.raises(ExceptionGroup) as ended:
             await asyncio.wait_for(bot.working, 8)
     assert "reading back on Discord has ended" in str(ended.value.exceptions)
