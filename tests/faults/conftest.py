@@ -16,13 +16,24 @@ from tests.faults.world import Bench, bench
 COUNTS = ROOT / "build" / "faults.json"
 
 
+class Results(list[Result]):
+    """What each part came to, and how long all of them took: the session goes on with other tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began, self.seconds = time.monotonic(), 0.0
+
+    def append(self, result: Result) -> None:
+        super().append(result)
+        self.seconds = time.monotonic() - self._began
+
+
 @pytest.fixture(scope="session")
-def results() -> Iterator[list[Result]]:
-    """What each part came to; its numbers are kept for whoever compares runs."""
-    results: list[Result] = []
-    began = time.monotonic()
+def results() -> Iterator[Results]:
+    """Their numbers are kept for whoever compares runs."""
+    results = Results()
     yield results
-    counts: dict[str, float] = {"seconds": round(time.monotonic() - began, 1)}
+    counts: dict[str, float] = {"seconds": round(results.seconds, 1)}
     for result in results:
         name = result.part.name.replace("-", "_")
         counts[f"{name}_{result.part.unit}"] = result.trials * result.part.each
