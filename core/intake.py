@@ -11,7 +11,7 @@ from core.crash import crash_point
 from core.overload import Door
 from core.states import Lane
 
-AT_ONCE = 500
+AT_ONCE = 1000
 """Messages that one commit stores at most."""
 
 

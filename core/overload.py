@@ -125,9 +125,12 @@ class Door:
     async def join(self, tx: Transaction, owed: Sequence[Owed], replies: Sequence[Reply]) -> None:
         """What was refused beside another question of the same batch is told with that one."""
         told = {_who(each): reply for each, reply in zip(owed, replies, strict=True) if each.state is State.SENDING}
+        silent: defaultdict[tuple[ChatId, str], list[Reply]] = defaultdict(list)
         for each, reply in zip(owed, replies, strict=True):
             if each.state is State.MERGED and each.merged_into is None:
-                await tx.inbox.join([reply], told[_who(each)])
+                silent[_who(each)].append(reply)
+        for who, others in silent.items():
+            await tx.inbox.join(others, told[who])
 
     def told(self, owed: Sequence[Owed], replies: Sequence[Reply]) -> None:
         """They are stored. Whoever is let in again is told again, too."""

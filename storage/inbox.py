@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import cast
 
 from sqlalchemy import ColumnElement, exists, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.chat import ChatId, Crowd, Incoming, Owed, Reply
+from core.chat import Author, ChatId, Crowd, Incoming, Owed, Reply
 from core.states import Lane, State
-from storage.nouns import nouns
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
 _Table = type[ChatRow] | type[InboxRow] | type[MessageRow] | type[ReplyRow]
@@ -46,7 +46,11 @@ class StoredInbox:
             self._reply(each, chats[each.incoming.chat], inbox_id, questions.get(each.incoming.key))
             for each, inbox_id in zip(owed, inbox, strict=True)
         ]
-        return await nouns(self._session, ReplyRow.id.in_(await self._inserted(ReplyRow, rows)))
+        ids = await self._inserted(ReplyRow, rows)
+        return [
+            _noun(each, id, row, chats[each.incoming.chat], self._now())
+            for each, id, row in zip(owed, ids, rows, strict=True)
+        ]
 
     async def crowd(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> Crowd:
         """Counted for the whole batch at once."""
@@ -141,6 +145,21 @@ class StoredInbox:
             "state": owed.state, "question_id": question, "final": owed.final, "merged_into": owed.merged_into,
             "outcome": State.REFUSED if owed.final else None, "chunks": [], "updated_at": self._now(),
         }  # fmt: skip
+
+
+def _noun(owed: Owed, id: int, row: _Values, chat: ChatRow, now: int) -> Reply:
+    """The reply as it was just stored: reading a thousand back would take as long as storing them."""
+    incoming, asks = owed.incoming, owed.lane is Lane.ANSWER
+    kept = asks or owed.state is State.QUEUED
+    return Reply(
+        id=id, chat=incoming.chat, private=incoming.private, conversation=chat.conversation, lane=owed.lane,
+        state=owed.state, attempt=0, author=incoming.author, text=incoming.text if kept else "", bot=incoming.bot,
+        external_id=incoming.external_id, seq=incoming.seq, origin=incoming.origin if owed.state.open else "",
+        question=cast(int, row["question_id"]) if asks else None,
+        asker=Author(incoming.author.id, incoming.author.name) if asks else None,
+        outcome=State.REFUSED if owed.final else None, final=owed.final, at=incoming.at if asks else now,
+        merged_into=owed.merged_into,
+    )  # fmt: skip
 
 
 def _question(incoming: Incoming, chat: ChatRow) -> _Values:
