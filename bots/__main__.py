@@ -160,7 +160,7 @@ def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
 async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: Console) -> bool:
     """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
     steps = Steps(errors)
-    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.dtype, config.threads, config.context)), steps)
+    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.weights, config.threads, config.context)), steps)
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
@@ -183,7 +183,7 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
 
 async def answer(config: Config, checkpoint: Checkpoint) -> None:
     """The bots with the engine. Messages are taken in while it still loads."""
-    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.dtype, config.threads, config.context)))
+    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.weights, config.threads, config.context)))
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)

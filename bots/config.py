@@ -44,7 +44,7 @@ class Config(BaseSettings):
 
     model: str = DEFAULT_MODEL
     context: int = Field(default=4096, ge=1024, le=131_072)
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    weights: Literal["auto", "float32", "bf16", "int8", "int4"] = "auto"
     threads: int | None = Field(default=None, ge=1, le=1024)
 
     data_dir: Path = ROOT / "data"

@@ -79,7 +79,7 @@ class LocalModel:
     def status(self) -> str:
         """See Model."""
         info = self._engine.info
-        where = [info.device, info.dtype] if info else []
+        where = [info.device, info.weights] if info else []
         return ", ".join([*where, f"{self._speed:.0f} tokens/s"] if self._speed else where)
 
 

@@ -14,9 +14,11 @@ from typing import Self
 from core.engine.link import Link
 from core.engine.loader import Report
 from core.engine.messages import (
+    Admitted,
     Cancel,
     Channel,
     Close,
+    Drop,
     Failed,
     Finished,
     Loading,
@@ -27,6 +29,7 @@ from core.engine.messages import (
     SetupFailed,
     Submit,
     Tokens,
+    Warm,
 )
 from core.engine.process import Host
 from core.engine.sampling import Sampling
@@ -87,6 +90,8 @@ class Engine:
         """What the model runs on; None while it is not loaded."""
         self.trouble: str | None = None
         """Why there will be no more answers: one line for the owner."""
+        self.prompted = self.reused = 0
+        """Tokens of all prompts, and how many of them needed no reading."""
         self.streams: dict[int, TokenStream] = {}
         self.ids = itertools.count(1)
         self.channel: Channel[Order, News] | None = None
@@ -143,6 +148,17 @@ class Engine:
         finally:
             if self.streams.pop(id, None):
                 link.send(Cancel(id))
+
+    def warm(self, ids: Sequence[int], owner: str) -> None:
+        """Have these ids read while there is nothing else to do, in place of the owner's last ones. Never waits; lost
+        where no worker is ready."""
+        if self.info and self.link:
+            self.link.send(Warm(tuple(ids), owner))
+
+    def drop(self, owner: str) -> None:
+        """Forget what is kept for this owner alone. Never waits."""
+        if self.info and self.link:
+            self.link.send(Drop(owner))
 
     async def close(self) -> None:
         """Ask the worker to end, kill it if it does not, and leave nothing behind."""
@@ -230,6 +246,9 @@ class Engine:
             case Failed(id, message, traceback):
                 logger.error("an answer failed: %s\n%s", message, traceback)
                 self.end(id, ChatError("error.again"))
+            case Admitted(_, prompt, reused):
+                self.prompted += prompt
+                self.reused += reused
             case Loading(step):
                 self.report(step)
             case Ready():

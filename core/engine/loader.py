@@ -14,21 +14,25 @@ Report = Callable[[str], None]
 Load = Callable[[Report], Runner]
 """Makes the runner in the worker's process. Must be picklable: a Loader, a function of a module, a partial of one."""
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+Weights = Literal["auto", "float32", "bf16", "int8", "int4"]
+"""How weights are held. auto: low-bit for few rows and bf16 for many, as far as the machine goes along."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loader:
     """The folder of a model and how to run it. None leaves it to the machine or to the model.
 
-    `threads` is for the CPU, `context` a limit below the model's own, `free` the bytes of memory that may be taken.
+    `threads` is for the CPU, `context` a limit below the model's own, `kv_bytes` what keys and values may take, `free`
+    the bytes of memory that may be taken in all, `cache` a folder in which what was measured of this machine is kept.
     """
 
     folder: Path
-    dtype: Dtype = "auto"
+    weights: Weights = "auto"
     threads: int | None = None
     context: int | None = None
+    kv_bytes: int | None = None
     free: int | None = None
+    cache: Path | None = None
 
     def __call__(self, report: Report) -> Runner:
         report("starting the engine")

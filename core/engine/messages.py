@@ -27,11 +27,26 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Warm:
+    """When there is nothing else to do, read these ids: the owner's next prompt is likely to begin with them."""
+
+    ids: tuple[int, ...]
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Forget what is kept for this owner alone."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End the worker, whatever it is doing."""
 
 
-Order = Submit | Cancel | Close
+Order = Submit | Cancel | Warm | Drop | Close
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,8 @@ class Ready:
     """The model is loaded; `context` is how many tokens it can hold, prompt and answer together."""
 
     device: str
-    dtype: str
+    weights: str
+    """In what form they are computed with, such as "int8 and bf16"."""
     context: int
     load_seconds: float
 
@@ -56,6 +72,15 @@ class SetupFailed:
     """The model can't be loaded: one line for the owner. The worker ends."""
 
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The sequence is being worked on: of its prompt's tokens so many were known from before and need no reading."""
+
+    id: int
+    prompt: int
+    reused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +114,7 @@ class Failed:
     traceback: str
 
 
-News = Loading | Ready | SetupFailed | Prefilling | Tokens | Finished | Failed
+News = Loading | Ready | SetupFailed | Admitted | Prefilling | Tokens | Finished | Failed
 
 Out_contra = TypeVar("Out_contra", contravariant=True)
 In_co = TypeVar("In_co", covariant=True)

@@ -54,7 +54,7 @@ def loaded(channel: Channel[News, Order], load: Load) -> Runner | None:
     except Exception as error:
         channel.send(SetupFailed(one_line(error)))
         return None
-    channel.send(Ready(runner.device, runner.dtype, runner.context, time.monotonic() - started))
+    channel.send(Ready(runner.device, runner.weights, runner.context, time.monotonic() - started))
     return runner
 
 

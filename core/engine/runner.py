@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from core.checkpoints.weights import count, shapes
 from core.engine import memory
-from core.engine.loader import Dtype, Loader, Report
+from core.engine.loader import Loader, Weights, Report
 from core.engine.sampling import Sampling
 from core.errors import SetupError
 
@@ -54,7 +54,7 @@ def quiet() -> None:
 def read(loader: Loader, report: Report) -> "TransformersRunner":
     config = AutoConfig.from_pretrained(loader.folder, local_files_only=True, trust_remote_code=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = choose(loader.dtype, device)
+    dtype = choose(loader.weights, device)
     context = min(config.max_position_embeddings, loader.context or config.max_position_embeddings)
     needed = count(shapes(loader.folder)) * dtype.itemsize + cache_bytes(config, context, dtype) + SLACK
     memory.require(str(loader.folder), needed, free(device) if loader.free is None else loader.free)
@@ -62,10 +62,10 @@ def read(loader: Loader, report: Report) -> "TransformersRunner":
     return TransformersRunner(pretrained(loader, dtype, device), context)
 
 
-def choose(name: Dtype, device: torch.device) -> torch.dtype:
+def choose(name: Weights, device: torch.device) -> torch.dtype:
     """bfloat16 wherever the hardware computes with it; elsewhere it is slower than float32."""
     if name != "auto":
-        return torch.bfloat16 if name == "bfloat16" else torch.float32
+        return torch.bfloat16 if name == "bf16" else torch.float32
     able = torch.cpu.get_capabilities()
     native = device.type == "cuda" or any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if native else torch.float32
@@ -106,7 +106,7 @@ class TransformersRunner:
         self.model = model
         self.context = context
         self.device = str(model.device)
-        self.dtype = str(model.dtype).removeprefix("torch.")
+        self.weights = str(model.dtype).removeprefix("torch.")
 
     def generate(self, ids: tuple[int, ...], sampling: Sampling) -> Generator[int | None, None, None]:
         """Prefill in chunks, a None after each but the last; then a token for each forward, without end."""

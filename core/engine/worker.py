@@ -9,6 +9,7 @@ from core.engine.messages import (
     Cancel,
     Channel,
     Close,
+    Drop,
     Failed,
     Finished,
     News,
@@ -17,6 +18,7 @@ from core.engine.messages import (
     Reason,
     Submit,
     Tokens,
+    Warm,
 )
 from core.engine.sampling import Sampling
 
@@ -26,7 +28,7 @@ class Runner(Protocol):
 
     context: int
     device: str
-    dtype: str
+    weights: str
 
     def generate(self, ids: tuple[int, ...], sampling: Sampling) -> Generator[int | None, None, None]:
         """The tokens that follow `ids`, without end; None while the prompt is still being read.
@@ -66,7 +68,8 @@ class Worker:
             order = self.channel.recv()
             if isinstance(order, Close):
                 return False
-            self.take(order)
+            if not isinstance(order, Warm | Drop):  # nothing is kept yet
+                self.take(order)
         return True
 
     def take(self, order: Submit | Cancel) -> None:

@@ -24,7 +24,7 @@ class Counter:
     """Counts on from the last id of the prompt, for ever, 512 tokens of prompt a step. Notes what is open."""
 
     device = "nothing"
-    dtype = "integers"
+    weights = "integers"
 
     def __init__(self, context: int = 1 << 30, pause: float = 0.0) -> None:
         self.context = context

@@ -185,7 +185,7 @@ async def test_info_and_steps() -> None:
     engine.launch()
     async with engine:
         assert engine.info
-        assert (engine.info.device, engine.info.dtype, engine.info.context) == ("nothing", "integers", 77)
+        assert (engine.info.device, engine.info.weights, engine.info.context) == ("nothing", "integers", 77)
         assert steps == ["counting"]
     assert engine.info is None
 

@@ -182,11 +182,11 @@ def test_the_bots_process_never_imports_torch() -> None:
 
 async def test_a_real_model_its_kill_and_its_return(tiny: Path) -> None:
     steps: list[str] = []
-    host = ProcessHost(Loader(tiny, dtype="float32"))
+    host = ProcessHost(Loader(tiny, weights="float32"))
     greedy = Sampling(temperature=0, max_tokens=30)
     async with Engine(host, steps.append) as engine:
         assert engine.info
-        assert (engine.info.dtype, engine.info.context) == ("float32", 1024)
+        assert (engine.info.weights, engine.info.context) == ("float32", 1024)
         assert steps == ["starting the engine", f"loading {tiny.name} (0.5 GiB)"]
         first = await answer(engine, *PROMPT, sampling=greedy)
         assert len(first) == 30

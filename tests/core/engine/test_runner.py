@@ -28,7 +28,7 @@ def ignore(step: str) -> None:
 
 @pytest.fixture(scope="module")
 def runner(tiny: Path) -> TransformersRunner:
-    return load(Loader(tiny, dtype="float32"), ignore)
+    return load(Loader(tiny, weights="float32"), ignore)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_greedy_equals_generate(runner: TransformersRunner, reference: Any) -> N
 def test_every_family(family: str, tmp_path: Path) -> None:
     save(tmp_path, family)
     reference: Any = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    assert draw(load(Loader(tmp_path, dtype="float32"), ignore), GREEDY, count=10) == expected(reference, count=10)
+    assert draw(load(Loader(tmp_path, weights="float32"), ignore), GREEDY, count=10) == expected(reference, count=10)
 
 
 def test_greedy_repeats(runner: TransformersRunner) -> None:
@@ -118,9 +118,9 @@ def test_foreign_ids(runner: TransformersRunner, ids: tuple[int, ...]) -> None:
 
 
 def test_what_it_says_of_itself(runner: TransformersRunner, tiny: Path) -> None:
-    assert (runner.device, runner.dtype, runner.context) == ("cpu", "float32", 1024)
-    narrow = load(Loader(tiny, dtype="bfloat16", context=100, threads=torch.get_num_threads()), ignore)
-    assert (narrow.dtype, narrow.context) == ("bfloat16", 100)
+    assert (runner.device, runner.weights, runner.context) == ("cpu", "float32", 1024)
+    narrow = load(Loader(tiny, weights="bf16", context=100, threads=torch.get_num_threads()), ignore)
+    assert (narrow.weights, narrow.context) == ("bfloat16", 100)
     assert load(Loader(tiny, context=5000), ignore).context == 1024
 
 
@@ -134,7 +134,7 @@ def test_the_type_follows_the_machine(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert choose("auto", torch.device("cpu")) == chosen
     assert choose("float32", torch.device("cpu")) == torch.float32
-    assert choose("bfloat16", torch.device("cpu")) == torch.bfloat16
+    assert choose("bf16", torch.device("cpu")) == torch.bfloat16
     assert choose("auto", torch.device("cuda")) == torch.bfloat16
 
 
