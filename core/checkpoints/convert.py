@@ -24,7 +24,7 @@ from core.checkpoints.gguf_file import USE_SAFETENSORS, GgufFile
 from core.checkpoints.writer import Rows, Writer
 from core.errors import SetupError
 
-VERSION = 1
+VERSION = 2
 """Raise it when what is written changes, so that no folder of an older Qwentin is used."""
 STALE_SECONDS = 24 * 3600
 
@@ -137,7 +137,7 @@ def write_weights(file: GgufFile, work: Path, left: Any) -> None:
     remaining = sum(tensor.n_bytes for tensor in tensors.values())
     with (work / weights.ONE).open("wb") as output:
         writer = Writer(output, shapes)
-        # float32 tensors first keep every tensor aligned to its numbers, as readers like it.
+        # float32 tensors first keep every tensor aligned to its numbers, as readers like it: a block is 32 or more.
         for name, tensor in sorted(tensors.items(), key=lambda item: item[1].tensor_type):
             store(file, writer, name, tensor, rows(name, tensor, architecture))
             remaining -= tensor.n_bytes
@@ -147,7 +147,7 @@ def write_weights(file: GgufFile, work: Path, left: Any) -> None:
 
 def store(file: GgufFile, writer: Writer, name: str, tensor: ReaderTensor, data: Rows) -> None:
     try:
-        writer.write(name, shape_of(tensor), tensor, data)
+        writer.write(name, shape_of(tensor), tensor.tensor_type, data)
     except NotImplementedError as error:
         kind = tensor.tensor_type.name
         raise file.refused(f"is quantised in the way {kind}, which Qwentin can't read: {USE_SAFETENSORS}") from error

