@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from core.checkpoints.weights import count, shapes
 from core.engine import memory
-from core.engine.loader import Loader, Weights, Report
+from core.engine.loader import Loader, Report, Weights
 from core.engine.sampling import Sampling
 from core.errors import SetupError
 
