@@ -58,7 +58,8 @@ class Model(Protocol):
 class LocalModel:
     """A checkpoint's tokenizer before the engine's token ids."""
 
-    slots = 1
+    slots = 16
+    """Up to here the engine says more in all the more answers run."""
 
     def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer, engine: Engine, context: int) -> None:
         self.name = checkpoint.name
@@ -93,9 +94,13 @@ class LocalModel:
 
     def status(self) -> str:
         """See Model."""
-        info = self._engine.info
-        where = [info.device, info.weights] if info else []
-        return ", ".join([*where, f"{self._speed:.0f} tokens/s"] if self._speed else where)
+        info, prompted = self._engine.info, self._engine.prompted
+        parts = [info.device, info.weights] if info else []
+        if self._speed:
+            parts.append(f"{self._speed:.0f} tokens/s")
+        if prompted:
+            parts.append(f"{100 * self._engine.reused / prompted:.0f} % of prompts reused")
+        return ", ".join(parts)
 
 
 class _Pieces:

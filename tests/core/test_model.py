@@ -7,6 +7,7 @@ import pytest
 from core.checkpoints import open_checkpoint
 from core.engine.engine import Engine
 from core.engine.loader import Report
+from core.engine.messages import Ready
 from core.engine.process import ThreadHost
 from core.engine.worker import Runner
 from core.model import LocalModel
@@ -16,6 +17,7 @@ from tests.real import CACHE
 
 CHECKPOINT = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
 TOKENIZER = Tokenizer(CHECKPOINT.folder, CHECKPOINT.chat_template)
+READY = Ready("cpu", "int8 and bf16", 4096, 1.0)
 PAST = (Message("system", "Be kind."), Message("user", "hi"), Message("assistant", "Hello!"))
 
 
@@ -50,3 +52,22 @@ def test_what_is_read_ahead_are_the_ids_before_the_question(engine: NotingEngine
     assert owner == "fake/1" and ids == TOKENIZER.encode((*PAST, Message("user", "why?")))[: len(ids)]
     model.drop("fake/1")
     assert engine.dropped == ["fake/1"]
+
+
+@pytest.mark.parametrize(
+    ("info", "speed", "read", "said"),
+    [
+        (None, 0.0, (0, 0), ""),
+        (READY, 0.0, (0, 0), "cpu, int8 and bf16"),
+        (READY, 21.4, (0, 0), "cpu, int8 and bf16, 21 tokens/s"),
+        (READY, 0.0, (10, 0), "cpu, int8 and bf16, 0 % of prompts reused"),
+        (READY, 21.4, (600, 500), "cpu, int8 and bf16, 21 tokens/s, 83 % of prompts reused"),
+        (None, 21.4, (600, 600), "21 tokens/s, 100 % of prompts reused"),
+    ],
+)
+def test_how_it_runs_in_a_few_words(
+    engine: NotingEngine, info: Ready | None, speed: float, read: tuple[int, int], said: str
+) -> None:
+    model = LocalModel(CHECKPOINT, TOKENIZER, engine, 4096)
+    engine.info, (engine.prompted, engine.reused), model._speed = info, read, speed
+    assert model.status() == said
