@@ -40,6 +40,8 @@ from storage.store import DatabaseStore, now_ms
 
 log = logging.getLogger(__name__)
 
+MIB = 2**20
+
 INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 
@@ -113,7 +115,7 @@ def serve(config: Config) -> None:
     make_folder(config.data_dir)
     try:
         with bars(Console(stderr=True)) as progress:
-            checkpoint = open_checkpoint(config.model, cache=config.data_dir / "models", progress=progress)
+            checkpoint = open_checkpoint(config.model, cache=models(config), progress=progress)
     except HubUnreachable as error:
         raise SetupError(
             f"{error} A bot does not start with another model than yours: connect once to load it, or name a folder, "
@@ -138,7 +140,7 @@ def make_folder(folder: Path) -> None:
 
 def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
     """The model to talk with. The default one gives way to the built-in one where it can't be had or takes too long."""
-    cache = config.data_dir / "models"
+    cache = models(config)
     try:
         with bars(errors) as progress:
             if config.model == DEFAULT_MODEL:
@@ -157,10 +159,27 @@ def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
         return open_checkpoint(BUILTIN, cache=cache, progress=progress)
 
 
+def loader(config: Config, checkpoint: Checkpoint) -> Loader:
+    """What the engine loads, and how, as the owner wants it."""
+    return Loader(
+        checkpoint.folder,
+        weights=config.weights,
+        threads=config.threads,
+        context=config.context,
+        kv_bytes=config.kv_cache * MIB if config.kv_cache else None,
+        cache=models(config),
+    )
+
+
+def models(config: Config) -> Path:
+    """Where converted models are kept, and what was measured of the machine that runs them."""
+    return config.data_dir / "models"
+
+
 async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: Console) -> bool:
     """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
     steps = Steps(errors)
-    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.weights, config.threads, config.context)), steps)
+    engine = Engine(ProcessHost(loader(config, checkpoint)), steps)
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
@@ -183,7 +202,7 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
 
 async def answer(config: Config, checkpoint: Checkpoint) -> None:
     """The bots with the engine. Messages are taken in while it still loads."""
-    engine = Engine(ProcessHost(Loader(checkpoint.folder, config.weights, config.threads, config.context)))
+    engine = Engine(ProcessHost(loader(config, checkpoint)))
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)

@@ -1,12 +1,13 @@
 """One answer, top to bottom: check, remember, trim, generate, screen, show."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from core.chat import Reply, Store, Turn
+from core.chat import ChatId, Reply, Store, Turn
 from core.engine.sampling import Sampling
 from core.errors import Unanswered
 from core.filters import SEVERE, Action, Filter, Policy, Verdict
@@ -27,6 +28,9 @@ CALM_TEMPERATURE, CALM_TOKENS = 0.3, 120
 RETRY_TEMPERATURE = 0.5
 """At least this much for the second try after an empty answer: greedy would only be empty again."""
 
+TO_COME = sys.maxsize
+"""In place of the id of a question that nobody has asked yet: it will be the newest."""
+
 
 class Live(Protocol):
     """What the assistant needs of a live message."""
@@ -45,6 +49,11 @@ class Ending:
     notice: str = ""
     cut: bool = False
     """Whether the token limit ended it."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether history has something new of it."""
+        return bool(self.text) and self.outcome in (State.DONE, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ class Assistant:
     def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter) -> None:
         self.model, self.rules, self.filter = model, rules, content_filter
         self._store = store
+        self._forgotten = 0
+        """So many conversations."""
 
     async def answer(self, reply: Reply, live: Live, stop: asyncio.Event) -> Ending:
         """Generate an answer, showing it on `live` while it grows. `stop` ends it within one token.
@@ -85,11 +96,27 @@ class Assistant:
         asked = self._screened("question", self.filter.check(reply.text, settings.policy))
         if asked.blocked and not (asked.support and asked.action is Action.MASK):
             return Ending(State.REFUSED, notice=f"blocked.{asked.category}")
+        turns = await self._past(turns, settings.policy)
         work = self._prepare(reply, settings, turns, self._comfort(asked) if asked.support else "")
         draft = await self._generate(work, live, stop)
         if not (draft.text or draft.blocked or stop.is_set() or work.begun):
             draft = await self._generate(self._warmer(work), live, stop)
         return self._ending(work, draft, stop)
+
+    async def warm(self, reply: Reply) -> None:
+        """Have the model read what of the conversation's next prompt is known once this reply is shown: all but the
+        question. Raises what the store raises: it is not waited for."""
+        forgotten = self._forgotten
+        settings, turns = await self._read(reply, TO_COME)
+        turns = await self._past(turns, settings.policy)
+        prompt = self._fitted(settings, turns, Asked(""))
+        if forgotten == self._forgotten:  # else what was read may be gone
+            self.model.warm(prompt[:-1], str(reply.chat))
+
+    def forget(self, chat: ChatId) -> None:
+        """A conversation's history is gone: the model keeps nothing of it either."""
+        self._forgotten += 1
+        self.model.drop(str(chat))
 
     def _screened(self, where: str, verdict: Verdict) -> Verdict:
         if verdict.category:
@@ -104,26 +131,38 @@ class Assistant:
 
     async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
-        settings, turns = await patiently(f"reply {reply.id}", lambda: self._read(reply))
-        return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
+        question = reply.question
+        return await patiently(f"reply {reply.id}", lambda: self._read(reply, question))
 
-    async def _read(self, reply: Reply) -> tuple[Settings, Sequence[Turn]]:
+    async def _read(self, reply: Reply, before: int) -> tuple[Settings, list[Turn]]:
         async with self._store.begin() as tx:
             settings = self.rules.settings(await tx.preferences.of(reply.chat))
-            return settings, await tx.turns.recent(reply.chat, reply.question or 0, settings.memory)
+            turns = await tx.turns.recent(reply.chat, before, settings.memory)
+        return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
+
+    async def _past(self, turns: Sequence[Turn], policy: Policy) -> list[Turn]:
+        """The turns as the model may see them. Judging a long one takes milliseconds: others get theirs in between."""
+        past = []
+        for turn in turns:
+            if self._kept(turn, policy):
+                past.append(replace(turn, author=self._name(turn.author, policy)))
+            await asyncio.sleep(0)
+        return past
 
     def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn], comfort: str) -> _Work:
         policy, begun = settings.policy, reply.begun or comfort
         asker = "" if reply.private else self._name((reply.asker or reply.author).name, policy)
         question = Asked(reply.text, asker, begun, careful=bool(comfort))
-        turns = [replace(turn, author=self._name(turn.author, policy)) for turn in turns if self._kept(turn, policy)]
-        prompt = fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
+        prompt = self._fitted(settings, turns, question)
         sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
         if comfort:  # no place for bold or long answers
             calm = min(settings.temperature, CALM_TEMPERATURE), min(settings.max_tokens, CALM_TOKENS)
             sampling = replace(sampling, temperature=calm[0], max_tokens=calm[1])
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
         return _Work(str(reply.chat), prompt, sampling, tuple(names), begun, policy)
+
+    def _fitted(self, settings: Settings, turns: list[Turn], question: Asked) -> Prompt:
+        return fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
 
     def _kept(self, turn: Turn, policy: Policy) -> bool:
         """The policy may have become stricter since: what it blocks now does not reach the model any more."""

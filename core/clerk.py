@@ -132,6 +132,8 @@ class Clerk:
             self._desk.halt(stopped)
         for cancelled in call.cancelled:
             self._desk.tidy(cancelled)
+        if call.forgets:
+            self._assistant.forget(call.reply.chat)
 
     async def _settle(self, call: Call) -> None:
         """Stop the running answer, which only its asker and admins may, and wait until it is done."""

@@ -80,6 +80,8 @@ class Call:
     """Running replies to be stopped once the transaction is committed."""
     cancelled: list[Reply] = field(default_factory=list)
     """Replies that waited, and will not be answered."""
+    forgets: bool = False
+    """Whether the history goes with the transaction."""
 
     def say(self, key: str, /, **values: object) -> str:
         """A text in the asker's language."""
@@ -165,6 +167,7 @@ async def _ask(call: Call, tx: Transaction) -> str:
 async def _clear(call: Call, tx: Transaction) -> str:
     dropped = sum([await _halt(call, tx, reply, Event.CLEAR) for reply in await _before(call, tx)])
     await tx.turns.clear(call.reply)
+    call.forgets = True
     return call.say("clear.queued", count=dropped) if dropped else call.say("clear.done")
 
 

@@ -71,7 +71,6 @@ class Dispatcher:
         self._handed_over: asyncio.Queue[str] = asyncio.Queue()
         self._settled: set[str] = set()
         """Platforms on which nothing piles up any more: their questions may be answered."""
-        self._ending = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -129,7 +128,7 @@ class Dispatcher:
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and let what is in progress come to its end, for so long at most."""
-        self._ending = True
+        self._errands.closing = True
         try:
             async with asyncio.timeout(seconds):
                 while self._errands.running:
@@ -263,7 +262,7 @@ class Dispatcher:
         while True:
             changed = self._changed
             try:
-                reply = None if self._ending else await self._next(lane)
+                reply = None if self._errands.closing else await self._next(lane)
             except Exception as error:
                 log.error("nothing can be claimed; trying again\n%s", trace(error))
                 await asyncio.sleep(next(pauses))

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from core.assistant import Assistant, Ending
-from core.chat import Reply, Stale
+from core.chat import ChatId, Reply, Stale
 from core.commands import named
 from core.crash import crash_point
 from core.errors import EngineDied, outcome_of, trace, words
@@ -76,6 +76,8 @@ class Errands:
         self._marking: set[asyncio.Task[None]] = set()
         self.running: set[tuple[int, int]] = set()
         """The replies that are being run, or about to be: id and attempt."""
+        self.closing = False
+        """Nothing more is begun."""
 
     def start(self, tasks: asyncio.TaskGroup, reply: Reply, hand: Hand) -> None:
         """Run a claimed reply beside the others. From now on it is known to be run."""
@@ -113,6 +115,7 @@ class Errands:
             running = await tx.chats.leave(platform, chat)
         for reply_id in running:
             self.halt(reply_id)
+        self._assistant.forget(ChatId(platform, chat))  # its topics' go when others need the room
         self._pulse()
 
     def halt(self, reply_id: int) -> None:
@@ -134,10 +137,11 @@ class Errands:
 
     async def _bring(self, reply: Reply, hand: Hand) -> None:
         language, policy = await self._insist(reply, lambda: self._manners(reply)) or ("en", STANDARD)
+        kept = False
         async with self._live(reply, language, policy) as live:
             if reply.state is State.GENERATING:
                 if reply.lane is Lane.ANSWER:
-                    reply = await self._answer(reply, live, language, policy)
+                    reply, kept = await self._answer(reply, live, language, policy)
                 else:
                     reply = await self._commands.carry_out(reply, language, hand.let_go)
             hand.let_go()  # showing takes no model: a slow platform must not keep others from theirs
@@ -151,7 +155,16 @@ class Errands:
         await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
         crash_point("delivered")
         self._over(reply)
+        if kept and not self.closing:
+            await self._warm(reply)
         await self._retiring.retire_before(reply)
+
+    async def _warm(self, reply: Reply) -> None:
+        """So that who asks next waits for his question alone. Nothing of this may cost the answer that is shown."""
+        try:
+            await self._assistant.warm(reply)
+        except Exception as error:
+            log.debug("nothing is warmed after reply %s: %s", reply.id, type(error).__name__)
 
     async def _move(self, reply: Reply, event: Event) -> None:
         async with self._store.begin() as tx:
@@ -218,7 +231,8 @@ class Errands:
 
     # The answer lane
 
-    async def _answer(self, reply: Reply, live: LiveMessage, language: str, policy: Policy) -> Reply:
+    async def _answer(self, reply: Reply, live: LiveMessage, language: str, policy: Policy) -> tuple[Reply, bool]:
+        """The reply as it is stored then, and whether history keeps an answer of it."""
         stop = self._stops.setdefault(reply.id, asyncio.Event())
         ending, notice = await self._ending(reply, live, stop, language)
         whole = ending.outcome is State.DONE and not ending.cut
@@ -232,7 +246,7 @@ class Errands:
         crash_point("concluded")
         if stored is None:
             raise Stale(f"reply {reply.id}: its end means nothing any more")
-        return stored
+        return stored, ending.kept
 
     async def _conclude(self, reply: Reply, ending: Ending, final: str) -> Reply:
         """C6."""

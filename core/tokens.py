@@ -1,5 +1,6 @@
 """The chat template, text to ids, ids to whole characters. No torch: AutoTokenizer would import it."""
 
+from itertools import takewhile
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
@@ -8,6 +9,8 @@ from core.errors import SetupError
 from core.prompts import Message, Prompt
 
 _PROBE: Prompt = (Message("system", "probe"), Message("user", "probe"))
+_QUESTIONS = "a", "1"
+"""Two that share no beginning."""
 _THINK = "<think>"
 _WINDOW = 16
 """Ids decoded again for each piece; a token's spelling depends on a few before it at most."""
@@ -45,6 +48,14 @@ class Tokenizer:
             enable_thinking=False,
         )
         return list(out["input_ids"])
+
+    def opening(self, prompt: Prompt) -> list[int]:
+        """The ids that a prompt begins with, whatever is asked next: up to where the question stands.
+
+        Two questions are tried, because only a whole prompt shows what its template and its tokenizer make of it.
+        """
+        either, other = (self.encode((*prompt, Message("user", asked))) for asked in _QUESTIONS)
+        return [id for id, _ in takewhile(lambda pair: pair[0] == pair[1], zip(either, other, strict=False))]
 
     def opens_thought(self, ids: list[int]) -> bool:
         """Whether the template itself has begun a thought, so that the answer starts inside it."""

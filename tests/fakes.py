@@ -58,6 +58,8 @@ class FakeModel:
         self.gate: asyncio.Semaphore | None = None
         self.prompts: list[Prompt] = []
         self.samplings: list[Sampling] = []
+        self.warmed: list[tuple[Prompt, str]] = []
+        self.dropped: list[str] = []
         self.running = 0
 
     @asynccontextmanager
@@ -69,6 +71,12 @@ class FakeModel:
             yield FakeStream(self.says(prompt), self.ends, self.gate)
         finally:
             self.running -= 1
+
+    def warm(self, prompt: Prompt, owner: str) -> None:
+        self.warmed.append((prompt, owner))
+
+    def drop(self, owner: str) -> None:
+        self.dropped.append(owner)
 
     def count(self, prompt: Prompt) -> int:
         return sum(len(message.content.split()) for message in prompt)

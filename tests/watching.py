@@ -55,3 +55,12 @@ async def shown(bot: Bot, reply: Reply, words: str) -> None:
     async with asyncio.timeout(5):
         while reply.id not in bot.platform.surfaces or words not in bot.platform.text(reply):
             await asyncio.sleep(0.001)
+
+
+async def warmed(model: FakeModel, count: int) -> Prompt:
+    """Wait until the model was asked so often to read ahead; what it was asked to read last."""
+    async with asyncio.timeout(5):
+        while len(model.warmed) < count:
+            await asyncio.sleep(0.001)
+    assert len(model.warmed) == count, "once an answer"
+    return model.warmed[-1][0]

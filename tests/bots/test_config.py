@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from bots import config as config_module
+from bots.__main__ import loader
 from bots.config import Config, read_config
-from core.checkpoints import DEFAULT_MODEL
+from core.checkpoints import DEFAULT_MODEL, Checkpoint
+from core.engine.loader import Loader
+from core.engine.sampling import Sampling
 from core.errors import SetupError
 from core.filters import check
 from core.overload import Limits
@@ -49,8 +52,8 @@ def test_the_environment_comes_before_the_file(alone: Path, monkeypatch: pytest.
 
 
 def test_all_mistakes_at_once_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = {"TEMPERATURE": "2", "MAX_TOKENS": "300", "MEMORY": "0", "CONTEXT": "many", "DTYPE": "int1",
-             "MAX_TOKENS_CAP": "7", "SYSTEM_PROMPT": "x" * 2001, "LOG_LEVEL": "LOUD"}  # fmt: skip
+    wrong = {"TEMPERATURE": "2", "MAX_TOKENS": "300", "MEMORY": "0", "CONTEXT": "many", "WEIGHTS": "int1",
+             "KV_CACHE": "63", "MAX_TOKENS_CAP": "7", "SYSTEM_PROMPT": "x" * 2001, "LOG_LEVEL": "LOUD"}  # fmt: skip
     for name, value in wrong.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SetupError) as caught:
@@ -187,6 +190,15 @@ def test_the_owners_own_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     file.write_text("[profanity 2]\nblorg\nxấu lắm\n")
     policy = read_config().rules.settings({}).policy
     assert check("blorg", policy).blocked and check("xấu lắm", policy).blocked and not check("xau lam", policy).blocked
+
+
+def test_what_the_engine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    checkpoint = Checkpoint("tiny", tmp_path, "llama", 1024, 1, "", (), Sampling())
+    monkeypatch.setenv("DATA_DIR", "data")
+    assert loader(read_config(), checkpoint) == Loader(tmp_path, context=4096, cache=Path("data/models"))
+    for name, value in (("WEIGHTS", "int8"), ("THREADS", "3"), ("CONTEXT", "2048"), ("KV_CACHE", "64")):
+        monkeypatch.setenv(name, value)
+    assert loader(read_config(), checkpoint) == Loader(tmp_path, "int8", 3, 2048, 64 * 2**20, cache=Path("data/models"))
 
 
 def test_how_many_questions_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:

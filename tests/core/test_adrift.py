@@ -43,14 +43,14 @@ class LosingStore:
             self.lost = None
             raise Unavailable("after it was stored")
 
-    async def until_lost(self, reply_id: int, state: State) -> bool:
+    async def until_lost(self, reply_id: int, state: State, lane: Lane | None) -> bool:
         async with self._store.begin() as tx:
             found = await tx.replies.find(reply_id)
-        return found is not None and found.state is state
+        return found is not None and found.state is state and lane in (found.lane, None)
 
-    def lose(self, reply_id: int, state: State) -> None:
-        """Nobody learns that this reply has come to this state."""
-        self.lost = lambda: self.until_lost(reply_id, state)
+    def lose(self, reply_id: int, state: State, lane: Lane | None = None) -> None:
+        """Nobody learns that this reply has come to this state, or to it in this lane."""
+        self.lost = lambda: self.until_lost(reply_id, state, lane)
 
 
 @pytest.fixture(autouse=True)
@@ -149,9 +149,10 @@ async def test_a_stop_whose_commit_was_lost_stops(database: str, command: str) -
 async def test_a_retry_whose_commit_was_lost_runs_once(database: str) -> None:
     async with losing(database) as (bot, store):
         assert await bot.say("one") == "one"
-        store.lose(2, State.QUEUED)
+        store.lose(2, State.QUEUED, Lane.ANSWER)
         again = await bot.accept("/retry")
         assert await ended(bot, again) is State.DONE and bot.platform.text(again) == "one"
+        assert store.lost is None and len(bot.model.prompts) == 2
 
 
 async def test_a_press_whose_commit_was_lost_stops(database: str) -> None:

@@ -42,7 +42,7 @@ PRIVATE = {
                            ("/lang xx", "Mình nói được"), ("/lang auto", "English"), ("/temp 5", "goes from")],
     "settings": [("/temp 0", "→ 0"),
                  ("/settings", r"(?s)Temperature: 0 \(set here by Ann.*512 tokens \(the default\)")],
-    "status": [("/status", r"(?s)fake-model.*top-p 0.9.*4096.*Nobody.*Temperature")],
+    "status": [("/status", r"(?s)fake-model.*top-p 0.9, top-k 0, repetition penalty 1\n.*4096.*Nobody.*Temperature")],
     "whoami": [("/whoami", r"(?s)fake:ann.*admin.*fake:1")],
     "nothing to stop": [("/stop", "nothing to stop")],
     "nothing to undo or retry": [("/undo", "nothing to take back"), ("/retry", "no question")],

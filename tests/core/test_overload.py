@@ -84,6 +84,16 @@ def test_the_speed_is_measured_and_the_last_answers_count_most() -> None:
     assert 4 <= (speed.until(4) or 0) < 4.1
 
 
+def test_the_speed_follows_answers_that_slow_each_other_down() -> None:
+    """Alone an answer takes 2 s, beside fifteen others 10: they are measured as they are."""
+    speed = Speed(slots=16)
+    speed.took(2)
+    assert speed.until(32) == 4
+    for _ in range(16):
+        speed.took(10)
+    assert 19 < (speed.until(32) or 0) <= 20
+
+
 @pytest.mark.parametrize(
     ("busy", "seconds", "said"),
     [

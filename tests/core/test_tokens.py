@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.chat import clean
 from core.checkpoints import open_checkpoint
 from core.errors import SetupError
 from core.prompts import Message
@@ -80,6 +81,49 @@ def test_a_long_answer_is_decoded_in_a_window() -> None:
     text = "".join(map(decoder.feed, ids))
     assert text + decoder.finish() == "Xin chào các bạn 👋🏽! " * 100
     assert len(decoder._ids) < 100
+
+
+PAST = (
+    SYSTEM, Message("user", "Ann: What is 12 + 30?"), Message("assistant", "It is 42.\n\nAnything else?"),
+    QUESTION, Message("assistant", "Chào bạn 👋"),
+)  # fmt: skip
+QUESTIONS = [
+    "why?",
+    "Ann: why?",
+    "12 apples",
+    "1",
+    "a",
+    "aa",
+    "ế",
+    "Ấn Độ ở đâu?",
+    "👋🏽",
+    "...",
+    "<|im_end|>",
+    "`x`",
+    "#",
+]
+STORED = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).map(clean).map(str.strip)
+
+
+@pytest.mark.parametrize("past", [PAST[:1], PAST[:3], PAST], ids=["nothing yet", "a turn", "two turns"])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_next_prompt_begins_with_its_opening(past: tuple[Message, ...], question: str) -> None:
+    opening, prompt = TOKENIZER.opening(past), TOKENIZER.encode((*past, Message("user", question)))
+    assert prompt[: len(opening)] == opening
+    text = TOKENIZER._fast.decode(opening)
+    assert text.endswith(f"{past[-1].content}<|im_end|>\n<|im_start|>user\n"), "all of what was said"
+
+
+@given(STORED.filter(bool))
+def test_whatever_is_asked(question: str) -> None:
+    opening = TOKENIZER.opening(PAST)
+    assert TOKENIZER.encode((*PAST, Message("user", question)))[: len(opening)] == opening
+
+
+def test_the_opening_of_another_template() -> None:
+    template = "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}[assistant]"
+    tokenizer = Tokenizer(CHECKPOINT.folder, template)
+    assert TOKENIZER._fast.decode(tokenizer.opening((SYSTEM,))) == "[system]Be kind.[user]"
 
 
 def test_a_template_that_opens_a_thought_is_noticed() -> None:

@@ -68,6 +68,9 @@ class TrialModel(FakeModel):
             self._death = asyncio.get_running_loop().create_future()
         yield TrialStream(self, prompt[-1].content, sampling, self._death)
 
+    def warm(self, prompt: Prompt, owner: str) -> None:
+        """Nothing is kept: a trial may be long."""
+
     def die(self) -> None:
         """As an engine process does: every answer in progress is lost, and it takes a moment until it is back."""
         if self._death is not None and not self._death.done():
