@@ -1,0 +1,135 @@
+"""Building the model from its tensors, one matrix at a time, so that the peak stays near the final size."""
+
+from typing import Any
+
+import torch
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from core.checkpoints.architecture import Architecture
+from core.engine.nn import recipe as recipes
+from core.engine.nn.linear import Beside, Both, Dense, Int4, Int8, Linear, Reordered
+from core.engine.nn.quantise import Rounded4, Rounded8, int4, int8, repacked
+from core.engine.nn.recipe import Matrix, Recipe
+from core.engine.nn.tensors import Int4 as Codes
+from core.engine.nn.tensors import Tensors
+from core.engine.nn.transformer import Layer, Norm, Rotation, Sizes, Table, Transformer
+from core.errors import SetupError
+
+STATIC = ("default", "linear", "llama3", "yarn")
+"""Ways of stretching positions that don't depend on how long a text is."""
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Builder:
+    """`config` is transformers', for what Architecture doesn't know."""
+
+    def __init__(
+        self, architecture: Architecture, config: Any, tensors: Tensors, recipe: Recipe, device: torch.device
+    ) -> None:
+        self.architecture, self.config, self.tensors, self.device = architecture, config, tensors, device
+        self.recipe, self.dtype = recipe, DTYPES[recipe.dense]
+        self.crossings: dict[str, list[Both]] = {"int8": [], "int4": []}
+        """The matrices with two forms, by the form for few rows: their crossing is set once it is measured."""
+
+    def model(self, positions: int) -> Transformer:
+        """The whole model, for so many positions."""
+        made = {matrix.names: self.linear(matrix) for matrix in self.recipe.matrices}
+        layers = [self.layer(number, made) for number in range(self.architecture.num_hidden_layers)]
+        head = (self.norm("model.norm.weight"), self.linear(self.recipe.head))
+        sizes = Sizes(
+            self.architecture.num_attention_heads, self.architecture.num_key_value_heads, self.architecture.head_dim
+        )
+        return Transformer(sizes, self.table(), layers, head, self.rotation(positions))
+
+    def layer(self, number: int, made: dict[tuple[str, ...], Linear]) -> Layer:
+        start = recipes.LAYER.format(number)
+
+        def product(parts: tuple[str, ...]) -> Linear:
+            names = tuple(f"{start}{part}.weight" for part in parts)
+            return made[names] if names in made else Beside([made[(name,)] for name in names])
+
+        def norm(name: str) -> Norm | None:
+            return self.norm(f"{start}{name}.weight") if f"{start}{name}.weight" in self.tensors else None
+
+        return Layer(
+            self.norm(f"{start}input_layernorm.weight"),
+            product(recipes.QKV),
+            norm("self_attn.q_norm"),
+            norm("self_attn.k_norm"),
+            product(recipes.OUT),
+            self.norm(f"{start}post_attention_layernorm.weight"),
+            product(recipes.GATE_UP),
+            product(recipes.DOWN),
+        )
+
+    def norm(self, name: str) -> Norm:
+        return Norm(self.tensors.values(name).to(self.device, self.dtype), self.config.rms_norm_eps)
+
+    def table(self) -> Table:
+        """It stays in the file, unless there it is codes, or a GPU is to read it."""
+        name = "model.embed_tokens.weight"
+        if self.device.type == "cuda" or self.tensors.is_int4(name):
+            return Table(self.tensors.values(name).to(self.device, self.dtype), self.dtype, self.device)
+        return Table(self.tensors.view(name), self.dtype, self.device)
+
+    def rotation(self, positions: int) -> Rotation:
+        parameters = getattr(self.config, "rope_parameters", None) or {}
+        kind = parameters.get("rope_type", "default")
+        if kind not in STATIC:
+            raise SetupError(f"the model stretches its positions in the way '{kind}', which Qwentin can't compute")
+        rotary = LlamaRotaryEmbedding(self.config)
+        like = torch.empty(0, dtype=self.dtype, device=self.device)
+        inverse: Any = rotary.inv_freq
+        return Rotation(inverse, float(rotary.attention_scaling), positions, like)
+
+    # One matrix
+
+    def linear(self, matrix: Matrix) -> Linear:
+        bias = self.bias(matrix)
+        try:
+            if matrix.few is None:
+                return self.dense(self.stacked(matrix), bias)
+            rounded = self.rounded(matrix)
+            low: Linear = Int8(rounded, bias) if isinstance(rounded, Rounded8) else Int4(rounded, bias)
+            if not matrix.many:
+                return low
+            both = Both(low, self.dense(rounded.values(self.dtype), bias), 1)
+            self.crossings[matrix.few].append(both)
+            return both
+        finally:
+            self.tensors.let_go()
+
+    def dense(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+        reorders = self.dtype == torch.bfloat16 and self.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        return Reordered(weight, bias) if reorders else Dense(weight, bias)
+
+    def bias(self, matrix: Matrix) -> torch.Tensor | None:
+        names = [name.replace(".weight", ".bias") for name in matrix.names]
+        if not any(name in self.tensors for name in names):
+            return None
+        parts = [
+            self.tensors.values(name) if name in self.tensors else torch.zeros(rows)
+            for name, rows in zip(names, matrix.rows, strict=True)
+        ]
+        return torch.cat(parts).to(self.device, self.dtype)
+
+    def stacked(self, matrix: Matrix) -> torch.Tensor:
+        whole = torch.empty(sum(matrix.rows), matrix.columns, dtype=self.dtype, device=self.device)
+        start = 0
+        for name, rows in zip(matrix.names, matrix.rows, strict=True):
+            whole[start : start + rows] = self.raw(name)
+            start += rows
+        return whole
+
+    def rounded(self, matrix: Matrix) -> Rounded8 | Rounded4:
+        if matrix.few == "int4" and all(self.tensors.is_int4(name) for name in matrix.names):
+            codes = [self.tensors.int4(name) for name in matrix.names]
+            fields = ([each.codes for each in codes], [each.scale for each in codes], [each.offset for each in codes])
+            return repacked(Codes(*map(torch.cat, fields)), self.dtype)
+        parts = [self.raw(name) for name in matrix.names]
+        values = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return (int4 if matrix.few == "int4" else int8)(values, self.dtype)
+
+    def raw(self, name: str) -> torch.Tensor:
+        """In whatever type the file has it."""
+        return self.tensors.values(name) if self.tensors.is_int4(name) else self.tensors.view(name)

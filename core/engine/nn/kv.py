@@ -1,0 +1,41 @@
+"""The KV memory: keys and values of every block, layer by layer.
+
+[layers, 2 * heads, blocks * size, head_dim]: the key heads, then the value heads. A head's block is one stretch, so that
+the blocks of a sequence are gathered by one copy of whole stretches.
+"""
+
+import torch
+
+SIZE = 16
+"""Ids a block."""
+
+
+class KV:
+    """Room for `blocks` blocks."""
+
+    def __init__(self, layers: int, heads: int, width: int, blocks: int, like: torch.Tensor) -> None:
+        """`like` has the dtype and the device."""
+        self.heads, self.width, self.blocks = heads, width, blocks
+        # Zeros of a CPU that nobody has written to yet take no memory; and what is masked must be a number.
+        self._layers = [
+            torch.zeros(2 * heads, blocks * SIZE, width, dtype=like.dtype, device=like.device) for _ in range(layers)
+        ]
+        self._blocks = [layer.view(2 * heads * blocks, SIZE * width) for layer in self._layers]
+
+    def write(self, layer: int, kv: torch.Tensor, slots: torch.Tensor) -> None:
+        """Keys and values [ids, 2 * heads, head_dim] to their places: block * SIZE + offset."""
+        self._layers[layer].index_copy_(1, slots, kv.transpose(0, 1))
+
+    def places(self, blocks: torch.Tensor) -> torch.Tensor:
+        """Where read() finds blocks [sequences, n]."""
+        rows = torch.arange(2 * self.heads, device=blocks.device).view(2, 1, self.heads, 1) * self.blocks
+        return (rows + blocks[None, :, None, :]).flatten()
+
+    def read(self, layer: int, places: torch.Tensor, sequences: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values, each [sequences, heads, n * SIZE, head_dim]."""
+        found = self._blocks[layer].index_select(0, places).view(2, sequences, self.heads, -1, self.width)
+        return found[0], found[1]
+
+
+def bytes_a_block(layers: int, heads: int, width: int, dtype: torch.dtype) -> int:
+    return 2 * layers * heads * width * SIZE * dtype.itemsize

@@ -1,0 +1,142 @@
+"""The model: qwen2, qwen3 and llama, which differ in biases and norms alone. Rows of ids in, rows of numbers out.
+
+The rows of a step belong to different sequences; only attention knows which.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from core.engine.nn.kv import KV
+from core.engine.nn.linear import Linear
+from core.engine.nn.plan import Group, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """Root mean square normalisation over the last dimension."""
+
+    weight: torch.Tensor
+    epsilon: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """`qkv` gives queries, keys and values of a row side by side, `gate_up` gate and up."""
+
+    attention_norm: Norm
+    qkv: Linear
+    q_norm: Norm | None
+    k_norm: Norm | None
+    out: Linear
+    mlp_norm: Norm
+    gate_up: Linear
+    down: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Query heads, key heads and the width of each."""
+
+    heads: int
+    kv_heads: int
+    width: int
+
+    @property
+    def queries(self) -> int:
+        """Query heads that share a key head."""
+        return self.heads // self.kv_heads
+
+
+class Transformer:
+    """`table`: the embedding of each id; `rotation`: cos and sin of each position [positions, head_dim]; a sine of the
+    first half is negative, as the halves change places."""
+
+    def __init__(
+        self, sizes: Sizes, table: "Table", layers: list[Layer], head: tuple[Norm, Linear], rotation: "Rotation"
+    ) -> None:
+        self.sizes, self.table, self.layers, self.rotation = sizes, table, layers, rotation
+        self.norm, self.head = head
+
+    def __call__(self, plan: Plan, kv: KV) -> torch.Tensor:
+        """Compute the plan's rows, keeping their keys and values; the logits of those that are wanted."""
+        x = self.table(plan.ids)
+        rotation = self.rotation.at(plan.positions)
+        for number, layer in enumerate(self.layers):
+            x = x + self.attend(layer, layer.attention_norm(x), rotation, plan, kv, number)
+            x += self.think(layer, layer.mlp_norm(x))
+        return self.head(self.norm(x[plan.last])) if len(plan.last) else x
+
+    def attend(  # noqa: PLR0913, PLR0917
+        self, layer: Layer, x: torch.Tensor, rotation: "Turn", plan: Plan, kv: KV, number: int
+    ) -> torch.Tensor:
+        sizes = self.sizes
+        qkv = layer.qkv(x).view(len(x), -1, sizes.width)
+        turned = rotation(self.normed(layer, qkv[:, : sizes.heads + sizes.kv_heads]))
+        kv.write(number, torch.cat((turned[:, sizes.heads :], qkv[:, sizes.heads + sizes.kv_heads :]), 1), plan.slots)
+        seen = [attention(group, turned[group.rows, : sizes.heads], kv, number) for group in plan.groups]
+        return layer.out(seen[0] if len(seen) == 1 else torch.cat(seen))
+
+    def normed(self, layer: Layer, qk: torch.Tensor) -> torch.Tensor:
+        if layer.q_norm is None or layer.k_norm is None:
+            return qk
+        heads = self.sizes.heads
+        return torch.cat((layer.q_norm(qk[:, :heads]), layer.k_norm(qk[:, heads:])), 1)
+
+    def think(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
+        gate, up = layer.gate_up(x).chunk(2, -1)
+        return layer.down(functional.silu(gate).mul_(up))
+
+
+def attention(group: Group, q: torch.Tensor, kv: KV, layer: int) -> torch.Tensor:
+    """What the queries [rows, heads, width] see: [rows, heads * width].
+
+    All queries that share a key head, of one id or of several, are rows of one product with it.
+    """
+    rows, heads, width = q.shape
+    k, v = (part[:, :, : group.length] for part in kv.read(layer, group.places, group.sequences))
+    each = rows // group.sequences
+    q = q.view(group.sequences, each, kv.heads, -1, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
+    seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
+    seen = seen.view(group.sequences, kv.heads, heads // kv.heads, each, width).permute(0, 3, 1, 2, 4)
+    return seen.reshape(rows, heads * width)
+
+
+class Table:
+    """The embedding. It may lie in the model's file: a step needs a few rows of it."""
+
+    def __init__(self, rows: torch.Tensor, dtype: torch.dtype, device: torch.device) -> None:
+        self.rows, self.dtype, self.device = rows, dtype, device
+
+    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.rows[ids.to(self.rows.device)].to(self.device, self.dtype)
+
+
+class Rotation:
+    """Rotary positions: one table for all layers."""
+
+    def __init__(self, inverse: torch.Tensor, scaling: float, positions: int, like: torch.Tensor) -> None:
+        """`inverse`: the angle of each pair of numbers a position, float32 [head_dim / 2]."""
+        angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse.float())
+        cos, sin = angles.cos() * scaling, angles.sin() * scaling
+        self._cos = torch.cat((cos, cos), -1).to(like)
+        self._sin = torch.cat((-sin, sin), -1).to(like)
+
+    def at(self, positions: torch.Tensor) -> "Turn":
+        return Turn(self._cos[positions][:, None], self._sin[positions][:, None])
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The rotation of each row, [rows, 1, head_dim]."""
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Turn every head of x [rows, heads, head_dim]."""
+        return torch.addcmul(x * self.cos, x.roll(x.shape[-1] // 2, -1), self.sin)

@@ -1,0 +1,124 @@
+"""What is best on this machine is measured once, at the first start with a model, and kept in a file: how many threads,
+and from how many rows on the dense form of a matrix is the faster one."""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from core.engine.nn.linear import Both, Linear
+
+ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
+"""Numbers of rows at which the two forms are compared."""
+SECONDS = 0.03
+"""How long each candidate runs, at least, and TURNS times at least."""
+TURNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """`crossings`: by the form for few rows, the least number of rows at which the dense one is faster."""
+
+    threads: int
+    crossings: dict[str, int] = field(default_factory=dict)
+
+
+def tuned(
+    products: Sequence[Linear], both: dict[str, list[Both]], like: torch.Tensor, threads: int | None, cache: Path | None
+) -> Tuning:
+    """`products`: some matrices as a step of one row multiplies with them, one after the other. Also sets the threads
+    and the crossings that it returns."""
+    file = cache / f"tuning-{fingerprint(products, both, threads)}.json" if cache else None
+    tuning = known(file) if file else None
+    if tuning is None:
+        tuning = measured(products, both, like, threads)
+        if file:
+            keep(tuning, file)
+    torch.set_num_threads(tuning.threads)
+    for name, matrices in both.items():
+        for matrix in matrices:
+            matrix.crossing = tuning.crossings.get(name, 1)
+    return tuning
+
+
+def fingerprint(products: Sequence[Linear], both: dict[str, list[Both]], threads: int | None) -> str:
+    """Another processor, another PyTorch or another model is measured anew."""
+    shapes = [type(product).__name__ for product in products], {name: len(each) for name, each in both.items()}
+    machine = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
+    what = repr((machine, os.cpu_count(), torch.__version__, shapes, threads))
+    return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+
+def known(file: Path) -> Tuning | None:
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        content = json.loads(file.read_text())
+        crossings = {str(name): int(rows) for name, rows in content["crossings"].items()}
+        return Tuning(max(1, int(content["threads"])), crossings)
+    return None
+
+
+def keep(tuning: Tuning, file: Path) -> None:
+    """A folder that can't be written to only means that it is measured again."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(asdict(tuning)))
+        beside.replace(file)
+
+
+def measured(
+    products: Sequence[Linear], both: dict[str, list[Both]], like: torch.Tensor, threads: int | None
+) -> Tuning:
+    """By the best of some runs each: what else the machine is doing makes single ones slow."""
+    one = {id(product): torch.randn(1, product.columns).to(like) for product in products}
+
+    def step() -> None:
+        for product in products:
+            product(one[id(product)])
+
+    best = threads or fastest(step, torch.get_num_threads())
+    torch.set_num_threads(best)
+    return Tuning(best, {name: crossing(matrices, like) for name, matrices in both.items() if matrices})
+
+
+def fastest(step: Callable[[], None], most: int) -> int:
+    """The number of threads: all that PyTorch would take, half of them, and so on, down to one."""
+    counts = sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
+    times = {}
+    for count in counts:
+        torch.set_num_threads(count)
+        times[count] = seconds(step)
+    return min(times, key=lambda count: times[count])
+
+
+def crossing(matrices: Sequence[Both], like: torch.Tensor) -> int:
+    """The least number of rows from which on `many` is the faster; one more than all that were tried if it never is."""
+    slower = 0
+    some = list(matrices)[:16]  # so many that no cache holds them
+    for rows in ROWS:
+        x = {id(matrix): torch.randn(rows, matrix.columns).to(like) for matrix in some}
+        few = seconds(lambda x=x: [matrix.few(x[id(matrix)]) for matrix in some])  # type: ignore[misc]
+        many = seconds(lambda x=x: [matrix.many(x[id(matrix)]) for matrix in some])  # type: ignore[misc]
+        if few <= many:
+            slower = rows
+        elif rows > 2 * max(slower, 2):
+            break
+    return slower + 1
+
+
+def seconds(run: Callable[[], object]) -> float:
+    run()
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < TURNS or time.perf_counter() - begin < SECONDS:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
