@@ -26,8 +26,8 @@ ALLOWED = {
 }
 """Whom of our own each part may import. The joint and the console, which has a database of its own, see everything."""
 FOREIGN = {
-    "torch": "core/engine/runner.py",
-    "transformers": "core/engine/runner.py core/tokens.py",
+    "torch": "core/engine/nn",
+    "transformers": "core/engine/nn core/tokens.py",
     "sqlalchemy": "storage bots/console/app.py",
     "alembic": "storage alembic",
     "psycopg": "storage",

@@ -12,7 +12,7 @@ class Sequence:
     id: int
     owner: str
     ids: list[int]
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     limit: int = 0
     """How long `ids` may become."""
     computed: int = 0

@@ -1,11 +1,12 @@
-"""The worker: turns orders into tokens, one sequence at a time, first come first served. Knows no torch, no process."""
+"""The worker: turns orders into tokens, all sequences together, step by step. Knows no torch, no process."""
 
+import time
 import traceback
-from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Protocol
 
+from core.engine.blocks import Blocks
 from core.engine.messages import (
+    Admitted,
     Cancel,
     Channel,
     Close,
@@ -20,31 +21,31 @@ from core.engine.messages import (
     Tokens,
     Warm,
 )
-from core.engine.sampling import Sampling
+from core.engine.scheduler import Scheduler
+from core.engine.sequence import Part, Sequence
+
+SLOTS = 32
+"""Sequences at once."""
+AHEAD = -1
+"""The id of what is only read ahead."""
 
 
 class Runner(Protocol):
     """The model, ready to run."""
 
     context: int
+    """Ids of a sequence, prompt and answer together; there are blocks enough for one at least."""
+    vocabulary: int
+    blocks: int
+    block_size: int
     device: str
     weights: str
 
-    def generate(self, ids: tuple[int, ...], sampling: Sampling) -> Generator[int | None, None, None]:
-        """The tokens that follow `ids`, without end; None while the prompt is still being read.
+    def run(self, batch: list[Part]) -> dict[int, int]:
+        """Compute the batch. By the sequence's id the token that each part draws which `draws`."""
 
-        A generator function: nothing happens before the first next(), and close() frees everything.
-        """
-
-
-@dataclass(slots=True)
-class Sequence:
-    """The one that is being generated."""
-
-    id: int
-    tokens: Generator[int | None, None, None]
-    stop: frozenset[int]
-    left: int
+    def forget(self, id: int) -> None:
+        """The sequence has ended. Idempotent."""
 
 
 class Worker:
@@ -53,81 +54,117 @@ class Worker:
     def __init__(self, runner: Runner, channel: Channel[News, Order]) -> None:
         self.runner = runner
         self.channel = channel
-        self.waiting: dict[int, Submit] = {}
-        self.active: Sequence | None = None
+        self.scheduler = Scheduler(Blocks(runner.blocks, runner.block_size), SLOTS)
 
     def run(self) -> None:
         """Work until told to close."""
         while self.drain():
             self.step()
-        self.release()
 
     def drain(self) -> bool:
         """Take every order that has come; with nothing to do, wait for one. False: it is time to close."""
-        while self.channel.poll(0.0 if self.active or self.waiting else None):
+        while self.channel.poll(0.0 if self.scheduler.busy else None):
             order = self.channel.recv()
             if isinstance(order, Close):
                 return False
-            if not isinstance(order, Warm | Drop):  # nothing is kept yet
-                self.take(order)
+            self.take(order)
         return True
 
-    def take(self, order: Submit | Cancel) -> None:
-        if isinstance(order, Submit):
-            self.waiting[order.id] = order
+    def take(self, order: Submit | Cancel | Warm | Drop) -> None:
+        match order:
+            case Submit():
+                self.submit(order)
+            case Cancel(id):
+                self.cancel(id)
+            case Warm():
+                self.warm(order)
+            case Drop(owner):
+                self.scheduler.drop(owner)
+
+    def submit(self, order: Submit) -> None:
+        limit = min(len(order.ids) + order.sampling.max_tokens, self.runner.context)
+        if not self.known(order.ids):
+            self.fail(order.id, ValueError("a prompt is one or more ids of the model's vocabulary"))
+        elif limit <= len(order.ids):
+            self.channel.send(Finished(order.id, "length"))
         else:
-            self.cancel(order.id)
+            self.scheduler.add(Sequence(order.id, order.owner, list(order.ids), order.sampling, limit))
+
+    def known(self, ids: tuple[int, ...]) -> bool:
+        """A foreign id would be an IndexError on a CPU, but the end of every sequence on a GPU."""
+        return bool(ids) and min(ids) >= 0 and max(ids) < self.runner.vocabulary
+
+    def warm(self, order: Warm) -> None:
+        """Only whole blocks can be found again."""
+        size = self.runner.block_size
+        whole = min(len(order.ids), self.runner.context) // size * size
+        if whole and self.known(order.ids):
+            self.scheduler.read_ahead(Sequence(AHEAD, order.owner, list(order.ids[:whole])))
 
     def cancel(self, id: int) -> None:
-        if self.active and self.active.id == id:
-            self.finish(self.active, "cancelled")
-        elif self.waiting.pop(id, None):
-            self.channel.send(Finished(id, "cancelled"))
+        if self.scheduler.remove(id):
+            self.end(id, "cancelled")
 
     def step(self) -> None:
-        """One token, or one part of a prompt, of the active sequence; without one, the longest waiting becomes it."""
-        sequence = self.active = self.active or self.admit()
-        if sequence is None:
+        """Compute a batch, and tell what it brought."""
+        batch = self.scheduler.next_batch()
+        if not batch:
             return
-        if sequence.left <= 0:
-            return self.finish(sequence, "length")
+        self.tell_admitted(batch)
+        started = time.monotonic()
         try:
-            token = next(sequence.tokens)
-        except StopIteration:
-            self.finish(sequence, "length")
+            drawn = self.runner.run(batch)
         except Exception as error:
-            self.fail(sequence, error)
-        else:
-            self.hand_out(sequence, token)
+            self.give_up(batch, error)
+            return
+        self.scheduler.pace.note(sum(part.count for part in batch), time.monotonic() - started)
+        self.scheduler.advance(batch)
+        self.hand_out(batch, drawn)
 
-    def admit(self) -> Sequence | None:
-        if not self.waiting:
-            return None
-        order = self.waiting.pop(next(iter(self.waiting)))
-        left = min(order.sampling.max_tokens, self.runner.context - len(order.ids))
-        tokens = self.runner.generate(order.ids, order.sampling)
-        return Sequence(order.id, tokens, frozenset(order.sampling.stop_ids), left)
+    def tell_admitted(self, batch: list[Part]) -> None:
+        for part in batch:
+            sequence = part.sequence
+            if sequence.id != AHEAD and not sequence.told:
+                sequence.told = True
+                self.channel.send(Admitted(sequence.id, len(sequence.ids), part.start))
 
-    def hand_out(self, sequence: Sequence, token: int | None) -> None:
-        if token is None:
-            self.channel.send(Prefilling(sequence.id))
-        elif token in sequence.stop:
-            self.finish(sequence, "stop")
-        else:
-            sequence.left -= 1
-            self.channel.send(Tokens(((sequence.id, token),)))
+    def hand_out(self, batch: list[Part], drawn: dict[int, int]) -> None:
+        tokens: list[tuple[int, int]] = []
+        ended: list[tuple[int, Reason]] = []
+        for part in batch:
+            sequence = part.sequence
+            token = drawn.get(sequence.id)
+            if sequence.id == AHEAD:
+                continue
+            if token is None:
+                self.channel.send(Prefilling(sequence.id))
+            elif token in sequence.sampling.stop_ids:
+                ended.append((sequence.id, "stop"))
+            else:
+                sequence.ids.append(token)
+                tokens.append((sequence.id, token))
+                if len(sequence.ids) >= sequence.limit:
+                    ended.append((sequence.id, "length"))
+        if tokens:
+            self.channel.send(Tokens(tuple(tokens)))
+        for id, reason in ended:
+            self.scheduler.remove(id)
+            self.end(id, reason)
 
-    def finish(self, sequence: Sequence, reason: Reason) -> None:
-        self.release()
-        self.channel.send(Finished(sequence.id, reason))
+    def end(self, id: int, reason: Reason) -> None:
+        self.runner.forget(id)
+        self.channel.send(Finished(id, reason))
 
-    def fail(self, sequence: Sequence, error: Exception) -> None:
-        self.release()
+    def give_up(self, batch: list[Part], error: Exception) -> None:
+        """Nobody can tell whose fault it was. What these have computed is not kept: it may be half of it."""
+        for part in batch:
+            sequence = part.sequence
+            if sequence.id == AHEAD:
+                self.scheduler.ahead_ends(sequence.owner)
+            elif self.scheduler.remove(sequence.id):
+                self.fail(sequence.id, error)
+
+    def fail(self, id: int, error: Exception) -> None:
+        self.runner.forget(id)
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        self.channel.send(Failed(sequence.id, message, "".join(traceback.format_exception(error))))
-
-    def release(self) -> None:
-        """Free what the active sequence holds."""
-        if self.active:
-            self.active.tokens.close()
-        self.active = None
+        self.channel.send(Failed(id, message, "".join(traceback.format_exception(error))))

@@ -100,7 +100,9 @@ class Builder:
             self.tensors.let_go()
 
     def dense(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
-        reorders = self.dtype == torch.bfloat16 and self.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        reorders = (
+            self.dtype == torch.bfloat16 and self.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
         return Reordered(weight, bias) if reorders else Dense(weight, bias)
 
     def bias(self, matrix: Matrix) -> torch.Tensor | None:

@@ -1,7 +1,7 @@
 """The KV memory: keys and values of every block, layer by layer.
 
-[layers, 2 * heads, blocks * size, head_dim]: the key heads, then the value heads. A head's block is one stretch, so that
-the blocks of a sequence are gathered by one copy of whole stretches.
+[layers, 2 * heads, blocks * size, head_dim]: the key heads, then the value heads. A head's block is one stretch, so
+that the blocks of a sequence are gathered by one copy of whole stretches.
 """
 
 import torch

@@ -77,7 +77,9 @@ def recipe(
 ) -> Recipe:
     """`native`: the machine computes with bf16. `exact`: the numbers carry the precision of a GGUF file, which is kept.
     `roomy`: a second form of each matrix has room."""
-    dense: Literal["float32", "bf16"] = "float32" if weights == "float32" or not (native or weights == "bf16") else "bf16"
+    dense: Literal["float32", "bf16"] = (
+        "float32" if weights == "float32" or not (native or weights == "bf16") else "bf16"
+    )
     shapes = architecture.tensors()
     both = weights == "auto" and roomy and dense == "bf16"
 

@@ -1,7 +1,6 @@
 """The runner: a batch in, the tokens it draws out. Knows no pipe and no text; imported only in the worker's process."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from transformers import AutoConfig
@@ -23,7 +22,7 @@ from core.engine.nn.sampler import Draw
 from core.engine.nn.tensors import Tensors
 from core.engine.nn.transformer import Transformer
 from core.engine.nn.tune import tuned
-from core.engine.sequence import Part
+from core.engine.sequence import Part, Sequence
 from core.errors import SetupError
 
 SLACK = 512 * 1024**2
@@ -65,7 +64,9 @@ def read(loader: Loader, report: Report) -> "TorchRunner":
     if device.type == "cpu":
         report("measuring this machine")
         tuned(products(model), builder.crossings, like, loader.threads, loader.cache)
-    memory_of = KV(architecture.num_hidden_layers, architecture.num_key_value_heads, architecture.head_dim, blocks, like)
+    memory_of = KV(
+        architecture.num_hidden_layers, architecture.num_key_value_heads, architecture.head_dim, blocks, like
+    )
     return TorchRunner(model, memory_of, like, context, str(chosen))
 
 
@@ -140,10 +141,10 @@ class TorchRunner:
 
     def _drawn(self, step: Plan, logits: torch.Tensor) -> dict[int, int]:
         drawing = [part.sequence for part in step.order if part.draws]
-        rows: Iterable[Any] = logits.float() if drawing else ()
+        rows: Iterable[torch.Tensor] = logits.float() if drawing else ()
         return {sequence.id: self._draw(sequence)(row) for sequence, row in zip(drawing, rows, strict=True)}
 
-    def _draw(self, sequence: Any) -> Draw:
+    def _draw(self, sequence: Sequence) -> Draw:
         if sequence.id not in self._draws:
             self._draws[sequence.id] = Draw(sequence.sampling, sequence.ids, self.like.device)
         return self._draws[sequence.id]

@@ -71,9 +71,7 @@ class Transformer:
             x += self.think(layer, layer.mlp_norm(x))
         return self.head(self.norm(x[plan.last])) if len(plan.last) else x
 
-    def attend(  # noqa: PLR0913, PLR0917
-        self, layer: Layer, x: torch.Tensor, rotation: "Turn", plan: Plan, kv: KV, number: int
-    ) -> torch.Tensor:
+    def attend(self, layer: Layer, x: torch.Tensor, rotation: "Turn", plan: Plan, kv: KV, number: int) -> torch.Tensor:
         sizes = self.sizes
         qkv = layer.qkv(x).view(len(x), -1, sizes.width)
         turned = rotation(self.normed(layer, qkv[:, : sizes.heads + sizes.kv_heads]))
