@@ -61,8 +61,11 @@ def plan(batch: list[Part], kv: KV, queries: int, like: torch.Tensor) -> Plan:
         row += part.count
         if part.draws:
             last.append(row - 1)
-    numbers = (torch.tensor(each, dtype=torch.long, device=like.device) for each in (ids, positions, slots, last))
-    return Plan(order, *numbers, groups)
+    return Plan(order, *(numbers(each, like) for each in (ids, positions, slots, last)), groups=groups)
+
+
+def numbers(values: list[int], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.long, device=like.device)
 
 
 def alike(parts: list[Part]) -> list[list[Part]]:

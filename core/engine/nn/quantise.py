@@ -46,7 +46,7 @@ class Rounded4:
         codes, scale, zero = self.codes, *self.scale_zero.transpose(0, 1).unbind(-1)
         whole = torch.empty(codes.shape, dtype=dtype)
         for rows in parts(len(codes)):
-            groups = codes[rows].unflatten(1, (-1, GROUP)).float() - MIDDLE
+            groups = grouped(codes[rows]) - MIDDLE
             whole[rows] = (groups * scale[rows].float()[..., None] + zero[rows].float()[..., None]).flatten(1)
         return whole
 
@@ -72,7 +72,7 @@ def int4(values: torch.Tensor, dtype: torch.dtype) -> Rounded4:
     """Round a matrix to 4 bits, with scales of `dtype`."""
 
     def group(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        groups = values[rows].float().unflatten(1, (-1, GROUP))
+        groups = grouped(values[rows])
         scale, zero = (part.to(dtype).float() for part in fitted(groups))
         return nearest(groups, scale, zero).flatten(1), scale, zero
 
@@ -110,6 +110,11 @@ def packed(shape: tuple[int, ...], dtype: torch.dtype, group: Group) -> Rounded4
 
 def parts(rows: int) -> list[slice]:
     return [slice(start, min(start + ROWS, rows)) for start in range(0, rows, ROWS)]
+
+
+def grouped(values: torch.Tensor) -> torch.Tensor:
+    """float32 [rows, groups, 32]."""
+    return values.float().view(len(values), -1, GROUP)
 
 
 def nearest(groups: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ class Int4:
 
     def values(self) -> torch.Tensor:
         """float32 [rows, columns]."""
-        groups = self.unpacked().unflatten(1, (-1, GROUP)).float()
+        groups = self.unpacked().view(len(self.codes), -1, GROUP).float()
         return (groups * self.scale[..., None] + self.offset[..., None]).flatten(1)
 
 
