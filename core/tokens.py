@@ -65,6 +65,10 @@ class Tokenizer:
         """A decoder for one answer."""
         return Decoder(self)
 
+    def plain(self, text: str) -> list[int]:
+        """The ids of a text that is no chat."""
+        return list(self._fast.encode(text, add_special_tokens=False))
+
     def text(self, ids: list[int]) -> str:
         """The text of some ids, control tokens left out."""
         return str(self._fast.decode(ids, skip_special_tokens=True))

@@ -61,7 +61,8 @@ def plan(batch: list[Part], kv: KV, queries: int, like: torch.Tensor) -> Plan:
         row += part.count
         if part.draws:
             last.append(row - 1)
-    return Plan(order, *(numbers(each, like) for each in (ids, positions, slots, last)), groups=groups)
+    ids_, positions_, slots_, last_ = (numbers(each, like) for each in (ids, positions, slots, last))
+    return Plan(order, ids_, positions_, slots_, last_, groups)
 
 
 def numbers(values: list[int], like: torch.Tensor) -> torch.Tensor:

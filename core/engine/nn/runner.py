@@ -67,7 +67,7 @@ def read(loader: Loader, report: Report) -> "TorchRunner":
     memory_of = KV(
         architecture.num_hidden_layers, architecture.num_key_value_heads, architecture.head_dim, blocks, like
     )
-    return TorchRunner(model, memory_of, like, context, str(chosen))
+    return TorchRunner(model, memory_of, like, context, chosen)
 
 
 def fitted(
@@ -125,9 +125,10 @@ def products(model: Transformer) -> list[Linear]:
 class TorchRunner:
     """A loaded model and its KV memory."""
 
-    def __init__(self, model: Transformer, memory_of: KV, like: torch.Tensor, context: int, form: str) -> None:
+    def __init__(self, model: Transformer, memory_of: KV, like: torch.Tensor, context: int, held: Recipe) -> None:
         self.model, self.kv, self.like = model, memory_of, like
-        self.context, self.weights, self.device = context, form, str(like.device)
+        self.context, self.weights, self.device = context, str(held), str(like.device)
+        self.weight_bytes = held.bytes
         self.blocks, self.block_size = memory_of.blocks, kv.SIZE
         self.vocabulary = len(model.table.rows)
         self._draws: dict[int, Draw] = {}
