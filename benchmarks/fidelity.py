@@ -1,7 +1,8 @@
 """What each way of holding the weights costs: the divergence from the model's own float32, on a fixed text.
 
 The text, English, Vietnamese and some Python, is read as one sequence; at each position the distribution of the next
-token is compared with that of the same file computed in float32. KL is mean KL(float32 || form) in nats, agreement the share
+token is compared with that of the same file computed in float32. KL is mean KL(float32 || form) in nats, agreement the
+share
 of positions with the same most likely token. Every form is read twice: as a few rows are multiplied, and as many are.
 
 Usage: python -m benchmarks.fidelity [FOLDER | FILE.gguf | builtin] [forms, by default all]
