@@ -2,8 +2,7 @@
 
 The text, English, Vietnamese and some Python, is read as one sequence; at each position the distribution of the next
 token is compared with that of the same file computed in float32. KL is mean KL(float32 || form) in nats, agreement the
-share
-of positions with the same most likely token. Every form is read twice: as a few rows are multiplied, and as many are.
+share of positions with the same most likely token. Forms that have two ways, for few rows and for many, are read twice.
 
 Usage: python -m benchmarks.fidelity [FOLDER | FILE.gguf | builtin] [forms, by default all]
 """

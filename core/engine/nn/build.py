@@ -63,14 +63,14 @@ class Builder:
         )
 
     def norm(self, name: str) -> Norm:
-        return Norm(self.tensors.values(name).to(self.device, self.dtype), self.config.rms_norm_eps)
+        return Norm(self.tensors.values(name).to(self.device), self.config.rms_norm_eps, self.dtype)
 
     def table(self) -> Table:
         """It stays in the file, unless there it is codes, or a GPU is to read it."""
         name = "model.embed_tokens.weight"
         if self.device.type == "cuda" or self.tensors.is_int4(name):
-            return Table(self.tensors.values(name).to(self.device, self.dtype), self.dtype, self.device)
-        return Table(self.tensors.view(name), self.dtype, self.device)
+            return Table(self.tensors.values(name).to(self.device, self.dtype), self.device)
+        return Table(self.tensors.view(name), self.device)
 
     def rotation(self, positions: int) -> Rotation:
         parameters = getattr(self.config, "rope_parameters", None) or {}

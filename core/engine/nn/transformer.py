@@ -13,15 +13,23 @@ from core.engine.nn.linear import Linear
 from core.engine.nn.plan import Group, Plan
 
 
-@dataclass(frozen=True, slots=True)
 class Norm:
-    """Root mean square normalisation over the last dimension."""
+    """Root mean square normalisation over the last dimension: x / sqrt(mean(x^2) + epsilon) * weight.
 
-    weight: torch.Tensor
-    epsilon: float
+    Computed in float32 by five operations, half of what torch's own takes on a CPU: with n numbers,
+    sqrt(n) / sqrt(|x|^2 + n * epsilon) is the same, and the square root of a sum of two squares is one operation.
+    """
+
+    def __init__(self, weight: torch.Tensor, epsilon: float, dtype: torch.dtype) -> None:
+        count = len(weight)
+        self._weight, self._dtype = weight.float() * count**0.5, dtype
+        self._least = torch.tensor((count * epsilon) ** 0.5, device=weight.device)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+        x = x.float()
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        y: torch.Tensor = (x * self._weight).div_(torch.hypot(length, self._least))
+        return y.to(self._dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ class Transformer:
         x = self.table(plan.ids)
         rotation = self.rotation.at(plan.positions)
         for number, layer in enumerate(self.layers):
-            x = x + self.attend(layer, layer.attention_norm(x), rotation, plan, kv, number)
+            x += self.attend(layer, layer.attention_norm(x), rotation, plan, kv, number)
             x += self.think(layer, layer.mlp_norm(x))
         return self.head(self.norm(x[plan.last])) if len(plan.last) else x
 
@@ -107,11 +115,12 @@ def attention(group: Group, q: torch.Tensor, kv: KV, layer: int) -> torch.Tensor
 class Table:
     """The embedding. It may lie in the model's file: a step needs a few rows of it."""
 
-    def __init__(self, rows: torch.Tensor, dtype: torch.dtype, device: torch.device) -> None:
-        self.rows, self.dtype, self.device = rows, dtype, device
+    def __init__(self, rows: torch.Tensor, device: torch.device) -> None:
+        self.rows, self.device = rows, device
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.rows[ids.to(self.rows.device)].to(self.device, self.dtype)
+        """float32: what the layers add up is not rounded on its way."""
+        return self.rows[ids.to(self.rows.device)].to(self.device, torch.float32)
 
 
 class Rotation:
