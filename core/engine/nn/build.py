@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from core.checkpoints.architecture import Architecture
 from core.engine.nn import recipe as recipes
@@ -15,7 +15,7 @@ from core.engine.nn.tensors import Tensors
 from core.engine.nn.transformer import Layer, Norm, Rotation, Sizes, Table, Transformer
 from core.errors import SetupError
 
-STATIC = ("default", "linear", "llama3", "yarn")
+STRETCHED = ("linear", "llama3", "yarn")
 """Ways of stretching positions that don't depend on how long a text is."""
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
@@ -33,9 +33,10 @@ class Builder:
 
     def model(self, positions: int) -> Transformer:
         """The whole model, for so many positions."""
+        # The head first: beside the rest, what lies in its file would be the peak.
+        head = (self.norm("model.norm.weight"), self.linear(self.recipe.head))
         made = {matrix.names: self.linear(matrix) for matrix in self.recipe.matrices}
         layers = [self.layer(number, made) for number in range(self.architecture.num_hidden_layers)]
-        head = (self.norm("model.norm.weight"), self.linear(self.recipe.head))
         sizes = Sizes(
             self.architecture.num_attention_heads, self.architecture.num_key_value_heads, self.architecture.head_dim
         )
@@ -73,14 +74,21 @@ class Builder:
         return Table(self.tensors.view(name), self.device)
 
     def rotation(self, positions: int) -> Rotation:
+        like = torch.empty(0, dtype=self.dtype, device=self.device)
+        inverse, scaling = self.angles()
+        return Rotation(inverse, scaling, positions, like)
+
+    def angles(self) -> tuple[torch.Tensor, float]:
+        """The angle of each pair of numbers a position, and what cos and sin are multiplied with."""
         parameters = getattr(self.config, "rope_parameters", None) or {}
         kind = parameters.get("rope_type", "default")
-        if kind not in STATIC:
+        if kind == "default":
+            pairs = torch.arange(0, self.architecture.head_dim, 2, dtype=torch.float32) / self.architecture.head_dim
+            return parameters.get("rope_theta", 10000.0) ** -pairs, 1.0
+        if kind not in STRETCHED:
             raise SetupError(f"the model stretches its positions in the way '{kind}', which Qwentin can't compute")
-        rotary = LlamaRotaryEmbedding(self.config)
-        like = torch.empty(0, dtype=self.dtype, device=self.device)
-        inverse: Any = rotary.inv_freq
-        return Rotation(inverse, float(rotary.attention_scaling), positions, like)
+        inverse, scaling = ROPE_INIT_FUNCTIONS[kind](self.config, torch.device("cpu"))
+        return inverse, float(scaling)
 
     # One matrix
 

@@ -12,7 +12,7 @@ import torch
 from core.checkpoints.weights import GROUP
 from core.engine.nn.tensors import Int4
 
-ROWS = 4096
+ROWS = 1024
 """Rows rounded at a time, a multiple of 64: the intermediate results are small beside the matrix."""
 MIDDLE = 8
 """The int4 kernel computes (code - 8) * scale + zero."""
