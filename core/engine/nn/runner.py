@@ -1,5 +1,6 @@
 """The runner: a batch in, the tokens it draws out. Knows no pipe and no text; imported only in the worker's process."""
 
+import time
 from collections.abc import Iterable
 
 import torch
@@ -23,6 +24,7 @@ from core.engine.nn.tensors import Tensors
 from core.engine.nn.transformer import Transformer
 from core.engine.nn.tune import tuned
 from core.engine.sequence import Part, Sequence
+from core.engine.threads import Threads
 from core.errors import SetupError
 
 SLACK = 512 * 1024**2
@@ -132,13 +134,18 @@ class TorchRunner:
         self.blocks, self.block_size = memory_of.blocks, kv.SIZE
         self.vocabulary = len(model.table.rows)
         self._draws: dict[int, Draw] = {}
+        self._threads = Threads(torch.get_num_threads())
 
     @torch.inference_mode()
     def run(self, batch: list[Part]) -> dict[int, int]:
         """Compute the batch; by the sequence's id the token that each has drawn which has come to its end."""
+        started = time.perf_counter()
+        torch.set_num_threads(self._threads.count)
         step = plan(batch, self.kv, self.model.sizes.queries, self.like)
-        logits = self.model(step, self.kv)
-        return self._drawn(step, logits)
+        drawn = self._drawn(step, self.model(step, self.kv))
+        if all(part.count == 1 for part in batch):
+            self._threads.note(len(batch), time.perf_counter() - started)
+        return drawn
 
     def _drawn(self, step: Plan, logits: torch.Tensor) -> dict[int, int]:
         drawing = [part.sequence for part in step.order if part.draws]

@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import platform
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +22,8 @@ ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
 SECONDS = 0.03
 """How long each candidate runs, at least, and TURNS times at least."""
 TURNS = 5
+NOISY = 1.5
+"""So many times the best run, in the median, mean that something else keeps the machine busy: then nothing is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,9 @@ def tuned(
     file = cache / f"tuning-{fingerprint(products, both, threads)}.json" if cache else None
     tuning = known(file) if file else None
     if tuning is None:
-        tuning = measured(products, both, like, threads)
-        if file:
+        clock = Clock()
+        tuning = measured(products, both, like, threads, clock)
+        if file and not clock.noisy:
             keep(tuning, file)
     torch.set_num_threads(tuning.threads)
     for name, matrices in both.items():
@@ -73,52 +78,60 @@ def keep(tuning: Tuning, file: Path) -> None:
         beside.replace(file)
 
 
+class Clock:
+    """Measures by the best of some runs; what else the machine is doing makes single ones slow."""
+
+    def __init__(self) -> None:
+        self.noisy = False
+
+    def seconds(self, run: Callable[[], object]) -> float:
+        """The shortest of several runs."""
+        run()
+        times: list[float] = []
+        begin = time.perf_counter()
+        while len(times) < TURNS or time.perf_counter() - begin < SECONDS:
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+        self.noisy |= statistics.median(times) > NOISY * min(times)
+        return min(times)
+
+
 def measured(
-    products: Sequence[Linear], both: dict[str, list[Both]], like: torch.Tensor, threads: int | None
+    products: Sequence[Linear], both: dict[str, list[Both]], like: torch.Tensor, threads: int | None, clock: Clock
 ) -> Tuning:
-    """By the best of some runs each: what else the machine is doing makes single ones slow."""
-    one = {id(product): torch.randn(1, product.columns).to(like) for product in products}
-
-    def step() -> None:
-        for product in products:
-            product(one[id(product)])
-
-    best = threads or fastest(step, torch.get_num_threads())
+    """How many threads, and with these the crossings."""
+    step = partial(multiply, products, [torch.randn(1, product.columns).to(like) for product in products])
+    best = threads or fastest(step, torch.get_num_threads(), clock)
     torch.set_num_threads(best)
-    return Tuning(best, {name: crossing(matrices, like) for name, matrices in both.items() if matrices})
+    return Tuning(best, {name: crossing(matrices, like, clock) for name, matrices in both.items() if matrices})
 
 
-def fastest(step: Callable[[], None], most: int) -> int:
+def multiply(products: Sequence[Linear], x: Sequence[torch.Tensor]) -> None:
+    for product, each in zip(products, x, strict=True):
+        product(each)
+
+
+def fastest(step: Callable[[], None], most: int, clock: Clock) -> int:
     """The number of threads: all that PyTorch would take, half of them, and so on, down to one."""
     counts = sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
     times = {}
     for count in counts:
         torch.set_num_threads(count)
-        times[count] = seconds(step)
+        times[count] = clock.seconds(step)
     return min(times, key=lambda count: times[count])
 
 
-def crossing(matrices: Sequence[Both], like: torch.Tensor) -> int:
+def crossing(matrices: Sequence[Both], like: torch.Tensor, clock: Clock) -> int:
     """The least number of rows from which on `many` is the faster; one more than all that were tried if it never is."""
     slower = 0
     some = list(matrices)[:16]  # so many that no cache holds them
     for rows in ROWS:
-        x = {id(matrix): torch.randn(rows, matrix.columns).to(like) for matrix in some}
-        few = seconds(lambda x=x: [matrix.few(x[id(matrix)]) for matrix in some])  # type: ignore[misc]
-        many = seconds(lambda x=x: [matrix.many(x[id(matrix)]) for matrix in some])  # type: ignore[misc]
+        x = [torch.randn(rows, matrix.columns).to(like) for matrix in some]
+        few = clock.seconds(partial(multiply, [matrix.few for matrix in some], x))
+        many = clock.seconds(partial(multiply, [matrix.many for matrix in some], x))
         if few <= many:
             slower = rows
         elif rows > 2 * max(slower, 2):
             break
     return slower + 1
-
-
-def seconds(run: Callable[[], object]) -> float:
-    run()
-    times: list[float] = []
-    begin = time.perf_counter()
-    while len(times) < TURNS or time.perf_counter() - begin < SECONDS:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
