@@ -43,6 +43,9 @@ TRIES = 3
 GRACE = 2.0
 """Seconds in which a worker that is told to close must end by itself."""
 
+QUEUE = 256
+"""Sequences that wait or run, at most. (The bot asks for sixteen at once; more than this would be a bug of its own.)"""
+
 PATIENCE = 30.0
 """Twice so many seconds of silence, with an answer in progress, mean that a worker hangs: every step, and every part of
 a prompt, is a word. (Twice, because after a Ctrl-Z the first may pass in no time.)"""
@@ -137,9 +140,12 @@ class Engine:
     async def stream(self, ids: Sequence[int], sampling: Sampling, owner: str) -> AsyncIterator[TokenStream]:
         """One answer. Leaving the block, however that happens, ends the sequence and frees it.
 
-        An EngineDied if the worker is lost in mid-answer or there will be none; a ChatError if this answer alone fails.
+        An EngineDied if the worker is lost in mid-answer or there will be none; a ChatError if this answer alone fails,
+        or if there are too many.
         """
         link = await self.serving()
+        if len(self.streams) >= QUEUE:
+            raise ChatError("error.again")
         id, stream = next(self.ids), TokenStream()
         self.streams[id] = stream
         link.send(Submit(id, tuple(ids), sampling, owner))

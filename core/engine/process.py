@@ -21,6 +21,8 @@ from core.engine.worker import Runner, Worker
 from core.errors import SetupError
 
 NAME = "qwentin-engine"
+NICE = 5
+"""The engine gives way to the bot, which needs little, but at once: its messages and edits."""
 
 
 class Host(Protocol):
@@ -129,6 +131,8 @@ def child(channel: Connection, load: Load) -> None:
         signal.signal(told, signal.SIG_IGN)
     Thread(target=follow_parent, daemon=True).start()
     warnings.simplefilter("ignore")
+    with suppress(OSError):
+        os.nice(NICE)
     with suppress(OSError):
         Path("/proc/self/comm").write_text(NAME)
     work(channel, load)
