@@ -134,7 +134,7 @@ class TorchRunner:
         self.blocks, self.block_size = memory_of.blocks, kv.SIZE
         self.vocabulary = len(model.table.rows)
         self._draws: dict[int, Draw] = {}
-        self._threads = Threads(torch.get_num_threads())
+        self._threads = Threads(torch.get_num_threads() if self.like.is_cpu else 1)
 
     @torch.inference_mode()
     def run(self, batch: list[Part]) -> dict[int, int]:
