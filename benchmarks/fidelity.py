@@ -4,13 +4,18 @@ The text, English, Vietnamese and some Python, is read as one sequence; at each 
 token is compared with that of the same file computed in float32. KL is mean KL(float32 || form) in nats, agreement the
 share of positions with the same most likely token. Forms that have two ways, for few rows and for many, are read twice.
 
+Then the speed of a single chat with each form, and what neighbours change: a sequence's distributions alone against the
+same with sixteen others in the batch, which are computed with the other form.
+
 Usage: python -m benchmarks.fidelity [FOLDER | FILE.gguf | builtin] [forms, by default all]
 """
 
 import gc
 import json
+import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +35,7 @@ TEXT = Path(__file__).with_suffix(".txt")
 FORMS: tuple[Weights, ...] = ("bf16", "int8", "int4", "auto")
 CHUNK = 256
 ALL_ROWS = 1 << 30
+STEPS, OTHERS = 48, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +43,16 @@ class Row:
     """One form, read in one way."""
 
     form: str
+    bytes: float
     kl: float
     agreement: float
-    bytes: float
+    speed: tuple[float, float]
+    """Ids read, and tokens drawn, a second."""
 
     def __str__(self) -> str:
-        return f"| {self.form:34} | {self.bytes:5.2f} | {self.kl:.4f} | {self.agreement:.3f} |"
+        read, drawn = self.speed
+        cells = f"{self.bytes:.2f} | {self.kl:.4f} | {self.agreement:.3f} | {read:.0f} | {drawn:.1f}"
+        return f"| {self.form} | {cells} |"
 
 
 def logits(runner: TorchRunner, ids: list[int]) -> Iterator[torch.Tensor]:
@@ -56,14 +66,61 @@ def logits(runner: TorchRunner, ids: list[int]) -> Iterator[torch.Tensor]:
             yield runner.model(replace(step, last=torch.arange(part.count)), runner.kv).float()
 
 
-def compare(form: str, runner: TorchRunner, ids: list[int], truth: list[torch.Tensor], size: float) -> Row:
-    """The runner against the truth's log-probabilities."""
-    divergence, same = 0.0, 0
-    for rows, true in zip(logits(runner, ids), truth, strict=True):
-        logs = true.float()
-        divergence += float((logs.exp() * (logs - rows.log_softmax(-1))).sum())
-        same += int((rows.argmax(-1) == logs.argmax(-1)).sum())
-    return Row(form, divergence / len(ids), same / len(ids), size)
+def step(runner: TorchRunner, parts: list[Part]) -> torch.Tensor:
+    """One step; float32 logits of the last row of each part, in their order."""
+    made = plan(parts, runner.kv, runner.model.sizes.queries, runner.like)
+    ends = torch.tensor([sum(part.count for part in made.order[: place + 1]) - 1 for place in range(len(parts))])
+    with torch.inference_mode():
+        found = runner.model(replace(made, last=ends), runner.kv).float()
+    return found[[made.order.index(part) for part in parts]]
+
+
+def divergence(true: torch.Tensor, other: torch.Tensor) -> tuple[float, int]:
+    """The sum of KL over rows of log-probabilities, and how many rows agree on the most likely id."""
+    logs = true.float()
+    return float((logs.exp() * (logs - other)).sum()), int((other.argmax(-1) == logs.argmax(-1)).sum())
+
+
+def compare(runner: TorchRunner, ids: list[int], truth: list[torch.Tensor]) -> tuple[float, float]:
+    """Mean KL and agreement of the runner with the truth's log-probabilities."""
+    each = [divergence(true, rows.log_softmax(-1)) for rows, true in zip(logits(runner, ids), truth, strict=True)]
+    return sum(kl for kl, _ in each) / len(ids), sum(same for _, same in each) / len(ids)
+
+
+def speed(runner: TorchRunner, ids: list[int]) -> tuple[float, float]:
+    """Ids read a second, 512 of them, and tokens drawn a second after them: the median of STEPS steps."""
+    sequence = placed(runner, 0, ids[: 512 + STEPS])
+    started = time.perf_counter()
+    for start in (0, CHUNK):
+        step(runner, [Part(sequence, start, CHUNK)])
+    read = 2 * CHUNK / (time.perf_counter() - started)
+    times = []
+    for start in range(512, 512 + STEPS):
+        started = time.perf_counter()
+        step(runner, [Part(sequence, start, 1)])
+        times.append(time.perf_counter() - started)
+    return read, 1 / statistics.median(times)
+
+
+def neighbours(runner: TorchRunner, ids: list[int]) -> tuple[float, float]:
+    """Mean KL and agreement of a sequence alone with the same among OTHERS, whose texts begin elsewhere in `ids`."""
+    ours, others = placed(runner, 0, ids), [placed(runner, place, ids[place * 8 :]) for place in range(1, OTHERS + 1)]
+    alone, among = [], []
+    for start in range(STEPS):
+        alone.append(step(runner, [Part(ours, start, 1)])[0])
+    for start in range(STEPS):
+        among.append(step(runner, [Part(each, start, 1) for each in (ours, *others)])[0])
+    kl, same = divergence(torch.stack(alone).log_softmax(-1), torch.stack(among).log_softmax(-1))
+    return kl / STEPS, same / STEPS
+
+
+def placed(runner: TorchRunner, number: int, ids: list[int]) -> Sequence:
+    """A sequence with blocks of its own."""
+    count = -(-len(ids) // runner.block_size) if number == 0 else -(-STEPS // runner.block_size)
+    first = 0 if number == 0 else runner.blocks - number * count
+    sequence = Sequence(number, "fidelity", ids)
+    sequence.blocks = list(range(first, first + count))
+    return sequence
 
 
 def ways(runner: TorchRunner) -> Iterator[str]:
@@ -79,7 +136,7 @@ def ways(runner: TorchRunner) -> Iterator[str]:
 def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]:
     """A row for each form and way."""
     ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).plain(TEXT.read_text("utf-8"))
-    context = len(ids) + 1
+    context = len(ids) + (OTHERS + 1) * STEPS
     runner = load(Loader(checkpoint.folder, "float32", context=context), lambda step: None)
     truth = [rows.log_softmax(-1) for rows in logits(runner, ids)]
     with tempfile.TemporaryDirectory() as place:
@@ -90,9 +147,13 @@ def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]
                 del runner
                 gc.collect()
                 runner = load(Loader(folder, form, context=context), lambda step: None)
+                rates, size = speed(runner, ids), runner.weight_bytes / checkpoint.parameters
+                if form == "auto":
+                    kl, same = neighbours(runner, ids)
+                    print(f"{name or 'auto'}, alone against {OTHERS} neighbours: KL {kl:.5f}, agreement {same:.3f}")
                 for way in ways(runner):
                     told = ", ".join(filter(None, (form, name, way)))
-                    yield compare(told, runner, ids, truth, runner.weight_bytes / checkpoint.parameters)
+                    yield Row(told, size, *compare(runner, ids, truth), rates)
 
 
 def unmarked(folder: Path, place: Path) -> Path:
@@ -112,9 +173,11 @@ def main() -> None:
     checkpoint = open_checkpoint(model, cache=ROOT / "build" / "models", progress=lambda label, done, total: None)
     forms: tuple[Weights, ...] = tuple(form for form in FORMS if form in sys.argv[2:]) or FORMS
     print(f"{checkpoint.name}, threads {torch.get_num_threads()}")
-    print("| form | bytes a parameter | KL | agreement |\n|---|---|---|---|")
-    for row in measure(checkpoint, forms):
-        print(row, flush=True)
+    rows = list(measure(checkpoint, forms))
+    print(
+        "| form | bytes a parameter | KL | agreement | prefill, ids/s | 1 chat, tokens/s |\n|---|---|---|---|---|---|"
+    )
+    print(*rows, sep="\n")
 
 
 if __name__ == "__main__":
