@@ -24,8 +24,10 @@ CONTEXT = 1024
 
 
 def save(folder: Path, family: str = "llama", dtype: torch.dtype = torch.float32, **changes: Any) -> Path:
-    """Random weights, wide enough apart that the next token is no draw; the Qwens use one matrix at both ends. `changes`
-    go into the configuration."""
+    """Random weights, wide enough apart that the next token is no draw; the Qwens use one matrix at both ends.
+
+    `changes` go into the configuration.
+    """
     torch.manual_seed(7)
     config, model = FAMILIES[family]
     settings = {

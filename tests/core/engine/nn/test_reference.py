@@ -36,7 +36,7 @@ def expected(model: Any, ids: list[int], tokens: int = 12, penalty: float = 1.0)
     return [int(token) for token in found[0, len(ids) :]]
 
 
-@pytest.mark.parametrize("chunk", [1000, 37, 1], ids="whole by-37 singly".split())
+@pytest.mark.parametrize("chunk", [1000, 37, 1], ids=["whole", "by-37", "singly"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits_at_every_position(models: Models, variant: str, chunk: int) -> None:
     ids = prompt(60 if chunk == 1 else 400)
@@ -125,7 +125,7 @@ def test_an_answer_that_becomes_a_prompt(runner: TorchRunner, theirs: Theirs) ->
     assert drive.computed[second] == len(next_turn) + 11 - 64
 
 
-@pytest.mark.parametrize("steps", [0, 2, 100], ids="no begun whole".split())
+@pytest.mark.parametrize("steps", [0, 2, 100], ids=["no", "begun", "whole"])
 def test_a_prefix_that_was_read_ahead(runner: TorchRunner, theirs: Theirs, steps: int) -> None:
     drive, ids = Drive(runner, pace=20), prompt(100)
     drive.warm(ids[:96])
