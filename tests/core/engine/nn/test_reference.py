@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from core.engine.nn.runner import TorchRunner
 from core.engine.sampling import Sampling
 from tests.core.engine.nn.conftest import VARIANTS, Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers, logits
 
-NEAR = 1e-4
-"""Of logits of which the largest are about 20, in float32."""
+NEAR = 3e-4
+"""Of logits of which the largest are about 20, in float32. Such random models carry the last bit far."""
 
 
 def prompt(length: int, seed: int = 0) -> list[int]:
@@ -45,6 +46,18 @@ def test_logits_at_every_position(models: Models, variant: str, chunk: int) -> N
     ours = logits(models.runner(variant), ids, chunk)
     assert theirs.abs().max() > 5
     torch.testing.assert_close(ours, theirs, rtol=0, atol=NEAR)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_positions_are_turned_alike(models: Models, variant: str) -> None:
+    """Up to the end of the context, where an angle that is off by one bit a position is off by many."""
+    runner, model = models.runner(variant), models.reference(variant).model
+    torch.manual_seed(1)
+    positions = torch.arange(runner.context)
+    x = torch.randn(runner.context, 3, runner.model.sizes.width)
+    cos, sin = model.rotary_emb(x, positions[None])
+    theirs, _ = apply_rotary_pos_emb(x, x, cos[0], sin[0])
+    torch.testing.assert_close(runner.model.rotation.at(positions)(x), theirs, rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
