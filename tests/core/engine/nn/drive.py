@@ -46,15 +46,15 @@ class Drive:
         self.widest = 0
         """Sequences in one step."""
 
-    def add(self, prompt: Ids[int], tokens: int, sampling: Sampling = GREEDY, owner: str = "someone") -> int:
+    def add(self, prompt: Ids[int], tokens: int, sampling: Sampling = GREEDY, id: int | None = None) -> int:
         """To be answered with so many tokens; its id."""
-        id = next(self.numbers)
+        id = next(self.numbers) if id is None else id
         self.tokens[id] = []
-        self.scheduler.add(Sequence(id, owner, list(prompt), sampling, len(prompt) + tokens))
+        self.scheduler.add(Sequence(id, "someone", list(prompt), sampling, len(prompt) + tokens))
         return id
 
-    def warm(self, prompt: Ids[int], owner: str = "someone") -> None:
-        self.scheduler.read_ahead(Sequence(AHEAD, owner, list(prompt)))
+    def warm(self, prompt: Ids[int]) -> None:
+        self.scheduler.read_ahead(Sequence(AHEAD, "someone", list(prompt)))
 
     def cancel(self, id: int) -> None:
         assert self.scheduler.remove(id)
