@@ -7,7 +7,7 @@ from typing import Literal
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.weights import GROUP
 from core.engine.loader import Weights
-from core.engine.nn.quantise import fits_int4
+from core.engine.nn.quantise import fits_int4, fits_int8
 from core.engine.nn.tensors import Tensors
 
 Few = Literal["int8", "int4"]
@@ -74,7 +74,7 @@ class Recipe:
         for matrix in self.all:
             numbers[matrix.few or self.dense] = numbers.get(matrix.few or self.dense, 0) + matrix.size
         names = sorted(numbers, key=lambda name: -numbers[name])
-        if any(matrix.few and matrix.many for matrix in self.all):
+        if self.dense not in names and any(matrix.many for matrix in self.all):
             names.append(self.dense)
         return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
@@ -91,7 +91,7 @@ def recipe(
     both = weights == "auto" and roomy and dense == "bf16"
 
     def few(names: tuple[str, ...]) -> Few | None:
-        if weights in ("float32", "bf16"):
+        if weights in ("float32", "bf16") or not all(fits_int8(shapes[name][1]) for name in names):
             return None
         fitting = all(fits_int4(*shapes[name]) for name in names)
         four = weights != "int8" and fitting and all(wants_int4(name) for name in names)

@@ -8,7 +8,7 @@ import torch
 
 from core.engine.nn import quantise
 from core.engine.nn.linear import Int4, Int8
-from core.engine.nn.quantise import Rounded4, Rounded8, fits_int4, int4, int8, repacked
+from core.engine.nn.quantise import Rounded4, Rounded8, fits_int4, fits_int8, int4, int8, repacked
 from core.engine.nn.tensors import Int4 as Codes
 
 DTYPES = [torch.float32, torch.bfloat16]
@@ -167,7 +167,15 @@ def near(found: torch.Tensor, rounded: Rounded4 | Rounded8, dtype: torch.dtype) 
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "fits"), [(16, 32, True), (48, 96, True), (40, 32, False), (301, 64, False), (16, 48, False)]
+    ("rows", "columns", "four", "eight"),
+    [
+        (16, 32, True, True),
+        (48, 96, True, True),
+        (40, 32, False, True),
+        (301, 64, False, True),
+        (16, 48, False, False),
+        (16, 33, False, False),
+    ],
 )
-def test_what_fits_4_bits(rows: int, columns: int, fits: bool) -> None:
-    assert fits_int4(rows, columns) is fits
+def test_what_fits(rows: int, columns: int, four: bool, eight: bool) -> None:
+    assert (fits_int4(rows, columns), fits_int8(columns)) == (four, eight)
