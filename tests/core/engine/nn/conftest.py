@@ -1,4 +1,4 @@
-"""One thread for all, and tiny models, each made and loaded once."""
+"""One thread for all, nothing measured for long, and tiny models, each made and loaded once."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,16 +10,20 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from core.engine.loader import Loader, Weights
+from core.engine.nn import tune
 from core.engine.nn.runner import TorchRunner, load
 from tests.core.engine.tiny import save
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """What is so small is slower with more; and who loads a model sets the threads for the whole process."""
+    """What is so small is slower with more; and who loads a model sets the threads for the whole process. Nor is there
+    anything to be measured."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "SECONDS", 0)
+        yield
     torch.set_num_threads(before)
 
 

@@ -251,9 +251,8 @@ def test_the_best_of_some_runs(
     assert clock.noisy is noisy, "what was noisy once stays so"
 
 
-def test_a_real_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_clock(tmp_path: Path) -> None:
     """Whatever it finds is possible."""
-    monkeypatch.setattr(tune, "SECONDS", 0)
     dense = Dense(torch.randn(32, 32), None)
     both = [Both(dense, dense, 1)]
     found = tuned(list(both), {"int8": both, "int4": []}, LIKE, 1, tmp_path)
