@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from core.engine.loader import Loader, Weights
 from core.engine.nn import runner as module
+from core.engine.nn import tune
 from core.engine.nn.kv import SIZE
 from core.engine.nn.runner import SLACK, TorchRunner, load
 from core.errors import SetupError
@@ -117,7 +119,8 @@ def test_several_files(copy: Path, models: Models) -> None:
     assert torch.equal(logits(plain(copy), PROMPT), logits(models.runner("llama"), PROMPT))
 
 
-def test_what_was_measured_is_kept(llama: Path, tmp_path: Path) -> None:
+def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "NOISY", inf)
     for _ in range(2):
         load(Loader(llama, threads=1, cache=tmp_path / "cache"), silent)
         (file,) = (tmp_path / "cache").iterdir()
