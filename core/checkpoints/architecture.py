@@ -6,6 +6,10 @@ from typing import Any, Self
 from core.errors import SetupError
 
 FAMILIES = ("qwen2", "qwen3", "llama")
+ACTIVATIONS = ("silu", "swish")
+"""Two names of one."""
+STRETCHINGS = ("default", "linear", "llama3", "yarn")
+"""Those that don't depend on how long a text is."""
 QWEN3_HEAD = 128
 """Qwen3Config's head_dim where config.json names none; the other families divide the hidden size."""
 
@@ -91,9 +95,22 @@ def supported(config: dict[str, Any], name: str) -> str:
         raise SetupError(f"{name} is a '{family}' model; Qwentin runs qwen2, qwen3 and llama: choose another model")
     if config.get("use_sliding_window") is True or "sliding_attention" in str(config.get("layer_types")):
         raise SetupError(f"{name} uses a sliding window of attention, which Qwentin can't run: choose another model")
+    if (between := config.get("hidden_act") or "silu") not in ACTIVATIONS:
+        raise SetupError(f"{name} has '{between}' between its layers, which Qwentin can't run: choose another model")
+    for way in stretching(config):
+        if way not in STRETCHINGS:
+            raise SetupError(
+                f"{name} stretches its positions in the way '{way}', which Qwentin can't run: choose another model"
+            )
     if config.get("quantization_config"):
         raise SetupError(f"{name} is quantised; Qwentin does that itself: choose the version in plain safetensors")
     return str(family)
+
+
+def stretching(config: dict[str, Any]) -> list[str]:
+    """How positions are stretched, under the name of today and that of old."""
+    parts = [config.get(key) for key in ("rope_parameters", "rope_scaling")]
+    return [str(part.get("rope_type") or part.get("type") or "default") for part in parts if isinstance(part, dict)]
 
 
 def whole(config: dict[str, Any], key: str, name: str, default: int | None = None) -> int:

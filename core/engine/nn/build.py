@@ -84,7 +84,7 @@ class Builder:
         kind = parameters.get("rope_type", "default")
         if kind == "default":
             pairs = torch.arange(0, self.architecture.head_dim, 2, dtype=torch.float32) / self.architecture.head_dim
-            return parameters.get("rope_theta", 10000.0) ** -pairs, 1.0
+            return 1.0 / parameters.get("rope_theta", 10000.0) ** pairs, 1.0
         if kind not in STRETCHED:
             raise SetupError(f"the model stretches its positions in the way '{kind}', which Qwentin can't compute")
         inverse, scaling = ROPE_INIT_FUNCTIONS[kind](self.config, torch.device("cpu"))

@@ -53,7 +53,12 @@ class Rounded4:
 
 def fits_int4(rows: int, columns: int) -> bool:
     """Whether the kernel takes a matrix of this shape."""
-    return rows % 16 == 0 and columns % GROUP == 0
+    return rows % 16 == 0 and fits_int8(columns)
+
+
+def fits_int8(columns: int) -> bool:
+    """Whether the kernel takes rows of this width. In bf16 it reads beyond the end of others, and may crash."""
+    return columns % GROUP == 0
 
 
 def int8(values: torch.Tensor, dtype: torch.dtype) -> Rounded8:

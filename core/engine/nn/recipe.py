@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.checkpoints.architecture import Architecture
+from core.checkpoints.weights import GROUP
 from core.engine.loader import Weights
-from core.engine.nn.quantise import fits_int4
+from core.engine.nn.quantise import fits_int4, fits_int8
 from core.engine.nn.tensors import Tensors
 
 Few = Literal["int8", "int4"]
 
-BYTES = {"float32": 4.0, "bf16": 2.0, "int8": 1.0, "int4": 0.5 + 4 / 32}
-"""Of a number, scales included (those of int8 are one a row)."""
+BYTES = {"float32": 4, "bf16": 2}
+"""Of a number; the scales of low bits are of these types too."""
 
 LAYER = "model.layers.{}."
 QKV = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
@@ -55,11 +56,17 @@ class Recipe:
     @property
     def bytes(self) -> int:
         """What the matrices take."""
-        return round(sum(self.bytes_of(matrix) for matrix in self.all))
+        return sum(self.bytes_of(matrix) for matrix in self.all)
 
-    def bytes_of(self, matrix: Matrix) -> float:
-        low = BYTES[matrix.few] if matrix.few else 0.0
-        return matrix.size * (low + (BYTES[self.dense] if matrix.many else 0.0))
+    def bytes_of(self, matrix: Matrix) -> int:
+        """A scale a row in 8 bits; in 4 bits a scale and a zero a group."""
+        number = BYTES[self.dense]
+        low = {
+            None: 0,
+            "int8": matrix.size + sum(matrix.rows) * number,
+            "int4": matrix.size // 2 + matrix.size // GROUP * 2 * number,
+        }
+        return low[matrix.few] + (matrix.size * number if matrix.many else 0)
 
     def __str__(self) -> str:
         """The forms, the one of most numbers first."""
@@ -67,7 +74,7 @@ class Recipe:
         for matrix in self.all:
             numbers[matrix.few or self.dense] = numbers.get(matrix.few or self.dense, 0) + matrix.size
         names = sorted(numbers, key=lambda name: -numbers[name])
-        if any(matrix.few and matrix.many for matrix in self.all):
+        if self.dense not in names and any(matrix.many for matrix in self.all):
             names.append(self.dense)
         return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
@@ -84,7 +91,7 @@ def recipe(
     both = weights == "auto" and roomy and dense == "bf16"
 
     def few(names: tuple[str, ...]) -> Few | None:
-        if weights in ("float32", "bf16"):
+        if weights in ("float32", "bf16") or not all(fits_int8(shapes[name][1]) for name in names):
             return None
         fitting = all(fits_int4(*shapes[name]) for name in names)
         four = weights != "int8" and fitting and all(wants_int4(name) for name in names)

@@ -50,7 +50,7 @@ def load(loader: Loader, report: Report) -> "TorchRunner":
 @torch.inference_mode()
 def read(loader: Loader, report: Report) -> "TorchRunner":
     config = read_json(loader.folder / "config.json")
-    architecture = Architecture.read(config, loader.folder.name)
+    architecture = Architecture.read(config, str(loader.folder))
     weights.check(weights.shapes(loader.folder), architecture.tensors(), str(loader.folder))
     tensors = Tensors(loader.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -11,14 +11,11 @@ from pathlib import Path
 import torch
 
 from core.checkpoints.weights import GROUP, PARTS, Stored, stored
+from core.errors import SetupError
 
-DTYPES = {
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "U8": torch.uint8,
-    "F64": torch.float64,
-}
+WEIGHTS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+DTYPES = WEIGHTS | {"U8": torch.uint8}
+"""Bytes are the codes of a triple."""
 
 
 class File:
@@ -82,12 +79,16 @@ class Tensors:
         return f"{name}.{PARTS[0]}" in self._stored
 
     def view(self, name: str) -> torch.Tensor:
-        """As it lies in the file; see File."""
-        return self._files[self._stored[name].path].view(name)
+        """As it lies in the file; see File. A SetupError if its numbers need a reading that only their maker knows."""
+        path, dtype = self._stored[name].path, self._stored[name].dtype
+        if dtype not in WEIGHTS:
+            raise SetupError(f"{name} in {path} is of type {dtype}: use a version of the model in bf16")
+        return self._files[path].view(name)
 
     def int4(self, name: str) -> Int4:
         """A matrix of 4-bit codes."""
-        codes, scale, offset = (self.view(f"{name}.{part}") for part in PARTS)
+        names = [f"{name}.{part}" for part in PARTS]
+        codes, scale, offset = (self._files[self._stored[part].path].view(part) for part in names)
         return Int4(codes, scale, offset)
 
     def values(self, name: str) -> torch.Tensor:

@@ -12,10 +12,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from core.checkpoints.files import read_json
 from core.engine.nn.linear import Both, Linear
+from core.errors import SetupError
 
 ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
 """Numbers of rows at which the two forms are compared."""
@@ -24,6 +27,8 @@ SECONDS = 0.03
 TURNS = 5
 NOISY = 1.5
 """So many times the best run, in the median, mean that something else keeps the machine busy: then nothing is kept."""
+MOST = 4096
+"""Threads or rows: more of them are a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ def tuned(
     """`products`: some matrices as a step of one row multiplies with them, one after the other. Also sets the threads
     and the crossings that it returns."""
     file = cache / f"tuning-{fingerprint(products, both, threads)}.json" if cache else None
-    tuning = known(file) if file else None
+    tuning = known(file, {name for name, matrices in both.items() if matrices}) if file else None
     if tuning is None:
         clock = Clock()
         tuning = measured(products, both, like, threads, clock)
@@ -55,18 +60,30 @@ def tuned(
 
 def fingerprint(products: Sequence[Linear], both: dict[str, list[Both]], threads: int | None) -> str:
     """Another processor, another PyTorch or another model is measured anew."""
-    shapes = [type(product).__name__ for product in products], {name: len(each) for name, each in both.items()}
+    shapes = (
+        [(type(product).__name__, product.columns) for product in products],
+        {name: len(each) for name, each in both.items()},
+    )
     machine = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
     what = repr((machine, os.cpu_count(), torch.__version__, shapes, threads))
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
-def known(file: Path) -> Tuning | None:
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        content = json.loads(file.read_text())
-        crossings = {str(name): int(rows) for name, rows in content["crossings"].items()}
-        return Tuning(max(1, int(content["threads"])), crossings)
+def known(file: Path, forms: set[str]) -> Tuning | None:
+    """What is kept, if it is whole: the threads, and a crossing of each of these forms."""
+    with suppress(SetupError):
+        content = read_json(file)
+        threads: Any = content.get("threads")
+        crossings: Any = content.get("crossings")
+        fits = isinstance(crossings, dict) and crossings.keys() == forms
+        if fits and all(number(value) for value in (threads, *crossings.values())):
+            return Tuning(threads, crossings)
     return None
+
+
+def number(value: object) -> bool:
+    """Whether it can be one of threads or of rows."""
+    return type(value) is int and 1 <= value <= MOST
 
 
 def keep(tuning: Tuning, file: Path) -> None:

@@ -92,6 +92,22 @@ def test_where_a_chat_template_comes_from(make_folder: Make) -> None:
     assert inspect(folder).chat_template == "J"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_act": "silu"},
+        {"hidden_act": None},
+        {"rope_scaling": None},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}, "rope_scaling": {"rope_type": "llama3"}},
+        {"rope_parameters": {"rope_theta": 1e6}},
+        {"rope_parameters": {"rope_type": None}},
+    ],
+)
+def test_configurations_that_are_common(make_folder: Make, changes: dict[str, Any]) -> None:
+    assert inspect(make_folder(**changes)).family == "qwen2"
+
+
 def pickled(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
@@ -144,6 +160,10 @@ BAD: dict[str, tuple[Spoil, str]] = {
     "no family": (config(model_type=None), "'None' model"),
     "sliding window": (config(use_sliding_window=True), "sliding window"),
     "sliding layers": (config(layer_types=["full_attention", "sliding_attention"]), "sliding window"),
+    "another activation": (config(hidden_act="gelu"), "'gelu' between its layers"),
+    "no activation": (config(hidden_act=7), "'7' between its layers"),
+    "positions by length": (config(rope_parameters={"rope_type": "dynamic"}), "positions in the way 'dynamic'"),
+    "positions by length, as of old": (config(rope_scaling={"type": "longrope"}), "positions in the way 'longrope'"),
     "quantised": (config(quantization_config={"quant_method": "gptq"}), "quantised"),
     "no context": (config(max_position_embeddings=None), "max_position_embeddings"),
     "odd size": (config(hidden_size="64"), "hidden_size"),

@@ -1,0 +1,97 @@
+"""One thread for all, nothing measured for long, and tiny models, each made and loaded once."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from core.engine.loader import Loader, Weights
+from core.engine.nn import tune
+from core.engine.nn.runner import TorchRunner, load
+from tests.core.engine.tiny import save
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """What is so small is slower with more; and who loads a model sets the threads for the whole process. Nor is there
+    anything to be measured."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "SECONDS", 0)
+        yield
+    torch.set_num_threads(before)
+
+
+def silent(step: str) -> None:
+    """Nobody is told."""
+
+
+class Models:
+    """Makes them at need, by the name of a variant."""
+
+    def __init__(self, folder: Path, variants: dict[str, tuple[str, dict[str, Any]]]) -> None:
+        self.variants = variants
+        self.folder = cache(lambda name: self._saved(folder / name, name))
+        self.reference = cache(self._reference)
+        self.runner = cache(self._runner)
+
+    def _saved(self, folder: Path, name: str) -> Path:
+        family, changes = self.variants[name]
+        return save(folder, family, **changes)
+
+    def _reference(self, name: str) -> Any:
+        """transformers' own, in float32."""
+        return AutoModelForCausalLM.from_pretrained(self.folder(name), dtype=torch.float32)
+
+    def _runner(self, name: str, weights: Weights = "float32") -> TorchRunner:
+        return load(Loader(self.folder(name), weights, threads=1), silent)
+
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
+    "llama tied": ("llama", {"tie_word_embeddings": True}),
+    "llama with biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama with as many key heads": ("llama", {"num_key_value_heads": 4}),
+    "llama with one key head": ("llama", {"num_key_value_heads": 1}),
+    "llama with heads of their own width": ("llama", {"hidden_size": 96, "num_attention_heads": 6, "head_dim": 24}),
+    "llama of odd sizes": ("llama", {"hidden_size": 60, "intermediate_size": 100, "vocab_size": 301, "head_dim": 10}),
+    "llama, linear": ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}}),
+    "llama, llama3": (
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 5e5,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 128,
+            }
+        },
+    ),
+    "qwen2": ("qwen2", {}),
+    "qwen2 untied": ("qwen2", {"tie_word_embeddings": False}),
+    "qwen2, yarn": (
+        "qwen2",
+        {
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 1e6,
+                "factor": 4.0,
+                "original_max_position_embeddings": 256,
+            }
+        },
+    ),
+    "qwen3": ("qwen3", {}),
+    "qwen3 with biases": ("qwen3", {"attention_bias": True, "num_attention_heads": 6, "tie_word_embeddings": False}),
+}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models(tmp_path_factory.mktemp("models"), VARIANTS)

@@ -1,0 +1,113 @@
+"""Runs sequences through a scheduler and a runner to their end, as the worker does, without its channel and clock."""
+
+from collections import Counter
+from collections.abc import Sequence as Ids
+from dataclasses import replace
+from itertools import count
+
+import torch
+
+from core.engine.blocks import Blocks
+from core.engine.nn.plan import plan
+from core.engine.nn.runner import TorchRunner
+from core.engine.pace import MOST, Pace
+from core.engine.sampling import Sampling
+from core.engine.scheduler import Scheduler
+from core.engine.sequence import Part, Sequence
+from core.engine.worker import AHEAD
+
+GREEDY = Sampling(temperature=0)
+
+
+class Steady(Pace):
+    """Always the same, whatever the machine does."""
+
+    def __init__(self, ids: int) -> None:
+        super().__init__()
+        self.ids = ids
+
+    def budget(self, decoding: int) -> int:
+        return self.ids
+
+
+class Drive:
+    """`blocks`: fewer than the runner has. `pace`: ids of prompts a step."""
+
+    numbers = count(1)
+
+    def __init__(self, runner: TorchRunner, blocks: int | None = None, pace: int = MOST, slots: int = 100) -> None:
+        self.runner = runner
+        self.scheduler = Scheduler(Blocks(blocks or runner.blocks, runner.block_size), slots)
+        self.scheduler.pace = Steady(pace)
+        self.tokens: dict[int, list[int]] = {}
+        """What each has drawn."""
+        self.computed: Counter[int] = Counter()
+        """How many ids were computed of each."""
+        self.widest = 0
+        """Sequences in one step."""
+
+    def add(self, prompt: Ids[int], tokens: int, sampling: Sampling = GREEDY, id: int | None = None) -> int:
+        """To be answered with so many tokens; its id."""
+        id = next(self.numbers) if id is None else id
+        self.tokens[id] = []
+        self.scheduler.add(Sequence(id, "someone", list(prompt), sampling, len(prompt) + tokens))
+        return id
+
+    def warm(self, prompt: Ids[int]) -> None:
+        self.scheduler.read_ahead(Sequence(AHEAD, "someone", list(prompt)))
+
+    def cancel(self, id: int) -> None:
+        assert self.scheduler.remove(id)
+        self.runner.forget(id)
+
+    def steps(self, number: int) -> None:
+        for _ in range(number):
+            self.step()
+
+    def step(self) -> bool:
+        """Whether there was anything to do."""
+        batch = self.scheduler.next_batch()
+        drawn = self.runner.run(batch) if batch else {}
+        self.scheduler.advance(batch)
+        self.widest = max(self.widest, len(batch))
+        for part in batch:
+            self.computed[part.sequence.id] += part.count
+            if part.draws:
+                self.draw(part.sequence, drawn[part.sequence.id])
+        return bool(batch)
+
+    def draw(self, sequence: Sequence, token: int) -> None:
+        sequence.ids.append(token)
+        self.tokens[sequence.id].append(token)
+        if len(sequence.ids) == sequence.limit:
+            self.cancel(sequence.id)
+
+    def run(self) -> dict[int, list[int]]:
+        """To the end of all; by the id what each has drawn."""
+        while self.step():
+            pass
+        assert not self.scheduler.busy
+        return self.tokens
+
+
+def answers(
+    runner: TorchRunner, *prompts: Ids[int], tokens: int = 12, sampling: Sampling = GREEDY, pace: int = MOST
+) -> list[list[int]]:
+    """What follows on each prompt, all at once."""
+    drive = Drive(runner, pace=pace)
+    ids = [drive.add(prompt, tokens, sampling) for prompt in prompts]
+    drawn = drive.run()
+    return [drawn[id] for id in ids]
+
+
+@torch.inference_mode()
+def logits(runner: TorchRunner, ids: Ids[int], chunk: int = 1 << 20) -> torch.Tensor:
+    """At every position, the ids computed so many at once."""
+    blocks = list(range(runner.blocks - 1, -1, -1))  # in an order of their own
+    sequence = Sequence(0, "someone", list(ids), GREEDY, len(ids) + 1, blocks=blocks)
+    found = []
+    for start in range(0, len(ids), chunk):
+        part = Part(sequence, start, min(chunk, len(ids) - start))
+        step = plan([part], runner.kv, runner.model.sizes.queries, runner.like)
+        found.append(runner.model(replace(step, last=torch.arange(part.count)), runner.kv))
+    return torch.cat(found).float()

@@ -1,0 +1,262 @@
+"""Loading a model: what is told, what is refused and why, and what memory is taken."""
+
+import json
+import shutil
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.engine.loader import Loader, Weights
+from core.engine.nn import runner as module
+from core.engine.nn import tune
+from core.engine.nn.kv import SIZE
+from core.engine.nn.runner import SLACK, TorchRunner, load
+from core.errors import SetupError
+from tests.core.checkpoints.conftest import shard
+from tests.core.engine.nn.conftest import Models, silent
+from tests.core.engine.nn.drive import answers, logits
+from tests.core.engine.tiny import CONTEXT, save
+
+PROMPT = [3, 141, 59, 26, 53, 58, 97, 93, 23, 84]
+BLOCK = 2 * 2 * 2 * 16 * SIZE * 4
+"""Bytes of a block of the tiny llama in float32: keys and values of 2 layers, 2 heads, 16 numbers."""
+LEAST = CONTEXT // SIZE + 1
+"""Blocks for one whole context."""
+
+
+@pytest.fixture(scope="module")
+def llama(models: Models) -> Path:
+    return models.folder("llama")
+
+
+@pytest.fixture
+def copy(llama: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(llama, tmp_path / "copy"))
+
+
+def plain(folder: Path, **changes: Any) -> TorchRunner:
+    return load(Loader(folder, "float32", threads=1, **changes), silent)
+
+
+def test_steps_and_silence(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    steps: list[str] = []
+    answers(Loader(llama, "float32", threads=1)(steps.append), PROMPT)  # type: ignore[arg-type]
+    assert steps == ["starting the engine", "loading llama as float32 (0.0 GiB)", "measuring this machine"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_it_says_of_itself(llama: Path) -> None:
+    runner = plain(llama)
+    assert (runner.device, runner.weights, runner.context, runner.vocabulary) == ("cpu", "float32", CONTEXT, 300)
+    assert runner.block_size == SIZE
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("limit", "context"), [(100, 100), (5000, CONTEXT), (None, CONTEXT), (1, 1)])
+def test_the_context(llama: Path, limit: int | None, context: int) -> None:
+    runner = plain(llama, context=limit)
+    assert runner.context == context
+    assert runner.blocks == 4 * (-(-context // SIZE) + 1)
+
+
+# Forms
+
+
+FORMS: dict[Weights, tuple[str, str]] = {
+    "float32": ("float32", "float32"),
+    "bf16": ("bf16", "bf16"),
+    "int8": ("int8", "int8"),
+    "int4": ("int4 and int8", "int4 and int8"),
+    "auto": ("int4, int8 and bf16", "int4 and int8"),
+}
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("weights", FORMS)
+def test_the_form_follows_the_machine(
+    llama: Path, weights: Weights, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native, "avx512_f": True})
+    runner = load(Loader(llama, weights, threads=1), silent)
+    assert runner.weights == FORMS[weights][not native]
+    held = "float32" if weights == "float32" or not (native or weights == "bf16") else "bfloat16"
+    assert str(runner.like.dtype) == f"torch.{held}"
+    (tokens,) = answers(runner, PROMPT)
+    assert len(tokens) == 12
+
+
+@pytest.mark.parametrize("able", [{}, {"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}], ids=str)
+def test_machines(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert module.native(torch.device("cpu")) == bool(able)
+    assert module.native(torch.device("cuda"))
+
+
+def test_a_gpu_takes_no_low_bits() -> None:
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    forms: list[Weights] = list(FORMS)
+    assert [module.form_on(cuda, form) for form in forms] == ["float32", "bf16", "bf16", "bf16", "bf16"]
+    assert [module.form_on(cpu, form) for form in forms] == forms
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_whatever_type_the_file_has(tmp_path: Path, dtype: torch.dtype) -> None:
+    """Also of the embedding, which is read where it lies."""
+    folder = save(tmp_path, "qwen3", dtype)
+    before = plain(folder)
+    held = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
+    assert torch.equal(logits(before, PROMPT), logits(plain(folder), PROMPT))
+
+
+def test_several_files(copy: Path, models: Models) -> None:
+    shard(copy)
+    assert torch.equal(logits(plain(copy), PROMPT), logits(models.runner("llama"), PROMPT))
+
+
+def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "NOISY", inf)
+    for _ in range(2):
+        load(Loader(llama, threads=1, cache=tmp_path / "cache"), silent)
+        (file,) = (tmp_path / "cache").iterdir()
+        assert json.loads(file.read_text())["threads"] == 1
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    ("kv_bytes", "blocks"),
+    [(None, 4 * LEAST), (100 * BLOCK, 100), (100 * BLOCK - 1, 99), (1, LEAST), (1000 * BLOCK, 1000)],
+)
+def test_the_size_of_the_kv_memory(llama: Path, kv_bytes: int | None, blocks: int) -> None:
+    """One whole context at least."""
+    assert plain(llama, kv_bytes=kv_bytes).blocks == blocks
+
+
+@pytest.mark.parametrize("kv_bytes", [None, 1000 * BLOCK])
+def test_the_kv_memory_takes_no_more_than_is_free(llama: Path, kv_bytes: int | None) -> None:
+    weights = plain(llama).weight_bytes
+    assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + 80 * BLOCK).blocks == 80
+    assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + LEAST * BLOCK).blocks == LEAST
+    with pytest.raises(SetupError):
+        plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + LEAST * BLOCK - 1)
+
+
+def test_a_whole_context_fits(llama: Path) -> None:
+    runner = plain(llama, kv_bytes=1)
+    prompt = [7 * number % 300 for number in range(CONTEXT - 9)]
+    (tokens,) = answers(runner, prompt, tokens=9)
+    assert len(tokens) == 9
+
+
+def test_where_a_second_form_has_no_room(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "native", lambda device: True)
+
+    def auto(free: int | None) -> TorchRunner:
+        return load(Loader(llama, threads=1, free=free), silent)
+
+    whole = auto(None)
+    enough = SLACK + whole.weight_bytes + LEAST * BLOCK // 2
+    assert auto(enough).weights == "int4, int8 and bf16"
+    lean = auto(enough - 1)
+    assert lean.weights == "int4 and int8"
+    assert lean.weight_bytes < whole.weight_bytes
+    assert lean.blocks > LEAST, "what that saves goes to the KV memory"
+
+
+def test_too_little_memory(llama: Path) -> None:
+    """Known before anything is read."""
+    steps: list[str] = []
+    refusal = rf"^{llama} needs 0\.5 GiB of memory, 0\.2 GiB are free: close other programs or choose a smaller model$"
+    with pytest.raises(SetupError, match=refusal):
+        load(Loader(llama, free=1 << 28), steps.append)
+    assert not steps
+
+
+# What is wrong with a folder
+
+
+def config(**changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def tensors(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Path], None]:
+    def changed(folder: Path) -> None:
+        held = load_file(folder / "model.safetensors")
+        change(held)
+        save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return changed
+
+
+def of_type(name: str, dtype: torch.dtype) -> Callable[[Path], None]:
+    return tensors(lambda held: held.update({name: held[name].to(dtype)}))
+
+
+def cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+UP = "model.layers.1.mlp.up_proj.weight"
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no folder": (shutil.rmtree, "config.json is damaged"),
+    "weights cut": (cut, "model.safetensors is damaged"),
+    "weights lost": (lambda folder: (folder / "model.safetensors").unlink(), "no safetensors weights"),
+    "weights pickled": (pickled, "pickled, which can run code"),
+    "a tensor lost": (tensors(lambda held: held.pop(UP)), f"lack {UP}"),
+    "a tensor of another shape": (
+        tensors(lambda held: held.update({"model.norm.weight": torch.ones(32)})),
+        "model.norm.weight is (32,), not (64,)",
+    ),
+    "numbers of 8 bits": (of_type(UP, torch.int8), f"{UP} in "),
+    "bytes": (of_type("model.embed_tokens.weight", torch.uint8), "is of type U8"),
+    "norms of 8 bits": (of_type("model.norm.weight", torch.float8_e5m2), "is of type F8_E5M2"),
+    "config cut": (lambda folder: (folder / "config.json").write_text("{"), "config.json is damaged"),
+    "config empty": (lambda folder: (folder / "config.json").write_text("{}"), "'None' model"),
+    "another family": (config(model_type="unheard_of"), "'unheard_of' model"),
+    "a sliding window": (config(use_sliding_window=True), "sliding window"),
+    "another activation": (config(hidden_act="gelu"), "'gelu'"),
+    "positions by length": (config(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4}), "'dynamic'"),
+    "positions as of old": (config(rope_scaling={"type": "longrope", "factor": 2.0}), "'longrope'"),
+    "quantised": (config(quantization_config={"quant_method": "awq"}), "is quantised"),
+    "more layers": (config(num_hidden_layers=3), "lack model.layers.2."),
+    "what only transformers knows": (config(rms_norm_eps="little"), "can't be loaded: "),
+    "positions that lack a number": (config(rope_parameters={"rope_type": "yarn"}), "can't be loaded: "),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_said_in_one_line(copy: Path, case: str) -> None:
+    spoil, words = BAD[case]
+    spoil(copy)
+    with pytest.raises(SetupError) as failure:
+        load(Loader(copy, threads=1), silent)
+    line = str(failure.value)
+    assert words in line and str(copy) in line
+    assert "\n" not in line and len(line) < 500
+
+
+def test_more_tensors_than_are_needed(copy: Path) -> None:
+    """Whatever type they are of."""
+    before = logits(plain(copy), PROMPT)
+    tensors(lambda held: held.update({"rotary.inv_freq": torch.ones(3, dtype=torch.int64)}))(copy)
+    assert torch.equal(logits(plain(copy), PROMPT), before)
+
+
+def test_only_what_is_free_is_asked_for() -> None:
+    assert module.available(torch.device("cpu")) > 0
