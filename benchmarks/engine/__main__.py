@@ -44,11 +44,11 @@ def options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--prompt", type=positive, default=512)
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--quick", action="store_true")
-    given = parser.parse_args(words)
+    given = parser.parse_intermixed_args(words)
     settings = {name: os.environ.get(name, "") for name in SETTINGS}
     for word in given.settings:
-        name, _, value = word.partition("=")
-        if name not in SETTINGS or not value:
+        name, equals, value = word.partition("=")
+        if name not in SETTINGS or not equals:
             parser.error(f"{word!r} is none of {', '.join(name + '=...' for name in SETTINGS)}")
         settings[name] = value
     given.model, given.llama_python = settings["MODEL"], settings["LLAMA_PYTHON"]

@@ -6,10 +6,10 @@ import asyncio
 import sys
 from pathlib import Path
 
+from benchmarks.engine.loading import loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from core.checkpoints import inspect
 from core.engine.engine import Engine
-from core.engine.loader import Loader
 from core.engine.process import ProcessHost
 from core.engine.sampling import Sampling
 from core.tokens import Tokenizer
@@ -55,7 +55,7 @@ def load() -> tuple[Peer, Answer]:
     """The engine as the bot has it."""
     checkpoint = inspect(Path(sys.argv[1]))
     runner = asyncio.Runner()
-    engine = Engine(ProcessHost(Loader(checkpoint.folder)))
+    engine = Engine(ProcessHost(loader(checkpoint.folder)))
     runner.run(engine.__aenter__())
     return Loop(engine, Tokenizer(checkpoint.folder, checkpoint.chat_template), runner), {}
 

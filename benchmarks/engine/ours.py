@@ -13,9 +13,10 @@ from typing import cast
 import torch
 
 from benchmarks.engine.ceiling import ceiling
+from benchmarks.engine.loading import loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from benchmarks.engine.turns import Conversation
-from core.engine.loader import Loader, Weights
+from core.engine.loader import Weights
 from core.engine.messages import Cancel, Drop, Failed, News, Order, Submit, Tokens, Warm
 from core.engine.nn.runner import TorchRunner
 from core.engine.sampling import Sampling
@@ -111,6 +112,8 @@ class Ours:
 
     def step_until(self, done: Callable[[], bool]) -> None:
         while not done():
+            if not self.worker.scheduler.busy:
+                raise RuntimeError("chats end early: the model's context is too short for this")
             self.worker.step()
 
 
@@ -119,10 +122,10 @@ def prompts(chats: int, length: int, seed: str) -> list[list[int]]:
 
 
 def load() -> tuple[Peer, Answer]:
-    """The runner as the bot's engine would have it, nothing of an earlier measurement of the machine kept."""
+    """The runner as the bot's engine has it."""
     folder = Path(sys.argv[1])
-    loader = Loader(folder, weights=cast(Weights, sys.argv[2]))
-    runner = cast(TorchRunner, loader(lambda step: print(step, file=sys.stderr)))
+    load_it = loader(folder, cast(Weights, sys.argv[2]))
+    runner = cast(TorchRunner, load_it(lambda step: print(step, file=sys.stderr)))
     conversation = Conversation(folder) if (folder / "tokenizer.json").exists() else None
     about = {"weights": runner.weights, "threads": torch.get_num_threads(), "version": torch.__version__}
     return Ours(runner, conversation), about
