@@ -5,7 +5,11 @@
 #   make run GPU=1           set up with PyTorch's default (CUDA) build instead of the CPU build
 #   make test                the tests
 #   make check               format, lint, types, layers
-#   make bench               start-up times (see benchmarks/)
+#   make bench               start-up times, and the engine beside llama.cpp and the origin's way: half an hour on a
+#                            quiet machine, some minutes more the first time (llama.cpp is compiled in build/bench).
+#                            MODEL=FILE.gguf with another model, RUNS=n, LLAMA_PYTHON=a Python that has llama_cpp,
+#                            FILTER=FOLDER the content filter on labelled texts, too
+#   make bench-engine        the second of these alone; BENCH="--quick --force" for its options
 #   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test)
 #   make faults-all PART=x   the whole of one part, up to an hour; SEED=n for the same trials again (docs/reliability.md)
 #   make mutants             the bot made worse in twelve ways: a test must see each
@@ -25,7 +29,7 @@ WHOLE := $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))
 # Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
 SAY := @echo >&2
 
-.PHONY: run test check format bench faults faults-all mutants clean
+.PHONY: run test check format bench bench-engine faults faults-all mutants clean
 
 run: $(VENV)/ready
 	@$(BIN)/qwentin
@@ -45,6 +49,13 @@ format: $(VENV)/ready-dev
 
 bench: $(VENV)/ready-dev
 	@$(BIN)/python -m benchmarks.start
+ifneq ($(FILTER),)
+	@$(BIN)/python -m benchmarks.filter "$(FILTER)"
+endif
+	@$(MAKE) --no-print-directory bench-engine
+
+bench-engine: $(VENV)/ready-dev
+	@$(BIN)/python -m benchmarks.engine $(BENCH)
 
 faults: $(VENV)/ready-dev
 	@$(BIN)/python -m pytest tests/faults

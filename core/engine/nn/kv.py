@@ -4,6 +4,9 @@
 that the blocks of a sequence are gathered by one copy of whole stretches.
 """
 
+import math
+import mmap
+
 import torch
 
 SIZE = 16
@@ -16,10 +19,7 @@ class KV:
     def __init__(self, layers: int, heads: int, width: int, blocks: int, like: torch.Tensor) -> None:
         """`like` has the dtype and the device."""
         self.heads, self.width, self.blocks = heads, width, blocks
-        # Zeros of a CPU that nobody has written to yet take no memory; and what is masked must be a number.
-        self._layers = [
-            torch.zeros(2 * heads, blocks * SIZE, width, dtype=like.dtype, device=like.device) for _ in range(layers)
-        ]
+        self._layers = [zeros((2 * heads, blocks * SIZE, width), like) for _ in range(layers)]
         self._blocks = [layer.view(2 * heads * blocks, SIZE * width) for layer in self._layers]
 
     def write(self, layer: int, kv: torch.Tensor, slots: torch.Tensor) -> None:
@@ -35,6 +35,14 @@ class KV:
         """Keys and values, each [sequences, heads, n * SIZE, head_dim]."""
         found = self._blocks[layer].index_select(0, places).view(2, sequences, self.heads, -1, self.width)
         return found[0], found[1]
+
+
+def zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """Zeros, because what is masked must be a number. On a CPU they take memory only once they are written to: torch's
+    own would take all of it at once."""
+    if not like.is_cpu:
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+    return torch.frombuffer(mmap.mmap(-1, math.prod(shape) * like.itemsize), dtype=like.dtype).view(shape)
 
 
 def bytes_a_block(layers: int, heads: int, width: int, dtype: torch.dtype) -> int:

@@ -1,0 +1,64 @@
+"""How late the bot's event loop is while chats are answered: the engine in its own process, and here what the bot does
+with each token. Usage: python -m benchmarks.engine.loop FOLDER
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from benchmarks.engine.loading import loader
+from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from core.checkpoints import inspect
+from core.engine.engine import Engine
+from core.engine.process import ProcessHost
+from core.engine.sampling import Sampling
+from core.tokens import Tokenizer
+
+TICK = 0.005
+
+
+class Loop:
+    """An engine that lives between the questions."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, runner: asyncio.Runner) -> None:
+        self.engine, self.tokenizer, self.runner = engine, tokenizer, runner
+
+    def __call__(self, request: Request) -> Answer:
+        return self.runner.run(self.delays(**request))
+
+    async def delays(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
+        """Of ticks, from the first prompt's reading to the last token."""
+        late: list[float] = []
+        ticker = asyncio.create_task(tick(late))
+        await asyncio.gather(*(self.answer(f"{seed}-{chat}", prompt, tokens) for chat in range(chats)))
+        ticker.cancel()
+        late.sort()
+        return {"p99_ms": 1000 * late[int(0.99 * len(late))], "worst_ms": 1000 * late[-1], "ticks": len(late)}
+
+    async def answer(self, owner: str, length: int, tokens: int) -> None:
+        decoder = self.tokenizer.decoder()
+        async with self.engine.stream(prompt(length, owner), Sampling(temperature=0, max_tokens=tokens), owner) as got:
+            async for token in got:
+                decoder.feed(token)
+        self.engine.drop(owner)
+
+
+async def tick(late: list[float]) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + TICK
+        await asyncio.sleep(TICK)
+        late.append(loop.time() - due)
+
+
+def load() -> tuple[Peer, Answer]:
+    """The engine as the bot has it."""
+    checkpoint = inspect(Path(sys.argv[1]))
+    runner = asyncio.Runner()
+    engine = Engine(ProcessHost(loader(checkpoint.folder)))
+    runner.run(engine.__aenter__())
+    return Loop(engine, Tokenizer(checkpoint.folder, checkpoint.chat_template), runner), {}
+
+
+if __name__ == "__main__":
+    serve(load)

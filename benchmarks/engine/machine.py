@@ -1,0 +1,47 @@
+"""What was measured on: a line for people, and the same for programs."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from benchmarks.engine.speech import cores
+
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "asimd", "bf16")
+"""Of the processor, what decides which arithmetic is fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The processor, its cores that may be used, and the memory."""
+
+    cpu: str
+    cores: int
+    memory_gib: float
+    flags: tuple[str, ...]
+
+    def __str__(self) -> str:
+        flags = f" ({', '.join(self.flags)})" if self.flags else ""
+        return f"{self.cpu}{flags}, {self.cores} cores, {self.memory_gib:.0f} GiB"
+
+
+def machine() -> Machine:
+    """This one."""
+    info = Path("/proc/cpuinfo").read_text()
+    fields = {
+        key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in info.splitlines())
+    }
+    known = (fields.get("flags") or fields.get("features") or "").split()
+    return Machine(
+        cpu=fields.get("model name") or platform.processor() or platform.machine(),
+        cores=cores(),
+        memory_gib=psutil.virtual_memory().total / 2**30,
+        flags=tuple(flag for flag in FLAGS if flag in known),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of what computes on our side; the peers tell theirs."""
+    return {"python": platform.python_version(), "torch": version("torch"), "transformers": version("transformers")}

@@ -1,0 +1,60 @@
+"""The origin's way as a peer: transformers' generate in float32, one chat at a time.
+
+Usage: python -m benchmarks.engine.origin FOLDER
+"""
+
+import sys
+import time
+from typing import Any, cast
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM
+
+from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+
+
+class Clock:
+    """A streamer that notes when something comes: the prompt first, then each token."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def put(self, value: torch.Tensor) -> None:
+        """See transformers' BaseStreamer."""
+        self.times.append(time.perf_counter())
+
+    def end(self) -> None:
+        """See transformers' BaseStreamer."""
+
+
+class Origin:
+    """A model of transformers."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def __call__(self, request: Request) -> Answer:
+        assert request["chats"] == 1, "one chat at a time"
+        ids = torch.tensor([prompt(request["prompt"], f"{request['seed']}-0")])
+        clock, tokens = Clock(), request["tokens"] + 1
+        began = time.perf_counter()
+        self.model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, streamer=cast(Any, clock), pad_token_id=0,
+            max_new_tokens=tokens, min_new_tokens=tokens,
+        )  # fmt: skip
+        first, last = clock.times[1], clock.times[-1]
+        return {"prefill_s": first - began, "decode_s": last - first}
+
+
+def load() -> tuple[Peer, Answer]:
+    """The model of a folder."""
+    model = AutoModelForCausalLM.from_pretrained(
+        sys.argv[1], dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+    )
+    return Origin(model), {"version": transformers.__version__, "threads": torch.get_num_threads()}
+
+
+if __name__ == "__main__":
+    serve(load)

@@ -1,0 +1,135 @@
+"""Ours as a peer: the worker, its scheduler and its runner in one process, without the pipe.
+
+Usage: python -m benchmarks.engine.ours FOLDER WEIGHTS
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from benchmarks.engine.ceiling import ceiling
+from benchmarks.engine.loading import loader
+from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from benchmarks.engine.turns import Conversation
+from core.engine.loader import Weights
+from core.engine.messages import Cancel, Drop, Failed, News, Order, Submit, Tokens, Warm
+from core.engine.nn.runner import TorchRunner
+from core.engine.sampling import Sampling
+from core.engine.worker import Worker
+
+AHEAD = 64
+"""Tokens that a chat may draw, at most, while the prompt of one other is read."""
+
+
+class Heard:
+    """The channel's other end, in the same process: counts what each sequence has drawn."""
+
+    def __init__(self) -> None:
+        self.drawn: Counter[int] = Counter()
+
+    def send(self, news: News) -> None:
+        """See Channel."""
+        if isinstance(news, Tokens):
+            self.drawn.update(id for id, _ in news.drawn)
+        elif isinstance(news, Failed):
+            raise RuntimeError(news.message)
+
+    def poll(self, timeout: float | None) -> bool:
+        """See Channel. Orders are handed to the worker directly."""
+        return False
+
+    def recv(self) -> Order:
+        """See Channel."""
+        raise EOFError
+
+    def close(self) -> None:
+        """See Channel."""
+
+
+class Ours:
+    """`conversation` makes the prompts of one that goes on; None where the model has no tokenizer."""
+
+    def __init__(self, runner: TorchRunner, conversation: Conversation | None) -> None:
+        self.runner, self.conversation = runner, conversation
+        self.heard = Heard()
+        self.worker = Worker(runner, self.heard)
+        self.last = 0
+
+    def __call__(self, request: Request) -> Answer:
+        if "ceiling" in request:
+            return {"ceiling_s": ceiling(self.runner.model, self.runner.like, request["ceiling"])}
+        if "turns" in request:
+            return self.turns(request["turns"], request["seed"])
+        return self.chats(**request)
+
+    def chats(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
+        """All at once. Chats whose prompts are read early draw already; decoding is timed once all do."""
+        words = prompts(chats, prompt, seed)
+        began = time.perf_counter()
+        ids = [self.submit(each, f"chat{n}", tokens + AHEAD * chats) for n, each in enumerate(words)]
+        self.step_until(lambda: all(self.heard.drawn[id] for id in ids))
+        read = time.perf_counter()
+        goal = {id: self.heard.drawn[id] + tokens for id in ids}
+        self.step_until(lambda: all(self.heard.drawn[id] >= goal[id] for id in ids))
+        done = time.perf_counter()
+        for n, id in enumerate(ids):
+            self.worker.take(Cancel(id))
+            self.worker.take(Drop(f"chat{n}"))
+        return {"prefill_s": read - began, "decode_s": done - read}
+
+    def turns(self, turns: list[int], seed: str) -> Answer:
+        """Seconds to the first token at these turns of a conversation whose next prompt was warmed in between, and
+        the same prompts where nothing is kept."""
+        assert self.conversation is not None
+        answer, kept = {}, {}
+        for turn, opening, ids in self.conversation.prompts(max(turns), seed):
+            self.worker.take(Warm(tuple(opening), "person"))
+            self.step_until(lambda: not self.worker.scheduler.busy)
+            seconds = self.first_token(ids, "person")
+            if turn in turns:
+                answer[f"reused_{turn}_s"], kept[turn] = seconds, ids
+        self.worker.take(Drop("person"))
+        for turn, ids in kept.items():
+            answer[f"fresh_{turn}_s"], answer[f"prompt_{turn}"] = self.first_token(ids, "fresh"), float(len(ids))
+            self.worker.take(Drop("fresh"))
+        return answer
+
+    def first_token(self, ids: list[int], owner: str) -> float:
+        began = time.perf_counter()
+        id = self.submit(ids, owner, 1)
+        self.step_until(lambda: self.heard.drawn[id] > 0)
+        return time.perf_counter() - began
+
+    def submit(self, ids: list[int], owner: str, tokens: int) -> int:
+        self.last += 1
+        self.worker.take(Submit(self.last, tuple(ids), Sampling(temperature=0, max_tokens=tokens), owner))
+        return self.last
+
+    def step_until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            if not self.worker.scheduler.busy:
+                raise RuntimeError("chats end early: the model's context is too short for this")
+            self.worker.step()
+
+
+def prompts(chats: int, length: int, seed: str) -> list[list[int]]:
+    return [prompt(length, f"{seed}-{chat}") for chat in range(chats)]
+
+
+def load() -> tuple[Peer, Answer]:
+    """The runner as the bot's engine has it."""
+    folder = Path(sys.argv[1])
+    load_it = loader(folder, cast(Weights, sys.argv[2]))
+    runner = cast(TorchRunner, load_it(lambda step: print(step, file=sys.stderr)))
+    conversation = Conversation(folder) if (folder / "tokenizer.json").exists() else None
+    about = {"weights": runner.weights, "threads": torch.get_num_threads(), "version": torch.__version__}
+    return Ours(runner, conversation), about
+
+
+if __name__ == "__main__":
+    serve(load)

@@ -1,0 +1,50 @@
+"""A conversation: its prompts turn by turn, with a window of the last turns, as the bot builds them."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.chat import Turn
+from core.checkpoints import inspect
+from core.prompts import Asked, build
+from core.settings import Settings, Source, Value
+from core.tokens import Tokenizer
+
+MEMORY, TURN, QUESTION = 3, 250, 25
+"""Turns remembered; tokens of a turn, question and answer; tokens of a question. (About: a word is a token.)"""
+WORDS = [word for line in (
+    "the of and to in is you that it he was for on are as with his they at be this from have or by one had not but",
+    "what all were when we there can an your which their said if do will each about how up out them then she many some",
+    "so these would other into has more her two like him see time could no make than first been its who now people my",
+    "made over did down only way find use may water long little very after words called just where most know",
+) for word in line.split()]  # fmt: skip
+
+SYSTEM = "You are a helpful AI assistant. Your answers are concise and to the point."
+SETTINGS = Settings(
+    {
+        name: Value(name, value, value, Source.DEPLOYMENT)
+        for name, value in (("system", SYSTEM), ("reply_language", "auto"))
+    }
+)
+
+
+class Conversation:
+    """Of a model's folder: its tokenizer and its chat template."""
+
+    def __init__(self, folder: Path) -> None:
+        checkpoint = inspect(folder)
+        self.tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
+
+    def prompts(self, turns: int, seed: str) -> Iterator[tuple[int, list[int], list[int]]]:
+        """For each turn, from 1 on: what is known before its question is, and the whole."""
+        draw = random.Random(seed)
+        past: list[Turn] = []
+        for number in range(1, turns + 1):
+            question = text(draw, QUESTION)
+            prompt = build(SETTINGS, past[-MEMORY:], Asked(question))
+            yield number, self.tokenizer.opening(prompt[:-1]), self.tokenizer.encode(prompt)
+            past.append(Turn(question, text(draw, TURN - QUESTION)))
+
+
+def text(draw: random.Random, words: int) -> str:
+    return " ".join(draw.choices(WORDS, k=words))
