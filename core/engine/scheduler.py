@@ -91,7 +91,7 @@ class Scheduler:
             self.running.append(self.waiting.popleft())
 
     def _enter(self, sequence: Sequence, found: list[int]) -> None:
-        self.blocks.share(found, sequence.owner)
+        self.blocks.share(found, sequence.owner if sequence.lasting else None)
         sequence.blocks = found
         sequence.kept = len(found)
         sequence.computed = len(found) * self.blocks.size
