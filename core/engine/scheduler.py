@@ -84,11 +84,16 @@ class Scheduler:
         while self.waiting and len(self.running) < self.slots:
             sequence = self.waiting[0]
             found = self.blocks.find(sequence.ids)
-            free = self.blocks.available - self.blocks.idle(found)
-            if self.blocks.needed(len(sequence.ids) + 1) - len(found) + len(self.running) > free and self.running:
+            free = self.blocks.available - self.blocks.idle(found) - self._promised()
+            if self.running and self.blocks.needed(len(sequence.ids) + 1) - len(found) > free:
                 return
             self._enter(sequence, found)
             self.running.append(self.waiting.popleft())
+
+    def _promised(self) -> int:
+        """What those who run will take: for all that they have yet to compute, and a block more each."""
+        needed = self.blocks.needed
+        return sum(needed(len(sequence.ids) + 1) - len(sequence.blocks) + 1 for sequence in self.running)
 
     def _enter(self, sequence: Sequence, found: list[int]) -> None:
         self.blocks.share(found, sequence.owner if sequence.lasting else None)
