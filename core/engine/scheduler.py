@@ -63,11 +63,11 @@ class Scheduler:
 
     def next_batch(self) -> list[Part]:
         """What to compute now; nothing if there is nothing to do. Each part's sequence has blocks enough for it."""
+        if not self.waiting and not self.running:
+            return self._next_ahead()
+        self._pause_ahead()
         self._admit()
-        if self.running:
-            self._pause_ahead()
-            return self._fitted(self._wanted())
-        return self._next_ahead()
+        return self._fitted(self._wanted())
 
     def advance(self, batch: list[Part]) -> None:
         """The batch has been computed."""
