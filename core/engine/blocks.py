@@ -69,13 +69,14 @@ class Blocks:
         """How many of these nobody uses at present."""
         return sum(block in self._kept for block in blocks)
 
-    def share(self, blocks: Sequence[int], owner: str) -> None:
-        """Use what was found."""
+    def share(self, blocks: Sequence[int], owner: str | None) -> None:
+        """Use what was found; None uses it without a trace."""
         for number in blocks:
             block = self._blocks[number]
             block.users += 1
             self._kept.pop(number, None)
-            self._own(number, owner)
+            if owner is not None:
+                self._own(number, owner)
 
     def take(self) -> int:
         """Use an empty block, if need be one that was kept. Raises NoRoom."""

@@ -63,11 +63,11 @@ class Scheduler:
 
     def next_batch(self) -> list[Part]:
         """What to compute now; nothing if there is nothing to do. Each part's sequence has blocks enough for it."""
+        if not self.waiting and not self.running:
+            return self._next_ahead()
+        self._pause_ahead()
         self._admit()
-        if self.running:
-            self._pause_ahead()
-            return self._fitted(self._wanted())
-        return self._next_ahead()
+        return self._fitted(self._wanted())
 
     def advance(self, batch: list[Part]) -> None:
         """The batch has been computed."""
@@ -84,14 +84,19 @@ class Scheduler:
         while self.waiting and len(self.running) < self.slots:
             sequence = self.waiting[0]
             found = self.blocks.find(sequence.ids)
-            free = self.blocks.available - self.blocks.idle(found)
-            if self.blocks.needed(len(sequence.ids) + 1) - len(found) + len(self.running) > free and self.running:
+            free = self.blocks.available - self.blocks.idle(found) - self._promised()
+            if self.running and self.blocks.needed(len(sequence.ids) + 1) - len(found) > free:
                 return
             self._enter(sequence, found)
             self.running.append(self.waiting.popleft())
 
+    def _promised(self) -> int:
+        """What those who run will take: for all that they have yet to compute, and a block more each."""
+        needed = self.blocks.needed
+        return sum(needed(len(sequence.ids) + 1) - len(sequence.blocks) + 1 for sequence in self.running)
+
     def _enter(self, sequence: Sequence, found: list[int]) -> None:
-        self.blocks.share(found, sequence.owner)
+        self.blocks.share(found, sequence.owner if sequence.lasting else None)
         sequence.blocks = found
         sequence.kept = len(found)
         sequence.computed = len(found) * self.blocks.size

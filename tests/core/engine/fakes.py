@@ -3,52 +3,78 @@
 import asyncio
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Generator
+from collections import defaultdict, deque
+from collections.abc import Callable
 from threading import Event
 
 from core.engine.loader import Report
 from core.engine.messages import News, Order
-from core.engine.sampling import Sampling
+from core.engine.sequence import Part, Sequence
 
 BOOM = 666
-"""A prompt that ends so fails."""
+"""A prompt that ends so fails, and with it whoever is in the same step."""
 
 HANG = 777
 """A prompt that ends so gives one token, then nothing more."""
 
-LONG = 512
-
 
 class Counter:
-    """Counts on from the last id of the prompt, for ever, 512 tokens of prompt a step. Notes what is open."""
+    """Counts on from each sequence's last id, for ever. Its memory notes which id was computed at which position, and
+    must hold the whole sequence whenever a step builds on it: nobody is ever given a block of somebody else's."""
 
     device = "nothing"
     weights = "integers"
+    vocabulary = 1 << 20
 
-    def __init__(self, context: int = 1 << 30, pause: float = 0.0) -> None:
+    def __init__(self, context: int = 1 << 17, pause: float = 0.0, blocks: int = 0, block_size: int = 16) -> None:
         self.context = context
+        self.blocks = blocks or -(-context // block_size)
+        self.block_size = block_size
         self.pause = pause
-        self.open: list[int] = []
+        self.open: dict[int, int] = {}
+        """The last id of the prompt of each sequence that was computed and is not forgotten."""
+        self.steps: list[list[tuple[int, int]]] = []
+        """Of each step whose ids were computed, and how many."""
+        self.memory: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
+        """By block and offset: position and id."""
         self.wake = Event()
 
-    def generate(self, ids: tuple[int, ...], sampling: Sampling) -> Generator[int | None, None, None]:
-        self.open.append(ids[0])
-        try:
-            yield from [None] * ((len(ids) - 1) // LONG)
-            yield from self.count(ids[-1])
-        finally:
-            self.open.remove(ids[0])
+    def run(self, batch: list[Part]) -> dict[int, int]:
+        self.steps.append([(part.sequence.id, part.count) for part in batch])
+        for part in batch:
+            if part.sequence.limit:
+                self.open.setdefault(part.sequence.id, part.sequence.ids[-1])
+            self.write(part)
+        for part in batch:
+            self.check(part)
+        time.sleep(self.pause)
+        return {part.sequence.id: self.draw(part.sequence) for part in batch if part.draws}
 
-    def count(self, last: int) -> Generator[int, None, None]:
-        if last == BOOM:
+    def forget(self, id: int) -> None:
+        self.open.pop(id, None)
+
+    def write(self, part: Part) -> None:
+        sequence = part.sequence
+        for position in range(part.start, part.end):
+            block, offset = sequence.blocks[position // self.block_size], position % self.block_size
+            self.memory[block][offset] = (position, sequence.ids[position])
+
+    def check(self, part: Part) -> None:
+        """All that the part builds on is there, each id at its position."""
+        size = self.block_size
+        for start in range(0, part.end, size):
+            ids = part.sequence.ids[start : min(start + size, part.end)]
+            block = part.sequence.blocks[start // size]
+            held = [self.memory[block].get(offset) for offset in range(len(ids))]
+            assert held == list(enumerate(ids, start)), f"block {block} holds {held} instead of {ids} from {start} on"
+
+    def draw(self, sequence: Sequence) -> int:
+        last, prompt = sequence.ids[-1], self.open[sequence.id]
+        if prompt == last == BOOM:
             raise MemoryError("no room\nfor this")
-        while True:
-            time.sleep(self.pause)
-            last += 1
-            yield last
-            if last == HANG + 1:
-                self.wake.wait(30)
+        if prompt == HANG and last == HANG + 1:
+            self.wake.wait(30)
+        return last + 1
 
 
 def load(report: Report) -> Counter:

@@ -168,6 +168,43 @@ async def test_death_is_told_again_to_whoever_asks_again(engine: Engine, host: T
                 await all_of(stream)
 
 
+def read(runner: Counter) -> int:
+    return sum(count for step in runner.steps for _, count in step)
+
+
+async def test_what_is_read_ahead_needs_no_reading_later_unless_it_is_dropped(engine: Engine, runner: Counter) -> None:
+    engine.warm(range(70), "someone")
+    await until(lambda: read(runner) == 64)
+    assert await answer(engine, *range(70), 100) == [101, 102, 103]
+    assert (engine.prompted, engine.reused) == (71, 64)
+    engine.drop("someone else")
+    await answer(engine, *range(70), 200)
+    assert (engine.prompted, engine.reused) == (142, 128)
+    engine.drop("someone")
+    await answer(engine, *range(70), 100)
+    assert (engine.prompted, engine.reused) == (213, 128)
+
+
+async def test_nothing_is_read_ahead_or_dropped_where_nobody_is_ready() -> None:
+    engine = Engine(ThreadHost(Loads(Counter())))
+    engine.warm(range(70), "someone")
+    engine.drop("someone")
+    assert engine.channel is None
+    async with engine:
+        await answer(engine, *range(70), 100)
+    assert (engine.prompted, engine.reused) == (71, 0)
+    engine.warm(range(70), "someone")
+    engine.drop("someone")
+    assert engine.info is None
+
+
+async def test_a_new_worker_knows_nothing_of_the_lost_ones_memory(engine: Engine, host: ThreadHost) -> None:
+    for _ in range(2):
+        await answer(engine, *range(70), 100)
+        await returns(engine, host)
+    assert (engine.prompted, engine.reused) == (142, 0)
+
+
 async def returns(engine: Engine, host: ThreadHost) -> None:
     before = await engine.ready()
     host.kill()

@@ -2,7 +2,22 @@
 
 import pickle
 
-from core.engine.messages import Cancel, Close, Failed, Finished, Order, Prefilling, Submit, Tokens
+import pytest
+
+from core.engine.messages import (
+    Admitted,
+    Cancel,
+    Close,
+    Drop,
+    Failed,
+    Finished,
+    News,
+    Order,
+    Prefilling,
+    Submit,
+    Tokens,
+    Warm,
+)
 from core.engine.sampling import Sampling
 from core.engine.worker import Worker
 from tests.core.engine.fakes import BOOM, Counter, Pipeless
@@ -12,12 +27,16 @@ def submit(id: int, *ids: int, max_tokens: int = 100, stop: tuple[int, ...] = ()
     return Submit(id, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), "someone")
 
 
-def working(*orders: Order, context: int = 1000) -> tuple[Worker, Pipeless, Counter]:
-    channel, runner = Pipeless(), Counter(context)
-    channel.orders.extend(orders)
+def working(*orders: Order, context: int = 1000, blocks: int = 0) -> tuple[Worker, Pipeless, Counter]:
+    channel, runner = Pipeless(), Counter(context, blocks=blocks)
     worker = Worker(runner, channel)
-    assert worker.drain()
+    order(worker, channel, *orders)
     return worker, channel, runner
+
+
+def order(worker: Worker, channel: Pipeless, *orders: Order) -> None:
+    channel.orders.extend(orders)
+    assert worker.drain()
 
 
 def steps(worker: Worker, count: int) -> None:
@@ -25,51 +44,77 @@ def steps(worker: Worker, count: int) -> None:
         worker.step()
 
 
+def failures(news: list[News]) -> list[tuple[int, str]]:
+    return [(each.id, each.message) for each in news if isinstance(each, Failed)]
+
+
 def test_max_tokens_are_exact() -> None:
     worker, channel, runner = working(submit(1, 5, max_tokens=2))
     steps(worker, 5)
-    assert channel.news() == [Tokens(((1, 6),)), Tokens(((1, 7),)), Finished(1, "length")]
+    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),)), Tokens(((1, 7),)), Finished(1, "length")]
     assert not runner.open
 
 
 def test_no_tokens_asked_for() -> None:
-    worker, channel, _ = working(submit(1, 5, max_tokens=0))
+    worker, channel, runner = working(submit(1, 5, max_tokens=0))
     steps(worker, 2)
     assert channel.news() == [Finished(1, "length")]
+    assert not runner.steps
 
 
 def test_a_stop_id_ends_the_answer_and_is_not_sent() -> None:
     worker, channel, runner = working(submit(1, 5, stop=(90, 7)))
     steps(worker, 5)
-    assert channel.news() == [Tokens(((1, 6),)), Finished(1, "stop")]
+    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),)), Finished(1, "stop")]
     assert not runner.open
 
 
-def test_the_context_ends_the_answer() -> None:
-    worker, channel, _ = working(submit(1, 3, 4, 5), context=4)
-    steps(worker, 5)
-    assert channel.news() == [Tokens(((1, 6),)), Finished(1, "length")]
+@pytest.mark.parametrize(("context", "tokens"), [(1000, 100), (5, 2), (4, 1), (3, 0), (2, 0)])
+def test_the_context_ends_the_answer(context: int, tokens: int) -> None:
+    worker, channel, _ = working(submit(1, 3, 4, 5), context=context)
+    steps(worker, 101)
+    *news, end = channel.news()
+    assert end == Finished(1, "length")
+    assert news[1:] == [Tokens(((1, 6 + place),)) for place in range(tokens)]
 
 
-def test_a_prompt_beyond_the_context() -> None:
-    worker, channel, _ = working(submit(1, 3, 4, 5), context=2)
+def test_all_in_the_same_step() -> None:
+    worker, channel, runner = working(
+        submit(1, 10, max_tokens=2), submit(2, 20, max_tokens=1), submit(3, 30, stop=(31,))
+    )
     steps(worker, 2)
-    assert channel.news() == [Finished(1, "length")]
+    assert channel.news() == [
+        Admitted(1, 1, 0), Admitted(2, 1, 0), Admitted(3, 1, 0),
+        Tokens(((1, 11), (2, 21))), Finished(2, "length"), Finished(3, "stop"),
+        Tokens(((1, 12),)), Finished(1, "length"),
+    ]  # fmt: skip
+    assert not runner.open
 
 
 def test_first_come_first_served() -> None:
-    worker, channel, _ = working(submit(1, 10, max_tokens=1), submit(2, 20, max_tokens=1), submit(3, 30, max_tokens=1))
-    steps(worker, 6)
+    """Where memory is enough for one."""
+    worker, channel, _ = working(
+        *(submit(id, *range(100 * id, 100 * id + 40), max_tokens=1) for id in (1, 2, 3)), blocks=3
+    )
+    steps(worker, 3)
     assert [news.id for news in channel.news() if isinstance(news, Finished)] == [1, 2, 3]
+
+
+def test_one_joins_while_another_draws() -> None:
+    worker, channel, _ = working(submit(1, 10))
+    steps(worker, 2)
+    order(worker, channel, submit(2, 20, 30))
+    channel.news()
+    steps(worker, 2)
+    assert channel.news() == [Admitted(2, 2, 0), Tokens(((1, 13), (2, 31))), Tokens(((1, 14), (2, 32)))]
 
 
 def test_cancel_takes_effect_within_a_token() -> None:
     worker, channel, runner = working(submit(1, 5))
     steps(worker, 1)
-    assert runner.open == [5]
-    channel.orders.append(Cancel(1))
-    assert worker.drain()
-    assert channel.news() == [Tokens(((1, 6),)), Finished(1, "cancelled")]
+    assert [*runner.open] == [1]
+    order(worker, channel, Cancel(1))
+    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),)), Finished(1, "cancelled")]
     assert not runner.open
     steps(worker, 1)
     assert not channel.news()
@@ -78,16 +123,17 @@ def test_cancel_takes_effect_within_a_token() -> None:
 def test_cancel_between_the_parts_of_a_prompt() -> None:
     worker, channel, runner = working(submit(1, *range(1500)), context=5000)
     steps(worker, 1)
-    channel.orders.append(Cancel(1))
-    assert worker.drain()
-    assert channel.news() == [Prefilling(1), Finished(1, "cancelled")]
+    order(worker, channel, Cancel(1))
+    assert channel.news() == [Admitted(1, 1500, 0), Prefilling(1), Finished(1, "cancelled")]
     assert not runner.open
 
 
 def test_cancel_of_a_waiting_one_leaves_the_others() -> None:
-    worker, channel, _ = working(submit(1, 10, max_tokens=1), submit(2, 20, max_tokens=1), submit(3, 30, max_tokens=1))
-    channel.orders.append(Cancel(2))
-    assert worker.drain()
+    worker, channel, _ = working(
+        *(submit(id, *range(100 * id, 100 * id + 40), max_tokens=2) for id in (1, 2, 3)), blocks=3
+    )
+    steps(worker, 1)
+    order(worker, channel, Cancel(2))
     steps(worker, 4)
     assert [news.id for news in channel.news() if isinstance(news, Finished)] == [2, 1, 3]
 
@@ -95,39 +141,128 @@ def test_cancel_of_a_waiting_one_leaves_the_others() -> None:
 def test_cancel_is_idempotent() -> None:
     worker, channel, _ = working(submit(1, 5), Cancel(1), Cancel(1), Cancel(99))
     assert channel.news() == [Finished(1, "cancelled")]
-    assert worker.drain()
+    order(worker, channel, submit(2, 5, max_tokens=1))
+    steps(worker, 1)
+    order(worker, channel, Cancel(2))
+    assert channel.news()[-1] == Finished(2, "length")
 
 
-def test_a_failure_is_one_sequences_own() -> None:
-    worker, channel, runner = working(submit(1, 10, BOOM), submit(2, 20, max_tokens=1))
-    steps(worker, 3)
-    failed, *rest = channel.news()
-    assert isinstance(failed, Failed)
-    assert (failed.id, failed.message) == (1, "MemoryError: no room for this")
-    assert "in count" in failed.traceback
-    assert rest == [Tokens(((2, 21),)), Finished(2, "length")]
+@pytest.mark.parametrize("ids", [(), (-1,), (5, -1, 6), (Counter.vocabulary,), (Counter.vocabulary, 1)])
+def test_a_foreign_id_fails_alone(ids: tuple[int, ...]) -> None:
+    worker, channel, runner = working(submit(1, *ids), submit(2, 20, max_tokens=1), submit(3, *ids, max_tokens=0))
+    told = "ValueError: a prompt is one or more ids of the model's vocabulary"
+    news = channel.news()
+    assert failures(news) == [(1, told), (3, told)]
+    assert len(news) == 2
+    order(worker, channel, Cancel(1))
+    steps(worker, 1)
+    assert channel.news() == [Admitted(2, 1, 0), Tokens(((2, 21),)), Finished(2, "length")]
     assert not runner.open
+
+
+def test_a_failure_is_that_of_the_whole_step_but_not_of_those_who_wait() -> None:
+    orders = submit(1, 10), submit(2, *range(10), BOOM), submit(3, *range(300, 330), max_tokens=1)
+    worker, channel, runner = working(*orders, blocks=4, context=60)
+    steps(worker, 1)
+    news = channel.news()
+    assert failures(news) == [(1, "MemoryError: no room for this"), (2, "MemoryError: no room for this")]
+    assert all("in draw" in each.traceback for each in news if isinstance(each, Failed))
+    assert not runner.open
+    order(worker, channel, Cancel(1), Cancel(2))
+    assert not channel.news()
+    steps(worker, 1)
+    assert channel.news() == [Admitted(3, 30, 0), Tokens(((3, 330),)), Finished(3, "length")]
+    assert not runner.open
+
+
+def test_nothing_is_kept_of_a_step_that_failed() -> None:
+    prompt = (*range(40), BOOM)
+    worker, channel, _ = working(submit(1, *prompt))
+    steps(worker, 1)
+    order(worker, channel, submit(2, *prompt))
+    steps(worker, 1)
+    assert [news for news in channel.news() if isinstance(news, Admitted)] == [Admitted(1, 41, 0), Admitted(2, 41, 0)]
+
+
+def test_what_is_read_ahead_tells_nothing_and_is_told_when_it_helps() -> None:
+    worker, channel, runner = working(Warm(tuple(range(40)), "someone"))
+    steps(worker, 2)
+    assert not channel.news()
+    assert not runner.open
+    order(worker, channel, submit(1, *range(40), 50, max_tokens=1))
+    steps(worker, 1)
+    assert channel.news() == [Admitted(1, 41, 32), Tokens(((1, 51),)), Finished(1, "length")]
+
+
+class Broken(Counter):
+    """Can compute nothing."""
+
+    def run(self, batch: object) -> dict[int, int]:
+        raise MemoryError
+
+
+def test_what_fails_while_it_is_read_ahead_is_not_tried_again() -> None:
+    channel = Pipeless()
+    worker = Worker(Broken(1000), channel)
+    order(worker, channel, Warm(tuple(range(40)), "someone"))
+    steps(worker, 1)
+    assert not worker.scheduler.busy
+    assert worker.scheduler.blocks.kept == 0
+    assert not channel.news()
+
+
+@pytest.mark.parametrize("ids", [(), tuple(range(15)), (-1,) * 16, (Counter.vocabulary,) * 16])
+def test_nothing_to_read_ahead(ids: tuple[int, ...]) -> None:
+    worker, _, _ = working(Warm(ids, "someone"))
+    assert not worker.scheduler.busy
+
+
+def test_no_more_is_read_ahead_than_the_context_holds() -> None:
+    worker, _, runner = working(Warm(tuple(range(1000)), "someone"), context=40)
+    steps(worker, 5)
+    assert sum(count for [(_, count)] in runner.steps) == 32
+
+
+def test_drop_forgets() -> None:
+    worker, channel, _ = working(submit(1, *range(40), max_tokens=1))
+    steps(worker, 1)
+    order(worker, channel, Drop("someone"), submit(2, *range(40), max_tokens=1))
+    steps(worker, 1)
+    assert [news.reused for news in channel.news() if isinstance(news, Admitted)] == [0, 0]
 
 
 def test_waits_only_with_nothing_to_do() -> None:
-    worker, channel, _ = working(submit(1, 5, max_tokens=1))
+    worker, channel, _ = working(submit(1, 5, max_tokens=2))
     assert channel.waits == [None, 0.0]
     steps(worker, 1)
-    assert worker.drain()
+    order(worker, channel)
     assert channel.waits[2:] == [0.0]
     steps(worker, 1)
-    assert worker.drain()
+    order(worker, channel)
     assert channel.waits[3:] == [None]
-
-
-def test_close_frees_what_runs() -> None:
-    worker, channel, runner = working(submit(1, 5))
+    order(worker, channel, Warm(tuple(range(16)), "someone"))
+    assert channel.waits[4:] == [None, 0.0]
     steps(worker, 1)
-    channel.orders.extend([submit(2, 6), Close()])
+    order(worker, channel)
+    assert channel.waits[6:] == [None]
+
+
+def test_close_ends_it_whatever_runs() -> None:
+    worker, channel, runner = working(submit(1, 5), Warm(tuple(range(40)), "someone"))
+    steps(worker, 1)
+    channel.orders.extend([submit(2, 6), Close(), submit(3, 7)])
     worker.run()
-    assert not runner.open
+    assert [*runner.open] == [1]
+    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),))]
 
 
-def test_messages_survive_the_pipe() -> None:
-    for message in (submit(1, 2, 3), Cancel(1), Close(), Failed(1, "a", "b"), Tokens(((1, 2),))):
-        assert pickle.loads(pickle.dumps(message)) == message
+@pytest.mark.parametrize(
+    "message",
+    [
+        submit(1, 2, 3), Cancel(1), Warm((1, 2), "a"), Drop("a"), Close(),
+        Admitted(1, 20, 16), Prefilling(1), Tokens(((1, 2),)), Finished(1, "stop"), Failed(1, "a", "b"),
+    ],
+    ids=lambda message: type(message).__name__,
+)  # fmt: skip
+def test_messages_survive_the_pipe(message: Order | News) -> None:
+    assert pickle.loads(pickle.dumps(message)) == message

@@ -1,0 +1,166 @@
+"""A worker in a test's hands: orders in, step by step, with the same pace on any machine; checked all along."""
+
+from dataclasses import dataclass, field
+
+from core.engine.messages import Admitted, Cancel, Drop, Failed, Finished, Order, Reason, Submit, Tokens, Warm
+from core.engine.pace import Pace
+from core.engine.sampling import Sampling
+from core.engine.sequence import Sequence
+from core.engine.worker import Worker
+from tests.core.engine.fakes import Counter, Pipeless
+from tests.core.engine.invariants import check_memory, check_scheduler
+
+
+class Steady(Pace):
+    """Reads as many ids in every step, however long it takes."""
+
+    def __init__(self, ids: int) -> None:
+        super().__init__()
+        self.ids = ids
+
+    def budget(self, decoding: int) -> int:
+        return self.ids
+
+    def note(self, ids: int, seconds: float) -> None:
+        """Learns nothing."""
+
+
+@dataclass
+class Answer:
+    """What was asked for, and what has come of it."""
+
+    order: Submit
+    due: int
+    """The step by which it has ended, at the latest."""
+    tokens: list[int] = field(default_factory=list)
+    admitted: list[Admitted] = field(default_factory=list)
+    reason: Reason | None = None
+
+    def whole(self, context: int) -> tuple[list[int], Reason]:
+        """All tokens, and how it ends unless it is cancelled."""
+        ids, sampling = self.order.ids, self.order.sampling
+        count = max(0, min(sampling.max_tokens, context - len(ids)))
+        tokens = [ids[-1] + add for add in range(1, count + 1)]
+        for stop in sampling.stop_ids:
+            if stop in tokens:
+                return tokens[: tokens.index(stop)], "stop"
+        return tokens, "length"
+
+
+class Driven:
+    """A worker over a pool of blocks. Nothing may fail."""
+
+    def __init__(self, blocks: int, size: int = 4, context: int = 0, budget: int = 16) -> None:
+        self.channel = Pipeless()
+        self.runner = Counter(context or blocks * size, blocks=blocks, block_size=size)
+        self.worker = Worker(self.runner, self.channel)
+        self.scheduler = self.worker.scheduler
+        self.scheduler.pace = Steady(budget)
+        self.each = self.runner.context // min(budget, self.runner.context) + self.runner.context + 2
+        """Steps that the oldest may take at most: to read everything, and to draw everything."""
+        self.answers: dict[int, Answer] = {}
+        self.steps = 0
+        self.put_back = 0
+        self.dropped: set[str] = set()
+        """Owners of whom nothing has come since they were dropped."""
+
+    # Orders
+
+    def submit(self, *ids: int, owner: str = "someone", max_tokens: int = 5, stop: tuple[int, ...] = ()) -> Answer:
+        order = Submit(len(self.answers) + 1, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), owner)
+        due = self.steps + (1 + len(self.open)) * self.each
+        answer = self.answers[order.id] = Answer(order, due)
+        self.dropped.discard(owner)
+        self.order(order)
+        return answer
+
+    def cancel(self, answer: Answer) -> None:
+        self.order(Cancel(answer.order.id))
+
+    def warm(self, *ids: int, owner: str = "someone") -> None:
+        self.dropped.discard(owner)
+        self.order(Warm(ids, owner))
+
+    def drop(self, owner: str) -> None:
+        self.dropped.add(owner)
+        self.order(Drop(owner))
+
+    def order(self, order: Order) -> None:
+        self.channel.orders.append(order)
+        assert self.worker.drain()
+        self.hear()
+
+    # Steps
+
+    def step(self, count: int = 1) -> None:
+        for _ in range(count):
+            before = list(self.scheduler.running)
+            self.worker.step()
+            self.steps += 1
+            self.hear()
+            self.put_back += sum(sequence in self.scheduler.waiting for sequence in before)
+            if before and self.answers[before[0].id].reason is None:
+                assert self.scheduler.running[0] is before[0], "the oldest is put back for nobody"
+            assert all(answer.due >= self.steps for answer in self.open), "somebody starves"
+
+    def finish(self) -> None:
+        """Until there is nothing more to do."""
+        for _ in range(10_000):
+            if not self.scheduler.busy:
+                return
+            self.step()
+        raise AssertionError("there is no end")
+
+    def hear(self) -> None:
+        for news in self.channel.news():
+            match news:
+                case Tokens(drawn):
+                    for id, token in drawn:
+                        assert self.answers[id].reason is None
+                        self.answers[id].tokens.append(token)
+                case Admitted(id):
+                    assert not self.answers[id].tokens
+                    self.answers[id].admitted.append(news)
+                case Finished(id, reason):
+                    self.end(self.answers[id], reason)
+                case Failed(_, _, traceback):
+                    raise AssertionError(traceback)
+
+    def end(self, answer: Answer, reason: Reason) -> None:
+        assert answer.reason is None, "an end is told once"
+        answer.reason = reason
+        tokens, otherwise = answer.whole(self.runner.context)
+        if reason == "cancelled":
+            assert answer.tokens == tokens[: len(answer.tokens)]
+        else:
+            assert (answer.tokens, reason) == (tokens, otherwise)
+        assert len(answer.admitted) <= 1
+
+    # What there is
+
+    @property
+    def open(self) -> list[Answer]:
+        return [answer for answer in self.answers.values() if answer.reason is None]
+
+    def sequence(self, answer: Answer) -> Sequence:
+        """Of one that runs."""
+        [sequence] = [each for each in self.scheduler.running if each.id == answer.order.id]
+        return sequence
+
+    def check(self) -> None:
+        check_scheduler(self.scheduler)
+        check_memory(self.scheduler.blocks, self.runner)
+        assert self.runner.open.keys() <= {answer.order.id for answer in self.open}
+        assert not self.dropped & self.scheduler.blocks._owned.keys(), "something is kept of who was dropped"
+
+    def leave(self, *owners: str) -> None:
+        """Cancel everybody and drop every owner; then nothing is left."""
+        for answer in self.open:
+            self.cancel(answer)
+        for owner in owners:
+            self.drop(owner)
+        self.check()
+        assert not self.scheduler.busy
+        assert not self.runner.open
+        assert self.scheduler.blocks.available == self.scheduler.blocks.count
+        assert self.scheduler.blocks.kept == 0
