@@ -68,11 +68,12 @@ def test_what_may_be_drawn_and_how_likely(sampling: Sampling, seed: int, spread:
     seen = [*PROMPT, *(logits.topk(3).indices.tolist())]
     found, expected = ours(logits, sampling, seen), theirs(logits, sampling, seen)
     if ((found > 0) != (expected > 0)).any():
-        # Sums in another order may come to top-p an id earlier or later, where they reach it to the last bits.
+        # Sums in another order may come to top-p an id earlier or later, where they reach it to the last bits: hundreds
+        # of numbers are added in float32, so these differ by some hundred times 6e-8 (2.1e-5 was seen).
         wide = found if (found > 0).sum() > (expected > 0).sum() else expected
         odd = (found > 0) ^ (expected > 0)
         at_top_p = wide[~odd].sum() * whole(logits, sampling, seen, wide)
-        assert at_top_p == pytest.approx(sampling.top_p, abs=1e-5)
+        assert at_top_p == pytest.approx(sampling.top_p, abs=1e-4)
         found, expected = found.where(~odd, 0), expected.where(~odd, 0)
         found, expected = found / found.sum(), expected / expected.sum()
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
