@@ -6,6 +6,7 @@ that the blocks of a sequence are gathered by one copy of whole stretches.
 
 import math
 import mmap
+from dataclasses import dataclass
 
 import torch
 
@@ -26,15 +27,34 @@ class KV:
         """Keys and values [ids, 2 * heads, head_dim] to their places: block * SIZE + offset."""
         self._layers[layer].index_copy_(1, slots, kv.transpose(0, 1))
 
-    def places(self, blocks: torch.Tensor) -> torch.Tensor:
-        """Where read() finds blocks [sequences, n]."""
-        rows = torch.arange(2 * self.heads, device=blocks.device).view(2, 1, self.heads, 1) * self.blocks
-        return (rows + blocks[None, :, None, :]).flatten()
+    def places(self, blocks: list[list[int]]) -> "Places":
+        """Where read() finds the blocks of some sequences, as many of each."""
+        first, count = blocks[0][0], len(blocks[0])
+        if len(blocks) == 1 and blocks[0] == list(range(first, first + count)):
+            return Places(1, first * SIZE, None)
+        device = self._layers[0].device
+        rows = torch.arange(2 * self.heads, device=device).view(2, 1, self.heads, 1) * self.blocks
+        return Places(len(blocks), 0, (rows + torch.tensor(blocks, device=device)[None, :, None, :]).flatten())
 
-    def read(self, layer: int, places: torch.Tensor, sequences: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values, each [sequences, heads, n * SIZE, head_dim]."""
-        found = self._blocks[layer].index_select(0, places).view(2, sequences, self.heads, -1, self.width)
+    def read(self, layer: int, places: "Places", length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values, each [sequences, heads, length, head_dim]."""
+        if places.index is None:
+            found = self._layers[layer][:, places.start : places.start + length]
+            found = found.view(2, 1, self.heads, length, self.width)
+        else:
+            found = self._blocks[layer].index_select(0, places.index)
+            found = found.view(2, places.sequences, self.heads, -1, self.width)[:, :, :, :length]
         return found[0], found[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Blocks of some sequences; one whose blocks lie one after another needs no gathering."""
+
+    sequences: int
+    start: int
+    """The slot of the first id, where `index` is None."""
+    index: torch.Tensor | None
 
 
 def zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:

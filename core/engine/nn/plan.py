@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.engine.nn.kv import KV, SIZE
+from core.engine.nn.kv import KV, SIZE, Places
 from core.engine.sequence import Part
 
 SPREAD = 2
@@ -16,10 +16,9 @@ class Group:
     """Queries that are answered together: one id each of several sequences, or several ids of one."""
 
     rows: slice
-    sequences: int
-    places: torch.Tensor
+    places: Places
     length: int
-    """Of the keys and values; what is read beyond it is cut off."""
+    """Of the keys and values."""
     mask: torch.Tensor | None
     """Added to the scores; None where everything is to be seen."""
 
@@ -84,23 +83,21 @@ def decoding(parts: list[Part], row: int, kv: KV, like: torch.Tensor) -> Group:
     """One id each of several sequences. What is missing of the shorter is masked, whatever stands there."""
     longest = parts[-1].end
     count = -(-longest // SIZE)
-    blocks = torch.tensor(
-        [(part.sequence.blocks + part.sequence.blocks[:1] * count)[:count] for part in parts], device=like.device
-    )
+    blocks = [(part.sequence.blocks + part.sequence.blocks[:1] * count)[:count] for part in parts]
     ends = torch.tensor([part.end for part in parts], device=like.device)
     mask = None
     if len(parts) > 1:
         beyond = torch.arange(longest, device=like.device) >= ends[:, None]
         mask = torch.zeros(beyond.shape, dtype=like.dtype, device=like.device).masked_fill_(beyond, -torch.inf)
         mask = mask[:, None, None, :]
-    return Group(slice(row, row + len(parts)), len(parts), kv.places(blocks), longest, mask)
+    return Group(slice(row, row + len(parts)), kv.places(blocks), longest, mask)
 
 
 def reading(part: Part, row: int, kv: KV, queries: int, like: torch.Tensor) -> Group:
     """Several ids of one sequence; each sees itself and what came before."""
     count = -(-part.end // SIZE)
-    blocks = torch.tensor([part.sequence.blocks[:count]], device=like.device)
     seen = torch.arange(part.start, part.end, device=like.device)[:, None]
     later = torch.arange(part.end, device=like.device) > seen
     mask = torch.zeros(later.shape, dtype=like.dtype, device=like.device).masked_fill_(later, -torch.inf)
-    return Group(slice(row, row + part.count), 1, kv.places(blocks), part.end, mask.repeat(queries, 1))
+    places = kv.places([part.sequence.blocks[:count]])
+    return Group(slice(row, row + part.count), places, part.end, mask.repeat(queries, 1))

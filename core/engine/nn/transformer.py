@@ -73,25 +73,25 @@ class Transformer:
     def __call__(self, plan: Plan, kv: KV) -> torch.Tensor:
         """Compute the plan's rows, keeping their keys and values; the logits of those that are wanted."""
         x = self.table(plan.ids)
-        rotation = self.rotation.at(plan.positions)
+        rotation = self.rotation.at(plan.positions, self.sizes)
         for number, layer in enumerate(self.layers):
             x += self.attend(layer, layer.attention_norm(x), rotation, plan, kv, number)
             x += self.think(layer, layer.mlp_norm(x))
         return self.head(self.norm(x[plan.last])) if len(plan.last) else x
 
     def attend(self, layer: Layer, x: torch.Tensor, rotation: "Turn", plan: Plan, kv: KV, number: int) -> torch.Tensor:
-        sizes = self.sizes
-        qkv = layer.qkv(x).view(len(x), -1, sizes.width)
-        turned = rotation(self.normed(layer, qkv[:, : sizes.heads + sizes.kv_heads]))
-        kv.write(number, torch.cat((turned[:, sizes.heads :], qkv[:, sizes.heads + sizes.kv_heads :]), 1), plan.slots)
-        seen = [attention(group, turned[group.rows, : sizes.heads], kv, number) for group in plan.groups]
+        heads = self.sizes.heads
+        qkv = rotation(self.normed(layer, layer.qkv(x).view(len(x), -1, self.sizes.width)))
+        kv.write(number, qkv[:, heads:], plan.slots)
+        seen = [attention(group, qkv[group.rows, :heads], kv, number) for group in plan.groups]
         return layer.out(seen[0] if len(seen) == 1 else torch.cat(seen))
 
-    def normed(self, layer: Layer, qk: torch.Tensor) -> torch.Tensor:
+    def normed(self, layer: Layer, qkv: torch.Tensor) -> torch.Tensor:
         if layer.q_norm is None or layer.k_norm is None:
-            return qk
-        heads = self.sizes.heads
-        return torch.cat((layer.q_norm(qk[:, :heads]), layer.k_norm(qk[:, heads:])), 1)
+            return qkv
+        sizes = self.sizes
+        q, k, v = torch.split(qkv, [sizes.heads, sizes.kv_heads, sizes.kv_heads], 1)
+        return torch.cat((layer.q_norm(q), layer.k_norm(k), v), 1)
 
     def think(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
         gate, up = layer.gate_up(x).chunk(2, -1)
@@ -104,11 +104,12 @@ def attention(group: Group, q: torch.Tensor, kv: KV, layer: int) -> torch.Tensor
     All queries that share a key head, of one id or of several, are rows of one product with it.
     """
     rows, heads, width = q.shape
-    k, v = (part[:, :, : group.length] for part in kv.read(layer, group.places, group.sequences))
-    each = rows // group.sequences
-    q = q.view(group.sequences, each, kv.heads, -1, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
+    sequences = group.places.sequences
+    k, v = kv.read(layer, group.places, group.length)
+    each = rows // sequences
+    q = q.reshape(sequences, each, kv.heads, -1, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
     seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
-    seen = seen.view(group.sequences, kv.heads, heads // kv.heads, each, width).permute(0, 3, 1, 2, 4)
+    seen = seen.view(sequences, kv.heads, heads // kv.heads, each, width).permute(0, 3, 1, 2, 4)
     return seen.reshape(rows, heads * width)
 
 
@@ -133,13 +134,20 @@ class Rotation:
         self._cos = torch.cat((cos, cos), -1).to(like)
         self._sin = torch.cat((-sin, sin), -1).to(like)
 
-    def at(self, positions: torch.Tensor) -> "Turn":
-        return Turn(self._cos[positions][:, None], self._sin[positions][:, None])
+    def at(self, positions: torch.Tensor, sizes: Sizes) -> "Turn":
+        """For the heads of a row as they lie side by side. Values are turned by nothing, which is one operation less
+        than to part them from the others."""
+        turned, whole = sizes.heads + sizes.kv_heads, sizes.heads + 2 * sizes.kv_heads
+        cos = self._cos.new_ones(len(positions), whole, sizes.width)
+        sin = torch.zeros_like(cos)
+        cos[:, :turned] = self._cos[positions][:, None]
+        sin[:, :turned] = self._sin[positions][:, None]
+        return Turn(cos, sin)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The rotation of each row, [rows, 1, head_dim]."""
+    """The rotation of each head of each row, [rows, heads, head_dim]."""
 
     cos: torch.Tensor
     sin: torch.Tensor

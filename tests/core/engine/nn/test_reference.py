@@ -54,10 +54,14 @@ def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     runner, model = models.runner(variant), models.reference(variant).model
     torch.manual_seed(1)
     positions = torch.arange(runner.context)
-    x = torch.randn(runner.context, 3, runner.model.sizes.width)
+    sizes = runner.model.sizes
+    turned = sizes.heads + sizes.kv_heads
+    x = torch.randn(runner.context, turned + sizes.kv_heads, sizes.width)
     cos, sin = model.rotary_emb(x, positions[None])
     theirs, _ = apply_rotary_pos_emb(x, x, cos[0], sin[0])
-    torch.testing.assert_close(runner.model.rotation.at(positions)(x), theirs, rtol=0, atol=5e-6)
+    ours = runner.model.rotation.at(positions, sizes)(x)
+    torch.testing.assert_close(ours[:, :turned], theirs[:, :turned], rtol=0, atol=5e-6)
+    assert torch.equal(ours[:, turned:], x[:, turned:]), "values are not turned"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
