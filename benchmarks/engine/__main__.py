@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from benchmarks.engine.machine import machine, versions
 from benchmarks.engine.peer import ROOT, Peer, PeerFailed, peer
 from benchmarks.engine.quiet import Guard, Refused
 from benchmarks.engine.rounds import Rounds, say
-from benchmarks.engine.table import Flat, Row, rounded, table
+from benchmarks.engine.table import WANTED, WANTED_BUILTIN, Flat, Row, rounded, table
 from core.errors import SetupError
 
 RESULT = ROOT / "build" / "bench-engine.json"
@@ -131,17 +131,17 @@ def run(given: argparse.Namespace) -> None:
             rows += figures.shape_1_5b(rounds)
     finally:
         folders.clean()
-    tell(rows, about, rounds)
+    tell(rows, about, rounds, WANTED if given.model else WANTED_BUILTIN)
 
 
-def tell(rows: list[Row], about: Flat, rounds: Rounds) -> None:
+def tell(rows: list[Row], about: Flat, rounds: Rounds, wanted: Mapping[str, str]) -> None:
     """The table with the machine's name, and the same as a flat JSON object."""
     found, guard = machine(), rounds.guard
     print(f"{found}; " + ", ".join(f"{name} {version}" for name, version in versions().items()), end="; ")
     print(f"llama-cpp-python {about['llama_cpp_python']}")
     print(f"{about['model']}: {about['ours_weights']}; in the default mix {about['mix_weights']}")
     print(f"{rounds.runs} rounds in turn, warm, medians; others took {guard.worst:.0f} % of the CPU at most\n")
-    print(table(rows))
+    print(table(rows, wanted))
     if "left_out" in about:
         print(f"\nLeft out: {about['left_out']}")
     flat: Flat = {

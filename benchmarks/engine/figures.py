@@ -97,8 +97,8 @@ def loop_delay(rounds: Rounds, folder: Path) -> Iterator[Row]:
         (answers,) = rounds.measure("the event loop with 8 chats", [(loop, rounds.chats(8))])
     late = Series(OURS, [answer["p99_ms"] for answer in answers])
     worst = Series(OURS, [answer["worst_ms"] for answer in answers])
-    yield Row("loop_delay_p99", "event loop late, 8 chats, 99th percentile", "ms", late)
-    yield Row("loop_delay_worst", "event loop late, 8 chats, worst", "ms", worst)
+    yield Row("loop_delay_p99", "event loop beside the engine late, 8 chats, 99th percentile", "ms", late)
+    yield Row("loop_delay_worst", "event loop beside the engine late, 8 chats, worst", "ms", worst)
 
 
 def shape_1_5b(rounds: Rounds) -> Iterator[Row]:

@@ -6,6 +6,8 @@ BREATH = 1.0
 """Seconds of a step in which nobody's stream can stall: a cancel is noticed after it."""
 LEAST, MOST = 16, 512
 """Ids a step. More would be no faster, and take more memory."""
+GRAIN = 8
+"""Only multiples of it: products are prepared anew for every number of rows."""
 TELLING = 16
 """A step of fewer ids says little about how fast ids are read."""
 
@@ -20,7 +22,7 @@ class Pace:
     def budget(self, decoding: int) -> int:
         """How many ids of prompts to read in a step that also brings `decoding` others a token."""
         room = self.rate * STALL - decoding if decoding else self.rate * BREATH
-        return max(LEAST, min(MOST, int(room)))
+        return max(LEAST, min(MOST, int(room) // GRAIN * GRAIN))
 
     def ahead(self) -> int:
         """How many to read while nobody waits, but somebody may come."""

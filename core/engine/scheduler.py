@@ -7,9 +7,11 @@ first, as many ids as the pace allows. Where memory runs out, the youngest is pu
 from collections import deque
 
 from core.engine.blocks import START, Blocks
-from core.engine.pace import Pace
+from core.engine.pace import MOST, Pace
 from core.engine.sequence import Part, Sequence
 
+AREA = 1 << 22
+"""Ids read in a step times ids that they see, at most: each pair takes some bytes for every head of a key."""
 AHEAD = 64
 """Owners whose next prompt is remembered to be read ahead."""
 
@@ -33,15 +35,15 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """To be generated, after those that wait already."""
-        self.ahead_ends(sequence.owner)
+        self.end_ahead(sequence.owner)
         self.waiting.append(sequence)
 
     def read_ahead(self, sequence: Sequence) -> None:
         """To be read when there is nothing else to do, in place of the owner's last one."""
-        self.ahead_ends(sequence.owner)
+        self.end_ahead(sequence.owner)
         self.ahead[sequence.owner] = sequence
         if len(self.ahead) > AHEAD:
-            self.ahead_ends(next(iter(self.ahead)))
+            self.end_ahead(next(iter(self.ahead)))
 
     def remove(self, id: int) -> Sequence | None:
         """Forget a sequence, wherever it is; the sequence. None: there is none, any more."""
@@ -55,7 +57,7 @@ class Scheduler:
 
     def drop(self, owner: str) -> None:
         """Forget what is kept for this owner alone, and keep nothing more of what he is being answered."""
-        self.ahead_ends(owner)
+        self.end_ahead(owner)
         for sequence in (*self.running, *self.waiting):
             if sequence.owner == owner:
                 sequence.lasting = False
@@ -75,7 +77,7 @@ class Scheduler:
             part.sequence.computed = part.end
             self._keep(part.sequence)
         for owner in [owner for owner, sequence in self.ahead.items() if not sequence.missing]:
-            self.ahead_ends(owner)
+            self.end_ahead(owner)
 
     # Who takes part
 
@@ -106,11 +108,26 @@ class Scheduler:
         budget = self.pace.budget(sum(sequence.missing == 1 for sequence in self.running))
         parts = []
         for sequence in self.running:
-            count = 1 if sequence.missing == 1 else min(sequence.missing, budget)
+            if sequence.missing > 1:
+                self._catch_up(sequence)
+            count = 1 if sequence.missing == 1 else min(sequence.missing, budget, self._area(sequence))
             if count > 0:
                 parts.append(Part(sequence, sequence.computed, count))
                 budget -= count if sequence.missing > 1 else 0
         return parts
+
+    def _catch_up(self, sequence: Sequence) -> None:
+        """Of chats that came together and begin alike, the first has read what the others find now."""
+        if sequence.lasting and len(sequence.blocks) == sequence.kept:
+            further = self.blocks.find(sequence.ids)[sequence.kept :]
+            self.blocks.share(further, sequence.owner)
+            sequence.blocks += further
+            sequence.kept += len(further)
+            sequence.computed = max(sequence.computed, sequence.kept * self.blocks.size)
+
+    def _area(self, sequence: Sequence) -> int:
+        """How many ids of a prompt may be read at once, for what they see not to take too much memory."""
+        return max(self.blocks.size, AREA // (sequence.computed + MOST))
 
     def _fitted(self, parts: list[Part]) -> list[Part]:
         """With blocks for each. As the oldest come first, who is put back for one of them is not yet among them."""
@@ -160,7 +177,7 @@ class Scheduler:
             if count and short <= self.blocks.available:
                 sequence.blocks += [self.blocks.take() for _ in range(short)]
                 return [Part(sequence, sequence.computed, count)]
-            self.ahead_ends(sequence.owner)
+            self.end_ahead(sequence.owner)
         return []
 
     def _pause_ahead(self) -> None:
@@ -169,7 +186,7 @@ class Scheduler:
             if sequence.blocks:
                 self._free(sequence)
 
-    def ahead_ends(self, owner: str) -> None:
+    def end_ahead(self, owner: str) -> None:
         """Read no further for this owner."""
         if sequence := self.ahead.pop(owner, None):
             self._free(sequence)

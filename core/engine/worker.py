@@ -28,6 +28,8 @@ SLOTS = 32
 """Sequences at once."""
 AHEAD = -1
 """The id of what is only read ahead."""
+STRIKES = 3
+"""So many failed steps in a row mean that the process is broken, not a sequence: another may do better."""
 
 
 class Runner(Protocol):
@@ -55,10 +57,11 @@ class Worker:
         self.runner = runner
         self.channel = channel
         self.scheduler = Scheduler(Blocks(runner.blocks, runner.block_size), SLOTS)
+        self.strikes = 0
 
     def run(self) -> None:
-        """Work until told to close."""
-        while self.drain():
+        """Work until told to close, or until it is of no use."""
+        while self.drain() and self.strikes < STRIKES:
             self.step()
 
     def drain(self) -> bool:
@@ -117,7 +120,9 @@ class Worker:
         except Exception as error:
             self.give_up(batch, error)
             return
-        self.scheduler.pace.note(sum(part.count for part in batch), time.monotonic() - started)
+        self.strikes = 0
+        if any(part.count > 1 for part in batch):
+            self.scheduler.pace.note(sum(part.count for part in batch), time.monotonic() - started)
         self.scheduler.advance(batch)
         self.hand_out(batch, drawn)
 
@@ -160,9 +165,10 @@ class Worker:
         for part in batch:
             sequence = part.sequence
             if sequence.id == AHEAD:
-                self.scheduler.ahead_ends(sequence.owner)
+                self.scheduler.end_ahead(sequence.owner)
             elif self.scheduler.remove(sequence.id):
                 self.fail(sequence.id, error)
+        self.strikes += 1
 
     def fail(self, id: int, error: Exception) -> None:
         self.runner.forget(id)

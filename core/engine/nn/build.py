@@ -8,15 +8,13 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from core.checkpoints.architecture import Architecture
 from core.engine.nn import recipe as recipes
 from core.engine.nn.linear import Beside, Both, Dense, Int4, Int8, Linear, Reordered
-from core.engine.nn.quantise import Rounded4, Rounded8, int4, int8, repacked
+from core.engine.nn.quantise import Rounded4, Rounded8, int4, int8, parts, repacked
 from core.engine.nn.recipe import Matrix, Recipe
 from core.engine.nn.tensors import Int4 as Codes
 from core.engine.nn.tensors import Tensors
 from core.engine.nn.transformer import Layer, Norm, Rotation, Sizes, Table, Transformer
 from core.errors import SetupError
 
-STRETCHED = ("linear", "llama3", "yarn")
-"""Ways of stretching positions that don't depend on how long a text is."""
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -67,11 +65,11 @@ class Builder:
         return Norm(self.tensors.values(name).to(self.device), self.config.rms_norm_eps, self.dtype)
 
     def table(self) -> Table:
-        """It stays in the file, unless there it is codes, or a GPU is to read it."""
+        """It stays in the file, unless a GPU is to read it."""
         name = "model.embed_tokens.weight"
-        if self.device.type == "cuda" or self.tensors.is_int4(name):
-            return Table(self.tensors.values(name).to(self.device, self.dtype), self.device)
-        return Table(self.tensors.view(name), self.device)
+        if self.device.type == "cuda":
+            return Table(self.tensors.values(name).to(self.device, self.dtype))
+        return Table(self.tensors.int4(name) if self.tensors.is_int4(name) else self.tensors.view(name))
 
     def rotation(self, positions: int) -> Rotation:
         like = torch.empty(0, dtype=self.dtype, device=self.device)
@@ -85,8 +83,6 @@ class Builder:
         if kind == "default":
             pairs = torch.arange(0, self.architecture.head_dim, 2, dtype=torch.float32) / self.architecture.head_dim
             return 1.0 / parameters.get("rope_theta", 10000.0) ** pairs, 1.0
-        if kind not in STRETCHED:
-            raise SetupError(f"the model stretches its positions in the way '{kind}', which Qwentin can't compute")
         inverse, scaling = ROPE_INIT_FUNCTIONS[kind](self.config, torch.device("cpu"))
         return inverse, float(scaling)
 
@@ -108,26 +104,32 @@ class Builder:
             self.tensors.let_go()
 
     def dense(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
-        reorders = (
-            self.dtype == torch.bfloat16 and self.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        )
+        reorders = self.dtype == torch.bfloat16 and self.device.type == "cpu" and has_onednn()
         return Reordered(weight, bias) if reorders else Dense(weight, bias)
 
     def bias(self, matrix: Matrix) -> torch.Tensor | None:
         names = [name.replace(".weight", ".bias") for name in matrix.names]
         if not any(name in self.tensors for name in names):
+            self.refuse_missing(names)
             return None
-        parts = [
+        each = [
             self.tensors.values(name) if name in self.tensors else torch.zeros(rows)
             for name, rows in zip(names, matrix.rows, strict=True)
         ]
-        return torch.cat(parts).to(self.device, self.dtype)
+        return torch.cat(each).to(self.device, self.dtype)
+
+    def refuse_missing(self, names: list[str]) -> None:
+        """Biases that the configuration speaks of (transformers' LlamaConfig), and no file holds."""
+        for part, key in ((".self_attn.", "attention_bias"), (".mlp.", "mlp_bias")):
+            if part in names[0] and self.architecture.family == "llama" and getattr(self.config, key, False):
+                raise SetupError(f"the weights lack {names[0]}, which config.json speaks of: download the model again")
 
     def stacked(self, matrix: Matrix) -> torch.Tensor:
         whole = torch.empty(sum(matrix.rows), matrix.columns, dtype=self.dtype, device=self.device)
         start = 0
         for name, rows in zip(matrix.names, matrix.rows, strict=True):
-            whole[start : start + rows] = self.raw(name)
+            for some in parts(rows):
+                whole[start + some.start : start + some.stop] = self.raw(name, some)
             start += rows
         return whole
 
@@ -136,10 +138,16 @@ class Builder:
             codes = [self.tensors.int4(name) for name in matrix.names]
             fields = ([each.codes for each in codes], [each.scale for each in codes], [each.offset for each in codes])
             return repacked(Codes(*map(torch.cat, fields)), self.dtype)
-        parts = [self.raw(name) for name in matrix.names]
-        values = parts[0] if len(parts) == 1 else torch.cat(parts)
+        views = [self.raw(name, slice(None)) for name in matrix.names]
+        values = views[0] if len(views) == 1 else torch.cat(views)
         return (int4 if matrix.few == "int4" else int8)(values, self.dtype)
 
-    def raw(self, name: str) -> torch.Tensor:
-        """In whatever type the file has it."""
-        return self.tensors.values(name) if self.tensors.is_int4(name) else self.tensors.view(name)
+    def raw(self, name: str, rows: slice) -> torch.Tensor:
+        """In whatever type the file has it; what is 4 bits there, in float32."""
+        return self.tensors.int4(name)[rows].values() if self.tensors.is_int4(name) else self.tensors.view(name)[rows]
+
+
+def has_onednn() -> bool:
+    """Whether this build of PyTorch has bf16 products with a layout of their own."""
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

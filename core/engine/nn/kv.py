@@ -62,7 +62,8 @@ def zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     own would take all of it at once."""
     if not like.is_cpu:
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
-    return torch.frombuffer(mmap.mmap(-1, math.prod(shape) * like.itemsize), dtype=like.dtype).view(shape)
+    own = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
+    return torch.frombuffer(mmap.mmap(-1, math.prod(shape) * like.itemsize, **own), dtype=like.dtype).view(shape)
 
 
 def bytes_a_block(layers: int, heads: int, width: int, dtype: torch.dtype) -> int:

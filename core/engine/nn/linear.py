@@ -48,9 +48,10 @@ class Reordered:
 
 
 class Int8:
-    """8 bits a number. Many rows are multiplied with the matrix unpacked for the moment, from `crossing` on."""
+    """8 bits a number. Many rows are multiplied with the matrix unpacked for the moment, from `crossing` on: more than
+    sequences draw in a step, so that the head, the largest, never is."""
 
-    crossing = 32
+    crossing = 48
 
     def __init__(self, matrix: Rounded8, bias: torch.Tensor | None) -> None:
         self.codes, self.scale, self.bias = matrix.codes, matrix.scale, bias

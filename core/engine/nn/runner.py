@@ -86,7 +86,7 @@ def fitted(
     each = block_bytes(architecture, recipes[True])
     least = -(-context // kv.SIZE) + 1
     wanted = max(least, (loader.kv_bytes or CHATS * least * each) // each)
-    rest = least * each + table_bytes(architecture, tensors, recipes[True], device)
+    rest = least * each + table_bytes(architecture, recipes[True], device)
     memory.require(str(loader.folder), recipes[False].bytes + rest + SLACK, free + SLACK)
     chosen = leaner(recipes, free, rest)
     return chosen, min(wanted, least + (free - chosen.bytes - rest) // each)
@@ -112,9 +112,9 @@ def block_bytes(architecture: Architecture, recipe: Recipe) -> int:
     return kv.bytes_a_block(*sizes, DTYPES[recipe.dense])
 
 
-def table_bytes(architecture: Architecture, tensors: Tensors, recipe: Recipe, device: torch.device) -> int:
+def table_bytes(architecture: Architecture, recipe: Recipe, device: torch.device) -> int:
     """The embedding, where it can't stay in its file."""
-    if device.type == "cpu" and not tensors.is_int4("model.embed_tokens.weight"):
+    if device.type == "cpu":
         return 0
     return architecture.vocab_size * architecture.hidden_size * DTYPES[recipe.dense].itemsize
 
@@ -144,7 +144,8 @@ class TorchRunner:
         step = plan(batch, self.kv, self.model.sizes.queries, self.like)
         drawn = self._drawn(step, self.model(step, self.kv))
         if all(part.count == 1 for part in batch):
-            self._threads.note(len(batch), time.perf_counter() - started)
+            seen = sum(part.end for part in batch)
+            self._threads.note((len(batch), seen.bit_length()), time.perf_counter() - started)
         return drawn
 
     def _drawn(self, step: Plan, logits: torch.Tensor) -> dict[int, int]:

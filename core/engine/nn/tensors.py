@@ -5,6 +5,7 @@ The format (huggingface/safetensors, README): 8 bytes with the header's length, 
 
 import json
 import mmap
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,7 @@ class File:
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
-            # A private mapping may be written to as far as torch is concerned; nobody does.
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         length = int.from_bytes(self._map[:8], "little")
         self._header = json.loads(self._map[8 : 8 + length])
         self._start = 8 + length
@@ -35,7 +35,9 @@ class File:
         begin, end = entry["data_offsets"]
         dtype = DTYPES[entry["dtype"]]
         count = (end - begin) // dtype.itemsize
-        flat = torch.frombuffer(self._map, dtype=dtype, count=count, offset=self._start + begin)
+        with warnings.catch_warnings():  # that it can't be written to: nobody does
+            warnings.simplefilter("ignore")
+            flat = torch.frombuffer(self._map, dtype=dtype, count=count, offset=self._start + begin)
         return flat.view(entry["shape"])
 
     def let_go(self) -> None:
@@ -57,6 +59,13 @@ class Int4:
     def unpacked(self) -> torch.Tensor:
         """A code each: uint8 [rows, columns]."""
         return torch.stack((self.codes & 15, self.codes >> 4), -1).flatten(1)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> "Int4":
+        """Some of the rows."""
+        return Int4(self.codes[rows], self.scale[rows], self.offset[rows])
 
     def values(self) -> torch.Tensor:
         """float32 [rows, columns]."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 from core.engine.nn.kv import KV
 from core.engine.nn.linear import Linear
 from core.engine.nn.plan import Group, Plan
+from core.engine.nn.tensors import Int4
 
 
 class Norm:
@@ -76,7 +77,7 @@ class Transformer:
         rotation = self.rotation.at(plan.positions, self.sizes)
         for number, layer in enumerate(self.layers):
             x += self.attend(layer, layer.attention_norm(x), rotation, plan, kv, number)
-            x += self.think(layer, layer.mlp_norm(x))
+            x += self.mlp(layer, layer.mlp_norm(x))
         return self.head(self.norm(x[plan.last])) if len(plan.last) else x
 
     def attend(self, layer: Layer, x: torch.Tensor, rotation: "Turn", plan: Plan, kv: KV, number: int) -> torch.Tensor:
@@ -93,7 +94,7 @@ class Transformer:
         q, k, v = torch.split(qkv, [sizes.heads, sizes.kv_heads, sizes.kv_heads], 1)
         return torch.cat((layer.q_norm(q), layer.k_norm(k), v), 1)
 
-    def think(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
+    def mlp(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
         gate, up = layer.gate_up(x).chunk(2, -1)
         return layer.down(functional.silu(gate).mul_(up))
 
@@ -114,14 +115,16 @@ def attention(group: Group, q: torch.Tensor, kv: KV, layer: int) -> torch.Tensor
 
 
 class Table:
-    """The embedding. It may lie in the model's file: a step needs a few rows of it."""
+    """The embedding. It may lie in the model's file, in 4 bits too: a step needs a few rows of it."""
 
-    def __init__(self, rows: torch.Tensor, device: torch.device) -> None:
-        self.rows, self.device = rows, device
+    def __init__(self, rows: torch.Tensor | Int4) -> None:
+        self.rows = rows
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """float32: what the layers add up is not rounded on its way."""
-        return self.rows[ids.to(self.rows.device)].to(self.device, torch.float32)
+        if isinstance(self.rows, Int4):
+            return self.rows[ids].values()
+        return self.rows[ids].to(torch.float32)
 
 
 class Rotation:

@@ -5,15 +5,15 @@ import hashlib
 import json
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from core.checkpoints.files import read_json
@@ -25,8 +25,10 @@ ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
 SECONDS = 0.03
 """How long each candidate runs, at least, and TURNS times at least."""
 TURNS = 5
-NOISY = 1.5
-"""So many times the best run, in the median, mean that something else keeps the machine busy: then nothing is kept."""
+NOISY = 0.2
+"""Seconds of others in a second, of one core, that make figures useless."""
+NUMBERS = 1 << 24
+"""Of a square matrix as wide as these: together they should be more than a cache holds, but at most 16 of them."""
 MOST = 4096
 """Threads or rows: more of them are a mistake."""
 
@@ -47,9 +49,12 @@ def tuned(
     file = cache / f"tuning-{fingerprint(products, both, threads)}.json" if cache else None
     tuning = known(file, {name for name, matrices in both.items() if matrices}) if file else None
     if tuning is None:
-        clock = Clock()
+        most, clock = torch.get_num_threads(), Clock()
         tuning = measured(products, both, like, threads, clock)
-        if file and not clock.noisy:
+        clock.stop()
+        if clock.noisy:  # one thread may only have seemed the best, and one is never more (core/engine/threads.py)
+            tuning = replace(tuning, threads=threads or most)
+        elif file:
             keep(tuning, file)
     torch.set_num_threads(tuning.threads)
     for name, matrices in both.items():
@@ -59,13 +64,14 @@ def tuned(
 
 
 def fingerprint(products: Sequence[Linear], both: dict[str, list[Both]], threads: int | None) -> str:
-    """Another processor, another PyTorch or another model is measured anew."""
+    """Another processor, other cores of it, another PyTorch or another model is measured anew."""
     shapes = (
         [(type(product).__name__, product.columns) for product in products],
         {name: len(each) for name, each in both.items()},
     )
     machine = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
-    what = repr((machine, os.cpu_count(), torch.__version__, shapes, threads))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    what = repr((machine, cores, torch.__version__, shapes, threads))
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
 
@@ -100,6 +106,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.noisy = False
+        """Whether others used the processor meanwhile; known once it is stopped."""
+        self._begin = time.monotonic(), others()
+
+    def stop(self) -> None:
+        """Nothing more is measured."""
+        begin, before = self._begin
+        self.noisy = others() - before > NOISY * (time.monotonic() - begin)
 
     def seconds(self, run: Callable[[], object]) -> float:
         """The shortest of several runs."""
@@ -110,8 +123,13 @@ class Clock:
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)
-        self.noisy |= statistics.median(times) > NOISY * min(times)
         return min(times)
+
+
+def others() -> float:
+    """Seconds of processor time that others than this process have used since the machine was started."""
+    whole, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    return float(whole.user + whole.system - own.user - own.system)
 
 
 def measured(
@@ -142,7 +160,7 @@ def fastest(step: Callable[[], None], most: int, clock: Clock) -> int:
 def crossing(matrices: Sequence[Both], like: torch.Tensor, clock: Clock) -> int:
     """The least number of rows from which on `many` is the faster; one more than all that were tried if it never is."""
     slower = 0
-    some = list(matrices)[:16]  # so many that no cache holds them
+    some = list(matrices[: min(16, max(4, NUMBERS // matrices[0].columns ** 2))])
     for rows in ROWS:
         x = [torch.randn(rows, matrix.columns).to(like) for matrix in some]
         few = clock.seconds(partial(multiply, [matrix.few for matrix in some], x))

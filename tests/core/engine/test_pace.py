@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.engine.pace import BREATH, LEAST, MOST, STALL, TELLING, Pace
+from core.engine.pace import BREATH, GRAIN, LEAST, MOST, STALL, TELLING, Pace
 
 
 def paced(rate: float) -> Pace:
@@ -15,8 +15,8 @@ def paced(rate: float) -> Pace:
     ("rate", "decoding", "budget"),
     [
         (200, 0, 200),  # nobody's stream can stall: as many as are read in a second
-        (200, 1, 39),  # in a fifth of a second, the one who draws among them
-        (200, 10, 30),
+        (200, 1, 32),  # in a fifth of a second, the one who draws among them; a multiple of GRAIN
+        (200, 10, 24),
         (200, 32, LEAST),
         (1, 0, LEAST),
         (1, 1, LEAST),
@@ -24,7 +24,7 @@ def paced(rate: float) -> Pace:
         (MOST / BREATH, 0, MOST),
         (1e9, 0, MOST),
         (1e9, 32, MOST),
-        (MOST / STALL, 1, MOST - 1),
+        (MOST / STALL, 1, MOST - GRAIN),
     ],
 )
 def test_budget(rate: float, decoding: int, budget: int) -> None:

@@ -49,6 +49,15 @@ def test_the_same_prompts_read_at_once_share_afterwards() -> None:
     driven.leave("an", "binh")
 
 
+def test_who_comes_together_reads_a_common_beginning_once() -> None:
+    """The first reads it while the others wait for their turn, and find it then."""
+    driven = Driven(40, budget=len(SYSTEM))
+    answers = [driven.submit(*SYSTEM, number, 2, owner=str(number), max_tokens=3) for number in (1, 2, 3)]
+    driven.finish()
+    assert [reused(answer) for answer in answers] == [0, len(SYSTEM), len(SYSTEM)]
+    driven.check()
+
+
 def test_the_next_turn_reads_only_what_is_new() -> None:
     driven = Driven(20)
     first = driven.submit(*SYSTEM, 1, 2, max_tokens=10)

@@ -21,7 +21,7 @@ class Machine:
         taken = []
         for _ in range(count):
             taken.append(self.threads.count)
-            self.threads.note(rows, self.seconds(rows))
+            self.threads.note((rows, 9), self.seconds(rows))
         return taken
 
 

@@ -19,6 +19,7 @@ from core.engine.messages import (
     Warm,
 )
 from core.engine.sampling import Sampling
+from core.engine.sequence import Part
 from core.engine.worker import Worker
 from tests.core.engine.fakes import BOOM, Counter, Pipeless
 
@@ -266,3 +267,39 @@ def test_close_ends_it_whatever_runs() -> None:
 )  # fmt: skip
 def test_messages_survive_the_pipe(message: Order | News) -> None:
     assert pickle.loads(pickle.dumps(message)) == message
+
+
+class Shaky(Counter):
+    """Computes nothing in the steps that are named."""
+
+    def __init__(self, *bad: int) -> None:
+        super().__init__()
+        self.bad, self.number = bad, 0
+
+    def run(self, batch: list[Part]) -> dict[int, int]:
+        self.number += 1
+        if self.number in self.bad:
+            raise RuntimeError("the device is lost")
+        return super().run(batch)
+
+
+@pytest.mark.parametrize(
+    ("bad", "steps_done"), [((1, 2, 3), 3), ((1, 2, 4, 5, 6), 6), ((1, 2, 4, 5), 7)], ids=["broken", "later", "not"]
+)
+def test_a_worker_in_which_nothing_goes_well_any_more_ends(bad: tuple[int, ...], steps_done: int) -> None:
+    """Another process may do better; and nobody is told "again" for ever."""
+    channel, runner = Pipeless(), Shaky(*bad)
+    worker = Worker(runner, channel)
+    answers = iter(range(1, 8))
+
+    def next_order() -> bool:
+        """One question at a time, seven in all; then it is told to close."""
+        if not worker.scheduler.busy:
+            number = next(answers, None)
+            channel.orders.append(Close() if number is None else submit(number, 10, max_tokens=1))
+        return Worker.drain(worker)
+
+    worker.drain = next_order  # type: ignore[method-assign]
+    worker.run()
+    assert runner.number == steps_done
+    assert len(failures(channel.news())) == len(bad)
