@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-SIZE = 16
-"""Ids a block."""
+SIZE = 8
+"""Ids a block: so many less one may be read again though they are known. Fewer would gain nothing that is left to gain."""
 
 
 class KV:

@@ -130,7 +130,7 @@ def test_a_prefix_that_another_has_computed(runner: TorchRunner, theirs: Theirs)
     assert drawn[first] == drawn[second] == drawn[third] == theirs(ids)
     assert drawn[other] == theirs([*ids[:64], *PROMPT])
     counted = [drive.computed[id] for id in (first, second, third, other)]
-    assert counted == [111, 15, 15, 21], "whole blocks of 16 were not computed again"
+    assert counted == [111, 15, 15, 21], "whole blocks were not computed again"
 
 
 def test_an_answer_that_becomes_a_prompt(runner: TorchRunner, theirs: Theirs) -> None:
@@ -149,11 +149,11 @@ def test_a_prefix_that_was_read_ahead(runner: TorchRunner, theirs: Theirs, steps
     drive.steps(steps)
     second = drive.add(ids, 12)
     assert drive.run()[second] == theirs(ids)
-    assert drive.computed[second] == 111 - {0: 0, 2: 32, 100: 96}[steps]
+    assert drive.computed[second] == 111 - {0: 0, 2: 40, 100: 96}[steps]
 
 
 def test_after_what_was_kept_has_gone(runner: TorchRunner, theirs: Theirs) -> None:
-    drive, ids = Drive(runner, blocks=10), prompt(100)
+    drive, ids = Drive(runner, blocks=20), prompt(100)
     first = drive.add(ids, 12)
     drive.run()
     others = {drive.add(prompt(60, seed), 12): theirs(prompt(60, seed)) for seed in range(4)}
@@ -167,7 +167,7 @@ def test_after_what_was_kept_has_gone(runner: TorchRunner, theirs: Theirs) -> No
 
 def test_after_being_put_back(runner: TorchRunner, theirs: Theirs) -> None:
     """All fit into the memory at first, but not with their answers."""
-    drive = Drive(runner, blocks=12)
+    drive = Drive(runner, blocks=24)
     prompts = [prompt(20, seed) for seed in range(4)]
     ids = [drive.add(each, 60) for each in prompts]
     drawn = drive.run()
@@ -178,7 +178,7 @@ def test_after_being_put_back(runner: TorchRunner, theirs: Theirs) -> None:
 
 def test_after_a_neighbour_was_cancelled(runner: TorchRunner, theirs: Theirs) -> None:
     """And somebody else got its place and its blocks."""
-    drive = Drive(runner, blocks=20)
+    drive = Drive(runner, blocks=40)
     left, gone = drive.add(PROMPT, 40), drive.add(prompt(30), 40)
     drive.steps(9)
     drive.cancel(gone)
@@ -209,7 +209,7 @@ def test_ten_of_a_hundred_are_cancelled(models: Models) -> None:
 def test_the_repetition_penalty_is_theirs(runner: TorchRunner, theirs: Theirs, penalty: float) -> None:
     """Also where a sequence is put back in the middle of its answer."""
     sampling = Sampling(temperature=0, repetition_penalty=penalty)
-    drive = Drive(runner, blocks=8)
+    drive = Drive(runner, blocks=16)
     ids = [drive.add(PROMPT, 60, sampling), drive.add(prompt(20), 60, sampling)]
     drawn = drive.run()
     assert [drawn[id] for id in ids] == [theirs(PROMPT, 60, penalty), theirs(prompt(20), 60, penalty)]

@@ -187,7 +187,7 @@ def test_put_back_as_alone(models: Models) -> None:
     """Who is put back in mid-answer goes on drawing where it was."""
     runner = models.runner("llama")
     alone = answers(runner, PROMPT, PROMPT[::-1], tokens=60, sampling=SEEDED)
-    drive = Drive(runner, blocks=7)
+    drive = Drive(runner, blocks=14)
     ids = [drive.add(prompt, 60, SEEDED) for prompt in (PROMPT, PROMPT[::-1])]
     tokens = drive.run()
     assert [tokens[id] for id in ids] == alone
