@@ -136,7 +136,8 @@ def ways(runner: TorchRunner) -> Iterator[str]:
 def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]:
     """A row for each form and way."""
     ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).plain(TEXT.read_text("utf-8"))
-    context = len(ids) + (OTHERS + 1) * STEPS
+    print(f"{len(ids)} ids")
+    context, threads = len(ids) + (OTHERS + 1) * STEPS, torch.get_num_threads()
     runner = load(Loader(checkpoint.folder, "float32", context=context), lambda step: None)
     truth = [rows.log_softmax(-1) for rows in logits(runner, ids)]
     with tempfile.TemporaryDirectory() as place:
@@ -146,6 +147,7 @@ def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]
                     continue
                 del runner
                 gc.collect()
+                torch.set_num_threads(threads)  # each form has its own best
                 runner = load(Loader(folder, form, context=context), lambda step: None)
                 rates, size = speed(runner, ids), runner.weight_bytes / checkpoint.parameters
                 if form == "auto":
@@ -172,7 +174,7 @@ def main() -> None:
     model = sys.argv[1] if len(sys.argv) > 1 else "builtin"
     checkpoint = open_checkpoint(model, cache=ROOT / "build" / "models", progress=lambda label, done, total: None)
     forms: tuple[Weights, ...] = tuple(form for form in FORMS if form in sys.argv[2:]) or FORMS
-    print(f"{checkpoint.name}, threads {torch.get_num_threads()}")
+    print(f"{checkpoint.name}, {torch.get_num_threads()} threads at most")
     rows = list(measure(checkpoint, forms))
     print(
         "| form | bytes a parameter | KL | agreement | prefill, ids/s | 1 chat, tokens/s |\n|---|---|---|---|---|---|"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 SIZE = 8
-"""Ids a block: so many less one may be read again though they are known. Fewer would gain nothing that is left to gain."""
+"""Ids a block: so many less one may be read again though they are known. Fewer gained nothing more."""
 
 
 class KV:
