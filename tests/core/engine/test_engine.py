@@ -105,6 +105,16 @@ async def test_an_answer_and_its_reason(engine: Engine) -> None:
         assert stream.reason == "stop"
 
 
+async def test_too_many_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes too late is told "again"; whoever is being answered notices nothing."""
+    monkeypatch.setattr("core.engine.engine.QUEUE", 2)
+    async with engine.stream([5], THREE, "a") as first, engine.stream([50], THREE, "b") as second:
+        with pytest.raises(ChatError, match="again"):
+            await answer(engine, 500)
+        assert (await all_of(first), await all_of(second)) == ([6, 7, 8], [51, 52, 53])
+    assert await answer(engine, 500) == [501, 502, 503]
+
+
 async def test_many_at_once(engine: Engine) -> None:
     answers = await asyncio.gather(*(answer(engine, 100 * number) for number in range(20)))
     assert answers == [[100 * number + add for add in (1, 2, 3)] for number in range(20)]
