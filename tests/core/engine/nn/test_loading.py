@@ -132,7 +132,7 @@ def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("kv_bytes", "blocks"),
-    [(None, 4 * LEAST), (100 * BLOCK, 100), (100 * BLOCK - 1, 99), (1, LEAST), (1000 * BLOCK, 1000)],
+    [(None, 4 * LEAST), (200 * BLOCK, 200), (200 * BLOCK - 1, 199), (1, LEAST), (1000 * BLOCK, 1000)],
 )
 def test_the_size_of_the_kv_memory(llama: Path, kv_bytes: int | None, blocks: int) -> None:
     """One whole context at least."""
@@ -142,7 +142,7 @@ def test_the_size_of_the_kv_memory(llama: Path, kv_bytes: int | None, blocks: in
 @pytest.mark.parametrize("kv_bytes", [None, 1000 * BLOCK])
 def test_the_kv_memory_takes_no_more_than_is_free(llama: Path, kv_bytes: int | None) -> None:
     weights = plain(llama).weight_bytes
-    assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + 80 * BLOCK).blocks == 80
+    assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + 160 * BLOCK).blocks == 160
     assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + LEAST * BLOCK).blocks == LEAST
     with pytest.raises(SetupError):
         plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + LEAST * BLOCK - 1)
