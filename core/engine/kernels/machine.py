@@ -1,0 +1,57 @@
+"""Which vector instructions this machine has, and numba for them.
+
+QWENTIN_CPU=avx2, avx512 or generic has everything decided and compiled as on a machine that has no more than that, to
+test and measure what such a machine does. (It does not slow down what other libraries do.)
+"""
+
+import os
+from importlib import import_module
+from typing import Any, Literal
+
+Instructions = Literal["vnni", "avx512", "avx2", "generic"]
+"""The best that the machine has for products of 16-bit integers: AVX-512 with VNNI, AVX-512, AVX2, or what LLVM makes
+of plain vector operations."""
+
+NAMES: dict[Instructions, str] = {
+    "vnni": "AVX-512 with VNNI",
+    "avx512": "AVX-512",
+    "avx2": "AVX2",
+    "generic": "plain vectors",
+}
+
+SETTING = "QWENTIN_CPU"
+_TAKEN_FOR: dict[str, tuple[Instructions, str]] = {
+    "avx512": ("avx512", "x86-64-v4"),
+    "avx2": ("avx2", "x86-64-v3"),
+    "generic": ("generic", "generic"),
+}
+"""What the setting stands for, and the name of such a processor in LLVM."""
+
+
+def forced() -> Instructions | None:
+    """What the machine is to be taken for; None: for what it is. A ValueError for an unknown word."""
+    word = os.environ.get(SETTING, "").strip().lower()
+    if word and word not in _TAKEN_FOR:
+        raise ValueError(f"{SETTING}={word} is none of {', '.join(_TAKEN_FOR)}")
+    return _TAKEN_FOR[word][0] if word else None
+
+
+def numba() -> Any:
+    """The library, set up to compile for what the machine is taken for."""
+    if word := forced():
+        os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = _TAKEN_FOR[word][1], ""
+    import_module("numba.extending")
+    return import_module("numba")
+
+
+def instructions() -> Instructions:
+    """What this machine has."""
+    if word := forced():
+        return word
+    try:
+        has = dict(import_module("llvmlite.binding").get_host_cpu_features())
+    except RuntimeError:  # LLVM does not know how to ask on every platform
+        return "generic"
+    if has.get("avx512bw"):
+        return "vnni" if has.get("avx512vnni") else "avx512"
+    return "avx2" if has.get("avx2") else "generic"

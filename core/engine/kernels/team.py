@@ -1,0 +1,107 @@
+"""Some threads that compute a step together, phase by phase, each phase in chunks that whoever is free takes.
+
+A thread that comes late, because the machine is busy with something else, finds its chunks done by the others and joins
+where they are; nobody waits for more than one chunk. So a step beside other work takes little longer than with fewer
+threads.
+"""
+
+import os
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from core.engine.kernels.jit import Array, compiled, instructions, types
+from core.engine.kernels.vectors import I32, I64, Builder, Value
+
+_LINE = 16
+"""Numbers of two cache lines: what each thread writes to often lies in lines of its own."""
+_SPINS, _YIELD = 200, "SwitchToThread" if os.name == "nt" else "sched_yield"
+"""So many looks at what another thread does before the processor is offered to others."""
+
+Kernel = Callable[..., None]
+
+
+def _add(b: Builder, address: Value) -> Value:
+    pointer = b.inttoptr(address, I64.as_pointer())
+    return b.atomic_rmw("add", pointer, I64(1), "acq_rel")
+
+
+def _look(b: Builder, address: Value) -> Value:
+    return b.load_atomic(b.inttoptr(address, I64.as_pointer()), "acquire", 8)
+
+
+def _give_way(b: Builder) -> None:
+    known = b.module.globals.get(_YIELD)
+    b.call(known or ir.Function(b.module, ir.FunctionType(I32, []), _YIELD), [])
+
+
+_added = instructions(_add, 1, types.int64)
+_looked = instructions(_look, 1, types.int64)
+_yielded = instructions(_give_way, 0)
+
+
+@compiled
+def take(counters: Array, phase: int) -> int:
+    """The next chunk of a phase that nobody has taken yet; from its number of chunks on: there is none."""
+    return int(_added(counters[phase].ctypes.data))
+
+
+@compiled
+def finish(counters: Array, phase: int) -> None:
+    """A chunk is computed."""
+    _added(counters[phase, _LINE // 2 :].ctypes.data)
+
+
+@compiled
+def wait(counters: Array, phase: int, chunks: int) -> None:
+    """Until all chunks of a phase are computed."""
+    address = counters[phase, _LINE // 2 :].ctypes.data
+    looks = 0
+    while _looked(address) < chunks:
+        looks += 1
+        if looks > _SPINS:
+            _yielded()
+
+
+class Team:
+    """`count` threads at most, the caller among them; `active` of them take part."""
+
+    def __init__(self, count: int) -> None:
+        self.count = self.active = count
+        self._errors: list[Exception] = []
+        self._calls: list[SimpleQueue[tuple[Kernel, tuple[Any, ...]] | None]] = [
+            SimpleQueue() for _ in range(count - 1)
+        ]
+        for number, calls in enumerate(self._calls, 1):
+            arguments = (number, calls, self._errors)
+            Thread(target=_help, args=arguments, name=f"engine-{number}", daemon=True).start()
+
+    def run(self, kernel: Kernel, phases: int, *arguments: Any) -> None:
+        """Call kernel(thread, counters, *arguments) in each thread. When it returns, all phases are done; other threads
+        may still be on their way through them, but have nothing left to compute."""
+        counters = np.zeros((phases, _LINE), np.int64)
+        for calls in self._calls[: self.active - 1]:
+            calls.put((kernel, (counters, *arguments)))
+        kernel(0, counters, *arguments)
+        if self._errors:
+            raise self._errors.pop()
+
+    def close(self) -> None:
+        """End the threads."""
+        for calls in self._calls:
+            calls.put(None)
+        self._calls = []
+        self.active = self.count = 1
+
+
+def _help(number: int, calls: "SimpleQueue[tuple[Kernel, tuple[Any, ...]] | None]", errors: list[Exception]) -> None:
+    while call := calls.get():
+        kernel, arguments = call
+        try:
+            kernel(number, *arguments)
+        except Exception as error:  # for the caller; the thread goes on
+            errors.append(error)

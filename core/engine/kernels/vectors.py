@@ -1,0 +1,239 @@
+"""Vector operations in LLVM's language: what numba's own Python can't say. The products (products.py) are made of them.
+
+Everything takes and gives LLVM values; `b` is the builder that writes the instructions.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from core.engine.kernels import machine
+from core.engine.kernels.jit import instructions, types
+
+I1, I8, I16, I32, I64, F32 = (*(ir.IntType(bits) for bits in (1, 8, 16, 32, 64)), ir.FloatType())
+HAS = machine.instructions()
+LANES = {"vnni": 16, "avx512": 16, "avx2": 8, "generic": 4}[HAS]
+"""32-bit numbers of a vector."""
+WIDE = 2 * LANES
+"""16-bit numbers of a vector."""
+
+Value = Any
+Builder = Any
+Pair = Callable[[Value, Value], Value]
+
+
+def vector(kind: Any, lanes: int) -> Any:
+    """The type of so many numbers of a kind."""
+    return ir.VectorType(kind, lanes)
+
+
+def load(b: Builder, address: Value, kind: Any, *, aligned: int = 1) -> Value:
+    """A number or a vector at an address."""
+    return b.load(b.inttoptr(address, kind.as_pointer()), align=aligned)
+
+
+def store(b: Builder, value: Value, address: Value, *, aligned: int = 4) -> None:
+    """Write a number or a vector to an address."""
+    b.store(value, b.inttoptr(address, value.type.as_pointer()), align=aligned)
+
+
+def offset(b: Builder, address: Value, index: Value | int, step: Value | int) -> Value:
+    """address + index * step, in bytes."""
+    index, step = (I64(each) if isinstance(each, int) else each for each in (index, step))
+    return b.add(address, b.mul(index, step))
+
+
+def lanes(of: Iterable[int]) -> ir.Constant:
+    """Which lanes a shuffle takes."""
+    numbers = list(of)
+    return ir.Constant(vector(I32, len(numbers)), numbers)
+
+
+def zeros(kind: Any, count: int) -> ir.Constant:
+    """A vector of zeros."""
+    return ir.Constant(vector(kind, count), [0.0 if kind == F32 else 0] * count)
+
+
+def pick(b: Builder, value: Value, of: Iterable[int]) -> Value:
+    """Some lanes of a vector."""
+    return b.shuffle_vector(value, value, lanes(of))
+
+
+def splat(b: Builder, value: Value, count: int) -> Value:
+    """The same number in every lane."""
+    one = b.insert_element(ir.Constant(vector(value.type, count), ir.Undefined), value, I32(0))
+    return pick(b, one, [0] * count)
+
+
+def widened(b: Builder, value: Value, kind: Any, *, signed: bool = True) -> Value:
+    """The same integers, each in more bits."""
+    wide = vector(kind, value.type.count)
+    return b.sext(value, wide) if signed else b.zext(value, wide)
+
+
+def floats(b: Builder, value: Value) -> Value:
+    """Integers as float32."""
+    return b.sitofp(value, vector(F32, value.type.count))
+
+
+def from_bf16(b: Builder, value: Value) -> Value:
+    """bf16 as float32: the same bits, sixteen more behind them."""
+    if isinstance(value.type, ir.VectorType):
+        count = value.type.count
+        bits = b.shl(widened(b, value, I32, signed=False), ir.Constant(vector(I32, count), [16] * count))
+        return b.bitcast(bits, vector(F32, count))
+    return b.bitcast(b.shl(b.zext(value, I32), I32(16)), F32)
+
+
+def fused(b: Builder, x: Value, y: Value, z: Value) -> Value:
+    """x * y + z of vectors of float32, rounded once where the processor can."""
+    return per_lane(b, "fmuladd", x, y, z)
+
+
+def to_bf16(b: Builder, value: Value) -> Value:
+    """The nearest bf16 of finite numbers, as 16-bit integers; of two as near, the even one."""
+    kind = vector(I32, value.type.count)
+    bits = b.bitcast(value, kind)
+
+    def same(number: int) -> Any:
+        return ir.Constant(kind, [number] * kind.count)
+
+    odd = b.and_(b.lshr(bits, same(16)), same(1))
+    rounded = b.lshr(b.add(b.add(bits, same(0x7FFF)), odd), same(16))
+    return b.trunc(rounded, vector(I16, kind.count))
+
+
+def per_lane(b: Builder, name: str, *values: Value) -> Value:
+    """One of LLVM's functions of float32 vectors, such as rint or fabs."""
+    kind = values[0].type
+    function = ir.FunctionType(kind, [kind] * len(values))
+    return b.call(b.module.declare_intrinsic(f"llvm.{name}.v{kind.count}f32", (), function), values)
+
+
+def constant(value: float, count: int = LANES) -> ir.Constant:
+    """The same float32 in every lane."""
+    return ir.Constant(vector(F32, count), [float(np.float32(value))] * count)
+
+
+def larger(b: Builder, x: Value, y: Value) -> Value:
+    """The larger of each two; y where one is no number."""
+    return b.select(b.fcmp_ordered(">", x, y), x, y)
+
+
+def exponential(b: Builder, x: Value) -> Value:
+    """e**x to the last digits of float32, up to the largest that it has, and 0 where it would be less than the least;
+    NaN stays NaN. (Cephes, expf: a polynomial around the nearest power of two.)"""
+    tiny = b.fcmp_ordered("<", x, constant(-87.0))
+    x = b.select(tiny, constant(-87.0), x)
+    x = b.select(b.fcmp_ordered(">", x, constant(88.0)), constant(88.0), x)
+    power = per_lane(b, "rint", b.fmul(x, constant(1.44269504088896341)))
+    x = fused(b, power, constant(-0.693359375), x)
+    x = fused(b, power, constant(2.12194440e-4), x)
+    y = constant(1.9875691500e-4)
+    for factor in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        y = fused(b, y, x, constant(factor))
+    y = b.fadd(fused(b, y, b.fmul(x, x), x), constant(1.0))
+    whole = b.add(b.fptosi(power, vector(I32, LANES)), ir.Constant(vector(I32, LANES), [127] * LANES))
+    bits = b.shl(whole, ir.Constant(vector(I32, LANES), [23] * LANES))
+    return b.select(tiny, constant(0.0), b.fmul(y, b.bitcast(bits, vector(F32, LANES))))
+
+
+def in_all(b: Builder, value: Value, add: Pair) -> Value:
+    """The lanes of a vector put together, two by two."""
+    while value.type.count > 1:
+        value = _neighbours(b, value, None, add)
+    return b.extract_element(value, I32(0))
+
+
+def dot(b: Builder, total: Value, x: Value, y: Value) -> Value:
+    """`total`, 32-bit integers, and the products of two vectors of 16-bit integers: neighbours' sums in its lanes."""
+    wide, result = vector(I16, WIDE), vector(I32, LANES)
+    if HAS == "vnni":
+        kind = ir.FunctionType(result, [result, wide, wide])
+        return b.call(b.module.declare_intrinsic("llvm.x86.avx512.vpdpwssd.512", (), kind), [total, x, y])
+    if HAS != "generic":
+        name = "llvm.x86.avx512.pmaddw.d.512" if HAS == "avx512" else "llvm.x86.avx2.pmadd.wd"
+        product = b.call(b.module.declare_intrinsic(name, (), ir.FunctionType(result, [wide, wide])), [x, y])
+        return b.add(total, product)
+    product = b.mul(widened(b, x, I32), widened(b, y, I32))
+    halves = pick(b, product, range(LANES)), pick(b, product, range(LANES, WIDE))
+    return b.add(b.add(total, halves[0]), halves[1])
+
+
+def nibbles(b: Builder, address: Value) -> list[Value]:
+    """The 32 codes of 16 bytes, the low halves first, as vectors of WIDE 16-bit integers."""
+    bytes_ = load(b, address, vector(I8, 16))
+    low = b.and_(bytes_, ir.Constant(bytes_.type, [15] * 16))
+    high = b.lshr(bytes_, ir.Constant(bytes_.type, [4] * 16))
+    codes = b.shuffle_vector(low, high, lanes(range(32)))
+    return [widened(b, pick(b, codes, range(at, at + WIDE)), I16, signed=False) for at in range(0, 32, WIDE)]
+
+
+def sums(b: Builder, vectors: Sequence[Value], add: Pair) -> Value:
+    """One vector with the sum of each, in their order. As many as a power of two, at most as many as they have lanes.
+
+    Always added in the same order, so that a sum does not depend on how many others are made beside it.
+    """
+    level = list(vectors)
+    while len(level) > 1:
+        level = [_neighbours(b, x, y, add) for x, y in zip(level[::2], level[1::2], strict=True)]
+    total = level[0]
+    while total.type.count > len(vectors):
+        total = _neighbours(b, total, None, add)
+    return total
+
+
+def _neighbours(b: Builder, x: Value, y: Value | None, add: Pair) -> Value:
+    """The sums of neighbouring lanes of x, then of y."""
+    count = x.type.count * (1 if y is None else 2)
+    y = x if y is None else y
+    return add(b.shuffle_vector(x, y, lanes(range(0, count, 2))), b.shuffle_vector(x, y, lanes(range(1, count, 2))))
+
+
+def results(b: Builder, totals: Sequence[Value], outputs: int, add: Pair) -> list[Value]:
+    """The lanes of each total added up, as float32: so many outputs to a vector, row by row."""
+    found = []
+    for start in range(0, len(totals), LANES):
+        some = sums(b, totals[start : start + LANES], add)
+        some = some if some.type.element == F32 else floats(b, some)
+        found += [pick(b, some, range(at, at + outputs)) for at in range(0, some.type.count, outputs)]
+    return found
+
+
+class Loop:
+    """for index in range(0, end, step), at least once. `values` go from round to round and are what the last one
+    leaves.
+
+    with Loop(...) as loop: loop.values = [... loop.index ... loop.values ...]
+    """
+
+    def __init__(self, b: Builder, end: Value, step: int, values: Sequence[Value]) -> None:
+        self._b, self._end, self._step = b, end, step
+        before = b.block
+        self._head, self._after = b.append_basic_block("loop"), b.append_basic_block("after")
+        b.branch(self._head)
+        b.position_at_end(self._head)
+        self.index = b.phi(I64)
+        self.index.add_incoming(I64(0), before)
+        self._carried = [b.phi(value.type) for value in values]
+        for carried, value in zip(self._carried, values, strict=True):
+            carried.add_incoming(value, before)
+        self.values: list[Value] = list(self._carried)
+
+    def __enter__(self) -> "Loop":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        b = self._b
+        following = b.add(self.index, I64(self._step))
+        self.index.add_incoming(following, b.block)
+        for carried, value in zip(self._carried, self.values, strict=True):
+            carried.add_incoming(value, b.block)
+        b.cbranch(b.icmp_unsigned("<", following, self._end), self._head, self._after)
+        b.position_at_end(self._after)
+
+
+float_at = instructions(lambda b, address: load(b, address, F32, aligned=4), 1, types.float32)
+"""The float32 at an address."""

@@ -1,0 +1,210 @@
+"""Tokens that the kernels draw: those of the same rules in PyTorch, for all rows of a step at once."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.engine.kernels import sampling as kernel
+from core.engine.kernels.jit import Array
+from core.engine.kernels.team import Team
+from core.engine.nn.sampler import Draw
+from core.engine.sampling import Sampling
+from tests.core.engine.nn.conftest import Models
+from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs
+
+TEAMS = [1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def teams() -> Iterator[dict[int, Team]]:
+    made = {count: Team(count) for count in TEAMS}
+    yield made
+    for team in made.values():
+        team.close()
+
+
+def drawn(team: Team, logits: Array, draws: list[Draw]) -> list[int]:
+    """As the runner has it drawn."""
+    starts = np.cumsum([0, *(len(draw.seen) for draw in draws)])
+    rules = np.array([draw.rules(start) for draw, start in zip(draws, starts, strict=False)], kernel.RULES)
+    tokens = np.full(len(draws), -1, np.int64)
+    team.run(kernel.draw, 1, logits.copy(), rules, np.concatenate([draw.seen for draw in draws]), tokens)
+    for draw, token in zip(draws, tokens, strict=True):
+        draw.note(int(token))
+    return [int(token) for token in tokens]
+
+
+def explained(logits: torch.Tensor, sampling: Sampling, seen: list[int], uniform: float, token: int) -> bool:
+    """Whether sums in another order may come to this token: ids in float64, the most likely first (or by their number,
+    where all may be drawn), and the place at which so much of the whole has been passed, give or take some last digits;
+    where top-p ends, too, one more or less may be in."""
+    draw = Draw(sampling, seen)
+    draw._penalise(logits)
+    scores = logits.double().numpy() / max(float(sampling.temperature), 1e-4)
+    ids = np.arange(len(scores))
+    if 0 < sampling.top_k < len(scores) or sampling.top_p < 1:
+        ids = np.argsort(-scores, kind="stable")
+    if 0 < sampling.top_k < len(scores):
+        ids = ids[: sampling.top_k]
+    chances = np.exp(scores[ids] - scores[ids].max())
+    passed = np.cumsum(chances / chances.sum())
+    counts = [len(ids)]
+    if sampling.top_p < 1:
+        least, most = (int((passed < sampling.top_p + off).sum()) + 1 for off in (-1e-4, 1e-4))
+        counts = list(range(max(1, least), min(most, len(ids)) + 1))
+    for count in counts:
+        target = uniform * passed[count - 1]
+        first, last = (int((passed[:count] <= target + off).sum()) for off in (-1e-4, 1e-4))
+        around = scores[ids[first : min(last, count - 1) + 1]]
+        if (np.abs(around - scores[token]) <= 1e-6 * np.abs(scores[token])).any():
+            return True
+    return False
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    samplings=st.lists(SAMPLINGS, min_size=1, max_size=4),
+    seed=st.integers(0, 1 << 32),
+    spread=st.sampled_from([0.01, 1.0, 3.0, 10.0]),
+)
+def test_the_same_number_draws_the_same_token(
+    teams: dict[int, Team], samplings: list[Sampling], seed: int, spread: float
+) -> None:
+    """As in PyTorch, but for where sums in another order decide; all rows at once as alone, by teams of any size."""
+    rules = [Sampling(each.temperature, 1, each.top_p, each.top_k, each.repetition_penalty, seed) for each in samplings]
+    logits = [random_logits(seed + row, spread) for row in range(len(rules))]
+    seen = [[*PROMPT, *(row.topk(3).indices.tolist())] for row in logits]
+
+    def draws() -> list[Draw]:
+        return [Draw(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
+
+    whole = np.asarray(torch.stack(logits).numpy())
+    found = drawn(teams[1], whole, draws())
+    assert all(drawn(teams[count], whole, draws()) == found for count in TEAMS)
+    alone = [drawn(teams[1], whole[row : row + 1], [draw])[0] for row, draw in enumerate(draws())]
+    assert alone == found
+    for row, draw in enumerate(draws()):
+        if draw(logits[row].clone()) != found[row]:
+            uniform = Draw(rules[row], seen[row])._uniform()
+            assert explained(logits[row].clone(), rules[row], seen[row], uniform, found[row])
+
+
+def test_it_is_nearly_always_the_very_same(teams: dict[int, Team]) -> None:
+    rules = Sampling(0.7, 1, 0.8, 20, 1.05)
+    logits = torch.stack([random_logits(row, 3.0) for row in range(500)])
+    seeded = [Sampling(0.7, 1, 0.8, 20, 1.05, seed) for seed in range(500)]
+    found = drawn(teams[1], np.asarray(logits.numpy()), [Draw(rule, PROMPT) for rule in seeded])
+    same = [Draw(rule, PROMPT)(row.clone()) == token for rule, row, token in zip(seeded, logits, found, strict=True)]
+    assert sum(same) >= 499 and rules.seed is None
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(1),
+        Sampling(0.7),
+        Sampling(1, top_p=0.97),
+        Sampling(1, top_p=0.5),
+        Sampling(2, top_k=4),
+        Sampling(1.5, top_k=5, top_p=0.9),
+        Sampling(1, top_k=1 << 62),
+        Sampling(1.3, repetition_penalty=1.3),
+    ],
+    ids=str,
+)
+def test_as_often_as_likely(teams: dict[int, Team], sampling: Sampling) -> None:
+    logits = torch.tensor([0.0, 2.0, 1.0, -1.0, -3.0, 0.5])
+    seen = [1, 4]
+    expected = theirs(logits, sampling, seen)
+    draw = Draw(Sampling(sampling.temperature, 1, sampling.top_p, sampling.top_k, sampling.repetition_penalty, 7), seen)
+    draws = [draw] * 8000
+    noted = [draw.rules(0) for _ in draws]
+    rules = np.array(noted, kernel.RULES)
+    tokens = np.empty(len(draws), np.int64)
+    teams[1].run(kernel.draw, 1, np.tile(logits.numpy(), (len(draws), 1)), rules, draw.seen, tokens)
+    counted = Counter(tokens.tolist())
+    assert [counted[id] / len(draws) for id in range(6)] == pytest.approx(expected.tolist(), abs=0.025)
+    assert all(expected[id] > 0 for id in counted), "and never what is ruled out"
+
+
+@pytest.mark.parametrize("sampling", [Sampling(0), Sampling(-1.0), Sampling(0, top_k=9, top_p=0.1), Sampling(1e-300)])
+@pytest.mark.parametrize("size", [1, 2, 7, 63, 64, 65, 300, VOCABULARY])
+def test_greedy_takes_the_first_of_the_largest(teams: dict[int, Team], sampling: Sampling, size: int) -> None:
+    rng = np.random.default_rng(size)
+    logits = rng.integers(-3, 4, (40, size)).astype(np.float32)
+    logits[0] = 0
+    logits[1] = -1e30
+    found = drawn(teams[1], logits, [Draw(sampling, [0]) for _ in logits])
+    assert found == logits.argmax(1).tolist()
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(1e-9, seed=1), Sampling(1.5, top_k=1), Sampling(1.5, top_p=0), Sampling(1.5, top_p=1e-9)]
+)
+def test_the_likeliest(teams: dict[int, Team], sampling: Sampling) -> None:
+    logits = random_logits(1, 1.0)
+    found = drawn(teams[1], np.tile(logits.numpy(), (30, 1)), [Draw(sampling, PROMPT) for _ in range(30)])
+    assert found == [int(logits.argmax())] * 30
+
+
+@pytest.mark.parametrize("size", [VOCABULARY, kernel.CANDIDATES, kernel.CANDIDATES + 1, 65, 3])
+@pytest.mark.parametrize("top_p", [0.3, 0.8, 0.999])
+def test_all_alike(teams: dict[int, Team], size: int, top_p: float) -> None:
+    """Top-p needs more of them than it looks at first; and every id comes about as often as another."""
+    rows = 3000
+    draws = [Draw(Sampling(1, top_p=top_p, seed=seed), [0]) for seed in range(rows)]
+    counted = Counter(drawn(teams[2], np.zeros((rows, size), np.float32), draws))
+    wanted = min(size, max(1, round(top_p * size)))
+    assert len(counted) <= wanted + 1
+    assert max(counted.values()) < 3 * rows / wanted + 20
+
+
+def test_the_penalty_remembers_what_was_drawn(teams: dict[int, Team]) -> None:
+    """Also what was drawn before, and no id twice as much for having come twice."""
+    draw = Draw(Sampling(0, repetition_penalty=2.0), [0, 0, 0])
+    logits = np.array([[9.0, 8.0, 7.0, 5.0, -1.0]], np.float32)
+    assert [drawn(teams[1], logits, [draw])[0] for _ in range(4)] == [1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("penalty", [0.5, 0.9, 1.05, 1.5, 2.0])
+def test_the_penalty_is_that_of_pytorch(teams: dict[int, Team], penalty: float) -> None:
+    """To the last bit: greedy tokens show it. Each row has its own part of what was seen, or none."""
+    sampling, rng = Sampling(0, repetition_penalty=penalty), np.random.default_rng(3)
+    logits = (rng.standard_normal((50, 40)) * 2).round(1).astype(np.float32)
+    seen = [rng.integers(0, 40, count).tolist() or [0] for count in range(50)]
+    rules = [sampling if row % 3 else Sampling(0) for row in range(50)]
+    draws = [Draw(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
+    others = [Draw(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
+    for _ in range(5):
+        expected = [draw(torch.from_numpy(row.copy())) for draw, row in zip(others, logits, strict=True)]
+        assert drawn(teams[2], logits, draws) == expected
+
+
+def test_a_whole_vocabulary(teams: dict[int, Team]) -> None:
+    """Of Qwen, by its own rules."""
+    size = 151_936
+    logits = torch.stack([random_logits(row, 2.0, size) for row in range(3)])
+    logits[:, 77_777] += 12
+    for rules in ({"top_p": 0.8, "top_k": 20}, {"top_p": 0.95}, {}, {"top_p": 0.999}):
+        samplings = [Sampling(0.7, repetition_penalty=1.1, seed=row, **rules) for row in range(3)]  # type: ignore[arg-type]
+        found = drawn(teams[1], np.asarray(logits.numpy()), [Draw(each, PROMPT) for each in samplings])
+        for row, (sampling, token) in enumerate(zip(samplings, found, strict=True)):
+            if Draw(sampling, PROMPT)(logits[row].clone()) != token:
+                uniform = Draw(sampling, PROMPT)._uniform()
+                assert explained(logits[row].clone(), sampling, PROMPT, uniform, token)
+
+
+def test_the_runner_draws_all_at_once(models: Models, teams: dict[int, Team]) -> None:
+    runner = models.runner("llama", "int8")
+    assert runner.compiled and runner.team
+    logits = np.asarray(torch.stack([random_logits(row, 2.0) for row in range(9)]).numpy())
+
+    def draws() -> list[Draw]:
+        return [Draw(Sampling(0.5 * (row % 3), repetition_penalty=1 + row / 9, seed=row), PROMPT) for row in range(9)]
+
+    assert runner.draw(logits.copy(), draws()) == drawn(teams[1], logits, draws())
