@@ -7,8 +7,8 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from core.checkpoints.architecture import Architecture
 from core.engine.nn import recipe as recipes
-from core.engine.nn.linear import Beside, Both, Dense, Int4, Int8, Linear, Reordered
-from core.engine.nn.quantise import Rounded4, Rounded8, int4, int8, parts, repacked
+from core.engine.nn.linear import Beside, Dense, Linear, Low, Reordered
+from core.engine.nn.quantise import Rounded, int4, int8, parts, repacked
 from core.engine.nn.recipe import Matrix, Recipe
 from core.engine.nn.tensors import Int4 as Codes
 from core.engine.nn.tensors import Tensors
@@ -26,8 +26,6 @@ class Builder:
     ) -> None:
         self.architecture, self.config, self.tensors, self.device = architecture, config, tensors, device
         self.recipe, self.dtype = recipe, DTYPES[recipe.dense]
-        self.crossings: dict[str, list[Both]] = {"int8": [], "int4": []}
-        """The matrices with two forms, by the form for few rows: their crossing is set once it is measured."""
 
     def model(self, positions: int) -> Transformer:
         """The whole model, for so many positions."""
@@ -72,9 +70,7 @@ class Builder:
         return Table(self.tensors.int4(name) if self.tensors.is_int4(name) else self.tensors.view(name))
 
     def rotation(self, positions: int) -> Rotation:
-        like = torch.empty(0, dtype=self.dtype, device=self.device)
-        inverse, scaling = self.angles()
-        return Rotation(inverse, scaling, positions, like)
+        return Rotation(*self.angles(), positions)
 
     def angles(self) -> tuple[torch.Tensor, float]:
         """The angle of each pair of numbers a position, and what cos and sin are multiplied with."""
@@ -89,17 +85,11 @@ class Builder:
     # One matrix
 
     def linear(self, matrix: Matrix) -> Linear:
-        bias = self.bias(matrix)
         try:
-            if matrix.few is None:
-                return self.dense(self.stacked(matrix), bias)
-            rounded = self.rounded(matrix)
-            low: Linear = Int8(rounded, bias) if isinstance(rounded, Rounded8) else Int4(rounded, bias)
-            if not matrix.many:
-                return low
-            both = Both(low, self.dense(rounded.values(self.dtype), bias), 1)
-            self.crossings[matrix.few].append(both)
-            return both
+            if matrix.low is None:
+                bias = self.bias(matrix)
+                return self.dense(self.stacked(matrix), None if bias is None else bias.to(self.device, self.dtype))
+            return Low(self.rounded(matrix), self.bias(matrix))
         finally:
             self.tensors.let_go()
 
@@ -108,6 +98,7 @@ class Builder:
         return Reordered(weight, bias) if reorders else Dense(weight, bias)
 
     def bias(self, matrix: Matrix) -> torch.Tensor | None:
+        """float32, of all the matrix's parts."""
         names = [name.replace(".weight", ".bias") for name in matrix.names]
         if not any(name in self.tensors for name in names):
             self.refuse_missing(names)
@@ -116,7 +107,7 @@ class Builder:
             self.tensors.values(name) if name in self.tensors else torch.zeros(rows)
             for name, rows in zip(names, matrix.rows, strict=True)
         ]
-        return torch.cat(each).to(self.device, self.dtype)
+        return torch.cat(each)
 
     def refuse_missing(self, names: list[str]) -> None:
         """Biases that the configuration speaks of (transformers' LlamaConfig), and no file holds."""
@@ -133,14 +124,14 @@ class Builder:
             start += rows
         return whole
 
-    def rounded(self, matrix: Matrix) -> Rounded8 | Rounded4:
-        if matrix.few == "int4" and all(self.tensors.is_int4(name) for name in matrix.names):
+    def rounded(self, matrix: Matrix) -> Rounded:
+        if matrix.low == "int4" and all(self.tensors.is_int4(name) for name in matrix.names):
             codes = [self.tensors.int4(name) for name in matrix.names]
             fields = ([each.codes for each in codes], [each.scale for each in codes], [each.offset for each in codes])
-            return repacked(Codes(*map(torch.cat, fields)), self.dtype)
+            return repacked(Codes(*map(torch.cat, fields)))
         views = [self.raw(name, slice(None)) for name in matrix.names]
         values = views[0] if len(views) == 1 else torch.cat(views)
-        return (int4 if matrix.few == "int4" else int8)(values, self.dtype)
+        return int4(values) if matrix.low == "int4" else int8(values)
 
     def raw(self, name: str, rows: slice) -> torch.Tensor:
         """In whatever type the file has it; what is 4 bits there, in float32."""

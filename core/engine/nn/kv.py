@@ -18,9 +18,12 @@ class KV:
     """Room for `blocks` blocks."""
 
     def __init__(self, layers: int, heads: int, width: int, blocks: int, like: torch.Tensor) -> None:
-        """`like` has the dtype and the device."""
-        self.heads, self.width, self.blocks = heads, width, blocks
-        self._layers = [zeros((2 * heads, blocks * SIZE, width), like) for _ in range(layers)]
+        """`like` has the dtype and the device. `whole` is all of it, [layers, 2 * heads, blocks, ids a block,
+        width]."""
+        self.heads, self.width, self.blocks, self.like = heads, width, blocks, like
+        whole = zeros((layers, 2 * heads, blocks * SIZE, width), like)
+        self.whole = whole.view(layers, 2 * heads, blocks, SIZE, width)
+        self._layers = whole.unbind()
         self._blocks = [layer.view(2 * heads * blocks, SIZE * width) for layer in self._layers]
 
     def write(self, layer: int, kv: torch.Tensor, slots: torch.Tensor) -> None:

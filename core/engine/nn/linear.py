@@ -1,19 +1,23 @@
-"""Matrix products, by how the matrix is held: dense, in 8 or 4 bits, or in two forms of the same values.
+"""Matrix products in PyTorch, by how the matrix is held. All take [rows, columns in] and give [rows, columns out] of
+the same dtype.
 
-For few rows the bytes of the weights bound the speed, so low-bit wins; for many the arithmetic does, and bf16 wins. The
-crossing is measured at start (tune.py). All take [rows, columns in] and give [rows, columns out] of the same dtype.
+On a CPU low-bit matrices are the kernels' (core/engine/kernels), which is where they are fast. Here they are the
+reference, what is used where nothing can be compiled, and for very many rows on a processor whose bf16 products are
+faster.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch.nn import functional
 
-from core.engine.nn.quantise import Rounded4, Rounded8
+from core.engine.nn.quantise import Rounded, parts
 
 _FEW = 512
 """The number of rows that the bf16 layout is made for; it serves any."""
+_NUMBERS = 1 << 19
+"""Of a matrix that are unpacked at a time: they stay in the cache until they are multiplied."""
 
 
 class Linear(Protocol):
@@ -47,54 +51,40 @@ class Reordered:
         return y
 
 
-class Int8:
-    """8 bits a number. Many rows are multiplied with the matrix unpacked for the moment, from `crossing` on: more than
-    sequences draw in a step, so that the head, the largest, never is."""
+Unpack = Callable[["Low", int, torch.Tensor], None]
+"""Writes the rows of a matrix from a number on to a tensor, float32 or bf16 [rows, columns]."""
 
-    crossing = 48
 
-    def __init__(self, matrix: Rounded8, bias: torch.Tensor | None) -> None:
-        self.codes, self.scale, self.bias = matrix.codes, matrix.scale, bias
-        self.columns = matrix.codes.shape[1]
+def in_torch(low: "Low", first: int, target: torch.Tensor) -> None:
+    """See Unpack. In several operations, which takes several times as long as the kernel does."""
+    target.copy_(low.matrix.values(slice(first, first + len(target))))
+
+
+class Low:
+    """8 or 4 bits a number, unpacked into the type of x some rows at a time. `bias`: float32."""
+
+    def __init__(self, matrix: Rounded, bias: torch.Tensor | None) -> None:
+        self.matrix, self.bias = matrix, bias
+        self.rows, self.columns = matrix.shape
+        self.unpack: Unpack = in_torch
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor
-        if len(x) < self.crossing:
-            y = torch.ops.aten._weight_int8pack_mm(x, self.codes, self.scale)
-        else:
-            y = functional.linear(x, self.codes.to(x.dtype)).mul_(self.scale)
+        y = x.new_empty(len(x), self.rows)
+        some = parts(self.rows, max(1, _NUMBERS // self.columns))
+        room = x.new_empty(some[0].stop, self.columns)
+        for rows in some:
+            weight = room[: rows.stop - rows.start]
+            self.unpack(self, rows.start, weight)
+            torch.matmul(x, weight.T, out=y[:, rows])
         return y if self.bias is None else y.add_(self.bias)
-
-
-class Int4:
-    """4 bits a number."""
-
-    def __init__(self, matrix: Rounded4, bias: torch.Tensor | None) -> None:
-        self.packed, self.scale_zero, self.bias = matrix.packed, matrix.scale_zero, bias
-        self.columns = matrix.codes.shape[1]
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(x, self.packed, 32, self.scale_zero)
-        return y if self.bias is None else y.add_(self.bias)
-
-
-class Both:
-    """The same values in two forms: `few` below `crossing` rows, `many` from there on."""
-
-    def __init__(self, few: Linear, many: Linear, crossing: int) -> None:
-        self.few, self.many, self.crossing = few, many, crossing
-        self.columns = few.columns
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.few(x) if len(x) < self.crossing else self.many(x)
 
 
 class Beside:
     """Several matrices that could not be held as one, their results side by side."""
 
-    def __init__(self, parts: Sequence[Linear]) -> None:
-        self.parts = parts
-        self.columns = parts[0].columns
+    def __init__(self, matrices: Sequence[Linear]) -> None:
+        self.matrices = matrices
+        self.columns = matrices[0].columns
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([part(x) for part in self.parts], -1)
+        return torch.cat([matrix(x) for matrix in self.matrices], -1)

@@ -1,7 +1,10 @@
-"""The plan of a step: every index and mask that its layers need, made once."""
+"""The plan of a step: every index that its layers need, made once; and for attention in PyTorch who is read
+together."""
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from core.engine.nn.kv import KV, SIZE, Places
@@ -9,6 +12,49 @@ from core.engine.sequence import Part
 
 SPREAD = 2
 """Sequences are read together while the longest is at most so many times as long as the shortest."""
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`order` has the batch's parts as the rows of the step have them; everything else is int64, by the row.
+
+    `slots`: where keys and values go, block * SIZE + offset. `starts`: where in `blocks` those of the row's sequence
+    begin. `last`: the rows of which logits are wanted.
+    """
+
+    order: list[Part]
+    ids: Numbers
+    positions: Numbers
+    slots: Numbers
+    starts: Numbers
+    blocks: Numbers
+    last: Numbers
+
+
+def plan(batch: list[Part]) -> Plan:
+    """First those that compute one id, the shortest first; then what is read."""
+    ones = sorted((part for part in batch if part.count == 1), key=lambda part: part.end)
+    order = [*ones, *(part for part in batch if part.count > 1)]
+    counts = np.array([part.count for part in order])
+    blocks = [np.array(part.sequence.blocks[: -(-part.end // SIZE)]) for part in order]
+    sizes = np.array([len(each) for each in blocks])
+    starts = np.repeat(np.cumsum(sizes) - sizes, counts)
+    positions = np.concatenate([np.arange(part.start, part.end) for part in order])
+    whole = np.concatenate(blocks)
+    return Plan(
+        order,
+        ids=np.concatenate([np.array(part.sequence.ids[part.start : part.end]) for part in order]),
+        positions=positions,
+        slots=whole[starts + positions // SIZE] * SIZE + positions % SIZE,
+        starts=starts,
+        blocks=whole,
+        last=np.cumsum(counts)[[part.draws for part in order]] - 1,
+    )
+
+
+# In PyTorch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,60 +69,27 @@ class Group:
     """Added to the scores; None where everything is to be seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """`order` has the batch's parts as the rows of the step have them."""
-
-    order: list[Part]
-    ids: torch.Tensor
-    positions: torch.Tensor
-    slots: torch.Tensor
-    last: torch.Tensor
-    """The rows of which logits are wanted."""
-    groups: list[Group]
-
-
-def plan(batch: list[Part], kv: KV, queries: int, like: torch.Tensor) -> Plan:
+def groups(order: list[Part], kv: KV, queries: int, like: torch.Tensor) -> list[Group]:
     """`queries`: how many query heads share a key head. `like` has the dtype and the device."""
-    ones = sorted((part for part in batch if part.count == 1), key=lambda part: part.end)
-    longer = [part for part in batch if part.count > 1]
-    order = [*ones, *longer]
-    ids = [token for part in order for token in part.sequence.ids[part.start : part.end]]
-    positions = [position for part in order for position in range(part.start, part.end)]
-    slots = [
-        part.sequence.blocks[position // SIZE] * SIZE + position % SIZE
-        for part in order
-        for position in range(part.start, part.end)
-    ]
-    groups, row, last = [], 0, []
-    for together in alike(ones):
-        groups.append(decoding(together, row, kv, like))
+    found, row = [], 0
+    for together in alike([part for part in order if part.count == 1]):
+        found.append(decoding(together, row, kv, like))
         row += len(together)
-    for part in longer:
-        groups.append(reading(part, row, kv, queries, like))
+    for part in order[row:]:
+        found.append(reading(part, row, kv, queries, like))
         row += part.count
-    row = 0
-    for part in order:
-        row += part.count
-        if part.draws:
-            last.append(row - 1)
-    ids_, positions_, slots_, last_ = (numbers(each, like) for each in (ids, positions, slots, last))
-    return Plan(order, ids_, positions_, slots_, last_, groups)
-
-
-def numbers(values: list[int], like: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.long, device=like.device)
+    return found
 
 
 def alike(parts: list[Part]) -> list[list[Part]]:
     """Of similar length, from parts in order of their length: the shorter ones are read as if they were as long."""
-    groups: list[list[Part]] = []
+    found: list[list[Part]] = []
     for part in parts:
-        if groups and part.end <= SPREAD * max(groups[-1][0].end, 8 * SIZE):
-            groups[-1].append(part)
+        if found and part.end <= SPREAD * max(found[-1][0].end, 8 * SIZE):
+            found[-1].append(part)
         else:
-            groups.append([part])
-    return groups
+            found.append([part])
+    return found
 
 
 def decoding(parts: list[Part], row: int, kv: KV, like: torch.Tensor) -> Group:

@@ -1,13 +1,17 @@
-"""Drawing a token from its logits, each sequence by its own rules and its own generator."""
+"""Drawing tokens from logits, each sequence by its own rules and with its own random numbers.
+
+On a CPU all rows of a step are drawn at once by the kernels (core/engine/kernels/sampling.py). Here is what a sequence
+remembers for it, and the same in PyTorch: for a GPU, for where nothing can be compiled, and as the reference.
+"""
 
 import os
 
+import numpy as np
 import torch
 
+from core.engine.kernels.jit import Array
+from core.engine.kernels.sampling import CANDIDATES
 from core.engine.sampling import Sampling
-
-CANDIDATES = 256
-"""Top-p looks at so many of the most likely ids, and at all of them only where these are not enough."""
 
 
 class Draw:
@@ -16,34 +20,64 @@ class Draw:
     The order of the rules is that of transformers' generate: penalty, temperature, top-k, top-p.
     """
 
-    def __init__(self, sampling: Sampling, ids: list[int], device: torch.device) -> None:
+    def __init__(self, sampling: Sampling, ids: list[int]) -> None:
         self.sampling = sampling
-        self._seen = torch.tensor(sorted(set(ids)), dtype=torch.long, device=device)
-        self._generator = torch.Generator(device).manual_seed(seed(sampling))
+        self._known = set(ids)
+        self._seen = np.fromiter(self._known, np.int64, len(self._known))
+        self._count = len(self._seen)
+        self._random = np.random.default_rng(seed(sampling))
+
+    @property
+    def seen(self) -> Array:
+        """The ids that the penalty is for, each once: int64. None without a penalty."""
+        return self._seen[: self._count if self.sampling.repetition_penalty != 1 else 0]
+
+    def rules(self, start: int) -> tuple[float, float, float, float, int, int, int]:
+        """As RULES has it (core/engine/kernels/sampling.py), with a new random number. `start`: where `seen` will stand
+        among those of all rows."""
+        sampling = self.sampling
+        return (
+            max(0.0, float(sampling.temperature)),
+            float(sampling.top_p),
+            float(sampling.repetition_penalty),
+            self._uniform() if sampling.temperature > 0 else 0.0,
+            min(sampling.top_k, 1 << 62),
+            start,
+            start + len(self.seen),
+        )
+
+    def note(self, token: int) -> None:
+        """It was drawn."""
+        if token in self._known:
+            return
+        self._known.add(token)
+        if self._count == len(self._seen):
+            self._seen = np.concatenate((self._seen, np.empty(len(self._seen) + 64, np.int64)))
+        self._seen[self._count] = token
+        self._count += 1
 
     def __call__(self, logits: torch.Tensor) -> int:
-        """The next id, from float32 [vocabulary], which may be changed."""
+        """The next id, from float32 [vocabulary], which may be changed. In PyTorch."""
         self._penalise(logits)
-        token = likeliest(logits) if self.sampling.temperature <= 0 else self._sample(logits)
-        if self.sampling.repetition_penalty != 1:
-            self._seen = torch.cat((self._seen, torch.tensor([token], device=self._seen.device)))
+        token = int(logits.argmax()) if self.sampling.temperature <= 0 else self._sample(logits)
+        self.note(token)
         return token
 
     def _penalise(self, logits: torch.Tensor) -> None:
-        if self.sampling.repetition_penalty != 1:
-            penalty = float(self.sampling.repetition_penalty)
-            scores = logits[self._seen]
-            logits[self._seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
+        if len(self.seen):
+            penalty, seen = float(self.sampling.repetition_penalty), torch.from_numpy(self.seen).to(logits.device)
+            scores = logits[seen]
+            logits[seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
 
     def _sample(self, logits: torch.Tensor) -> int:
         probabilities, ids = candidates(logits / max(self.sampling.temperature, 1e-4), self.sampling)
-        choice = torch.multinomial(probabilities, 1, generator=self._generator)
-        return int(ids[choice])
+        passed = probabilities.cumsum(-1)
+        place = int((passed <= self._uniform() * passed[-1]).sum())
+        return int(ids[min(place, len(ids) - 1)])
 
-
-def likeliest(logits: torch.Tensor) -> int:
-    """By numpy, whose argmax is ten times as fast on a CPU."""
-    return int(logits.cpu().numpy().argmax())
+    def _uniform(self) -> float:
+        """At least 0, less than 1, also as a float32."""
+        return float(self._random.random(dtype=np.float32))
 
 
 def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,5 +101,6 @@ def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, 
 
 
 def seed(sampling: Sampling) -> int:
+    """The sequence's own, at least 0."""
     drawn = int.from_bytes(os.urandom(8), "little") if sampling.seed is None else sampling.seed
     return drawn & (1 << 64) - 1

@@ -3,6 +3,7 @@
 The rows of a step belong to different sequences; only attention knows which.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional
 
 from core.engine.nn.kv import KV
 from core.engine.nn.linear import Linear
-from core.engine.nn.plan import Group, Plan
+from core.engine.nn.plan import Group, Plan, groups
 from core.engine.nn.tensors import Int4
 
 
@@ -23,7 +24,8 @@ class Norm:
 
     def __init__(self, weight: torch.Tensor, epsilon: float, dtype: torch.dtype) -> None:
         count = len(weight)
-        self._weight, self._dtype = weight.float() * count**0.5, dtype
+        self.weight, self.epsilon = weight.float(), epsilon
+        self._weight, self._dtype = self.weight * count**0.5, dtype
         self._least = torch.tensor((count * epsilon) ** 0.5, device=weight.device)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -62,8 +64,7 @@ class Sizes:
 
 
 class Transformer:
-    """`table`: the embedding of each id; `rotation`: cos and sin of each position [positions, head_dim]; a sine of the
-    first half is negative, as the halves change places."""
+    """`table`: the embedding of each id. The plain way to compute a step, and the only one on a GPU."""
 
     def __init__(
         self, sizes: Sizes, table: "Table", layers: list[Layer], head: tuple[Norm, Linear], rotation: "Rotation"
@@ -71,20 +72,28 @@ class Transformer:
         self.sizes, self.table, self.layers, self.rotation = sizes, table, layers, rotation
         self.norm, self.head = head
 
-    def __call__(self, plan: Plan, kv: KV) -> torch.Tensor:
-        """Compute the plan's rows, keeping their keys and values; the logits of those that are wanted."""
-        x = self.table(plan.ids)
-        rotation = self.rotation.at(plan.positions, self.sizes)
-        for number, layer in enumerate(self.layers):
-            x += self.attend(layer, layer.attention_norm(x), rotation, plan, kv, number)
+    def __call__(self, plan: Plan, kv: KV, alive: Callable[[], None], layers: int | None = None) -> torch.Tensor:
+        """Compute the plan's rows, keeping their keys and values; the logits of those that are wanted, [last,
+        vocabulary]. `alive` is called after every layer. `layers`: only the first, to measure them."""
+        like = kv.like
+        ids, positions, slots, last = (
+            torch.from_numpy(each).to(like.device) for each in (plan.ids, plan.positions, plan.slots, plan.last)
+        )
+        x = self.table(ids)
+        step = Step(
+            self.rotation.at(positions, self.sizes, like), slots, groups(plan.order, kv, self.sizes.queries, like)
+        )
+        for number, layer in enumerate(self.layers[:layers]):
+            x += self.attend(layer, layer.attention_norm(x), step, kv, number)
             x += self.mlp(layer, layer.mlp_norm(x))
-        return self.head(self.norm(x[plan.last])) if len(plan.last) else x
+            alive()
+        return self.head(self.norm(x[last])) if len(last) else x[last]
 
-    def attend(self, layer: Layer, x: torch.Tensor, rotation: "Turn", plan: Plan, kv: KV, number: int) -> torch.Tensor:
+    def attend(self, layer: Layer, x: torch.Tensor, step: "Step", kv: KV, number: int) -> torch.Tensor:
         heads = self.sizes.heads
-        qkv = rotation(self.normed(layer, layer.qkv(x).view(len(x), -1, self.sizes.width)))
-        kv.write(number, qkv[:, heads:], plan.slots)
-        seen = [attention(group, qkv[group.rows, :heads], kv, number) for group in plan.groups]
+        qkv = step.turn(self.normed(layer, layer.qkv(x).view(len(x), -1, self.sizes.width)))
+        kv.write(number, qkv[:, heads:], step.slots)
+        seen = [attention(group, qkv[group.rows, :heads], kv, number) for group in step.groups]
         return layer.out(seen[0] if len(seen) == 1 else torch.cat(seen))
 
     def normed(self, layer: Layer, qkv: torch.Tensor) -> torch.Tensor:
@@ -128,29 +137,30 @@ class Table:
 
 
 class Rotation:
-    """Rotary positions: one table for all layers."""
+    """Rotary positions: `cos` and `sin` of the angle of each pair of numbers, float32 [positions, head_dim / 2]."""
 
-    def __init__(self, inverse: torch.Tensor, scaling: float, positions: int, like: torch.Tensor) -> None:
+    def __init__(self, inverse: torch.Tensor, scaling: float, positions: int) -> None:
         """`inverse`: the angle of each pair of numbers a position, float32 [head_dim / 2]."""
         angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse.float())
-        cos, sin = angles.cos() * scaling, angles.sin() * scaling
-        self._cos = torch.cat((cos, cos), -1).to(like)
-        self._sin = torch.cat((-sin, sin), -1).to(like)
+        self.cos, self.sin = angles.cos() * scaling, angles.sin() * scaling
 
-    def at(self, positions: torch.Tensor, sizes: Sizes) -> "Turn":
+    def at(self, positions: torch.Tensor, sizes: Sizes, like: torch.Tensor) -> "Turn":
         """For the heads of a row as they lie side by side. Values are turned by nothing, which is one operation less
         than to part them from the others."""
         turned, whole = sizes.heads + sizes.kv_heads, sizes.heads + 2 * sizes.kv_heads
-        cos = self._cos.new_ones(len(positions), whole, sizes.width)
-        sin = torch.zeros_like(cos)
-        cos[:, :turned] = self._cos[positions][:, None]
-        sin[:, :turned] = self._sin[positions][:, None]
-        return Turn(cos, sin)
+        some = positions.to(self.cos.device)
+        cos, sin = (table[some].to(like)[:, None] for table in (self.cos, self.sin))
+        cosines = like.new_ones(len(positions), whole, sizes.width)
+        sines = torch.zeros_like(cosines)
+        cosines[:, :turned] = torch.cat((cos, cos), -1)
+        sines[:, :turned] = torch.cat((-sin, sin), -1)
+        return Turn(cosines, sines)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The rotation of each head of each row, [rows, heads, head_dim]."""
+    """The rotation of each head of each row, [rows, heads, head_dim]. A sine of the first half is negative, as the
+    halves change places."""
 
     cos: torch.Tensor
     sin: torch.Tensor
@@ -158,3 +168,12 @@ class Turn:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Turn every head of x [rows, heads, head_dim]."""
         return torch.addcmul(x * self.cos, x.roll(x.shape[-1] // 2, -1), self.sin)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What all layers of a step share."""
+
+    turn: Turn
+    slots: torch.Tensor
+    groups: list[Group]

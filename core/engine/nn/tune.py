@@ -1,89 +1,101 @@
-"""What is best on this machine is measured once, at the first start with a model, and kept in a file: how many threads,
-and from how many rows on the dense form of a matrix is the faster one."""
+"""What is best on this machine is measured at the first start with a model, and kept in a file: how many threads, from
+how many rows on PyTorch's products are faster than the kernels, and how long steps take.
 
-import hashlib
+What was measured beside other work is kept with how much that was, used for this start, and measured again at the next.
+"""
+
 import json
 import os
-import platform
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import psutil
-import torch
+from typing import Any, Literal
 
 from core.checkpoints.files import read_json
-from core.engine.nn.linear import Both, Linear
+from core.engine import processor
+from core.engine.pace import Costs
 from core.errors import SetupError
 
-ROWS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)
-"""Numbers of rows at which the two forms are compared."""
-SECONDS = 0.03
-"""How long each candidate runs, at least, and TURNS times at least."""
-TURNS = 5
+Way = Literal["kernels", "panels", "torch"]
+"""The kernels one output after the other, or a panel after the other, or PyTorch."""
+Step = Callable[[Way, int, int], None]
+"""Computes something that costs in proportion to a step: in this way, of so many rows, with so many threads."""
+
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Numbers of rows that are measured."""
+FEW = 8
+"""Fewer rows than these are bound by memory, and may have a number of threads of their own."""
+BETTER: dict[Way, float] = {"panels": 1.0, "torch": 0.8}
+"""A way is taken where it takes so much of the time of the one before. A smaller gain of PyTorch's is lost many times
+over as soon as other programs run, because each of its products waits for all threads."""
+SECONDS, TURNS = 0.05, 3
+"""How long each candidate runs, at least, and how often, unless it takes LONG."""
+LONG = 1.0
 NOISY = 0.2
-"""Seconds of others in a second, of one core, that make figures useless."""
-NUMBERS = 1 << 24
-"""Of a square matrix as wide as these: together they should be more than a cache holds, but at most 16 of them."""
+"""Cores that others use, from which on figures are for the moment only."""
+WIDE = 1.6
+"""The median run over the shortest, from which on they are, too."""
+IMPOSSIBLE = 1e6
+"""Seconds of a step, or cores that others use: a damaged file."""
 MOST = 4096
 """Threads or rows: more of them are a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """`crossings`: by the form for few rows, the least number of rows at which the dense one is faster."""
+    """`few` threads below FEW rows, `many` from there on; PyTorch's products from `crossing` rows on, panels from
+    `panels` rows on, or never (None). `costs`: see Pace. `others`: the cores that others used meanwhile; `spread`: the
+    median run over the shortest."""
 
-    threads: int
-    crossings: dict[str, int] = field(default_factory=dict)
+    few: int
+    many: int
+    crossing: int | None
+    costs: Costs
+    others: float = 0.0
+    spread: float = 1.0
+    panels: int | None = None
 
+    @property
+    def threads(self) -> str:
+        """How many, in words."""
+        words = [f"{count} thread{'s' if count > 1 else ''}" for count in sorted({self.few, self.many})]
+        return " to ".join(words)
 
-def tuned(
-    products: Sequence[Linear], both: dict[str, list[Both]], like: torch.Tensor, threads: int | None, cache: Path | None
-) -> Tuning:
-    """`products`: some matrices as a step of one row multiplies with them, one after the other. Also sets the threads
-    and the crossings that it returns."""
-    file = cache / f"tuning-{fingerprint(products, both, threads)}.json" if cache else None
-    tuning = known(file, {name for name, matrices in both.items() if matrices}) if file else None
-    if tuning is None:
-        most, clock = torch.get_num_threads(), Clock()
-        tuning = measured(products, both, like, threads, clock)
-        clock.stop()
-        if clock.noisy:  # one thread may only have seemed the best, and one is never more (core/engine/threads.py)
-            tuning = replace(tuning, threads=threads or most)
-        elif file:
-            keep(tuning, file)
-    torch.set_num_threads(tuning.threads)
-    for name, matrices in both.items():
-        for matrix in matrices:
-            matrix.crossing = tuning.crossings.get(name, 1)
-    return tuning
+    @property
+    def steady(self) -> bool:
+        """Whether it need not be measured again."""
+        return self.others <= NOISY and self.spread <= WIDE
 
 
-def fingerprint(products: Sequence[Linear], both: dict[str, list[Both]], threads: int | None) -> str:
-    """Another processor, other cores of it, another PyTorch or another model is measured anew."""
-    shapes = (
-        [(type(product).__name__, product.columns) for product in products],
-        {name: len(each) for name, each in both.items()},
-    )
-    machine = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    what = repr((machine, cores, torch.__version__, shapes, threads))
-    return hashlib.sha256(what.encode()).hexdigest()[:16]
+def tuned(measure: "Callable[[], Tuning]", file: Path | None) -> Tuning:
+    """What is kept, or else what is measured now; of two that are not steady the better one."""
+    kept = known(file) if file else None
+    if kept and kept.steady:
+        return kept
+    found = measure()
+    if kept and (kept.others, kept.spread) < (found.others, found.spread):
+        return kept
+    if file:
+        keep(found, file)
+    return found
 
 
-def known(file: Path, forms: set[str]) -> Tuning | None:
-    """What is kept, if it is whole: the threads, and a crossing of each of these forms."""
-    with suppress(SetupError):
-        content = read_json(file)
-        threads: Any = content.get("threads")
-        crossings: Any = content.get("crossings")
-        fits = isinstance(crossings, dict) and crossings.keys() == forms
-        if fits and all(number(value) for value in (threads, *crossings.values())):
-            return Tuning(threads, crossings)
+def known(file: Path) -> Tuning | None:
+    """What is kept, if it is whole."""
+    with suppress(SetupError, KeyError, OverflowError, TypeError, ValueError):
+        content: Any = read_json(file)
+        costs = tuple((int(rows), float(seconds)) for rows, seconds in content.pop("costs"))
+        tuning = Tuning(costs=costs, **content)
+        crossing = all(value is None or number(value) for value in (tuning.crossing, tuning.panels))
+        numbers = all(0 <= float(value) < IMPOSSIBLE for value in (tuning.others, tuning.spread))
+        rising = [rows for rows, _ in costs] == sorted({rows for rows, _ in costs}) and all(
+            rows > 0 and 0 < cost < IMPOSSIBLE for rows, cost in costs
+        )
+        if number(tuning.few) and number(tuning.many) and crossing and numbers and costs and rising:
+            return tuning
     return None
 
 
@@ -105,68 +117,56 @@ class Clock:
     """Measures by the best of some runs; what else the machine is doing makes single ones slow."""
 
     def __init__(self) -> None:
-        self.noisy = False
-        """Whether others used the processor meanwhile; known once it is stopped."""
-        self._begin = time.monotonic(), others()
-
-    def stop(self) -> None:
-        """Nothing more is measured."""
-        begin, before = self._begin
-        self.noisy = others() - before > NOISY * (time.monotonic() - begin)
+        self.spreads: list[float] = []
+        self._begin = time.monotonic(), processor.others()
 
     def seconds(self, run: Callable[[], object]) -> float:
-        """The shortest of several runs."""
-        run()
+        """The shortest of several runs, after one that is not counted."""
         times: list[float] = []
         begin = time.perf_counter()
-        while len(times) < TURNS or time.perf_counter() - begin < SECONDS:
+        while len(times) <= TURNS or time.perf_counter() - begin < SECONDS:
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)
-        return min(times)
+            if len(times) > 1 and time.perf_counter() - begin > LONG:
+                break
+        counted = times[1:]
+        self.spreads.append(statistics.median(counted) / max(min(counted), 1e-9))
+        return min(counted)
+
+    def others(self) -> float:
+        """Cores that others have used since it was made."""
+        begin, before = self._begin
+        return max(0.0, processor.others() - before) / max(time.monotonic() - begin, 1e-3)
+
+    def spread(self) -> float:
+        """The median run over the shortest, as it usually was."""
+        return statistics.median(self.spreads) if self.spreads else 1.0
 
 
-def others() -> float:
-    """Seconds of processor time that others than this process have used since the machine was started."""
-    whole, own = psutil.cpu_times(), psutil.Process().cpu_times()
-    return float(whole.user + whole.system - own.user - own.system)
+def measured(step: Step, ways: Sequence[Way], most: int, threads: int | None, clock: Clock) -> Tuning:
+    """The threads, then the crossings. `ways`: those that this model and machine have. `most`: threads, unless
+    `threads` says how many."""
+    first = ways[0]
 
+    def seconds(way: Way, rows: int, count: int) -> float:
+        return clock.seconds(lambda: step(way, rows, count))
 
-def measured(
-    products: Sequence[Linear], both: dict[str, list[Both]], like: torch.Tensor, threads: int | None, clock: Clock
-) -> Tuning:
-    """How many threads, and with these the crossings."""
-    step = partial(multiply, products, [torch.randn(1, product.columns).to(like) for product in products])
-    best = threads or fastest(step, torch.get_num_threads(), clock)
-    torch.set_num_threads(best)
-    return Tuning(best, {name: crossing(matrices, like, clock) for name, matrices in both.items() if matrices})
+    def fastest(rows: int) -> int:
+        counts = sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
+        times = {count: seconds(first, rows, count) for count in counts}
+        return min(times, key=lambda count: times[count])
 
-
-def multiply(products: Sequence[Linear], x: Sequence[torch.Tensor]) -> None:
-    for product, each in zip(products, x, strict=True):
-        product(each)
-
-
-def fastest(step: Callable[[], None], most: int, clock: Clock) -> int:
-    """The number of threads: all that PyTorch would take, half of them, and so on, down to one."""
-    counts = sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
-    times = {}
-    for count in counts:
-        torch.set_num_threads(count)
-        times[count] = clock.seconds(step)
-    return min(times, key=lambda count: times[count])
-
-
-def crossing(matrices: Sequence[Both], like: torch.Tensor, clock: Clock) -> int:
-    """The least number of rows from which on `many` is the faster; one more than all that were tried if it never is."""
-    slower = 0
-    some = list(matrices[: min(16, max(4, NUMBERS // matrices[0].columns ** 2))])
-    for rows in ROWS:
-        x = [torch.randn(rows, matrix.columns).to(like) for matrix in some]
-        few = clock.seconds(partial(multiply, [matrix.few for matrix in some], x))
-        many = clock.seconds(partial(multiply, [matrix.many for matrix in some], x))
-        if few <= many:
-            slower = rows
-        elif rows > 2 * max(slower, 2):
-            break
-    return slower + 1
+    few, many = (threads, threads) if threads else (fastest(1), fastest(ROWS[-3]))
+    costs = {rows: seconds(first, rows, few if rows < FEW else many) for rows in ROWS}
+    crossings: dict[Way, int] = {}
+    for way in ways[1:]:
+        for rows in reversed(ROWS):
+            cost = seconds(way, rows, few if rows < FEW else many)
+            if cost > BETTER[way] * costs[rows]:
+                break
+            crossings[way], costs[rows] = rows, cost
+    noise = round(clock.others(), 2), round(clock.spread(), 2)
+    found = Tuning(few, many, crossings.get("torch"), tuple(costs.items()), *noise, crossings.get("panels"))
+    # Beside other work one thread may only have seemed the best; and a team takes no harm from one that comes late.
+    return found if threads or found.steady else replace(found, few=most, many=most)

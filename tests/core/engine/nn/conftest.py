@@ -1,4 +1,4 @@
-"""One thread for all, nothing measured for long, and tiny models, each made and loaded once."""
+"""One thread for all, nothing measured for long, nothing compiled twice, and tiny models, each made and loaded once."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -9,10 +9,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from core.engine.kernels import cache as kept
+from core.engine.kernels import machine
 from core.engine.loader import Loader, Weights
 from core.engine.nn import tune
 from core.engine.nn.runner import TorchRunner, load
 from tests.core.engine.tiny import save
+
+KERNELS = Path(__file__).parents[4] / "build" / "kernels-tests" / (machine.forced() or "machine")
+"""What kernels are compiled to, kept from run to run. A machine that is taken for another has a folder of its own: of
+two in one, each would delete what the other has kept."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,8 +29,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tune, "SECONDS", 0)
+        patch.setattr(tune, "TURNS", 1)
         yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> None:
+    """Also for loaders that have no folder for it."""
+    with kept.kept(KERNELS, lambda: None):
+        pass
 
 
 def silent(step: str) -> None:

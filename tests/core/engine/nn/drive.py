@@ -4,19 +4,41 @@ from collections import Counter
 from collections.abc import Sequence as Ids
 from dataclasses import replace
 from itertools import count
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from core.engine.blocks import Blocks
+from core.engine.kernels.products import MANY
+from core.engine.nn.compiled import parts_of, products_of
+from core.engine.nn.linear import Low, in_torch
 from core.engine.nn.plan import plan
 from core.engine.nn.runner import TorchRunner
-from core.engine.pace import MOST, Pace
+from core.engine.nn.tune import Tuning
+from core.engine.pace import GUESS, MOST, Pace
 from core.engine.sampling import Sampling
 from core.engine.scheduler import Scheduler
 from core.engine.sequence import Part, Sequence
 from core.engine.worker import AHEAD
 
 GREEDY = Sampling(temperature=0)
+Way = Literal["kernels", "products", "torch"]
+"""By the kernels; with PyTorch's products of matrices that the kernels unpack, as for many rows; all in PyTorch."""
+
+
+def by(runner: TorchRunner, way: Way) -> TorchRunner:
+    """The same, with everything computed in this way, whatever is the faster one here."""
+    assert runner.compiled, "there are no kernels for it"
+    runner.tuning = Tuning(1, 1, 1 if way == "products" else None, GUESS)
+    runner.compiled.many = MANY
+    if way == "torch":
+        runner.compiled = None
+        for product in products_of(runner.model):
+            for part in parts_of(product):
+                assert isinstance(part, Low)
+                part.unpack = in_torch
+    return runner
 
 
 class Steady(Pace):
@@ -108,6 +130,20 @@ def logits(runner: TorchRunner, ids: Ids[int], chunk: int = 1 << 20) -> torch.Te
     found = []
     for start in range(0, len(ids), chunk):
         part = Part(sequence, start, min(chunk, len(ids) - start))
-        step = plan([part], runner.kv, runner.model.sizes.queries, runner.like)
-        found.append(runner.model(replace(step, last=torch.arange(part.count)), runner.kv))
-    return torch.cat(found).float()
+        found.append(runner.compute(replace(plan([part]), last=np.arange(part.count))).clone())
+        assert found[-1].dtype == torch.float32
+    return torch.cat(found)
+
+
+@torch.inference_mode()
+def strays(model: Any, ids: Ids[int], tokens: Ids[int], penalty: float = 1.0) -> float:
+    """By how much, of a logit, the worst of these tokens is behind the likeliest, by transformers' model: 0 where all
+    are its greedy answer."""
+    whole = [*ids, *tokens]
+    scores = model(torch.tensor([whole[:-1]])).logits[0, len(ids) - 1 :].float()
+    found = 0.0
+    for number, (row, token) in enumerate(zip(scores, tokens, strict=True)):
+        seen = torch.tensor(sorted(set(whole[: len(ids) + number])))
+        row[seen] = torch.where(row[seen] < 0, row[seen] * penalty, row[seen] / penalty)
+        found = max(found, float(row.max() - row[token]))
+    return found

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from core.engine.nn.linear import Beside, Both, Dense, Int4, Int8, Linear, Reordered
+from core.engine.nn import linear
+from core.engine.nn.linear import Beside, Dense, Linear, Low, Reordered
 from core.engine.nn.quantise import int4, int8
 
 FLOAT, BF16 = torch.float32, torch.bfloat16
@@ -29,19 +30,13 @@ def reordered(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, 
 
 
 def eight(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
-    rounded = int8(weight, weight.dtype)
-    return Int8(rounded, bias), rounded.values(FLOAT)
+    rounded = int8(weight)
+    return Low(rounded, None if bias is None else bias.float()), rounded.values()
 
 
 def four(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
-    rounded = int4(weight, weight.dtype)
-    return Int4(rounded, bias), rounded.values(FLOAT)
-
-
-def both(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
-    rounded = int4(weight, weight.dtype)
-    many = Dense(rounded.values(weight.dtype), bias)
-    return Both(Int4(rounded, bias), many, 7), rounded.values(FLOAT)
+    rounded = int4(weight)
+    return Low(rounded, None if bias is None else bias.float()), rounded.values()
 
 
 def beside(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
@@ -52,7 +47,7 @@ def beside(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, tor
 
 
 FORMS: list[tuple[Form, torch.dtype]] = [
-    *((form, dtype) for form in (dense, eight, four, both, beside) for dtype in (FLOAT, BF16)),
+    *((form, dtype) for form in (dense, eight, four, beside) for dtype in (FLOAT, BF16)),
     (reordered, BF16),
 ]
 
@@ -76,13 +71,25 @@ def test_against_float32(form: Form, dtype: torch.dtype, biased: bool) -> None:
         assert torch.equal(product(x), found), "and a second time"
 
 
+@pytest.mark.parametrize("form", [eight, four])
 @pytest.mark.parametrize("rows", [16, 7, 300])
-def test_any_number_of_rows_in_8_bits(rows: int) -> None:
+def test_any_number_of_rows_in_low_bits(form: Form, rows: int) -> None:
     """Vocabularies are of any size."""
     torch.manual_seed(2)
-    product, weight = eight(torch.randn(rows, 64).to(BF16), None)
+    product, weight = form(torch.randn(rows, 64).to(BF16), None)
     x = torch.randn(3, 64).to(BF16)
     torch.testing.assert_close(product(x).float(), x.float() @ weight.T, rtol=0.02, atol=0.2)
+
+
+@pytest.mark.parametrize("form", [eight, four])
+@pytest.mark.parametrize("some", [1, 7, 79, 80, 81])
+def test_unpacked_in_parts_as_whole(form: Form, some: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(2)
+    product, _ = form(torch.randn(ROWS, COLUMNS), torch.randn(ROWS))
+    x = torch.randn(5, COLUMNS)
+    whole = product(x)
+    monkeypatch.setattr(linear, "_NUMBERS", some * COLUMNS)
+    torch.testing.assert_close(product(x), whole, rtol=2e-6, atol=2e-5)
 
 
 class Named:
@@ -95,14 +102,6 @@ class Named:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return torch.full((len(x), 1), self.number)
-
-
-@pytest.mark.parametrize(("crossing", "few"), [(1, 0), (2, 1), (5, 4), (33, 32)])
-def test_two_forms_change_places_at_the_crossing(crossing: int, few: int) -> None:
-    product = Both(Named(1.0), Named(2.0), 1)
-    product.crossing = crossing
-    found = [float(product(torch.zeros(rows, 2))[0, 0]) for rows in range(1, 41)]
-    assert found == [1.0] * few + [2.0] * (40 - few)
 
 
 def test_side_by_side() -> None:

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from core.engine.kernels import machine
 from core.engine.loader import Loader, Weights
 from core.engine.nn import runner as module
 from core.engine.nn import tune
+from core.engine.nn.build import DTYPES
 from core.engine.nn.kv import SIZE
 from core.engine.nn.runner import SLACK, TorchRunner, load
+from core.engine.nn.speeds import NEVER, Measured
 from core.errors import SetupError
 from tests.core.checkpoints.conftest import shard
-from tests.core.engine.nn.conftest import Models, silent
+from tests.core.engine.nn.conftest import KERNELS, Models, silent
 from tests.core.engine.nn.drive import answers, logits
 from tests.core.engine.tiny import CONTEXT, save
 
@@ -67,12 +73,12 @@ def test_the_context(llama: Path, limit: int | None, context: int) -> None:
 # Forms
 
 
-FORMS: dict[Weights, tuple[str, str]] = {
-    "float32": ("float32", "float32"),
-    "bf16": ("bf16", "bf16"),
-    "int8": ("int8", "int8"),
-    "int4": ("int4 and int8", "int4 and int8"),
-    "auto": ("int4, int8 and bf16", "int4 and int8"),
+FORMS: dict[Weights, str] = {
+    "float32": "float32",
+    "bf16": "bf16",
+    "int8": "int8",
+    "int4": "int4 and int8",
+    "auto": "int4 and int8",
 }
 
 
@@ -82,19 +88,34 @@ def test_the_form_follows_the_machine(
     llama: Path, weights: Weights, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native, "avx512_f": True})
+    monkeypatch.delenv(machine.SETTING, raising=False)
     runner = load(Loader(llama, weights, threads=1), silent)
-    assert runner.weights == FORMS[weights][not native]
-    held = "float32" if weights == "float32" or not (native or weights == "bf16") else "bfloat16"
-    assert str(runner.like.dtype) == f"torch.{held}"
+    held = "float32" if weights == "float32" or not (native or weights == "bf16") else "bf16"
+    assert str(runner.held) == FORMS[weights]
+    assert runner.kv.like.dtype == DTYPES[held]
+    assert (runner.compiled is not None) == ("int" in FORMS[weights])
+    kernels = f"by numba ({machine.NAMES[machine.instructions()]})"
+    assert runner.tuning
+    for panels, crossing, words in (
+        (None, None, ""),
+        (8, None, ", in panels from 8 rows on"),
+        (16, 33, f", in panels from 16 rows on, as {held} by PyTorch from 33 rows on"),
+    ):
+        runner.tuning = replace(runner.tuning, panels=panels, crossing=crossing)
+        said = f"{FORMS[weights]} {kernels}{words}; 1 thread" if runner.compiled else FORMS[weights]
+        assert runner.weights == said
     (tokens,) = answers(runner, PROMPT)
     assert len(tokens) == 12
 
 
 @pytest.mark.parametrize("able", [{}, {"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}], ids=str)
 def test_machines(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is taken for another computes with no bf16, whatever it could."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert module.native(torch.device("cpu")) == bool(able)
-    assert module.native(torch.device("cuda"))
+    for word, native in (("", bool(able)), ("avx2", False), ("avx512", False), ("generic", False)):
+        monkeypatch.setenv(machine.SETTING, word)
+        assert module.native(torch.device("cpu")) == native
+        assert module.native(torch.device("cuda"))
 
 
 def test_a_gpu_takes_no_low_bits() -> None:
@@ -120,11 +141,70 @@ def test_several_files(copy: Path, models: Models) -> None:
 
 
 def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a file by what was measured: another number of threads or another form is measured anew."""
     monkeypatch.setattr(tune, "NOISY", inf)
-    for _ in range(2):
-        load(Loader(llama, threads=1, cache=tmp_path / "cache"), silent)
-        (file,) = (tmp_path / "cache").iterdir()
-        assert json.loads(file.read_text())["threads"] == 1
+    monkeypatch.setattr(tune, "WIDE", inf)
+
+    def measured(weights: Weights, threads: int) -> int:
+        runner = load(Loader(llama, weights, threads=threads, cache=tmp_path / "cache"), silent)
+        files = list((tmp_path / "cache").glob("tuning-*.json"))
+        assert runner.tuning in map(tune.known, files)
+        runner.close()
+        return len(files)
+
+    assert [measured("float32", 1) for _ in range(2)] == [1, 1]
+    kept = (tmp_path / "cache" / "kept").with_suffix(".json")
+    (file,) = (tmp_path / "cache").glob("tuning-*.json")
+    kept.write_text(json.dumps(json.loads(file.read_text()) | {"few": 3, "many": 2}))
+    kept.replace(file)
+    tuning = load(Loader(llama, "float32", threads=1, cache=tmp_path / "cache"), silent).tuning
+    assert tuning and (tuning.few, tuning.many) == (3, 2), "what the file says is done"
+    assert measured("float32", 2) == 2
+    assert measured("bf16", 1) == 3
+
+
+@torch.inference_mode()
+def test_panels_begin_where_they_were_measured_to(models: Models, tmp_path: Path) -> None:
+    """Whatever the kernels did while they were measured."""
+    runner = load(Loader(models.folder("llama"), "int8", threads=1), silent)
+    assert runner.compiled and runner.tuning
+    measured = Measured(runner.model, runner.held, runner.kv, runner.compiled)
+    file = tmp_path / f"tuning-{measured.fingerprint(1)}.json"
+    for panels, many in ((5, 5), (None, NEVER)):
+        tune.keep(replace(runner.tuning, panels=panels, others=0.0, spread=1.0), file)
+        runner.compiled.many = 77
+        assert measured.tune(1, tmp_path).panels == panels
+        assert runner.compiled.many == many
+    found = measured.tune(1, None)
+    assert runner.compiled.many == (found.panels or NEVER)
+
+
+MEASURED = """
+import sys
+from dataclasses import replace
+from pathlib import Path, PosixPath, WindowsPath
+from core.engine.loader import Loader
+from core.engine.nn import tune
+from core.engine.nn.compiled import Compiled
+
+compute, furthest = Compiled.__call__, [0]
+
+def watched(self, plan, layers=None):
+    furthest[0] = max(furthest[0], int(plan.positions.max()) + 1)
+    return compute(self, plan, layers)
+
+Compiled.__call__, tune.SECONDS, tune.TURNS = watched, 0, 1
+for context in (1000, 256, 255, 100, 7, 1):
+    furthest[0] = 0
+    replace(%r, context=context)(lambda step: None)
+    assert furthest[0] <= context, f"{furthest[0]} of {context}"
+"""
+
+
+def test_a_short_context_is_not_left_while_measuring(llama: Path) -> None:
+    """Far fewer ids than steps are measured with. In a process of its own: the kernels would write beyond the end."""
+    loader = Loader(llama, "int8", threads=1, cache=KERNELS)
+    subprocess.run([sys.executable, "-c", MEASURED % loader], check=True, cwd=Path(__file__).parents[4], timeout=100)
 
 
 # Memory
@@ -141,7 +221,7 @@ def test_the_size_of_the_kv_memory(llama: Path, kv_bytes: int | None, blocks: in
 
 @pytest.mark.parametrize("kv_bytes", [None, 1000 * BLOCK])
 def test_the_kv_memory_takes_no_more_than_is_free(llama: Path, kv_bytes: int | None) -> None:
-    weights = plain(llama).weight_bytes
+    weights = plain(llama).held.bytes
     assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + 160 * BLOCK).blocks == 160
     assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + LEAST * BLOCK).blocks == LEAST
     with pytest.raises(SetupError):
@@ -155,19 +235,12 @@ def test_a_whole_context_fits(llama: Path) -> None:
     assert len(tokens) == 9
 
 
-def test_where_a_second_form_has_no_room(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "native", lambda device: True)
-
-    def auto(free: int | None) -> TorchRunner:
-        return load(Loader(llama, threads=1, free=free), silent)
-
-    whole = auto(None)
-    enough = SLACK + whole.weight_bytes + LEAST * BLOCK // 2
-    assert auto(enough).weights == "int4, int8 and bf16"
-    lean = auto(enough - 1)
-    assert lean.weights == "int4 and int8"
-    assert lean.weight_bytes < whole.weight_bytes
-    assert lean.blocks > LEAST, "what that saves goes to the KV memory"
+@pytest.mark.parametrize("weights", FORMS)
+def test_low_bits_leave_more_to_the_kv_memory(llama: Path, weights: Weights) -> None:
+    """The weights are held once, in whatever form."""
+    runner = load(Loader(llama, weights, threads=1, kv_bytes=1 << 40, free=SLACK + 4_000_000), silent)
+    each = BLOCK * runner.kv.like.itemsize // 4
+    assert runner.blocks == (4_000_000 - runner.held.bytes) // each
 
 
 def test_too_little_memory(llama: Path) -> None:

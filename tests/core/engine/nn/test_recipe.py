@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +14,7 @@ from core.checkpoints.convert import convert
 from core.engine.loader import Weights
 from core.engine.nn.build import DTYPES, Builder
 from core.engine.nn.linear import Linear
-from core.engine.nn.recipe import Matrix, Recipe, leaner, recipe
+from core.engine.nn.recipe import BYTES, Matrix, Recipe, recipe
 from core.engine.nn.tensors import Tensors
 from core.engine.nn.transformer import Transformer
 from tests.core.checkpoints.conftest import Kind, TinyGguf
@@ -31,7 +30,6 @@ CONFIG: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
-MACHINES = list(product([True, False], repeat=2))
 PARTS = ("q", "k", "v", "o", "gate", "up", "down", "head")
 
 
@@ -46,56 +44,51 @@ class Held(Tensors):
 
 
 def made(weights: Weights, codes: tuple[str, ...] = (), **machine: bool) -> Recipe:
-    settings = {"native": True, "exact": bool(codes), "roomy": True} | machine
+    settings = {"native": True, "exact": bool(codes)} | machine
     return recipe(Architecture.read(CONFIG, "tiny"), Held(*codes), weights, **settings)
 
 
 def forms(found: Recipe) -> str:
-    """The form of each of PARTS for few rows, then the dense type; in capitals what has a dense form too."""
+    """The form of each of PARTS, then the dense type."""
     kinds = {}
     for matrix in found.all:
         for name in matrix.names:
             part = "head" if "lm_head" in name else name.split(".")[-2].removesuffix("_proj")
-            kind = {"int8": "b", "int4": "n", None: "-"}[matrix.few]
-            kinds[part] = kind.upper() if matrix.few and matrix.many else kind
-            assert matrix.few or matrix.many
+            kinds[part] = {"int8": "b", "int4": "n", None: "-"}[matrix.low]
     return "".join(kinds[part] for part in PARTS) + " " + found.dense
 
 
 SAFETENSORS = {
-    # weights: (forms with two of each, forms with one of each)
-    "float32": ("-------- ", "-------- "),
-    "bf16": ("-------- ", "-------- "),
-    "int8": ("bbbbbbbb ", "bbbbbbbb "),
-    "int4": ("bbbbnnnb ", "bbbbnnnb "),
-    "auto": ("BBBBNNNb ", "bbbbnnnb "),
+    "float32": "--------",
+    "bf16": "--------",
+    "int8": "bbbbbbbb",
+    "int4": "bbbbnnnb",
+    "auto": "bbbbnnnb",
 }
 Q4_K_M = ("q", "k", "o", "gate", "up")
 """A file that has some matrices in more bits."""
 GGUF = {
-    "float32": ("-------- ", "-------- "),
-    "bf16": ("-------- ", "-------- "),
-    "int8": ("bbbbbbbb ", "bbbbbbbb "),
-    "int4": ("nnbnnnnb ", "nnbnnnnb "),
-    "auto": ("NNBNNNBb ", "nnbnnnbb "),
+    "float32": "--------",
+    "bf16": "--------",
+    "int8": "bbbbbbbb",
+    "int4": "nnbnnnnb",
+    "auto": "nnbnnnbb",
 }
 
 
-@pytest.mark.parametrize(("native", "roomy"), MACHINES)
+@pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("weights", get_args(Weights))
 @pytest.mark.parametrize(("codes", "table"), [((), SAFETENSORS), (Q4_K_M, GGUF)], ids=["safetensors", "gguf"])
-def test_every_setting(
-    codes: tuple[str, ...], table: dict[str, tuple[str, str]], weights: Weights, native: bool, roomy: bool
-) -> None:
-    """A second form of each matrix is bf16, where the machine computes with it."""
+def test_every_setting(codes: tuple[str, ...], table: dict[str, str], weights: Weights, native: bool) -> None:
+    """What else there is, keys and values among it, is bf16 where the machine computes with it."""
     dense = "bf16" if weights == "bf16" or (native and weights != "float32") else "float32"
-    both, one = table[weights]
-    expected = (both if roomy and native else one) + dense
-    assert forms(made(weights, codes, native=native, roomy=roomy)) == expected
+    found = made(weights, codes, native=native)
+    assert forms(found) == f"{table[weights]} {dense}"
+    assert found.low == ("-" not in table[weights])
 
 
 def test_a_gguf_head_of_4_bits() -> None:
-    assert forms(made("auto", PARTS)) == "NNNNNNNn bf16"
+    assert forms(made("auto", PARTS)) == "nnnnnnnn bf16"
 
 
 def names(found: Recipe) -> list[tuple[str, ...]]:
@@ -115,15 +108,15 @@ def test_what_is_multiplied_at_once() -> None:
 
 def shaped(**changes: int) -> str:
     architecture = Architecture.read(CONFIG | changes, "tiny")
-    return forms(recipe(architecture, Held(), "int4", native=True, exact=False, roomy=False))
+    return forms(recipe(architecture, Held(), "int4", native=True, exact=False))
 
 
 def test_shapes_that_the_kernels_do_not_take() -> None:
-    """4 bits want rows in sixteens, 8 bits any number of them, and both columns in groups of 32."""
+    """They want columns in groups of 32; rows are as many as there are."""
     assert shaped() == "bbbbnnnb bf16"
     assert shaped(vocab_size=301) == "bbbbnnnb bf16"
-    assert shaped(intermediate_size=136) == "bbbbbb-b bf16"
-    assert shaped(hidden_size=72, head_dim=16) == "---b--b- bf16"
+    assert shaped(intermediate_size=136) == "bbbbnn-b bf16"
+    assert shaped(hidden_size=72, head_dim=16) == "---b--n- bf16"
 
 
 @pytest.mark.parametrize(
@@ -133,9 +126,8 @@ def test_shapes_that_the_kernels_do_not_take() -> None:
         (made("bf16"), "bf16"),
         (made("int8"), "int8"),
         (made("int4"), "int4 and int8"),
-        (made("auto"), "int4, int8 and bf16"),
-        (made("auto", roomy=False), "int4 and int8"),
-        (made("auto", PARTS), "int4 and bf16"),
+        (made("auto"), "int4 and int8"),
+        (made("auto", PARTS), "int4"),
     ],
 )
 def test_in_words(found: Recipe, words: str) -> None:
@@ -144,16 +136,11 @@ def test_in_words(found: Recipe, words: str) -> None:
 
 
 def test_in_words_nothing_comes_twice() -> None:
-    both, alone = Matrix(("a",), (64,), 32, "int8", True), Matrix(("b",), (16,), 40, None, True)
-    assert str(Recipe((both, alone), alone, "bf16")) == "int8 and bf16"
-    assert str(Recipe((both, both), alone, "bf16")) == "int8 and bf16"
-
-
-def test_the_leaner_one_is_taken_where_the_other_does_not_fit() -> None:
-    both = {roomy: made("auto", roomy=roomy) for roomy in (True, False)}
-    assert both[False].bytes < both[True].bytes
-    assert leaner(both, both[True].bytes + 10, 10) is both[True]
-    assert leaner(both, both[True].bytes + 9, 10) is both[False]
+    low, dense = Matrix(("a",), (64,), 32, "int8"), Matrix(("b",), (16,), 40, None)
+    assert str(Recipe((low, low), dense, "bf16")) == "int8 and bf16"
+    assert str(Recipe((dense, low, dense), dense, "bf16")) == "int8 and bf16"
+    assert str(Recipe((low, dense), Matrix(("c",), (8,), 32, "int4"), "float32")) == "int8, float32 and int4"
+    assert not Recipe((low, low), dense, "bf16").low and not Recipe((dense,), low, "bf16").low
 
 
 # What is really held
@@ -193,15 +180,27 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize(("native", "roomy"), MACHINES)
+def counted(found: Recipe) -> int:
+    """8 bits and a float32 a row; 4 bits and two bf16 a group, of which there are whole sixteens; or a dense number."""
+    total = 0
+    for matrix in found.all:
+        rows, size = sum(matrix.rows), sum(matrix.rows) * matrix.columns
+        groups = -(-matrix.columns // 32 // 16) * 16
+        total += {"int8": size + 4 * rows, "int4": size // 2 + 4 * rows * groups, None: size * BYTES[found.dense]}[
+            matrix.low
+        ]
+    return total
+
+
+@pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("weights", get_args(Weights))
 @pytest.mark.parametrize("source", ["llama", "qwen2", "gguf"])
-def test_bytes(folders: dict[str, Path], source: str, weights: Weights, native: bool, roomy: bool) -> None:
+def test_bytes(folders: dict[str, Path], source: str, weights: Weights, native: bool) -> None:
     folder = folders[source]
     architecture = Architecture.read(json.loads((folder / "config.json").read_text()), "tiny")
     tensors = Tensors(folder)
-    found = recipe(architecture, tensors, weights, native=native, exact=source == "gguf", roomy=roomy)
+    found = recipe(architecture, tensors, weights, native=native, exact=source == "gguf")
     config = AutoConfig.from_pretrained(folder)
     model = Builder(architecture, config, tensors, found, torch.device("cpu")).model(32)
-    assert found.bytes == held(model)
+    assert found.bytes == held(model) == counted(found)
     assert found.dense in DTYPES
