@@ -179,7 +179,7 @@ def models(config: Config) -> Path:
 async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: Console) -> bool:
     """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
     steps = Steps(errors)
-    engine = Engine(ProcessHost(loader(config, checkpoint)), steps)
+    engine = Engine(ProcessHost(loader(config, checkpoint), config.nice), steps)
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
@@ -202,7 +202,7 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
 
 async def answer(config: Config, checkpoint: Checkpoint) -> None:
     """The bots with the engine. Messages are taken in while it still loads."""
-    engine = Engine(ProcessHost(loader(config, checkpoint)))
+    engine = Engine(ProcessHost(loader(config, checkpoint), config.nice))
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)

@@ -46,6 +46,7 @@ class Config(BaseSettings):
     context: int = Field(default=4096, ge=1024, le=131_072)
     weights: Literal["auto", "float32", "bf16", "int8", "int4"] = "auto"
     threads: int | None = Field(default=None, ge=1, le=1024)
+    nice: int = Field(default=0, ge=0, le=19)
     kv_cache: int | None = Field(default=None, ge=64, le=1_048_576)
 
     data_dir: Path = ROOT / "data"

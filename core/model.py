@@ -97,10 +97,18 @@ class LocalModel:
         info, prompted = self._engine.info, self._engine.prompted
         parts = [info.device, info.weights] if info else []
         if self._speed:
-            parts.append(f"{self._speed:.0f} tokens/s")
+            parts.append(f"{_rate(self._speed)} tokens/s")
+        if speed := self._engine.speed:
+            parts += [f"{_rate(speed.read)} tokens/s of prompts"] if speed.read else []
+            parts.append(speed.bottleneck)
         if prompted:
             parts.append(f"{100 * self._engine.reused / prompted:.0f} % of prompts reused")
         return ", ".join(parts)
+
+
+def _rate(value: float) -> str:
+    """With a decimal where it is needed."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
 class _Pieces:

@@ -28,6 +28,8 @@ ALLOWED = {
 FOREIGN = {
     "torch": "core/engine/nn",
     "transformers": "core/engine/nn core/tokens.py",
+    "numba": "core/engine/kernels",
+    "llvmlite": "core/engine/kernels",
     "sqlalchemy": "storage bots/console/app.py",
     "alembic": "storage alembic",
     "psycopg": "storage",
@@ -48,13 +50,16 @@ FOREIGN = {
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The dotted names that a file imports, anywhere in it."""
+    """The dotted names that a file imports, anywhere in it, also by import_module."""
     for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield node.module or ""
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            assert isinstance(node.args[0], ast.Constant), f"{path}: nobody can tell what is imported"
+            yield str(node.args[0].value)
 
 
 def product() -> list[Path]:
@@ -73,8 +78,26 @@ def test_libraries_stay_where_they_belong(path: Path) -> None:
         assert any(path.is_relative_to(place) for place in FOREIGN[name].split()), f"{path} imports {name}"
 
 
+KERNELS = [path for path in product() if path.is_relative_to("core/engine/kernels")]
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=str)
+def test_kernels_know_neither_torch_nor_who_uses_them(path: Path) -> None:
+    """Of our own they know one another alone."""
+    names = set(imports(path))
+    assert all(name.startswith("core.engine.kernels") for name in names if name.split(".")[0] == "core")
+    assert not {name.split(".")[0] for name in names} & {"torch", "transformers"}
+
+
+def test_the_kernels_import_no_torch() -> None:
+    """Also not through a library."""
+    code = "import sys\nimport core.engine.kernels.cache\nassert 'numba' in sys.modules and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=100)
+
+
 def test_the_bots_own_process_never_imports_torch() -> None:
-    """Also not through a library: everything but the runner is imported, a tokenizer is built and used."""
+    """Nor what compiles kernels; also not through a library: everything but the runner is imported, a tokenizer is
+    built and used."""
     code = """
 import sys
 import bots.__main__
@@ -85,7 +108,7 @@ from pathlib import Path
 checkpoint = open_checkpoint("builtin", cache=Path(sys.argv[1]), progress=lambda label, done, total: None)
 tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
 assert tokenizer.encode((Message("user", "hi"),))
-assert "torch" not in sys.modules
+assert not {"torch", "numba", "llvmlite"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code, str(ROOT / "build" / "models")], check=True, cwd=ROOT, timeout=100)
 

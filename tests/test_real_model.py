@@ -30,7 +30,7 @@ from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import Bot
 from tests.fakes import ANN, FakePlatform
-from tests.real import CACHE
+from tests.real import CACHE, KERNELS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEFAULTS = {"temperature": "0", "max_tokens": "256", "memory": "3", "reply_language": "auto", "filter": "standard",
@@ -161,4 +161,19 @@ async def test_why_an_answer_ended(model: Recorded) -> None:
 
 async def test_the_status_tells_where_it_runs_and_how_fast(model: Recorded) -> None:
     await said(model, 0)
-    assert re.fullmatch(r"\w+(:\d+)?, float32, \d+ tokens/s, \d+ % of prompts reused", model.status())
+    speeds = r"[\d.]+ tokens/s, ([\d.]+ tokens/s of prompts, )?"
+    gets = r"(the engine gets [\d.]+ of \d+ cores(, other programs [\d.]+)?, )?"
+    assert re.fullmatch(rf"\w+(:\d+)?, float32, {speeds}{gets}\d+ % of prompts reused", model.status())
+
+
+async def test_as_an_owner_runs_it_who_has_set_nothing() -> None:
+    """In 8 and 4 bits, by the kernels."""
+    checkpoint = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
+    tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
+    async with Engine(ProcessHost(Loader(checkpoint.folder, context=1024, cache=KERNELS))) as engine:
+        model = LocalModel(checkpoint, tokenizer, engine, 1024)
+        assert "int4 and int8 by numba" in model.status()
+        sampling = Sampling(temperature=0, max_tokens=40, stop_ids=model.sampling.stop_ids)
+        question = (Message("user", "What is the capital of France?"),)
+        async with model.stream(question, sampling, "someone") as stream:
+            assert "Paris" in "".join([piece async for piece in stream])

@@ -27,12 +27,14 @@ from core.engine.messages import (
     Ready,
     Reason,
     SetupFailed,
+    Speed,
     Submit,
     Tokens,
     Warm,
 )
 from core.engine.process import Host
 from core.engine.sampling import Sampling
+from core.engine.vitals import LOOKS, Watch
 from core.errors import ChatError, EngineDied, SetupError
 
 logger = logging.getLogger(__name__)
@@ -46,9 +48,12 @@ GRACE = 2.0
 QUEUE = 256
 """Sequences that wait or run, at most. (The bot asks for sixteen at once; more than this would be a bug of its own.)"""
 
-PATIENCE = 30.0
-"""Twice so many seconds of silence, with an answer in progress, mean that a worker hangs: every step, and every part of
-a prompt, is a word. (Twice, because after a Ctrl-Z the first may pass in no time.)"""
+PATIENCE = 60.0
+"""Seconds in which a worker must get on, be it by a single layer, while it keeps somebody waiting (see Watch). One that
+is merely slow gets on."""
+
+SLOW = 2.0
+"""Seconds a token that the owner should know of."""
 
 
 class TokenStream:
@@ -93,6 +98,9 @@ class Engine:
         """What the model runs on; None while it is not loaded."""
         self.trouble: str | None = None
         """Why there will be no more answers: one line for the owner."""
+        self.speed: Speed | None = None
+        """How fast it was lately; None before it has worked for some seconds."""
+        self.told_slow = self.starved = False
         self.prompted = self.reused = 0
         """Tokens of all prompts, and how many of them needed no reading."""
         self.streams: dict[int, TokenStream] = {}
@@ -229,17 +237,19 @@ class Engine:
         return ready
 
     async def next(self, link: Link) -> News | None:
-        """The next news; None once the worker is gone. One that keeps somebody waiting in silence is killed."""
-        silences = 0
+        """The next news; None once the worker is gone. One that keeps somebody waiting and does not get on is
+        killed."""
+        watch = Watch(self.patience)
         while True:
             waited = set(self.streams)
             try:
-                async with asyncio.timeout(self.patience):
+                async with asyncio.timeout(self.patience / LOOKS):
                     return await link.receive()
             except TimeoutError:
-                silences = silences + 1 if waited & set(self.streams) else 0  # not one that has just come
-                if silences == 2:
-                    logger.warning("the engine keeps an answer waiting and says nothing: killing it")
+                if not waited & set(self.streams):  # nobody, or somebody who has just come
+                    watch.reset()
+                elif watch.hangs(self.host.vitals()):
+                    logger.warning("the engine keeps an answer waiting and does not get on: killing it")
                     self.host.kill()
 
     def take(self, news: News) -> None:
@@ -255,13 +265,32 @@ class Engine:
             case Admitted(_, prompt, reused):
                 self.prompted += prompt
                 self.reused += reused
+            case Speed():
+                self.note_speed(news)
+            case Loading() | Ready() | SetupFailed():
+                self.take_start(news)
+
+    def take_start(self, news: Loading | Ready | SetupFailed) -> None:
+        match news:
             case Loading(step):
                 self.report(step)
             case Ready():
+                logger.info("engine: ready in %.1f s on %s: %s", news.load_seconds, news.device, news.weights)
                 self.info = news
                 self.settled.set()
             case SetupFailed(message):
                 self.trouble = message
+
+    def note_speed(self, speed: Speed) -> None:
+        """The log tells when other programs begin to take the processor and when they cease to, and once that a machine
+        is too slow to be used with pleasure. No question is given up for it."""
+        self.speed = speed
+        if speed.starved != self.starved:
+            self.starved = speed.starved
+            logger.info("engine: %s", speed.bottleneck)
+        if speed.drawn and 1 / speed.drawn > SLOW and not self.told_slow:
+            self.told_slow = True
+            logger.warning("this machine is very slow: about %.0f s a token; %s", 1 / speed.drawn, speed.bottleneck)
 
     def hand_out(self, drawn: tuple[tuple[int, int], ...]) -> None:
         for id, token in drawn:

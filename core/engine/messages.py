@@ -62,7 +62,7 @@ class Ready:
 
     device: str
     weights: str
-    """In what form they are computed with, such as "int8 and bf16"."""
+    """In what form they are held, and what computes with them."""
     context: int
     load_seconds: float
 
@@ -114,7 +114,33 @@ class Failed:
     traceback: str
 
 
-News = Loading | Ready | SetupFailed | Admitted | Prefilling | Tokens | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast the engine was in the last seconds of work, and what it had for that.
+
+    `read`: ids of prompts a second; `drawn`: tokens a second of one chat; 0 where there were none. `share` and
+    `others`: the cores that the engine and all other programs used, of `cores`.
+    """
+
+    read: float
+    drawn: float
+    share: float
+    others: float
+    cores: int
+
+    @property
+    def starved(self) -> bool:
+        """Whether others take so much that it is felt: a quarter of the cores."""
+        return self.others > self.cores / 4
+
+    @property
+    def bottleneck(self) -> str:
+        """What the engine gets of the processor, and whether others take it, in a few words."""
+        used = f"the engine gets {self.share:.1f} of {self.cores} cores"
+        return f"{used}, other programs {self.others:.1f}" if self.others >= 0.1 else used
+
+
+News = Loading | Ready | SetupFailed | Admitted | Prefilling | Tokens | Finished | Failed | Speed
 
 Out_contra = TypeVar("Out_contra", contravariant=True)
 In_co = TypeVar("In_co", covariant=True)

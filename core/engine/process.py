@@ -1,5 +1,6 @@
 """Where a worker lives: a process of its own or, for tests, a thread. Knows nothing of what crosses its pipe."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -11,18 +12,20 @@ from contextlib import contextmanager, suppress
 from multiprocessing import Pipe, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from threading import Thread
 from typing import Protocol
 
+import psutil
+
 from core.engine.loader import Load
 from core.engine.messages import Channel, Loading, News, Order, Ready, SetupFailed
+from core.engine.vitals import Signs, Vitals
 from core.engine.worker import Runner, Worker
 from core.errors import SetupError
 
 NAME = "qwentin-engine"
-NICE = 5
-"""The engine gives way to the bot, which needs little, but at once: its messages and edits."""
 
 
 class Host(Protocol):
@@ -41,11 +44,15 @@ class Host(Protocol):
     def join(self) -> int | None:
         """Free what an ended worker leaves behind, killing it if it hangs at its end; its exit code."""
 
+    def vitals(self) -> Vitals:
+        """What can be seen of it from outside."""
 
-def work(channel: Channel[News, Order], load: Load) -> None:
+
+def work(channel: Channel[News, Order], load: Load, signs: Signs) -> None:
     """A worker's life: load, then work until told to close or the other end is gone."""
     with suppress(EOFError, ConnectionError):
         if runner := loaded(channel, load):
+            runner.watch(signs)
             Worker(runner, channel).run()
 
 
@@ -67,11 +74,15 @@ def one_line(error: Exception) -> str:
 
 
 class ProcessHost:
-    """A process of its own: what it does wrong costs the bot nothing but a restart."""
+    """A process of its own: what it does wrong costs the bot nothing but a restart.
 
-    def __init__(self, load: Load) -> None:
-        self.load = load
+    `nice`: how far it stands back for everything else on the machine, 0 to 19.
+    """
+
+    def __init__(self, load: Load, nice: int = 0) -> None:
+        self.load, self.nice = load, nice
         self.process: SpawnProcess | None = None
+        self.signs: Signs = RawArray(ctypes.c_int64, 1)
 
     @property
     def alive(self) -> bool:
@@ -85,9 +96,20 @@ class ProcessHost:
         spawn = get_context("spawn")
         ours, theirs = spawn.Pipe()
         with theirs, unseen():
-            self.process = spawn.Process(target=child, args=(theirs, self.load), name=NAME, daemon=True)
+            arguments = (theirs, self.load, self.signs, self.nice)
+            self.process = spawn.Process(target=child, args=arguments, name=NAME, daemon=True)
             self.process.start()
         return ours
+
+    def vitals(self) -> Vitals:
+        if self.pid is None:
+            return Vitals(self.signs[0])
+        try:
+            seen = psutil.Process(self.pid)
+            times = seen.cpu_times()
+            return Vitals(self.signs[0], times.user + times.system, seen.status() == psutil.STATUS_DISK_SLEEP)
+        except (psutil.Error, TypeError, ValueError):  # it has just ended
+            return Vitals(self.signs[0])
 
     def kill(self) -> None:
         if self.process:
@@ -125,17 +147,20 @@ def unseen() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def child(channel: Connection, load: Load) -> None:
+def child(channel: Connection, load: Load, signs: Signs, nice: int) -> None:
     """What the process runs. Its end is abrupt on purpose: nothing of it needs tidying, and torch takes its time."""
     for told in (signal.SIGINT, signal.SIGTERM):  # they go to a whole group: the bot decides when its engine ends
         signal.signal(told, signal.SIG_IGN)
     Thread(target=follow_parent, daemon=True).start()
     warnings.simplefilter("ignore")
     with suppress(OSError):
-        os.nice(NICE)
+        os.nice(nice)
     with suppress(OSError):
         Path("/proc/self/comm").write_text(NAME)
-    work(channel, load)
+    # Where PyTorch computes with threads of its own, they must not wait in a loop: beside other work, and beside the
+    # kernels' threads, that costs three times what it gains. Read by OpenMP when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    work(channel, load, signs)
     os._exit(0)
 
 
@@ -152,6 +177,7 @@ class ThreadHost:
     def __init__(self, load: Load) -> None:
         self.load = load
         self.thread: Thread | None = None
+        self.signs: Signs = (ctypes.c_int64 * 1)()
 
     @property
     def alive(self) -> bool:
@@ -166,7 +192,11 @@ class ThreadHost:
 
     def run(self, theirs: Connection, line: socket.socket) -> None:
         with theirs, line:
-            work(theirs, self.load)
+            work(theirs, self.load, self.signs)
+
+    def vitals(self) -> Vitals:
+        """A thread's processor time is not known apart."""
+        return Vitals(self.signs[0])
 
     def kill(self) -> None:
         if self.thread:

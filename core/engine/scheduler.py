@@ -19,9 +19,9 @@ AHEAD = 64
 class Scheduler:
     """Owns every sequence and every block."""
 
-    def __init__(self, blocks: Blocks, slots: int) -> None:
+    def __init__(self, blocks: Blocks, slots: int, pace: Pace | None = None) -> None:
         self.blocks, self.slots = blocks, slots
-        self.pace = Pace()
+        self.pace = pace or Pace()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         """In the order in which they were admitted."""

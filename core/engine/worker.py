@@ -4,6 +4,7 @@ import time
 import traceback
 from typing import Protocol
 
+from core.engine import processor
 from core.engine.blocks import Blocks
 from core.engine.messages import (
     Admitted,
@@ -21,8 +22,11 @@ from core.engine.messages import (
     Tokens,
     Warm,
 )
+from core.engine.meter import Meter
+from core.engine.pace import Costs, Pace
 from core.engine.scheduler import Scheduler
 from core.engine.sequence import Part, Sequence
+from core.engine.vitals import Signs
 
 SLOTS = 32
 """Sequences at once."""
@@ -41,7 +45,17 @@ class Runner(Protocol):
     blocks: int
     block_size: int
     device: str
-    weights: str
+
+    @property
+    def weights(self) -> str:
+        """In what form they are held, and what computes with them."""
+
+    @property
+    def costs(self) -> Costs:
+        """What steps cost; see Pace."""
+
+    def watch(self, signs: Signs) -> None:
+        """From now on count up the number there as the computing gets on, many times a step."""
 
     def run(self, batch: list[Part]) -> dict[int, int]:
         """Compute the batch. By the sequence's id the token that each part draws which `draws`."""
@@ -53,10 +67,11 @@ class Runner(Protocol):
 class Worker:
     """Owns the runner and every sequence; nothing else touches them."""
 
-    def __init__(self, runner: Runner, channel: Channel[News, Order]) -> None:
+    def __init__(self, runner: Runner, channel: Channel[News, Order], meter: Meter | None = None) -> None:
         self.runner = runner
         self.channel = channel
-        self.scheduler = Scheduler(Blocks(runner.blocks, runner.block_size), SLOTS)
+        self.scheduler = Scheduler(Blocks(runner.blocks, runner.block_size), SLOTS, Pace(runner.costs))
+        self.meter = meter or Meter(processor.cores())
         self.strikes = 0
 
     def run(self) -> None:
@@ -115,16 +130,21 @@ class Worker:
             return
         self.tell_admitted(batch)
         started = time.monotonic()
+        self.meter.begin(started)
         try:
             drawn = self.runner.run(batch)
         except Exception as error:
             self.give_up(batch, error)
             return
         self.strikes = 0
+        ended = time.monotonic()
         if any(part.count > 1 for part in batch):
-            self.scheduler.pace.note(sum(part.count for part in batch), time.monotonic() - started)
+            self.scheduler.pace.note(sum(part.count for part in batch), ended - started)
         self.scheduler.advance(batch)
         self.hand_out(batch, drawn)
+        read = sum(part.count for part in batch if part.count > 1)
+        if speed := self.meter.end(ended, ended - started, read, len(drawn)):
+            self.channel.send(speed)
 
     def tell_admitted(self, batch: list[Part]) -> None:
         for part in batch:

@@ -7,7 +7,7 @@ import pytest
 from core.checkpoints import open_checkpoint
 from core.engine.engine import Engine
 from core.engine.loader import Report
-from core.engine.messages import Ready
+from core.engine.messages import Ready, Speed
 from core.engine.process import ThreadHost
 from core.engine.worker import Runner
 from core.model import LocalModel
@@ -63,6 +63,7 @@ def test_what_is_read_ahead_are_the_ids_before_the_question(engine: NotingEngine
         (READY, 0.0, (10, 0), "cpu, int8 and bf16, 0 % of prompts reused"),
         (READY, 21.4, (600, 500), "cpu, int8 and bf16, 21 tokens/s, 83 % of prompts reused"),
         (None, 21.4, (600, 600), "21 tokens/s, 100 % of prompts reused"),
+        (READY, 0.46, (0, 0), "cpu, int8 and bf16, 0.5 tokens/s"),
     ],
 )
 def test_how_it_runs_in_a_few_words(
@@ -71,3 +72,15 @@ def test_how_it_runs_in_a_few_words(
     model = LocalModel(CHECKPOINT, TOKENIZER, engine, 4096)
     engine.info, (engine.prompted, engine.reused), model._speed = info, read, speed
     assert model.status() == said
+
+
+@pytest.mark.parametrize(
+    ("speed", "said"),
+    [
+        (Speed(310.2, 12.5, 1.9, 0.02, 2), "310 tokens/s of prompts, the engine gets 1.9 of 2 cores"),
+        (Speed(0, 0.3, 0.1, 1.9, 2), "the engine gets 0.1 of 2 cores, other programs 1.9"),
+    ],
+)
+def test_what_holds_it_up(engine: NotingEngine, speed: Speed, said: str) -> None:
+    engine.speed = speed
+    assert LocalModel(CHECKPOINT, TOKENIZER, engine, 4096).status() == said

@@ -52,6 +52,7 @@ async def test_whatever_comes_the_neighbours_are_answered(
 async def test_what_is_understood_can_be_stored(
     server: DiscordServer, database: str, ann: Person, dm: Channel, channel: Channel
 ) -> None:
+    server.a_second = 100_000  # the pace is this test's, which asks about 2,000 messages at once, not the bot's
     valid = [channel.say("what?", ann, mention=True).event(), dm.say("hello", ann).event()]
     messages, known = list[Message](), list[Incoming]()
     async with running(server, database) as bot:

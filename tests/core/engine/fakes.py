@@ -9,13 +9,21 @@ from threading import Event
 
 from core.engine.loader import Report
 from core.engine.messages import News, Order
+from core.engine.pace import GUESS
 from core.engine.sequence import Part, Sequence
+from core.engine.vitals import Signs
 
 BOOM = 666
 """A prompt that ends so fails, and with it whoever is in the same step."""
 
 HANG = 777
 """A prompt that ends so gives one token, then nothing more."""
+
+CIRCLE = 888
+"""A prompt that ends so gives one token, and then is computed for ever. Only in a process, which can be killed."""
+
+LABOUR = 4.0
+"""Seconds of a laborious step."""
 
 
 class Counter:
@@ -25,6 +33,7 @@ class Counter:
     device = "nothing"
     weights = "integers"
     vocabulary = 1 << 20
+    costs = GUESS
 
     def __init__(self, context: int = 1 << 17, pause: float = 0.0, blocks: int = 0, block_size: int = 16) -> None:
         self.context = context
@@ -38,6 +47,15 @@ class Counter:
         self.memory: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         """By block and offset: position and id."""
         self.wake = Event()
+        self.signs: Signs | None = None
+
+    def watch(self, signs: Signs) -> None:
+        self.signs = signs
+
+    def get_on(self) -> None:
+        """A sign of life."""
+        if self.signs:
+            self.signs[0] += 1
 
     def run(self, batch: list[Part]) -> dict[int, int]:
         self.steps.append([(part.sequence.id, part.count) for part in batch])
@@ -48,6 +66,7 @@ class Counter:
         for part in batch:
             self.check(part)
         time.sleep(self.pause)
+        self.get_on()
         return {part.sequence.id: self.draw(part.sequence) for part in batch if part.draws}
 
     def forget(self, id: int) -> None:
@@ -74,7 +93,26 @@ class Counter:
             raise MemoryError("no room\nfor this")
         if prompt == HANG and last == HANG + 1:
             self.wake.wait(30)
+        while prompt == CIRCLE and last == CIRCLE + 1:
+            pass  # computing for ever
         return last + 1
+
+
+class Laborious(Counter):
+    """Computes layer by layer, each some processor time, for seconds, and gets on with each."""
+
+    def run(self, batch: list[Part]) -> dict[int, int]:
+        began = time.monotonic()
+        while time.monotonic() - began < LABOUR:
+            ends = time.process_time() + 0.005
+            while time.process_time() < ends:
+                pass
+            self.get_on()
+        return super().run(batch)
+
+
+def load_laborious(report: Report) -> Laborious:
+    return Laborious()
 
 
 def load(report: Report) -> Counter:

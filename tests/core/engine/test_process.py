@@ -19,7 +19,8 @@ from core.engine.loader import Load, Loader, Report
 from core.engine.process import ProcessHost
 from core.engine.sampling import Sampling
 from core.errors import EngineDied, SetupError
-from tests.core.engine.fakes import BOOM, HANG, Counter, load, load_never, load_slowly
+from tests.core.engine.fakes import BOOM, CIRCLE, HANG, LABOUR, Counter, load, load_laborious, load_never, load_slowly
+from tests.real import KERNELS
 
 ROOT = Path(__file__).parents[3]
 PROMPT = (3, 141, 59, 26, 53, 58, 97, 93, 23, 84)
@@ -82,6 +83,57 @@ async def test_answers_a_failure_and_a_kill() -> None:
         assert [type(result) for result in results] == [EngineDied] * 2
         assert await answer(engine, 5, sampling=Sampling(max_tokens=3)) == [6, 7, 8]
     assert not host.alive
+
+
+PATIENCE = 3.0
+"""Seconds; a tick of processor time, 10 ms, must be little beside it."""
+
+
+async def test_computing_in_a_circle_is_noticed_and_costs_one_answer() -> None:
+    host = ProcessHost(load)
+    async with Engine(host, patience=PATIENCE) as engine:
+        first = host.pid
+        async with engine.stream([CIRCLE], ENDLESS, "someone") as stream:
+            assert await anext(stream) == CIRCLE + 1
+            with pytest.raises(EngineDied):
+                await anext(stream)
+        assert await answer(engine, 5, sampling=Sampling(max_tokens=1)) == [6]
+        assert host.pid != first
+
+
+async def test_a_starved_engine_is_slow_and_not_dead(caplog: pytest.LogCaptureFixture) -> None:
+    """With a twentieth of a core a step takes longer than the patience; it gets on, and is left alone."""
+    host = ProcessHost(load_laborious)
+    async with Engine(host, patience=PATIENCE) as engine:
+        assert host.pid
+        starved, done = psutil.Process(host.pid), asyncio.Event()
+        starving = asyncio.create_task(starve(starved, done))
+        try:
+            assert await answer(engine, 5, sampling=Sampling(max_tokens=1)) == [6]
+        finally:
+            done.set()
+            await starving
+        assert LABOUR > PATIENCE
+        assert host.pid == starved.pid
+    assert "killing" not in caplog.text
+
+
+async def starve(process: psutil.Process, done: asyncio.Event) -> None:
+    """Let it run for a tick of its processor time, and then stand for nineteen."""
+    while not done.is_set():
+        process.suspend()
+        await asyncio.sleep(0.19)
+        used = process.cpu_times().user
+        process.resume()
+        while process.cpu_times().user == used and not done.is_set():
+            await asyncio.sleep(0.001)
+
+
+async def test_nice_is_what_the_owner_says() -> None:
+    for nice in (0, 7):
+        host = ProcessHost(load, nice)
+        async with Engine(host):
+            assert psutil.Process(host.pid).nice() == psutil.Process().nice() + nice
 
 
 def held() -> tuple[int, int, int]:
@@ -176,20 +228,22 @@ def test_the_bots_process_never_imports_torch() -> None:
     names = [path.stem for path in (ROOT / "core" / "engine").glob("*.py")]
     assert len(names) > 10
     imports = "; ".join(f"import core.engine.{name}" for name in names)
-    heavy = "print([name for name in ('torch', 'transformers', 'numpy') if name in sys.modules])"
+    heavy = "print([name for name in ('torch', 'transformers', 'numpy', 'numba') if name in sys.modules])"
     with run(sys.executable, "-c", f"import sys; {imports}; {heavy}") as process:
         assert process.communicate(timeout=60)[0] == "[]\n"
 
 
 async def test_a_real_model_its_kill_and_its_return(tiny: Path) -> None:
     steps: list[str] = []
-    host = ProcessHost(Loader(tiny, weights="float32"))
+    host = ProcessHost(Loader(tiny, weights="int8", cache=KERNELS))
     greedy = Sampling(temperature=0, max_tokens=30)
     async with Engine(host, steps.append) as engine:
         assert engine.info
-        assert (engine.info.weights, engine.info.context) == ("float32", 1024)
-        loading = f"loading {tiny.name} as float32 (0.0 GiB)"
-        assert steps == ["starting the engine", loading, "measuring this machine"]
+        assert engine.info.weights.startswith("int8 by numba (")
+        assert engine.info.context == 1024
+        loading = f"loading {tiny.name} as int8 (0.0 GiB)"
+        told = [step for step in steps if "compiling" not in step]
+        assert told == ["starting the engine", loading, "measuring this machine"]
         first = await answer(engine, *PROMPT, sampling=greedy)
         assert len(first) == 30
         assert await answer(engine, *PROMPT, sampling=Sampling(temperature=0, stop_ids=(first[5],))) == first[:5]

@@ -14,10 +14,12 @@ from core.engine.messages import (
     News,
     Order,
     Prefilling,
+    Speed,
     Submit,
     Tokens,
     Warm,
 )
+from core.engine.meter import Meter
 from core.engine.sampling import Sampling
 from core.engine.sequence import Part
 from core.engine.worker import Worker
@@ -28,9 +30,23 @@ def submit(id: int, *ids: int, max_tokens: int = 100, stop: tuple[int, ...] = ()
     return Submit(id, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), "someone")
 
 
+class Fixed(Meter):
+    """Tells what it is given at the end of every step, and notes what it is told."""
+
+    def __init__(self, speed: Speed | None = None) -> None:
+        super().__init__(1, lambda: (0.0, 0.0))
+        self.speed = speed
+        self.steps: list[tuple[int, int]] = []
+
+    def end(self, now: float, seconds: float, read: int, drawn: int) -> Speed | None:
+        assert seconds >= 0
+        self.steps.append((read, drawn))
+        return self.speed
+
+
 def working(*orders: Order, context: int = 1000, blocks: int = 0) -> tuple[Worker, Pipeless, Counter]:
     channel, runner = Pipeless(), Counter(context, blocks=blocks)
-    worker = Worker(runner, channel)
+    worker = Worker(runner, channel, Fixed())
     order(worker, channel, *orders)
     return worker, channel, runner
 
@@ -261,12 +277,21 @@ def test_close_ends_it_whatever_runs() -> None:
     "message",
     [
         submit(1, 2, 3), Cancel(1), Warm((1, 2), "a"), Drop("a"), Close(),
+        Speed(1.0, 2.0, 1.0, 0.5, 2),
         Admitted(1, 20, 16), Prefilling(1), Tokens(((1, 2),)), Finished(1, "stop"), Failed(1, "a", "b"),
     ],
     ids=lambda message: type(message).__name__,
 )  # fmt: skip
 def test_messages_survive_the_pipe(message: Order | News) -> None:
     assert pickle.loads(pickle.dumps(message)) == message
+
+
+def test_it_tells_how_fast_it_is() -> None:
+    worker, channel, _ = working(submit(1, *range(40), max_tokens=2), submit(2, 5, max_tokens=1))
+    worker.meter = meter = Fixed(Speed(1.0, 2.0, 1.0, 0.0, 2))
+    steps(worker, 2)
+    assert meter.steps == [(16, 1), (24, 1)]
+    assert channel.news().count(Speed(1.0, 2.0, 1.0, 0.0, 2)) == 2
 
 
 class Shaky(Counter):

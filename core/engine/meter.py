@@ -1,0 +1,57 @@
+"""How fast the engine is, and what holds it up: told from time to time. Clocks are handed in."""
+
+import time
+from collections.abc import Callable
+
+from core.engine import processor
+from core.engine.messages import Speed
+from core.engine.pace import TELLING
+
+OFTEN = 3.0
+"""Seconds of work from one telling to the next."""
+PAUSE = 0.5
+"""Seconds without a step after which it is measured from the beginning: what idles gets less of the processor, too."""
+WEIGHT = 0.3
+"""Of a new figure in the mean."""
+
+Times = Callable[[], tuple[float, float]]
+"""Seconds of processor time that the engine and that all others have used so far."""
+
+
+def times() -> tuple[float, float]:
+    """This machine's."""
+    return time.process_time(), processor.others()
+
+
+class Meter:
+    """Told of every step; makes a Speed of some seconds of them."""
+
+    def __init__(self, cores: int, read_times: Times = times) -> None:
+        self._cores, self._times = cores, read_times
+        self._read = self._drawn = 0.0
+        self._ended = -PAUSE - 1
+        self._since = 0.0
+        self._before = (0.0, 0.0)
+
+    def begin(self, now: float) -> None:
+        """A step begins."""
+        if now - self._ended > PAUSE:
+            self._since, self._before = now, self._times()
+
+    def end(self, now: float, seconds: float, read: int, drawn: int) -> Speed | None:
+        """The step has ended, took so long, read so many ids of prompts and drew so many tokens."""
+        self._ended = now
+        if read >= TELLING and seconds > 0:
+            self._read = _mean(self._read, read / seconds)
+        elif drawn and not read and seconds > 0:
+            self._drawn = _mean(self._drawn, 1 / seconds)
+        passed = now - self._since
+        if passed < OFTEN:
+            return None
+        own, others = (max(0.0, after - before) for after, before in zip(self._times(), self._before, strict=True))
+        self._since, self._before = now, self._times()
+        return Speed(self._read, self._drawn, own / passed, others / passed, self._cores)
+
+
+def _mean(known: float, new: float) -> float:
+    return known + WEIGHT * (new - known) if known else new
