@@ -5,11 +5,12 @@
 #   make run GPU=1           set up with PyTorch's default (CUDA) build instead of the CPU build
 #   make test                the tests
 #   make check               format, lint, types, layers
-#   make bench               start-up times, and the engine beside llama.cpp and the origin's way: half an hour on a
-#                            quiet machine, some minutes more the first time (llama.cpp is compiled in build/bench).
-#                            MODEL=FILE.gguf with another model, RUNS=n, LLAMA_PYTHON=a Python that has llama_cpp,
-#                            FILTER=FOLDER the content filter on labelled texts, too
-#   make bench-engine        the second of these alone; BENCH="--quick --force" for its options
+#   make bench               start-up times, and the engine beside llama.cpp, ik_llama.cpp and transformers: up to an hour
+#                            on a quiet machine, some minutes more the first time (llama.cpp is compiled in build/bench).
+#                            MODEL=FILE.gguf with another model, RUNS=n, LLAMA_PYTHON=a Python that has llama-cpp-python
+#                            compiled for this machine, FILTER=FOLDER the content filter on labelled texts, too
+#   make bench-engine        the second of these alone; BENCH="--quick --force --only busy" for its options, and
+#                            QWENTIN_CPU=avx2 to have the engine use no more than that
 #   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test)
 #   make faults-all PART=x   the whole of one part, up to an hour; SEED=n for the same trials again (docs/reliability.md)
 #   make mutants             the bot made worse in twelve ways: a test must see each

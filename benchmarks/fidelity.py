@@ -1,11 +1,13 @@
-"""What each way of holding the weights costs: the divergence from the model's own float32, on a fixed text.
+"""What each way of holding and computing the weights costs: the divergence from the model's own float32, on a fixed
+text.
 
 The text, English, Vietnamese and some Python, is read as one sequence; at each position the distribution of the next
 token is compared with that of the same file computed in float32. KL is mean KL(float32 || form) in nats, agreement the
-share of positions with the same most likely token. Forms that have two ways, for few rows and for many, are read twice.
+share of positions with the same most likely token. Where kernels compute, the text is read in each of their two ways,
+a few rows at a time and many rows at a time, and a third time by PyTorch.
 
 Then the speed of a single chat with each form, and what neighbours change: a sequence's distributions alone against the
-same with sixteen others in the batch, which are computed with the other form.
+same with sixteen others in the batch, which are computed in the way for many rows.
 
 Usage: python -m benchmarks.fidelity [FOLDER | FILE.gguf | builtin] [forms, by default all]
 """
@@ -19,23 +21,31 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import torch
 
+from benchmarks.engine.folders import MODELS
 from core.checkpoints import Checkpoint, open_checkpoint
+from core.engine.kernels.products import MANY
 from core.engine.loader import Loader, Weights
-from core.engine.nn.linear import Both
 from core.engine.nn.plan import plan
-from core.engine.nn.runner import TorchRunner, load
+from core.engine.nn.runner import TorchRunner
 from core.engine.sequence import Part, Sequence
 from core.tokens import Tokenizer
 
-ROOT = Path(__file__).parents[1]
 TEXT = Path(__file__).with_suffix(".txt")
 FORMS: tuple[Weights, ...] = ("bf16", "int8", "int4", "auto")
-CHUNK = 256
-ALL_ROWS = 1 << 30
-STEPS, OTHERS = 48, 16
+FEW, CHUNK = MANY // 2, 256
+"""Rows at a time."""
+WAYS: tuple[tuple[str, int, int | None], ...] = (
+    ("few rows", FEW, None),
+    ("many rows", CHUNK, None),
+    ("by PyTorch", CHUNK, 1),
+)
+"""Names, rows at a time, and from how many rows on PyTorch computes."""
+STEPS, OTHERS = 48, MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +65,36 @@ class Row:
         return f"| {self.form} | {cells} |"
 
 
-def logits(runner: TorchRunner, ids: list[int]) -> Iterator[torch.Tensor]:
-    """float32 [ids, vocabulary], some rows at a time."""
+def loaded(folder: Path, form: Weights, context: int) -> TorchRunner:
+    """As the bot has it."""
+    return cast(TorchRunner, Loader(folder, form, context=context, cache=MODELS)(lambda step: None))
+
+
+def logits(runner: TorchRunner, ids: list[int], chunk: int) -> Iterator[tuple[slice, torch.Tensor]]:
+    """float32 [rows, vocabulary] of so many ids at a time, and which they are. Each is good until the next."""
     sequence = Sequence(1, "fidelity", ids)
     sequence.blocks = list(range(-(-len(ids) // runner.block_size)))
-    for start in range(0, len(ids), CHUNK):
-        part = Part(sequence, start, min(CHUNK, len(ids) - start))
-        step = plan([part], runner.kv, runner.model.sizes.queries, runner.like)
-        with torch.inference_mode():
-            yield runner.model(replace(step, last=torch.arange(part.count)), runner.kv).float()
+    for start in range(0, len(ids), chunk):
+        part = Part(sequence, start, min(chunk, len(ids) - start))
+        yield slice(start, part.end), runner.compute(replace(plan([part]), last=np.arange(part.count)))
 
 
 def step(runner: TorchRunner, parts: list[Part]) -> torch.Tensor:
     """One step; float32 logits of the last row of each part, in their order."""
-    made = plan(parts, runner.kv, runner.model.sizes.queries, runner.like)
-    ends = torch.tensor([sum(part.count for part in made.order[: place + 1]) - 1 for place in range(len(parts))])
-    with torch.inference_mode():
-        found = runner.model(replace(made, last=ends), runner.kv).float()
+    made = plan(parts)
+    ends = np.cumsum([part.count for part in made.order]) - 1
+    found = runner.compute(replace(made, last=ends))
     return found[[made.order.index(part) for part in parts]]
 
 
 def divergence(true: torch.Tensor, other: torch.Tensor) -> tuple[float, int]:
     """The sum of KL over rows of log-probabilities, and how many rows agree on the most likely id."""
-    logs = true.float()
-    return float((logs.exp() * (logs - other)).sum()), int((other.argmax(-1) == logs.argmax(-1)).sum())
+    return float((true.exp() * (true - other)).sum()), int((other.argmax(-1) == true.argmax(-1)).sum())
 
 
-def compare(runner: TorchRunner, ids: list[int], truth: list[torch.Tensor]) -> tuple[float, float]:
+def compare(runner: TorchRunner, ids: list[int], truth: torch.Tensor, chunk: int) -> tuple[float, float]:
     """Mean KL and agreement of the runner with the truth's log-probabilities."""
-    each = [divergence(true, rows.log_softmax(-1)) for rows, true in zip(logits(runner, ids), truth, strict=True)]
+    each = [divergence(truth[some], rows.log_softmax(-1)) for some, rows in logits(runner, ids, chunk)]
     return sum(kl for kl, _ in each) / len(ids), sum(same for _, same in each) / len(ids)
 
 
@@ -102,16 +113,15 @@ def speed(runner: TorchRunner, ids: list[int]) -> tuple[float, float]:
     return read, 1 / statistics.median(times)
 
 
-def neighbours(runner: TorchRunner, ids: list[int]) -> tuple[float, float]:
-    """Mean KL and agreement of a sequence alone with the same among OTHERS, whose texts begin elsewhere in `ids`."""
+def neighbours(runner: TorchRunner, ids: list[int]) -> str:
+    """A sequence alone beside the same among OTHERS, whose texts begin elsewhere in `ids`."""
     ours, others = placed(runner, 0, ids), [placed(runner, place, ids[place * 8 :]) for place in range(1, OTHERS + 1)]
-    alone, among = [], []
-    for start in range(STEPS):
-        alone.append(step(runner, [Part(ours, start, 1)])[0])
-    for start in range(STEPS):
-        among.append(step(runner, [Part(each, start, 1) for each in (ours, *others)])[0])
-    kl, same = divergence(torch.stack(alone).log_softmax(-1), torch.stack(among).log_softmax(-1))
-    return kl / STEPS, same / STEPS
+    alone, among = (
+        torch.stack([step(runner, [Part(each, start, 1) for each in batch])[0] for start in range(STEPS)])
+        for batch in ([ours], [ours, *others])
+    )
+    kl, same = divergence(alone.log_softmax(-1), among.log_softmax(-1))
+    return f"KL {kl / STEPS:.6f}, {STEPS - same} of {STEPS} greedy tokens differ"
 
 
 def placed(runner: TorchRunner, number: int, ids: list[int]) -> Sequence:
@@ -123,14 +133,18 @@ def placed(runner: TorchRunner, number: int, ids: list[int]) -> Sequence:
     return sequence
 
 
-def ways(runner: TorchRunner) -> Iterator[str]:
-    """Set the runner to each way of multiplying."""
-    both = [product for layer in runner.model.layers for product in
-            (layer.qkv, layer.out, layer.gate_up, layer.down) if isinstance(product, Both)]  # fmt: skip
-    for name, crossing in (("few rows", ALL_ROWS), ("many rows", 1)) if both else (("", 0),):
-        for product in both:
-            product.crossing = crossing
-        yield name
+def compared(runner: TorchRunner, ids: list[int], truth: torch.Tensor) -> Iterator[tuple[str, float, float]]:
+    """In each way that the runner has: its name, KL and agreement."""
+    tuning = runner.tuning
+    if tuning is None or runner.compiled is None:
+        yield "", *compare(runner, ids, truth, CHUNK)
+        return
+    for name, chunk, crossing in WAYS:
+        runner.tuning = replace(tuning, crossing=crossing)
+        if runner.compiled:
+            runner.compiled.many = MANY
+        yield name, *compare(runner, ids, truth, chunk)
+    runner.tuning = tuning
 
 
 def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]:
@@ -138,24 +152,26 @@ def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]
     ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).plain(TEXT.read_text("utf-8"))
     print(f"{len(ids)} ids")
     context, threads = len(ids) + (OTHERS + 1) * STEPS, torch.get_num_threads()
-    runner = load(Loader(checkpoint.folder, "float32", context=context), lambda step: None)
-    truth = [rows.log_softmax(-1) for rows in logits(runner, ids)]
+    runner = loaded(checkpoint.folder, "float32", context)
+    truth = torch.empty(len(ids), runner.vocabulary)
+    for some, rows in logits(runner, ids, CHUNK):
+        truth[some] = rows.log_softmax(-1)
     with tempfile.TemporaryDirectory() as place:
-        for name, folder in (("", checkpoint.folder), ("full precision", unmarked(checkpoint.folder, Path(place)))):
-            for form in forms:
-                if name and form != "auto":
-                    continue
-                del runner
-                gc.collect()
-                torch.set_num_threads(threads)  # each form has its own best
-                runner = load(Loader(folder, form, context=context), lambda step: None)
-                rates, size = speed(runner, ids), runner.weight_bytes / checkpoint.parameters
-                if form == "auto":
-                    kl, same = neighbours(runner, ids)
-                    print(f"{name or 'auto'}, alone against {OTHERS} neighbours: KL {kl:.5f}, agreement {same:.3f}")
-                for way in ways(runner):
-                    told = ", ".join(filter(None, (form, name, way)))
-                    yield Row(told, size, *compare(runner, ids, truth), rates)
+        full = unmarked(checkpoint.folder, Path(place))
+        held: list[tuple[str, Path, Weights]] = [(form, checkpoint.folder, form) for form in forms]
+        held += [("auto, full precision", full, "auto")] if "auto" in forms else []
+        for name, folder, form in held:
+            runner.close()
+            del runner
+            gc.collect()
+            torch.set_num_threads(threads)  # each form has its own best
+            runner = loaded(folder, form, context)
+            rates, size = speed(runner, ids), runner.held.bytes / checkpoint.parameters
+            if form == "auto":
+                print(f"{name}: {runner.weights}; alone against {OTHERS} neighbours: {neighbours(runner, ids)}")
+            for way, kl, same in compared(runner, ids, truth):
+                yield Row(", ".join(filter(None, (name, way))), size, kl, same, rates)
+        runner.close()
 
 
 def unmarked(folder: Path, place: Path) -> Path:
@@ -172,7 +188,7 @@ def unmarked(folder: Path, place: Path) -> Path:
 def main() -> None:
     """Print a table."""
     model = sys.argv[1] if len(sys.argv) > 1 else "builtin"
-    checkpoint = open_checkpoint(model, cache=ROOT / "build" / "models", progress=lambda label, done, total: None)
+    checkpoint = open_checkpoint(model, cache=MODELS, progress=lambda label, done, total: None)
     forms: tuple[Weights, ...] = tuple(form for form in FORMS if form in sys.argv[2:]) or FORMS
     print(f"{checkpoint.name}, {torch.get_num_threads()} threads at most")
     rows = list(measure(checkpoint, forms))

@@ -1,72 +1,63 @@
-"""What is measured, figure by figure, each a row beside a peer's."""
+"""What is measured, group by group; each figure is a row beside a peer's."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from benchmarks.engine import bot, folders
+from benchmarks.engine.loading import CONTEXT
 from benchmarks.engine.peer import Peer, peer
+from benchmarks.engine.peers import COMPILED, IK, MIX, ORIGIN, OURS, STOCK, TITLES, Command, Peers, started
 from benchmarks.engine.rounds import Rounds, say
-from benchmarks.engine.speech import Answer
+from benchmarks.engine.speech import Answer, Request
 from benchmarks.engine.table import Row, Series
 
 MANY = (4, 8, 16)
 """Chats at once, beside one."""
 TURNS = (2, 8)
-SLOW_TOKENS = 16
-"""With the shape of the 1.5B, where the origin takes a second for two."""
-OURS, MIX, LLAMA, ORIGIN = "ours", "ours-default-mix", "llama.cpp", "origin"
-
-
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """All loaded. `mix`: ours, from the same numbers taken as full precision."""
-
-    ours: Peer
-    mix: Peer
-    llama: Peer
-    origin: Peer
+SHORTER, FEWER = 4, 2
+"""Of several chats at once each has a prompt a quarter as long, and draws half as many tokens: they are not what is
+measured, and the slowest peer takes minutes for them."""
+SHAPE_PROMPT, SHAPE_TOKENS = 300, 16
+"""With the shape of the 1.5B, where transformers takes a second for two tokens."""
+LOOPS = 2
+ROOM = 4, CONTEXT
+"""Chats, and tokens of each, that the bot has room for in its KV memory."""
+Answers = Mapping[str, list[Answer]]
+"""By a peer's name, one a round."""
 
 
 def one_chat(rounds: Rounds, peers: Peers) -> Iterator[Row]:
-    """Prefill and decode of one chat, and what of the ceiling decode reaches."""
-    chat, ceiling = rounds.chats(1), {"ceiling": rounds.tokens}
-    asked = [
-        (peers.ours, chat), (peers.llama, chat), (peers.ours, ceiling),
-        (peers.mix, chat), (peers.mix, ceiling), (peers.origin, chat),
-    ]  # fmt: skip
-    ours, llama, top, mix, mix_top, origin = rounds.measure("one chat", asked)
-    read = {name: reading(name, answers, rounds.prompt) for name, answers in ((OURS, ours), (LLAMA, llama))}
-    yield Row("prefill", f"prefill of {rounds.prompt} tokens", "tok/s", read[OURS], read[LLAMA])
-    yield Row("prefill_mix_origin", "prefill, default mix", "tok/s", reading(OURS, mix, rounds.prompt),
-              reading(ORIGIN, origin, rounds.prompt))  # fmt: skip
-    decode = {
-        name: drawing(name, answers, rounds.tokens)
-        for name, answers in ((OURS, ours), (MIX, mix), (LLAMA, llama), (ORIGIN, origin))
-    }
-    yield Row("decode_1", "decode, 1 chat", "tok/s", decode[OURS], decode[LLAMA])
-    yield Row("decode_1_mix_llama", "decode, 1 chat, default mix", "tok/s", decode[MIX], decode[LLAMA])
-    yield Row("decode_1_mix_origin", "decode, 1 chat, default mix", "tok/s", decode[MIX], decode[ORIGIN])
-    for key, label, name, answers in (
-        ("ceiling", "decode beside its matrices alone", OURS, top),
-        ("ceiling_mix", "decode beside its matrices alone, default mix", MIX, mix_top),
-    ):
-        alone = rates("matrices", answers, "ceiling_s", rounds.tokens)
-        yield Row(key, label, "tok/s", decode[name], alone)
+    """Prefill and decode of one chat."""
+    found = asked(rounds, "one chat", peers.these(OURS, STOCK, IK, COMPILED), rounds.chats(1))
+    yield from beside_each("prefill", f"prefill of {rounds.prompt} tokens", reading(found, rounds.prompt))
+    yield from beside_each("decode_1", "decode, 1 chat", drawing(found, rounds.tokens))
 
 
 def many_chats(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     """Decode of several chats at once, all their tokens together."""
+    those = peers.these(OURS, STOCK, IK, COMPILED)
+    length, tokens = max(1, rounds.prompt // SHORTER), max(1, rounds.tokens // FEWER)
     for chats in MANY:
-        request = rounds.chats(chats)
-        ours, llama = rounds.measure(f"{chats} chats", [(peers.ours, request), (peers.llama, request)])
-        both = [drawing(name, answers, chats * rounds.tokens) for name, answers in ((OURS, ours), (LLAMA, llama))]
-        yield Row(f"decode_{chats}", f"decode, {chats} chats", "tok/s", *both)
+        request = {"chats": chats, "prompt": length, "tokens": tokens}
+        rates = drawing(asked(rounds, f"{chats} chats", those, request), chats * tokens)
+        label = f"decode, {chats} chats ({length} + {tokens} tokens each)"
+        wheels = sorted((rates[name] for name in (STOCK, IK) if name in rates), key=lambda series: -series.median)
+        if wheels:
+            yield Row(f"decode_{chats}", label, "tok/s", rates[OURS], *wheels)
+        if COMPILED in rates:
+            yield Row(f"decode_{chats}_{COMPILED}", label, "tok/s", rates[OURS], rates[COMPILED])
+
+
+def mix(rounds: Rounds, peers: Peers) -> Iterator[Row]:
+    """The default mix of weights, as a model in full precision gets it, beside the origin's way."""
+    found = asked(rounds, "the default mix", peers.these(MIX, COMPILED, ORIGIN), rounds.chats(1))
+    yield from beside_each("prefill_mix", "prefill, default mix", only(reading(found, rounds.prompt), MIX, ORIGIN))
+    yield from beside_each("decode_1_mix", "decode, 1 chat, default mix", drawing(found, rounds.tokens))
 
 
 def reuse(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     """The first token in a conversation whose window slides, with and without what is kept of it."""
-    (answers,) = rounds.measure("first tokens", [(peers.ours, {"turns": list(TURNS)})])
+    answers = rounds.measure("first tokens", [(each, {"turns": list(TURNS)}) for each in peers.these(OURS)])[0]
     for turn in TURNS:
         length = answers[0][f"prompt_{turn}"]
         kept, fresh = (
@@ -76,57 +67,139 @@ def reuse(rounds: Rounds, peers: Peers) -> Iterator[Row]:
         yield Row(f"first_token_turn_{turn}", f"first token, turn {turn} ({length:.0f} tokens)", "ms", kept, fresh)
 
 
-def memory(file: Path, origin: Peer) -> Iterator[Row]:
-    """The whole bot at its most, in its two usual forms, beside the origin's one process."""
-    (beside,) = [Series(ORIGIN, [origin.ask({"chats": 1, "prompt": 16, "tokens": 1, "seed": "memory"})["rss_mb"]])]
-    for weights, label in (("auto", "default"), ("int4", "leanest")):
-        say(f"memory, {label}")
-        own, engine = bot.peaks(file, weights, folders.data(), folders.LOGS / f"bot-{weights}.log")
-        yield Row(
-            f"memory_{weights}", f"peak memory, {label}: engine and bot", "MB", Series(OURS, [own + engine]), beside
-        )
-        yield Row(
-            f"memory_{weights}_engine", f"peak memory, {label}: engine alone", "MB", Series(OURS, [engine]), beside
-        )
-        yield Row(f"memory_{weights}_bot", f"peak memory, {label}: the bot's own process", "MB", Series(OURS, [own]))
+def memory(rounds: Rounds, peers: Peers) -> Iterator[Row]:
+    """The whole bot at its most. The wheel has as much room for as many chats, and has answered one."""
+    chat = {**rounds.chats(1, 1), "seed": "memory"}
+    beside = {each.name: peak(each, chat) for each in peers.these(ORIGIN)}
+    for name, command in peers.commands(STOCK, room=ROOM).items():
+        with started(name, command, "memory") as wheel:
+            beside[name] = peak(wheel, chat)
+    for weights, key, form in (("auto", "memory", "default"), ("int4", "memory_int4", "leanest")):
+        say(f"memory, {form}")
+        seconds(OURS, Command("ours", (str(peers.folder), weights)))  # a later start than the very first is meant
+        own, engine = bot.peaks(peers.file, weights, folders.data(), folders.LOGS / f"bot-{weights}.log")
+        for name, its in beside.items():
+            both = Series(TITLES[OURS], [own + engine])
+            yield Row(f"{key}_{name}", f"peak memory, {form}: engine and bot", "MB", both, its)
+        for part, size in (("engine", engine), ("bot", own)):
+            yield Row(f"{key}_{part}", f"peak memory, {form}: the {part}'s process", "MB", Series(TITLES[OURS], [size]))
 
 
-def loop_delay(rounds: Rounds, folder: Path) -> Iterator[Row]:
+def peak(asked: Peer, chat: Request) -> Series:
+    """MB at its most, after this chat."""
+    return Series(TITLES[asked.name], [asked.ask(chat)["rss_mb"]])
+
+
+def start(rounds: Rounds, peers: Peers) -> Iterator[Row]:
+    """From the command until it can be asked: the first time, when the kernels are compiled and the machine is
+    measured, and later."""
+    say("starts")
+    ours = Command("ours", (str(peers.folder), "auto", str(folders.empty())))
+    commands = {OURS: ours, **peers.commands(IK, STOCK)}
+    rounds.guard.look()
+    first = Series(TITLES[OURS], [seconds(OURS, ours)])
+    later: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds.runs):
+        for name, command in commands.items():
+            later[name].append(rounds.guard.quietly(partial(seconds, name, command)))
+    series = {name: Series(TITLES[name], values) for name, values in later.items()}
+    yield Row("start_first", "very first start: compiles and measures", "s", first, series.get(IK))
+    yield from beside_each("start", "every later start", series, "s")
+
+
+def loop_delay(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     """How late the bot's event loop is."""
-    with peer("event loop", "loop", [str(folder)], folders.LOGS / "loop.log") as loop:
+    with peer("event loop", "loop", [str(peers.folder)], folders.LOGS / "loop.log") as loop:
         (answers,) = rounds.measure("the event loop with 8 chats", [(loop, rounds.chats(8))])
-    late = Series(OURS, [answer["p99_ms"] for answer in answers])
-    worst = Series(OURS, [answer["worst_ms"] for answer in answers])
-    yield Row("loop_delay_p99", "event loop beside the engine late, 8 chats, 99th percentile", "ms", late)
-    yield Row("loop_delay_worst", "event loop beside the engine late, 8 chats, worst", "ms", worst)
+    for key, label in (("p99", "99th percentile"), ("worst", "worst")):
+        late = Series(TITLES[OURS], [answer[f"{key}_ms"] for answer in answers])
+        yield Row(f"loop_delay_{key}", f"event loop beside the engine late, 8 chats, {label}", "ms", late)
 
 
-def shape_1_5b(rounds: Rounds) -> Iterator[Row]:
-    """The default model's shape beside the origin, with random numbers."""
+def busy(rounds: Rounds, peers: Peers) -> Iterator[Row]:
+    """The built-in model, whatever model is measured, beside processes that do nothing but compute."""
+    folder = folders.converted(folders.gguf(""))
+    with peer("busy", "busy", [str(folder)], folders.LOGS / "busy.log") as engine:
+        chat = {"prompt": rounds.prompt, "tokens": rounds.tokens}
+        requests: list[tuple[Peer, Request]] = [(engine, chat | {"loops": loops}) for loops in (0, LOOPS)]
+        quiet, beside = rounds.measure(f"{LOOPS} busy loops", requests)
+    label = f"built-in model beside {LOOPS} busy loops"
+    rates = [
+        Series(name, [answer["rate"] for answer in answers])
+        for name, answers in ((f"beside {LOOPS} loops", beside), ("quiet", quiet))
+    ]
+    yield Row("busy", f"{label}, decode, 1 chat", "tok/s", *rates)
+    whole = sum(answer["answered"] for answer in beside) / len(beside)
+    yield Row("busy_answered", f"{label}, answered", f"share of {len(beside)}", Series(TITLES[OURS], [whole]))
+    yield Row("busy_deaths", f"{label}, engine deaths", "", Series(TITLES[OURS], [float(beside[-1]["deaths"])]))
+
+
+def shape_1_5b(rounds: Rounds, peers: Peers) -> Iterator[Row]:
+    """The default model's shape beside transformers, with random numbers, which no other peer can load."""
     say("Qwen2.5-1.5B's shape: writing random weights")
     folder = str(folders.random_1_5b())
-    chat = rounds.chats(1, min(SLOW_TOKENS, rounds.tokens))
+    chat = {"chats": 1, "prompt": SHAPE_PROMPT, "tokens": min(SHAPE_TOKENS, rounds.tokens)}
+    commands = {OURS: Command("ours", (folder, "auto")), ORIGIN: Command("origin", (folder,))}
     with (
-        peer(OURS, "ours", [folder, "auto"], folders.LOGS / "ours-1.5b.log") as ours,
-        peer(ORIGIN, "origin", [folder], folders.LOGS / "origin-1.5b.log") as origin,
+        started(OURS, commands[OURS], "ours-1.5b") as ours,
+        started(ORIGIN, commands[ORIGIN], "origin-1.5b") as origin,
     ):
-        both = rounds.measure("Qwen2.5-1.5B's shape", [(ours, chat), (origin, chat)])
-    named = list(zip((OURS, ORIGIN), both, strict=True))
-    prefill = [reading(name, answers, rounds.prompt) for name, answers in named]
-    decode = [drawing(name, answers, chat["tokens"]) for name, answers in named]
-    peaks = [Series(name, [answers[-1]["rss_mb"]]) for name, answers in named]
-    yield Row("shape_1_5b_prefill", "Qwen2.5-1.5B's shape, prefill", "tok/s", *prefill)
-    yield Row("shape_1_5b_decode_1", "Qwen2.5-1.5B's shape, decode, 1 chat", "tok/s", *decode)
-    yield Row("shape_1_5b_memory", "Qwen2.5-1.5B's shape, peak memory, engine alone", "MB", *peaks)
+        found = asked(rounds, "Qwen2.5-1.5B's shape", [ours, origin], chat)
+    first = {name: Series(TITLES[name], [each["prefill_s"] for each in answers]) for name, answers in found.items()}
+    peaks = {name: Series(TITLES[name], [answers[-1]["rss_mb"]]) for name, answers in found.items()}
+    rates, label = drawing(found, chat["tokens"]), "Qwen2.5-1.5B's shape"
+    yield Row("shape_1_5b_first_token", f"{label}, first token of {SHAPE_PROMPT} ids", "s", first[OURS], first[ORIGIN])
+    yield Row("shape_1_5b_decode_1", f"{label}, decode, 1 chat", "tok/s", rates[OURS], rates[ORIGIN])
+    yield Row("shape_1_5b_memory", f"{label}, peak memory, engine alone", "MB", peaks[OURS], peaks[ORIGIN])
 
 
-def reading(name: str, answers: Sequence[Answer], tokens: int) -> Series:
-    return rates(name, answers, "prefill_s", tokens)
+Group = Callable[[Rounds, Peers], Iterator[Row]]
+GROUPS: Mapping[str, Group] = {
+    "one-chat": one_chat,
+    "many-chats": many_chats,
+    "reuse": reuse,
+    "mix": mix,
+    "memory": memory,
+    "start": start,
+    "loop": loop_delay,
+    "busy": busy,
+    "shape": shape_1_5b,
+}
+"""In this order."""
+SHAPE = "shape"
 
 
-def drawing(name: str, answers: Sequence[Answer], tokens: int) -> Series:
-    return rates(name, answers, "decode_s", tokens)
+def asked(rounds: Rounds, what: str, those: Sequence[Peer], request: Request) -> Answers:
+    """The same asked of each."""
+    answers = rounds.measure(what, [(each, request) for each in those])
+    return dict(zip((each.name for each in those), answers, strict=True))
 
 
-def rates(name: str, answers: Sequence[Answer], key: str, tokens: int) -> Series:
-    return Series(name, [tokens / answer[key] for answer in answers])
+def reading(found: Answers, tokens: int) -> dict[str, Series]:
+    return rates_of(found, "prefill_s", tokens)
+
+
+def drawing(found: Answers, tokens: int) -> dict[str, Series]:
+    return rates_of(found, "decode_s", tokens)
+
+
+def rates_of(found: Answers, key: str, tokens: int) -> dict[str, Series]:
+    """Tokens a second, by the peer's name."""
+    return {name: Series(TITLES[name], [tokens / each[key] for each in answers]) for name, answers in found.items()}
+
+
+def only(series: Mapping[str, Series], *names: str) -> dict[str, Series]:
+    return {name: series[name] for name in names if name in series}
+
+
+def beside_each(key: str, label: str, series: Mapping[str, Series], unit: str = "tok/s") -> Iterator[Row]:
+    """A row for each but the first, which is ours."""
+    (_, ours), *others = series.items()
+    for name, peer_series in others:
+        yield Row(f"{key}_{name}", label, unit, ours, peer_series)
+
+
+def seconds(name: str, command: Command) -> float:
+    """From its start until it can be asked."""
+    with started(name, command, f"start-{name}") as each:
+        return each.seconds

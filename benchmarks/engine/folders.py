@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.engine.peer import ROOT, PeerFailed, last_line
@@ -15,9 +16,13 @@ from core.errors import SetupError
 HERE = ROOT / "build" / "bench"
 LOGS = HERE / "logs"
 MODELS = HERE / "models"
+"""Converted ones, the compiled kernels, and what was measured of the machine."""
 PASSING = HERE / "passing"
 """Deleted at the end."""
 LLAMA = "llama-cpp-python==0.3.36"
+"""llama.cpp, compiled here for this machine."""
+STOCK, IK = "xllamacpp==2026.10.11549", "ik-llama-cpp-python==0.1.5"
+"""llama.cpp and ik_llama.cpp as their wheels have them: compiled for AVX2, whatever the machine."""
 COMPILING, WRITING = 1800.0, 300.0
 """Seconds, at most."""
 
@@ -36,6 +41,11 @@ def data() -> Path:
         target.mkdir()
         (target / MODELS.name).symlink_to(MODELS)
     return target
+
+
+def empty() -> Path:
+    """A folder that nothing is kept in yet."""
+    return Path(tempfile.mkdtemp(dir=PASSING))
 
 
 def clean() -> None:
@@ -58,6 +68,8 @@ def converted(file: Path) -> Path:
 def full_precision(source: Path) -> Path:
     """The same numbers as if they had never been rounded, so that the engine rounds them as it does by default."""
     target = PASSING / "full"
+    if target.exists():
+        return target
     target.mkdir()
     for file in source.iterdir():
         if file.name != "config.json":
@@ -81,31 +93,49 @@ def random_1_5b() -> Path:
 def written(kind: str, *arguments: str) -> Path:
     """In a process of its own, whose memory is gone afterwards."""
     target = PASSING / kind
+    if target.exists():
+        return target
     run([sys.executable, "-m", "benchmarks.engine.weights", kind, *arguments, str(target)], kind, WRITING)
     return target
 
 
 def llama_python(given: str) -> str:
-    """A Python that has llama_cpp: the one that is named, or one of our own, which is made once."""
-    if given:
-        if not can_import_llama(given):
-            raise SetupError(f"LLAMA_PYTHON={given} is no Python with llama_cpp")
-        return given
-    home = HERE / "llama"
-    python = str(home / "bin" / "python")
-    if not can_import_llama(python):
-        print(f"Compiling {LLAMA} in {home}, once: some minutes.", file=sys.stderr)
-        run([sys.executable, "-m", "venv", "--clear", str(home)], "llama-venv", WRITING)
-        run([python, "-m", "pip", "install", "--disable-pip-version-check", LLAMA], "llama-pip", COMPILING)
-    return python
+    """A Python that has llama.cpp compiled for this machine: the one that is named, or one of our own."""
+    if given and not version_in(given, package(LLAMA)):
+        raise SetupError(f"LLAMA_PYTHON={given} is no Python with {package(LLAMA)}")
+    return given or made("llama", LLAMA, ["--no-binary", package(LLAMA)])
 
 
-def can_import_llama(python: str) -> bool:
-    command = [python, "-c", "import llama_cpp; print(llama_cpp.__version__)"]
+def wheel_python(wheel: str) -> str:
+    """A Python that has this wheel, which nothing is compiled for, and numpy."""
+    return made("wheels", wheel, ["numpy", "--only-binary", ":all:"])
+
+
+def made(name: str, requirement: str, options: list[str]) -> str:
+    """A Python of our own that has this package, made once. PeerFailed where it can't be installed."""
+    home, wanted = HERE / name, requirement.partition("==")[2]
+    python = home / "bin" / "python"
+    if not python.exists():
+        run([sys.executable, "-m", "venv", "--clear", str(home)], f"{name}-venv", WRITING)
+    if version_in(str(python), package(requirement)) != wanted:
+        print(f"Installing {requirement} in {home}, once; what is compiled takes some minutes.", file=sys.stderr)
+        command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", requirement, *options]
+        run(command, f"{package(requirement)}-pip", COMPILING)
+    return str(python)
+
+
+def package(requirement: str) -> str:
+    return requirement.partition("==")[0]
+
+
+def version_in(python: str, package: str) -> str:
+    """The version of a package that this Python has; "" if it has none."""
+    code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
     try:
-        return bool(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+        found = subprocess.run([python, "-c", code, package], check=True, capture_output=True, timeout=60, text=True)
     except (OSError, subprocess.SubprocessError):
-        return False
+        return ""
+    return found.stdout.strip()
 
 
 def run(command: list[str], name: str, seconds: float) -> None:

@@ -1,58 +1,57 @@
-"""llama.cpp as a peer, all chats in one batch. Runs in a Python of its own, which has llama_cpp and nothing of ours.
+"""llama.cpp or ik_llama.cpp as a peer, all chats in one batch. Their libraries have the same functions in C; this runs
+in a Python of its own, which has one of them, and nothing of ours.
 
-Usage: PYTHON -m benchmarks.engine.llama FILE.gguf
+Usage: PYTHON -m benchmarks.engine.llama PACKAGE FILE.gguf, with llama-cpp-python or ik-llama-cpp-python as the package
 """
 
+import ctypes
 import sys
 import time
-from pathlib import Path
+from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
-import llama_cpp
 import numpy as np
 
-from benchmarks.engine.speech import Answer, Peer, Request, cores, prompt, serve
+from benchmarks.engine.speech import Answer, Peer, Request, physical_cores, prompt, serve
 
+LLAMA, IK = "llama-cpp-python", "ik-llama-cpp-python"
+MODULES = {LLAMA: "llama_cpp", IK: "ik_llama_cpp._ctypes_api"}
 BATCH = 512
+GRAIN = 256
+"""ik_llama.cpp wants a context to be a multiple of it."""
 WARNING, ERROR = 3, 4
 """Of llama.cpp's log; it says very much besides."""
 Item = tuple[int, int, int, bool]
 """A token, its position, its sequence, and whether its logits are wanted."""
 
 
-def physical_cores() -> int:
-    """As llama.cpp's own programs choose their number of threads: two hyperthreads of a core are one."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fields = [
-        line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith(("physical id", "core id"))
-    ]
-    return min(cores(), len(set(zip(fields[::2], fields[1::2], strict=False))) or cores())
-
-
 class Llama:
-    """A loaded file."""
+    """A loaded file. `api`: the functions of a package."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+    def __init__(self, api: Any, package: str, model: Any) -> None:
+        self.api, self.package, self.model = api, package, model
+        self.vocabulary = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
         self.threads = physical_cores()
 
     def __call__(self, request: Request) -> Answer:
         chats, length, tokens = request["chats"], request["prompt"], request["tokens"]
         context = self.context(chats, length + tokens + 1)
-        batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
+        batch = self.api.llama_batch_init(BATCH, 0, 1)
         try:
-            return self.talk(Talk(context, batch, self.vocabulary), chats, length, tokens, request["seed"])
+            return self.talk(Talk(self.api, context, batch, self.vocabulary), chats, length, tokens, request["seed"])
         finally:
-            llama_cpp.llama_batch_free(batch)
-            llama_cpp.llama_free(context)
+            self.api.llama_batch_free(batch)
+            self.api.llama_free(context)
 
     def context(self, chats: int, length: int) -> Any:
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx, params.n_seq_max = chats * length, chats
+        params = self.api.llama_context_default_params()
+        params.n_ctx, params.n_seq_max = -(-chats * length // GRAIN) * GRAIN, chats
         params.n_batch = params.n_ubatch = BATCH
         params.n_threads = params.n_threads_batch = self.threads
-        context = llama_cpp.llama_init_from_model(self.model, params)
+        if self.package == IK:
+            params.flash_attn = chats == 1  # with it, it crashes where several are computed together
+        context = self.api.llama_init_from_model(self.model, params)
         if not context:
             raise MemoryError(f"no context for {chats} chats")
         return context
@@ -64,14 +63,14 @@ class Llama:
         read = time.perf_counter()
         for position in range(length, length + tokens):
             last = talk.decode([(token, position, chat, True) for chat, token in enumerate(last)])
-        return {"prefill_s": read - began, "decode_s": time.perf_counter() - read}
+        return {"prefill_s": read - began, "decode_s": time.perf_counter() - read, "last": last}
 
 
 class Talk:
     """A context and the batch that is filled for it, step by step."""
 
-    def __init__(self, context: Any, batch: Any, vocabulary: int) -> None:
-        self.context, self.batch, self.vocabulary = context, batch, vocabulary
+    def __init__(self, api: Any, context: Any, batch: Any, vocabulary: int) -> None:
+        self.api, self.context, self.batch, self.vocabulary = api, context, batch, vocabulary
 
     def read(self, ids: list[int], chat: int) -> int:
         """A whole prompt; the likeliest token after it."""
@@ -89,12 +88,12 @@ class Talk:
         for row, (token, position, chat, wanted) in enumerate(items):
             batch.token[row], batch.pos[row], batch.logits[row] = token, position, wanted
             batch.n_seq_id[row], batch.seq_id[row][0] = 1, chat
-        if code := llama_cpp.llama_decode(self.context, batch):
+        if code := self.api.llama_decode(self.context, batch):
             raise RuntimeError(f"llama_decode gave {code}")
         return [self.likeliest(row) for row, item in enumerate(items) if item[3]]
 
     def likeliest(self, row: int) -> int:
-        logits = llama_cpp.llama_get_logits_ith(self.context, row)
+        logits = ctypes.cast(self.api.llama_get_logits_ith(self.context, row), ctypes.POINTER(ctypes.c_float))
         return int(np.argmax(np.ctypeslib.as_array(logits, (self.vocabulary,))))
 
 
@@ -104,19 +103,19 @@ def log(level: int, text: bytes, data: Any) -> None:
         sys.stderr.write(text.decode(errors="replace"))
 
 
-LOG = llama_cpp.llama_log_callback(log)
-"""Must live as long as llama.cpp does."""
-
-
 def load() -> tuple[Peer, Answer]:
     """The file, in whatever precision it has."""
-    llama_cpp.llama_log_set(LOG, None)
-    llama_cpp.llama_backend_init()
-    model = llama_cpp.llama_model_load_from_file(sys.argv[1].encode(), llama_cpp.llama_model_default_params())
+    _, package, file = sys.argv
+    api: Any = import_module(MODULES[package])
+    if package == LLAMA:
+        api.told = api.llama_log_callback(log)  # must live as long as llama.cpp does
+        api.llama_log_set(api.told, None)
+    api.llama_backend_init()
+    model = api.llama_model_load_from_file(file.encode(), api.llama_model_default_params())
     if not model:
-        raise RuntimeError(f"llama.cpp can't load {sys.argv[1]}")
-    llama = Llama(model)
-    return llama, {"version": llama_cpp.__version__, "threads": llama.threads}
+        raise RuntimeError(f"{package} can't load {file}")
+    llama = Llama(api, package, model)
+    return llama, {"version": version(package), "threads": llama.threads}
 
 
 if __name__ == "__main__":

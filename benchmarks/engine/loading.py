@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+from benchmarks.engine.folders import MODELS
 from bots.config import Config
 from core.engine.loader import Loader, Weights
 
 CONTEXT: int = Config.model_fields["context"].default
+NICE: int = Config.model_fields["nice"].default
 
 
-def loader(folder: Path, weights: Weights = "auto") -> Loader:
-    """Nothing of an earlier measurement of the machine is kept."""
-    return Loader(folder, weights=weights, context=CONTEXT)
+def loader(folder: Path, weights: Weights = "auto", cache: Path = MODELS) -> Loader:
+    """`cache`: where the compiled kernels are kept, and what was measured of the machine, as the bot keeps them beside
+    its models."""
+    return Loader(folder, weights=weights, context=CONTEXT, cache=cache)

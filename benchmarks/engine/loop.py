@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from benchmarks.engine.loading import loader
+from benchmarks.engine.loading import NICE, loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from core.checkpoints import inspect
 from core.engine.engine import Engine
@@ -51,14 +51,21 @@ async def tick(late: list[float]) -> None:
         late.append(loop.time() - due)
 
 
-def load() -> tuple[Peer, Answer]:
-    """The engine as the bot has it."""
+def main() -> None:
+    """The engine as the bot has it, as long as there is something to answer."""
     checkpoint = inspect(Path(sys.argv[1]))
-    runner = asyncio.Runner()
-    engine = Engine(ProcessHost(loader(checkpoint.folder)))
-    runner.run(engine.__aenter__())
-    return Loop(engine, Tokenizer(checkpoint.folder, checkpoint.chat_template), runner), {}
+    engine = Engine(ProcessHost(loader(checkpoint.folder), NICE))
+    with asyncio.Runner() as runner:
+
+        def load() -> tuple[Peer, Answer]:
+            runner.run(engine.__aenter__())
+            return Loop(engine, Tokenizer(checkpoint.folder, checkpoint.chat_template), runner), {}
+
+        try:
+            serve(load)
+        finally:
+            runner.run(engine.close())
 
 
 if __name__ == "__main__":
-    serve(load)
+    main()

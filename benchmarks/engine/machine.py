@@ -1,4 +1,4 @@
-"""What was measured on: a line for people, and the same for programs."""
+"""What was measured on, in words, and what kind of machine that is."""
 
 import platform
 from dataclasses import dataclass
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.engine.bounds import FORCED, kind
 from benchmarks.engine.speech import cores
+from core.engine.kernels.machine import forced
 
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "asimd", "bf16")
 """Of the processor, what decides which arithmetic is fast."""
@@ -21,6 +23,12 @@ class Machine:
     cores: int
     memory_gib: float
     flags: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """What it computes with: less than it has, if QWENTIN_CPU says so."""
+        word = forced()
+        return FORCED[word] if word in FORCED else kind(self.flags)
 
     def __str__(self) -> str:
         flags = f" ({', '.join(self.flags)})" if self.flags else ""
@@ -44,4 +52,5 @@ def machine() -> Machine:
 
 def versions() -> dict[str, str]:
     """Of what computes on our side; the peers tell theirs."""
-    return {"python": platform.python_version(), "torch": version("torch"), "transformers": version("transformers")}
+    libraries = ("numba", "torch", "transformers")
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -1,6 +1,6 @@
 """Ours as a peer: the worker, its scheduler and its runner in one process, without the pipe.
 
-Usage: python -m benchmarks.engine.ours FOLDER WEIGHTS
+Usage: python -m benchmarks.engine.ours FOLDER WEIGHTS [CACHE]
 """
 
 import sys
@@ -10,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-import torch
-
-from benchmarks.engine.ceiling import ceiling
+from benchmarks.engine.folders import MODELS
 from benchmarks.engine.loading import loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from benchmarks.engine.turns import Conversation
@@ -61,8 +59,6 @@ class Ours:
         self.last = 0
 
     def __call__(self, request: Request) -> Answer:
-        if "ceiling" in request:
-            return {"ceiling_s": ceiling(self.runner.model, self.runner.like, request["ceiling"])}
         if "turns" in request:
             return self.turns(request["turns"], request["seed"])
         return self.chats(**request)
@@ -123,12 +119,11 @@ def prompts(chats: int, length: int, seed: str) -> list[list[int]]:
 
 def load() -> tuple[Peer, Answer]:
     """The runner as the bot's engine has it."""
-    folder = Path(sys.argv[1])
-    load_it = loader(folder, cast(Weights, sys.argv[2]))
+    folder, cache = Path(sys.argv[1]), Path(sys.argv[3]) if len(sys.argv) > 3 else MODELS
+    load_it = loader(folder, cast(Weights, sys.argv[2]), cache)
     runner = cast(TorchRunner, load_it(lambda step: print(step, file=sys.stderr)))
     conversation = Conversation(folder) if (folder / "tokenizer.json").exists() else None
-    about = {"weights": runner.weights, "threads": torch.get_num_threads(), "version": torch.__version__}
-    return Ours(runner, conversation), about
+    return Ours(runner, conversation), {"weights": runner.weights}
 
 
 if __name__ == "__main__":

@@ -24,12 +24,14 @@ class PeerFailed(Exception):
 
 
 class Peer:
-    """`about` is what it told of itself when it was loaded."""
+    """`about` is what it told of itself when it was loaded, `seconds` after its start."""
 
     def __init__(self, name: str, process: "subprocess.Popen[str]", log: Path) -> None:
         self.name, self.log = name, log
         self._process = process
+        began = time.monotonic()
         self.about = self._hear(LOADING)
+        self.seconds = time.monotonic() - began
 
     def ask(self, request: Request, seconds: float = ASKING) -> Answer:
         """The peer's answer. PeerFailed if it ends or takes longer than that."""
@@ -72,8 +74,9 @@ def end(process: "subprocess.Popen[str]") -> None:
     with suppress(BrokenPipeError):
         stream(process.stdin).close()
     try:
-        process.wait(TO_END)
-    except subprocess.TimeoutExpired:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(TO_END)
+    finally:  # also where this waiting is interrupted
         process.kill()
         process.wait()
     stream(process.stdout).close()

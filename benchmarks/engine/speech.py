@@ -54,3 +54,12 @@ def prompt(length: int, seed: str) -> list[int]:
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def physical_cores() -> int:
+    """As llama.cpp's own programs choose their number of threads: two hyperthreads of a core are one."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    fields = [
+        line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith(("physical id", "core id"))
+    ]
+    return min(cores(), len(set(zip(fields[::2], fields[1::2], strict=False))) or cores())

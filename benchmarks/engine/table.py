@@ -1,31 +1,12 @@
 """The figures: one row each, as a table for people and as one flat object for programs."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-Flat = dict[str, float | str]
+from benchmarks.engine.bounds import Bound, Bounds
 
-WANTED = {
-    "prefill": "1.5",
-    "decode_1": "0.55",
-    "decode_1_mix_llama": "0.85",
-    "decode_1_mix_origin": "6",
-    "decode_4": "1.0",
-    "decode_8": "1.0",
-    "decode_16": "1.15",
-    "ceiling": "0.80",
-    "ceiling_mix": "0.80",
-    "first_token_turn_2": "at most 0.15",
-    "first_token_turn_8": "at most 0.15",
-    "memory_auto": "at most 0.75",
-    "memory_int4": "at most 0.4",
-    "loop_delay_p99": "at most 20 ms",
-    "shape_1_5b_decode_1": "5",
-}
-"""By a row's key, what the project asks of its ratio on two cores, with a Qwen of half a billion parameters."""
-WANTED_BUILTIN = {"decode_1": "0.75", "decode_8": "1.0", "loop_delay_p99": "at most 20 ms"}
-"""The same with the built-in model."""
+Flat = dict[str, float | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,52 +27,65 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`ratio` is of the medians, ours to the peer's."""
+    """`ratio` is of the medians, ours to the peer's. `beside`: a peer that was not as good as `peer`."""
 
     key: str
     label: str
     unit: str
     ours: Series
     peer: Series | None = None
+    beside: Series | None = None
 
     @property
     def ratio(self) -> float | None:
         return self.ours.median / self.peer.median if self.peer and self.peer.median else None
 
-    def cells(self, wanted: Mapping[str, str]) -> list[str]:
+    @property
+    def peers(self) -> list[Series]:
+        return [series for series in (self.peer, self.beside) if series]
+
+    def cells(self, bounds: Bounds) -> list[str]:
         """As the table shows them."""
-        both = [series for series in (self.ours, self.peer) if series]
-        spread = "; ".join(f"{series.name} {series.spread}" for series in both if len(series.values) > 1)
+        spread = "; ".join(f"{each.name} {each.spread}" for each in (self.ours, *self.peers) if len(each.values) > 1)
+        bound = bounds.get(self.key)
         return [
-            f"{self.label}, {self.unit}",
+            f"{self.label}, {self.unit}" if self.unit else self.label,
             number(self.ours.median),
-            f"{number(self.peer.median)} ({self.peer.name})" if self.peer else "",
+            "; ".join(f"{number(series.median)} ({series.name})" for series in self.peers),
             f"{self.ratio:.2f}" if self.ratio is not None else "",
             spread,
-            wanted.get(self.key, ""),
+            str(bound) if bound else "",
+            self.verdict(bound),
         ]
+
+    def verdict(self, bound: Bound | None) -> str:
+        value = self.ours.median if bound and bound.unit else self.ratio
+        return bound.verdict(value) if bound and value is not None else ""
 
     def flat(self) -> Flat:
         """As programs read it."""
         found: Flat = {}
-        for side, series in (("ours", self.ours), ("peer", self.peer)):
+        for side, series in (("ours", self.ours), ("peer", self.peer), ("beside", self.beside)):
             if series:
-                found[f"{self.key}_{side}"] = rounded(series.median)
-            if series and len(series.values) > 1:
-                found[f"{self.key}_{side}_min"] = rounded(min(series.values))
-                found[f"{self.key}_{side}_max"] = rounded(max(series.values))
-        if self.peer and self.ratio is not None:
-            found[f"{self.key}_peer_name"] = self.peer.name
-            found[f"{self.key}_ratio"] = rounded(self.ratio)
-        return found
+                found |= {f"{self.key}_{side}{rest}": value for rest, value in summary(series).items()}
+                found |= {} if side == "ours" else {f"{self.key}_{side}_name": series.name}
+        return found if self.ratio is None else {**found, f"{self.key}_ratio": rounded(self.ratio)}
 
 
-HEAD = ("figure", "ours", "peer", "ratio", "spread", "wanted")
+def summary(series: Series) -> dict[str, float]:
+    """The median, and the least and the most if there are several, by what their keys end with."""
+    found = {"": series.median}
+    if len(series.values) > 1:
+        found |= {"_min": min(series.values), "_max": max(series.values)}
+    return {key: rounded(value) for key, value in found.items()}
 
 
-def table(rows: Sequence[Row], wanted: Mapping[str, str]) -> str:
+HEAD = ("figure", "ours", "peer", "ratio", "spread", "must / stretch", "reached")
+
+
+def table(rows: Sequence[Row], bounds: Bounds) -> str:
     """Markdown, its columns aligned."""
-    lines = [list(HEAD), *(row.cells(wanted) for row in rows)]
+    lines = [list(HEAD), *(row.cells(bounds) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     shown = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     rule = "|".join("-" * (width + 2) for width in widths)
@@ -100,6 +94,8 @@ def table(rows: Sequence[Row], wanted: Mapping[str, str]) -> str:
 
 def number(value: float) -> str:
     """Three digits that mean something."""
+    if value == int(value) and abs(value) < 10:
+        return f"{value:.0f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

@@ -1,0 +1,106 @@
+"""What the project asks of its figures, by the kind of processor: on two quiet cores."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+AVX2, AVX512, BF16, ARM, OTHER = "AVX2", "AVX-512 without bf16", "bf16 or AMX", "ARM", "other"
+FORCED = {"avx2": AVX2, "avx512": AVX512, "generic": OTHER}
+"""As what QWENTIN_CPU has the machine used."""
+
+
+def kind(flags: Collection[str]) -> str:
+    """Of a processor with these flags, as /proc/cpuinfo names them."""
+    if "asimd" in flags:
+        return ARM
+    if "amx_bf16" in flags or "avx512_bf16" in flags:
+        return BF16
+    if "avx512f" in flags:
+        return AVX512
+    return AVX2 if "avx2" in flags else OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What must be reached, and what would be better still. `most`: the figure is to be that or less.
+
+    `unit`: of our own figure; without one, the bound is for the ratio of ours to the peer's.
+    """
+
+    must: float
+    stretch: float | None = None
+    most: bool = False
+    unit: str = ""
+
+    def __str__(self) -> str:
+        values = " / ".join(f"{value:g}" for value in (self.must, self.stretch) if value is not None)
+        return " ".join(filter(None, ("at most" if self.most else "", values, self.unit)))
+
+    def verdict(self, value: float) -> str:
+        """What the table says of it."""
+        if self.stretch is not None and self.reached(value, self.stretch):
+            return "stretch"
+        return "yes" if self.reached(value, self.must) else "**no**"
+
+    def reached(self, value: float, bound: float) -> bool:
+        return value <= bound if self.most else value >= bound
+
+
+Bounds = Mapping[str, Bound]
+"""By the key of a row."""
+
+EVERYWHERE: Bounds = {
+    "busy": Bound(0.3),
+    "busy_answered": Bound(1, unit="of 1"),
+    "busy_deaths": Bound(0, most=True, unit="in all"),
+    "loop_delay_p99": Bound(20, most=True, unit="ms"),
+}
+"""Whatever the processor and the model."""
+SHAPE: Mapping[str, Bounds] = {
+    AVX2: {"shape_1_5b_first_token": Bound(15, 8, most=True, unit="s")},
+    BF16: {"shape_1_5b_first_token": Bound(4, most=True, unit="s"), "shape_1_5b_decode_1": Bound(5)},
+}
+"""Whatever the model: this one has random numbers."""
+HALF_BILLION: Mapping[str, Bounds] = {
+    AVX2: {
+        "prefill_stock": Bound(1.1, 2),
+        "prefill_ik": Bound(0.6, 1.0),
+        "decode_1_stock": Bound(1.0, 1.3),
+        "decode_1_ik": Bound(0.7, 1.0),
+        "decode_4": Bound(0.9, 1.3),
+        "decode_8": Bound(0.8, 1.2),
+        "first_token_turn_2": Bound(0.17, most=True),
+        "first_token_turn_8": Bound(0.08, most=True),
+        "memory_stock": Bound(1.8, 1.3, most=True),
+    },
+    BF16: {
+        "prefill_stock": Bound(2.5),
+        "prefill_ik": Bound(1.5),
+        "prefill_compiled": Bound(1.5),
+        "decode_1_stock": Bound(1.2),
+        "decode_1_ik": Bound(0.9),
+        "decode_1_compiled": Bound(0.55),
+        "decode_4": Bound(1.3),
+        "decode_8": Bound(1.2),
+        "decode_4_compiled": Bound(1.0),
+        "decode_8_compiled": Bound(1.0),
+        "decode_16_compiled": Bound(1.15),
+        "decode_1_mix_compiled": Bound(0.85),
+        "decode_1_mix_origin": Bound(6),
+        "first_token_turn_2": Bound(0.15, most=True),
+        "first_token_turn_8": Bound(0.15, most=True),
+        "memory_stock": Bound(1.8, most=True),
+        "memory_origin": Bound(0.75, most=True),
+        "memory_int4_origin": Bound(0.4, most=True),
+    },
+}
+"""With a Qwen of half a billion parameters."""
+BUILTIN: Mapping[str, Bounds] = {
+    BF16: {"decode_1_compiled": Bound(0.75), "decode_8_compiled": Bound(1.0)},
+}
+"""With the built-in model."""
+
+
+def bounds(kind: str, builtin: bool) -> Bounds:
+    """AVX-512 without bf16 must do what AVX2 must. For ARM and others nothing is known that could be asked."""
+    asked = AVX2 if kind == AVX512 else kind
+    return {**EVERYWHERE, **SHAPE.get(asked, {}), **(BUILTIN if builtin else HALF_BILLION).get(asked, {})}

@@ -1,0 +1,102 @@
+"""The engine on a machine that is busy with something else: how fast it answers, and whether it is still alive.
+
+The engine is in its own process and is watched as the bot watches it; beside it run busy loops, processes that are
+started for a question and ended after it. Usage: python -m benchmarks.engine.busy FOLDER
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.engine.loading import NICE, loader
+from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from core.engine.engine import Engine
+from core.engine.messages import Channel, News, Order
+from core.engine.process import ProcessHost
+from core.engine.sampling import Sampling
+from core.errors import ChatError
+
+LIMIT = 600.0
+"""Seconds that an answer may take."""
+LOOP = """
+import os, sys, time
+ends = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < ends and os.getppid() == int(sys.argv[2]):
+    sum(range(100_000))
+"""
+"""Ends by itself, too: after some time, or with whoever has started it."""
+
+
+class Counted(ProcessHost):
+    """Counts the engines that it has started."""
+
+    starts = 0
+
+    def start(self) -> Channel[Order, News]:
+        self.starts += 1
+        return super().start()
+
+
+class Busy:
+    """An engine that lives between the questions."""
+
+    def __init__(self, engine: Engine, host: Counted, runner: asyncio.Runner) -> None:
+        self.engine, self.host, self.runner = engine, host, runner
+
+    def __call__(self, request: Request) -> Answer:
+        with loops(request["loops"]):
+            times = self.runner.run(self.times(request["prompt"], request["tokens"] + 1, request["seed"]))
+        whole = len(times) == request["tokens"] + 1
+        rate = request["tokens"] / (times[-1] - times[0]) if whole else 0.0
+        return {"rate": rate, "answered": float(whole), "deaths": self.host.starts - 1}
+
+    async def times(self, length: int, tokens: int, owner: str) -> list[float]:
+        """When each token came, as far as they came."""
+        times: list[float] = []
+        sampling = Sampling(temperature=0, max_tokens=tokens)
+        try:
+            async with asyncio.timeout(LIMIT), self.engine.stream(prompt(length, owner), sampling, owner) as got:
+                async for _ in got:
+                    times.append(time.perf_counter())
+        except (ChatError, TimeoutError) as error:
+            print(f"no whole answer: {error!r}", file=sys.stderr)
+        self.engine.drop(owner)
+        return times
+
+
+@contextmanager
+def loops(count: int) -> Iterator[None]:
+    """So many processes that do nothing but compute."""
+    command = [sys.executable, "-c", LOOP, str(LIMIT), str(os.getpid())]
+    running = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """The engine as the bot has it, as long as there is something to answer."""
+    host = Counted(loader(Path(sys.argv[1])), NICE)
+    engine = Engine(host)
+    with asyncio.Runner() as runner:
+
+        def load() -> tuple[Peer, Answer]:
+            runner.run(engine.__aenter__())
+            return Busy(engine, host, runner), {}
+
+        try:
+            serve(load)
+        finally:
+            runner.run(engine.close())
+
+
+if __name__ == "__main__":
+    main()

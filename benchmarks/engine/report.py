@@ -1,0 +1,65 @@
+"""What a run tells: Markdown for docs/performance.md, and the same as a flat JSON object."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from benchmarks.engine.bounds import Bounds
+from benchmarks.engine.machine import machine, versions
+from benchmarks.engine.peers import COMPILED, IK, MIX, OURS, STOCK, TITLES
+from benchmarks.engine.rounds import Rounds
+from benchmarks.engine.speech import Answer
+from benchmarks.engine.table import Flat, Row, rounded, table
+from core.engine.kernels.machine import forced
+
+
+@dataclass(slots=True)
+class Report:
+    """Filled as the run goes on. `about`: what the peers told; `missing`: what was not measured, and why."""
+
+    rounds: Rounds
+    file: Path
+    bounds: Bounds
+    rows: list[Row] = field(default_factory=list)
+    about: dict[str, Answer] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        return machine().kind + (" (forced)" if forced() else "")
+
+    def versions(self) -> dict[str, str]:
+        """Ours, and those of the peers that were asked."""
+        told = {TITLES[name]: self.about[name]["version"] for name in (STOCK, IK, COMPILED) if name in self.about}
+        return versions() | told
+
+    def weights(self) -> dict[str, str]:
+        """How ours holds them, as given and in the default mix."""
+        return {name: self.about[name]["weights"] for name in (OURS, MIX) if name in self.about}
+
+    def tell(self) -> None:
+        """A line on what was measured, one on how, the table, and what is missing."""
+        rounds, weights = self.rounds, self.weights()
+        libraries = ", ".join(f"{name} {version}" for name, version in self.versions().items())
+        print(f"**{self.kind}**: {machine()}; {date.today()}; {libraries}; {self.file.name}.\n")
+        print(f"Medians of {rounds.runs} rounds in turn, warm; prompts of {rounds.prompt} tokens, ", end="")
+        print(f"{rounds.tokens} drawn; others took {rounds.guard.worst:.0f} % of the CPU at most.", end="")
+        print("".join(f" {name.capitalize()}: {line}." for name, line in weights.items()) + "\n")
+        print(table(self.rows, self.bounds))
+        for name, why in self.missing.items():
+            print(f"\nNot measured: {name} ({why})")
+
+    def write(self, target: Path) -> None:
+        """The same for programs."""
+        found, rounds = machine(), self.rounds
+        flat: Flat = {"kind": self.kind, "cpu": found.cpu, "cores": found.cores, "date": str(date.today())}
+        flat |= {"memory_gib": rounded(found.memory_gib), "model": self.file.name, **self.versions()}
+        flat |= {f"{name}_weights": line for name, line in self.weights().items()}
+        flat |= {f"missing_{name}": why for name, why in self.missing.items()}
+        flat |= {"runs": rounds.runs, "prompt": rounds.prompt, "tokens": rounds.tokens}
+        flat |= {"others_percent_worst": rounded(rounds.guard.worst), "idle_percent": rounded(rounds.guard.idle)}
+        for row in self.rows:
+            flat |= row.flat()
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(json.dumps(flat, indent=1) + "\n")

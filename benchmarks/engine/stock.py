@@ -1,0 +1,64 @@
+"""The wheel of llama.cpp that most people have, xllamacpp, as a peer. Runs in a Python of its own.
+
+It has no function for a single step: this drives its server, without HTTP, as its users do. Every chat has a slot. All
+prompts are read first, one after the other; then all chats are asked to go on at once, and what they took is what the
+server itself says. Its cache of earlier prompts is off, because no prompt comes twice.
+
+Usage: PYTHON -m benchmarks.engine.stock FILE.gguf SLOTS LENGTH, the last two: chats at once, and tokens of each
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
+
+import xllamacpp
+
+from benchmarks.engine.speech import Answer, Peer, Request, physical_cores, prompt, serve
+
+PACKAGE = "xllamacpp"
+
+
+class Stock:
+    """A server with a loaded file."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+
+    def __call__(self, request: Request) -> Answer:
+        chats, tokens = request["chats"], request["tokens"]
+        prompts = [prompt(request["prompt"], f"{request['seed']}-{chat}") for chat in range(chats)]
+        read = [self.complete(slot, ids, 1, known=False) for slot, ids in enumerate(prompts)]
+        # Of the tokens drawn, the first comes from the prompt's last row: it is no step of decode.
+        with ThreadPoolExecutor(chats) as together:
+            drawn = list(together.map(self.complete, range(chats), prompts, [tokens + 1] * chats))
+        return {
+            "prefill_s": sum(times["prompt_ms"] for times in read) / 1000,
+            "decode_s": max(times["predicted_ms"] for times in drawn) / 1000,
+        }
+
+    def complete(self, slot: int, ids: list[int], tokens: int, known: bool = True) -> Answer:
+        """Greedily; the server's own times. `known`: the slot holds these ids, and only the last is read again."""
+        asked = {"prompt": ids, "n_predict": tokens, "id_slot": slot, "temperature": 0, "ignore_eos": True}
+        answer: Answer = self.server.handle_completions({**asked, "cache_prompt": known, "stream": False})
+        if "timings" not in answer:
+            raise RuntimeError(f"the server says {str(answer)[:300]}")
+        times: Answer = answer["timings"]
+        if times["predicted_n"] != tokens:
+            raise RuntimeError(f"{times['predicted_n']} tokens instead of {tokens}")
+        return times
+
+
+def load() -> tuple[Peer, Answer]:
+    """The file, in whatever precision it has."""
+    _, file, slots, length = sys.argv
+    params = xllamacpp.CommonParams()
+    params.model.path = file
+    params.n_parallel, params.n_ctx = int(slots), int(slots) * int(length)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = physical_cores()
+    params.cache_ram_mib, params.port = 0, 0
+    return Stock(xllamacpp.Server(params)), {"version": version(PACKAGE), "threads": physical_cores()}
+
+
+if __name__ == "__main__":
+    serve(load)
