@@ -30,10 +30,10 @@ from benchmarks.engine.folders import MODELS
 from core.checkpoints import Checkpoint, open_checkpoint
 from core.engine.kernels.products import MANY
 from core.engine.loader import Loader, Weights
-from core.engine.nn.plan import plan
-from core.engine.nn.runner import TorchRunner
+from core.engine.nn.batch_plan import plan
+from core.engine.nn.model_runner import TorchRunner
 from core.engine.sequence import Part, Sequence
-from core.tokens import Tokenizer
+from core.llm.tokenizer import Tokenizer
 
 TEXT = Path(__file__).with_suffix(".txt")
 FORMS: tuple[Weights, ...] = ("bf16", "int8", "int4", "auto")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.filters import blocked, stream_guard
-from core.filters.fold import bare
+from core.filters.normalize import bare
 
 LANGUAGES = ("en", "vi")
 MEDICAL = "medical"

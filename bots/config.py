@@ -10,13 +10,13 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from core.access import Access
 from core.checkpoints import DEFAULT_MODEL
-from core.errors import ChatError, SetupError
+from core.domain.errors import ChatError, SetupError
+from core.domain.permissions import Access
+from core.domain.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Rules
 from core.filters import Level, owners
-from core.overload import Limits
-from core.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Rules
-from core.texts import say
+from core.i18n import say
+from core.inbound.admission import Limits
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Memory: SQLAlchemy rows, which never leave this package. The rest of the bot sees the nouns of core/chat.py."""
+"""Memory: SQLAlchemy rows, which never leave this package. The rest of the bot sees the nouns of core.domain."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.chat import ChatId, Known
-from core.states import ACTIVE, Event, Lane, State, after
+from core.domain.conversation import ChatId, Known
+from core.domain.reply_states import ACTIVE, Event, Lane, State, after
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
 
 
@@ -24,7 +24,7 @@ async def find_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
 
 
 class StoredChats:
-    """See core.chat.Chats."""
+    """See core.domain.conversation.Chats."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self._session = session

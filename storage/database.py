@@ -21,11 +21,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from core.crash import crash_point
-from core.errors import SetupError
-from storage.address import parse, reason, shown, sqlite_file
-from storage.lock import InUse, locked_file
-from storage.trouble import trouble
+from core.domain.errors import SetupError
+from core.runtime.failpoints import crash_point
+from storage.database_url import parse, reason, shown, sqlite_file
+from storage.errors import trouble
+from storage.sqlite_lock import InUse, locked_file
 
 __all__ = ["InUse", "open_database"]
 
@@ -73,10 +73,10 @@ async def _locked(url: URL, lost: Callable[[Exception], None]) -> AsyncIterator[
 def _server() -> ModuleType:
     """What needs the driver, which SQLite's users need not wait for."""
     try:
-        from storage import server  # noqa: PLC0415
+        from storage import postgres  # noqa: PLC0415
     except ImportError as error:
         raise SetupError(f"PostgreSQL needs the package psycopg[binary]: {error}.") from error
-    return server
+    return postgres
 
 
 def _sqlite(url: URL) -> AsyncEngine:

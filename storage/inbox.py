@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, exists, func, insert, select, tuple_, upda
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.chat import Author, ChatId, Crowd, Incoming, Owed, Reply
-from core.states import Lane, State
+from core.domain.conversation import Author, ChatId, Crowd, Incoming, Owed, Reply
+from core.domain.reply_states import Lane, State
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
 _Table = type[ChatRow] | type[InboxRow] | type[MessageRow] | type[ReplyRow]
@@ -19,7 +19,7 @@ ONE_MESSAGE = 4096
 
 
 class StoredInbox:
-    """See core.chat.Inbox."""
+    """See core.domain.conversation.Inbox."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self._session = session

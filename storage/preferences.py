@@ -6,13 +6,13 @@ from dataclasses import replace
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.chat import ChatId, Setting
+from core.domain.conversation import ChatId, Setting
 from storage.chats import find_chat
 from storage.tables import ChatRow, SettingRow, UserRow
 
 
 class StoredPreferences:
-    """See core.chat.Preferences."""
+    """See core.domain.conversation.Preferences."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

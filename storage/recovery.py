@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 from sqlalchemy import ColumnElement, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.chat import Reply
-from core.states import ACTIVE, Event, Lane, State, after
-from storage.nouns import nouns
+from core.domain.conversation import Reply
+from core.domain.reply_states import ACTIVE, Event, Lane, State, after
+from storage.mapping import nouns
 from storage.replies import StoredReplies
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
@@ -16,7 +16,7 @@ ATTEMPTS = 10
 
 
 class StoredRecovery:
-    """See core.chat.Recovery."""
+    """See core.domain.conversation.Recovery."""
 
     def __init__(self, session: AsyncSession, replies: StoredReplies, now: Callable[[], int]) -> None:
         self._session, self._replies, self._now = session, replies, now

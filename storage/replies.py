@@ -1,4 +1,4 @@
-"""The work queue: every event of core/states.py as one conditional change of a row."""
+"""The work queue: every event of core/domain/reply_states.py as one conditional change of a row."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -6,15 +6,15 @@ from sqlalchemy import ColumnElement, Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.chat import ChatId, Question, Reply, Stale
-from core.states import ACTIVE, OPEN, Event, Lane, State, after
+from core.domain.conversation import ChatId, Question, Reply, Stale
+from core.domain.reply_states import ACTIVE, OPEN, Event, Lane, State, after
 from storage.chats import find_chat
-from storage.nouns import nouns
+from storage.mapping import nouns
 from storage.tables import ChatRow, InboxRow, ReplyRow
 
 
 class StoredReplies:
-    """See core.chat.Replies."""
+    """See core.domain.conversation.Replies."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self._session = session

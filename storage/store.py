@@ -1,4 +1,4 @@
-"""The Store of core/chat.py over SQLAlchemy: one short transaction at a time."""
+"""The Store of core/domain/conversation.py over SQLAlchemy: one short transaction at a time."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from core.chat import ChatId
-from storage.accounts import StoredAccounts
+from core.domain.conversation import ChatId
+from storage.bot_accounts import StoredAccounts
 from storage.chats import StoredChats
+from storage.errors import reachable
+from storage.history import StoredTurns
 from storage.inbox import StoredInbox
 from storage.preferences import StoredPreferences
 from storage.recovery import StoredRecovery
 from storage.replies import StoredReplies
-from storage.session import WholeSession
 from storage.tables import ChatRow, ReplyRow
-from storage.trouble import reachable
-from storage.turns import StoredTurns
+from storage.uncancelled_session import WholeSession
 
 
 def now_ms() -> int:
@@ -26,7 +26,7 @@ def now_ms() -> int:
 
 
 class StoredTransaction:
-    """See core.chat.Transaction."""
+    """See core.domain.conversation.Transaction."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self.inbox = StoredInbox(session, now)
@@ -39,7 +39,7 @@ class StoredTransaction:
 
 
 class DatabaseStore:
-    """See core.chat.Store."""
+    """See core.domain.conversation.Store."""
 
     def __init__(self, engine: AsyncEngine, now: Callable[[], int] = now_ms) -> None:
         self._sessions = async_sessionmaker(engine, class_=WholeSession, expire_on_commit=False)

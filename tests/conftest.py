@@ -10,12 +10,12 @@ from typing import Protocol
 
 import pytest
 
-from core.access import Access
-from core.assistant import Assistant
-from core.chat import Reply
-from core.dispatcher import Dispatcher
+from core.answering.assistant import Assistant
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.conversation import Reply
+from core.domain.permissions import Access
+from core.domain.settings import Rules
 from core.filters import Filter, OpenFilter
-from core.settings import Rules
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from storage.tables import Base

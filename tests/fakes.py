@@ -5,16 +5,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from core.chat import Author, ChatId, Incoming, Owed, Reply, Role, Store, Transaction, Unavailable
-from core.engine.messages import Reason
-from core.engine.sampling import Sampling
+from core.answering.prompt import Prompt
+from core.delivery.rate_limiter import Pace
+from core.delivery.splitting import split, utf16
+from core.domain.conversation import Author, ChatId, Incoming, Owed, Reply, Role, Store, Transaction, Unavailable
+from core.domain.platform import NO_CONTROLS, Controls, MessageGone, Part
+from core.domain.reply_states import Lane
+from core.engine.protocol import Reason
+from core.engine.sampling_params import Sampling
 from core.filters import Action, Policy, Verdict
-from core.model import Stream
-from core.prompts import Prompt
-from core.rate import Pace
-from core.splitting import split, utf16
-from core.states import Lane
-from core.surface import NO_CONTROLS, Controls, MessageGone, Part
+from core.llm.model import Stream
 
 CHAT = ChatId("fake", "1")
 ANN = Author("ann", "Ann", "en-GB")

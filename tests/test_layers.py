@@ -21,13 +21,13 @@ ALLOWED = {
     "core": {"core"},
     "storage": {"storage", "core"},
     "bots": {"bots", "core"},
-    "bots/__main__.py": {"bots", "core", "storage"},
+    "bots/bootstrap.py": {"bots", "core", "storage"},
     "bots/console/app.py": {"bots", "core", "storage"},
 }
 """Whom of our own each part may import. The joint and the console, which has a database of its own, see everything."""
 FOREIGN = {
     "torch": "core/engine/nn",
-    "transformers": "core/engine/nn core/tokens.py",
+    "transformers": "core/engine/nn core/llm/tokenizer.py",
     "numba": "core/engine/kernels",
     "llvmlite": "core/engine/kernels",
     "sqlalchemy": "storage bots/console/app.py",
@@ -100,10 +100,10 @@ def test_the_bots_own_process_never_imports_torch() -> None:
     built and used."""
     code = """
 import sys
-import bots.__main__
-from core.tokens import Tokenizer
+import bots.bootstrap
+from core.llm.tokenizer import Tokenizer
 from core.checkpoints import open_checkpoint
-from core.prompts import Message
+from core.answering.prompt import Message
 from pathlib import Path
 checkpoint = open_checkpoint("builtin", cache=Path(sys.argv[1]), progress=lambda label, done, total: None)
 tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)

@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.access import Access
-from core.assistant import Assistant
-from core.chat import ChatId, Reply, Turn
+from core.answering.assistant import Assistant
+from core.answering.prompt import Message, Prompt
 from core.checkpoints import open_checkpoint
-from core.dispatcher import Dispatcher
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.conversation import ChatId, Reply, Turn
+from core.domain.permissions import Access
+from core.domain.reply_states import State
+from core.domain.settings import Rules
 from core.engine.engine import Engine
 from core.engine.loader import Loader
-from core.engine.messages import Reason
-from core.engine.process import ProcessHost
-from core.engine.sampling import Sampling
+from core.engine.protocol import Reason
+from core.engine.sampling_params import Sampling
+from core.engine.worker_process import ProcessHost
 from core.filters import OpenFilter
-from core.model import LocalModel, Stream
-from core.prompts import Message, Prompt
-from core.settings import Rules
-from core.states import State
-from core.tokens import Tokenizer
+from core.llm.model import LocalModel, Stream
+from core.llm.tokenizer import Tokenizer
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import Bot

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from core.chat import ChatId, Reply, Turn
-from core.prompts import Prompt
-from core.states import State
+from core.answering.prompt import Prompt
+from core.domain.conversation import ChatId, Reply, Turn
+from core.domain.reply_states import State
 from tests.conftest import Bot
 from tests.fakes import CHAT, FakeModel
 

@@ -25,7 +25,7 @@ from benchmarks.engine.peers import Peers
 from benchmarks.engine.quiet import Guard, Refused
 from benchmarks.engine.report import Report
 from benchmarks.engine.rounds import Rounds
-from core.errors import SetupError
+from core.domain.errors import SetupError
 
 RESULT = ROOT / "build" / "bench-engine.json"
 SETTINGS = ("MODEL", "RUNS", "LLAMA_PYTHON")

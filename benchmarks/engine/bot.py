@@ -10,7 +10,7 @@ import psutil
 
 from benchmarks.engine.peer import ROOT, PeerFailed, last_line
 from benchmarks.engine.speech import peak_mb
-from core.engine.process import NAME
+from core.engine.worker_process import NAME
 
 QUESTION = "What is a black hole?\n"
 COMMAND = ("-m", "bots", "console", "-o", "temperature=0", "-o", "max_tokens=256")

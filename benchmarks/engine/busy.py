@@ -15,11 +15,11 @@ from pathlib import Path
 
 from benchmarks.engine.loading import NICE, loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from core.domain.errors import ChatError
 from core.engine.engine import Engine
-from core.engine.messages import Channel, News, Order
-from core.engine.process import ProcessHost
-from core.engine.sampling import Sampling
-from core.errors import ChatError
+from core.engine.protocol import Channel, News, Order
+from core.engine.sampling_params import Sampling
+from core.engine.worker_process import ProcessHost
 
 LIMIT = 600.0
 """Seconds that an answer may take."""

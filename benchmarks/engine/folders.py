@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks.engine.peer import ROOT, PeerFailed, last_line
 from core.checkpoints import BUILTIN
 from core.checkpoints.builtin import builtin_file
-from core.checkpoints.convert import convert
-from core.errors import SetupError
+from core.checkpoints.gguf_convert import convert
+from core.domain.errors import SetupError
 
 HERE = ROOT / "build" / "bench"
 LOGS = HERE / "logs"

@@ -10,9 +10,9 @@ from benchmarks.engine.loading import NICE, loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from core.checkpoints import inspect
 from core.engine.engine import Engine
-from core.engine.process import ProcessHost
-from core.engine.sampling import Sampling
-from core.tokens import Tokenizer
+from core.engine.sampling_params import Sampling
+from core.engine.worker_process import ProcessHost
+from core.llm.tokenizer import Tokenizer
 
 TICK = 0.005
 

@@ -4,11 +4,11 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.chat import Turn
+from core.answering.prompt import Asked, build
 from core.checkpoints import inspect
-from core.prompts import Asked, build
-from core.settings import Settings, Source, Value
-from core.tokens import Tokenizer
+from core.domain.conversation import Turn
+from core.domain.settings import Settings, Source, Value
+from core.llm.tokenizer import Tokenizer
 
 MEMORY, TURN, QUESTION = 3, 250, 25
 """Turns remembered; tokens of a turn, question and answer; tokens of a question. (About: a word is a token.)"""

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.weights import shapes
-from core.engine.nn.tensors import Tensors
+from core.checkpoints.safetensors_index import shapes
+from core.engine.nn.weight_reader import Tensors
 
 SHAPE: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],

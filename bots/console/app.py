@@ -10,15 +10,15 @@ from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bots.config import Config
-from bots.console.front import PLATFORM, ConsolePlatform, Talk, new_chat, somebody, user_name
-from bots.console.lines import PipedLines, PromptedLines
-from bots.console.screen import LiveScreen, PlainScreen, is_terminal
-from core.chat import ChatId, Reply, Setting, Store
-from core.dispatcher import Dispatcher
-from core.errors import ChatError, SetupError
-from core.settings import PARSERS
-from core.states import Event, State
-from core.texts import choose, say
+from bots.console.adapter import PLATFORM, ConsolePlatform, Talk, new_chat, somebody, user_name
+from bots.console.input import PipedLines, PromptedLines
+from bots.console.outgoing import LiveScreen, PlainScreen, is_terminal
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.conversation import ChatId, Reply, Setting, Store
+from core.domain.errors import ChatError, SetupError
+from core.domain.reply_states import Event, State
+from core.domain.settings import PARSERS
+from core.i18n import choose, say
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms
 

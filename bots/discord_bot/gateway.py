@@ -17,10 +17,10 @@ import yarl
 from discord import Client, ConnectionClosed, DiscordException, GatewayNotFound, Intents, MemberCacheFlags
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
-from bots.discord_bot.identifies import RESERVE, Identifies
-from bots.discord_bot.rest import NOBODY
-from bots.discord_bot.slash import EVERYBODY
-from core.errors import SetupError, trace
+from bots.discord_bot.api import NOBODY
+from bots.discord_bot.identify_limits import RESERVE, Identifies
+from bots.discord_bot.slash_commands import EVERYBODY
+from core.domain.errors import SetupError, trace
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,17 @@ from typing import Any, Protocol
 from discord import Interaction, InteractionType
 from discord.app_commands import Choice
 
-from bots.discord_bot import slash
-from bots.discord_bot.components import About, question_form, read
-from bots.discord_bot.failures import FAILURES
-from bots.discord_bot.presses import Buttons
-from bots.discord_bot.rest import NOBODY, reached
-from core.access import Access
-from core.chat import Incoming, Reply
-from core.crash import crash_point
-from core.markup import about
-from core.surface import Undelivered
-from core.texts import choose, say
+from bots.discord_bot import slash_commands as slash
+from bots.discord_bot.api import NOBODY, reached
+from bots.discord_bot.button_handler import Buttons
+from bots.discord_bot.buttons import About, question_form, read
+from bots.discord_bot.errors import FAILURES
+from core.domain.conversation import Incoming, Reply
+from core.domain.permissions import Access
+from core.domain.platform import Undelivered
+from core.i18n import choose, say
+from core.inbound.question_text import about
+from core.runtime.failpoints import crash_point
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
-from core.chat import ChatId
-from core.panel import revision
-from core.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, Settings
-from core.surface import Action, Controls
-from core.texts import say
+from core.commands.settings_view import revision
+from core.domain.conversation import ChatId
+from core.domain.platform import Action, Controls
+from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, Settings
+from core.i18n import say
 
 STEP = 0.1
 NOTHING = "n"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from core.errors import SetupError
+from core.domain.errors import SetupError
 
 FAMILIES = ("qwen2", "qwen3", "llama")
 ACTIVATIONS = ("silu", "swish")

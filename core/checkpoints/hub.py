@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.checkpoints import weights
+from core.checkpoints import safetensors_index as weights
 from core.checkpoints.checkpoint import Progress
-from core.checkpoints.files import line
-from core.errors import SetupError
+from core.checkpoints.json_files import line
+from core.domain.errors import SetupError
 
 if TYPE_CHECKING:
     from huggingface_hub import DryRunFileInfo

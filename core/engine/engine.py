@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from core.engine.link import Link
+from core.domain.errors import ChatError, EngineDied, SetupError
 from core.engine.loader import Report
-from core.engine.messages import (
+from core.engine.pipe import Link
+from core.engine.protocol import (
     Admitted,
     Cancel,
     Channel,
@@ -32,10 +33,9 @@ from core.engine.messages import (
     Tokens,
     Warm,
 )
-from core.engine.process import Host
-from core.engine.sampling import Sampling
+from core.engine.sampling_params import Sampling
 from core.engine.vitals import LOOKS, Watch
-from core.errors import ChatError, EngineDied, SetupError
+from core.engine.worker_process import Host
 
 logger = logging.getLogger(__name__)
 

@@ -36,5 +36,5 @@ class Loader:
 
     def __call__(self, report: Report) -> Runner:
         report("starting the engine")
-        runner: Runner = import_module("core.engine.nn.runner").load(self, report)
+        runner: Runner = import_module("core.engine.nn.model_runner").load(self, report)
         return runner

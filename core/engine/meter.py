@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from core.engine import processor
-from core.engine.messages import Speed
-from core.engine.pace import TELLING
+from core.engine.prefill_budget import TELLING
+from core.engine.protocol import Speed
 
 OFTEN = 3.0
 """Seconds of work from one telling to the next."""

@@ -6,8 +6,8 @@ first, as many ids as the pace allows. Where memory runs out, the youngest is pu
 
 from collections import deque
 
-from core.engine.blocks import START, Blocks
-from core.engine.pace import MOST, Pace
+from core.engine.block_manager import START, Blocks
+from core.engine.prefill_budget import MOST, Pace
 from core.engine.sequence import Part, Sequence
 
 AREA = 1 << 22

@@ -5,8 +5,10 @@ import traceback
 from typing import Protocol
 
 from core.engine import processor
-from core.engine.blocks import Blocks
-from core.engine.messages import (
+from core.engine.block_manager import Blocks
+from core.engine.meter import Meter
+from core.engine.prefill_budget import Costs, Pace
+from core.engine.protocol import (
     Admitted,
     Cancel,
     Channel,
@@ -22,8 +24,6 @@ from core.engine.messages import (
     Tokens,
     Warm,
 )
-from core.engine.meter import Meter
-from core.engine.pace import Costs, Pace
 from core.engine.scheduler import Scheduler
 from core.engine.sequence import Part, Sequence
 from core.engine.vitals import Signs

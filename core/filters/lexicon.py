@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from core.filters.fold import bare, fold
+from core.filters.normalize import bare, fold
 
 LANGUAGES = ("en", "vi")
 ALWAYS = "sexual_minors"

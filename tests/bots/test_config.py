@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from bots import config as config_module
-from bots.__main__ import loader
+from bots.bootstrap import loader
 from bots.config import Config, read_config
 from core.checkpoints import DEFAULT_MODEL, Checkpoint
+from core.domain.errors import SetupError
 from core.engine.loader import Loader
-from core.engine.sampling import Sampling
-from core.errors import SetupError
+from core.engine.sampling_params import Sampling
 from core.filters import check
-from core.overload import Limits
+from core.inbound.admission import Limits
 
 
 @pytest.fixture(autouse=True)

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from bots.console.adapter import ConsolePlatform, Talk, new_chat, somebody
 from bots.console.app import Wishes, conversation, wishes
-from bots.console.front import ConsolePlatform, Talk, new_chat, somebody
-from bots.console.lines import PipedLines
-from bots.console.screen import ConsoleSurface, LiveScreen, PlainScreen
-from core.access import Access
-from core.assistant import Assistant
-from core.chat import ChatId
-from core.dispatcher import Dispatcher
-from core.errors import SetupError
+from bots.console.input import PipedLines
+from bots.console.outgoing import ConsoleSurface, LiveScreen, PlainScreen
+from core.answering.assistant import Assistant
+from core.answering.prompt import Prompt
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.conversation import ChatId
+from core.domain.errors import SetupError
+from core.domain.permissions import Access
+from core.domain.reply_states import Event, Lane, State
+from core.domain.settings import Rules
 from core.filters import OpenFilter
-from core.prompts import Prompt
-from core.settings import Rules
-from core.states import Event, Lane, State
-from core.texts import say
+from core.i18n import say
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import DEFAULTS
 from tests.fakes import FakeModel, incoming, owe

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from core import crash
-from core.rate import Pace
+from core.delivery.rate_limiter import Pace
+from core.runtime import failpoints as crash
 from tests.faults.models import TrialModel, asked_for
 
 LOGINS, CLOCK = "FAULTS_LOGINS", "FAULTS_CLOCK"
@@ -32,22 +32,22 @@ def _quickly(seconds: float) -> Callable[[], Any]:
 
 
 TIMES: dict[str, Any] = {
-    "core.live_message._pauses": _quickly(0.05),
-    "core.dispatcher.SWEEP": 0.1,
-    "core.dispatcher.ADRIFT": 0.5,
-    "bots.taking.backoff": _quickly(0.1),
-    "bots.telegram_bot.polling._backoff": _quickly(0.05),
+    "core.delivery.streaming_message._pauses": _quickly(0.05),
+    "core.dispatch.dispatcher.SWEEP": 0.1,
+    "core.dispatch.dispatcher.ADRIFT": 0.5,
+    "core.inbound.storing.backoff": _quickly(0.1),
+    "bots.telegram_bot.long_polling._backoff": _quickly(0.05),
     "bots.discord_bot.gateway._backoff": _quickly(0.05),
     "bots.discord_bot.gateway.SETTLED_AFTER": 0.05,
-    "bots.discord_bot.inlet.pauses": _quickly(0.05),
-    "bots.discord_bot.app.pauses": _quickly(0.05),
-    "bots.discord_bot.inlet.BETWEEN": 0.0,
+    "bots.discord_bot.channel_order.pauses": _quickly(0.05),
+    "bots.discord_bot.adapter.pauses": _quickly(0.05),
+    "bots.discord_bot.channel_order.BETWEEN": 0.0,
     "bots.discord_bot.gateway.SILENCE": 2.0,
-    "bots.telegram_bot.polling.OTHER_POLLER": 0.2,
-    "core.dispatcher.backoff": _quickly(0.1),
-    "core.insist.backoff": _quickly(0.1),
+    "bots.telegram_bot.long_polling.OTHER_POLLER": 0.2,
+    "core.dispatch.dispatcher.backoff": _quickly(0.1),
+    "core.runtime.retry.backoff": _quickly(0.1),
 }
-LOGIN_TIMES = {"bots.discord_bot.identifies.AT_ONCE": 20, "bots.discord_bot.identifies.FREE": 1000}
+LOGIN_TIMES = {"bots.discord_bot.identify_limits.AT_ONCE": 20, "bots.discord_bot.identify_limits.FREE": 1000}
 """Time alone is made smaller. A name that is not there any more ends the trial."""
 QUICK = Pace(interval=0.15, gap=0.02)
 
@@ -71,20 +71,20 @@ class NoEngine:
 
 def prepare() -> None:
     """Import everything, and put the fakes in their places."""
-    for name in ("bots.__main__", "bots.telegram_bot.app", "bots.discord_bot.app"):
+    for name in ("bots.bootstrap", "bots.telegram_bot.adapter", "bots.discord_bot.adapter"):
         importlib.import_module(name)
     for path, value in TIMES.items():
         put(path, value)
-    paces = importlib.import_module("bots.telegram_bot.surface").Paces(QUICK, QUICK)
+    paces = importlib.import_module("bots.telegram_bot.outgoing").Paces(QUICK, QUICK)
     for path, quick in (
-        ("bots.telegram_bot.app.TelegramBot", {"paces": paces}),
-        ("bots.discord_bot.app.DiscordBot", {"pace": QUICK}),
+        ("bots.telegram_bot.adapter.TelegramBot", {"paces": paces}),
+        ("bots.discord_bot.adapter.DiscordBot", {"pace": QUICK}),
     ):
         put(path, functools.partial(found(path), **quick))
-    put("bots.__main__.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
-    put("bots.__main__.Tokenizer", lambda *_: None)
-    put("bots.__main__.Engine", NoEngine)
-    put("bots.__main__.LocalModel", lambda *_: TrialModel(asked_for()))
+    put("bots.bootstrap.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
+    put("bots.bootstrap.Tokenizer", lambda *_: None)
+    put("bots.bootstrap.Engine", NoEngine)
+    put("bots.bootstrap.LocalModel", lambda *_: TrialModel(asked_for()))
     event.listen(Engine, "begin", _hinder)
     found("bots.config.Config").model_config["env_file"] = None  # the owner's own is not for trials
 
@@ -110,10 +110,10 @@ def run() -> None:
             put(path, value)
     if CLOCK in os.environ:
         ahead = int(os.environ[CLOCK]) - time.time_ns() // 1_000_000
-        path = "bots.discord_bot.app.DiscordBot"
+        path = "bots.discord_bot.adapter.DiscordBot"
         put(path, functools.partial(found(path), now=lambda: time.time_ns() // 1_000_000 + ahead))
     sys.argv = ["qwentin"]
-    found("bots.__main__.main")()
+    found("bots.bootstrap.main")()
 
 
 def _arm(number: int, frame: object) -> None:

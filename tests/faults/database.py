@@ -83,7 +83,7 @@ class Database:
 
 
 def _where(platform: str, chat: str, thread: str) -> str:
-    """As core.chat.ChatId is written."""
+    """As core.domain.conversation.ChatId is written."""
     return "/".join(filter(None, (platform, chat, thread)))
 
 

@@ -41,7 +41,7 @@ MUTANTS = (
         "tests/bots/telegram_bot/test_telegram_faults.py::test_nothing_is_confirmed_before_it_is_stored",
         (
             Edit(
-                "bots/telegram_bot/polling.py",
+                "bots/telegram_bot/long_polling.py",
                 "            await self._take_all(gathered.groups)\n",
                 "            self._confirm(updates)\n"
                 "            asyncio.ensure_future(self._take_all(gathered.groups))\n",
@@ -66,10 +66,10 @@ MUTANTS = (
     ),
     Mutant(
         "each try has a nonce of its own",
-        "tests/core/test_nonces.py::test_sends_that_are_known_again_are_repeated_as_often_as_it_takes",
+        "tests/core/delivery/test_nonces.py::test_sends_that_are_known_again_are_repeated_as_often_as_it_takes",
         (
             Edit(
-                "core/live_message.py",
+                "core/delivery/streaming_message.py",
                 "            return self._chunks[index].nonce\n",
                 '            return f"{self._chunks[index].nonce}-{os.urandom(2).hex()}"\n',
             ),
@@ -78,12 +78,12 @@ MUTANTS = (
     Mutant(
         "mentions are allowed",
         "tests/bots/discord_bot/test_discord_sending.py::test_words_of_people_are_no_markup",
-        (Edit("bots/discord_bot/rest.py", "        allowed_mentions=NOBODY,\n", ""),),
+        (Edit("bots/discord_bot/api.py", "        allowed_mentions=NOBODY,\n", ""),),
     ),
     Mutant(
         "control tokens are read in what people write",
-        "tests/core/test_tokens.py::test_nobody_can_forge_a_turn",
-        (Edit("core/tokens.py", "sanitize_control_tokens=True", "sanitize_control_tokens=False"),),
+        "tests/core/llm/test_tokenizer.py::test_nobody_can_forge_a_turn",
+        (Edit("core/llm/tokenizer.py", "sanitize_control_tokens=True", "sanitize_control_tokens=False"),),
     ),
     Mutant(
         "the fence is never looked at",
@@ -98,10 +98,10 @@ MUTANTS = (
     ),
     Mutant(
         "secrets stay in the log",
-        "tests/bots/test_logs.py::test_secrets_are_replaced",
+        "tests/bots/test_logging_setup.py::test_secrets_are_replaced",
         (
             Edit(
-                "bots/logs.py",
+                "bots/logging_setup.py",
                 'return _KEYS.sub(r"\\1[secret]", _TOKENS.sub("[secret]", line))',
                 "return super().format(record)",
             ),
@@ -111,21 +111,25 @@ MUTANTS = (
         "only the final text is filtered",
         "tests/faults/test_previews.py::test_no_preview_shows_what_may_become_a_blocked_word",
         (
-            Edit("core/assistant.py", "                live.write(released)\n", "                live.write(piece)\n"),
-            Edit("core/live_message.py", " and self._pass(parts) else []", " else []"),
+            Edit(
+                "core/answering/assistant.py",
+                "                live.write(released)\n",
+                "                live.write(piece)\n",
+            ),
+            Edit("core/delivery/streaming_message.py", " and self._pass(parts) else []", " else []"),
         ),
     ),
     Mutant(
         "what is refused for good is tried again",
-        "tests/bots/telegram_bot/test_send_failures.py::test_every_failure_has_its_class",
-        (Edit("bots/telegram_bot/failures.py", "else Unacceptable()", "else Ambiguous()"),),
+        "tests/bots/telegram_bot/test_telegram_errors.py::test_every_failure_has_its_class",
+        (Edit("bots/telegram_bot/errors.py", "else Unacceptable()", "else Ambiguous()"),),
     ),
     Mutant(
         "an intent is not stored before the send",
-        "tests/core/test_live_message.py::test_an_intent_is_stored_before_the_send",
+        "tests/core/delivery/test_streaming_message.py::test_an_intent_is_stored_before_the_send",
         (
             Edit(
-                "core/live_message.py",
+                "core/delivery/streaming_message.py",
                 "        await self._stored(lambda replies: replies.intend(self._reply, nonce, instead_of=instead_of), "
                 '"intending")\n',
                 "",
@@ -134,10 +138,10 @@ MUTANTS = (
     ),
     Mutant(
         "logins are not counted",
-        "tests/bots/discord_bot/test_identifies.py::test_counted_in_the_database",
+        "tests/bots/discord_bot/test_identify_limits.py::test_counted_in_the_database",
         (
             Edit(
-                "bots/discord_bot/identifies.py",
+                "bots/discord_bot/identify_limits.py",
                 "            await tx.accounts.identify(self._platform, self._bot, self._now())\n",
                 "            pass\n",
             ),

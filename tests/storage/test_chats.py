@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from core.chat import ChatId, Chunk, Incoming, Known, Reply, Setting, Stale
-from core.states import Event, Lane, State
+from core.domain.conversation import ChatId, Chunk, Incoming, Known, Reply, Setting, Stale
+from core.domain.reply_states import Event, Lane, State
 from storage.store import DatabaseStore
 from tests.fakes import ANN, incoming, owe
 

@@ -11,9 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from core.errors import SetupError
+from core.domain.errors import SetupError
 from storage import database as database_module
-from storage import server_lock
+from storage import postgres_lock as server_lock
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore
 from storage.tables import Base

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.chat import ChatId, Question, Reply, Setting, Transaction
-from core.states import Event, Lane, State
+from core.domain.conversation import ChatId, Question, Reply, Setting, Transaction
+from core.domain.reply_states import Event, Lane, State
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.fakes import ANN, CHAT, incoming, owe

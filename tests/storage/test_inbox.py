@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.chat import ChatId, Owed
-from core.states import Lane, State
+from core.domain.conversation import ChatId, Owed
+from core.domain.reply_states import Lane, State
 from storage.store import DatabaseStore
 from tests.fakes import BOB, incoming
 

@@ -14,14 +14,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from core.chat import Unavailable
-from core.errors import SetupError
-from core.states import Lane
-from storage import address as address_module
+from core.domain.conversation import Unavailable
+from core.domain.errors import SetupError
+from core.domain.reply_states import Lane
 from storage import database as database_module
-from storage import server_lock
+from storage import database_url as address_module
+from storage import postgres_lock as server_lock
 from storage.database import InUse, open_database
-from storage.server import PATIENCE, Session
+from storage.postgres import PATIENCE, Session
 from storage.store import DatabaseStore
 from storage.tables import Base
 from tests.conftest import MakeBot
@@ -117,8 +117,8 @@ async def test_a_database_that_is_newer_than_the_code(postgres: Postgres, name: 
 
 
 async def test_without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "storage.server")
-    monkeypatch.delattr("storage.server")
+    monkeypatch.delitem(sys.modules, "storage.postgres")
+    monkeypatch.delattr("storage.postgres")
     monkeypatch.setitem(sys.modules, "psycopg", None)
     assert "psycopg[binary]" in await problem("postgresql://me:hunter2@localhost/x")
 

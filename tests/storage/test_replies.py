@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.chat import ChatId, Chunk, Reply, Stale, Transaction
-from core.states import OUTCOMES, Event, Lane, State, after
+from core.domain.conversation import ChatId, Chunk, Reply, Stale, Transaction
+from core.domain.reply_states import OUTCOMES, Event, Lane, State, after
 from storage.store import DatabaseStore
 from tests.fakes import BOB, CHAT, incoming, owe
 

@@ -13,10 +13,10 @@ from core.engine.kernels.layout import BLOCK, GROUPS, MATRIX, PADDING, Rounded, 
 from core.engine.kernels.products import MANY, PANEL, Unpacked
 from core.engine.kernels.team import Team
 from core.engine.kernels.tiles import JOB
-from core.engine.nn.kv import KV
+from core.engine.nn.batch_plan import Plan
+from core.engine.nn.kv_cache import KV
 from core.engine.nn.linear import Beside, Linear, Low
-from core.engine.nn.plan import Plan
-from core.engine.nn.quantise import Rounded8
+from core.engine.nn.quantization import Rounded8
 from core.engine.nn.transformer import Transformer
 
 _LINE = 64

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
-from core.engine.nn.quantise import Rounded, parts
+from core.engine.nn.quantization import Rounded, parts
 
 _FEW = 512
 """The number of rows that the bf16 layout is made for; it serves any."""

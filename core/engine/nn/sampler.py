@@ -11,7 +11,7 @@ import torch
 
 from core.engine.kernels.jit import Array
 from core.engine.kernels.sampling import CANDIDATES
-from core.engine.sampling import Sampling
+from core.engine.sampling_params import Sampling
 
 
 class Draw:

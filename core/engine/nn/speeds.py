@@ -9,12 +9,12 @@ import torch
 
 from core.engine import processor
 from core.engine.kernels import cache
+from core.engine.nn.autotune import FEW, Clock, Tuning, Way, measured, tuned
+from core.engine.nn.batch_plan import plan
 from core.engine.nn.compiled import Compiled
-from core.engine.nn.kv import KV, SIZE
-from core.engine.nn.plan import plan
-from core.engine.nn.recipe import Recipe
+from core.engine.nn.kv_cache import KV, SIZE
 from core.engine.nn.transformer import Transformer
-from core.engine.nn.tune import FEW, Clock, Tuning, Way, measured, tuned
+from core.engine.nn.weight_formats import Recipe
 from core.engine.sequence import Part, Sequence
 
 ENOUGH = 1 << 26

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from core.engine.nn.kv import KV
+from core.engine.nn.batch_plan import Group, Plan, groups
+from core.engine.nn.kv_cache import KV
 from core.engine.nn.linear import Linear
-from core.engine.nn.plan import Group, Plan, groups
-from core.engine.nn.tensors import Int4
+from core.engine.nn.weight_reader import Int4
 
 
 class Norm:

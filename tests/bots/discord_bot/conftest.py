@@ -45,11 +45,11 @@ def channel(guild: Guild) -> Channel:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of patience become hundredths."""
-    monkeypatch.setattr("core.live_message._pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.taking.backoff", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)
-    monkeypatch.setattr("bots.discord_bot.inlet.pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.app.pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.inlet.BETWEEN", 0.0)
-    monkeypatch.setattr("bots.discord_bot.identifies.AT_ONCE", 20)
+    monkeypatch.setattr("bots.discord_bot.channel_order.pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.adapter.pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.channel_order.BETWEEN", 0.0)
+    monkeypatch.setattr("bots.discord_bot.identify_limits.AT_ONCE", 20)

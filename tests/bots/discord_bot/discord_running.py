@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import discord
 
-from bots.discord_bot.app import DiscordBot
-from core.access import Access
-from core.assistant import Assistant
-from core.dispatcher import Dispatcher
+from bots.discord_bot.adapter import DiscordBot
+from core.answering.assistant import Assistant
+from core.commands.buttons import Presses
+from core.delivery.rate_limiter import Pace
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.permissions import Access
 from core.filters import Filter, OpenFilter
-from core.presses import Presses
-from core.rate import Pace
-from core.texts import say
+from core.i18n import say
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES

@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from bots.discord_bot.inlet import Inlet
-from bots.logs import Redact
-from core.access import Access
-from core.chat import Known
-from core.texts import say
+from bots.discord_bot.channel_order import Inlet
+from bots.logging_setup import Redact
+from core.domain.conversation import Known
+from core.domain.permissions import Access
+from core.i18n import say
 from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
@@ -338,7 +338,7 @@ async def test_reading_back_is_tried_until_it_works(
 async def test_more_than_can_be_held_is_read_back(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bots.discord_bot.inlet.HELD", 3)
+    monkeypatch.setattr("bots.discord_bot.channel_order.HELD", 3)
     async with running(server, database) as bot:
         dm.say("before", ann)
         await dm.ended()

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bots.discord_bot.app import DiscordBot
-from bots.discord_bot.origin import Origin
-from core.chat import Author, ChatId, Chunk, Reply
-from core.states import Lane, State
-from core.surface import Ambiguous, NotSent, Surface
+from bots.discord_bot.adapter import DiscordBot
+from bots.discord_bot.interaction_token import Origin
+from core.domain.conversation import Author, ChatId, Chunk, Reply
+from core.domain.platform import Ambiguous, NotSent, Surface
+from core.domain.reply_states import Lane, State
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.bots.discord_bot.discord_running import QUICK, RETRY, quiet, running
@@ -33,7 +33,7 @@ async def crashed(
 ) -> None:
     """It dies while the first text is on its way; so it never learns that it arrived."""
     with monkeypatch.context() as patch:
-        patch.setattr("core.live_message._pauses", lambda: itertools.repeat(60))
+        patch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(60))
         server.fault("accept_then_drop", "POST", r"/messages$")
         async with running(server, database, held(2)):
             channel.say("one two three", by, mention=channel.guild is not None)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from bots.discord_bot.app import DiscordBot
-from bots.discord_bot.identifies import A_DAY, HOUR
-from bots.discord_bot.inlet import Inlet
-from core.chat import ChatId, Known
-from core.errors import SetupError
+from bots.discord_bot.adapter import DiscordBot
+from bots.discord_bot.channel_order import Inlet
+from bots.discord_bot.identify_limits import A_DAY, HOUR
+from core.domain.conversation import ChatId, Known
+from core.domain.errors import SetupError
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.bots.discord_bot.discord_running import asked, quiet, running

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bots.discord_bot.slash import PEOPLE, SERVERS, Payload, fingerprint, is_foreign, menu, target
+from bots.discord_bot.slash_commands import PEOPLE, SERVERS, Payload, fingerprint, is_foreign, menu, target
 
 
 def test_the_menu_fits_discord() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from core.texts import say
+from core.i18n import say
 from tests.bots.discord_bot.discord_running import quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.platforms.discord_channels import Channel, Message

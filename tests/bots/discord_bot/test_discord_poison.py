@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from discord import Message, RawMessageUpdateEvent
 
+from bots.discord_bot.channel_order import Inlet
 from bots.discord_bot.gateway import Gateway
-from bots.discord_bot.inlet import Inlet
-from bots.taking import plausible
-from core.chat import Incoming, Owed
-from core.states import Lane
+from core.domain.conversation import Incoming, Owed
+from core.domain.reply_states import Lane
+from core.inbound.storing import plausible
 from tests.bots.discord_bot.discord_running import running
 from tests.bots.mutation import mutated
 from tests.fakes import incoming as a_message

@@ -2,9 +2,9 @@
 
 import re
 
-from core.access import Access
+from core.domain.permissions import Access
 from core.filters import ContentFilter, blocked
-from core.texts import say
+from core.i18n import say
 from tests.bots.discord_bot.discord_running import RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel, WordFilter
 from tests.platforms.discord_channels import Channel, attachment

@@ -1,7 +1,7 @@
 """Roles are asked of Discord, also right after a start, when it has not told of its servers yet."""
 
-from bots.discord_bot.app import DiscordBot
-from core.chat import Author, ChatId, Role
+from bots.discord_bot.adapter import DiscordBot
+from core.domain.conversation import Author, ChatId, Role
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bots.discord_bot.surface import PACE
-from core.rate import Pace
-from core.states import State
-from core.texts import say
+from bots.discord_bot.outgoing import PACE
+from core.delivery.rate_limiter import Pace
+from core.domain.reply_states import State
+from core.i18n import say
 from tests.bots.discord_bot.discord_running import RETRY, asked, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from core.chat import Author, ChatId, Role
-from core.texts import say
+from core.domain.conversation import Author, ChatId, Role
+from core.i18n import say
 from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from core.access import Access
-from core.commands import COMMANDS
-from core.texts import say
+from core.commands.handlers import COMMANDS
+from core.domain.permissions import Access
+from core.i18n import say
 from tests.bots.discord_bot.discord_running import CONTINUE, RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel

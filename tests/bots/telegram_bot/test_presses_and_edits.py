@@ -2,10 +2,10 @@
 
 import pytest
 
-from bots.telegram_bot.updates import Edited, Press, read
-from core.chat import Author, ChatId
-from core.texts import say
-from tests.bots.telegram_bot.test_updates import (
+from bots.telegram_bot.incoming import Edited, Press, read
+from core.domain.conversation import Author, ChatId
+from core.i18n import say
+from tests.bots.telegram_bot.test_telegram_incoming import (
     ANN,
     BOT,
     GROUP,

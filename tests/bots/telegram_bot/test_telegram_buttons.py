@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from core.texts import say
-from tests.bots.telegram_bot.running import BOT, CONTINUE, RETRY, STOP, running
+from core.i18n import say
+from tests.bots.telegram_bot.telegram_running import BOT, CONTINUE, RETRY, STOP, running
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person

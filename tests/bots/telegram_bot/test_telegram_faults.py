@@ -10,10 +10,10 @@ import pytest
 from telegram import Bot, Update
 from telegram.request import HTTPXRequest
 
-from bots.telegram_bot.app import TelegramBot
-from bots.telegram_bot.polling import Poller
-from core.errors import SetupError
-from tests.bots.telegram_bot.running import BOT, RETRY, STOP, quiet, running
+from bots.telegram_bot.adapter import TelegramBot
+from bots.telegram_bot.long_polling import Poller
+from core.domain.errors import SetupError
+from tests.bots.telegram_bot.telegram_running import BOT, RETRY, STOP, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import TOKEN, BotApi, bot_api
 from tests.platforms.bot_api_chats import Chat, Person
@@ -174,7 +174,7 @@ async def test_the_token_is_in_no_log_at_any_level(
     server: BotApi, database: str, ann: Person, private: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What the libraries log is judged as it is written, behind the filter that the program sets up."""
-    from bots.logs import Redact
+    from bots.logging_setup import Redact
 
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "telegram"):
@@ -196,7 +196,7 @@ async def test_the_token_is_in_no_log_at_any_level(
 async def test_what_people_say_is_in_no_log_from_info_on(
     server: BotApi, database: str, ann: Person, private: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from bots.logs import set_up_logging
+    from bots.logging_setup import set_up_logging
 
     handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
     try:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from core.texts import say
-from tests.bots.telegram_bot.running import BOT, asked, quiet, running
+from core.i18n import say
+from tests.bots.telegram_bot.telegram_running import BOT, asked, quiet, running
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
 from tests.watching import held, release

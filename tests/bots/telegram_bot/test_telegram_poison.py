@@ -8,13 +8,13 @@ import pytest
 from telegram import Bot
 from telegram.error import TelegramError
 
-from bots.telegram_bot.batches import decoded, everything
-from bots.telegram_bot.updates import Edited, Press, Read
-from core.chat import Incoming, Owed
-from core.states import Lane
+from bots.telegram_bot.decoding import decoded, everything
+from bots.telegram_bot.incoming import Edited, Press, Read
+from core.domain.conversation import Incoming, Owed
+from core.domain.reply_states import Lane
 from storage.store import DatabaseStore
 from tests.bots.mutation import mutated
-from tests.bots.telegram_bot.test_updates import (
+from tests.bots.telegram_bot.test_telegram_incoming import (
     ANN,
     ANONYMOUS,
     BOT,

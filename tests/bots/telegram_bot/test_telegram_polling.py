@@ -9,11 +9,11 @@ import pytest
 from telegram import Bot, Update
 from telegram.request import HTTPXRequest
 
-from bots.taking import until_taken
-from bots.telegram_bot.polling import Poller
-from core.dispatcher import Dispatcher
-from core.errors import SetupError
-from tests.bots.telegram_bot.running import BOT, asked, quiet, running
+from bots.telegram_bot.long_polling import Poller
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.errors import SetupError
+from core.inbound.storing import until_taken
+from tests.bots.telegram_bot.telegram_running import BOT, asked, quiet, running
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
 from tests.watching import held, release
@@ -59,9 +59,9 @@ class Program:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Minutes become parts of a second."""
-    monkeypatch.setattr("bots.telegram_bot.polling.YOUNG", 1.2)
-    monkeypatch.setattr("bots.telegram_bot.polling.TRIED_AGAIN", 0.05)
-    monkeypatch.setattr("bots.telegram_bot.polling.OTHER_POLLER", 0.15)
+    monkeypatch.setattr("bots.telegram_bot.long_polling.YOUNG", 1.2)
+    monkeypatch.setattr("bots.telegram_bot.long_polling.TRIED_AGAIN", 0.05)
+    monkeypatch.setattr("bots.telegram_bot.long_polling.OTHER_POLLER", 0.15)
 
 
 # Two programs
@@ -96,7 +96,7 @@ async def test_of_two_programs_the_later_one_ends(
 async def test_of_two_young_programs_one_ends(
     server: BotApi, ann: Person, private: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bots.telegram_bot.polling.YOUNG", 180.0)
+    monkeypatch.setattr("bots.telegram_bot.long_polling.YOUNG", 180.0)
     programs = [Program(server), Program(server)]
     async with programs[0].polling() as one, programs[1].polling() as other:
         async with asyncio.timeout(8):
@@ -118,7 +118,7 @@ async def test_a_restart_after_a_kill_is_no_second_program(server: BotApi, ann: 
     await asyncio.sleep(0.05)
     server.fault("error", "getUpdates", code=409, description="Conflict: terminated by other getUpdates request")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bots.telegram_bot.polling.TRIED_AGAIN", 0.1)
+        patch.setattr("bots.telegram_bot.long_polling.TRIED_AGAIN", 0.1)
         async with new.polling() as polling:
             private.say("two", ann)
             await new.until(lambda: "two" in new.taken)
@@ -178,7 +178,7 @@ async def test_the_points_of_a_crash(
 ) -> None:
     program, passed = Program(server), list[tuple[str, int, int | None]]()
     monkeypatch.setattr(
-        "bots.telegram_bot.polling.crash_point",
+        "bots.telegram_bot.long_polling.crash_point",
         lambda name: passed.append((name, len(program.taken), len(server.queue) or None)),
     )
     async with program.polling():

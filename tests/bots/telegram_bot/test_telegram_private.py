@@ -4,12 +4,12 @@ import asyncio
 import re
 from itertools import pairwise
 
-from bots.telegram_bot.surface import Paces
-from core.access import Access
+from bots.telegram_bot.outgoing import Paces
+from core.delivery.rate_limiter import Pace
+from core.domain.permissions import Access
 from core.filters import ContentFilter, blocked
-from core.rate import Pace
-from core.texts import say
-from tests.bots.telegram_bot.running import RETRY, STOP, asked, quiet, running
+from core.i18n import say
+from tests.bots.telegram_bot.telegram_running import RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel, WordFilter
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person

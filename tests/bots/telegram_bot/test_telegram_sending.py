@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from core.chat import ChatId, Reply
+from core.domain.conversation import ChatId, Reply
 from storage.store import DatabaseStore
-from tests.bots.telegram_bot.running import BOT, RETRY, asked, quiet, running
+from tests.bots.telegram_bot.telegram_running import BOT, RETRY, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
@@ -114,7 +114,7 @@ async def test_a_message_too_old_to_delete_is_emptied(
 async def test_a_send_that_is_never_answered(
     server: BotApi, database: str, ann: Person, private: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bots.telegram_bot.app.SEND_TIMEOUT", 0.3)  # time alone
+    monkeypatch.setattr("bots.telegram_bot.adapter.SEND_TIMEOUT", 0.3)  # time alone
     server.fault("hang", "sendMessage")
     async with running(server, database):
         private.say("hello", ann)

@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.convert import gguf_name
-from core.checkpoints.vocabulary import CONTROL, USER_DEFINED
-from core.checkpoints.weights import GROUP, PARTS
+from core.checkpoints.gguf_convert import gguf_name
+from core.checkpoints.gguf_tokenizer import CONTROL, USER_DEFINED
+from core.checkpoints.safetensors_index import GROUP, PARTS
 
 Tensors = dict[str, npt.NDArray[Any]]
 Kind = gguf.GGMLQuantizationType
@@ -73,7 +73,7 @@ def packed(tensor: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:
 
 
 def read_weights(folder: Path) -> Tensors:
-    """The weights of a converted folder as float32, its triples put together as core/checkpoints/weights.py says."""
+    """The weights of a converted folder as float32, its triples put together as safetensors_index says."""
     import safetensors.torch  # numpy has no bfloat16
 
     files = safetensors.torch.load_file(folder / "model.safetensors")

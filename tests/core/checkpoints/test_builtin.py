@@ -15,8 +15,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from core.checkpoints import BUILTIN, Checkpoint, open_checkpoint
 from core.checkpoints.builtin import builtin_file
-from core.checkpoints.weights import stored
-from core.errors import SetupError
+from core.checkpoints.safetensors_index import stored
+from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
 
 

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.checkpoints import inspect
-from core.errors import SetupError
+from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import shard
 
 Make = Callable[..., Path]

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from core.checkpoints import inspect, writer
-from core.checkpoints.convert import convert
+from core.checkpoints import inspect
+from core.checkpoints import safetensors_writer as writer
+from core.checkpoints.gguf_convert import convert
 from core.checkpoints.gguf_int4 import take_apart
-from core.checkpoints.weights import shapes, stored
-from core.checkpoints.writer import Writer
-from core.errors import SetupError
+from core.checkpoints.safetensors_index import shapes, stored
+from core.checkpoints.safetensors_writer import Writer
+from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import TinyGguf, packed, read_weights, shard
 
 Kind = gguf.GGMLQuantizationType

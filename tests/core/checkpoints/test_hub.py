@@ -18,9 +18,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.checkpoints import inspect, open_checkpoint
-from core.checkpoints.find import PINNED, hub_name
 from core.checkpoints.hub import Hub, HubUnreachable
-from core.errors import SetupError
+from core.checkpoints.resolve import PINNED, hub_name
+from core.domain.errors import SetupError
 
 Make = Callable[..., Path]
 REPO = "org/tiny"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from threading import Event
 
 from core.engine.loader import Report
-from core.engine.messages import News, Order
-from core.engine.pace import GUESS
+from core.engine.prefill_budget import GUESS
+from core.engine.protocol import News, Order
 from core.engine.sequence import Part, Sequence
 from core.engine.vitals import Signs
 

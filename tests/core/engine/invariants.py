@@ -3,7 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Collection
 
-from core.engine.blocks import START, Blocks
+from core.engine.block_manager import START, Blocks
 from core.engine.scheduler import Scheduler
 from core.engine.sequence import Sequence
 from tests.core.engine.fakes import Counter

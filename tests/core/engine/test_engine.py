@@ -8,13 +8,13 @@ from functools import partial
 import psutil
 import pytest
 
+from core.domain.errors import ChatError, EngineDied, SetupError
 from core.engine.engine import TRIES, Engine, TokenStream
-from core.engine.link import Link
 from core.engine.loader import Report
-from core.engine.messages import Channel, News, Order, Reason, Submit
-from core.engine.process import ThreadHost
-from core.engine.sampling import Sampling
-from core.errors import ChatError, EngineDied, SetupError
+from core.engine.pipe import Link
+from core.engine.protocol import Channel, News, Order, Reason, Submit
+from core.engine.sampling_params import Sampling
+from core.engine.worker_process import ThreadHost
 from tests.core.engine.fakes import BOOM, HANG, Counter, until
 
 ENDLESS = Sampling(max_tokens=1 << 20)

@@ -3,10 +3,10 @@
 import pytest
 
 from core.engine.engine import Engine
-from core.engine.messages import Speed
 from core.engine.meter import OFTEN, PAUSE, Meter
-from core.engine.pace import TELLING
-from core.engine.process import ThreadHost
+from core.engine.prefill_budget import TELLING
+from core.engine.protocol import Speed
+from core.engine.worker_process import ThreadHost
 from tests.core.engine.fakes import load
 
 

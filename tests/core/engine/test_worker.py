@@ -4,7 +4,8 @@ import pickle
 
 import pytest
 
-from core.engine.messages import (
+from core.engine.meter import Meter
+from core.engine.protocol import (
     Admitted,
     Cancel,
     Close,
@@ -19,8 +20,7 @@ from core.engine.messages import (
     Tokens,
     Warm,
 )
-from core.engine.meter import Meter
-from core.engine.sampling import Sampling
+from core.engine.sampling_params import Sampling
 from core.engine.sequence import Part
 from core.engine.worker import Worker
 from tests.core.engine.fakes import BOOM, Counter, Pipeless

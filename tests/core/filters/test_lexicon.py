@@ -5,8 +5,8 @@ from importlib.resources import files
 
 import pytest
 
-from core.filters.fold import fold
 from core.filters.lexicon import LANGUAGES, WORDS_MOST, Lexicon, complete, lexicon, read, telex
+from core.filters.normalize import fold
 
 CATEGORIES = {"profanity", "slur", "sexual", "sexual_minors", "self_harm", "violence", "weapons", "drugs", "allow"}
 

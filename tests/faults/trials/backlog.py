@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from core.dispatcher import Dispatcher
+from core.dispatch.dispatcher import Dispatcher
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -55,8 +55,8 @@ async def _backlog(w: World, chats: int, each: int) -> Sequence[str]:
 
 
 async def _at_once(w: World) -> Sequence[str]:
-    from core.assistant import Assistant
-    from core.chat import ChatId
+    from core.answering.assistant import Assistant
+    from core.domain.conversation import ChatId
     from core.filters import OpenFilter
     from tests.fakes import FakeModel, FakePlatform, incoming
 

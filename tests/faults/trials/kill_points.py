@@ -1,4 +1,4 @@
-"""kill -9 at each named point of core/crash.py, and a start after it."""
+"""kill -9 at each named point of core/runtime/failpoints.py, and a start after it."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-from core.crash import POINTS
+from core.runtime.failpoints import POINTS
 from storage.database import ROOT
 from tests.faults.answers import ENDLESS, ENDLESS_WORD, LONG
 from tests.faults.models import Kind

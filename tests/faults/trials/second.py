@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from core.errors import EX_CONFIG
+from core.domain.errors import EX_CONFIG
 from tests.faults.database import Database
 from tests.faults.processes import BotProcess
 from tests.faults.trials.part import Part

@@ -17,7 +17,7 @@ from core.engine.kernels.team import finish, take, wait
 from core.engine.kernels.tiles import JOB
 from core.engine.nn.compiled import empty, matrix_of
 from core.engine.nn.linear import Low
-from core.engine.nn.quantise import Rounded4, Rounded8
+from core.engine.nn.quantization import Rounded4, Rounded8
 
 Matrix = Rounded4 | Rounded8
 GUARD = np.float32(-12345.678)

@@ -13,7 +13,7 @@ from core.engine.kernels.attention import Kind, Seen
 from core.engine.kernels.jit import Array
 from core.engine.kernels.layout import PADDING
 from core.engine.nn.compiled import numbers_of
-from core.engine.nn.kv import SIZE
+from core.engine.nn.kv_cache import SIZE
 from tests.core.engine.kernels import pieces
 
 DTYPES: dict[Kind, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}

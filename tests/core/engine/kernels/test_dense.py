@@ -11,7 +11,7 @@ from core.engine.kernels.layout import MATRIX
 from core.engine.kernels.team import Team
 from core.engine.nn.compiled import matrix_of, numbers_of
 from core.engine.nn.linear import Low
-from core.engine.nn.quantise import Rounded4, Rounded8, int4, int8
+from core.engine.nn.quantization import Rounded4, Rounded8, int4, int8
 
 FORMS: dict[str, Callable[[torch.Tensor], Rounded4 | Rounded8]] = {"8 bits": int8, "4 bits": int4}
 

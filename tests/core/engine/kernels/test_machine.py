@@ -108,7 +108,7 @@ def test_a_machine_that_is_taken_for_another() -> None:
 
 
 def test_a_wrong_word_stops_the_start() -> None:
-    found = run("import core.engine.nn.runner", "avx3")
+    found = run("import core.engine.nn.model_runner", "avx3")
     assert found.returncode == 1
     assert found.stderr.strip().endswith("ValueError: QWENTIN_CPU=avx3 is none of avx512, avx2, generic")
 

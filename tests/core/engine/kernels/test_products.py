@@ -13,7 +13,7 @@ from core.engine.kernels.jit import Array
 from core.engine.kernels.layout import BLOCK, GROUP, LARGEST, blocks_of
 from core.engine.kernels.products import MANY, PANEL
 from core.engine.kernels.tiles import LARGEST_16
-from core.engine.nn.quantise import Rounded4, Rounded8, int4, int8, padded
+from core.engine.nn.quantization import Rounded4, Rounded8, int4, int8, padded
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
 
 EPS = float(np.finfo(np.float32).eps)

@@ -13,7 +13,7 @@ from core.engine.kernels import sampling as kernel
 from core.engine.kernels.jit import Array
 from core.engine.kernels.team import Team
 from core.engine.nn.sampler import Draw
-from core.engine.sampling import Sampling
+from core.engine.sampling_params import Sampling
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from core.engine import processor
-from core.engine.nn import tune
-from core.engine.nn.tune import LONG, ROWS, Clock, Way, measured
+from core.engine.nn import autotune as tune
+from core.engine.nn.autotune import LONG, ROWS, Clock, Way, measured
 
 ALL: tuple[Way, ...] = ("kernels", "panels", "torch")
 

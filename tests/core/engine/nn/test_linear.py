@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from core.engine.nn import linear
 from core.engine.nn.linear import Beside, Dense, Linear, Low, Reordered
-from core.engine.nn.quantise import int4, int8
+from core.engine.nn.quantization import int4, int8
 
 FLOAT, BF16 = torch.float32, torch.bfloat16
 NEAR = {FLOAT: 2e-6, BF16: 2**-7}

@@ -14,15 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from core.domain.errors import SetupError
 from core.engine.kernels import machine
 from core.engine.loader import Loader, Weights
-from core.engine.nn import runner as module
-from core.engine.nn import tune
-from core.engine.nn.build import DTYPES
-from core.engine.nn.kv import SIZE
-from core.engine.nn.runner import SLACK, TorchRunner, load
+from core.engine.nn import autotune as tune
+from core.engine.nn import model_runner as module
+from core.engine.nn.kv_cache import SIZE
+from core.engine.nn.model_builder import DTYPES
+from core.engine.nn.model_runner import SLACK, TorchRunner, load
 from core.engine.nn.speeds import NEVER, Measured
-from core.errors import SetupError
 from tests.core.checkpoints.conftest import shard
 from tests.core.engine.nn.conftest import KERNELS, Models, silent
 from tests.core.engine.nn.drive import answers, logits
@@ -184,7 +184,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path, PosixPath, WindowsPath
 from core.engine.loader import Loader
-from core.engine.nn import tune
+from core.engine.nn import autotune as tune
 from core.engine.nn.compiled import Compiled
 
 compute, furthest = Compiled.__call__, [0]

@@ -11,14 +11,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.convert import convert
+from core.checkpoints.gguf_convert import convert
 from core.engine.kernels.vectors import LANES
 from core.engine.loader import Loader, Weights
-from core.engine.nn import runner as module
-from core.engine.nn.build import Builder
-from core.engine.nn.recipe import recipe
-from core.engine.nn.runner import TorchRunner, load
-from core.engine.nn.tensors import Tensors
+from core.engine.nn import model_runner as module
+from core.engine.nn.model_builder import Builder
+from core.engine.nn.model_runner import TorchRunner, load
+from core.engine.nn.weight_formats import recipe
+from core.engine.nn.weight_reader import Tensors
 from tests.core.checkpoints.conftest import Kind, TinyGguf, model_of, read_weights
 from tests.core.engine.nn.conftest import Models, silent
 from tests.core.engine.nn.drive import Way, answers, by, logits, strays

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from core.answering.prompt import Message
 from core.checkpoints import open_checkpoint
 from core.engine.loader import Loader
-from core.engine.nn.runner import TorchRunner, load
-from core.prompts import Message
-from core.tokens import Tokenizer
+from core.engine.nn.model_runner import TorchRunner, load
+from core.llm.tokenizer import Tokenizer
 from tests.core.checkpoints.conftest import model_of, read_weights
 from tests.core.engine.nn.conftest import silent
 from tests.core.engine.nn.drive import answers, logits

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from core.engine.nn.sampler import Draw, candidates
-from core.engine.sampling import Sampling
+from core.engine.sampling_params import Sampling
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers
 

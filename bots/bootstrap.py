@@ -1,0 +1,287 @@
+"""The joint: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+from rich.console import Console
+
+from bots.config import Config, read_config
+from bots.console.adapter import LOCAL, PLATFORM
+from bots.console.app import Terminal, Wishes, console_database, wishes
+from bots.logging_setup import set_up_logging
+from bots.progress import Steps, bars
+from bots.shutdown import DRAINING, Leaving
+from core.answering.assistant import Assistant
+from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
+from core.commands.buttons import Presses
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.conversation import Store
+from core.domain.errors import EX_CONFIG, SetupError, trace
+from core.domain.permissions import Access
+from core.domain.platform import Platform
+from core.engine.engine import Engine
+from core.engine.loader import Loader
+from core.engine.worker_process import ProcessHost
+from core.filters import ContentFilter
+from core.inbound.admission import NO_LIMITS
+from core.llm.model import LocalModel, Model
+from core.llm.tokenizer import Tokenizer
+from storage.database import open_database
+from storage.store import DatabaseStore, now_ms
+
+log = logging.getLogger(__name__)
+
+MIB = 2**20
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Qwentin: a chat bot that answers with a Qwen model on your own machine.
+
+    Without a command it starts the adapters that have a token (TELEGRAM_TOKEN, DISCORD_TOKEN; from the environment or
+    .env), or with none the console. Every setting is explained in .env.example; README.md has the first steps.
+    """
+    if show_version:
+        typer.echo(version("qwentin"))
+    elif context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run() -> None:
+    """Start the adapters that have a token; with none, the console."""
+    config = read_config()
+    if config.telegram_token or config.discord_token:
+        serve(config)
+    else:
+        converse(config, Wishes())
+
+
+@app.command()
+def console(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="A hub name (org/name[@revision]), a folder, a .gguf file, or *builtin*."),
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="The system prompt of this talk.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            help="A setting of this talk: *temperature*=0, *max_tokens*=256, *memory*=5, *reply_language*=vi.",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
+) -> None:
+    """Talk in this terminal, or answer what a pipe brings, line by line: `echo question | qwentin console`."""
+    config = read_config()
+    converse(
+        config.model_copy(update={"model": model}) if model is not None else config,
+        wishes(option or [], system, resume),
+    )
+
+
+def converse(config: Config, wishes: Wishes) -> None:
+    """The console from here to its end."""
+    set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
+    errors = Console(stderr=True)
+    make_folder(config.data_dir)
+    checkpoint = find_checkpoint(config, errors)
+    if not asyncio.run(hold(config, wishes, checkpoint, errors)):
+        raise typer.Exit(1)
+
+
+def serve(config: Config) -> None:
+    """The bots, until they are told to end."""
+    set_up_logging(config.log_level, config.secrets)
+    make_folder(config.data_dir)
+    try:
+        with bars(Console(stderr=True)) as progress:
+            checkpoint = open_checkpoint(config.model, cache=models(config), progress=progress)
+    except HubUnreachable as error:
+        raise SetupError(
+            f"{error} A bot does not start with another model than yours: connect once to load it, or name a folder, "
+            "a .gguf file, or MODEL=builtin (small, for trying out)."
+        ) from error
+    try:
+        asyncio.run(answer(config, checkpoint))
+    except SetupError:
+        raise
+    except Exception as error:
+        log.critical("the bot can't go on\n%s", trace(error))
+        raise typer.Exit(1) from None
+
+
+def make_folder(folder: Path) -> None:
+    """The data folder, where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"DATA_DIR {folder} can't be made: {error.strerror}. Name another folder.") from error
+
+
+def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
+    """The model to talk with. The default one gives way to the built-in one where it can't be had or takes too long."""
+    cache = models(config)
+    try:
+        with bars(errors) as progress:
+            if config.model == DEFAULT_MODEL:
+                progress.note("Ctrl-C: talk with the small built-in model instead")
+            return open_checkpoint(config.model, cache=cache, progress=progress)
+    except HubUnreachable:
+        if config.model != DEFAULT_MODEL:
+            raise
+        reason = "the model hub can't be reached"
+    except KeyboardInterrupt:
+        if config.model != DEFAULT_MODEL:
+            raise
+        reason = "the download was interrupted"
+    errors.print(f"{DEFAULT_MODEL.partition('@')[0]}: {reason}; talking with the small built-in model.", style="yellow")
+    with bars(errors) as progress:
+        return open_checkpoint(BUILTIN, cache=cache, progress=progress)
+
+
+def loader(config: Config, checkpoint: Checkpoint) -> Loader:
+    """What the engine loads, and how, as the owner wants it."""
+    return Loader(
+        checkpoint.folder,
+        weights=config.weights,
+        threads=config.threads,
+        context=config.context,
+        kv_bytes=config.kv_cache * MIB if config.kv_cache else None,
+        cache=models(config),
+    )
+
+
+def models(config: Config) -> Path:
+    """Where converted models are kept, and what was measured of the machine that runs them."""
+    return config.data_dir / "models"
+
+
+async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: Console) -> bool:
+    """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
+    steps = Steps(errors)
+    engine = Engine(ProcessHost(loader(config, checkpoint), config.nice), steps)
+    engine.launch()
+    try:
+        tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
+        model = LocalModel(checkpoint, tokenizer, engine, config.context)
+        terminal = Terminal(config)
+        async with console_database(config) as database, engine:
+            steps.end()
+            store = DatabaseStore(database)
+            rules = replace(config.rules, limits=NO_LIMITS)  # he may ask as much as he likes
+            assistant = Assistant(store, model, rules, ContentFilter())
+            platforms = {terminal.platform.name: terminal.platform}
+            # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
+            access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
+            dispatcher = Dispatcher(store, assistant, platforms, access, now=now_ms, name=config.bot_name)
+            return await terminal.talk(store, dispatcher, model.name, wishes)
+    finally:
+        steps.end()
+        await engine.close()
+
+
+async def answer(config: Config, checkpoint: Checkpoint) -> None:
+    """The bots with the engine. Messages are taken in while it still loads."""
+    engine = Engine(ProcessHost(loader(config, checkpoint), config.nice))
+    engine.launch()
+    try:
+        tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
+        await attend(config, LocalModel(checkpoint, tokenizer, engine, config.context), engine.failed)
+    finally:
+        await engine.close()
+
+
+async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """A database and the bots around a model, until they are told to end or one of `fatal` does."""
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ours() -> None:
+        await lost
+
+    with Leaving() as leaving:
+        async with open_database(config.database, lost.set_exception) as database:
+            leaving.listen()  # before, there is nothing to come to an end
+            await leaving.first_of(
+                bots(config, DatabaseStore(database), model, leaving), ours(), *(wait() for wait in fatal)
+            )
+
+
+async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Leaving) -> None:
+    """Every adapter that has a token, around one dispatcher. Told to end, it takes nothing in any more, and what is in
+    progress comes to its end."""
+    rules, access = config.rules, config.access
+    assistant = Assistant(store, model, rules, ContentFilter())
+    dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
+    presses = Presses(store, dispatcher, access, rules, assistant.filter, now_ms)
+
+    async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
+
+        async def work(adapter: Adapter) -> None:
+            await connections.enter_async_context(adapter.connected())
+            await dispatcher.serve(adapter)
+            await adapter.run(store, dispatcher, presses)
+            raise RuntimeError(f"{adapter.name} has ended")
+
+        async with dispatcher.running():
+            await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config)))
+            await dispatcher.drain(DRAINING)
+
+
+class Adapter(Platform, Protocol):
+    """A platform that has to be reached first; one that can't be holds up no other."""
+
+    def connected(self) -> AbstractAsyncContextManager[None]: ...
+    async def run(self, store: Store, desk: Dispatcher, presses: Presses) -> None: ...
+
+
+def adapters(config: Config) -> Iterator[Adapter]:
+    """Those that have a token. Their libraries are imported here: the console need not wait for them."""
+    if config.telegram_token:
+        from bots.telegram_bot.adapter import TelegramBot  # noqa: PLC0415
+
+        token = config.telegram_token.get_secret_value()
+        yield TelegramBot(token, config.telegram_api_url, drafts=config.telegram_drafts)
+    if config.discord_token:
+        from bots.discord_bot.adapter import DiscordBot  # noqa: PLC0415
+
+        yield DiscordBot(config.discord_token.get_secret_value(), config.discord_api_url, config.discord_gateway_url)
+
+
+def main() -> None:
+    """The command `qwentin`. What the owner must mend is said in clear lines, with exit code 78 and no traceback."""
+    try:
+        app()
+    except SetupError as error:
+        for line in str(error).splitlines():
+            print(f"qwentin: {line}", file=sys.stderr)  # noqa: T201
+        sys.exit(EX_CONFIG)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except OSError as error:  # standard output is full or gone: nor can Python flush it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"qwentin: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

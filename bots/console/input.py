@@ -1,0 +1,82 @@
+"""Where the console's lines come from: a person at a prompt, or a pipe."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.formatted_text import HTML
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+
+from core.commands.handlers import COMMANDS
+
+LEAVE = ("/exit", "/quit", "/bye")
+
+
+class Lines(Protocol):
+    """An async iterator of what is said."""
+
+    def __aiter__(self) -> AsyncIterator[str]: ...
+
+
+class PipedLines:
+    """A pipe's lines, each read only when it is asked for."""
+
+    def __init__(self, source: TextIO) -> None:
+        self._source = source
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while line := await self._read():
+            if text := line.strip():
+                yield text
+
+    async def _read(self) -> str:
+        """In a thread of its own, which may stay behind when the program ends: an executor's would be waited for."""
+        loop = asyncio.get_running_loop()
+        line: asyncio.Future[str] = loop.create_future()
+
+        def take(text: str) -> None:
+            if not line.cancelled():
+                line.set_result(text)
+
+        def read() -> None:
+            loop.call_soon_threadsafe(take, self._source.readline())
+
+        threading.Thread(target=read, daemon=True).start()
+        return await line
+
+
+class PromptedLines:
+    """A person's lines, with editing, history and completion of commands. Ctrl-D ends them."""
+
+    def __init__(self, history: Path) -> None:
+        keys = KeyBindings()
+        keys.add("escape", "enter")(_new_line)
+        words = [f"/{name}" for command in COMMANDS for name in (command.name, *command.aliases)]
+        self._session: PromptSession[str] = PromptSession(
+            HTML("<ansigreen><b>&gt; </b></ansigreen>"),
+            history=FileHistory(str(history)),
+            completer=WordCompleter([*words, *LEAVE], sentence=True),
+            complete_while_typing=False,
+            key_bindings=keys,
+        )
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while True:
+            try:
+                line = await self._session.prompt_async()
+            except KeyboardInterrupt:
+                continue  # an abandoned line
+            except EOFError:
+                return
+            if text := line.strip():
+                yield text
+
+
+def _new_line(event: KeyPressEvent) -> None:
+    event.current_buffer.insert_text("\n")

@@ -1,0 +1,1 @@
+"""The commands: the table, who may, the handlers; the settings view and button actions."""

@@ -1,0 +1,1 @@
+"""A stored reply is claimed, run and recovered (C2, C7)."""

@@ -1,0 +1,311 @@
+"""A claimed reply to its end: generated or carried out, stored, shown. What goes wrong stays in its conversation."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, TypeVar
+
+from core.answering.assistant import Assistant, Ending
+from core.commands.handlers import named
+from core.delivery.button_cleanup import Retiring
+from core.delivery.final_check import Gate
+from core.delivery.splitting import close, finished
+from core.delivery.streaming_message import Delivery, LiveMessage
+from core.domain.conversation import ChatId, Reply, Stale
+from core.domain.errors import EngineDied, outcome_of, trace, words
+from core.domain.platform import NO_CONTROLS, Action, ChatMoved, Controls, Platform, Unreachable
+from core.domain.reply_states import ACTIVE, OUTCOMES, Event, Lane, State
+from core.filters import STANDARD, Policy
+from core.i18n import choose, say
+from core.inbound.admission import Speed
+from core.runtime.failpoints import crash_point
+from core.runtime.retry import insist, patiently
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Hand:
+    """One of the few that work at once. Let go as soon as the scarce part is over, at the latest at the end."""
+
+    def __init__(self, hands: asyncio.Semaphore) -> None:
+        self._hands: asyncio.Semaphore | None = hands
+
+    def let_go(self) -> None:
+        """Idempotent."""
+        hands, self._hands = self._hands, None
+        if hands is not None:
+            hands.release()
+
+
+class Commands(Protocol):
+    """Who carries out commands."""
+
+    async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply: ...
+
+
+STRIKES = 3
+"""So often the engine may die under a question that runs by itself."""
+
+
+class Requeued(Exception):
+    """The engine died under it, and it will be answered later."""
+
+
+class Errands:
+    """Runs replies. `pulse` tells everybody who waits that something has changed."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        platforms: Mapping[str, Platform],
+        delivery: Delivery,
+        commands: Commands,
+        speed: Speed,
+        pulse: Callable[[], None],
+    ) -> None:
+        self._assistant, self._platforms, self._delivery, self._pulse = assistant, platforms, delivery, pulse
+        self._store, self._commands, self._speed = delivery.store, commands, speed
+        self._gate = Gate(assistant.filter)
+        self._retiring = Retiring(delivery.store, platforms, delivery.rate)
+        self._stops: dict[int, asyncio.Event] = {}
+        self._marking: set[asyncio.Task[None]] = set()
+        self.running: set[tuple[int, int]] = set()
+        """The replies that are being run, or about to be: id and attempt."""
+        self.closing = False
+        """Nothing more is begun."""
+
+    def start(self, tasks: asyncio.TaskGroup, reply: Reply, hand: Hand) -> None:
+        """Run a claimed reply beside the others. From now on it is known to be run."""
+        self.running.add((reply.id, reply.attempt))
+        tasks.create_task(self.run(reply, hand))
+
+    async def run(self, reply: Reply, hand: Hand) -> None:
+        """A claimed reply to its end. Whatever goes wrong here stays in this conversation."""
+        try:
+            await self._bring(reply, hand)
+        except (Stale, Requeued) as over:
+            log.debug("%s", over)
+        except ChatMoved as moved:
+            await self._follow(reply, moved, hand)
+        except Unreachable:
+            log.info("chat %s can't be reached; it is inactive now", reply.chat)
+            await self._insist(reply, lambda: self.leave(reply.chat.platform, reply.chat.chat))
+            await self._fail(reply)
+        except Exception as error:
+            await self._apologise(reply, error)
+            await self._fail(reply)
+        finally:
+            self._over(reply)
+            hand.let_go()
+
+    def _over(self, reply: Reply) -> None:
+        self.running.discard((reply.id, reply.attempt))
+        if all(id != reply.id for id, _ in self.running):  # /retry runs on as an answer under the same id
+            self._stops.pop(reply.id, None)
+        self._pulse()
+
+    async def leave(self, platform: str, chat: str) -> None:
+        """A chat is closed to the bot: what waits there is dropped, what runs there is stopped. Its data stay."""
+        async with self._store.begin() as tx:
+            running = await tx.chats.leave(platform, chat)
+        for reply_id in running:
+            self.halt(reply_id)
+        self._assistant.forget(ChatId(platform, chat))  # its topics' go when others need the room
+        self._pulse()
+
+    def halt(self, reply_id: int) -> None:
+        """Raise the flag of a reply that is being generated; its run may not have looked for it yet."""
+        self._stops.setdefault(reply_id, asyncio.Event()).set()
+
+    def tidy(self, reply: Reply) -> None:
+        """What a cancelled reply has shown already, before a crash, gets its mark: else its Stop button would stay.
+        `reply` still has its origin."""
+        if reply.state is State.CANCELLED and any(chunk.message_id for chunk in reply.chunks):
+            task = asyncio.create_task(self._mark(reply))
+            self._marking.add(task)
+            task.add_done_callback(self._marking.discard)
+
+    def end(self) -> None:
+        """Nothing more is tidied."""
+        for task in self._marking:
+            task.cancel()
+
+    async def _bring(self, reply: Reply, hand: Hand) -> None:
+        language, policy = await self._insist(reply, lambda: self._manners(reply)) or ("en", STANDARD)
+        kept = False
+        async with self._live(reply, language, policy) as live:
+            if reply.state is State.GENERATING:
+                if reply.lane is Lane.ANSWER:
+                    reply, kept = await self._answer(reply, live, language, policy)
+                else:
+                    reply = await self._commands.carry_out(reply, language, hand.let_go)
+            hand.let_go()  # showing takes no model: a slow platform must not keep others from theirs
+            if reply.state is not State.SENDING:
+                return  # /retry: the command's row waits in the other lane now
+            sending = reply
+            controls = await self._insist(reply, lambda: self._controls(sending, language)) or NO_CONTROLS
+            shown = self._gate.shown(reply.final or "", live, policy) or say(language, "refused.answer")
+            await live.finish(shown, controls)
+        crash_point("shown")
+        await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
+        crash_point("delivered")
+        self._over(reply)
+        if kept and not self.closing:
+            await self._warm(reply)
+        await self._retiring.retire_before(reply)
+
+    async def _warm(self, reply: Reply) -> None:
+        """So that who asks next waits for his question alone. Nothing of this may cost the answer that is shown."""
+        try:
+            await self._assistant.warm(reply)
+        except Exception as error:
+            log.debug("nothing is warmed after reply %s: %s", reply.id, type(error).__name__)
+
+    async def _move(self, reply: Reply, event: Event) -> None:
+        async with self._store.begin() as tx:
+            await tx.replies.move(reply, event)
+
+    async def _insist(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T | None:
+        return await insist(f"reply {reply.id}", step)
+
+    async def _fail(self, reply: Reply) -> None:
+        """Nothing more is owed."""
+        try:
+            await self._insist(reply, lambda: self._move(reply, Event.FAIL))
+        except Exception as error:
+            log.error("reply %s can't be ended\n%s", reply.id, trace(error))
+
+    async def _controls(self, reply: Reply, language: str) -> Controls:
+        """What may be pressed under a final text: asked anew, so that it is the same after a restart."""
+        if reply.lane is Lane.NOTICE:
+            return await self._panel(reply, language) if named(reply.text) == "settings" else NO_CONTROLS
+        if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
+            return NO_CONTROLS
+        async with self._store.begin() as tx:
+            cut = await tx.turns.cut(reply.question)
+        return Controls((Action.CONTINUE, Action.RETRY) if cut else (Action.RETRY,), language=language)
+
+    async def _panel(self, reply: Reply, language: str) -> Controls:
+        async with self._store.begin() as tx:
+            rows = await tx.preferences.of(reply.chat)
+        return Controls(panel=self._assistant.rules.settings(rows), language=language)
+
+    async def _follow(self, reply: Reply, moved: ChatMoved, hand: Hand) -> None:
+        """The chat has another id now: what was to be shown is shown there."""
+
+        async def move() -> Reply:
+            async with self._store.begin() as tx:
+                await tx.chats.move(reply.chat.platform, reply.chat.chat, moved.chat)
+                return await tx.replies.get(reply.id)
+
+        current = await self._insist(reply, move)
+        if current and current.attempt == reply.attempt and current.state in ACTIVE and current.chat != reply.chat:
+            await self.run(current, hand)
+
+    async def _apologise(self, reply: Reply, error: Exception) -> None:
+        """In place of what can't be shown, if even that can be."""
+        try:
+            reply = await patiently(f"reply {reply.id}", lambda: self._found(reply.id))
+            language = choose("auto", reply.author.locale)
+            async with self._live(reply, language) as live:
+                await live.finish(words(error, language, f"reply {reply.id}"))
+        except Exception as again:
+            log.error("reply %s can't be shown\n%s", reply.id, trace(again))
+
+    async def _found(self, reply_id: int) -> Reply:
+        async with self._store.begin() as tx:
+            return await tx.replies.get(reply_id)
+
+    def _live(self, reply: Reply, language: str, policy: Policy = STANDARD) -> LiveMessage:
+        surface = self._platforms[reply.chat.platform].surface(reply)
+        running = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
+        controls = Controls((Action.STOP,), language=language) if running else NO_CONTROLS
+        lost = self._stops.setdefault(reply.id, asyncio.Event()) if running else asyncio.Event()
+        delivery = replace(self._delivery, allowed=partial(self._gate.opens, policy))
+        return LiveMessage(delivery, reply, surface, controls, lost)
+
+    # The answer lane
+
+    async def _answer(self, reply: Reply, live: LiveMessage, language: str, policy: Policy) -> tuple[Reply, bool]:
+        """The reply as it is stored then, and whether history keeps an answer of it."""
+        stop = self._stops.setdefault(reply.id, asyncio.Event())
+        ending, notice = await self._ending(reply, live, stop, language)
+        whole = ending.outcome is State.DONE and not ending.cut
+        text = (close if whole else finished)(ending.text)
+        if text and (shown := self._gate.shown(text, live, policy)) != text:
+            ending, text = replace(ending, text=shown), shown
+            notice = notice if shown else say(language, "refused.answer")
+        final = "\n\n".join(filter(None, (text, notice)))
+        crash_point("concluding")
+        stored = await self._insist(reply, lambda: self._conclude(reply, ending, final))
+        crash_point("concluded")
+        if stored is None:
+            raise Stale(f"reply {reply.id}: its end means nothing any more")
+        return stored, ending.kept
+
+    async def _conclude(self, reply: Reply, ending: Ending, final: str) -> Reply:
+        """C6."""
+        async with self._store.begin() as tx:
+            if ending.outcome is State.REFUSED and reply.question:
+                await tx.turns.forget_unanswered(reply.question)
+            else:
+                await tx.turns.remember(reply, ending.text, cut=ending.cut)
+            return await tx.replies.move(reply, Event.FINISH, outcome=ending.outcome, final=final)
+
+    async def _ending(self, reply: Reply, live: LiveMessage, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
+        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
+            return Ending(State.STOPPED), say(language, "mark.stopped")
+        try:
+            began = time.monotonic()
+            ending = await self._assistant.answer(reply, live, stop)
+            self._speed.took(time.monotonic() - began)
+        except EngineDied:
+            await live.rest()  # whoever runs it next must know what was sent
+            return await self._lost(reply, stop, language)
+        except Exception as error:
+            # What the last answer had is still there to go on with.
+            return Ending(outcome_of(error), reply.begun, cut=bool(reply.begun)), words(
+                error, language, f"reply {reply.id}"
+            )
+        return ending, say(language, ending.notice) if ending.notice else ""
+
+    async def _lost(self, reply: Reply, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
+        """Its question runs again by itself, so that it costs no other one anything; not for ever."""
+        if stop.is_set():
+            return Ending(State.STOPPED), say(language, "mark.stopped")
+        if reply.alone and reply.strikes + 1 >= STRIKES:
+            log.error("reply %s: the engine died %d times while it ran alone; given up", reply.id, STRIKES)
+            return Ending(State.FAILED, reply.begun, cut=bool(reply.begun)), say(language, "error.lost")
+
+        async def lose() -> Reply:
+            async with self._store.begin() as tx:
+                return await tx.replies.lose(reply)
+
+        lost = await self._insist(reply, lose)
+        if lost is not None and lost.state is State.GENERATING:
+            return Ending(State.STOPPED), say(language, "mark.stopped")
+        raise Requeued(f"reply {reply.id}: the engine is lost; it will run by itself")
+
+    # Small things
+
+    async def _manners(self, reply: Reply) -> tuple[str, Policy]:
+        """The asker's language, and what may be shown there. A command's words are not held against the conversation's
+        own list: /filter shows that."""
+        async with self._store.begin() as tx:
+            wanted = await tx.preferences.language(reply.chat.platform, reply.author.id)
+            policy = self._assistant.rules.settings(await tx.preferences.of(reply.chat)).policy
+        policy = replace(policy, words=()) if reply.lane is Lane.NOTICE else policy
+        return choose(wanted, reply.author.locale), policy
+
+    async def _mark(self, reply: Reply) -> None:
+        try:
+            language, _ = await self._manners(reply)
+            async with self._live(reply, language) as live:
+                await live.finish(say(language, "mark.stopped"))
+        except Exception as error:
+            log.info("reply %s keeps what it showed: %s", reply.id, type(error).__name__)

@@ -1,0 +1,1 @@
+"""The nouns, a reply's states, settings, permissions and errors; and the ports: the store, the platform."""

@@ -1,0 +1,392 @@
+"""The nouns of a conversation, and what is remembered of them: the Store, which the outside fills."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Protocol
+
+from core.domain.reply_states import Event, Lane, State
+
+_FORBIDDEN = re.compile(r"[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatId:
+    """A conversation: a platform, its chat, and the topic or thread in it ("" where there is none)."""
+
+    platform: str
+    chat: str
+    thread: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.platform, self.chat, self.thread)))
+
+
+class Role(IntEnum):
+    """What a person may do in a chat. In a private chat everyone is its admin."""
+
+    MEMBER = 0
+    ADMIN = 1
+    OWNER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who wrote: the platform's id, the name shown there, the language of the person's client ("vi-VN", "" unknown)."""
+
+    id: str
+    name: str
+    locale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message addressed to the bot. `external_id` is unique for a platform and bot; `seq` is the platform's order."""
+
+    chat: ChatId
+    bot: str
+    external_id: str
+    seq: int
+    author: Author
+    text: str
+    private: bool
+    at: int
+    """Milliseconds UTC."""
+    origin: str = field(default="", repr=False)
+    """What the adapter needs to answer where this came from; handed back with the reply, unread. It may be a key."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What the message is known by."""
+        return self.chat.platform, self.bot, self.external_id
+
+    def cleaned(self) -> "Incoming":
+        """Without what no database or encoder takes (NUL, lone surrogates), and in NFC: a decomposed Vietnamese
+        question costs a model three times the tokens."""
+        id, name, locale = (clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale))
+        author = Author(id[:64], name or id[:64], locale[:32])  # as long as a database takes
+        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id)[:128], author=author)
+
+
+def clean(text: str) -> str:
+    """`text` in NFC, without NUL and lone surrogates, line ends as \\n."""
+    return unicodedata.normalize("NFC", storable(text).replace("\r\n", "\n"))
+
+
+def storable(text: str) -> str:
+    """`text` without what no database or encoder takes: NUL, lone surrogates."""
+    return _FORBIDDEN.sub("", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer, as history keeps them."""
+
+    question: str
+    answer: str
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A stored question: its message's id, its text, who asked."""
+
+    id: int
+    text: str
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One message of a reply: the nonce it was sent with, its id once the platform has told it (None: intent only)."""
+
+    nonce: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What we owe for one incoming message. `attempt` is the fence: a worker whose attempt is stale changes nothing."""
+
+    id: int
+    chat: ChatId
+    private: bool
+    conversation: int
+    lane: Lane
+    state: State
+    attempt: int
+    author: Author
+    text: str
+    """The question, or the command as it was written."""
+    bot: str
+    external_id: str
+    seq: int
+    """What the platform knows the message by."""
+    origin: str = field(default="", repr=False)
+    """What the adapter asked to be reminded of, as long as the reply is open."""
+    question: int | None = None
+    """The stored question's id, in the answer lane."""
+    asker: Author | None = None
+    """Who asked the question: another than the author where an admin has it answered again."""
+    outcome: State | None = None
+    final: str | None = None
+    chunks: tuple[Chunk, ...] = ()
+    at: int = 0
+    """When the question was asked or the command given, as the platform says; milliseconds UTC."""
+    alone: bool = False
+    """The engine died while it ran: it runs by itself now."""
+    strikes: int = 0
+    """So often the engine died while it did."""
+    merged_into: int | None = None
+    """The reply that answers its message too."""
+    begun: str = ""
+    """The answer that was cut at the token limit, where this one goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a message is owed: an answer, or what is said to a command, from `queued` on; or nothing but the text
+    `final`, as `sending`; or nothing more than another reply says already, as `merged`."""
+
+    incoming: Incoming
+    lane: Lane
+    state: State = State.QUEUED
+    final: str | None = None
+    merged_into: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Who waits: answers in each conversation, answers in all; when each person asked lately (platform and id;
+    milliseconds UTC, oldest first)."""
+
+    here: Mapping[ChatId, int]
+    waiting: int
+    asked: Mapping[tuple[str, str], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A stored value of a conversation, with who set it and when (milliseconds UTC)."""
+
+    value: str
+    by: str
+    at: int
+    inherited: bool = False
+    """It is the chat's, and holds in a topic or thread that has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A conversation that the platform's people have used. `seq`: the newest message in it that is stored."""
+
+    chat: ChatId
+    private: bool
+    seq: int
+
+
+class Stale(Exception):
+    """The reply is no longer this worker's, or no longer in a state in which the event means anything."""
+
+
+class Unavailable(Exception):
+    """The store can't be reached or written at the moment; the same call may succeed later."""
+
+
+class Inbox(Protocol):
+    """What came in, each message once."""
+
+    async def known(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
+        """The keys of those that are stored already."""
+
+    async def add(self, owed: Sequence[Owed]) -> Sequence[Reply]:
+        """Store messages that are not known, each with its reply; in order."""
+
+    async def crowd(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> Crowd:
+        """Who waits in these messages' conversations and on these platforms, and how often their authors have asked
+        since."""
+
+    async def join(self, others: Sequence[Reply], into: Reply) -> None:
+        """What is said about one message is said about the others too."""
+
+    async def amend(self, incoming: Incoming) -> bool:
+        """A message was edited: the question it asked gets its new text, if nobody has begun to answer it."""
+
+
+class Replies(Protocol):
+    """The work queue."""
+
+    async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+        """Take the next reply of a lane, on a platform that is served: least recently served conversation first."""
+
+    async def get(self, reply_id: int) -> Reply:
+        """The reply as it stands."""
+
+    async def find(self, reply_id: int) -> Reply | None:
+        """The same for an id from outside, which may be none."""
+
+    async def shows(self, platform: str, chat: str, message_id: str) -> bool:
+        """Whether this message is one that a reply is known to have in the platform's chat."""
+
+    async def earlier(self, reply: Reply) -> Reply | None:
+        """The conversation's answer before this one that was shown."""
+
+    async def move(
+        self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
+    ) -> Reply:
+        """Apply an event. Raises Stale where it means nothing."""
+
+    async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
+        """/retry, /continue: the command's row takes the question and its last answer's messages, and waits in the
+        answer lane. `goes_on`: its answer begins with the one that is there."""
+
+    async def intend(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
+        """C3: before a first send. `instead_of`: the nonce of a message that has vanished."""
+
+    async def sent(self, reply: Reply, nonce: str, message_id: str) -> None:
+        """C4: after it."""
+
+    async def unsent(self, reply: Reply, nonce: str) -> None:
+        """The message is deleted."""
+
+    async def open(self, chat: ChatId) -> Sequence[Reply]:
+        """The open answers of a conversation, oldest first."""
+
+    async def waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
+        """The answers that wait longest, on these platforms."""
+
+    async def load(self) -> tuple[int, int]:
+        """How many answers run and how many wait, in all conversations."""
+
+    async def lose(self, reply: Reply) -> Reply:
+        """The engine died under it: it waits to run by itself; a death while it did so is a strike."""
+
+    async def hold(self, reply: Reply, until: int) -> None:
+        """Its chat wants to hear nothing until then (milliseconds UTC)."""
+
+
+class Recovery(Protocol):
+    """After a restart."""
+
+    async def recover(self, platform: str) -> Sequence[Reply]:
+        """Apply the crash event to what is open on a platform; what need not be generated again is returned."""
+
+    async def adrift(
+        self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
+    ) -> Sequence[Reply]:
+        """The same for what nobody runs (by id and attempt) although it was claimed before then; as it stands after."""
+
+    async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
+        """Replies whose chats want to hear nothing yet, each with the time until when."""
+
+    async def waiting(self, platform: str, since: int) -> Sequence[Reply]:
+        """The queued answers and commands, and the commands that came since then, oldest first."""
+
+    async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
+        """One reply answers the others' questions too: its own becomes all of them, theirs are merged."""
+
+    async def expire(self, reply: Reply, others: Sequence[Reply], text: str) -> Reply:
+        """Nobody answered for too long: `text` is said about all of them, beside the conversation's answers."""
+
+
+class Turns(Protocol):
+    """The history. Only answered pairs of the current conversation count."""
+
+    async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+        """The last `limit` answered pairs older than the question `before`, oldest first."""
+
+    async def remember(self, reply: Reply, text: str, *, cut: bool = False) -> None:
+        """Store an answer in place of the question's last one, unless its conversation has been cleared; "" is none.
+        `cut`: the token limit ended it."""
+
+    async def cut(self, question: int) -> bool:
+        """Whether the question has an answer that the token limit ended."""
+
+    async def last_question(self, chat: ChatId) -> Question | None:
+        """The newest question that was answered, stopped or failed."""
+
+    async def forget_pair(self, question: int) -> None:
+        """Delete a question and its answer."""
+
+    async def forget_unanswered(self, question: int) -> None:
+        """Delete a question that has no answer."""
+
+    async def clear(self, reply: Reply) -> None:
+        """Delete what was said before this command and raise the conversation's number. What came after it stays."""
+
+
+class Preferences(Protocol):
+    """Settings of conversations and the interface language of people."""
+
+    async def of(self, chat: ChatId) -> Mapping[str, Setting]:
+        """A conversation's own values by name, over those of the chat that its topic or thread belongs to."""
+
+    async def put(self, chat: ChatId, name: str, setting: Setting) -> None:
+        """Set one."""
+
+    async def drop(self, chat: ChatId, name: str) -> None:
+        """Fall back to the chat's, or the deployment's."""
+
+    async def language(self, platform: str, user: str) -> str:
+        """A person's interface language: "en", "vi" or "auto"."""
+
+    async def speak(self, platform: str, user: str, language: str, at: int) -> None:
+        """Set it."""
+
+
+class Chats(Protocol):
+    """The platform's chats, with all their conversations."""
+
+    async def leave(self, platform: str, chat: str) -> Sequence[int]:
+        """Mark it inactive and cancel what waits there, until it writes again; the ids of the answers that run."""
+
+    async def move(self, platform: str, old: str, new: str) -> None:
+        """Everything of a chat goes on under another id. Idempotent."""
+
+    async def known(self, platform: str) -> Sequence[Known]:
+        """The conversations that are not closed to the bot, the one used last first."""
+
+
+class Accounts(Protocol):
+    """What a platform knows of the bot's account."""
+
+    async def identify(self, platform: str, bot: str, at: int) -> None:
+        """It logs in at a gateway that counts logins."""
+
+    async def identified(self, platform: str, bot: str, since: int) -> Sequence[int]:
+        """When it did, oldest first; milliseconds UTC."""
+
+    async def menu(self, platform: str, bot: str) -> str:
+        """The fingerprint of the menu that was published last; "" where none was."""
+
+    async def publish(self, platform: str, bot: str, fingerprint: str) -> None:
+        """Another has been published."""
+
+
+class Transaction(Protocol):
+    """One short transaction: all of it happens, or nothing. Never held across anything but its own calls."""
+
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def replies(self) -> Replies: ...
+    @property
+    def recovery(self) -> Recovery: ...
+    @property
+    def turns(self) -> Turns: ...
+    @property
+    def preferences(self) -> Preferences: ...
+    @property
+    def chats(self) -> Chats: ...
+    @property
+    def accounts(self) -> Accounts: ...
+
+
+class Store(Protocol):
+    """The memory."""
+
+    def begin(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction, committed when its block is left without an error."""

@@ -1,0 +1,61 @@
+"""Memory: what is free for this process, and the refusal of a model that needs more. Knows no torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from core.domain.errors import SetupError
+
+GIB = 1 << 30
+
+
+def require(name: str, needed: int, free: int) -> None:
+    """A SetupError if `needed` bytes are more than there are."""
+    if needed > free:
+        raise SetupError(
+            f"{name} needs {needed / GIB:.1f} GiB of memory, {free / GIB:.1f} GiB are free: "
+            "close other programs or choose a smaller model"
+        )
+
+
+def available() -> int:
+    """The bytes this process may still take: the machine's, or its control group's if that is less."""
+    return max(0, min(psutil.virtual_memory().available, *groups_free(), 1 << 62))
+
+
+def groups_free(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """What is left in each control group around this process, version 1 or 2; nothing where there are none."""
+    if not cgroup.exists():
+        return
+    for line in cgroup.read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0" and not controllers:
+            yield from levels_free(root, path, ("memory.max", "memory.current"))
+        elif "memory" in controllers.split(","):
+            yield from levels_free(root / "memory", path, ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+
+
+def levels_free(root: Path, path: str, names: tuple[str, str]) -> Iterator[int]:
+    """The group's own limit and those above it; inside a container only the root may be there."""
+    group = root / path.strip("/")
+    for level in (group, *group.parents):
+        if not level.is_relative_to(root):
+            return
+        limit, used = (number(level / name) for name in names)
+        if limit is not None and used is not None:
+            yield limit - used + cached(level / "memory.stat")
+
+
+def cached(stat: Path) -> int:
+    """Bytes of files, kept only as long as nobody needs the memory. (A total_ includes the groups below.)"""
+    if not stat.exists():
+        return 0
+    fields = dict(line.split() for line in stat.read_text().splitlines())
+    return sum(int(fields.get(f"total_{name}", fields.get(name, 0))) for name in ("active_file", "inactive_file"))
+
+
+def number(file: Path) -> int | None:
+    """The number in the file; None if there is no such file or no limit."""
+    text = file.read_text().strip() if file.exists() else "max"
+    return None if text == "max" else int(text)

@@ -1,0 +1,135 @@
+"""Rounding weights to 8 and 4 bits, in the layout that the kernels read (core/engine/kernels/layout.py)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from core.checkpoints.safetensors_index import GROUP
+from core.engine.kernels.layout import PADDING
+from core.engine.nn.weight_reader import Int4
+
+ROWS = 1024
+"""Rows rounded at a time: the intermediate results are small beside the matrix."""
+MOST = 15
+"""The largest code of 4 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded8:
+    """value = code * scale, a scale for each row. `codes`: int8 [rows, columns]; `scales`: float32 [rows]."""
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.codes), self.codes.shape[1]
+
+    def values(self, rows: slice = slice(None)) -> torch.Tensor:
+        """What some rows stand for, float32 [rows, columns]."""
+        return self.codes[rows].float().mul_(self.scales[rows, None])
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded4:
+    """value = code * scale + offset, in groups of 32 columns.
+
+    `codes`: uint8 [rows, columns / 2]; of each group's 16 bytes the low halves are its first 16 columns, the high
+    halves the others. `scales`, `offsets`: bf16 [rows, groups], with zeros up to a multiple of PADDING.
+    """
+
+    codes: torch.Tensor
+    scales: torch.Tensor
+    offsets: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.codes), 2 * self.codes.shape[1]
+
+    def values(self, rows: slice = slice(None)) -> torch.Tensor:
+        """What some rows stand for, float32 [rows, columns]."""
+        halves = self.codes[rows].view(-1, self.shape[1] // GROUP, GROUP // 2)
+        groups = torch.cat((halves & MOST, halves >> 4), -1).float()
+        scales, offsets = (part[rows, : groups.shape[1], None].float() for part in (self.scales, self.offsets))
+        return groups.mul_(scales).add_(offsets).flatten(1)
+
+
+Rounded = Rounded8 | Rounded4
+
+
+def fits(columns: int) -> bool:
+    """Whether the kernels take rows of this width."""
+    return columns % GROUP == 0
+
+
+def padded(groups: int) -> int:
+    """How many groups a row of scales has room for."""
+    return -(-groups // PADDING) * PADDING
+
+
+def int8(values: torch.Tensor) -> Rounded8:
+    """Round a matrix to 8 bits."""
+    codes = torch.empty(values.shape, dtype=torch.int8)
+    scales = torch.empty(len(values), dtype=torch.float32)
+    for rows in parts(len(values)):
+        part = values[rows].float()
+        scale = (part.abs().amax(1) / 127).clamp(min=1e-30)
+        scales[rows] = scale
+        codes[rows] = (part / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8)
+    return Rounded8(codes, scales)
+
+
+def int4(values: torch.Tensor) -> Rounded4:
+    """Round a matrix to 4 bits. Codes are chosen for scale and offset as they will be used, after their own
+    rounding."""
+
+    def group(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        groups = values[rows].float().view(-1, values.shape[1] // GROUP, GROUP)
+        low, high = groups.amin(-1), groups.amax(-1)
+        scale, offset = (part.bfloat16().float() for part in ((high - low) / MOST, low))
+        return nearest(groups, scale, offset), scale, offset
+
+    return packed(values.shape, group)
+
+
+def repacked(matrix: Int4) -> Rounded4:
+    """A GGUF file's own codes, unchanged; scale and offset are rounded to bf16."""
+
+    def group(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        part = matrix[rows]
+        return part.unpacked().view(len(part), -1, GROUP), part.scale, part.offset
+
+    rows, half = matrix.codes.shape
+    return packed((rows, half * 2), group)
+
+
+Group = Callable[[slice], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+"""Codes [rows, groups, 32], scale and offset [rows, groups] of some rows."""
+
+
+def packed(shape: tuple[int, ...], group: Group) -> Rounded4:
+    """Put together, some rows at a time."""
+    rows, columns = shape
+    codes = torch.empty(rows, columns // 2, dtype=torch.uint8)
+    scales, offsets = torch.zeros(2, rows, padded(columns // GROUP), dtype=torch.bfloat16)
+    for part in parts(rows):
+        numbers, scale, offset = group(part)
+        low, high = numbers.to(torch.uint8).chunk(2, -1)
+        codes[part] = (low | high << 4).flatten(1)
+        scales[part, : columns // GROUP] = scale.bfloat16()
+        offsets[part, : columns // GROUP] = offset.bfloat16()
+    return Rounded4(codes, scales, offsets)
+
+
+def parts(rows: int, size: int = ROWS) -> list[slice]:
+    """So many rows at a time."""
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def nearest(groups: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """The codes whose values are nearest, as floats [rows, groups, 32]."""
+    step = scale.where(scale != 0, torch.ones(()))[..., None]
+    return ((groups - offset[..., None]) / step).round_().clamp_(0, MOST)

@@ -1,0 +1,1 @@
+"""An event is admitted, batched and stored (C1)."""

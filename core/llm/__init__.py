@@ -1,0 +1,1 @@
+"""The Model protocol, the local model, the tokenizer."""

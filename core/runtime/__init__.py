@@ -1,0 +1,1 @@
+"""Retry, supervision, cancellation, failpoints."""

@@ -1,0 +1,24 @@
+"""A session whose calls are whole: half of one would leave a connection in the middle of a statement."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.runtime.cancellation import whole
+
+_CALLS = ("execute", "scalars", "get", "merge", "flush", "commit", "rollback", "close")
+
+
+def _wholly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(method)
+    async def call(self: AsyncSession, *args: Any, **kwargs: Any) -> Any:
+        return await whole(method(self, *args, **kwargs))
+
+    return call
+
+
+WholeSession: type[AsyncSession] = type(
+    "WholeSession", (AsyncSession,), {name: _wholly(getattr(AsyncSession, name)) for name in _CALLS}
+)

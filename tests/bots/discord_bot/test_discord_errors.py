@@ -1,0 +1,75 @@
+"""What a failed call means, for every kind that the library raises."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from discord import DiscordServerError, Forbidden, HTTPException, NotFound, RateLimited
+
+from bots.discord_bot.errors import A_WHILE, Expired, classed
+from core.domain.platform import Ambiguous, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
+
+
+def answered(status: int, code: int = 0, headers: dict[str, str] | None = None) -> HTTPException:
+    kind = {403: Forbidden, 404: NotFound}.get(status, DiscordServerError if status >= 500 else HTTPException)
+    response: Any = SimpleNamespace(status=status, reason="", headers=headers or {})
+    return kind(response, {"code": code, "message": "?"})
+
+
+KEY: Any = SimpleNamespace(host="h", port=1, ssl=False, is_ssl=False)
+
+CASES: list[tuple[Exception, type[Undelivered]]] = [
+    # not sent: may be tried again
+    (RateLimited(31.0), NotSent),
+    (answered(429), NotSent),
+    (answered(400, 30046), NotSent),
+    (answered(400, 40003), NotSent),
+    (answered(403, 40333), NotSent),
+    (aiohttp.ClientConnectorError(KEY, OSError("refused")), NotSent),
+    (aiohttp.ConnectionTimeoutError(), NotSent),
+    # refused: never again
+    (answered(400, 50035), Unacceptable),
+    (answered(401), Unacceptable),
+    (answered(403), Unacceptable),
+    (answered(404, 10007), Unacceptable),
+    (answered(404, 10008), MessageGone),
+    (answered(400, 50083), MessageGone),
+    (answered(403, 50005), MessageGone),
+    (answered(404, 10003), Unreachable),
+    (answered(403, 50001), Unreachable),
+    (answered(403, 50007), Unreachable),
+    (answered(403, 50013), Unreachable),
+    # the interaction's token is no key any more
+    (answered(401, 50027), Expired),
+    (answered(404, 10015), Expired),
+    (answered(404, 10062), Expired),
+    # nobody knows
+    (answered(500), Ambiguous),
+    (answered(503), Ambiguous),
+    (aiohttp.ServerDisconnectedError(), Ambiguous),
+    (aiohttp.ClientOSError(104, "reset"), Ambiguous),
+    (aiohttp.ClientPayloadError(), Ambiguous),
+    (TimeoutError(), Ambiguous),
+    (OSError(104, "reset"), Ambiguous),
+]
+
+
+@pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda case: f"{case!r}"[:60])
+def test_every_failure_has_its_class(error: Exception, kind: type[Undelivered]) -> None:
+    assert type(classed(error)) is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "wait"),
+    [
+        (RateLimited(31.0), 31.5),
+        (answered(429, headers={"Retry-After": "3"}), 3.5),
+        (answered(429), A_WHILE),
+        (answered(429, headers={"Retry-After": "soon"}), A_WHILE),
+        (answered(400, 30046), A_WHILE),
+    ],
+)
+def test_how_long_a_penalty_lasts(error: Exception, wait: float) -> None:
+    failure = classed(error)
+    assert isinstance(failure, NotSent) and failure.wait == wait

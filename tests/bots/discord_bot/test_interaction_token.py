@@ -1,0 +1,86 @@
+"""Where an answer goes, for every kind of interaction; and how origins are kept."""
+
+import pytest
+from discord.utils import time_snowflake
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bots.discord_bot.interaction_token import GOOD_FOR, Origin, Way, read, sent_at, way
+
+TOKEN = "aW50ZXJhY3Rpb246MTI.abc_-="
+
+
+@given(
+    st.builds(
+        Origin,
+        st.integers(min_value=0, max_value=2**63),
+        st.from_regex(r"[!-~]{1,300}", fullmatch=True),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+    )
+)
+def test_what_is_kept_comes_back(origin: Origin) -> None:
+    assert read(str(origin)) == origin
+
+
+@pytest.mark.parametrize("text", ["", "m:5", "5:x:token", "5:h:", "h:5:token", "5:hp token"])
+def test_what_is_no_origin(text: str) -> None:
+    assert read(text) is None
+
+
+def test_a_token_is_not_shown() -> None:
+    assert TOKEN not in repr(Origin(1, TOKEN))
+
+
+def test_a_token_is_good_for_less_than_discord_takes_it() -> None:
+    import datetime
+
+    made = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
+    origin, at = Origin(time_snowflake(made), TOKEN), int(made.timestamp() * 1000)
+    assert sent_at(origin.interaction) == at
+    assert origin.good(at) and origin.good(at + GOOD_FOR - 1)
+    assert not origin.good(at + GOOD_FOR) and GOOD_FOR < 15 * 60 * 1000
+
+
+WAYS = [
+    # hidden?  promised hidden, pressed, outside  good  first message    further messages
+    (False, (False, False, False), True, Way.ORIGINAL, Way.CHANNEL),  # /ask, /temp in a server
+    (False, (False, False, True), True, Way.ORIGINAL, Way.FOLLOWUP),  # where the bot can't write
+    (True, (True, False, False), True, Way.ORIGINAL, Way.FOLLOWUP),  # /help, /ask private
+    (True, (True, False, True), True, Way.ORIGINAL, Way.FOLLOWUP),  # of a user install
+    (False, (True, False, False), True, Way.CHANNEL, Way.CHANNEL),  # /retry, whose answer everybody sees
+    (False, (True, False, True), True, Way.FOLLOWUP, Way.FOLLOWUP),
+    (True, (True, True, False), True, Way.FOLLOWUP, Way.FOLLOWUP),  # what a press is told
+    (False, (True, True, False), True, Way.CHANNEL, Way.CHANNEL),  # the Retry button
+    (False, (True, True, True), True, Way.FOLLOWUP, Way.FOLLOWUP),
+    (False, (False, False, False), False, Way.CHANNEL, Way.CHANNEL),  # fifteen minutes later
+    (False, (True, False, False), False, Way.CHANNEL, Way.CHANNEL),
+    (True, (True, False, False), False, Way.DIRECT, Way.DIRECT),
+    (False, (False, False, True), False, Way.DIRECT, Way.DIRECT),
+    (True, (True, True, False), False, Way.DIRECT, Way.DIRECT),
+]
+
+
+@pytest.mark.parametrize(("hidden", "kind", "good", "first", "further"), WAYS)
+def test_every_way(hidden: bool, kind: tuple[bool, bool, bool], good: bool, first: Way, further: Way) -> None:
+    origin = Origin(1, TOKEN, *kind)
+    assert [way(origin, index, good=good, hidden=hidden) for index in (0, 1, 2)] == [first, further, further]
+
+
+@given(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 9))
+def test_what_is_hidden_never_goes_to_a_channel(
+    promised: bool, pressed: bool, outside: bool, good: bool, hidden: bool, index: int
+) -> None:
+    found = way(Origin(1, TOKEN, promised, pressed, outside), index, good=good, hidden=hidden)
+    if hidden:
+        assert found is not Way.CHANNEL and not (found is Way.ORIGINAL and not promised)
+    if outside:
+        assert found is not Way.CHANNEL
+    if not good:
+        assert found in (Way.CHANNEL, Way.DIRECT)
+
+
+def test_messages_are_answered_in_their_channel() -> None:
+    assert {way(None, index, good=False, hidden=False) for index in range(3)} == {Way.CHANNEL}
+    assert {way(None, index, good=False, hidden=True) for index in range(3)} == {Way.DIRECT}

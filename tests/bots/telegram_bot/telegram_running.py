@@ -1,0 +1,82 @@
+"""A whole bot around fakes, in front of a Bot API server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bots.telegram_bot.adapter import TelegramBot
+from bots.telegram_bot.outgoing import Paces
+from core.answering.assistant import Assistant
+from core.commands.buttons import Presses
+from core.delivery.rate_limiter import Pace
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.permissions import Access
+from core.filters import Filter, OpenFilter
+from core.i18n import say
+from storage.database import open_database
+from storage.store import DatabaseStore, now_ms
+from tests.conftest import EVERYBODY, RULES
+from tests.fakes import FakeModel, FlakyStore
+from tests.platforms.bot_api import BotApi
+
+BOT = "@qwentin_bot"
+RETRY, STOP, CONTINUE = (say("en", f"button.{name}") for name in ("retry", "stop", "continue"))
+QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previews=15, calls=20))
+"""Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
+
+
+@dataclass
+class Running:
+    """The bot's inside, for looking at it. What the bot itself stores goes through `trouble`."""
+
+    store: DatabaseStore
+    trouble: FlakyStore
+    model: FakeModel
+    dispatcher: Dispatcher
+    telegram: TelegramBot
+    polling: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def running(
+    server: BotApi,
+    database: str,
+    model: FakeModel | None = None,
+    *,
+    access: Access = EVERYBODY,
+    content_filter: Filter | None = None,
+    drafts: bool = False,
+    paces: Paces = QUICK,
+) -> AsyncIterator[Running]:
+    """A bot that polls `server` while the block lasts; a second one on the same database is a restart."""
+    model = model or FakeModel()
+    telegram = TelegramBot(server.token, server.url, drafts=drafts, paces=paces)
+    async with open_database(database) as engine:
+        store = DatabaseStore(engine)
+        trouble = FlakyStore(store)
+        assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
+        dispatcher = Dispatcher(trouble, assistant, {telegram.name: telegram}, access, now=now_ms)
+        presses = Presses(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
+        async with telegram.connected(), dispatcher.running():
+            polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
+            try:
+                yield Running(store, trouble, model, dispatcher, telegram, polling)
+            finally:
+                polling.cancel()
+                await asyncio.gather(polling, return_exceptions=True)
+
+
+def asked(bot: Running) -> list[str]:
+    """The questions as the model saw them."""
+    return [prompt[-1].content for prompt in bot.model.prompts]
+
+
+async def quiet(bot: Running, server: BotApi, seconds: float = 0.15) -> None:
+    """Give what should not happen the time to happen."""
+    before = len(server.queue.polls)
+    async with asyncio.timeout(8):
+        while len(server.queue) or len(server.queue.polls) == before:
+            await asyncio.sleep(0.005)
+            before = min(before, len(server.queue.polls) - 1)
+    await asyncio.sleep(seconds)

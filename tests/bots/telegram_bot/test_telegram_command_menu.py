@@ -1,0 +1,126 @@
+"""Menus: who is offered what, within Telegram's limits, and no call for what is there already."""
+
+import logging
+import re
+from collections.abc import Sequence
+
+import pytest
+from telegram import BotCommand, BotCommandScope, BotDescription, BotShortDescription
+from telegram.error import NetworkError
+
+from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish
+from core.commands.handlers import COMMANDS
+from core.i18n import say
+
+MEMBERS = {"filter", "ask", "help", "stop", "retry", "continue", "undo", "settings", "status", "lang", "whoami"}
+
+
+class FakeAccount:
+    """Keeps what is set, as Telegram does; fails at the call after `lasts` others."""
+
+    def __init__(self, lasts: int = 1000) -> None:
+        self.commands: dict[tuple[str, str | None], tuple[BotCommand, ...]] = {}
+        self.descriptions: dict[str | None, str] = {}
+        self.shorts: dict[str | None, str] = {}
+        self.sets = 0
+        self.lasts = lasts
+
+    def _called(self, *, sets: bool = False) -> bool:
+        if not self.lasts:
+            raise NetworkError("https://api.telegram.org/bot123:SECRET/getMyCommands")
+        self.lasts -= 1
+        self.sets += sets
+        return True
+
+    async def get_my_commands(
+        self, scope: BotCommandScope | None = None, language_code: str | None = None
+    ) -> tuple[BotCommand, ...]:
+        self._called()
+        return self.commands.get((scope.type if scope else "", language_code), ())
+
+    async def set_my_commands(
+        self,
+        commands: Sequence[tuple[str, str]],
+        scope: BotCommandScope | None = None,
+        language_code: str | None = None,
+    ) -> bool:
+        self.commands[scope.type if scope else "", language_code] = tuple(BotCommand(*command) for command in commands)
+        return self._called(sets=True)
+
+    async def get_my_description(self, language_code: str | None = None) -> BotDescription:
+        self._called()
+        return BotDescription(self.descriptions.get(language_code, ""))
+
+    async def set_my_description(self, description: str | None = None, language_code: str | None = None) -> bool:
+        self.descriptions[language_code] = description or ""
+        return self._called(sets=True)
+
+    async def get_my_short_description(self, language_code: str | None = None) -> BotShortDescription:
+        self._called()
+        return BotShortDescription(self.shorts.get(language_code, ""))
+
+    async def set_my_short_description(
+        self, short_description: str | None = None, language_code: str | None = None
+    ) -> bool:
+        self.shorts[language_code] = short_description or ""
+        return self._called(sets=True)
+
+
+@pytest.mark.parametrize(
+    ("scope", "names"),
+    [
+        ("all_private_chats", {command.name for command in COMMANDS}),
+        ("all_group_chats", MEMBERS),
+        ("all_chat_administrators", MEMBERS | {"temp", "maxtokens", "memory", "system", "clear"}),
+    ],
+)
+def test_everybody_is_offered_what_he_may_use(scope: Scope, names: set[str]) -> None:
+    for language in LANGUAGES:
+        offered = [name for name, _ in menu(scope, language)]
+        assert set(offered) == names and len(offered) == len(names)
+
+
+def test_the_scopes_are_telegrams() -> None:
+    assert {name: scope.type for name, scope in SCOPES.items()} == {name: name for name in SCOPES}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_limits_are_kept(language: str) -> None:
+    for scope in SCOPES:
+        offered = menu(scope, language)
+        assert 0 < len(offered) <= 100
+        for name, description in offered:
+            assert re.fullmatch("[a-z0-9_]{1,32}", name)
+            assert 1 <= len(description) <= 256 and "`" not in description
+    assert 0 < len(say(language or "en", "profile.description")) <= 512
+    assert 0 < len(say(language or "en", "profile.short")) <= 120
+
+
+def test_vietnamese_is_not_english() -> None:
+    assert dict(menu("all_private_chats", "vi"))["help"] != dict(menu("all_private_chats", ""))["help"]
+
+
+async def test_everything_is_set_once() -> None:
+    bot = FakeAccount()
+    assert await publish(bot) == bot.sets == len(LANGUAGES) * (len(SCOPES) + 2)
+    assert await publish(bot) == 0
+    assert bot.sets == 10
+    assert set(bot.commands) == {(scope, language) for scope in SCOPES for language in LANGUAGES}
+    assert bot.descriptions == {"": say("en", "profile.description"), "vi": say("vi", "profile.description")}
+    assert bot.shorts == {"": say("en", "profile.short"), "vi": say("vi", "profile.short")}
+
+
+async def test_only_what_differs_is_sent() -> None:
+    bot = FakeAccount()
+    await publish(bot)
+    bot.commands["all_group_chats", "vi"] = bot.commands["all_group_chats", "vi"][1:]
+    bot.shorts[""] = "old"
+    assert await publish(bot) == 2
+    assert await publish(bot) == 0
+
+
+@pytest.mark.parametrize("lasts", [0, 1, 7])
+async def test_a_failure_is_one_line_without_its_words(lasts: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert await publish(FakeAccount(lasts)) == lasts // 2
+    assert [record.getMessage() for record in caplog.records] == ["menus not updated: NetworkError"]

@@ -1,0 +1,72 @@
+"""What a failed call means, for every kind that the library raises."""
+
+import httpx
+import pytest
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Conflict,
+    Forbidden,
+    InvalidToken,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+    TimedOut,
+)
+
+from bots.telegram_bot.errors import classed, unchanged
+from core.domain.platform import Ambiguous, ChatMoved, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
+
+
+def caused(error: TelegramError, cause: Exception) -> TelegramError:
+    error.__cause__ = cause
+    return error
+
+
+CASES: list[tuple[TelegramError, type[Undelivered]]] = [
+    # not sent: may be tried again
+    (RetryAfter(3), NotSent),
+    (Conflict("another"), NotSent),
+    (caused(TimedOut(), httpx.PoolTimeout("full")), NotSent),
+    (caused(TimedOut(), httpx.ConnectTimeout("slow")), NotSent),
+    (caused(NetworkError("refused"), httpx.ConnectError("refused")), NotSent),
+    # refused: never again
+    (BadRequest("Message text is empty"), Unacceptable),
+    (BadRequest("TOPIC_CLOSED"), Unacceptable),
+    (BadRequest("Message thread not found"), Unacceptable),
+    (InvalidToken("rejected"), Unacceptable),
+    (BadRequest("Message to edit not found"), MessageGone),
+    (BadRequest("Message to delete not found"), MessageGone),
+    (BadRequest("Message can't be edited"), MessageGone),
+    (Forbidden("Forbidden: bot was blocked by the user"), Unreachable),
+    (Forbidden("Forbidden: bot was kicked from the supergroup chat"), Unreachable),
+    (BadRequest("Chat not found"), Unreachable),
+    (BadRequest("Not enough rights to send text messages to the chat"), Unreachable),
+    (BadRequest("Group chat was deactivated"), Unreachable),
+    (ChatMigrated(-100), ChatMoved),
+    # nobody knows
+    (caused(TimedOut(), httpx.ReadTimeout("hang")), Ambiguous),
+    (caused(TimedOut(), httpx.WriteTimeout("hang")), Ambiguous),
+    (caused(NetworkError("reset"), httpx.ReadError("reset")), Ambiguous),
+    (caused(NetworkError("reset"), httpx.WriteError("reset")), Ambiguous),
+    (caused(NetworkError("dropped"), httpx.RemoteProtocolError("dropped")), Ambiguous),
+    (NetworkError("Bad Gateway"), Ambiguous),
+    (NetworkError("Internal Server Error"), Ambiguous),
+    (TelegramError("Invalid server response"), Ambiguous),
+]
+
+
+@pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda case: str(case)[:40])
+def test_every_failure_has_its_class(error: TelegramError, kind: type[Undelivered]) -> None:
+    assert type(classed(error)) is kind
+
+
+def test_what_a_failure_carries() -> None:
+    penalty, moved = classed(RetryAfter(3)), classed(ChatMigrated(-100123))
+    assert isinstance(penalty, NotSent) and penalty.wait == 3.5
+    assert isinstance(moved, ChatMoved) and moved.chat == "-100123"
+
+
+def test_an_edit_that_changes_nothing_is_success() -> None:
+    assert unchanged(BadRequest("Message is not modified: specified new message content and reply markup are ..."))
+    assert not unchanged(BadRequest("Message to edit not found")) and not unchanged(TimedOut())

@@ -1,0 +1,116 @@
+"""What of a model's text is the answer, for every way of cutting it into pieces."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.answering.postprocess import Output, loop
+
+
+def run(pieces: list[str], names: tuple[str, ...] = ()) -> str:
+    """All that is released of these pieces."""
+    output, text = Output(names), ""
+    for piece in pieces:
+        text += output.feed(piece)
+        if output.ended:
+            break
+    text += output.finish()
+    return text[: len(text) - output.surplus]
+
+
+CASES = [
+    ("plain", "Hello there.", (), "Hello there."),
+    ("white space before", " \n Hello", (), "Hello"),
+    ("a thought", "<think>let me see</think>\n\nHello", (), "Hello"),
+    ("a thought with a tag-like text", "<think>a < b </thin k></think>Hi", (), "Hi"),
+    ("a thought that never ends", "<think>for ever and ever", (), ""),
+    ("an empty thought", "<think>\n\n</think>\n\nHi", (), "Hi"),
+    ("two thoughts", "<think>a</think>One <think>b</think>two", (), "One two"),
+    ("nearly a tag", "a <thin line", (), "a <thin line"),
+    ("ends like a tag", "1 <", (), "1 <"),
+    ("a false turn", "Sure.\nUser: and then?\nAssistant: no", (), "Sure."),
+    ("a false human", "Sure.\n\nHuman: more", (), "Sure.\n"),
+    ("a false Vietnamese turn", "Vâng.\nNgười dùng: gì nữa", (), "Vâng."),
+    ("a false turn at once", "User: hi\nAssistant: yo", (), ""),
+    ("a false turn of its own", "Sure.\nAssistant: more", (), "Sure."),
+    ("a bold false turn", "Sure.\n**User:** more", (), "Sure."),
+    ("a bold false turn, other colon", "Sure.\n**User**: more", (), "Sure."),
+    ("a small false turn", "Sure.\nuser: more", (), "Sure."),
+    ("a word that begins like one", "Sure.\nUseful things", (), "Sure.\nUseful things"),
+    ("ends with a line break", "Sure.\n", (), "Sure.\n"),
+    ("any speaker of the group", "Sure.\nBob: thanks", ("Ann", "Bob"), "Sure."),
+    ("a speaker of the group", "Sure.\nAnn: thanks", ("Ann",), "Sure."),
+    ("a name that is nobody's", "Sure.\nAnn: thanks", (), "Sure.\nAnn: thanks"),
+    ("the word inside a line", "Ask the User: he knows", (), "Ask the User: he knows"),
+    ("users in code", "```\nx\nUser: y\n```\nok", (), "```\nx\nUser: y\n```\nok"),
+    ("a control tag as text", "Hi<|im_end|>\n<|im_start|>user", (), "Hi"),
+    ("an echoed name", "Ann: hello", ("Ann",), "hello"),
+    ("an echoed role", "Assistant: hello", (), "hello"),
+    ("an echoed name, other case", "ANN:   hello", ("Ann",), "hello"),
+    ("a name without a colon", "Ann is nice", ("Ann",), "Ann is nice"),
+    ("only a name", "Ann", ("Ann",), "Ann"),
+    ("thought, then name", "<think>x</think> Ann: hello", ("Ann",), "hello"),
+    ("nothing", "", (), ""),
+    ("white space alone", " \n\n ", (), ""),
+]
+
+
+@pytest.mark.parametrize(("text", "names", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_every_cutting_gives_the_same(text: str, names: tuple[str, ...], expected: str) -> None:
+    assert run([text], names) == expected
+    assert run(list(text), names) == expected
+    for at in range(len(text)):
+        assert run([text[:at], text[at:]], names) == expected
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<", "think", ">", "\n", "User", ":", "Ann", "a", " ", "```"])))
+def test_pieces_do_not_matter(tokens: list[str]) -> None:
+    text = "".join(tokens)
+    assert run(list(text), ("Ann",)) == run([text], ("Ann",)) == run(tokens, ("Ann",))
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="<:\n\0", exclude_categories=["Cs"]), max_size=100))
+def test_ordinary_text_comes_out_whole(text: str) -> None:
+    assert run(list(text)) == text.lstrip() or loop(text.lstrip())
+
+
+SENTENCE = "I am a large language model and I like to help. "
+LOOPS = [
+    (SENTENCE * 3, 2 * len(SENTENCE)),
+    ("Well. " + SENTENCE * 3, 2 * len(SENTENCE)),
+    (SENTENCE * 2, 0),
+    ("ha" * 200, 2 * 59),
+    ("ha ha ha", 0),
+    ("|---|---|---|---|---|---|---|", 0),
+    ("=" * 80, 0),
+    ("```\n" + "    [0, 0, 0, 0, 0, 0, 0],\n" * 6, 0),
+    ("```\n" + "    [0, 0, 0, 0, 0, 0, 0],\n" * 40, 1),
+    ("    [0, 0, 0, 0, 0, 0, 0],\n" * 6, 1),  # outside of code it is one
+    ("\n" * 300, 0),
+    ("", 0),
+]
+
+
+@pytest.mark.parametrize(("text", "surplus"), LOOPS)
+def test_loops(text: str, surplus: int) -> None:
+    found = loop(text)
+    assert bool(found) == bool(surplus)
+    if surplus > 1:
+        assert found == surplus
+
+
+@pytest.mark.parametrize("tail", ["", "\n", " I am a"])
+def test_a_loop_ends_the_answer_with_one_stretch_left(tail: str) -> None:
+    output, text = Output(), ""
+    for piece in ["Well. ", *[SENTENCE] * 2, SENTENCE + tail]:
+        text += output.feed(piece)
+        if output.ended:
+            break
+    text += output.finish()
+    assert output.surplus or tail == " I am a"
+    assert not output.surplus or text[: len(text) - output.surplus] == "Well. " + SENTENCE
+
+
+def test_what_no_database_takes_is_dropped() -> None:
+    output = Output(())
+    assert output.feed("a\0b\ud800c ") + output.feed("d") + output.finish() == "abc d"

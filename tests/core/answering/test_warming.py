@@ -1,0 +1,240 @@
+"""Once an answer is shown, the model is asked to read what of the next prompt is known. It costs no answer anything."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from core.answering.assistant import TO_COME
+from core.answering.prompt import Prompt
+from core.domain.conversation import Author, ChatId, Turn
+from core.domain.reply_states import State
+from core.filters import ContentFilter
+from core.i18n import say
+from storage.history import StoredTurns
+from tests.conftest import Bot, MakeBot
+from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
+from tests.watching import contents, held, outcome, release, running, shown, warmed
+
+OTHER = ChatId("fake", "2")
+GROUP = ChatId("fake", "group")
+TOPIC = ChatId("fake", "group", "topic")
+
+
+async def quiet(bot: Bot) -> None:
+    """What is asked of the model after an answer has been asked by now."""
+    before = len(bot.model.warmed)
+    await bot.say("and elsewhere?", BOB, ChatId("fake", "quiet"))
+    async with asyncio.timeout(5):
+        while not any(owner == "fake/quiet" for _, owner in bot.model.warmed[before:]):
+            await asyncio.sleep(0.001)
+    bot.model.warmed = [read for read in bot.model.warmed if read[1] != "fake/quiet"]
+
+
+WINDOWS = [
+    (memory, chat, private) for memory in (1, 3, 10) for chat, private in ((CHAT, True), (GROUP, False), (TOPIC, False))
+]
+
+
+@pytest.mark.parametrize(("memory", "chat", "private"), WINDOWS)
+async def test_it_is_what_the_next_prompt_begins_with(bot: Bot, memory: int, chat: ChatId, private: bool) -> None:
+    """Also where the window slides."""
+    bot.platform.admins = {"ann"}
+    await bot.say(f"/memory {memory}", ANN, chat, private=private)
+    read: Prompt = ()
+    for turn in range(memory + 2):
+        await bot.say(f"question {turn}", (ANN, BOB)[turn % 2], chat, private=private)
+        prompt = bot.model.prompts[-1]
+        assert not read or read == prompt[:-1], "all but the question"
+        read = await warmed(bot.model, turn + 1)
+        assert len(read) == 1 + 2 * min(turn + 1, memory)
+    assert {owner for _, owner in bot.model.warmed} == {str(chat)}
+
+
+async def test_it_is_read_when_the_answer_stands(make_bot: MakeBot) -> None:
+    async with make_bot(held()) as bot:
+        reply = await bot.accept("one")
+        await running(bot)
+        bot.platform.surfaces[reply.id].slow = gate = asyncio.Event()
+        release(bot.model)
+        await quiet(bot)
+        assert bot.model.warmed == []
+        gate.set()
+        assert contents(await warmed(bot.model, 1)) == ["one", "one"]
+        assert await outcome(bot, reply) is State.DONE
+
+
+async def test_no_more_than_fits(bot: Bot) -> None:
+    bot.model.context = 512 + 40
+    for count in range(1, 4):
+        await bot.say(f"{count} " * 10)
+        await warmed(bot.model, count)
+    await bot.say("next?")
+    assert bot.model.warmed[2][0] == bot.model.prompts[-1][:-1]
+    assert [text[:1] for text in contents(bot.model.warmed[2][0])] == ["3", "3"]
+
+
+async def test_a_stopped_answer_that_is_kept_is_read_too(make_bot: MakeBot) -> None:
+    async with make_bot(held(2)) as bot:
+        reply = await bot.accept("one two three")
+        await shown(bot, reply, "one two")
+        await bot.say("/stop")
+        assert contents(await warmed(bot.model, 1)) == ["one two three", "one two"]
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+async def test_retry_puts_the_new_answer_in_the_old_ones_place(make_bot: MakeBot) -> None:
+    answers = iter(["first", "second"])
+    async with make_bot(FakeModel(lambda prompt: [next(answers)])) as bot:
+        await bot.say("why?")
+        assert contents(await warmed(bot.model, 1)) == ["why?", "first"]
+        await bot.say("/retry")
+        assert contents(await warmed(bot.model, 2)) == ["why?", "second"]
+
+
+# What is not read
+
+
+async def test_after_a_clear_nothing_is_kept(bot: Bot) -> None:
+    await bot.say("a secret")
+    await warmed(bot.model, 1)
+    assert bot.model.dropped == []
+    await bot.say("/clear")
+    assert bot.model.dropped == ["fake/1"]
+    await bot.say("new")
+    assert contents(await warmed(bot.model, 2)) == ["new", "new"]
+    await bot.say("/temp 0"), await bot.say("/undo")
+    assert bot.model.dropped == ["fake/1"]
+
+
+async def test_a_clear_under_a_running_answer(make_bot: MakeBot) -> None:
+    async with make_bot(held(3)) as bot:
+        await bot.say("past")
+        await warmed(bot.model, 1)
+        reply = await bot.accept("one two three")
+        await shown(bot, reply, "one two")
+        await bot.say("/clear")
+        assert await outcome(bot, reply) is State.STOPPED
+        assert contents(await warmed(bot.model, 2)) == [], "in place of what was"
+
+
+async def test_a_clear_while_the_turns_are_looked_over(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    recent = StoredTurns.recent
+
+    async def slow(self: StoredTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+        turns = await recent(self, chat, before, limit)
+        if before == TO_COME and chat == CHAT:
+            bot.dispatcher._assistant.forget(chat)
+        return turns
+
+    monkeypatch.setattr(StoredTurns, "recent", slow)
+    await bot.say("a secret")
+    await quiet(bot)
+    assert bot.model.warmed == [] and bot.model.dropped == ["fake/1"]
+
+
+async def test_a_refused_clear_drops_nothing(bot: Bot) -> None:
+    await bot.say("/clear", BOB, GROUP, private=False)
+    assert bot.model.dropped == []
+
+
+async def test_a_chat_that_is_closed_is_dropped(bot: Bot) -> None:
+    await bot.dispatcher.leave("fake", "1")
+    assert bot.model.dropped == ["fake/1"]
+
+
+async def test_what_the_filter_blocks_by_now_is_not_read(make_bot: MakeBot) -> None:
+    async with make_bot(content_filter=ContentFilter()) as bot:
+        bot.platform.admins = {"ann"}
+        for count, author in enumerate((BOB, Author("cy", "Banana")), 1):
+            await bot.say(("a banana", "a pear")[count - 1], author, GROUP, private=False)
+            await warmed(bot.model, count)
+        await bot.say("/filter add banana", ANN, GROUP, private=False)
+        await bot.say("hello", ANN, GROUP, private=False)
+        read = await warmed(bot.model, 3)
+        assert contents(read) == ["Someone: a pear", "a pear", "Ann: hello", "hello"]
+        await bot.say("next?", ANN, GROUP, private=False)
+        assert bot.model.prompts[-1][:-1] == read
+
+
+def _says(prompt: Prompt) -> Sequence[str]:
+    if "boom" in prompt[-1].content:
+        raise ValueError
+    return {"nothing": [], "severe": ["bad"]}.get(prompt[-1].content, ["fine"])
+
+
+@pytest.mark.parametrize("said", ["bad question", "boom", "nothing", "severe", "word " * 4000, "/temp 0", "/nope"])
+async def test_what_history_does_not_keep_is_no_reason_to_read(make_bot: MakeBot, said: str) -> None:
+    async with make_bot(FakeModel(_says), content_filter=WordFilter("bad")) as bot:
+        await bot.say(said)
+        await quiet(bot)
+        assert bot.model.warmed == []
+
+
+async def test_nor_is_what_was_stopped_before_its_first_word(make_bot: MakeBot) -> None:
+    async with make_bot(held()) as bot:
+        reply = await bot.accept("one")
+        await running(bot)
+        await bot.say("/stop")
+        assert await outcome(bot, reply) is State.STOPPED
+        release(bot.model)
+        await quiet(bot)
+        assert bot.model.warmed == [] and bot.platform.text(reply) == say("en", "mark.stopped")
+
+
+async def test_nothing_is_read_ahead_once_the_bot_is_ending(make_bot: MakeBot) -> None:
+    async with make_bot(held()) as bot:
+        reply = await bot.accept("one two")
+        await running(bot)
+        draining = asyncio.create_task(bot.dispatcher.drain(5))
+        await asyncio.sleep(0)
+        release(bot.model)
+        await draining
+        assert await outcome(bot, reply) is State.DONE
+        await asyncio.sleep(0.02)
+        assert bot.model.warmed == []
+
+
+# It costs nothing
+
+
+class Cold(FakeModel):
+    """A model that can't."""
+
+    def warm(self, prompt: Prompt, owner: str) -> None:
+        super().warm(prompt, owner)
+        raise RuntimeError("no")
+
+
+async def test_a_model_that_cannot_disturbs_nobody(make_bot: MakeBot, caplog: pytest.LogCaptureFixture) -> None:
+    async with make_bot(Cold()) as bot:
+        with caplog.at_level(logging.INFO):
+            for count in (1, 2):
+                reply = await bot.accept("one two")
+                assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "one two"
+                await warmed(bot.model, count)
+        assert caplog.records == []
+
+
+async def test_nor_does_a_store_in_trouble(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recent, asked = StoredTurns.recent, list[int]()
+
+    async def troubled(self: StoredTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+        if before == TO_COME:
+            asked.append(limit)
+            raise OperationalError("recent", {}, Exception("database is locked"))
+        return await recent(self, chat, before, limit)
+
+    monkeypatch.setattr(StoredTurns, "recent", troubled)
+    with caplog.at_level(logging.INFO):
+        for count in (1, 2):
+            assert await bot.say("one two") == "one two"
+            async with asyncio.timeout(5):
+                while len(asked) < count:
+                    await asyncio.sleep(0.001)
+        assert await bot.say("three", ANN, OTHER) == "three"
+    assert bot.model.warmed == [] and caplog.records == []

@@ -1,0 +1,166 @@
+"""What a platform wants to hear nothing of for a while is stored; what may have been sent is looked for."""
+
+import asyncio
+
+import pytest
+
+from core.delivery.rate_limiter import RateGate
+from core.delivery.streaming_message import GIVEN_UP, Delivery, LiveMessage
+from core.domain.conversation import ChatId, Chunk, Reply
+from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, Part, Unacceptable
+from core.domain.reply_states import Event, Lane, State
+from core.runtime.failpoints import POINTS, crash_point
+from storage.database import ROOT
+from storage.store import DatabaseStore, now_ms
+from tests.conftest import MakeBot
+from tests.fakes import ANN, BOB, FakeSurface, incoming, owe
+from tests.watching import held, now, outcome, release, running
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: MakeBot) -> None:
+    async with make_bot(held()) as bot:
+        reply = await bot.accept("one")
+        await running(bot)
+        bot.platform.surfaces[reply.id].fails = [NotSent(30.0)]
+        release(bot.model)
+        while not bot.dispatcher.rate.held("fake"):
+            await asyncio.sleep(0.005)
+        while await now(bot, reply) is not State.SENDING:
+            await asyncio.sleep(0.005)
+        async with bot.store.begin() as tx:
+            while not (penalties := await tx.recovery.held("fake", now_ms())):
+                await asyncio.sleep(0.005)
+        assert [(held.id, 25_000 < until - now_ms() < 31_000) for held, until in penalties] == [(reply.id, True)]
+    async with make_bot() as bot:
+        await asyncio.sleep(0.1)
+        assert bot.dispatcher.rate.held("fake") and await now(bot, reply) is State.SENDING
+        assert bot.platform.surfaces == {} or not bot.platform.surfaces[reply.id].history, "nothing is sent meanwhile"
+        bot.dispatcher.rate._chats.clear()  # time alone
+
+
+class Seen(FakeSurface):
+    """A platform that can tell what was sent; `there` was."""
+
+    def __init__(self, there: str | None) -> None:
+        super().__init__()
+        self.there, self.asked = there, 0
+
+    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+        self.asked += 1
+        return self.there
+
+
+async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
+    """An answer whose messages are known so far."""
+    async with store.begin() as tx:
+        await owe(tx, incoming("?"), Lane.ANSWER)
+        reply = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
+        assert reply
+        for chunk in chunks:
+            await tx.replies.intend(reply, chunk.nonce)
+            if chunk.message_id:
+                await tx.replies.sent(reply, chunk.nonce, chunk.message_id)
+        return await tx.replies.move(reply, Event.FINISH, final="the end")
+
+
+def delivery(store: DatabaseStore) -> Delivery:
+    return Delivery(store, RateGate(), "i", lambda text: True, now_ms)
+
+
+@pytest.mark.parametrize("there", ["77", None])
+async def test_what_an_earlier_process_may_have_sent_is_looked_for(store: DatabaseStore, there: str | None) -> None:
+    reply, surface = await begun(store, Chunk("old-1-0")), Seen(there)
+    surface.messages["77"] = "the e"
+    async with LiveMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+        await live.finish("the end")
+    async with store.begin() as tx:
+        (chunk,) = (await tx.replies.get(reply.id)).chunks
+    assert surface.asked == 1
+    assert (chunk.message_id, surface.messages["77"]) == (("77", "the end") if there else ("1", "the e"))
+    assert surface.nonces == ([] if there else ["old-1-0"]), "sent again with the nonce that was stored"
+
+
+async def test_what_was_never_sent_is_not_looked_for(store: DatabaseStore) -> None:
+    reply, surface = await begun(store), Seen("77")
+    async with LiveMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+        await live.finish("the end")
+    assert surface.asked == 0 and len(surface.nonces) == 1
+
+
+async def test_after_a_lost_connection_it_is_looked_for_too(store: DatabaseStore) -> None:
+    reply, surface = await begun(store), Seen("77")
+    surface.messages["77"], surface.fails = "the e", [Ambiguous(), None]
+    live = LiveMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event())
+    live._delivery.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
+    async with live:
+        await live.finish("the end")
+    assert surface.asked == 1 and surface.nonces == [] and surface.messages["77"] == "the end"
+
+
+async def test_after_a_day_nobody_waits_any_more(store: DatabaseStore) -> None:
+    reply, surface = await begun(store), FakeSurface()
+    surface.fails = [NotSent()]
+    clock = iter(range(0, 10 * GIVEN_UP, GIVEN_UP // 3))
+    works_with = Delivery(store, RateGate(), "i", lambda text: True, lambda: next(clock))
+    works_with.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
+    async with LiveMessage(works_with, reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+        with pytest.raises(Unacceptable):
+            await live.finish("the end")
+
+
+async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_stands(make_bot: MakeBot) -> None:
+    model = held()
+    model.slots = 1
+    async with make_bot(model) as bot:
+        first = await bot.accept("first", BOB, ChatId("fake", "2"))
+        await running(bot)
+        asked = incoming("How big is the son?")
+        reply = await bot.dispatcher.accept(asked)
+        assert reply
+        for text in (
+            "How big is the moon?",
+            "/ask How big is the sun?",
+            "",
+            "/temp 0",
+        ):  # nothing, and a command, are no questions
+            await bot.dispatcher.amend(incoming(text, ANN, asked.chat, external_id=asked.external_id))
+        await bot.dispatcher.amend(incoming("another message", external_id="m:unknown"))
+        await bot.dispatcher.amend(incoming("too late", BOB, first.chat, external_id=first.external_id))
+        release(model)
+        assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "How big is the sun?"
+        assert await outcome(bot, first) is State.DONE and bot.platform.text(first) == "first"
+
+
+async def test_told_to_end_it_begins_nothing_more(make_bot: MakeBot) -> None:
+    async with make_bot(held()) as bot:
+        running_one = await bot.accept("one")
+        await running(bot)
+        draining = asyncio.create_task(bot.dispatcher.drain(5))
+        await asyncio.sleep(0)
+        late = await bot.accept("two", BOB, ChatId("fake", "2"))
+        await asyncio.sleep(0.05)
+        assert not draining.done() and await now(bot, late) is State.QUEUED
+        release(bot.model)
+        await draining
+        assert await now(bot, running_one) is State.DONE and await now(bot, late) is State.QUEUED
+
+
+async def test_it_waits_only_so_long_for_what_is_in_progress(make_bot: MakeBot) -> None:
+    async with make_bot(held()) as bot:
+        reply = await bot.accept("one")
+        await running(bot)
+        async with asyncio.timeout(2):
+            await bot.dispatcher.drain(0.05)
+    async with make_bot() as bot:
+        assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "one"
+
+
+def test_every_point_to_die_at_is_passed_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "\n".join(
+        file.read_text() for folder in ("core", "bots", "storage") for file in (ROOT / folder).rglob("*.py")
+    )
+    assert [point for point in POINTS if f'crash_point("{point}")' not in code and f', "{point}")' not in code] == []
+    monkeypatch.delenv("QWENTIN_CRASH_AT", raising=False)
+    crash_point("")  # nothing happens

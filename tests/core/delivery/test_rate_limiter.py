@@ -1,0 +1,82 @@
+"""How often a chat is called, on a clock of its own."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.delivery.rate_limiter import MINUTE, Pace, RateGate
+
+GROUP = Pace(interval=4.0, gap=1.0, previews=15, calls=20)
+
+
+class Clock:
+    """Time that passes when it is told to, and while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("core.delivery.rate_limiter.asyncio.sleep", clock.sleep)
+    return clock
+
+
+async def test_previews_keep_the_interval_and_final_texts_the_gap(clock: Clock) -> None:
+    gate = RateGate(clock)
+    await gate.wait("a", GROUP, preview=True)
+    assert gate.delay("a", GROUP, preview=True) == 4.0
+    assert gate.delay("a", GROUP) == 1.0
+    assert gate.delay("b", GROUP, preview=True) == 0.0
+
+
+async def test_a_minute_full_of_previews_has_room_for_final_texts(clock: Clock) -> None:
+    gate, pace = RateGate(clock), Pace(interval=1.0, gap=0.1, previews=15, calls=20)
+    for _ in range(15):
+        await gate.wait("a", pace, preview=True)
+    assert gate.delay("a", pace, preview=True) == pytest.approx(MINUTE - 14)
+    for _ in range(5):
+        assert gate.delay("a", pace) <= 0.1001
+        await gate.wait("a", pace)
+    assert gate.delay("a", pace) > 40
+
+
+async def test_a_penalty_holds_its_own_chat_alone(clock: Clock) -> None:
+    gate = RateGate(clock)
+    gate.hold("a", 30)
+    gate.hold("a", 5)  # a shorter one takes nothing away
+    assert gate.delay("a", GROUP) == 30 and gate.held("a")
+    assert gate.delay("b", GROUP) == 0 and not gate.held("b")
+    await gate.wait("a", GROUP)
+    assert clock.now == 1030 and not gate.held("a")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 20)), max_size=60))
+def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -> None:
+    clock = Clock()
+    gate, made, previews = RateGate(clock), [], []
+    for preview, pause in calls:
+        clock.now += pause + gate.delay("a", GROUP, preview=preview)
+        if gate.delay("a", GROUP, preview=preview) > 0:
+            continue
+        gate._count("a", preview)
+        made.append(clock.now)
+        previews += [clock.now] if preview else []
+    for times, most in ((made, 20), (previews, 15)):
+        assert all(late - early >= MINUTE - 1e-6 for early, late in zip(times, times[most:], strict=False))
+
+
+async def test_chats_that_are_quiet_are_forgotten(clock: Clock) -> None:
+    gate = RateGate(clock)
+    for i in range(100):
+        await gate.wait(str(i), GROUP)
+    clock.now += MINUTE + 1
+    gate.delay("a", GROUP)
+    assert len(gate._chats) == 1

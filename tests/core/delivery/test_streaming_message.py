@@ -1,0 +1,313 @@
+"""A growing message: what is planned, what is shown, what is stored about it."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.delivery.rate_limiter import Pace, RateGate
+from core.delivery.streaming_message import STUB, Delete, Delivery, Edit, LiveMessage, Send, plan
+from core.domain.conversation import Chunk, Reply
+from core.domain.platform import Action, Ambiguous, Controls, MessageGone, NotSent, Part, Unreachable
+from core.domain.reply_states import Event, Lane
+from storage.store import DatabaseStore, now_ms
+from tests.fakes import FakeSurface, incoming, owe
+
+PARTS = st.lists(st.text(min_size=1, max_size=5).map(Part), max_size=5)
+RUNNING = Controls((Action.STOP,))
+ENDED = Controls((Action.RETRY,))
+
+
+@given(PARTS, st.lists(st.one_of(st.none(), st.text(min_size=1, max_size=3)), max_size=5), PARTS)
+def test_a_plan_carried_out_leaves_nothing_to_do(parts: list[Part], ids: list[str | None], shown: list[Part]) -> None:
+    chunks = [Chunk(f"n{i}", message_id) for i, message_id in enumerate(ids)]
+    known: list[Part | None] = [*shown[: len(chunks)]]
+    while steps := plan(parts, chunks, known):
+        step = steps[0]
+        known += [None] * (step.index + 1 - len(known))
+        match step:
+            case Send(index, part):
+                chunks[index : index + 1] = [Chunk(f"n{index}", f"id{index}")]
+                known[index] = part
+            case Edit(index, message_id, part):
+                assert chunks[index].message_id == message_id
+                known[index] = part
+            case Delete(index, message_id):
+                assert chunks[index].message_id == message_id and index >= len(parts)
+                del chunks[index], known[index:]
+    assert known[: len(parts)] == parts
+    assert not [chunk for chunk in chunks[len(parts) :] if chunk.message_id]
+
+
+A, B, A_PRESSED = Part("a"), Part("b"), Part("a", controls=ENDED)
+PLANS = [
+    ("first text", [A], [], [], [Send(0, A)]),
+    ("unchanged", [A], [Chunk("n", "7")], [A], []),
+    ("changed", [B], [Chunk("n", "7")], [A], [Edit(0, "7", B)]),
+    ("other buttons", [A_PRESSED], [Chunk("n", "7")], [A], [Edit(0, "7", A_PRESSED)]),
+    ("grown into a second", [A, B], [Chunk("n", "7")], [A], [Send(1, B)]),
+    ("after a restart", [A], [Chunk("n", "7")], [], [Edit(0, "7", A)]),
+    ("intent only: sent again", [A], [Chunk("n")], [], [Send(0, A)]),
+    ("shorter", [A], [Chunk("n", "7"), Chunk("m", "8")], [A, B], [Delete(1, "8")]),
+    (
+        "much shorter, from the end",
+        [B],
+        [Chunk("n", "7"), Chunk("m", "8"), Chunk("o", "9")],
+        [A],
+        [Edit(0, "7", B), Delete(2, "9"), Delete(1, "8")],
+    ),
+    ("shorter, and the rest never sent", [A], [Chunk("n", "7"), Chunk("m")], [A], []),
+]
+
+
+@pytest.mark.parametrize(("parts", "chunks", "shown", "expected"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
+def test_plans(parts: list[Part], chunks: list[Chunk], shown: list[Part], expected: list[object]) -> None:
+    assert plan(parts, chunks, shown) == expected
+
+
+async def claimed(store: DatabaseStore) -> Reply:
+    async with store.begin() as tx:
+        reply = await owe(tx, incoming("hello"), Lane.ANSWER)
+        assert reply
+        return await tx.replies.move(reply, Event.CLAIM)
+
+
+def message(store: DatabaseStore, reply: Reply, surface: FakeSurface, blocked: str = "\0") -> LiveMessage:
+    delivery = Delivery(store, RateGate(), "i", lambda text: blocked not in text, now_ms)
+    return LiveMessage(delivery, reply, surface, RUNNING, asyncio.Event())
+
+
+async def settled(live: LiveMessage, surface: FakeSurface, text: str) -> None:
+    """Write, and wait until it is shown."""
+    live.write(text)
+    async with asyncio.timeout(5):
+        while not surface.history or not surface.history[-1].endswith(text.strip()):
+            await asyncio.sleep(0.001)
+
+
+async def test_it_grows_in_one_message_and_ends_with_the_final_text(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        await settled(live, surface, " two")
+        await live.finish("one two three")
+    assert surface.messages == {"1": "one two three"}
+    assert surface.nonces == [f"i-{reply.id}-0"]
+    async with store.begin() as tx:
+        assert (await tx.replies.get(reply.id)).chunks == (Chunk(f"i-{reply.id}-0", "1"),)
+
+
+async def test_the_final_text_is_shown_without_any_preview(store: DatabaseStore) -> None:
+    surface = FakeSurface()
+    async with message(store, await claimed(store), surface) as live:
+        await live.finish("all at once")
+    assert surface.history == ["all at once"]
+
+
+async def test_an_intent_is_stored_before_the_send(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    surface.fails = [ConnectionError]
+    async with message(store, reply, surface) as live:
+        with pytest.raises(ConnectionError):
+            await live.finish("lost")
+    async with store.begin() as tx:
+        reply = await tx.replies.get(reply.id)
+        assert reply.chunks == (Chunk(f"i-{reply.id}-0"),)
+    surface.fails = []
+    async with message(store, reply, surface) as live:
+        await live.finish("again")
+    assert (surface.messages, surface.nonces) == ({"1": "again"}, [f"i-{reply.id}-0"])
+
+
+async def test_after_a_restart_the_same_message_is_edited(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        await live.finish("half")
+    async with store.begin() as tx:
+        reply = await tx.replies.get(reply.id)
+    async with message(store, reply, surface) as live:
+        await live.finish("whole")
+    assert surface.messages == {"1": "whole"}
+
+
+async def test_failing_previews_do_not_cost_the_final_text(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    surface.fails = [ConnectionError]
+    async with message(store, reply, surface) as live:
+        live.write("preview")
+        await asyncio.sleep(0.05)
+        surface.fails = []
+        await live.finish("final")
+    assert surface.messages == {"1": "final"}
+
+
+async def test_what_the_last_gate_refuses_is_never_previewed(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface, blocked="bad") as live:
+        live.write("b*a*d")  # harmless until it is rendered
+        await asyncio.sleep(0.05)
+        assert surface.history == []
+        assert not live.allows("b*a*d") and live.allows("b-a-d")
+
+
+async def test_a_long_text_becomes_several_messages_and_a_shorter_one_deletes_the_rest(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface(limit=60)
+    long = " ".join(["word"] * 30)
+    async with message(store, reply, surface) as live:
+        await live.finish(long)
+    assert " ".join(surface.messages.values()) == long and len(surface.messages) == 3
+    async with store.begin() as tx:
+        reply = await tx.replies.get(reply.id)
+    async with message(store, reply, surface) as live:
+        await live.finish("short")
+    assert list(surface.messages.values()) == ["short"]
+    async with store.begin() as tx:
+        assert [chunk.message_id for chunk in (await tx.replies.get(reply.id)).chunks] == ["1"]
+
+
+async def test_a_preview_closes_its_code(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        live.write("```py\nprint(1)")
+        async with asyncio.timeout(5):
+            while not surface.history:
+                await asyncio.sleep(0.001)
+    assert surface.history == ["```py\nprint(1)\n```"]
+
+
+async def test_typing_is_shown_until_there_is_text(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface):
+        await asyncio.sleep(0.01)
+    assert surface.typed == 1 and surface.history == []
+
+
+async def test_typing_is_repeated_and_ends_with_the_first_text(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.delivery.streaming_message.TYPING_EVERY", 0.02)  # time alone
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        async with asyncio.timeout(5):
+            while surface.typed < 4:
+                await asyncio.sleep(0.005)
+        await settled(live, surface, "text")
+        typed = surface.typed
+        await asyncio.sleep(0.1)
+        assert surface.typed == typed
+
+
+async def test_every_call_to_a_chat_keeps_the_gap(store: DatabaseStore) -> None:
+    reply, surface, loop = await claimed(store), FakeSurface(60, Pace(gap=0.05)), asyncio.get_running_loop()
+    start = loop.time()
+    async with message(store, reply, surface) as live:
+        await live.finish(" ".join(["word"] * 30))
+    assert len(surface.messages) == 3 and loop.time() - start >= 0.09
+
+
+# Stubs, buttons, drafts
+
+
+async def test_where_a_repeated_send_shows_twice_only_stubs_are_sent(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface(60, stubs=True)
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        await live.finish(" ".join(["word"] * 30))
+    assert surface.history[:2] == [STUB, "one"] and surface.history.count(STUB) == 3
+    assert " ".join(surface.messages.values()) == " ".join(["word"] * 30)
+
+
+async def test_the_last_message_carries_what_may_be_pressed(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface(60)
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        assert surface.controls == {"1": RUNNING}
+        await live.finish(" ".join(["word"] * 20), ENDED)
+    assert list(surface.controls.values()) == [Controls(), ENDED]
+
+
+async def test_drafts_show_what_is_not_finished_and_one_send_the_rest(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    surface.drafts = True
+    async with message(store, reply, surface) as live:
+        live.write("one two")
+        async with asyncio.timeout(5):
+            while not surface.drafted:
+                await asyncio.sleep(0.001)
+        await live.finish("one two three")
+    assert (surface.drafted, surface.history) == (["one two"], ["one two three"])
+
+
+async def test_drafts_are_for_new_messages_and_old_ones_are_edited(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        await live.finish("old")
+    async with store.begin() as tx:
+        reply = await tx.replies.get(reply.id)
+    surface.drafts = True
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        live.write("")
+        await settled(live, surface, " two")
+    assert surface.drafted == [] and surface.messages == {"1": "one two"}
+
+
+# Failures
+
+
+@pytest.mark.parametrize("failure", [NotSent(0.01), Ambiguous()])
+async def test_a_final_text_is_tried_until_it_is_taken(
+    store: DatabaseStore, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: iter([0.01] * 5))  # time alone
+    reply, surface = await claimed(store), FakeSurface(stubs=True)
+    surface.fails = [failure, None, failure, failure, None]
+    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
+    async with LiveMessage(delivery, reply, surface, Controls(), asyncio.Event()) as live:
+        await live.finish("final")
+    assert (surface.history, surface.messages) == ([STUB, "final"], {"1": "final"})
+
+
+async def test_a_message_that_somebody_deleted_is_sent_again(store: DatabaseStore) -> None:
+    reply, surface = await claimed(store), FakeSurface()
+    async with message(store, reply, surface) as live:
+        await settled(live, surface, "one")
+        surface.messages.clear()
+        await live.finish("one two")
+    assert surface.messages == {"2": "one two"}
+    async with store.begin() as tx:
+        assert [chunk.message_id for chunk in (await tx.replies.get(reply.id)).chunks] == ["2"]
+
+
+async def test_a_penalty_ends_the_previews_and_the_final_text_waits(store: DatabaseStore) -> None:
+    reply, surface, loop = await claimed(store), FakeSurface(), asyncio.get_running_loop()
+    surface.fails = [NotSent(0.1), None]
+    start = loop.time()
+    async with message(store, reply, surface) as live:
+        live.write("preview")
+        await asyncio.sleep(0.05)
+        await live.finish("final")
+    assert surface.history == ["final"] and loop.time() - start >= 0.1
+
+
+async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseStore) -> None:
+    surface, lost = FakeSurface(stubs=True), asyncio.Event()
+    surface.fails = [Unreachable()]
+    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
+    async with LiveMessage(delivery, await claimed(store), surface, RUNNING, lost) as live:
+        async with asyncio.timeout(5):
+            await lost.wait()
+        with pytest.raises(Unreachable):
+            await live.finish("final")
+    assert surface.history == []
+
+
+async def test_a_message_gone_in_a_preview_costs_nothing(store: DatabaseStore) -> None:
+    surface = FakeSurface()
+    surface.fails = [MessageGone(), None]
+    async with message(store, await claimed(store), surface) as live:
+        live.write("one")
+        await asyncio.sleep(0.02)
+        await live.finish("one two")
+    assert list(surface.messages.values()) == ["one two"]

@@ -1,0 +1,88 @@
+"""A database that is lost in mid-commit: what was asked may be stored or not, and the bot does not know which."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from core.answering.assistant import Assistant
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.conversation import Reply, Store, Transaction, Unavailable
+from core.domain.reply_states import State
+from core.filters import OpenFilter
+from storage.database import open_database
+from storage.store import DatabaseStore, now_ms
+from tests.conftest import EVERYBODY, RULES, Bot
+from tests.fakes import FakeModel, FakePlatform, incoming
+from tests.watching import history, now
+
+SAID = ("/temp 0.1", "one two", "/undo", "three")
+
+
+class DoubtfulStore:
+    """Its nth commit is lost: done (or not) and answered with an error, as a cut connection would."""
+
+    def __init__(self, store: Store, nth: int, *, stored: bool) -> None:
+        self._store, self._nth, self._stored = store, nth, stored
+        self.commits = 0
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        async with self._store.begin() as tx:
+            yield tx
+            self.commits += 1
+            if lost := self.commits == self._nth and not self._stored:
+                raise Unavailable("before it was stored")
+        if not lost and self.commits == self._nth:
+            raise Unavailable("after it was stored")
+
+
+@asynccontextmanager
+async def doubtful(database: str, nth: int, *, stored: bool) -> AsyncIterator[tuple[Bot, DoubtfulStore]]:
+    async with open_database(database) as engine:
+        store = DoubtfulStore(DatabaseStore(engine), nth, stored=stored)
+        platform, model = FakePlatform(), FakeModel()
+        assistant = Assistant(store, model, RULES, OpenFilter())
+        dispatcher = Dispatcher(store, assistant, {"fake": platform}, EVERYBODY, now=now_ms)
+        async with dispatcher.running():
+            yield Bot(DatabaseStore(engine), model, platform, dispatcher), store
+
+
+async def say(bot: Bot, text: str) -> Reply:
+    """As an adapter does: what can't be stored is handed over again, and its outcome is asked of a whole store."""
+    message, reply = incoming(text), None
+    for _ in range(3):
+        try:
+            reply = await bot.dispatcher.accept(message) or reply
+            break
+        except Unavailable:
+            continue
+    async with asyncio.timeout(10):
+        while True:
+            async with bot.store.begin() as tx:
+                stored = await tx.replies.find(reply.id if reply else SAID.index(text) + 1)
+            if stored and not stored.state.open:
+                return stored
+            await asyncio.sleep(0.002)
+
+
+LOST = [*((nth, True) for nth in range(1, 31)), *((nth, False) for nth in range(1, 31, 6))]
+
+
+@pytest.mark.parametrize(("nth", "stored"), LOST)
+async def test_each_thing_happens_once(database: str, monkeypatch: pytest.MonkeyPatch, nth: int, stored: bool) -> None:
+    monkeypatch.setattr("core.dispatch.dispatcher.SWEEP", 0.02)
+    monkeypatch.setattr("core.dispatch.dispatcher.ADRIFT", 0.1)
+    for module in ("insist", "dispatcher"):
+        monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.005))  # time alone
+    async with doubtful(database, nth, stored=stored) as (bot, store):
+        replies = [await say(bot, text) for text in SAID]
+        assert [await now(bot, reply) for reply in replies] == [State.DONE] * len(SAID)
+        assert [(turn.question, turn.answer) for turn in await history(bot)] == [("three",) * 2]
+        shown = [bot.platform.text(reply) for reply in replies]
+        assert (shown[1], shown[3]) == ("one two", "three")
+        assert shown[0].endswith("→ 0.1.") and "one two" in shown[2]
+        assert all(len(surface.messages) == 1 for surface in bot.platform.surfaces.values())
+        assert store.commits >= nth, "the fault was met"

@@ -1,0 +1,77 @@
+"""Ranges, defaults, sources and caps."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.domain.conversation import Setting
+from core.domain.errors import Refused
+from core.domain.settings import NAMES, PARSERS, SYSTEM_MOST, Rules, Source
+from core.i18n import say
+from tests.conftest import DEFAULTS
+
+GOOD = [
+    ("temperature", "0", 0.0), ("temperature", "1", 1.0), ("temperature", "0.7", 0.7), ("temperature", "0,25", 0.25),
+    ("temperature", ".5", 0.5), ("temperature", "1.0", 1.0),
+    ("max_tokens", "256", 256), ("max_tokens", "512", 512), ("max_tokens", "1024", 1024),
+    *(("memory", str(n), n) for n in range(1, 11)),
+    ("system", "x", "x"), ("system", "  Be brief.\nAlways.  ", "Be brief.\nAlways."), 
+    ("system", "é" * 2000, "é" * 2000),
+    ("reply_language", "auto", "auto"), ("reply_language", "EN", "en"), ("reply_language", "vi", "vi"),
+]  # fmt: skip
+BAD = [
+    ("temperature", text) for text in ("", "1.1", "-0.1", "2", "abc", "0.7.1", "1e-1", "nan", "inf", "0x1", "٠", "1,01")
+] + [
+    ("max_tokens", text) for text in ("", "0", "255", "257", "2048", "512.0", " 512", "lots")
+] + [
+    ("memory", text) for text in ("", "0", "11", "-1", "3.0", "three", "03")
+] + [
+    ("system", text) for text in ("", "   ", "x" * (SYSTEM_MOST + 1), "bell\x07", "\x1b[31m")
+] + [
+    ("reply_language", text) for text in ("", "fr", "english", "vn")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_good(name: str, text: str, value: object) -> None:
+    assert PARSERS[name](text) == value
+
+
+@pytest.mark.parametrize(("name", "text"), BAD)
+def test_bad_names_the_range_and_an_example(name: str, text: str) -> None:
+    with pytest.raises(Refused) as caught:
+        PARSERS[name](text)
+    for language in ("en", "vi"):
+        words = say(language, caught.value.key, **caught.value.values)
+        assert "`/" in words and (":" in words)
+
+
+@given(st.sampled_from(NAMES), st.text())
+def test_no_text_breaks_a_parser_and_what_it_reads_it_reads_again(name: str, text: str) -> None:
+    try:
+        value = PARSERS[name](text)
+    except Refused:
+        return
+    assert PARSERS[name](str(value)) == value
+
+
+def test_the_conversation_comes_before_the_deployment() -> None:
+    rules = Rules(DEFAULTS)
+    settings = rules.settings({"memory": Setting("9", "Ann", 5)})
+    assert (settings.temperature, settings.max_tokens, settings.memory) == (0.7, 512, 9)
+    assert (settings.system, settings.reply_language) == ("Be kind.", "auto")
+    memory = settings.values["memory"]
+    assert (memory.source, memory.by, memory.at, memory.clamped) == (Source.CONVERSATION, "Ann", 5, False)
+    assert settings.values["temperature"].source is Source.DEPLOYMENT
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cap", "value"),
+    [("temperature", "0.9", 0.5, 0.5), ("temperature", "0.3", 0.5, 0.3), ("max_tokens", "1024", 256, 256),
+     ("memory", "10", 2, 2), ("memory", "2", 2, 2)],
+)  # fmt: skip
+def test_caps_clamp(name: str, text: str, cap: float, value: object) -> None:
+    rules = Rules(DEFAULTS, {name: cap})
+    found = rules.value(name, Setting(text, "Ann", 1))
+    assert (found.value, found.clamped) == (value, str(found.wanted) != str(value))
+    assert type(found.value) is type(found.wanted)

@@ -1,0 +1,180 @@
+"""Rounding to 8 and 4 bits: how far off the numbers may be, and that the products are made of the very same ones."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from core.engine.kernels.layout import PADDING
+from core.engine.nn import quantization as quantise
+from core.engine.nn.linear import Low
+from core.engine.nn.quantization import Rounded4, fits, int4, int8, padded, repacked
+from core.engine.nn.weight_reader import Int4 as Codes
+
+DTYPES = [torch.float32, torch.bfloat16]
+ROWS, COLUMNS = 48, 96
+Fill = Callable[[torch.Tensor], torch.Tensor]
+
+
+def outlier(x: torch.Tensor) -> torch.Tensor:
+    x[:, 5] *= 1000
+    return x
+
+
+MATRICES: dict[str, Fill] = {
+    "normal": lambda x: x,
+    "zeros": torch.zeros_like,
+    "constant": lambda x: torch.full_like(x, 0.3),
+    "constant and negative": lambda x: torch.full_like(x, -1234.5),
+    "constant groups": lambda x: x[:, ::32].repeat_interleave(32, 1),
+    "some rows of zeros": lambda x: x * (torch.arange(len(x)) % 2)[:, None],
+    "huge": lambda x: x * 1e36,
+    "tiny": lambda x: x * 1e-32,
+    "huge and tiny": lambda x: x * torch.logspace(-30, 30, COLUMNS),
+    "positive": torch.abs,
+    "far from zero": lambda x: 100 + 0.01 * x,
+    "with an outlier": outlier,
+    "two numbers": torch.sign,
+}
+
+
+def matrix(case: str, rows: int = ROWS) -> torch.Tensor:
+    torch.manual_seed(3)
+    return MATRICES[case](torch.randn(rows, COLUMNS)).contiguous()
+
+
+UNIT = torch.finfo(torch.bfloat16).eps / 2
+"""How far off rounding to bf16 may be, of a number 1."""
+
+
+@pytest.mark.parametrize("case", MATRICES)
+def test_8_bits_are_half_a_step_off_at_most(case: str) -> None:
+    values = matrix(case)
+    rounded = int8(values)
+    assert rounded.scales.dtype == torch.float32 and rounded.codes.dtype == torch.int8
+    assert rounded.shape == (ROWS, COLUMNS)
+    assert int(rounded.codes.min()) >= -127
+    step = rounded.scales.double()[:, None]
+    off = (rounded.codes.double() * step - values.double()).abs()
+    assert (off <= step * (0.5 + 1e-5)).all()
+    largest = values.abs().amax(1, keepdim=True)
+    assert (step <= largest / 127 * (1 + torch.finfo(torch.float32).eps) + 1e-30).all(), "no longer than need be"
+
+
+@pytest.mark.parametrize("case", MATRICES)
+def test_4_bits_are_half_a_step_off_at_most(case: str) -> None:
+    """Beside what the rounding of the scale and of the offset makes."""
+    values = matrix(case)
+    rounded = int4(values)
+    assert rounded.scales.dtype == rounded.offsets.dtype == torch.bfloat16
+    assert rounded.shape == (ROWS, COLUMNS)
+    groups = values.double().view(ROWS, -1, 32)
+    low, high = groups.amin(-1), groups.amax(-1)
+    step = (high - low) / 15
+    allowed = 0.5 * step + UNIT * (low.abs() + 15 * step)
+    off = (numbers4(rounded).view(ROWS, -1, 32) - groups).abs().amax(-1)
+    assert (off <= allowed * (1 + 1e-5)).all()
+
+
+def unpacked4(rounded: Rounded4) -> torch.Tensor:
+    """The codes one by one: of a group's 16 bytes the low halves come first, [rows, groups, 32]."""
+    halves = rounded.codes.view(len(rounded.codes), -1, 16)
+    return torch.cat((halves & 15, halves >> 4), -1)
+
+
+def numbers4(rounded: Rounded4) -> torch.Tensor:
+    """What the codes stand for, in float64, [rows, columns]."""
+    codes = unpacked4(rounded).double()
+    scales, offsets = (part[:, : codes.shape[1], None].double() for part in (rounded.scales, rounded.offsets))
+    return (codes * scales + offsets).flatten(1)
+
+
+def test_what_fits_is_kept_exactly() -> None:
+    """Numbers that are such codes already, the smallest and the largest among them."""
+    torch.manual_seed(3)
+    codes8 = torch.randint(-127, 128, (ROWS, COLUMNS))
+    codes8[:, 0] = 127
+    assert (int8(codes8 * 0.25).values() == codes8 * 0.25).all()
+    codes4 = torch.randint(0, 16, (ROWS, COLUMNS))
+    codes4[:, ::32], codes4[:, 1::32] = 0, 15
+    found = int4((codes4 - 8) * 0.25 + 1)
+    assert (unpacked4(found).flatten(1) == codes4).all()
+    assert (found.values() == (codes4 - 8) * 0.25 + 1).all()
+
+
+@pytest.mark.parametrize("source", [torch.float16, torch.bfloat16, torch.float64])
+def test_whatever_type_the_file_has(source: torch.dtype) -> None:
+    values = matrix("normal").to(source)
+    for round_ in (int8, int4):
+        assert (round_(values).codes == round_(values.float()).codes).all()
+
+
+def triple(rows: int = ROWS) -> Codes:
+    """As GGUF files have them: Q4_0 with negative scales too, and scales of zero where all numbers are the same."""
+    torch.manual_seed(5)
+    scale = torch.randn(rows, COLUMNS // 32).half().float()
+    scale[3], scale[4, 1] = 0, 6e-8
+    codes = torch.randint(0, 256, (rows, COLUMNS // 2), dtype=torch.uint8)
+    return Codes(codes, scale, torch.randn(rows, COLUMNS // 32) * scale)
+
+
+def test_a_files_own_codes_are_kept() -> None:
+    codes = triple()
+    rounded = repacked(codes)
+    low_first = torch.stack((codes.codes & 15, codes.codes >> 4), -1).flatten(1)
+    assert (unpacked4(rounded).flatten(1) == low_first).all()
+    groups = COLUMNS // 32
+    assert (rounded.scales[:, :groups] == codes.scale.bfloat16()).all()
+    assert (rounded.offsets[:, :groups] == codes.offset.bfloat16()).all()
+    near = UNIT * (15 * codes.scale.abs() + codes.offset.abs() + 1e-6)
+    off = (numbers4(rounded) - codes.values().double()).abs().view(ROWS, -1, 32).amax(-1)
+    assert (off <= near * 1.01).all()
+
+
+@pytest.mark.parametrize("groups", [1, 3, PADDING - 1, PADDING, PADDING + 1, 2 * PADDING])
+def test_scales_are_filled_up_with_zeros(groups: int) -> None:
+    """The kernels read a whole vector of them."""
+    room = padded(groups)
+    assert groups <= room < groups + PADDING and room % PADDING == 0
+    rounded = int4(1 + torch.rand(5, 32 * groups))
+    for part in (rounded.scales, rounded.offsets):
+        assert part.shape == (5, room) and part.is_contiguous()
+        assert (part[:, :groups] > 0).all() and (part[:, groups:] == 0).all()
+
+
+@pytest.mark.parametrize("rows", [1, 16, 48, 63, 64, 65, 80, 128, 208])
+def test_in_parts_as_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A big matrix is rounded and packed some rows at a time."""
+    values, codes = matrix("normal", rows), triple(max(rows, 5))
+
+    def all_of_it() -> list[torch.Tensor]:
+        eight, four, kept = int8(values), int4(values), repacked(codes)
+        fours = (part for each in (four, kept) for part in (each.codes, each.scales, each.offsets))
+        return [eight.codes, eight.scales, *fours, four.values()]
+
+    whole = all_of_it()
+    monkeypatch.setattr(quantise, "ROWS", 64)
+    for part, expected in zip(all_of_it(), whole, strict=True):
+        assert torch.equal(part, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 5, 16, 32, 48, 80, 144])
+def test_products_are_made_of_these_values(rows: int, dtype: torch.dtype) -> None:
+    """A product with ones in the diagonal gives the matrix back. (The kernels' are in kernels/test_products.py.)"""
+    eye = torch.eye(COLUMNS, dtype=dtype)
+    for rounded in (int8(matrix("normal", rows)), int4(matrix("normal", rows)), repacked(triple(max(rows, 5)))):
+        product = Low(rounded, None)
+        found = torch.cat([product(eye[row : row + 5]) for row in range(0, COLUMNS, 5)]).T
+        torch.testing.assert_close(found.float(), rounded.values(), rtol=torch.finfo(dtype).eps, atol=1e-6)
+        assert torch.equal(rounded.values(slice(0, 1)), rounded.values()[:1]), "and some rows are the same"
+
+
+def test_the_values_of_4_bits() -> None:
+    for rounded in (int4(matrix("normal")), repacked(triple())):
+        torch.testing.assert_close(rounded.values().double(), numbers4(rounded), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("columns", "fit"), [(32, True), (64, True), (96, True), (48, False), (33, False), (1, False)])
+def test_what_fits(columns: int, fit: bool) -> None:
+    assert fits(columns) == fit

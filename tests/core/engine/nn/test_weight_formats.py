@@ -1,0 +1,206 @@
+"""In which form each matrix is held, for every setting, and that the bytes foretold are those held."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from core.checkpoints.architecture import Architecture
+from core.checkpoints.gguf_convert import convert
+from core.engine.loader import Weights
+from core.engine.nn.linear import Linear
+from core.engine.nn.model_builder import DTYPES, Builder
+from core.engine.nn.transformer import Transformer
+from core.engine.nn.weight_formats import BYTES, Matrix, Recipe, recipe
+from core.engine.nn.weight_reader import Tensors
+from tests.core.checkpoints.conftest import Kind, TinyGguf
+from tests.core.engine.tiny import save
+
+CONFIG: dict[str, Any] = {
+    "model_type": "llama",
+    "max_position_embeddings": 64,
+    "vocab_size": 320,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+PARTS = ("q", "k", "v", "o", "gate", "up", "down", "head")
+
+
+class Held(Tensors):
+    """Of a file that nobody reads: the names of the matrices that it has as codes contain one of these."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = parts
+
+    def is_int4(self, name: str) -> bool:
+        return any(f"{part}_proj" in name or (part == "head" and "lm_head" in name) for part in self.parts)
+
+
+def made(weights: Weights, codes: tuple[str, ...] = (), **machine: bool) -> Recipe:
+    settings = {"native": True, "exact": bool(codes)} | machine
+    return recipe(Architecture.read(CONFIG, "tiny"), Held(*codes), weights, **settings)
+
+
+def forms(found: Recipe) -> str:
+    """The form of each of PARTS, then the dense type."""
+    kinds = {}
+    for matrix in found.all:
+        for name in matrix.names:
+            part = "head" if "lm_head" in name else name.split(".")[-2].removesuffix("_proj")
+            kinds[part] = {"int8": "b", "int4": "n", None: "-"}[matrix.low]
+    return "".join(kinds[part] for part in PARTS) + " " + found.dense
+
+
+SAFETENSORS = {
+    "float32": "--------",
+    "bf16": "--------",
+    "int8": "bbbbbbbb",
+    "int4": "bbbbnnnb",
+    "auto": "bbbbnnnb",
+}
+Q4_K_M = ("q", "k", "o", "gate", "up")
+"""A file that has some matrices in more bits."""
+GGUF = {
+    "float32": "--------",
+    "bf16": "--------",
+    "int8": "bbbbbbbb",
+    "int4": "nnbnnnnb",
+    "auto": "nnbnnnbb",
+}
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("weights", get_args(Weights))
+@pytest.mark.parametrize(("codes", "table"), [((), SAFETENSORS), (Q4_K_M, GGUF)], ids=["safetensors", "gguf"])
+def test_every_setting(codes: tuple[str, ...], table: dict[str, str], weights: Weights, native: bool) -> None:
+    """What else there is, keys and values among it, is bf16 where the machine computes with it."""
+    dense = "bf16" if weights == "bf16" or (native and weights != "float32") else "float32"
+    found = made(weights, codes, native=native)
+    assert forms(found) == f"{table[weights]} {dense}"
+    assert found.low == ("-" not in table[weights])
+
+
+def test_a_gguf_head_of_4_bits() -> None:
+    assert forms(made("auto", PARTS)) == "nnnnnnnn bf16"
+
+
+def names(found: Recipe) -> list[tuple[str, ...]]:
+    return [
+        tuple(name.split(".")[-2] for name in matrix.names) for matrix in found.matrices[: len(found.matrices) // 2]
+    ]
+
+
+def test_what_is_multiplied_at_once() -> None:
+    """Matrices of one input, unless they are held in different forms."""
+    q, k, v, gate, up = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
+    assert names(made("auto")) == [(q, k, v), ("o_proj",), (gate, up), ("down_proj",)]
+    apart = [(q,), (k,), (v,), ("o_proj",), (gate, up), ("down_proj",)]
+    assert names(made("auto", Q4_K_M)) == apart
+    assert names(made("bf16", Q4_K_M)) == names(made("int8", Q4_K_M)) == names(made("auto"))
+
+
+def shaped(**changes: int) -> str:
+    architecture = Architecture.read(CONFIG | changes, "tiny")
+    return forms(recipe(architecture, Held(), "int4", native=True, exact=False))
+
+
+def test_shapes_that_the_kernels_do_not_take() -> None:
+    """They want columns in groups of 32; rows are as many as there are."""
+    assert shaped() == "bbbbnnnb bf16"
+    assert shaped(vocab_size=301) == "bbbbnnnb bf16"
+    assert shaped(intermediate_size=136) == "bbbbnn-b bf16"
+    assert shaped(hidden_size=72, head_dim=16) == "---b--n- bf16"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (made("float32"), "float32"),
+        (made("bf16"), "bf16"),
+        (made("int8"), "int8"),
+        (made("int4"), "int4 and int8"),
+        (made("auto"), "int4 and int8"),
+        (made("auto", PARTS), "int4"),
+    ],
+)
+def test_in_words(found: Recipe, words: str) -> None:
+    """What most numbers are held in comes first."""
+    assert str(found) == words
+
+
+def test_in_words_nothing_comes_twice() -> None:
+    low, dense = Matrix(("a",), (64,), 32, "int8"), Matrix(("b",), (16,), 40, None)
+    assert str(Recipe((low, low), dense, "bf16")) == "int8 and bf16"
+    assert str(Recipe((dense, low, dense), dense, "bf16")) == "int8 and bf16"
+    assert str(Recipe((low, dense), Matrix(("c",), (8,), 32, "int4"), "float32")) == "int8, float32 and int4"
+    assert not Recipe((low, low), dense, "bf16").low and not Recipe((dense,), low, "bf16").low
+
+
+# What is really held
+
+
+def tensors_of(thing: object) -> Iterator[torch.Tensor]:
+    """Every tensor that an object of ours holds, in whatever place, but biases."""
+    if isinstance(thing, torch.Tensor):
+        yield thing
+    elif isinstance(thing, (list, tuple)):
+        for part in thing:
+            yield from tensors_of(part)
+    elif type(thing).__module__.startswith("core."):
+        fields = vars(thing) if hasattr(thing, "__dict__") else {name: getattr(thing, name) for name in thing.__slots__}  # type: ignore[attr-defined]
+        for name, value in fields.items():
+            if name != "bias":
+                yield from tensors_of(value)
+
+
+def held(model: Transformer) -> int:
+    products: list[Linear] = [model.head]
+    for layer in model.layers:
+        products += [layer.qkv, layer.out, layer.gate_up, layer.down]
+    found = {id(tensor): tensor for tensor in tensors_of(products)}
+    return sum(tensor.numel() * tensor.dtype.itemsize for tensor in found.values())
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("recipes")
+    wide: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64}
+    gguf = TinyGguf(place / "tiny.gguf", kind=Kind.Q4_K, **wide).write()
+    return {
+        "llama": save(place / "llama", "llama"),
+        "qwen2": save(place / "qwen2", "qwen2", vocab_size=301),
+        "gguf": convert(gguf, place, lambda label, done, total: None),
+    }
+
+
+def counted(found: Recipe) -> int:
+    """8 bits and a float32 a row; 4 bits and two bf16 a group, of which there are whole sixteens; or a dense number."""
+    total = 0
+    for matrix in found.all:
+        rows, size = sum(matrix.rows), sum(matrix.rows) * matrix.columns
+        groups = -(-matrix.columns // 32 // 16) * 16
+        total += {"int8": size + 4 * rows, "int4": size // 2 + 4 * rows * groups, None: size * BYTES[found.dense]}[
+            matrix.low
+        ]
+    return total
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("weights", get_args(Weights))
+@pytest.mark.parametrize("source", ["llama", "qwen2", "gguf"])
+def test_bytes(folders: dict[str, Path], source: str, weights: Weights, native: bool) -> None:
+    folder = folders[source]
+    architecture = Architecture.read(json.loads((folder / "config.json").read_text()), "tiny")
+    tensors = Tensors(folder)
+    found = recipe(architecture, tensors, weights, native=native, exact=source == "gguf")
+    config = AutoConfig.from_pretrained(folder)
+    model = Builder(architecture, config, tensors, found, torch.device("cpu")).model(32)
+    assert found.bytes == held(model) == counted(found)
+    assert found.dense in DTYPES

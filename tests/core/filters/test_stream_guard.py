@@ -1,0 +1,132 @@
+"""An answer on its way: nothing that is blocked is ever shown, and nothing harmless is changed."""
+
+import itertools
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from core.filters import Level, Policy, blocked, check
+from core.filters.deobfuscate import REACH
+from core.filters.stream_guard import StreamGuard
+from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
+from tests.core.filters.steps import counted
+
+TEXTS = [f"so {DISGUISES[disguise](text)} it is" for disguise in DISGUISES for text in RUDE]
+
+
+def shown(pieces: list[str], policy: Policy = Policy()) -> list[str]:  # noqa: B008
+    """All that was shown, one after the other, the last of them at the end."""
+    guard, text, seen = StreamGuard(policy), "", []
+    for piece in pieces:
+        text += guard.feed(piece)
+        seen.append(text)
+    return [*seen, text + guard.finish()]
+
+
+def pieces(text: str, size: int) -> list[str]:
+    """Of one size."""
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_nothing_blocked_is_ever_shown(text: str) -> None:
+    for size in (1, 2, 3, 5, len(text)):
+        assert not any(map(blocked, shown(pieces(text, size))))
+
+
+@pytest.mark.parametrize("text", BENIGN)
+def test_harmless_text_comes_out_as_it_went_in(text: str) -> None:
+    for size in (1, 3, len(text)):
+        assert shown(pieces(text, size))[-1] == text
+
+
+@pytest.mark.parametrize("text", ["so fuck it", "ôi vãi lồn thật", "pussy willow and spic and span"])
+def test_every_split_into_three(text: str) -> None:
+    last = shown([text])[-1]
+    for first, second in itertools.combinations(range(len(text) + 1), 2):
+        seen = shown([text[:first], text[first:second], text[second:]])
+        assert seen[-1] == last and not any(map(blocked, seen))
+
+
+PIECES = st.sampled_from(
+    [*RUDE, *"aeđịẹ\u0323\u200b*_.-@1! \n`", "**", "fu", "ck", "con ", "mẹ", " mẹ ", "pussy ", "willow ", "spic ",
+     "and ", "span ", "vãi ", "lon ", "bia ", "how to make a ", "bomb ", " vcl ", "dm ", "xin chào ", "hello there "]
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.lists(PIECES, max_size=25), st.sampled_from(Level))
+@example(["im đi đyt mẹ"], Level.STANDARD)  # the mask of one word left another
+def test_whatever_is_said_in_whatever_pieces(said: list[str], level: Level) -> None:
+    policy = Policy(level)
+    seen = shown(said, policy)
+    assert not any(check(text, policy).blocked for text in seen)
+    assert all(after.startswith(before) for before, after in itertools.pairwise(seen))
+    whole = "".join(said)
+    if not check(whole, policy).blocked:
+        assert seen[-1] == whole
+        assert all(len("".join(said[: at + 1])) - len(text) <= REACH for at, text in enumerate(seen[:-1]))
+
+
+@given(st.text(max_size=100), st.integers(1, 7))
+def test_any_text_at_all(text: str, size: int) -> None:
+    seen = shown(pieces(text, size))
+    assert not any(map(blocked, seen))
+    if not blocked(text):
+        assert seen[-1] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("b u y     h e r o i n     o n l i n e", Level.STANDARD),  # the phrase's later word comes letter by letter
+        ("d i r t y     d y k e and", Level.STANDARD),
+        ("where of http://a.b x@y.z child porns, ok", Level.STANDARD),  # an address is one word, or many
+        ("sexual story b http://a.b a t child ", Level.STANDARD),
+        ("dcmn nigger", Level.STANDARD),  # what the end of an answer leaves stands alone
+        ("quan cho de nigger", Level.STANDARD),
+        ("vll, polack", Level.STRICT),
+        ("tôi dm c # cam ", Level.STANDARD),
+        ("tits are small birds" + "•" * 64 + ". ", Level.STANDARD),  # more is held than may be
+        ("liem cac " + "p" * 70 + " x", Level.STANDARD),
+        ("fuck" * 40 + " ok", Level.STANDARD),
+    ],
+)
+def test_what_once_came_through(text: str, level: Level) -> None:
+    policy = Policy(level)
+    for size in (1, 2, 4, 7, len(text)):
+        assert not any(check(seen, policy).blocked for seen in shown(pieces(text, size), policy))
+
+
+@pytest.mark.parametrize("text", ["vãi1 l b u t t. ", "pussy willow and spic and span, dm3 "])
+def test_what_was_once_changed_though_harmless(text: str) -> None:
+    for size in (1, 2, 4, 7):
+        assert shown(pieces(text, size))[-1] == text
+
+
+def test_the_work_of_a_long_piece_is_linear() -> None:
+    def work(length: int) -> int:
+        with counted() as steps:
+            StreamGuard().feed(("f##k " * length)[:length])
+        return steps()
+
+    work(100)
+    assert work(4000) <= 4.5 * work(1000) + 1000
+
+
+def test_profanity_is_masked_and_the_answer_goes_on() -> None:
+    guard = StreamGuard()
+    assert guard.feed("oh fuck, well ") + guard.feed("then") + guard.finish() == "oh f•••, well then"
+    assert guard.masked and not guard.blocked and guard.verdict.category == "profanity"
+
+
+def test_a_slur_ends_it() -> None:
+    guard = StreamGuard()
+    assert guard.feed("he said nigger and ") + guard.feed("more") + guard.finish() == "he said "
+    assert guard.blocked and guard.verdict.category == "slur"
+
+
+def test_own_words_are_masked_too() -> None:
+    guard = StreamGuard(Policy(words=("banana",)))
+    assert guard.feed("a banana ") + guard.finish() == "a b••• "

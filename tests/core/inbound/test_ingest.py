@@ -1,0 +1,87 @@
+"""What comes in: who has given up waiting, where an answer goes, platforms that come later."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from core.answering.assistant import Assistant
+from core.dispatch.dispatcher import Dispatcher
+from core.domain.reply_states import Lane, State
+from core.filters import OpenFilter
+from core.inbound.admission import NO_LIMITS, Door, Speed
+from core.inbound.ingest import Intake
+from storage.database import open_database
+from storage.store import DatabaseStore, StoredTransaction, now_ms
+from tests.conftest import EVERYBODY, RULES, Bot
+from tests.fakes import FakeModel, FakePlatform, incoming, owe
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+
+class HeldStore:
+    """A store whose transactions wait to be let through."""
+
+    def __init__(self, store: DatabaseStore) -> None:
+        self._store, self.gate = store, asyncio.Semaphore(0)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[StoredTransaction]:
+        await self.gate.acquire()
+        async with self._store.begin() as tx:
+            yield tx
+
+
+async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseStore) -> None:
+    held = HeldStore(store)
+    intake = Intake(held, EVERYBODY, Door(NO_LIMITS, Speed(1), now_ms, 0, ()), lambda replies: None)
+    writing = asyncio.create_task(intake.write())
+    first = asyncio.create_task(intake.accept(incoming("on its way already")))
+    await asyncio.sleep(0.01)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await intake.accept(incoming("too late"))
+    last = asyncio.create_task(intake.accept(incoming("in time")))
+    await asyncio.sleep(0)
+    held.gate.release()
+    held.gate.release()
+    replies = [await first, await last]
+    writing.cancel()
+    assert [reply.text for reply in replies if reply] == ["on its way already", "in time"]
+    async with store.begin() as tx:
+        assert await tx.replies.load() == (0, 2)
+
+
+async def test_the_origin_comes_back_with_the_reply_and_goes_with_it(bot: Bot) -> None:
+    for message in ("a question", "/temp 0.1"):
+        reply = await bot.dispatcher.accept(replace(incoming(message), origin="a key"))
+        assert reply and reply.origin == "a key" and "a key" not in repr(reply)
+        assert (await bot.dispatcher.outcome(reply)).origin == ""
+    async with bot.store.begin() as tx:
+        rows = await tx.replies._session.execute(text("SELECT count(*) FROM inbox WHERE origin IS NOT NULL"))
+        assert rows.scalar() == 0
+
+
+async def test_a_platform_that_is_served_later(database: str) -> None:
+    """What is unfinished there waits for it; another's goes on meanwhile."""
+    platform = FakePlatform()
+    async with open_database(database) as engine:
+        store = DatabaseStore(engine)
+        async with store.begin() as tx:
+            unfinished = await owe(tx, incoming("before"), Lane.ANSWER)
+            assert unfinished
+        assistant = Assistant(store, FakeModel(), RULES, OpenFilter())
+        dispatcher = Dispatcher(store, assistant, {}, EVERYBODY, now=now_ms)
+        async with dispatcher.running():
+            await asyncio.sleep(0.05)
+            async with store.begin() as tx:
+                assert (await tx.replies.get(unfinished.id)).state is State.QUEUED
+            await dispatcher.serve(platform)
+            dispatcher.settle(platform.name)
+            async with asyncio.timeout(5):
+                assert (await dispatcher.outcome(unfinished)).state is State.DONE
+            assert platform.text(unfinished) == "before"

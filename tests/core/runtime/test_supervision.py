@@ -1,0 +1,74 @@
+"""Watching tasks and handing messages on: what ends whom, and what is tried for how long."""
+
+import asyncio
+import itertools
+import logging
+
+import pytest
+
+from core.inbound.storing import until_taken
+from core.runtime.supervision import endless, harmless
+
+
+async def test_what_must_not_end_raises_where_it_does() -> None:
+    async def ends() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="the loop has ended"):
+        await endless("the loop", ends)
+
+
+async def test_a_cancellation_from_within_is_an_end_too() -> None:
+    """A task group would take it for one of its own."""
+
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="the loop has ended"):
+        await asyncio.create_task(endless("the loop", gives_up))
+
+
+async def test_who_is_cancelled_from_outside_just_ends() -> None:
+    task = asyncio.create_task(endless("the loop", asyncio.Event().wait))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled()
+
+
+async def test_an_error_of_its_own_is_told_as_it_is() -> None:
+    async def fails() -> None:
+        raise OSError
+
+    with pytest.raises(OSError):
+        await endless("the loop", fails)
+
+
+async def test_what_may_fail_ends_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails() -> None:
+        text = "what somebody wrote"
+        raise ValueError(text)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(harmless("a press", fails))
+    assert "a press failed" in caplog.text and "ValueError" in caplog.text and "ValueError: what" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(OSError, 20), (RuntimeError, 20), (ValueError, 4), (TypeError, 4), (OverflowError, 4)]
+)
+async def test_trouble_is_waited_for_and_poison_is_not(
+    error: type[Exception], tries: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.ERROR)
+    tried = 0
+
+    async def take() -> None:
+        nonlocal tried
+        tried += 1
+        if tried < 20:
+            raise error
+
+    monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.0))  # time alone
+    await until_taken("update 7", take)
+    assert tried == tries and ("set aside" in caplog.text) == (tries < 20)
