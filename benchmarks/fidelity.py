@@ -29,9 +29,10 @@ import torch
 from benchmarks.engine.folders import MODELS
 from core.checkpoints import Checkpoint, open_checkpoint
 from core.engine.kernels.products import MANY
-from core.engine.loader import Loader, Weights
+from core.engine.loader import Loader
 from core.engine.nn.batch_plan import plan
 from core.engine.nn.model_runner import TorchRunner
+from core.engine.options import Weights
 from core.engine.sequence import Part, Sequence
 from core.llm.tokenizer import Tokenizer
 

@@ -4,10 +4,14 @@ import sys
 
 
 def main() -> None:
-    """Start the joint. A Ctrl-C while it is still being imported ends quietly."""
+    """Start the command line. A Ctrl-C while it is still being imported ends quietly."""
     try:
-        from bots.bootstrap import main as start  # noqa: PLC0415
+        from bots.cli import main as start  # noqa: PLC0415
 
         start()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

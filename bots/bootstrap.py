@@ -1,22 +1,19 @@
-"""The joint: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
+"""The composition root: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import typer
 from rich.console import Console
 
-from bots.config import Config, read_config
+from bots.config import Config
 from bots.console.adapter import LOCAL, PLATFORM
-from bots.console.app import Terminal, Wishes, console_database, wishes
+from bots.console.app import Terminal, Wishes, console_database
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
 from bots.shutdown import DRAINING, Leaving
@@ -24,79 +21,24 @@ from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.commands.buttons import Presses
 from core.dispatch.dispatcher import Dispatcher
-from core.domain.conversation import Store
-from core.domain.errors import EX_CONFIG, SetupError, trace
+from core.domain.errors import SetupError
 from core.domain.permissions import Access
 from core.domain.platform import Platform
+from core.domain.settings import NO_LIMITS
+from core.domain.store import Store
 from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.worker_process import ProcessHost
 from core.filters import ContentFilter
-from core.inbound.admission import NO_LIMITS
 from core.llm.model import LocalModel, Model
 from core.llm.tokenizer import Tokenizer
+from core.runtime.safe_traceback import trace
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 
 log = logging.getLogger(__name__)
 
 MIB = 2**20
-
-INTERRUPTED = 130
-"""128 + SIGINT, as shells count."""
-
-app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-
-
-@app.callback(invoke_without_command=True)
-def start(
-    context: typer.Context,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """Qwentin: a chat bot that answers with a Qwen model on your own machine.
-
-    Without a command it starts the adapters that have a token (TELEGRAM_TOKEN, DISCORD_TOKEN; from the environment or
-    .env), or with none the console. Every setting is explained in .env.example; README.md has the first steps.
-    """
-    if show_version:
-        typer.echo(version("qwentin"))
-    elif context.invoked_subcommand is None:
-        run()
-
-
-@app.command()
-def run() -> None:
-    """Start the adapters that have a token; with none, the console."""
-    config = read_config()
-    if config.telegram_token or config.discord_token:
-        serve(config)
-    else:
-        converse(config, Wishes())
-
-
-@app.command()
-def console(
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="A hub name (org/name[@revision]), a folder, a .gguf file, or *builtin*."),
-    ] = None,
-    system: Annotated[str | None, typer.Option("--system", "-s", help="The system prompt of this talk.")] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option",
-            "-o",
-            help="A setting of this talk: *temperature*=0, *max_tokens*=256, *memory*=5, *reply_language*=vi.",
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
-) -> None:
-    """Talk in this terminal, or answer what a pipe brings, line by line: `echo question | qwentin console`."""
-    config = read_config()
-    converse(
-        config.model_copy(update={"model": model}) if model is not None else config,
-        wishes(option or [], system, resume),
-    )
 
 
 def converse(config: Config, wishes: Wishes) -> None:
@@ -265,23 +207,3 @@ def adapters(config: Config) -> Iterator[Adapter]:
         from bots.discord_bot.adapter import DiscordBot  # noqa: PLC0415
 
         yield DiscordBot(config.discord_token.get_secret_value(), config.discord_api_url, config.discord_gateway_url)
-
-
-def main() -> None:
-    """The command `qwentin`. What the owner must mend is said in clear lines, with exit code 78 and no traceback."""
-    try:
-        app()
-    except SetupError as error:
-        for line in str(error).splitlines():
-            print(f"qwentin: {line}", file=sys.stderr)  # noqa: T201
-        sys.exit(EX_CONFIG)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except OSError as error:  # standard output is full or gone: nor can Python flush it at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        print(f"qwentin: {error.strerror or error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

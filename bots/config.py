@@ -13,10 +13,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.checkpoints import DEFAULT_MODEL
 from core.domain.errors import ChatError, SetupError
 from core.domain.permissions import Access
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Rules
+from core.domain.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Limits, Rules
 from core.filters import Level, owners
 from core.i18n import say
-from core.inbound.admission import Limits
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from collections.abc import Coroutine
 from threading import Timer
 from typing import Any
 
-from core.domain.errors import EX_CONFIG, SetupError, trace
+from core.domain.errors import EX_CONFIG, SetupError
+from core.runtime.safe_traceback import trace
 
 log = logging.getLogger(__name__)
 

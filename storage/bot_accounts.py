@@ -12,7 +12,7 @@ DAY = 24 * 3600 * 1000
 
 
 class StoredAccounts:
-    """See core.domain.conversation.Accounts."""
+    """See core.domain.store.Accounts."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

@@ -24,7 +24,7 @@ async def find_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
 
 
 class StoredChats:
-    """See core.domain.conversation.Chats."""
+    """See core.domain.store.Chats."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self._session = session

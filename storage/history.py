@@ -16,7 +16,7 @@ _MAY_BE_RETRIED = (State.DONE, State.STOPPED, State.FAILED)
 
 
 class StoredTurns:
-    """See core.domain.conversation.Turns."""
+    """See core.domain.store.Turns."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self._session = session

@@ -19,7 +19,7 @@ ONE_MESSAGE = 4096
 
 
 class StoredInbox:
-    """See core.domain.conversation.Inbox."""
+    """See core.domain.store.Inbox."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self._session = session

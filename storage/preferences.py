@@ -12,7 +12,7 @@ from storage.tables import ChatRow, SettingRow, UserRow
 
 
 class StoredPreferences:
-    """See core.domain.conversation.Preferences."""
+    """See core.domain.store.Preferences."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session

@@ -16,7 +16,7 @@ ATTEMPTS = 10
 
 
 class StoredRecovery:
-    """See core.domain.conversation.Recovery."""
+    """See core.domain.store.Recovery."""
 
     def __init__(self, session: AsyncSession, replies: StoredReplies, now: Callable[[], int]) -> None:
         self._session, self._replies, self._now = session, replies, now

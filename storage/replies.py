@@ -6,15 +6,16 @@ from sqlalchemy import ColumnElement, Select, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.domain.conversation import ChatId, Question, Reply, Stale
+from core.domain.conversation import ChatId, Question, Reply
 from core.domain.reply_states import ACTIVE, OPEN, Event, Lane, State, after
+from core.domain.store import Stale
 from storage.chats import find_chat
 from storage.mapping import nouns
 from storage.tables import ChatRow, InboxRow, ReplyRow
 
 
 class StoredReplies:
-    """See core.domain.conversation.Replies."""
+    """See core.domain.store.Replies."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self._session = session

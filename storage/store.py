@@ -26,7 +26,7 @@ def now_ms() -> int:
 
 
 class StoredTransaction:
-    """See core.domain.conversation.Transaction."""
+    """See core.domain.store.Transaction."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self.inbox = StoredInbox(session, now)
@@ -39,7 +39,7 @@ class StoredTransaction:
 
 
 class DatabaseStore:
-    """See core.domain.conversation.Store."""
+    """See core.domain.store.Store."""
 
     def __init__(self, engine: AsyncEngine, now: Callable[[], int] = now_ms) -> None:
         self._sessions = async_sessionmaker(engine, class_=WholeSession, expire_on_commit=False)

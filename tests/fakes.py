@@ -5,14 +5,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from core.answering.prompt import Prompt
-from core.delivery.rate_limiter import Pace
 from core.delivery.splitting import split, utf16
-from core.domain.conversation import Author, ChatId, Incoming, Owed, Reply, Role, Store, Transaction, Unavailable
-from core.domain.platform import NO_CONTROLS, Controls, MessageGone, Part
+from core.domain.conversation import Author, ChatId, Incoming, Owed, Reply, Role
+from core.domain.platform import NO_CONTROLS, Controls, MessageGone, Pace, Part
+from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane
+from core.domain.sampling import Sampling
+from core.domain.store import Store, Transaction, Unavailable
 from core.engine.protocol import Reason
-from core.engine.sampling_params import Sampling
 from core.filters import Action, Policy, Verdict
 from core.llm.model import Stream
 

@@ -11,17 +11,17 @@ import pytest
 import pytest_asyncio
 
 from core.answering.assistant import Assistant
-from core.answering.prompt import Message, Prompt
 from core.checkpoints import open_checkpoint
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.permissions import Access
+from core.domain.prompt import Message, Prompt
 from core.domain.reply_states import State
+from core.domain.sampling import Sampling
 from core.domain.settings import Rules
 from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.protocol import Reason
-from core.engine.sampling_params import Sampling
 from core.engine.worker_process import ProcessHost
 from core.filters import OpenFilter
 from core.llm.model import LocalModel, Stream

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from core.answering.prompt import Prompt
 from core.domain.conversation import ChatId, Reply, Turn
+from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from tests.conftest import Bot
 from tests.fakes import CHAT, FakeModel

@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks.engine.loading import NICE, loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from core.domain.errors import ChatError
+from core.domain.sampling import Sampling
 from core.engine.engine import Engine
 from core.engine.protocol import Channel, News, Order
-from core.engine.sampling_params import Sampling
 from core.engine.worker_process import ProcessHost
 
 LIMIT = 600.0

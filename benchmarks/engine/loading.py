@@ -4,7 +4,8 @@ from pathlib import Path
 
 from benchmarks.engine.folders import MODELS
 from bots.config import Config
-from core.engine.loader import Loader, Weights
+from core.engine.loader import Loader
+from core.engine.options import Weights
 
 CONTEXT: int = Config.model_fields["context"].default
 NICE: int = Config.model_fields["nice"].default

@@ -9,8 +9,8 @@ from pathlib import Path
 from benchmarks.engine.loading import NICE, loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from core.checkpoints import inspect
+from core.domain.sampling import Sampling
 from core.engine.engine import Engine
-from core.engine.sampling_params import Sampling
 from core.engine.worker_process import ProcessHost
 from core.llm.tokenizer import Tokenizer
 

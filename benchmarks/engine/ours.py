@@ -14,10 +14,10 @@ from benchmarks.engine.folders import MODELS
 from benchmarks.engine.loading import loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
 from benchmarks.engine.turns import Conversation
-from core.engine.loader import Weights
+from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
+from core.engine.options import Weights
 from core.engine.protocol import Cancel, Drop, Failed, News, Order, Submit, Tokens, Warm
-from core.engine.sampling_params import Sampling
 from core.engine.worker import Worker
 
 AHEAD = 64

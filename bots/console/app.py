@@ -14,10 +14,11 @@ from bots.console.adapter import PLATFORM, ConsolePlatform, Talk, new_chat, some
 from bots.console.input import PipedLines, PromptedLines
 from bots.console.outgoing import LiveScreen, PlainScreen, is_terminal
 from core.dispatch.dispatcher import Dispatcher
-from core.domain.conversation import ChatId, Reply, Setting, Store
+from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.errors import ChatError, SetupError
 from core.domain.reply_states import Event, State
 from core.domain.settings import PARSERS
+from core.domain.store import Store
 from core.i18n import choose, say
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms

@@ -14,8 +14,7 @@ from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
-from core.delivery.rate_limiter import Pace
-from core.domain.platform import Part
+from core.domain.platform import Pace, Part
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 """What looks like HTML in an answer is text: vector<int> must not lose its type."""

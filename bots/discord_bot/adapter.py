@@ -14,10 +14,10 @@ from discord.abc import GuildChannel
 from discord.http import Route
 from discord.utils import oauth_url
 
-from bots.discord_bot import slash_commands as slash
-from bots.discord_bot.api import Rest, payload, reached
+from bots.discord_bot.api import Rest, payload
 from bots.discord_bot.button_handler import Buttons
-from bots.discord_bot.channel_order import Inlet, pauses
+from bots.discord_bot.channel_order import Inlet
+from bots.discord_bot.command_menu import publish
 from bots.discord_bot.errors import FAILURES
 from bots.discord_bot.gateway import TOLD, Gateway
 from bots.discord_bot.identify_limits import Identifies
@@ -26,11 +26,11 @@ from bots.discord_bot.interactions import Interactions
 from bots.discord_bot.outgoing import PACE, DiscordSurface
 from bots.discord_bot.roles import Members
 from core.commands.buttons import Presses
-from core.delivery.rate_limiter import Pace
-from core.domain.conversation import Author, ChatId, Incoming, Reply, Role, Store
+from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
-from core.domain.platform import Ambiguous, NotSent, Surface, Unacceptable, Undelivered, Unreachable
+from core.domain.platform import Pace, Surface, Unacceptable, Unreachable
+from core.domain.store import Store
 from core.i18n import choose, say
 from core.runtime.supervision import endless, harmless
 
@@ -200,26 +200,3 @@ def gone(event: str, args: tuple[Any, ...]) -> Sequence[int]:
         case "guild_remove", (discord.Guild() as guild,):
             return [channel.id for channel in guild.channels]
     return []
-
-
-async def publish(client: Gateway, store: Store, account: str) -> None:
-    """The commands, where they have changed; until Discord has taken them. The bot works without."""
-    commands = slash.menu(client.installed_by)
-    wanted = slash.fingerprint(commands)
-    for pause in pauses():
-        try:
-            async with store.begin() as tx:
-                if await tx.accounts.menu(PLATFORM, account) == wanted:
-                    return
-            await reached(client.http.bulk_upsert_global_commands(int(account), commands))
-            async with store.begin() as tx:
-                await tx.accounts.publish(PLATFORM, account, wanted)
-            log.info("Discord: %d commands published", len(commands))
-            return
-        except Undelivered as error:
-            log.warning("commands not published: %s", type(error.__cause__ or error).__name__)
-            if not isinstance(error, (NotSent, Ambiguous)):
-                return
-        except Exception as error:
-            log.warning("commands not published: %s", type(error).__name__)
-        await asyncio.sleep(pause)

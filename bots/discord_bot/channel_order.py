@@ -18,11 +18,12 @@ from discord.abc import Messageable
 from bots.discord_bot.api import reached
 from bots.discord_bot.incoming import PLATFORM, Me, read
 from bots.discord_bot.interaction_token import PERSONAL
-from core.domain.conversation import ChatId, Incoming, Known, Reply, Store
-from core.domain.errors import trace
+from core.domain.conversation import ChatId, Incoming, Known, Reply
 from core.domain.platform import Ambiguous, NotSent, Undelivered
+from core.domain.store import Store
 from core.inbound.storing import plausible, until_taken
 from core.runtime.failpoints import crash_point
+from core.runtime.safe_traceback import trace
 from core.runtime.supervision import Work, harmless
 
 log = logging.getLogger(__name__)

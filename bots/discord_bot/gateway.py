@@ -14,16 +14,26 @@ from typing import Any
 
 import aiohttp
 import yarl
-from discord import Client, ConnectionClosed, DiscordException, GatewayNotFound, Intents, MemberCacheFlags
+from discord import (
+    Client,
+    ConnectionClosed,
+    DiscordException,
+    GatewayNotFound,
+    Intents,
+    MemberCacheFlags,
+)
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from bots.discord_bot.api import NOBODY
 from bots.discord_bot.identify_limits import RESERVE, Identifies
-from bots.discord_bot.slash_commands import EVERYBODY
-from core.domain.errors import SetupError, trace
+from core.domain.errors import SetupError
+from core.runtime.safe_traceback import trace
 
 log = logging.getLogger(__name__)
 
+SERVERS, PEOPLE = 0, 1
+"""Who may install the bot: Discord's integration types."""
+EVERYBODY = (SERVERS, PEOPLE)
 CONNECTED_WITHIN = 60.0
 LASTED = 10.0
 """Seconds after which a lost connection was a good one, and is made anew at once."""

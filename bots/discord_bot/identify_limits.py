@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from core.domain.conversation import Store
+from core.domain.store import Store
 
 log = logging.getLogger(__name__)
 

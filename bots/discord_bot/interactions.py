@@ -13,6 +13,7 @@ from bots.discord_bot import slash_commands as slash
 from bots.discord_bot.api import NOBODY, reached
 from bots.discord_bot.button_handler import Buttons
 from bots.discord_bot.buttons import About, question_form, read
+from bots.discord_bot.command_menu import PRIVATE
 from bots.discord_bot.errors import FAILURES
 from core.domain.conversation import Incoming, Reply
 from core.domain.permissions import Access
@@ -69,7 +70,7 @@ class Interactions:
         command, values = slash.given(interaction)
         if command is None:
             return await self._refuse(interaction, "press.stale")
-        private = command.name == "ask" and bool(values.get(slash.PRIVATE, slash.is_foreign(interaction)))
+        private = command.name == "ask" and bool(values.get(PRIVATE, slash.is_foreign(interaction)))
         hidden = command.ephemeral or (private and not slash.in_own_messages(interaction))
         if slash.is_foreign(interaction) and command.name != "ask":
             hidden = True

@@ -15,7 +15,6 @@ from bots.discord_bot.errors import Expired
 from bots.discord_bot.formatting import messages
 from bots.discord_bot.interaction_token import PERSONAL, Origin, Way, read, way
 from bots.discord_bot.sent_message_lookup import Sought, recognised
-from core.delivery.rate_limiter import Pace
 from core.domain.conversation import Reply
 from core.domain.platform import (
     NO_CONTROLS,
@@ -23,6 +22,7 @@ from core.domain.platform import (
     MessageGone,
     NotSent,
     OutOfReach,
+    Pace,
     Part,
     Unacceptable,
     Undelivered,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bots.discord_bot.buttons import Acted, read
-from core.delivery.streaming_message import STUB
+from core.domain.platform import STUB
 
 Told = Mapping[str, Any]
 """A message as Discord tells of it."""

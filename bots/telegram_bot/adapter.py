@@ -21,8 +21,9 @@ from bots.telegram_bot.outgoing import Paces, TelegramSurface
 from bots.telegram_bot.roles import Members
 from core.commands.buttons import Presses
 from core.delivery.rate_limiter import RateGate
-from core.domain.conversation import Author, ChatId, Incoming, Reply, Role, Store
+from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.platform import Surface
+from core.domain.store import Store
 from core.inbound.storing import until_taken
 from core.runtime.supervision import endless, harmless
 

@@ -6,26 +6,30 @@ lengths count UTF-16 units (core.telegram.org/bots/api#messageentity).
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
 
 import telegramify_markdown as library
 from markdown_it import MarkdownIt
 from telegram import MessageEntity
 
-from core.delivery.splitting import boundary, utf16
+from bots.telegram_bot.entities import (
+    LIMIT,
+    MOST_ENTITIES,
+    Span,
+    SpannedText,
+    clip,
+    cut_points,
+    shift,
+    slice_spans,
+    to_entity,
+    unnest,
+    utf16_offsets,
+)
+from core.delivery.splitting import utf16
 
-LIMIT = 4000
-"""UTF-16 units of a message. Telegram takes 4,096 characters, counted one way or the other."""
-MOST_ENTITIES = 100
-
-_GOES_ON = "…\n"
-"""Before code that begins with an indentation: Telegram trims a message, and the first line would lose it."""
-_CODE_TYPES = ("code", "pre")
-_QUOTES = ("blockquote", "expandable_blockquote")
 _BLOCKS = MarkdownIt("commonmark").enable("table")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])
 _CODE = re.compile(
@@ -94,27 +98,12 @@ class Rendered:
         return self.text, [(each.type, each.offset, each.length, each.url, each.language) for each in self.entities]
 
 
-class _Span(NamedTuple):
-    """An entity while it is worked on: those of Telegram's library take ten times as long to make."""
-
-    type: str
-    start: int
-    end: int
-    url: str | None = None
-    language: str | None = None
-
-
-class _Spanned(NamedTuple):
-    text: str
-    spans: Sequence[_Span] = ()
-
-
 def messages(markdown: str, limit: int = LIMIT, most: int = MOST_ENTITIES) -> list[Rendered]:
     """The Markdown text as messages, at least one: cut at paragraph, line, sentence or word, where each has at most
     `limit` UTF-16 units and `most` entities. What a cut parts goes on in the next message, code in its language."""
     whole = _whole(markdown)
-    ends = _offsets(whole.text)
-    pieces = (_piece(whole, ends, start, end) for start, end in _cuts(whole, ends, limit, most))
+    ends = utf16_offsets(whole.text)
+    pieces = (slice_spans(whole, ends, start, end) for start, end in cut_points(whole, ends, limit, most))
     return [_finished(piece, most) for piece in pieces if _visible(piece.text)] or [Rendered("…")]
 
 
@@ -124,28 +113,24 @@ def render(markdown: str) -> Rendered:
     return _finished(whole, len(whole.spans))
 
 
-def _finished(whole: _Spanned, most: int) -> Rendered:
-    return Rendered(whole.text, tuple(_entity(span) for span in whole.spans[:most]))
+def _finished(whole: SpannedText, most: int) -> Rendered:
+    return Rendered(whole.text, tuple(to_entity(span) for span in whole.spans[:most]))
 
 
-def _entity(span: _Span) -> MessageEntity:
-    return MessageEntity(span.type, span.start, span.end - span.start, url=span.url, language=span.language)
-
-
-def _whole(markdown: str) -> _Spanned:
-    parts, spans, at = list[str](), list[_Span](), 0
+def _whole(markdown: str) -> SpannedText:
+    parts, spans, at = list[str](), list[Span](), 0
     for gap, block in _blocks(markdown.strip("\n")):
         rendered = _block(block)
         if not rendered.text:
             continue
         at += len(gap) if parts else 0
-        spans += [_moved(span, at) for span in rendered.spans]
+        spans += [shift(span, at) for span in rendered.spans]
         parts += [gap, rendered.text] if parts else [rendered.text]
         at += utf16(rendered.text)
     text = "".join(parts).rstrip()
     if not text:
-        return _Spanned(markdown.strip() or "…")
-    return _Spanned(text, _clipped(spans, text))
+        return SpannedText(markdown.strip() or "…")
+    return SpannedText(text, clip(spans, text))
 
 
 def _blocks(markdown: str) -> Iterator[tuple[str, str]]:
@@ -159,20 +144,20 @@ def _blocks(markdown: str) -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=512)
-def _block(block: str) -> _Spanned:
+def _block(block: str) -> SpannedText:
     try:
         rendered = _rendered(block)
     except Exception:  # a bug of the library must not cost an answer
-        return _Spanned(block.strip("\n"))
-    return rendered if _words(rendered.text) == _words(_without_marks(block)) else _Spanned(block.strip("\n"))
+        return SpannedText(block.strip("\n"))
+    return rendered if _words(rendered.text) == _words(_without_marks(block)) else SpannedText(block.strip("\n"))
 
 
-def _rendered(block: str) -> _Spanned:
+def _rendered(block: str) -> SpannedText:
     text, found = library.convert(_prepared(block), latex_escape=False, config=_CONFIG)
     kept = text.strip("\n")
-    shift = -utf16(text[: len(text) - len(text.lstrip("\n"))])
-    spans = [_moved(span, shift) for span in map(_ours, found) if span]
-    return _Spanned(kept, _clipped(_unnested(spans), kept))
+    stripped = -utf16(text[: len(text) - len(text.lstrip("\n"))])
+    spans = [shift(span, stripped) for span in map(_ours, found) if span]
+    return SpannedText(kept, clip(unnest(spans), kept))
 
 
 def _prepared(block: str) -> str:
@@ -225,57 +210,14 @@ def _words(text: str) -> list[str]:
 # Entities
 
 
-def _ours(entity: library.MessageEntity) -> _Span | None:
+def _ours(entity: library.MessageEntity) -> Span | None:
     """The library's entity as Telegram takes it; None for what is not worth sending."""
     if entity.type == "text_link" and not _ADDRESS.fullmatch(entity.url or ""):
         return None
     if entity.type == "custom_emoji":
         return None
     language = (entity.language or "").split()[0][:64] if (entity.language or "").strip() else None
-    return _Span(entity.type, entity.offset, entity.offset + entity.length, entity.url, language)
-
-
-def _unnested(spans: Sequence[_Span]) -> list[_Span]:
-    """Telegram nests nothing in code and code only in quotes, and no quote in a quote. Of a link around code the link
-    is kept: its address stands nowhere else."""
-    links = [span for span in spans if span.type == "text_link"]
-    codes = [span for span in spans if span.type in _CODE_TYPES and not any(_within(span, link) for link in links)]
-    quotes = [span for span in spans if span.type in _QUOTES]
-    outer = [one for at, one in enumerate(quotes) if not any(_within(one, each) for each in quotes[at + 1 :])]
-    rest = [span for span in spans if span.type not in (*_CODE_TYPES, *_QUOTES)]
-    pieces = [piece for span in rest for piece in _outside(span, codes)]
-    return sorted([*codes, *outer, *pieces], key=lambda span: (span.start, -span.end, span.type in _CODE_TYPES))
-
-
-def _within(inner: _Span, outer: _Span) -> bool:
-    return outer.start <= inner.start and inner.end <= outer.end
-
-
-def _clipped(spans: Iterable[_Span], text: str) -> list[_Span]:
-    """Those inside the text and around something to see."""
-    units, out = text.encode("utf-16-le"), list[_Span]()
-    for span in spans:
-        start, end = max(span.start, 0), min(span.end, len(units) // 2)
-        if start < end and units[2 * start : 2 * end].decode("utf-16-le").strip():
-            out.append(span._replace(start=start, end=end))
-    return out
-
-
-def _outside(span: _Span, codes: Sequence[_Span]) -> Iterator[_Span]:
-    """What of a span lies in no code."""
-    start = span.start
-    for code in sorted(codes, key=lambda code: code.start):
-        if code.end <= start or code.start >= span.end:
-            continue
-        if start < code.start:
-            yield span._replace(start=start, end=code.start)
-        start = code.end
-    if start < span.end:
-        yield span._replace(start=start)
-
-
-def _moved(span: _Span, by: int) -> _Span:
-    return span._replace(start=span.start + by, end=span.end + by)
+    return Span(entity.type, entity.offset, entity.offset + entity.length, entity.url, language)
 
 
 def _visible(text: str) -> bool:
@@ -284,55 +226,3 @@ def _visible(text: str) -> bool:
 
 
 # Splitting
-
-
-def _offsets(text: str) -> list[int]:
-    """For every character, and the end, how many UTF-16 units lie before it."""
-    if text.isascii():
-        return list(range(len(text) + 1))
-    out, at = [0], 0
-    for character in text:
-        at += 2 if ord(character) > 0xFFFF else 1
-        out.append(at)
-    return out
-
-
-def _cuts(whole: _Spanned, ends: Sequence[int], limit: int, most: int) -> Iterator[tuple[int, int]]:
-    """Where the messages begin and end, in characters."""
-    start, size = 0, len(whole.text)
-    while start < size:
-        fitting = _fitting(whole, ends, start, limit, most)
-        end = size if start + fitting >= size else start + boundary(whole.text[start : start + fitting + 1], fitting)
-        yield start, end
-        start = _next_start(whole, ends, end)
-
-
-def _fitting(whole: _Spanned, ends: Sequence[int], start: int, limit: int, most: int) -> int:
-    """How many characters from `start` on fit into one message; at least one."""
-    first = ends[start]
-    here = [span for span in whole.spans if span.end > first]
-    units = min(limit, here[most].start - first if len(here) > most else limit)
-    units -= utf16(_GOES_ON) if whole.text[start : start + 1].isspace() else 0
-    low, high = start + 1, len(whole.text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if ends[middle] - first <= units else (low, middle - 1)
-    return low - start
-
-
-def _next_start(whole: _Spanned, ends: Sequence[int], end: int) -> int:
-    """Behind the white space at a cut; in code only behind its line break, so that the indentation stays."""
-    text, size = whole.text, len(whole.text)
-    if any(code.type == "pre" and code.start < ends[end] < code.end for code in whole.spans):
-        return end + 1 if end < size and text[end] == "\n" else end
-    while end < size and text[end].isspace():
-        end += 1
-    return end
-
-
-def _piece(whole: _Spanned, ends: Sequence[int], start: int, end: int) -> _Spanned:
-    text = whole.text[start:end].rstrip()
-    lead = _GOES_ON if text[:1].isspace() else ""
-    here = [span for span in whole.spans if span.start < ends[end] and span.end > ends[start]]
-    inside = [_moved(span._replace(start=max(span.start, ends[start])), utf16(lead) - ends[start]) for span in here]
-    return _Spanned(lead + text, _clipped(inside, lead + text))

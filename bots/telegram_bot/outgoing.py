@@ -11,9 +11,8 @@ from telegram.error import BadRequest, TelegramError
 from bots.telegram_bot.buttons import keyboard
 from bots.telegram_bot.errors import classed, unchanged
 from bots.telegram_bot.formatting import Rendered, messages
-from core.delivery.rate_limiter import Pace
 from core.domain.conversation import Reply
-from core.domain.platform import MessageGone, Part, Unacceptable
+from core.domain.platform import MessageGone, Pace, Part, Unacceptable
 
 T = TypeVar("T")
 

@@ -2,22 +2,25 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from core.answering.context_window import fit
 from core.answering.postprocess import Output
-from core.answering.prompt import NOBODY, Asked, Prompt
-from core.domain.conversation import ChatId, Reply, Store, Turn
+from core.answering.prompt import NOBODY, Asked
+from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.errors import Unanswered
+from core.domain.prompt import Prompt
 from core.domain.reply_states import State
+from core.domain.sampling import Sampling
 from core.domain.settings import Rules, Settings
-from core.engine.sampling_params import Sampling
+from core.domain.store import Store
 from core.filters import SEVERE, Action, Filter, Policy, Verdict
 from core.i18n import say
 from core.llm.model import Model
+from core.runtime.cancellation import unless, until
 from core.runtime.retry import patiently
 
 T = TypeVar("T")
@@ -205,28 +208,3 @@ class Assistant:
         if not text:
             raise Unanswered("error.empty")
         return Ending(State.DONE, text, "mark.loop" if draft.looped else "", cut=draft.cut)
-
-
-async def until(stop: asyncio.Event, pieces: AsyncIterable[str]) -> AsyncIterator[str]:
-    """The pieces, until `stop` is set: also while the next one is still being waited for."""
-    iterator = aiter(pieces)
-    while not stop.is_set() and (piece := await unless(stop, anext(iterator, None))) is not None:
-        yield piece
-
-
-async def unless(stop: asyncio.Event, awaitable: Awaitable[T]) -> T | None:
-    """The awaitable's result; None if `stop` is set first. Either way nothing of it goes on."""
-    work = asyncio.ensure_future(_awaited(awaitable))
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
-    finally:
-        waiting = [task for task in (work, stopped) if not task.done()]
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-
-
-async def _awaited(awaitable: Awaitable[T]) -> T:
-    return await awaitable

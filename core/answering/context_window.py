@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from core.answering.prompt import Asked, Prompt, build
+from core.answering.prompt import Asked, build
 from core.domain.conversation import Turn
 from core.domain.errors import Refused
+from core.domain.prompt import Prompt
 from core.domain.settings import Settings
 
 BYTES_A_TOKEN = 8

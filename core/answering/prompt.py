@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from core.domain.conversation import Turn
+from core.domain.prompt import Message, Prompt
 from core.domain.settings import Settings
 
 _LANGUAGE = {
@@ -21,17 +21,6 @@ _CAREFUL = (
 NOBODY = "Someone"
 """In place of a name that says nothing, or what nobody should repeat."""
 _NOT_IN_A_NAME = re.compile(r"[\s:<>|]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a chat template."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-Prompt = tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from core.checkpoints import safetensors_index as weights
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.json_files import damaged, read_json
 from core.domain.errors import SetupError
-from core.engine.sampling_params import Sampling
+from core.domain.sampling import Sampling
 
 ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "</s>")
 """Tokens that end a turn or a text in the families we run, where a tokenizer marks them as added tokens."""

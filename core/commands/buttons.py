@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.commands.settings_view import PANEL, TYPED, revision
-from core.delivery.streaming_message import STUB
-from core.domain.conversation import Author, ChatId, Incoming, Question, Reply, Role, Setting, Store
-from core.domain.errors import Refused, words
+from core.domain.conversation import Author, ChatId, Incoming, Question, Reply, Role, Setting
+from core.domain.errors import Refused
 from core.domain.permissions import Access
-from core.domain.platform import Action, Undelivered
+from core.domain.platform import STUB, Action, Undelivered
 from core.domain.reply_states import Lane, State
 from core.domain.settings import PARSERS, Rules, Settings
+from core.domain.store import Store
 from core.filters import Filter
 from core.i18n import choose, say
+from core.i18n.error_texts import words
 
 RESET = "reset"
 """In place of a value: back to the default, as with the commands."""

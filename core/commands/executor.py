@@ -5,11 +5,13 @@ from typing import Protocol
 
 from core.answering.assistant import Assistant
 from core.commands.handlers import UNKNOWN, Call, find, parse, run
-from core.domain.conversation import Author, ChatId, Reply, Role, Stale, Store, Unavailable
-from core.domain.errors import Refused, outcome_of, words
+from core.domain.conversation import Author, ChatId, Reply, Role
+from core.domain.errors import Refused, outcome_of
 from core.domain.permissions import Access
 from core.domain.platform import ChatMoved, Platform, Undelivered, Unreachable
 from core.domain.reply_states import ACTIVE, Event, State
+from core.domain.store import Stale, Store, Unavailable
+from core.i18n.error_texts import words
 from core.runtime.failpoints import crash_point
 from core.runtime.retry import patiently
 

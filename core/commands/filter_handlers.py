@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from core.commands.setting_handlers import change
-from core.domain.conversation import Role, Setting, Transaction
+from core.domain.conversation import Role, Setting
 from core.domain.errors import Refused
 from core.domain.settings import FILTER_LISTS
+from core.domain.store import Transaction
 from core.filters import WORD_LONGEST, Level, Policy, masked, normal
-from core.inbound.question_text import escape
+from core.i18n.markdown import escape
 
 if TYPE_CHECKING:
     from core.commands.handlers import Call

@@ -13,13 +13,14 @@ from core.commands import filter_handlers as filter_command
 from core.commands import settings_view as panel
 from core.commands.options import Kind, Option
 from core.commands.setting_handlers import change
-from core.domain.conversation import Question, Reply, Role, Transaction
+from core.domain.conversation import Question, Reply, Role
 from core.domain.errors import Refused
 from core.domain.reply_states import Event, State
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Rules
+from core.domain.store import Transaction
 from core.filters import WORD_LONGEST, Filter, Level
 from core.i18n import LANGUAGES, choose, say
-from core.inbound.question_text import escape
+from core.i18n.markdown import escape
 from core.llm.model import Model
 
 _COMMAND = re.compile(r"/([A-Za-z_]+)(?:@\w+)?(?:\s+(.*))?", re.DOTALL)

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from core.commands import settings_view as panel
-from core.domain.conversation import Setting, Transaction
+from core.domain.conversation import Setting
 from core.domain.errors import Refused
 from core.domain.settings import PARSERS, Source, Value
+from core.domain.store import Transaction
 
 if TYPE_CHECKING:
     from core.commands.handlers import Call

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from core.domain.conversation import ChatId
 from core.domain.settings import NAMES, Settings, Value
 from core.i18n import say
-from core.inbound.question_text import escape
+from core.i18n.markdown import escape
 
 PANEL = ("temperature", "max_tokens", "memory", "reply_language")
 """What can be chosen without typing."""

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from core.delivery.rate_limiter import RateGate
-from core.domain.conversation import Reply, Store
+from core.domain.conversation import Reply
 from core.domain.platform import NotSent, Platform
 from core.domain.reply_states import Lane
+from core.domain.store import Store
 
 log = logging.getLogger(__name__)
 

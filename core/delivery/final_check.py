@@ -4,7 +4,7 @@ people wrote."""
 from typing import Protocol
 
 from core.filters import Filter, Policy
-from core.inbound.question_text import escape
+from core.i18n.markdown import escape
 
 
 class Page(Protocol):

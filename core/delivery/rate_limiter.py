@@ -6,19 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from core.domain.platform import Pace
+
 MINUTE = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What a chat bears. `interval`: seconds from any call to the next preview. `gap`: seconds between any two calls.
-    `previews`, `calls`: so many in a minute, 0 is without bound; what `calls` has above `previews` is the room that is
-    kept for final texts and commands."""
-
-    interval: float = 0.0
-    gap: float = 0.0
-    previews: int = 0
-    calls: int = 0
 
 
 @dataclass(slots=True)

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
+from core.delivery.partial_markdown import finished
+from core.delivery.plan import Delete, Edit, Send, Step, plan
 from core.delivery.rate_limiter import RateGate
-from core.delivery.splitting import finished
-from core.domain.conversation import Chunk, Replies, Reply, Store
+from core.domain.conversation import Chunk, Reply
 from core.domain.platform import (
     NO_CONTROLS,
+    STUB,
     Ambiguous,
     Controls,
     MessageGone,
@@ -24,6 +26,7 @@ from core.domain.platform import (
     Unreachable,
 )
 from core.domain.reply_states import Lane
+from core.domain.store import Replies, Store
 from core.runtime.cancellation import whole
 from core.runtime.failpoints import crash_point
 from core.runtime.retry import patiently
@@ -32,59 +35,12 @@ log = logging.getLogger(__name__)
 
 TYPING_EVERY = 4.0
 """Seconds; platforms show it for five."""
-STUB = "…"
-"""An answer's message before there is text."""
 
 
 GIVEN_UP = 24 * 3600 * 1000
 """Milliseconds after which nobody waits for a message any more."""
 MOST_GONE = 2
 """So often a message may vanish before its reply is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """A new message is due."""
-
-    index: int
-    part: Part
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A message shows something else than it should."""
-
-    index: int
-    message_id: str
-    part: Part
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """A message is left that a shorter text no longer needs."""
-
-    index: int
-    message_id: str
-
-
-Step = Send | Edit | Delete
-
-
-def plan(parts: Sequence[Part], chunks: Sequence[Chunk], shown: Sequence[Part | None]) -> list[Step]:
-    """What to do so that the messages `chunks`, which show `shown`, show `parts`; in order.
-
-    `shown` is shorter than `chunks` where nobody knows what they show (after a restart): those are edited in any case.
-    A chunk without an id was only intended: it is sent again.
-    """
-    steps: list[Step] = []
-    for index, part in enumerate(parts):
-        known = chunks[index].message_id if index < len(chunks) else None
-        if known is None:
-            steps.append(Send(index, part))
-        elif index >= len(shown) or shown[index] != part:
-            steps.append(Edit(index, known, part))
-    surplus = [(index, chunk.message_id) for index, chunk in enumerate(chunks) if index >= len(parts)]
-    return steps + [Delete(index, known) for index, known in reversed(surplus) if known is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from core.delivery.final_check import Gate
 from core.delivery.rate_limiter import RateGate
 from core.delivery.streaming_message import TYPING_EVERY, Delivery
 from core.dispatch.reply_runner import Errands, Hand
-from core.domain.conversation import Author, ChatId, Incoming, Reply, Role, Stale, Store, Unavailable
-from core.domain.errors import trace
+from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.permissions import Access
 from core.domain.platform import NotSent, Platform, Surface
 from core.domain.reply_states import ACTIVE, Event, Lane, State
+from core.domain.store import Stale, Store, Unavailable
 from core.filters import STANDARD
 from core.i18n import choose, say
 from core.inbound.admission import Door, Speed
@@ -26,6 +26,7 @@ from core.inbound.backlog import PATIENCE, expired, together
 from core.inbound.ingest import Intake
 from core.runtime.failpoints import crash_point
 from core.runtime.retry import backoff, insist, patiently
+from core.runtime.safe_traceback import trace
 from core.runtime.supervision import endless
 
 log = logging.getLogger(__name__)

@@ -12,17 +12,20 @@ from core.answering.assistant import Assistant, Ending
 from core.commands.handlers import named
 from core.delivery.button_cleanup import Retiring
 from core.delivery.final_check import Gate
-from core.delivery.splitting import close, finished
+from core.delivery.partial_markdown import close, finished
 from core.delivery.streaming_message import Delivery, LiveMessage
-from core.domain.conversation import ChatId, Reply, Stale
-from core.domain.errors import EngineDied, outcome_of, trace, words
+from core.domain.conversation import ChatId, Reply
+from core.domain.errors import EngineDied, outcome_of
 from core.domain.platform import NO_CONTROLS, Action, ChatMoved, Controls, Platform, Unreachable
 from core.domain.reply_states import ACTIVE, OUTCOMES, Event, Lane, State
+from core.domain.store import Stale
 from core.filters import STANDARD, Policy
 from core.i18n import choose, say
+from core.i18n.error_texts import words
 from core.inbound.admission import Speed
 from core.runtime.failpoints import crash_point
 from core.runtime.retry import insist, patiently
+from core.runtime.safe_traceback import trace
 
 log = logging.getLogger(__name__)
 

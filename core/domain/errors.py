@@ -11,12 +11,8 @@ Anything else is a bug: an apology with an id in the chat, the traceback under t
 """
 
 import logging
-import secrets
-import traceback
 
-from core.domain.conversation import Unavailable
 from core.domain.reply_states import State
-from core.i18n import say
 
 log = logging.getLogger(__name__)
 
@@ -59,21 +55,3 @@ class EngineDied(ChatError):
 def outcome_of(error: Exception) -> State:
     """Where a reply ends that ran into this error."""
     return State.REFUSED if isinstance(error, Refused) else State.FAILED
-
-
-def words(error: Exception, language: str, where: str) -> str:
-    """The one place where errors become words for people. A bug becomes an apology with an id, which the log has."""
-    if isinstance(error, ChatError):
-        return say(language, error.key, **error.values)
-    if isinstance(error, Unavailable):
-        return say(language, "error.busy")
-    bug = secrets.token_hex(3)
-    log.error("error %s in %s\n%s", bug, where, trace(error))
-    return say(language, "error.bug", id=bug)
-
-
-def trace(error: BaseException) -> str:
-    """Where it happened and of what kind, without the errors' own messages: they may quote what people wrote."""
-    lines = "".join(traceback.format_tb(error.__traceback__))
-    cause = error.__cause__ or error.__context__
-    return (f"{trace(cause)}\n" if cause else "") + f"{lines}{type(error).__module__}.{type(error).__qualname__}"

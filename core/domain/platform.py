@@ -5,9 +5,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from core.delivery.rate_limiter import Pace
 from core.domain.conversation import Author, ChatId, Reply, Role
 from core.domain.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a chat bears. `interval`: seconds from any call to the next preview. `gap`: seconds between any two calls.
+    `previews`, `calls`: so many in a minute, 0 is without bound; what `calls` has above `previews` is the room that is
+    kept for final texts and commands."""
+
+    interval: float = 0.0
+    gap: float = 0.0
+    previews: int = 0
+    calls: int = 0
+
+
+STUB = "…"
+"""An answer's message before there is text."""
 
 
 class Action(StrEnum):

@@ -8,8 +8,21 @@ from enum import StrEnum
 
 from core.domain.conversation import Setting
 from core.domain.errors import Refused
-from core.filters import Level, Policy, normal
-from core.inbound.admission import NO_LIMITS, Limits
+from core.domain.filter_policy import Level, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Questions at most: that wait in a conversation, that a person asks in ten minutes, that wait in all; 0 is without
+    bound."""
+
+    chat: int = 0
+    user: int = 0
+    waiting: int = 0
+
+
+NO_LIMITS = Limits()
+
 
 MAX_TOKENS = (256, 512, 1024)
 REPLY_LANGUAGES = ("auto", "en", "vi")
@@ -88,16 +101,12 @@ NAMES = tuple(PARSERS)
 
 
 def _listed(row: str) -> tuple[str, ...]:
-    """A list of words as it is stored. What can't be one is left out: it must not stop a conversation."""
+    """A list of words as it is stored. What is no list of texts counts as none: it must not stop a conversation."""
     try:
         words = json.loads(row)
     except ValueError:
         return ()
-    return (
-        tuple(word for word in words if isinstance(word, str) and normal(word) == word and word)
-        if isinstance(words, list)
-        else ()
-    )
+    return tuple(word for word in words if isinstance(word, str) and word) if isinstance(words, list) else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from core.domain.errors import ChatError, EngineDied, SetupError
-from core.engine.loader import Report
+from core.domain.sampling import Sampling
+from core.engine.options import Report
 from core.engine.pipe import Link
 from core.engine.protocol import (
     Admitted,
@@ -33,7 +34,6 @@ from core.engine.protocol import (
     Tokens,
     Warm,
 )
-from core.engine.sampling_params import Sampling
 from core.engine.vitals import LOOKS, Watch
 from core.engine.worker_process import Host
 

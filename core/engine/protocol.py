@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from core.engine.sampling_params import Sampling
+from core.domain.sampling import Sampling
 
 Reason = Literal["stop", "length", "cancelled"]
 """Why a sequence ended: a stop token, max_tokens or a full context, or a Cancel."""

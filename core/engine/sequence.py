@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from core.engine.sampling_params import Sampling
+from core.domain.sampling import Sampling
 
 
 @dataclass(slots=True, eq=False)

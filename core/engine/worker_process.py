@@ -20,7 +20,7 @@ from typing import Protocol
 import psutil
 
 from core.domain.errors import SetupError
-from core.engine.loader import Load
+from core.engine.options import Load
 from core.engine.protocol import Channel, Loading, News, Order, Ready, SetupFailed
 from core.engine.vitals import Signs, Vitals
 from core.engine.worker import Runner, Worker

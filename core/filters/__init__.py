@@ -8,9 +8,10 @@ import logging
 from collections import Counter
 from typing import Protocol
 
+from core.domain.filter_policy import STANDARD, Level, Policy
 from core.filters.lexicon import ALWAYS, CUSTOM, WORD_LONGEST, normal, owners
 from core.filters.stream_guard import StreamGuard, masked
-from core.filters.verdict import STANDARD, Action, Level, Policy, Verdict, check
+from core.filters.verdict import Action, Verdict, check
 
 __all__ = [
     "SEVERE",

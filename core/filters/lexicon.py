@@ -249,11 +249,12 @@ def owners(lines: Sequence[str]) -> Lexicon:
 def custom(words: Sequence[str], allowed: Sequence[str]) -> Lexicon:
     """A conversation's own words, whole words, with * at their beginning or end for whatever stands there.
 
-    One with accents holds with exactly these, one without only where none were typed.
+    One with accents holds with exactly these, one without only where none were typed. What is not as `normal` writes
+    it is left out: a damaged list must not stop a conversation.
     """
     made = Lexicon()
     for listed, category in ((words, CUSTOM), (allowed, "allow")):
-        for word in listed:
+        for word in filter(lambda word: normal(word) == word, listed):
             _add(made, word, "en" if word.isascii() else "vi", category, 2, frozenset())
     complete(made)
     return made

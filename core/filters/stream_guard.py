@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable
 
+from core.domain.filter_policy import STANDARD, Policy
 from core.filters.deobfuscate import REACH, odd
 from core.filters.lookahead import undecided
 from core.filters.matcher import Hit, read
 from core.filters.normalize import fold
-from core.filters.verdict import STANDARD, Action, Policy, Verdict, action_on, found, known, verdict
+from core.filters.verdict import Action, Verdict, action_on, found, known, verdict
 
 MASK = "•••"
 _WORD = re.compile(r"\w+")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from core.domain.filter_policy import STANDARD, Level, Policy
 from core.filters.deobfuscate import odd
 from core.filters.lexicon import ALWAYS, CUSTOM, Entry, Lexicon, custom, lexicon, owners
 from core.filters.matcher import Hit, allowances, find, read, suspicious
@@ -17,19 +18,6 @@ MASKED = ("profanity", CUSTOM)
 """What an answer may hold in a masked form."""
 
 
-class Level(StrEnum):
-    """How much a conversation lets through."""
-
-    OFF = "off"
-    STANDARD = "standard"
-    STRICT = "strict"
-
-    @property
-    def severity(self) -> int:
-        """What is this severe, or more, is found."""
-        return {Level.OFF: 4, Level.STANDARD: 2, Level.STRICT: 1}[self]
-
-
 class Action(StrEnum):
     """What is done about a text."""
 
@@ -37,17 +25,6 @@ class Action(StrEnum):
     SUPPORT = "support"
     MASK = "mask"
     STOP = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What is to be found in a conversation: its level, its own words, and what it allows."""
-
-    level: Level = Level.STANDARD
-    words: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-    owners: tuple[str, ...] = ()
-    """The lines of the owner's own list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +45,6 @@ class Verdict:
         return self.action in (Action.MASK, Action.STOP)
 
 
-STANDARD = Policy()
 _ORDER = (Action.PASS, Action.SUPPORT, Action.MASK, Action.STOP)
 
 

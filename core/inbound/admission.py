@@ -5,8 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from core.domain.conversation import ChatId, Crowd, Incoming, Owed, Reply, Transaction
+from core.domain.conversation import ChatId, Crowd, Incoming, Owed, Reply
 from core.domain.reply_states import Lane, State
+from core.domain.settings import NO_LIMITS, Limits
+from core.domain.store import Transaction
 from core.i18n import choose, say
 
 WINDOW = 600_000
@@ -15,19 +17,6 @@ TOLD_EVERY = 60_000
 """Milliseconds in which a person hears once in a conversation that it is too much."""
 SMOOTH = 0.2
 """How much the last answer counts in the measured speed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Questions at most: that wait in a conversation, that a person asks in ten minutes, that wait in all; 0 is without
-    bound."""
-
-    chat: int = 0
-    user: int = 0
-    waiting: int = 0
-
-
-NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)

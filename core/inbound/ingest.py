@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.commands.handlers import find, parse
-from core.domain.conversation import Incoming, Owed, Reply, Store, Transaction, Unavailable
+from core.domain.conversation import Incoming, Owed, Reply
 from core.domain.permissions import Access
 from core.domain.reply_states import Lane
+from core.domain.store import Store, Transaction, Unavailable
 from core.inbound.admission import Door
 from core.runtime.failpoints import crash_point
 

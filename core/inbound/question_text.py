@@ -5,16 +5,10 @@ import re
 GREETING = "/start"
 """What a mention and nothing else is answered like."""
 
-_MARKUP = re.compile(r"[\\`*_\[\]<>~|#]")
 _QUOTED = 1000
 """Characters of the replied-to text that go before a question."""
 _AFTER_NAME = re.compile(r"(?:[,:]|\s+,)?\s*")
 _PUNCTUATION = ".,:;!?…)"
-
-
-def escape(text: str) -> str:
-    """What people wrote, so that it stays what they wrote: as Markdown a name could be a link."""
-    return _MARKUP.sub(r"\\\g<0>", text)
 
 
 def about(asked: str, replied: str) -> str:

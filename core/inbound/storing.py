@@ -6,8 +6,8 @@ import re
 from collections.abc import Awaitable, Callable
 
 from core.domain.conversation import Incoming
-from core.domain.errors import trace
 from core.runtime.retry import backoff
+from core.runtime.safe_traceback import trace
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
-from core.answering.prompt import Prompt
 from core.checkpoints import Checkpoint
+from core.domain.prompt import Prompt
+from core.domain.sampling import Sampling
 from core.engine.engine import Engine, TokenStream
 from core.engine.protocol import Reason
-from core.engine.sampling_params import Sampling
 from core.llm.tokenizer import Decoder, Tokenizer
 
 _TO_TELL = 8

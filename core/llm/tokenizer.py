@@ -5,8 +5,8 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from core.answering.prompt import Message, Prompt
 from core.domain.errors import SetupError
+from core.domain.prompt import Message, Prompt
 
 _PROBE: Prompt = (Message("system", "probe"), Message("user", "probe"))
 _QUESTIONS = "a", "1"

@@ -1,7 +1,7 @@
 """Calls that must not be cut in half: a commit, or a message on its way to a platform."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -19,3 +19,28 @@ async def whole(call: Awaitable[T]) -> T:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({task})
         raise
+
+
+async def until(stop: asyncio.Event, pieces: AsyncIterable[str]) -> AsyncIterator[str]:
+    """The pieces, until `stop` is set: also while the next one is still being waited for."""
+    iterator = aiter(pieces)
+    while not stop.is_set() and (piece := await unless(stop, anext(iterator, None))) is not None:
+        yield piece
+
+
+async def unless(stop: asyncio.Event, awaitable: Awaitable[T]) -> T | None:
+    """The awaitable's result; None if `stop` is set first. Either way nothing of it goes on."""
+    work = asyncio.ensure_future(_awaited(awaitable))
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        waiting = [task for task in (work, stopped) if not task.done()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-from core.domain.conversation import Stale, Unavailable
-from core.domain.errors import trace
+from core.domain.store import Stale, Unavailable
+from core.runtime.safe_traceback import trace
 
 log = logging.getLogger(__name__)
 

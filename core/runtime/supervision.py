@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from core.domain.errors import trace
+from core.runtime.safe_traceback import trace
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from bots.bootstrap import loader
 from bots.config import Config, read_config
 from core.checkpoints import DEFAULT_MODEL, Checkpoint
 from core.domain.errors import SetupError
+from core.domain.sampling import Sampling
+from core.domain.settings import Limits
 from core.engine.loader import Loader
-from core.engine.sampling_params import Sampling
 from core.filters import check
-from core.inbound.admission import Limits
 
 
 @pytest.fixture(autouse=True)

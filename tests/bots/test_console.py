@@ -15,11 +15,11 @@ from bots.console.app import Wishes, conversation, wishes
 from bots.console.input import PipedLines
 from bots.console.outgoing import ConsoleSurface, LiveScreen, PlainScreen
 from core.answering.assistant import Assistant
-from core.answering.prompt import Prompt
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
+from core.domain.prompt import Prompt
 from core.domain.reply_states import Event, Lane, State
 from core.domain.settings import Rules
 from core.filters import OpenFilter

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from core.delivery.rate_limiter import Pace
+from core.domain.platform import Pace
 from core.runtime import failpoints as crash
 from tests.faults.models import TrialModel, asked_for
 
@@ -113,7 +113,7 @@ def run() -> None:
         path = "bots.discord_bot.adapter.DiscordBot"
         put(path, functools.partial(found(path), now=lambda: time.time_ns() // 1_000_000 + ahead))
     sys.argv = ["qwentin"]
-    found("bots.bootstrap.main")()
+    found("bots.cli.main")()
 
 
 def _arm(number: int, frame: object) -> None:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
-from core.answering.prompt import Prompt
 from core.domain.errors import EngineDied
+from core.domain.prompt import Prompt
+from core.domain.sampling import Sampling
 from core.engine.protocol import Reason
-from core.engine.sampling_params import Sampling
 from core.llm.model import Stream
 from tests.fakes import FakeModel
 from tests.faults.answers import BOOM, ENDLESS, ENDLESS_WORD, HANG, HOSTILE, answers

@@ -3,8 +3,9 @@
 import pytest
 from sqlalchemy import text
 
-from core.domain.conversation import ChatId, Chunk, Incoming, Known, Reply, Setting, Stale
+from core.domain.conversation import ChatId, Chunk, Incoming, Known, Reply, Setting
 from core.domain.reply_states import Event, Lane, State
+from core.domain.store import Stale
 from storage.store import DatabaseStore
 from tests.fakes import ANN, incoming, owe
 

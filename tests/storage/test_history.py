@@ -2,8 +2,9 @@
 
 import pytest
 
-from core.domain.conversation import ChatId, Question, Reply, Setting, Transaction
+from core.domain.conversation import ChatId, Question, Reply, Setting
 from core.domain.reply_states import Event, Lane, State
+from core.domain.store import Transaction
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.fakes import ANN, CHAT, incoming, owe

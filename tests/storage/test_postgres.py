@@ -14,9 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from core.domain.conversation import Unavailable
 from core.domain.errors import SetupError
 from core.domain.reply_states import Lane
+from core.domain.store import Unavailable
 from storage import database as database_module
 from storage import database_url as address_module
 from storage import postgres_lock as server_lock

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.domain.conversation import ChatId, Chunk, Reply, Stale, Transaction
+from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.reply_states import OUTCOMES, Event, Lane, State, after
+from core.domain.store import Stale, Transaction
 from storage.store import DatabaseStore
 from tests.fakes import BOB, CHAT, incoming, owe
 

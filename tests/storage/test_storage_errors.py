@@ -17,8 +17,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.domain.conversation import Unavailable
 from core.domain.reply_states import Lane
+from core.domain.store import Unavailable
 from storage.database import open_database
 from storage.errors import trouble
 from storage.postgres import Session

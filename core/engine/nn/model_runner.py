@@ -12,11 +12,10 @@ from core.checkpoints import safetensors_index as weights
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.json_files import read_json
 from core.domain.errors import SetupError
+from core.domain.sampling import Sampling
 from core.engine import free_memory as memory
 from core.engine.kernels import cache, machine, sampling
 from core.engine.kernels.team import Team
-from core.engine.loader import Loader, Report
-from core.engine.loader import Weights as Form
 from core.engine.nn import kv_cache as kv
 from core.engine.nn.autotune import FEW, Tuning
 from core.engine.nn.batch_plan import Plan, plan
@@ -28,8 +27,9 @@ from core.engine.nn.speeds import Measured, most_threads
 from core.engine.nn.transformer import Transformer
 from core.engine.nn.weight_formats import Recipe, recipe
 from core.engine.nn.weight_reader import Tensors
+from core.engine.options import LoadOptions, Report
+from core.engine.options import Weights as Form
 from core.engine.prefill_budget import GUESS, Costs
-from core.engine.sampling_params import Sampling
 from core.engine.sequence import Part, Sequence
 from core.engine.vitals import Signs
 
@@ -41,7 +41,7 @@ CHATS = 4
 """Whole contexts that the KV memory holds, where there is room; at least one."""
 
 
-def load(loader: Loader, report: Report) -> "TorchRunner":
+def load(loader: LoadOptions, report: Report) -> "TorchRunner":
     """The model of a folder, on the best device there is. A SetupError names the folder and fits on one line."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     if loader.threads:
@@ -56,7 +56,7 @@ def load(loader: Loader, report: Report) -> "TorchRunner":
 
 
 @torch.inference_mode()
-def read(loader: Loader, report: Report) -> "TorchRunner":
+def read(loader: LoadOptions, report: Report) -> "TorchRunner":
     config = read_json(loader.folder / "config.json")
     architecture = Architecture.read(config, str(loader.folder))
     weights.check(weights.shapes(loader.folder), architecture.tensors(), str(loader.folder))
@@ -82,7 +82,7 @@ def read(loader: Loader, report: Report) -> "TorchRunner":
 
 
 def fitted(
-    loader: Loader, architecture: Architecture, tensors: Tensors, device: torch.device, room: tuple[int, int]
+    loader: LoadOptions, architecture: Architecture, tensors: Tensors, device: torch.device, room: tuple[int, int]
 ) -> tuple[Recipe, int]:
     """How the model is held, and how many blocks of KV memory there are. A SetupError if even the least won't fit."""
     context, free = room

@@ -9,9 +9,9 @@ import os
 import numpy as np
 import torch
 
+from core.domain.sampling import Sampling
 from core.engine.kernels.jit import Array
 from core.engine.kernels.sampling import CANDIDATES
-from core.engine.sampling_params import Sampling
 
 
 class Draw:

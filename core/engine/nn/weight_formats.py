@@ -6,9 +6,9 @@ from typing import Literal
 
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.safetensors_index import GROUP
-from core.engine.loader import Weights
 from core.engine.nn.quantization import fits, padded
 from core.engine.nn.weight_reader import Tensors
+from core.engine.options import Weights
 
 Low = Literal["int8", "int4"]
 Dtype = Literal["float32", "bf16"]

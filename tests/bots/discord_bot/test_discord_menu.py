@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from bots.discord_bot.slash_commands import PEOPLE, SERVERS, Payload, fingerprint, is_foreign, menu, target
+from bots.discord_bot.command_menu import Payload, fingerprint, menu
+from bots.discord_bot.gateway import PEOPLE, SERVERS
+from bots.discord_bot.slash_commands import is_foreign, target
 
 
 def test_the_menu_fits_discord() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bots.discord_bot.outgoing import PACE
-from core.delivery.rate_limiter import Pace
+from core.domain.platform import Pace
 from core.domain.reply_states import State
 from core.i18n import say
 from tests.bots.discord_bot.discord_running import RETRY, asked, quiet, running

@@ -9,9 +9,9 @@ from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.outgoing import Paces
 from core.answering.assistant import Assistant
 from core.commands.buttons import Presses
-from core.delivery.rate_limiter import Pace
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.permissions import Access
+from core.domain.platform import Pace
 from core.filters import Filter, OpenFilter
 from core.i18n import say
 from storage.database import open_database

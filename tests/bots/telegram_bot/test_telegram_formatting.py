@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bots.telegram_bot.formatting import Rendered, messages, render
-from core.delivery.splitting import finished, utf16
+from core.delivery.partial_markdown import finished
+from core.delivery.splitting import utf16
 from tests.platforms.bot_api_checks import entities_complaints
 
 BITS = [

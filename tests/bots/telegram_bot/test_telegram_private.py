@@ -5,8 +5,8 @@ import re
 from itertools import pairwise
 
 from bots.telegram_bot.outgoing import Paces
-from core.delivery.rate_limiter import Pace
 from core.domain.permissions import Access
+from core.domain.platform import Pace
 from core.filters import ContentFilter, blocked
 from core.i18n import say
 from tests.bots.telegram_bot.telegram_running import RETRY, STOP, asked, quiet, running

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.answering.context_window import BYTES_A_TOKEN, fit
-from core.answering.prompt import Asked, Message, Prompt, build, label
+from core.answering.prompt import Asked, build, label
 from core.domain.conversation import Turn
 from core.domain.errors import Refused
+from core.domain.prompt import Message, Prompt
 from core.domain.settings import Rules, Settings
 from tests.conftest import DEFAULTS
 

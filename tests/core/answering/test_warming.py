@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from core.answering.assistant import TO_COME
-from core.answering.prompt import Prompt
 from core.domain.conversation import Author, ChatId, Turn
+from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.filters import ContentFilter
 from core.i18n import say

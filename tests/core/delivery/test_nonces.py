@@ -6,9 +6,9 @@ import itertools
 import pytest
 
 from core.delivery.rate_limiter import RateGate
-from core.delivery.streaming_message import STUB, Delivery, LiveMessage
+from core.delivery.streaming_message import Delivery, LiveMessage
 from core.domain.conversation import Reply
-from core.domain.platform import NO_CONTROLS, Ambiguous, MessageGone, Part
+from core.domain.platform import NO_CONTROLS, STUB, Ambiguous, MessageGone, Part
 from core.domain.reply_states import Event, Lane
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe

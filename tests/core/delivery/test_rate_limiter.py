@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.delivery.rate_limiter import MINUTE, Pace, RateGate
+from core.delivery.rate_limiter import MINUTE, RateGate
+from core.domain.platform import Pace
 
 GROUP = Pace(interval=4.0, gap=1.0, previews=15, calls=20)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.delivery.splitting import boundary, close, finished, open_fence, split, utf16
+from core.delivery.partial_markdown import close, finished, open_fence
+from core.delivery.splitting import boundary, split, utf16
 
 MARKDOWN = st.lists(
     st.sampled_from(["word ", "Sentence ends. ", "\n", "\n\n", "```python\n", "```\n", "~~~\n", "    code\n", "x" * 30,

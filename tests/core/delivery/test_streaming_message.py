@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.delivery.rate_limiter import Pace, RateGate
-from core.delivery.streaming_message import STUB, Delete, Delivery, Edit, LiveMessage, Send, plan
+from core.delivery.plan import Delete, Edit, Send, plan
+from core.delivery.rate_limiter import RateGate
+from core.delivery.streaming_message import Delivery, LiveMessage
 from core.domain.conversation import Chunk, Reply
-from core.domain.platform import Action, Ambiguous, Controls, MessageGone, NotSent, Part, Unreachable
+from core.domain.platform import STUB, Action, Ambiguous, Controls, MessageGone, NotSent, Pace, Part, Unreachable
 from core.domain.reply_states import Event, Lane
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from core.answering.prompt import Prompt
 from core.domain.conversation import ChatId, Turn
+from core.domain.prompt import Prompt
 from core.domain.reply_states import Event, Lane, State
-from core.engine.sampling_params import Sampling
+from core.domain.sampling import Sampling
 from core.i18n import say
 from core.inbound.ingest import Intake
 from core.llm.model import Stream

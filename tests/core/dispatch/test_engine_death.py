@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from core.answering.prompt import Prompt
 from core.dispatch.reply_runner import STRIKES
 from core.domain.conversation import ChatId, Reply
 from core.domain.errors import EngineDied
+from core.domain.prompt import Prompt
 from core.domain.reply_states import State
+from core.domain.sampling import Sampling
 from core.engine.protocol import Reason
-from core.engine.sampling_params import Sampling
 from core.i18n import say
 from core.llm.model import Stream
 from tests.conftest import Bot, MakeBot

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
 from core.answering.assistant import Assistant
-from core.answering.prompt import Prompt
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.platform import Unreachable
+from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
 from core.filters import OpenFilter
 from core.i18n import say
@@ -183,7 +183,7 @@ async def flaky(
 ) -> AsyncIterator[tuple[Bot, FlakyStore]]:
     monkeypatch.setattr("core.dispatch.dispatcher.SWEEP", 0.02)
     monkeypatch.setattr("core.dispatch.dispatcher.ADRIFT", 0.1)
-    for module in ("insist", "dispatcher"):
+    for module in ("runtime.retry", "dispatch.dispatcher"):
         monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.01))  # time alone
     async with open_database(database) as engine:
         store, platform = FlakyStore(DatabaseStore(engine)), FakePlatform()

@@ -10,12 +10,12 @@ import pytest
 
 from core.answering.assistant import Assistant
 from core.dispatch.dispatcher import Dispatcher
-from core.domain.conversation import ChatId, Incoming, Reply, Store, Transaction, Unavailable
+from core.domain.conversation import ChatId, Incoming, Reply
 from core.domain.reply_states import Event, Lane, State
-from core.domain.settings import Rules
+from core.domain.settings import Limits, Rules
+from core.domain.store import Store, Transaction, Unavailable
 from core.filters import OpenFilter
 from core.i18n import say
-from core.inbound.admission import Limits
 from core.inbound.backlog import PATIENCE, TOO_OLD
 from storage.database import open_database
 from storage.recovery import ATTEMPTS

@@ -9,8 +9,9 @@ import pytest
 
 from core.answering.assistant import Assistant
 from core.dispatch.dispatcher import Dispatcher
-from core.domain.conversation import Reply, Store, Transaction, Unavailable
+from core.domain.conversation import Reply
 from core.domain.reply_states import State
+from core.domain.store import Store, Transaction, Unavailable
 from core.filters import OpenFilter
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
@@ -75,7 +76,7 @@ LOST = [*((nth, True) for nth in range(1, 31)), *((nth, False) for nth in range(
 async def test_each_thing_happens_once(database: str, monkeypatch: pytest.MonkeyPatch, nth: int, stored: bool) -> None:
     monkeypatch.setattr("core.dispatch.dispatcher.SWEEP", 0.02)
     monkeypatch.setattr("core.dispatch.dispatcher.ADRIFT", 0.1)
-    for module in ("insist", "dispatcher"):
+    for module in ("runtime.retry", "dispatch.dispatcher"):
         monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.005))  # time alone
     async with doubtful(database, nth, stored=stored) as (bot, store):
         replies = [await say(bot, text) for text in SAID]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from core.domain.sampling import Sampling
 from core.engine.prefill_budget import Pace
 from core.engine.protocol import Admitted, Cancel, Drop, Failed, Finished, Order, Reason, Submit, Tokens, Warm
-from core.engine.sampling_params import Sampling
 from core.engine.sequence import Sequence
 from core.engine.worker import Worker
 from tests.core.engine.fakes import Counter, Pipeless

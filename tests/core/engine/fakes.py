@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from threading import Event
 
-from core.engine.loader import Report
+from core.engine.options import Report
 from core.engine.prefill_budget import GUESS
 from core.engine.protocol import News, Order
 from core.engine.sequence import Part, Sequence

@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 from core.domain.errors import ChatError, EngineDied, SetupError
+from core.domain.sampling import Sampling
 from core.engine.engine import TRIES, Engine, TokenStream
-from core.engine.loader import Report
+from core.engine.options import Report
 from core.engine.pipe import Link
 from core.engine.protocol import Channel, News, Order, Reason, Submit
-from core.engine.sampling_params import Sampling
 from core.engine.worker_process import ThreadHost
 from tests.core.engine.fakes import BOOM, HANG, Counter, until
 

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from core.domain.sampling import Sampling
 from core.engine.meter import Meter
 from core.engine.protocol import (
     Admitted,
@@ -20,7 +21,6 @@ from core.engine.protocol import (
     Tokens,
     Warm,
 )
-from core.engine.sampling_params import Sampling
 from core.engine.sequence import Part
 from core.engine.worker import Worker
 from tests.core.engine.fakes import BOOM, Counter, Pipeless

@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from core.domain.errors import EngineDied, SetupError
+from core.domain.sampling import Sampling
 from core.engine.engine import Engine
-from core.engine.loader import Load, Loader, Report
-from core.engine.sampling_params import Sampling
+from core.engine.loader import Loader
+from core.engine.options import Load, Report
 from core.engine.worker_process import ProcessHost
 from tests.core.engine.fakes import BOOM, CIRCLE, HANG, LABOUR, Counter, load, load_laborious, load_never, load_slowly
 from tests.real import KERNELS

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from core.domain.conversation import Author, ChatId, Crowd
 from core.domain.reply_states import State
+from core.domain.settings import Limits
 from core.i18n import say
-from core.inbound.admission import TOLD_EVERY, WINDOW, Busy, Limits, Queue, Speed, words
+from core.inbound.admission import TOLD_EVERY, WINDOW, Busy, Queue, Speed, words
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, incoming
 from tests.watching import held, outcome, release, running

@@ -12,8 +12,9 @@ from sqlalchemy import text
 from core.answering.assistant import Assistant
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.reply_states import Lane, State
+from core.domain.settings import NO_LIMITS
 from core.filters import OpenFilter
-from core.inbound.admission import NO_LIMITS, Door, Speed
+from core.inbound.admission import Door, Speed
 from core.inbound.ingest import Intake
 from storage.database import open_database
 from storage.store import DatabaseStore, StoredTransaction, now_ms

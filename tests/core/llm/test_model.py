@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from core.answering.prompt import Message
 from core.checkpoints import open_checkpoint
+from core.domain.prompt import Message
 from core.engine.engine import Engine
-from core.engine.loader import Report
+from core.engine.options import Report
 from core.engine.protocol import Ready, Speed
 from core.engine.worker import Runner
 from core.engine.worker_process import ThreadHost

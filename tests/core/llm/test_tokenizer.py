@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.answering.prompt import Message
 from core.checkpoints import open_checkpoint
 from core.domain.conversation import clean
 from core.domain.errors import SetupError
+from core.domain.prompt import Message
 from core.llm.tokenizer import Tokenizer
 from tests.real import CACHE
 

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.domain.sampling import Sampling
 from core.engine.kernels import sampling as kernel
 from core.engine.kernels.jit import Array
 from core.engine.kernels.team import Team
 from core.engine.nn.sampler import Draw
-from core.engine.sampling_params import Sampling
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs
 

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from core.domain.sampling import Sampling
 from core.engine.kernels import dense, sampling, step
 from core.engine.kernels.products import MANY
 from core.engine.kernels.team import Team
-from core.engine.loader import Loader, Weights
+from core.engine.loader import Loader
 from core.engine.nn import compiled as joint
 from core.engine.nn import model_runner as module
 from core.engine.nn.batch_plan import plan
 from core.engine.nn.compiled import can_compute
 from core.engine.nn.model_runner import TorchRunner, load
-from core.engine.sampling_params import Sampling
+from core.engine.options import Weights
 from core.engine.sequence import Part, Sequence
 from tests.core.engine.nn.conftest import VARIANTS, Models, silent
 from tests.core.engine.nn.drive import Drive, Way, answers, by, logits, strays

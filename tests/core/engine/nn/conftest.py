@@ -11,9 +11,10 @@ from transformers import AutoModelForCausalLM
 
 from core.engine.kernels import cache as kept
 from core.engine.kernels import machine
-from core.engine.loader import Loader, Weights
+from core.engine.loader import Loader
 from core.engine.nn import autotune as tune
 from core.engine.nn.model_runner import TorchRunner, load
+from core.engine.options import Weights
 from tests.core.engine.tiny import save
 
 KERNELS = Path(__file__).parents[4] / "build" / "kernels-tests" / (machine.forced() or "machine")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from core.domain.sampling import Sampling
 from core.engine.block_manager import Blocks
 from core.engine.kernels.products import MANY
 from core.engine.nn.autotune import Tuning
@@ -17,7 +18,6 @@ from core.engine.nn.compiled import parts_of, products_of
 from core.engine.nn.linear import Low, in_torch
 from core.engine.nn.model_runner import TorchRunner
 from core.engine.prefill_budget import GUESS, MOST, Pace
-from core.engine.sampling_params import Sampling
 from core.engine.scheduler import Scheduler
 from core.engine.sequence import Part, Sequence
 from core.engine.worker import AHEAD

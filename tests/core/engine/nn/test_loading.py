@@ -16,13 +16,14 @@ from safetensors.torch import load_file, save_file
 
 from core.domain.errors import SetupError
 from core.engine.kernels import machine
-from core.engine.loader import Loader, Weights
+from core.engine.loader import Loader
 from core.engine.nn import autotune as tune
 from core.engine.nn import model_runner as module
 from core.engine.nn.kv_cache import SIZE
 from core.engine.nn.model_builder import DTYPES
 from core.engine.nn.model_runner import SLACK, TorchRunner, load
 from core.engine.nn.speeds import NEVER, Measured
+from core.engine.options import Weights
 from tests.core.checkpoints.conftest import shard
 from tests.core.engine.nn.conftest import KERNELS, Models, silent
 from tests.core.engine.nn.drive import answers, logits

@@ -13,12 +13,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.gguf_convert import convert
 from core.engine.kernels.vectors import LANES
-from core.engine.loader import Loader, Weights
+from core.engine.loader import Loader
 from core.engine.nn import model_runner as module
 from core.engine.nn.model_builder import Builder
 from core.engine.nn.model_runner import TorchRunner, load
 from core.engine.nn.weight_formats import recipe
 from core.engine.nn.weight_reader import Tensors
+from core.engine.options import Weights
 from tests.core.checkpoints.conftest import Kind, TinyGguf, model_of, read_weights
 from tests.core.engine.nn.conftest import Models, silent
 from tests.core.engine.nn.drive import Way, answers, by, logits, strays

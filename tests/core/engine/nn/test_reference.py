@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
-from core.engine.sampling_params import Sampling
 from tests.core.engine.nn.conftest import VARIANTS, Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers, logits
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from core.answering.prompt import Message
 from core.checkpoints import open_checkpoint
+from core.domain.prompt import Message
 from core.engine.loader import Loader
 from core.engine.nn.model_runner import TorchRunner, load
 from core.llm.tokenizer import Tokenizer

@@ -14,8 +14,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from core.domain.sampling import Sampling
 from core.engine.nn.sampler import Draw, candidates
-from core.engine.sampling_params import Sampling
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers
 

@@ -11,12 +11,12 @@ from transformers import AutoConfig
 
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.gguf_convert import convert
-from core.engine.loader import Weights
 from core.engine.nn.linear import Linear
 from core.engine.nn.model_builder import DTYPES, Builder
 from core.engine.nn.transformer import Transformer
 from core.engine.nn.weight_formats import BYTES, Matrix, Recipe, recipe
 from core.engine.nn.weight_reader import Tensors
+from core.engine.options import Weights
 from tests.core.checkpoints.conftest import Kind, TinyGguf
 from tests.core.engine.tiny import save
 

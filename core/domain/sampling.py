@@ -1,4 +1,4 @@
-"""How the next token is drawn."""
+"""How the next token is chosen."""
 
 from dataclasses import dataclass
 

@@ -1,0 +1,86 @@
+"""The command line: what a person types, to what is started."""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from bots.bootstrap import converse, serve
+from bots.config import read_config
+from bots.console.app import Wishes, wishes
+from core.domain.errors import EX_CONFIG, SetupError
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Qwentin: a chat bot that answers with a Qwen model on your own machine.
+
+    Without a command it starts the adapters that have a token (TELEGRAM_TOKEN, DISCORD_TOKEN; from the environment or
+    .env), or with none the console. Every setting is explained in .env.example; README.md has the first steps.
+    """
+    if show_version:
+        typer.echo(version("qwentin"))
+    elif context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run() -> None:
+    """Start the adapters that have a token; with none, the console."""
+    config = read_config()
+    if config.telegram_token or config.discord_token:
+        serve(config)
+    else:
+        converse(config, Wishes())
+
+
+@app.command()
+def console(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="A hub name (org/name[@revision]), a folder, a .gguf file, or *builtin*."),
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="The system prompt of this talk.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            help="A setting of this talk: *temperature*=0, *max_tokens*=256, *memory*=5, *reply_language*=vi.",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
+) -> None:
+    """Talk in this terminal, or answer what a pipe brings, line by line: `echo question | qwentin console`."""
+    config = read_config()
+    converse(
+        config.model_copy(update={"model": model}) if model is not None else config,
+        wishes(option or [], system, resume),
+    )
+
+
+def main() -> None:
+    """The command `qwentin`. What the owner must mend is said in clear lines, with exit code 78 and no traceback."""
+    try:
+        app()
+    except SetupError as error:
+        for line in str(error).splitlines():
+            print(f"qwentin: {line}", file=sys.stderr)  # noqa: T201
+        sys.exit(EX_CONFIG)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except OSError as error:  # standard output is full or gone: nor can Python flush it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"qwentin: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)

@@ -1,0 +1,10 @@
+"""A traceback without the errors' own messages, which may quote what people wrote."""
+
+import traceback
+
+
+def trace(error: BaseException) -> str:
+    """Where it happened and of what kind, without the errors' own messages: they may quote what people wrote."""
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    cause = error.__cause__ or error.__context__
+    return (f"{trace(cause)}\n" if cause else "") + f"{lines}{type(error).__module__}.{type(error).__qualname__}"
