@@ -13,13 +13,13 @@ from rich.console import Console
 
 from bots.config import Config
 from bots.console.adapter import LOCAL, PLATFORM
-from bots.console.app import Terminal, Wishes, console_database
+from bots.console.app import ConsoleSession, Options, console_database
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
-from bots.shutdown import DRAINING, Leaving
+from bots.shutdown import DRAINING, Shutdown
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
-from core.commands.buttons import Presses
+from core.commands.buttons import ButtonActions
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
@@ -32,7 +32,7 @@ from core.engine.worker_process import ProcessHost
 from core.filters import ContentFilter
 from core.llm.model import LocalModel, Model
 from core.llm.tokenizer import Tokenizer
-from core.runtime.safe_traceback import trace
+from core.runtime.safe_traceback import safe_traceback
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 MIB = 2**20
 
 
-def converse(config: Config, wishes: Wishes) -> None:
+def converse(config: Config, wishes: Options) -> None:
     """The console from here to its end."""
     set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
     errors = Console(stderr=True)
@@ -68,7 +68,7 @@ def serve(config: Config) -> None:
     except SetupError:
         raise
     except Exception as error:
-        log.critical("the bot can't go on\n%s", trace(error))
+        log.critical("the bot can't go on\n%s", safe_traceback(error))
         raise typer.Exit(1) from None
 
 
@@ -118,7 +118,7 @@ def models(config: Config) -> Path:
     return config.data_dir / "models"
 
 
-async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: Console) -> bool:
+async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: Console) -> bool:
     """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
     steps = Steps(errors)
     engine = Engine(ProcessHost(loader(config, checkpoint), config.nice), steps)
@@ -126,7 +126,7 @@ async def hold(config: Config, wishes: Wishes, checkpoint: Checkpoint, errors: C
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
         model = LocalModel(checkpoint, tokenizer, engine, config.context)
-        terminal = Terminal(config)
+        terminal = ConsoleSession(config)
         async with console_database(config) as database, engine:
             steps.end()
             store = DatabaseStore(database)
@@ -160,7 +160,7 @@ async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[An
     async def ours() -> None:
         await lost
 
-    with Leaving() as leaving:
+    with Shutdown() as leaving:
         async with open_database(config.database, lost.set_exception) as database:
             leaving.listen()  # before, there is nothing to come to an end
             await leaving.first_of(
@@ -168,13 +168,13 @@ async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[An
             )
 
 
-async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Leaving) -> None:
+async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shutdown) -> None:
     """Every adapter that has a token, around one dispatcher. Told to end, it takes nothing in any more, and what is in
     progress comes to its end."""
     rules, access = config.rules, config.access
     assistant = Assistant(store, model, rules, ContentFilter())
     dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
-    presses = Presses(store, dispatcher, access, rules, assistant.filter, now_ms)
+    presses = ButtonActions(store, dispatcher, access, rules, assistant.filter, now_ms)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 
@@ -193,7 +193,7 @@ class Adapter(Platform, Protocol):
     """A platform that has to be reached first; one that can't be holds up no other."""
 
     def connected(self) -> AbstractAsyncContextManager[None]: ...
-    async def run(self, store: Store, desk: Dispatcher, presses: Presses) -> None: ...
+    async def run(self, store: Store, desk: Dispatcher, presses: ButtonActions) -> None: ...
 
 
 def adapters(config: Config) -> Iterator[Adapter]:

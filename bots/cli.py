@@ -9,7 +9,7 @@ import typer
 
 from bots.bootstrap import converse, serve
 from bots.config import read_config
-from bots.console.app import Wishes, wishes
+from bots.console.app import Options, parse_options
 from core.domain.errors import EX_CONFIG, SetupError
 
 INTERRUPTED = 130
@@ -42,7 +42,7 @@ def run() -> None:
     if config.telegram_token or config.discord_token:
         serve(config)
     else:
-        converse(config, Wishes())
+        converse(config, Options())
 
 
 @app.command()
@@ -66,7 +66,7 @@ def console(
     config = read_config()
     converse(
         config.model_copy(update={"model": model}) if model is not None else config,
-        wishes(option or [], system, resume),
+        parse_options(option or [], system, resume),
     )
 
 

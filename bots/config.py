@@ -15,7 +15,7 @@ from core.domain.errors import ChatError, SetupError
 from core.domain.permissions import Access
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Limits, Rules
 from core.filters import Level, owners
-from core.i18n import say
+from core.i18n import t
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Config(BaseSettings):
         try:
             return str(PARSERS[info.field_name](value))
         except ChatError as error:
-            raise ValueError(say("en", error.key, **error.values)) from error
+            raise ValueError(t("en", error.key, **error.values)) from error
 
     @field_validator("filter_words")
     @classmethod

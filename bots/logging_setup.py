@@ -15,7 +15,7 @@ _CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "discord", "aiohttp", "hu
 """Libraries whose INFO would quote requests, tokens or messages."""
 
 
-class Redact(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
     """Formats, then replaces every secret: also in tracebacks and in what libraries log."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -33,7 +33,7 @@ class Redact(logging.Formatter):
 def set_up_logging(level: str, secrets: Iterable[str]) -> None:
     """Log to stderr at `level`; chatty libraries from WARNING on, those that quote messages not at all."""
     handler = logging.StreamHandler()
-    handler.setFormatter(Redact(secrets))
+    handler.setFormatter(RedactingFormatter(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

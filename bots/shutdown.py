@@ -10,7 +10,7 @@ from threading import Timer
 from typing import Any
 
 from core.domain.errors import EX_CONFIG, SetupError
-from core.runtime.safe_traceback import trace
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +25,15 @@ UNWINDING = 2.5
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Leaving:
+class Shutdown:
     """Whether the process was told to end, and how long that may take: a platform or a database that hangs would hold
-    it. Leaving the block takes the deadlines back."""
+    it. Shutdown the block takes the deadlines back."""
 
     def __init__(self) -> None:
         self.told = asyncio.Event()
         self._timers: list[Timer] = []
 
-    def __enter__(self) -> "Leaving":
+    def __enter__(self) -> "Shutdown":
         return self
 
     def listen(self) -> None:
@@ -81,6 +81,6 @@ def _leave(failed: BaseException | None) -> None:
     if isinstance(failed, SetupError):
         print(f"qwentin: {failed}", file=sys.stderr, flush=True)  # noqa: T201
     elif failed is not None:
-        log.critical("the bot can't go on\n%s", trace(failed))
+        log.critical("the bot can't go on\n%s", safe_traceback(failed))
     logging.shutdown()
     os._exit(EX_CONFIG if isinstance(failed, SetupError) else int(failed is not None))

@@ -17,22 +17,22 @@ class StoredAccounts:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def identify(self, platform: str, bot: str, at: int) -> None:
+    async def record_login(self, platform: str, bot: str, at: int) -> None:
         """Count one; those that no longer count are forgotten."""
         old = IdentifyRow.platform == platform, IdentifyRow.bot == bot, IdentifyRow.at < at - DAY
         await self._session.execute(delete(IdentifyRow).where(*old))
         self._session.add(IdentifyRow(platform=platform, bot=bot, at=at))
 
-    async def identified(self, platform: str, bot: str, since: int) -> Sequence[int]:
+    async def logins_since(self, platform: str, bot: str, since: int) -> Sequence[int]:
         """When, oldest first."""
         counted = IdentifyRow.platform == platform, IdentifyRow.bot == bot, IdentifyRow.at >= since
         return list(await self._session.scalars(select(IdentifyRow.at).where(*counted).order_by(IdentifyRow.at)))
 
-    async def menu(self, platform: str, bot: str) -> str:
+    async def menu_fingerprint(self, platform: str, bot: str) -> str:
         """The fingerprint, "" where none was published."""
         row = await self._session.get(MenuRow, (platform, bot))
         return row.fingerprint if row else ""
 
-    async def publish(self, platform: str, bot: str, fingerprint: str) -> None:
+    async def set_menu_fingerprint(self, platform: str, bot: str, fingerprint: str) -> None:
         """Keep it."""
         await self._session.merge(MenuRow(platform=platform, bot=bot, fingerprint=fingerprint))

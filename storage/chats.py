@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.domain.conversation import ChatId, Known
+from core.domain.conversation import ChatId, KnownChat
 from core.domain.reply_states import ACTIVE, Event, Lane, State, after
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
 
 
-async def find_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
+async def get_or_create_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
     """The conversation's row; a new one has number 1 and has never been served."""
     query = select(ChatRow).where(
         ChatRow.platform == chat.platform, ChatRow.chat == chat.chat, ChatRow.thread == chat.thread
@@ -30,7 +30,7 @@ class StoredChats:
         self._session = session
         self._now = now
 
-    async def leave(self, platform: str, chat: str) -> Sequence[int]:
+    async def deactivate(self, platform: str, chat: str) -> Sequence[int]:
         """Mark every conversation of the chat; cancel what waits; the running answers' ids."""
         rows = await self._conversations(platform, chat)
         for row in rows:
@@ -44,7 +44,7 @@ class StoredChats:
         running = select(ReplyRow.id).where(here, ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING)
         return list(await self._session.scalars(running))
 
-    async def move(self, platform: str, old: str, new: str) -> None:
+    async def change_id(self, platform: str, old: str, new: str) -> None:
         """Give each conversation the new id; where the new chat has it already, what the old one had joins it."""
         for row in await self._conversations(platform, old):
             await self._forget_messages(row)
@@ -87,7 +87,7 @@ class StoredChats:
         await self._session.flush()
         await self._session.delete(row)
 
-    async def known(self, platform: str) -> Sequence[Known]:
+    async def active(self, platform: str) -> Sequence[KnownChat]:
         """With the newest stored message of each."""
         query = (
             select(ChatRow, func.max(InboxRow.seq), func.max(case((InboxRow.private, 1), else_=0)))
@@ -97,7 +97,7 @@ class StoredChats:
             .order_by(func.max(InboxRow.seq).desc())
         )
         rows = (await self._session.execute(query)).all()
-        return [Known(ChatId(row.platform, row.chat, row.thread), bool(private), seq) for row, seq, private in rows]
+        return [KnownChat(ChatId(row.platform, row.chat, row.thread), bool(private), seq) for row, seq, private in rows]
 
     async def _conversations(self, platform: str, chat: str) -> Sequence[ChatRow]:
         query = select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == chat)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.domain.errors import SetupError
-from core.runtime.failpoints import crash_point
+from core.runtime.failpoints import failpoint
 from storage.database_url import parse, reason, shown, sqlite_file
 from storage.errors import trouble
 from storage.sqlite_lock import InUse, locked_file
@@ -122,10 +122,10 @@ async def _migrated(engine: AsyncEngine, url: URL) -> None:
     _known(current, url)
     if current is not None and (file := sqlite_file(url)) is not None:
         _copy(file, current)
-        crash_point("copied")
+        failpoint("copied")
     async with engine.begin() as connection, _unhurried(connection):
         await connection.run_sync(_upgrade)
-        crash_point("migrating")
+        failpoint("migrating")
 
 
 def _unhurried(connection: AsyncConnection) -> AbstractAsyncContextManager[None]:

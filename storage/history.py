@@ -9,13 +9,13 @@ from sqlalchemy.orm import aliased
 
 from core.domain.conversation import Author, ChatId, Question, Reply, Turn
 from core.domain.reply_states import State
-from storage.chats import find_chat
+from storage.chats import get_or_create_chat
 from storage.tables import ChatRow, MessageRow, ReplyRow
 
 _MAY_BE_RETRIED = (State.DONE, State.STOPPED, State.FAILED)
 
 
-class StoredTurns:
+class StoredHistory:
     """See core.domain.store.Turns."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
@@ -24,7 +24,7 @@ class StoredTurns:
 
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         """The last answered pairs older than a question, oldest first."""
-        row = await find_chat(self._session, chat)
+        row = await get_or_create_chat(self._session, chat)
         answer = aliased(MessageRow)
         query = (
             select(MessageRow, answer)
@@ -36,7 +36,7 @@ class StoredTurns:
         pairs = [(q, a) for q, a in await self._session.execute(query)]
         return [Turn(question.text, said.text, question.author_name) for question, said in reversed(pairs)]
 
-    async def remember(self, reply: Reply, text: str, *, cut: bool = False) -> None:
+    async def save_answer(self, reply: Reply, text: str, *, cut: bool = False) -> None:
         """Store an answer in place of the last one, unless its conversation or its question is gone."""
         mine = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()  # its chat may have moved
         row = (await self._session.scalars(select(ChatRow).where(ChatRow.id == mine))).one()
@@ -53,14 +53,14 @@ class StoredTurns:
             )
         )  # fmt: skip
 
-    async def cut(self, question: int) -> bool:
+    async def is_truncated(self, question: int) -> bool:
         """Whether the token limit ended the question's answer."""
         query = select(MessageRow.id).where(MessageRow.reply_to == question, MessageRow.cut)
         return (await self._session.execute(query)).first() is not None
 
     async def last_question(self, chat: ChatId) -> Question | None:
         """The newest question with an outcome that may be asked for again."""
-        row = await find_chat(self._session, chat)
+        row = await get_or_create_chat(self._session, chat)
         ended = exists().where(ReplyRow.question_id == MessageRow.id, ReplyRow.state.in_(_MAY_BE_RETRIED))
         query: Select[Any] = (
             select(MessageRow)
@@ -72,11 +72,11 @@ class StoredTurns:
         found = (await self._session.scalars(query)).one_or_none()
         return found and Question(found.id, found.text, Author(found.author_id, found.author_name))
 
-    async def forget_pair(self, question: int) -> None:
+    async def delete_pair(self, question: int) -> None:
         """Delete a question; its answer goes with it."""
         await self._session.execute(delete(MessageRow).where(MessageRow.id == question))
 
-    async def forget_unanswered(self, question: int) -> None:
+    async def delete_unanswered(self, question: int) -> None:
         """Delete a question that nothing replies to."""
         answer = aliased(MessageRow)
         answered = exists().where(answer.reply_to == question)
@@ -84,7 +84,7 @@ class StoredTurns:
 
     async def clear(self, reply: Reply) -> None:
         """Delete what was said before the command and raise the number; what was asked after it moves along."""
-        row = await find_chat(self._session, reply.chat)
+        row = await get_or_create_chat(self._session, reply.chat)
         row.conversation += 1
         later = select(ReplyRow.question_id).where(
             ReplyRow.chat_id == row.id, ReplyRow.id > reply.id, ReplyRow.question_id.is_not(None)

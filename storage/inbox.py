@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, exists, func, insert, select, tuple_, upda
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from core.domain.conversation import Author, ChatId, Crowd, Incoming, Owed, Reply
+from core.domain.conversation import Author, ChatId, Incoming, NewReply, QueueLoad, Reply
 from core.domain.reply_states import Lane, State
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
@@ -25,14 +25,14 @@ class StoredInbox:
         self._session = session
         self._now = now
 
-    async def known(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
+    async def stored_keys(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
         """By the unique key."""
         key = tuple_(InboxRow.platform, InboxRow.bot, InboxRow.external_id)
         query = select(InboxRow.platform, InboxRow.bot, InboxRow.external_id)
         rows = await self._session.execute(query.where(key.in_([message.key for message in messages])))
         return {(platform, bot, external_id) for platform, bot, external_id in rows}
 
-    async def add(self, owed: Sequence[Owed]) -> Sequence[Reply]:
+    async def add(self, owed: Sequence[NewReply]) -> Sequence[Reply]:
         """Inbox, the questions' turns, replies; each in the order of the messages."""
         if not owed:
             return []
@@ -52,7 +52,7 @@ class StoredInbox:
             for each, id, row in zip(owed, ids, rows, strict=True)
         ]
 
-    async def crowd(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> Crowd:
+    async def queue_load(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> QueueLoad:
         """Counted for the whole batch at once."""
         queued = (ReplyRow.lane == Lane.ANSWER) & (ReplyRow.state == State.QUEUED)
         here = {message.chat: 0 for message in messages}
@@ -66,7 +66,7 @@ class StoredInbox:
             here[ChatId(platform, chat, thread)] = count
         everywhere = select(func.count()).select_from(ReplyRow).join(ChatRow)
         waiting = await self._session.scalar(everywhere.where(queued, ChatRow.platform.in_(platforms)))
-        return Crowd(here, waiting or 0, await self._asked(messages, since))
+        return QueueLoad(here, waiting or 0, await self._asked(messages, since))
 
     async def _asked(self, messages: Sequence[Incoming], since: int) -> Mapping[tuple[str, str], Sequence[int]]:
         authors = {(message.chat.platform, message.author.id) for message in messages}
@@ -83,7 +83,7 @@ class StoredInbox:
             asked[platform, author].append(at)
         return asked
 
-    async def amend(self, incoming: Incoming) -> bool:
+    async def edit_question(self, incoming: Incoming) -> bool:
         """The new text, where the question still waits."""
         other = aliased(ReplyRow)  # that was merged into it: its words are in the question, too
         waits = select(ReplyRow.question_id).join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
@@ -102,7 +102,7 @@ class StoredInbox:
         await self._session.execute(update(MessageRow).where(*whole).values(text=incoming.text))
         return True
 
-    async def join(self, others: Sequence[Reply], into: Reply) -> None:
+    async def merge_refused(self, others: Sequence[Reply], into: Reply) -> None:
         """By id."""
         theirs = update(ReplyRow).where(ReplyRow.id.in_([reply.id for reply in others]))
         await self._session.execute(theirs.values(merged_into=into.id))
@@ -129,17 +129,17 @@ class StoredInbox:
         await self._session.execute(insert(table), rows)
         return list(await self._session.scalars(select(table.id).where(table.id > before).order_by(table.id)))
 
-    def _inbox(self, owed: Owed, chat: ChatRow) -> _Values:
+    def _inbox(self, owed: NewReply, chat: ChatRow) -> _Values:
         incoming, kept = owed.incoming, owed.lane is Lane.NOTICE and owed.state is State.QUEUED
         return {
             "platform": incoming.chat.platform, "bot": incoming.bot, "external_id": incoming.external_id,
             "chat_id": chat.id, "seq": incoming.seq, "private": incoming.private, "author_id": incoming.author.id,
             "author_name": incoming.author.name, "locale": incoming.author.locale,
             "text": incoming.text if kept else None, "received_at": self._now(),
-            "origin": (incoming.origin or None) if owed.state.open else None,
+            "origin": (incoming.reply_token or None) if owed.state.open else None,
         }  # fmt: skip
 
-    def _reply(self, owed: Owed, chat: ChatRow, inbox: int, question: int | None) -> _Values:
+    def _reply(self, owed: NewReply, chat: ChatRow, inbox: int, question: int | None) -> _Values:
         return {
             "inbox_id": inbox, "chat_id": chat.id, "conversation": chat.conversation, "lane": owed.lane,
             "state": owed.state, "question_id": question, "final": owed.final, "merged_into": owed.merged_into,
@@ -147,14 +147,14 @@ class StoredInbox:
         }  # fmt: skip
 
 
-def _noun(owed: Owed, id: int, row: _Values, chat: ChatRow, now: int) -> Reply:
+def _noun(owed: NewReply, id: int, row: _Values, chat: ChatRow, now: int) -> Reply:
     """The reply as it was just stored: reading a thousand back would take as long as storing them."""
     incoming, asks = owed.incoming, owed.lane is Lane.ANSWER
     kept = asks or owed.state is State.QUEUED
     return Reply(
         id=id, chat=incoming.chat, private=incoming.private, conversation=chat.conversation, lane=owed.lane,
         state=owed.state, attempt=0, author=incoming.author, text=incoming.text if kept else "", bot=incoming.bot,
-        external_id=incoming.external_id, seq=incoming.seq, origin=incoming.origin if owed.state.open else "",
+        external_id=incoming.external_id, seq=incoming.seq, reply_token=incoming.reply_token if owed.state.open else "",
         question=cast(int, row["question_id"]) if asks else None,
         asker=Author(incoming.author.id, incoming.author.name) if asks else None,
         outcome=State.REFUSED if owed.final else None, final=owed.final, at=incoming.at if asks else now,

@@ -11,20 +11,20 @@ from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
 async def nouns(session: AsyncSession, condition: ColumnElement[bool]) -> list[Reply]:
     """The replies that fulfil a condition, oldest first."""
-    begun = aliased(MessageRow)
+    prefix = aliased(MessageRow)
     query = (
-        select(ReplyRow, InboxRow, ChatRow, MessageRow, begun.text)
+        select(ReplyRow, InboxRow, ChatRow, MessageRow, prefix.text)
         .join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
         .join(ChatRow, ChatRow.id == ReplyRow.chat_id)
         .outerjoin(MessageRow, MessageRow.id == ReplyRow.question_id)
-        .outerjoin(begun, (begun.reply_to == ReplyRow.question_id) & ReplyRow.goes_on)
+        .outerjoin(prefix, (prefix.reply_to == ReplyRow.question_id) & ReplyRow.goes_on)
         .where(condition)
         .order_by(ReplyRow.id)
     )
     return [_noun(*row) for row in await session.execute(query)]
 
 
-def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None, begun: str | None) -> Reply:
+def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None, prefix: str | None) -> Reply:
     return Reply(
         id=row.id,
         chat=ChatId(chat.platform, chat.chat, chat.thread),
@@ -38,15 +38,15 @@ def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | 
         bot=inbox.bot,
         external_id=inbox.external_id,
         seq=inbox.seq,
-        origin=inbox.origin or "",
+        reply_token=inbox.origin or "",
         question=question.id if question else None,
         asker=Author(question.author_id, question.author_name) if question else None,
         outcome=State(row.outcome) if row.outcome else None,
         final=row.final,
         chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in row.chunks),
         at=question.at if question else inbox.received_at,
-        alone=row.alone,
-        strikes=row.strikes,
+        isolated=row.alone,
+        engine_deaths=row.strikes,
         merged_into=row.merged_into,
-        begun=begun or "",
+        prefix=prefix or "",
     )

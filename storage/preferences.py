@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.domain.conversation import ChatId, Setting
-from storage.chats import find_chat
+from storage.chats import get_or_create_chat
 from storage.tables import ChatRow, SettingRow, UserRow
 
 
@@ -17,7 +17,7 @@ class StoredPreferences:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def of(self, chat: ChatId) -> Mapping[str, Setting]:
+    async def settings(self, chat: ChatId) -> Mapping[str, Setting]:
         """The conversation's own values over its chat's."""
         inherited = await self._rows(replace(chat, thread="")) if chat.thread else []
         return {
@@ -30,16 +30,16 @@ class StoredPreferences:
         query = select(SettingRow).join(ChatRow, ChatRow.id == SettingRow.chat_id).where(*here)
         return list(await self._session.scalars(query))
 
-    async def put(self, chat: ChatId, name: str, setting: Setting) -> None:
+    async def set(self, chat: ChatId, name: str, setting: Setting) -> None:
         """Set one."""
-        chat_id = (await find_chat(self._session, chat)).id
+        chat_id = (await get_or_create_chat(self._session, chat)).id
         await self._session.merge(
             SettingRow(chat_id=chat_id, name=name, value=setting.value, set_by=setting.by, set_at=setting.at)
         )
 
-    async def drop(self, chat: ChatId, name: str) -> None:
+    async def delete(self, chat: ChatId, name: str) -> None:
         """Delete one."""
-        chat_id = (await find_chat(self._session, chat)).id
+        chat_id = (await get_or_create_chat(self._session, chat)).id
         await self._session.execute(delete(SettingRow).where(SettingRow.chat_id == chat_id, SettingRow.name == name))
 
     async def language(self, platform: str, user: str) -> str:
@@ -47,6 +47,6 @@ class StoredPreferences:
         row = await self._session.get(UserRow, (platform, user))
         return row.language if row else "auto"
 
-    async def speak(self, platform: str, user: str, language: str, at: int) -> None:
+    async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
         """Set it."""
         await self._session.merge(UserRow(platform=platform, user=user, language=language, set_at=at))

@@ -29,7 +29,7 @@ class StoredRecovery:
                 await self._replies.move(reply, Event.CRASH)
         return await nouns(self._session, here & ReplyRow.state.in_(ACTIVE))
 
-    async def adrift(
+    async def find_orphaned(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
         """As after a crash; what was tried so often already that it must be a bug is given up."""
@@ -40,14 +40,14 @@ class StoredRecovery:
                 await self._replies.move(reply, Event.CRASH if reply.attempt < ATTEMPTS else Event.FAIL)
         return await nouns(self._session, ReplyRow.id.in_([reply.id for reply in adrift])) if adrift else []
 
-    async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
+    async def delayed(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
         """The penalties that are not over."""
         query = select(ReplyRow.id, ReplyRow.not_before).where(ReplyRow.not_before > now)
         until = {id: at for id, at in await self._session.execute(query) if at is not None}
         there = await nouns(self._session, ReplyRow.id.in_(until) & (ChatRow.platform == platform))
         return [(reply, until[reply.id]) for reply in there]
 
-    async def waiting(self, platform: str, since: int) -> Sequence[Reply]:
+    async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
         """What has begun to be answered, too."""
         command = (ReplyRow.lane == Lane.NOTICE) & (InboxRow.received_at >= since)
         return await nouns(self._session, (ChatRow.platform == platform) & ((ReplyRow.state == State.QUEUED) | command))

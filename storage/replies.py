@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 from core.domain.conversation import ChatId, Question, Reply
 from core.domain.reply_states import ACTIVE, OPEN, Event, Lane, State, after
 from core.domain.store import Stale
-from storage.chats import find_chat
+from storage.chats import get_or_create_chat
 from storage.mapping import nouns
 from storage.tables import ChatRow, InboxRow, ReplyRow
 
@@ -69,13 +69,13 @@ class StoredReplies:
         found = await self._nouns(ReplyRow.id == reply_id)
         return found[0] if found else None
 
-    async def shows(self, platform: str, chat: str, message_id: str) -> bool:
+    async def has_message(self, platform: str, chat: str, message_id: str) -> bool:
         """Looked for in the chunks as they are stored."""
         here = select(ReplyRow.id).join(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == chat)
         written = cast(ReplyRow.chunks, Text).contains(f'"id": "{message_id}"', autoescape=True)
         return (await self._session.execute(here.where(written).limit(1))).first() is not None
 
-    async def earlier(self, reply: Reply) -> Reply | None:
+    async def previous_answer(self, reply: Reply) -> Reply | None:
         """The conversation's answer before this one that was shown."""
         here = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()
         before = (ReplyRow.chat_id == here) & (ReplyRow.lane == Lane.ANSWER) & (ReplyRow.id < reply.id)
@@ -116,7 +116,7 @@ class StoredReplies:
         await self._session.flush()
         return await self.get(reply.id)
 
-    async def intend(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
+    async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
         """C3."""
         row, intended = await self._fenced(reply), {"nonce": nonce, "id": None}
         if any(chunk["nonce"] == nonce for chunk in row.chunks):
@@ -126,37 +126,37 @@ class StoredReplies:
         else:
             row.chunks = [*row.chunks, intended]
 
-    async def sent(self, reply: Reply, nonce: str, message_id: str) -> None:
+    async def set_message_id(self, reply: Reply, nonce: str, message_id: str) -> None:
         """C4."""
         row = await self._fenced(reply)
         row.chunks = [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in row.chunks]
 
-    async def unsent(self, reply: Reply, nonce: str) -> None:
+    async def remove_message(self, reply: Reply, nonce: str) -> None:
         """The message is deleted."""
         row = await self._fenced(reply)
         row.chunks = [chunk for chunk in row.chunks if chunk["nonce"] != nonce]
 
-    async def open(self, chat: ChatId) -> Sequence[Reply]:
+    async def open_answers(self, chat: ChatId) -> Sequence[Reply]:
         """The conversation's open answers, oldest first."""
-        row = await find_chat(self._session, chat)
+        row = await get_or_create_chat(self._session, chat)
         return await self._nouns(
             (ReplyRow.chat_id == row.id) & (ReplyRow.lane == Lane.ANSWER) & ReplyRow.state.in_(OPEN)
         )
 
-    async def waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
+    async def longest_waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
         """The oldest queued answers."""
         queued = (ReplyRow.lane == Lane.ANSWER) & (ReplyRow.state == State.QUEUED)
         oldest = select(ReplyRow.id).join(ChatRow).where(queued, ChatRow.platform.in_(platforms))
         return await self._nouns(ReplyRow.id.in_(oldest.order_by(ReplyRow.id).limit(limit)))
 
-    async def load(self) -> tuple[int, int]:
+    async def count_active(self) -> tuple[int, int]:
         """Running and waiting answers."""
         open_ones = ReplyRow.lane == Lane.ANSWER, ReplyRow.state.in_(OPEN)
         query = select(ReplyRow.state, func.count()).where(*open_ones).group_by(ReplyRow.state)
         counts = {state: count for state, count in await self._session.execute(query)}
         return sum(counts.get(state, 0) for state in ACTIVE), counts.get(State.QUEUED, 0)
 
-    async def lose(self, reply: Reply) -> Reply:
+    async def requeue_isolated(self, reply: Reply) -> Reply:
         """Back into the queue, to run by itself; what was to be stopped stays where it is."""
         if (before := await self.get(reply.id)).outcome is State.STOPPED:
             return before
@@ -166,7 +166,7 @@ class StoredReplies:
         await self._session.flush()
         return await self.get(reply.id)
 
-    async def hold(self, reply: Reply, until: int) -> None:
+    async def delay(self, reply: Reply, until: int) -> None:
         """Whatever its state: the penalty is its chat's."""
         later = (ReplyRow.not_before.is_(None)) | (ReplyRow.not_before < until)
         held = update(ReplyRow).where(ReplyRow.id == reply.id, later)

@@ -11,7 +11,7 @@ from core.domain.conversation import ChatId
 from storage.bot_accounts import StoredAccounts
 from storage.chats import StoredChats
 from storage.errors import reachable
-from storage.history import StoredTurns
+from storage.history import StoredHistory
 from storage.inbox import StoredInbox
 from storage.preferences import StoredPreferences
 from storage.recovery import StoredRecovery
@@ -32,7 +32,7 @@ class StoredTransaction:
         self.inbox = StoredInbox(session, now)
         self.replies = StoredReplies(session, now)
         self.recovery = StoredRecovery(session, self.replies, now)
-        self.turns = StoredTurns(session, now)
+        self.turns = StoredHistory(session, now)
         self.preferences = StoredPreferences(session)
         self.chats = StoredChats(session, now)
         self.accounts = StoredAccounts(session)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.runtime.cancellation import whole
+from core.runtime.cancellation import uncancelled
 
 _CALLS = ("execute", "scalars", "get", "merge", "flush", "commit", "rollback", "close")
 
@@ -14,7 +14,7 @@ _CALLS = ("execute", "scalars", "get", "merge", "flush", "commit", "rollback", "
 def _wholly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(method)
     async def call(self: AsyncSession, *args: Any, **kwargs: Any) -> Any:
-        return await whole(method(self, *args, **kwargs))
+        return await uncancelled(method(self, *args, **kwargs))
 
     return call
 

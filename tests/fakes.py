@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from core.delivery.splitting import split, utf16
-from core.domain.conversation import Author, ChatId, Incoming, Owed, Reply, Role
-from core.domain.platform import NO_CONTROLS, Controls, MessageGone, Pace, Part
+from core.domain.conversation import Author, ChatId, Incoming, NewReply, Reply, Role
+from core.domain.platform import NO_CONTROLS, Controls, MessageGone, OutgoingMessage, Pace
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane
 from core.domain.sampling import Sampling
 from core.domain.store import Store, Transaction, Unavailable
 from core.engine.protocol import Reason
-from core.filters import Action, Policy, Verdict
+from core.filters import FilterAction, Policy, Verdict
 from core.llm.model import Stream
 
 CHAT = ChatId("fake", "1")
@@ -104,23 +104,23 @@ class FakeSurface:
         self.refuses = "\0"
         self.slow: asyncio.Event | None = None
 
-    def parts(self, text: str) -> list[Part]:
-        return [Part(self.render(part), part) for part in split(text, self._fits)]
+    def parts(self, text: str) -> list[OutgoingMessage]:
+        return [OutgoingMessage(self.render(part), part) for part in split(text, self._fits)]
 
     def render(self, text: str) -> str:
         return text.replace("*", "")
 
-    async def send(self, index: int, part: Part, nonce: str) -> str:
+    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         await self._try(part)
         message_id = str(len(self.nonces) + 1)
         self._show(message_id, part)
         self.nonces.append(nonce)
         return message_id
 
-    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
         return None
 
-    async def edit(self, message_id: str, part: Part) -> None:
+    async def edit(self, message_id: str, part: OutgoingMessage) -> None:
         await self._try(part)
         if message_id not in self.messages:
             raise MessageGone
@@ -132,13 +132,13 @@ class FakeSurface:
     async def strip(self, message_id: str) -> None:
         self.controls[message_id] = NO_CONTROLS
 
-    async def draft(self, part: Part) -> None:
+    async def draft(self, part: OutgoingMessage) -> None:
         self.drafted.append(part.text)
 
     async def typing(self) -> None:
         self.typed += 1
 
-    def _show(self, message_id: str, part: Part) -> None:
+    def _show(self, message_id: str, part: OutgoingMessage) -> None:
         self.messages[message_id] = str(part.body)
         self.controls[message_id] = part.controls
         self.history.append(str(part.body))
@@ -146,7 +146,7 @@ class FakeSurface:
     def _fits(self, text: str) -> bool:
         return utf16(self.render(text)) <= self.limit
 
-    async def _try(self, part: Part) -> None:
+    async def _try(self, part: OutgoingMessage) -> None:
         if self.slow:
             await self.slow.wait()
         failure = self.fails[0] if self.fails else None
@@ -205,7 +205,7 @@ class WordFilter:
         self.found: list[str] = []
 
     def check(self, text: str, policy: Policy) -> Verdict:
-        return Verdict(Action.STOP, "custom", 2) if self.word in text else Verdict()
+        return Verdict(FilterAction.STOP, "custom", 2) if self.word in text else Verdict()
 
     def guard(self, policy: Policy) -> "WordGuard":
         return WordGuard(self.word)
@@ -237,7 +237,7 @@ class WordGuard:
     def _release(self, text: str) -> str:
         before, found, _ = text.partition(self._word)
         if found:
-            self.blocked, self.verdict = True, Verdict(Action.STOP, "custom", 2)
+            self.blocked, self.verdict = True, Verdict(FilterAction.STOP, "custom", 2)
         return before
 
 
@@ -254,6 +254,6 @@ def incoming(
 
 async def owe(tx: Transaction, message: Incoming, lane: Lane) -> Reply | None:
     """Store one message as the intake would; None for one that is stored already."""
-    if message.key in await tx.inbox.known([message]):
+    if message.key in await tx.inbox.stored_keys([message]):
         return None
-    return (await tx.inbox.add([Owed(message, lane)]))[0]
+    return (await tx.inbox.add([NewReply(message, lane)]))[0]

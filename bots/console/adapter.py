@@ -11,9 +11,9 @@ from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from bots.console.input import LEAVE, Lines
-from bots.console.outgoing import ConsoleSurface, Screen
+from bots.console.outgoing import ConsoleReplyChannel, Screen
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
-from core.domain.platform import Surface
+from core.domain.platform import ReplyChannel
 from core.domain.reply_states import State
 
 PLATFORM = "console"
@@ -37,9 +37,9 @@ class ConsolePlatform:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
-    def surface(self, reply: Reply) -> Surface:
+    def surface(self, reply: Reply) -> ReplyChannel:
         """The one screen."""
-        return ConsoleSurface(self._screen)
+        return ConsoleReplyChannel(self._screen)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """The only one there is."""
@@ -65,7 +65,7 @@ def new_chat() -> ChatId:
     return ChatId(PLATFORM, LOCAL, time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:4])
 
 
-class Talk:
+class Repl:
     """One conversation at a terminal. `interruptible`: Ctrl-C stops the answer, not the program."""
 
     def __init__(

@@ -10,7 +10,7 @@ from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bots.config import Config
-from bots.console.adapter import PLATFORM, ConsolePlatform, Talk, new_chat, somebody, user_name
+from bots.console.adapter import PLATFORM, ConsolePlatform, Repl, new_chat, somebody, user_name
 from bots.console.input import PipedLines, PromptedLines
 from bots.console.outgoing import LiveScreen, PlainScreen, is_terminal
 from core.dispatch.dispatcher import Dispatcher
@@ -19,7 +19,7 @@ from core.domain.errors import ChatError, SetupError
 from core.domain.reply_states import Event, State
 from core.domain.settings import PARSERS
 from core.domain.store import Store
-from core.i18n import choose, say
+from core.i18n import choose_language, t
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms
 
@@ -27,14 +27,14 @@ SHORT = {"temp": "temperature", "maxtokens": "max_tokens", "reply": "reply_langu
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Options:
     """What the command line asks for. `settings` are texts by name, checked."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     resume: bool = False
 
 
-def wishes(options: Sequence[str], system: str | None, resume: bool) -> Wishes:
+def parse_options(options: Sequence[str], system: str | None, resume: bool) -> Options:
     """Check `-o name=value` and `--system`. Raises SetupError with a line for each mistake."""
     pairs = [option.partition("=") for option in options]
     settings = {SHORT.get(name.strip(), name.strip()): value.strip() for name, _, value in pairs}
@@ -42,7 +42,7 @@ def wishes(options: Sequence[str], system: str | None, resume: bool) -> Wishes:
         settings["system"] = system
     if mistakes := [mistake for name, value in settings.items() if (mistake := _mistake(name, value))]:
         raise SetupError("\n".join(mistakes))
-    return Wishes(settings, resume)
+    return Options(settings, resume)
 
 
 def _mistake(name: str, value: str) -> str | None:
@@ -51,7 +51,7 @@ def _mistake(name: str, value: str) -> str | None:
     try:
         PARSERS[name](value)
     except ChatError as error:
-        return f"-o {name}: {say('en', error.key, **error.values)}"
+        return f"-o {name}: {t('en', error.key, **error.values)}"
     return None
 
 
@@ -68,7 +68,7 @@ async def console_database(config: Config) -> AsyncIterator[AsyncEngine]:
         yield engine
 
 
-class Terminal:
+class ConsoleSession:
     """The console's platform and its talk, for a person or a pipe, whichever is there."""
 
     def __init__(self, config: Config) -> None:
@@ -78,11 +78,11 @@ class Terminal:
         self._screen = LiveScreen(self._console) if self._watched else PlainScreen(sys.stdout)
         self.platform = ConsolePlatform(self._screen)
 
-    async def talk(self, store: DatabaseStore, dispatcher: Dispatcher, model: str, wishes: Wishes) -> bool:
+    async def talk(self, store: DatabaseStore, dispatcher: Dispatcher, model: str, parse_options: Options) -> bool:
         """Until the lines end. Whether every one of them came to a good end."""
-        chat, pending = await conversation(store, wishes)
+        chat, pending = await conversation(store, parse_options)
         async with dispatcher.running():
-            talk = Talk(dispatcher, self._screen, chat, somebody(), interruptible=self._watched)
+            talk = Repl(dispatcher, self._screen, chat, somebody(), interruptible=self._watched)
             if self._watched:
                 self._greet(model)
             for reply in pending:
@@ -97,20 +97,20 @@ class Terminal:
         )
 
     def _greet(self, model: str) -> None:
-        language = choose("auto", somebody().locale)
-        self._console.print(say(language, "console.hello", name=self._config.bot_name, model=model), style="dim")
+        language = choose_language("auto", somebody().locale)
+        self._console.print(t(language, "console.hello", name=self._config.bot_name, model=model), style="dim")
 
 
-async def conversation(store: DatabaseStore, wishes: Wishes) -> tuple[ChatId, Sequence[Reply]]:
+async def conversation(store: DatabaseStore, parse_options: Options) -> tuple[ChatId, Sequence[Reply]]:
     """The conversation to talk in, with the command line's settings, and the answers that it is still owed.
 
     A new conversation leaves the old ones as they are: what they were still owed nobody waits for any more.
     """
     last = await store.latest_chat(PLATFORM)
-    chat = last if wishes.resume and last else new_chat()
+    chat = last if parse_options.resume and last else new_chat()
     async with store.begin() as tx:
-        for name, value in wishes.settings.items():
-            await tx.preferences.put(chat, name, Setting(str(PARSERS[name](value)), user_name(), now_ms()))
+        for name, value in parse_options.settings.items():
+            await tx.preferences.set(chat, name, Setting(str(PARSERS[name](value)), user_name(), now_ms()))
     pending = await _owed(store, last)
     if chat == last:
         return chat, pending
@@ -122,7 +122,7 @@ async def _owed(store: Store, chat: ChatId | None) -> Sequence[Reply]:
     if chat is None:
         return ()
     async with store.begin() as tx:
-        return await tx.replies.open(chat)
+        return await tx.replies.open_answers(chat)
 
 
 async def _drop(store: Store, replies: Sequence[Reply]) -> None:

@@ -14,7 +14,7 @@ from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
-from core.domain.platform import Pace, Part
+from core.domain.platform import OutgoingMessage, Pace
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 """What looks like HTML in an answer is text: vector<int> must not lose its type."""
@@ -120,8 +120,8 @@ class LiveScreen:
         return [line.rstrip() for line in page.file.getvalue().rstrip("\n").split("\n")]
 
 
-class ConsoleSurface:
-    """One reply on a screen. See core.domain.platform.Surface."""
+class ConsoleReplyChannel:
+    """One reply on a screen. See core.domain.platform.ReplyChannel."""
 
     key = "console"
     pace = Pace(interval=0.08)
@@ -132,20 +132,20 @@ class ConsoleSurface:
         self._screen = screen
         self._ids = itertools.count(1)
 
-    def parts(self, text: str) -> Sequence[Part]:
+    def parts(self, text: str) -> Sequence[OutgoingMessage]:
         """One, however long; its words as they stand between the markup."""
-        return [Part("\n".join(_words(text)), text)]
+        return [OutgoingMessage("\n".join(_words(text)), text)]
 
-    async def send(self, index: int, part: Part, nonce: str) -> str:
+    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """Show the first text."""
         self._screen.show(str(part.body))
         return str(next(self._ids))
 
-    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
         """A new terminal shows nothing of an old one's."""
         return None
 
-    async def edit(self, message_id: str, part: Part) -> None:
+    async def edit(self, message_id: str, part: OutgoingMessage) -> None:
         """Show what it has become."""
         self._screen.show(str(part.body))
 
@@ -155,7 +155,7 @@ class ConsoleSurface:
     async def strip(self, message_id: str) -> None:
         """A terminal has no buttons."""
 
-    async def draft(self, part: Part) -> None:
+    async def draft(self, part: OutgoingMessage) -> None:
         """A terminal has no drafts."""
 
     async def typing(self) -> None:

@@ -23,16 +23,16 @@ from bots.discord_bot.gateway import TOLD, Gateway
 from bots.discord_bot.identify_limits import Identifies
 from bots.discord_bot.incoming import PLATFORM
 from bots.discord_bot.interactions import Interactions
-from bots.discord_bot.outgoing import PACE, DiscordSurface
+from bots.discord_bot.outgoing import PACE, DiscordReplyChannel
 from bots.discord_bot.roles import Members
-from core.commands.buttons import Presses
+from core.commands.buttons import ButtonActions
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
-from core.domain.platform import Pace, Surface, Unacceptable, Unreachable
+from core.domain.platform import Pace, ReplyChannel, Unacceptable, Unreachable
 from core.domain.store import Store
-from core.i18n import choose, say
-from core.runtime.supervision import endless, harmless
+from core.i18n import choose_language, t
+from core.runtime.supervision import logged, must_not_end
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,9 @@ class DiscordBot:
         finally:
             await self._client.close()
 
-    def surface(self, reply: Reply) -> Surface:
+    def surface(self, reply: Reply) -> ReplyChannel:
         """Where a reply goes."""
-        return DiscordSurface(Rest(self._client), reply, self._pace, self._promised, self._now)
+        return DiscordReplyChannel(Rest(self._client), reply, self._pace, self._promised, self._now)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """By the permissions in the channel. One that the bot can't see is no reason to leave it."""
@@ -89,7 +89,7 @@ class DiscordBot:
         except Unreachable as error:
             raise Unacceptable from error
 
-    async def run(self, store: Store, desk: Desk, presses: Presses) -> None:
+    async def run(self, store: Store, desk: Desk, presses: ButtonActions) -> None:
         """Take what comes in, for ever."""
         account = str(self._client.application_id)
         self._client.identifies = Identifies(store, PLATFORM, account, self._now)
@@ -101,14 +101,14 @@ class DiscordBot:
                     return True
                 if live and desk.access.admits(incoming.chat, incoming.author):
                     telling = partial(self._tell_of_no_way, message, incoming)
-                    tasks.create_task(harmless("saying that no answer is possible", telling))
+                    tasks.create_task(logged("saying that no answer is possible", telling))
                 return False
 
             inlet = Inlet(self._client, store, desk, tasks, answerable, self._now)
             self._listening = Listening(tasks, inlet, interactions, desk)
-            tasks.create_task(harmless("publishing the commands", partial(publish, self._client, store, account)))
-            tasks.create_task(endless("reading back on Discord", inlet.run))
-            await endless("the connection to Discord's gateway", self._client.connect)
+            tasks.create_task(logged("publishing the commands", partial(publish, self._client, store, account)))
+            tasks.create_task(must_not_end("reading back on Discord", inlet.run))
+            await must_not_end("the connection to Discord's gateway", self._client.connect)
 
     def _heard(self, event: str, args: tuple[Any, ...]) -> None:
         if self._listening is not None:
@@ -116,7 +116,7 @@ class DiscordBot:
 
     async def _tell_of_no_way(self, message: Message, incoming: Incoming) -> None:
         """A person who asks where the bot may not write is told so in private, where that is possible."""
-        text = say(choose("auto", incoming.author.locale), "discord.closed", channel=f"<#{message.channel.id}>")
+        text = t(choose_language("auto", incoming.author.locale), "discord.closed", channel=f"<#{message.channel.id}>")
         log.info("Discord: the bot may not write in %s; who asks it there is told so in private", incoming.chat)
         rest = Rest(self._client)
         try:
@@ -173,7 +173,7 @@ class Listening:
             case "message", (Message() as message,):
                 self._inlet.take(message)
             case "interaction", (Interaction() as interaction,):
-                self._tasks.create_task(harmless("an interaction", partial(self._interactions.take, interaction)))
+                self._tasks.create_task(logged("an interaction", partial(self._interactions.take, interaction)))
             case "raw_message_edit", (RawMessageUpdateEvent() as edit,):
                 self._inlet.amend(edit.message)
             case "connect", _:

@@ -53,7 +53,7 @@ def payload(content: str | None, view: View | LayoutView | None, **more: Any) ->
 
 
 class Rest:
-    """Messages by their ids. Calls raise Undelivered."""
+    """Messages by their ids. Calls raise DeliveryError."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -121,11 +121,11 @@ class Rest:
         return str((await self._call(route, json=message))["id"])
 
     async def _call(self, route: Route, **data: Any) -> Any:
-        return await reached(self._connection.http.request(route, **data))
+        return await call_shielded(self._connection.http.request(route, **data))
 
 
-async def reached(call: Awaitable[T], seconds: float = PATIENCE) -> T:
-    """The call's result. Raises Undelivered, also where it takes longer.
+async def call_shielded(call: Awaitable[T], seconds: float = PATIENCE) -> T:
+    """The call's result. Raises DeliveryError, also where it takes longer.
 
     The library's call is never cut in half: while it sleeps through a penalty for everybody it holds a lock, which it
     would keep for ever.

@@ -7,15 +7,15 @@ from typing import Any
 from discord import Interaction
 
 from bots.discord_bot import slash_commands as slash
-from bots.discord_bot.api import Rest, payload, reached
+from bots.discord_bot.api import Rest, call_shielded, payload
 from bots.discord_bot.buttons import Acted, Chosen, Filled, Opened, Sent, prompt_form, read, settings_panel
 from bots.discord_bot.formatting import messages
 from bots.discord_bot.interaction_token import sent_at
-from core.commands.buttons import Answer, Press, Presses
+from core.commands.buttons import Answer, ButtonActions, Press
 from core.commands.settings_view import described
-from core.domain.platform import Undelivered
+from core.domain.platform import DeliveryError
 from core.domain.settings import Settings
-from core.i18n import choose, say
+from core.i18n import choose_language, t
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ OPENED_WITHIN = 1.5
 class Buttons:
     """Answers presses."""
 
-    def __init__(self, rest: Rest, core: Presses) -> None:
+    def __init__(self, rest: Rest, core: ButtonActions) -> None:
         self._rest, self._core = rest, core
 
     async def answer(self, interaction: Interaction[Any]) -> None:
@@ -36,12 +36,12 @@ class Buttons:
         press = pressed(interaction, sent)
         if isinstance(sent, Opened) and press:
             return await self._open(interaction, press)
-        await reached(interaction.response.defer())
+        await call_shielded(interaction.response.defer())
         try:
             answer, settings = await self._judge(press, sent, data)
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)
-            busy = say(choose("auto", interaction.locale.value), "error.busy")
+            busy = t(choose_language("auto", interaction.locale.value), "error.busy")
             answer, settings = Answer(busy, alert=True), None
         if settings is not None and press:
             await self._paint(interaction, press, settings)
@@ -60,7 +60,7 @@ class Buttons:
             case Filled(seen) if press:
                 return await self._core.fill_in(press, slash.typed(data), seen)
         locale = press.author.locale if press else ""
-        return Answer(say(choose("auto", locale), "press.stale"), alert=True), None
+        return Answer(t(choose_language("auto", locale), "press.stale"), alert=True), None
 
     async def _open(self, interaction: Interaction[Any], press: Press) -> None:
         """The form of the panel, for who may use it; where that can't be told in time, it is judged once filled in."""
@@ -70,10 +70,10 @@ class Buttons:
         except TimeoutError:
             refused = None
         if refused is not None:
-            await reached(interaction.response.defer())
+            await call_shielded(interaction.response.defer())
             return await self._tell(interaction, refused)
         settings, language = await self._core.settings(press.chat), await self._core.language(press)
-        await reached(interaction.response.send_modal(prompt_form(settings, press.chat, language)))
+        await call_shielded(interaction.response.send_modal(prompt_form(settings, press.chat, language)))
 
     async def _paint(self, interaction: Interaction[Any], press: Press, settings: Settings) -> None:
         language = await self._core.language(press)
@@ -81,13 +81,13 @@ class Buttons:
         panel = settings_panel(settings, text, press.chat, language)
         try:
             await self._rest.respond(interaction.token, payload(None, panel))
-        except Undelivered as error:
+        except DeliveryError as error:
             log.info("a panel can't be repainted: %s", type(error).__name__)
 
     async def _tell(self, interaction: Interaction[Any], answer: Answer) -> None:
         try:
             await self._rest.follow_up(interaction.token, payload(answer.text, None), hidden=True)
-        except Undelivered as error:
+        except DeliveryError as error:
             log.debug("a press stays unanswered: %s", type(error).__name__)
 
 

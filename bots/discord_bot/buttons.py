@@ -13,9 +13,9 @@ from discord.ui import ActionRow, Button, Container, Label, LayoutView, Modal, S
 from core.commands import settings_view as panel
 from core.commands.settings_view import TYPED, revision
 from core.domain.conversation import ChatId
-from core.domain.platform import Action, Controls
+from core.domain.platform import ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Settings, Value
-from core.i18n import say
+from core.i18n import t
 
 V = TypeVar("V", bound=View | LayoutView | Modal)
 
@@ -24,8 +24,8 @@ QUESTION_MOST = 1000
 PANEL_MOST = 3800
 """Characters of text on a panel: Discord takes 4,000 in all."""
 
-_ACTIONS = {"s": Action.STOP, "r": Action.RETRY, "c": Action.CONTINUE}
-_STYLES = {Action.STOP: ButtonStyle.danger}
+_ACTIONS = {"s": ButtonAction.STOP, "r": ButtonAction.RETRY, "c": ButtonAction.CONTINUE}
+_STYLES = {ButtonAction.STOP: ButtonStyle.danger}
 _FIELDS = {"t": "temperature", "k": "max_tokens", "m": "memory", "l": "reply_language"}
 _TENTHS = tuple(round(tenth / 10, 1) for tenth in range(11))
 _ACTED = re.compile(r"a:([src]):([0-9]{1,18})", re.ASCII)
@@ -39,7 +39,7 @@ _FIELD = "text"
 class Acted:
     """A button under an answer."""
 
-    action: Action
+    action: ButtonAction
     reply: int
 
 
@@ -105,7 +105,7 @@ def settings_panel(settings: Settings, text: str, chat: ChatId, language: str) -
         )
         for name in panel.PANEL
     ]
-    prompt = Button[LayoutView](label=say(language, "form.prompt"), custom_id=f"o:{revision(chat, settings, TYPED)}")
+    prompt = Button[LayoutView](label=t(language, "form.prompt"), custom_id=f"o:{revision(chat, settings, TYPED)}")
     made = LayoutView(timeout=None)
     shown = text if len(text) <= PANEL_MOST else f"{text[: PANEL_MOST - 1]}…"
     made.add_item(Container(TextDisplay(shown), *rows, ActionRow[LayoutView](prompt)))
@@ -121,9 +121,9 @@ def prompt_form(settings: Settings, chat: ChatId, language: str) -> Modal:
         required=False,
         max_length=SYSTEM_MOST,
     )
-    form = Modal(title=say(language, f"name.{TYPED}"), custom_id=f"f:{revision(chat, settings, TYPED)}", timeout=None)
+    form = Modal(title=t(language, f"name.{TYPED}"), custom_id=f"f:{revision(chat, settings, TYPED)}", timeout=None)
     form.add_item(
-        Label[Modal](text=say(language, f"name.{TYPED}"), description=say(language, "form.empty"), component=field)
+        Label[Modal](text=t(language, f"name.{TYPED}"), description=t(language, "form.empty"), component=field)
     )
     return _described(form)
 
@@ -131,9 +131,9 @@ def prompt_form(settings: Settings, chat: ChatId, language: str) -> Modal:
 def question_form(message: int, language: str) -> Modal:
     """Where a question about a message is typed."""
     field = TextInput[Modal](custom_id=_FIELD, style=TextStyle.paragraph, required=False, max_length=QUESTION_MOST)
-    form = Modal(title=say(language, "menu.ask"), custom_id=f"q:{message}", timeout=None)
-    label = say(language, "form.question")
-    form.add_item(Label[Modal](text=label, description=say(language, "form.explain"), component=field))
+    form = Modal(title=t(language, "menu.ask"), custom_id=f"q:{message}", timeout=None)
+    label = t(language, "form.question")
+    form.add_item(Label[Modal](text=label, description=t(language, "form.explain"), component=field))
     return _described(form)
 
 
@@ -141,7 +141,7 @@ def _actions(controls: Controls, reply: int) -> View:
     letters = {action: letter for letter, action in _ACTIONS.items()}
     made = View(timeout=None)
     for action in controls.actions:
-        label = say(controls.language, f"button.{action}")
+        label = t(controls.language, f"button.{action}")
         style = _STYLES.get(action, ButtonStyle.secondary)
         made.add_item(Button[View](label=label, style=style, custom_id=f"a:{letters[action]}:{reply}"))
     return made
@@ -168,11 +168,7 @@ def _choices(value: Value) -> tuple[float | int | str, ...]:
 
 
 def _shown(name: str, choice: float | int | str, language: str) -> str:
-    return (
-        say(language, f"language.{choice}")
-        if name == "reply_language"
-        else say(language, f"value.{name}", value=choice)
-    )
+    return t(language, f"language.{choice}") if name == "reply_language" else t(language, f"value.{name}", value=choice)
 
 
 def _described(made: V) -> V:

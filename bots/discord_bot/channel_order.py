@@ -15,16 +15,16 @@ from typing import Any, Protocol
 from discord import Client, Message, Object, PartialMessageable
 from discord.abc import Messageable
 
-from bots.discord_bot.api import reached
+from bots.discord_bot.api import call_shielded
 from bots.discord_bot.incoming import PLATFORM, Me, read
 from bots.discord_bot.interaction_token import PERSONAL
-from core.domain.conversation import ChatId, Incoming, Known, Reply
-from core.domain.platform import Ambiguous, NotSent, Undelivered
+from core.domain.conversation import ChatId, Incoming, KnownChat, Reply
+from core.domain.platform import Ambiguous, DeliveryError, NotSent
 from core.domain.store import Store
-from core.inbound.storing import plausible, until_taken
-from core.runtime.failpoints import crash_point
-from core.runtime.safe_traceback import trace
-from core.runtime.supervision import Work, harmless
+from core.inbound.storing import has_valid_fields, store_with_retry
+from core.runtime.failpoints import failpoint
+from core.runtime.safe_traceback import safe_traceback
+from core.runtime.supervision import Work, logged
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Inlet:
         self._answerable, self._now = answerable, now
         self._latest: dict[int, asyncio.Task[None]] = {}
         """The last message of each channel that is being stored."""
-        self._behind: dict[int, Known] = {}
+        self._behind: dict[int, KnownChat] = {}
         self._catching_up: dict[int, asyncio.Task[None]] = {}
         self._marked, self._missed, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._threads: set[str] = set()
@@ -90,7 +90,7 @@ class Inlet:
         self._held += 1
         channel = message.channel.id
         turn = partial(self._in_turn, channel, work, self._latest.get(channel))
-        task = self._tasks.create_task(harmless(f"message {message.id}", turn))
+        task = self._tasks.create_task(logged(f"message {message.id}", turn))
         self._latest[channel] = task
         task.add_done_callback(lambda done: self._latest.pop(channel) if self._latest.get(channel) is done else None)
 
@@ -147,24 +147,24 @@ class Inlet:
         if incoming is None:
             return
         self._threads.add(incoming.chat.thread)
-        crash_point("heard")
-        await until_taken(f"message {message.id}", lambda: self._desk.accept(incoming))
+        failpoint("heard")
+        await store_with_retry(f"message {message.id}", lambda: self._desk.accept(incoming))
 
     async def _amended(self, message: Message) -> None:
         incoming = await self._understood(message, live=False)
         if incoming is not None:
-            await until_taken(f"the edit of message {message.id}", lambda: self._desk.amend(incoming))
+            await store_with_retry(f"the edit of message {message.id}", lambda: self._desk.amend(incoming))
 
     async def _understood(self, message: Message, live: bool) -> Incoming | None:
         """Nothing, where reading it fails: tried again it would fail again, and hold up its channel."""
         try:
             await self._locate(message)
             incoming = read(message, self.me)
-            if incoming is not None and not plausible(incoming):
+            if incoming is not None and not has_valid_fields(incoming):
                 raise ValueError
             return incoming if incoming and self._answerable(message, incoming, live) else None
         except Exception as error:
-            log.error("message %s can't be understood, set aside:\n%s", message.id, trace(error))
+            log.error("message %s can't be understood, set aside:\n%s", message.id, safe_traceback(error))
             return None
 
     async def _locate(self, message: Message) -> None:
@@ -172,7 +172,7 @@ class Inlet:
         me, channel = self.me, message.channel
         wanted = str(channel.id) in me.threads or any(user.id == me.id for user in message.mentions)
         if wanted and isinstance(channel, PartialMessageable):
-            located: Any = await reached(self._client.fetch_channel(channel.id))
+            located: Any = await call_shielded(self._client.fetch_channel(channel.id))
             message.channel = located
 
     # Reading back
@@ -189,16 +189,16 @@ class Inlet:
         while self._catching_up:
             await asyncio.wait(set(self._catching_up.values()))
 
-    async def _catch_up(self, channel: int, known: Known) -> None:
+    async def _catch_up(self, channel: int, known: KnownChat) -> None:
         try:
             for message in await self._missed_in(known):
                 await self._stored(message, live=False)
         except Exception as error:
-            log.error("%s can't be read back:\n%s", known.chat, trace(error))
+            log.error("%s can't be read back:\n%s", known.chat, safe_traceback(error))
         finally:
             del self._catching_up[channel]
 
-    async def _missed_in(self, known: Known) -> list[Message]:
+    async def _missed_in(self, known: KnownChat) -> list[Message]:
         """However long it takes: what is stored after would make it seem to be read. One that can't be read is none."""
         for count, pause in enumerate(pauses(), 1):
             try:
@@ -207,22 +207,22 @@ class Inlet:
                 if count == WORTH_TELLING:
                     log.warning("%s can't be read back so far: %s", known.chat, type(error).__name__)
                 await asyncio.sleep(max(pause, error.wait if isinstance(error, NotSent) else 0))
-            except Undelivered as error:
+            except DeliveryError as error:
                 log.info("%s is not read back: %s", known.chat, type(error).__name__)
                 break
         return []
 
-    async def _until_known(self) -> Sequence[Known]:
+    async def _until_known(self) -> Sequence[KnownChat]:
         for pause in pauses():
             try:
                 async with self._store.begin() as tx:
-                    return await tx.chats.known(PLATFORM)
+                    return await tx.chats.active(PLATFORM)
             except Exception as error:
                 log.error("the known conversations can't be read, trying again: %s", type(error).__name__)
             await asyncio.sleep(pause)
         return ()
 
-    async def _since(self, known: Known) -> list[Message]:
+    async def _since(self, known: KnownChat) -> list[Message]:
         """The newest messages after the last one that is stored, oldest first."""
         start = max(known.seq, snowflake(self._now() - LOOK_BACK))
         channel = await self._channel(known.chat)
@@ -233,11 +233,11 @@ class Inlet:
         async def newest() -> list[Message]:
             return [each async for each in channel.history(limit=MOST, after=Object(start), oldest_first=False)]
 
-        return sorted(await reached(newest()), key=lambda message: message.id)
+        return sorted(await call_shielded(newest()), key=lambda message: message.id)
 
     async def _channel(self, chat: ChatId) -> Messageable | None:
         channel_id = int(chat.thread or chat.chat)
-        channel = self._client.get_channel(channel_id) or await reached(self._client.fetch_channel(channel_id))
+        channel = self._client.get_channel(channel_id) or await call_shielded(self._client.fetch_channel(channel_id))
         return channel if isinstance(channel, Messageable) else None
 
 

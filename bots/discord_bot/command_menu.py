@@ -9,15 +9,15 @@ from typing import Any
 
 from discord import AppCommandOptionType, AppCommandType, Locale, Permissions
 
-from bots.discord_bot.api import reached
+from bots.discord_bot.api import call_shielded
 from bots.discord_bot.channel_order import pauses
 from bots.discord_bot.gateway import EVERYBODY, PEOPLE, Gateway
 from bots.discord_bot.incoming import PLATFORM
 from core.commands.handlers import COMMANDS, Command
 from core.commands.options import Kind, Option
-from core.domain.platform import Ambiguous, NotSent, Undelivered
+from core.domain.platform import Ambiguous, DeliveryError, NotSent
 from core.domain.store import Store
-from core.i18n import say
+from core.i18n import t
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,14 @@ async def publish(client: Gateway, store: Store, account: str) -> None:
     for pause in pauses():
         try:
             async with store.begin() as tx:
-                if await tx.accounts.menu(PLATFORM, account) == wanted:
+                if await tx.accounts.menu_fingerprint(PLATFORM, account) == wanted:
                     return
-            await reached(client.http.bulk_upsert_global_commands(int(account), commands))
+            await call_shielded(client.http.bulk_upsert_global_commands(int(account), commands))
             async with store.begin() as tx:
-                await tx.accounts.publish(PLATFORM, account, wanted)
+                await tx.accounts.set_menu_fingerprint(PLATFORM, account, wanted)
             log.info("Discord: %d commands published", len(commands))
             return
-        except Undelivered as error:
+        except DeliveryError as error:
             log.warning("commands not published: %s", type(error.__cause__ or error).__name__)
             if not isinstance(error, (NotSent, Ambiguous)):
                 return
@@ -105,11 +105,11 @@ def _option(option: Option) -> Payload:
 
 
 def _named(key: str) -> Payload:
-    return {"name": say("en", key), "name_localizations": {code: say(name, key) for name, code in _LOCALIZED.items()}}
+    return {"name": t("en", key), "name_localizations": {code: t(name, key) for name, code in _LOCALIZED.items()}}
 
 
 def _described(key: str) -> Payload:
-    texts = {language: say(language, key).replace("`", "") for language in ("en", *_LOCALIZED)}
+    texts = {language: t(language, key).replace("`", "") for language in ("en", *_LOCALIZED)}
     localized = {code: texts[language] for language, code in _LOCALIZED.items()}
     return {"description": texts["en"], "description_localizations": localized}
 

@@ -7,7 +7,7 @@ sleeps through shorter penalties.
 import aiohttp
 from discord import DiscordException, HTTPException, RateLimited
 
-from core.domain.platform import Ambiguous, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
+from core.domain.platform import Ambiguous, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 
 FAILURES = (DiscordException, OSError, TimeoutError, aiohttp.ClientError, ValueError)
 """What the library's calls raise; a ValueError where an answer can't be read."""
@@ -22,11 +22,11 @@ _CLOSED = (10003, 10004, 50001, 50007, 50013, 50278)  # unknown channel or serve
 _EXPIRED = (10015, 10062, 50027)  # unknown webhook or interaction; invalid webhook token
 
 
-class Expired(Undelivered):
+class Expired(DeliveryError):
     """The interaction's token is not taken any more, or was never answered to."""
 
 
-def classed(error: Exception) -> Undelivered:
+def classed(error: Exception) -> DeliveryError:
     """The failure that an error stands for."""
     if isinstance(error, RateLimited):
         return NotSent(error.retry_after + MARGIN)
@@ -37,7 +37,7 @@ def classed(error: Exception) -> Undelivered:
     return Ambiguous()  # connections that were lost, answers that did not come or can't be read
 
 
-def _answered(error: HTTPException) -> Undelivered:
+def _answered(error: HTTPException) -> DeliveryError:
     if error.code in _EXPIRED:
         return Expired()
     if error.code in _GONE:

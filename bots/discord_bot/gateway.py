@@ -27,7 +27,7 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from bots.discord_bot.api import NOBODY
 from bots.discord_bot.identify_limits import RESERVE, Identifies
 from core.domain.errors import SetupError
-from core.runtime.safe_traceback import trace
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Gateway(Client):
         try:
             self._heard(event, args)
         except Exception as error:  # one event that can't be understood must not end the connection
-            log.error("an event of Discord (%s) can't be taken in:\n%s", event, trace(error))
+            log.error("an event of Discord (%s) can't be taken in:\n%s", event, safe_traceback(error))
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Counted at the last moment."""
@@ -200,7 +200,7 @@ def _setting_aside() -> Iterator[None]:
     except (ReconnectWebSocket, DiscordException, aiohttp.ClientError, OSError):
         raise
     except Exception as error:
-        log.error("an event of Discord can't be read, set aside:\n%s", trace(error))
+        log.error("an event of Discord can't be read, set aside:\n%s", safe_traceback(error))
 
 
 def _backoff() -> Iterator[float]:

@@ -52,9 +52,9 @@ class Identifies:
     async def count(self) -> None:
         """One is being made. Stored before it is: one that a crash hides would be one too many."""
         async with self._store.begin() as tx:
-            await tx.accounts.identify(self._platform, self._bot, self._now())
+            await tx.accounts.record_login(self._platform, self._bot, self._now())
 
     async def _delay(self) -> int:
         now = self._now()
         async with self._store.begin() as tx:
-            return delay(await tx.accounts.identified(self._platform, self._bot, now - DAY), now)
+            return delay(await tx.accounts.logins_since(self._platform, self._bot, now - DAY), now)

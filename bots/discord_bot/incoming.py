@@ -13,7 +13,7 @@ from discord.abc import GuildChannel
 from bots.discord_bot.interaction_token import sent_at
 from core.commands.handlers import parse
 from core.domain.conversation import Author, ChatId, Incoming
-from core.i18n import choose, say
+from core.i18n import choose_language, t
 from core.inbound.question_text import GREETING, about, seam
 
 PLATFORM = "discord"
@@ -106,7 +106,7 @@ def _question(message: Message, author: Author, me: Me) -> str:
     if not (body or name):
         return GREETING if seen else ""
     if body and not seen:
-        body += "\n\n" + say(choose("auto", author.locale), "media.unseen")
+        body += "\n\n" + t(choose_language("auto", author.locale), "media.unseen")
     # A command that somebody else wrote is a question here, not an order of whoever points at it.
     head = f"/{name}" if name else "/ask" if not asked and parse(body) else ""
     return f"{head} {body}".strip()

@@ -48,7 +48,7 @@ def sent_at(snowflake: int) -> int:
     return int(snowflake_time(snowflake).timestamp() * 1000)
 
 
-class Way(Enum):
+class Route(Enum):
     """How a new message gets to people."""
 
     CHANNEL = auto()
@@ -61,10 +61,10 @@ class Way(Enum):
     """As a private message to the asker: nothing else is left."""
 
 
-def way(origin: Origin | None, index: int, *, good: bool, hidden: bool) -> Way:
+def choose_route(origin: Origin | None, index: int, *, good: bool, hidden: bool) -> Route:
     """The way of a reply's `index`th message. `good`: the origin's token is. `hidden`: only the asker may see it."""
     if origin is None or not good:
-        return Way.DIRECT if hidden or (origin is not None and origin.outside) else Way.CHANNEL
+        return Route.DIRECT if hidden or (origin is not None and origin.outside) else Route.CHANNEL
     if index == 0 and not origin.pressed and hidden == origin.hidden:
-        return Way.ORIGINAL
-    return Way.FOLLOWUP if hidden or origin.outside else Way.CHANNEL
+        return Route.ORIGINAL
+    return Route.FOLLOWUP if hidden or origin.outside else Route.CHANNEL

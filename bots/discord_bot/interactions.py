@@ -10,17 +10,17 @@ from discord import Interaction, InteractionType
 from discord.app_commands import Choice
 
 from bots.discord_bot import slash_commands as slash
-from bots.discord_bot.api import NOBODY, reached
+from bots.discord_bot.api import NOBODY, call_shielded
 from bots.discord_bot.button_handler import Buttons
 from bots.discord_bot.buttons import About, question_form, read
 from bots.discord_bot.command_menu import PRIVATE
 from bots.discord_bot.errors import FAILURES
 from core.domain.conversation import Incoming, Reply
 from core.domain.permissions import Access
-from core.domain.platform import Undelivered
-from core.i18n import choose, say
+from core.domain.platform import DeliveryError
+from core.i18n import choose_language, t
 from core.inbound.question_text import about
-from core.runtime.failpoints import crash_point
+from core.runtime.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Interactions:
         if interaction.id in self._promised:
             return  # told twice: whoever took the first answers it, and says when it is promised
         promised = self._promise(interaction.id)
-        hidden = "h" in message.origin.split(":")[1]
+        hidden = "h" in message.reply_token.split(":")[1]
         try:
             async with asyncio.timeout(STORED_WITHIN):
                 reply = await self._desk.accept(message)
@@ -94,8 +94,8 @@ class Interactions:
         else:
             if reply is None:
                 return await self._refuse_stranger(interaction, message)
-            crash_point("deferring")
-            await reached(interaction.response.defer(ephemeral=hidden, thinking=True))
+            failpoint("deferring")
+            await call_shielded(interaction.response.defer(ephemeral=hidden, thinking=True))
         finally:
             promised.set()
 
@@ -112,11 +112,13 @@ class Interactions:
 
     async def _refuse(self, interaction: Interaction[Any], key: str, **values: object) -> None:
         """Told to the person alone, and stored nowhere. One that was answered before stays as it is."""
-        language = choose("auto", interaction.locale.value)
-        text = say(language, key, **values)
+        language = choose_language("auto", interaction.locale.value)
+        text = t(language, key, **values)
         response = interaction.response
-        with suppress(Undelivered):
-            await reached(response.send_message(text, ephemeral=True, allowed_mentions=NOBODY, suppress_embeds=True))
+        with suppress(DeliveryError):
+            await call_shielded(
+                response.send_message(text, ephemeral=True, allowed_mentions=NOBODY, suppress_embeds=True)
+            )
 
     # Asking about a message
 
@@ -126,8 +128,8 @@ class Interactions:
             return await self._refuse(interaction, "media.only_text")
         self._asked_about[interaction.user.id, message] = text
         _forget(self._asked_about)
-        form = question_form(message, choose("auto", interaction.locale.value))
-        await reached(interaction.response.send_modal(form))
+        form = question_form(message, choose_language("auto", interaction.locale.value))
+        await call_shielded(interaction.response.send_modal(form))
 
     async def _ask_about(self, interaction: Interaction[Any], message: int, question: str) -> None:
         text = self._asked_about.get((interaction.user.id, message)) or await self._fetched(interaction, message)
@@ -140,13 +142,13 @@ class Interactions:
     async def _fetched(self, interaction: Interaction[Any], message: int) -> str:
         """After a restart, where the bot may read it."""
         channel = interaction.client.get_partial_messageable(interaction.channel_id or 0)
-        with suppress(Undelivered):
-            return str((await reached(channel.fetch_message(message), STORED_WITHIN / 2)).content)
+        with suppress(DeliveryError):
+            return str((await call_shielded(channel.fetch_message(message), STORED_WITHIN / 2)).content)
         return ""
 
     async def _suggest(self, interaction: Interaction[Any], data: dict[str, Any]) -> None:
         typed_so_far = next((str(option["value"]) for option in data.get("options", ()) if option.get("focused")), "")
-        choices: list[Choice[str]] = slash.suggestions(typed_so_far, choose("auto", interaction.locale.value))
+        choices: list[Choice[str]] = slash.suggestions(typed_so_far, choose_language("auto", interaction.locale.value))
         with suppress(*FAILURES):
             await interaction.response.autocomplete(choices)
 

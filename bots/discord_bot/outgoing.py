@@ -13,19 +13,19 @@ from bots.discord_bot.api import PAGE, Payload, Rest, payload
 from bots.discord_bot.buttons import view
 from bots.discord_bot.errors import Expired
 from bots.discord_bot.formatting import messages
-from bots.discord_bot.interaction_token import PERSONAL, Origin, Way, read, way
-from bots.discord_bot.sent_message_lookup import Sought, recognised
+from bots.discord_bot.interaction_token import PERSONAL, Origin, Route, choose_route, read
+from bots.discord_bot.sent_message_lookup import SentMessage, recognised
 from core.domain.conversation import Reply
 from core.domain.platform import (
     NO_CONTROLS,
     Ambiguous,
+    DeliveryError,
     MessageGone,
     NotSent,
+    OutgoingMessage,
     OutOfReach,
     Pace,
-    Part,
     Unacceptable,
-    Undelivered,
     Unreachable,
 )
 from core.domain.reply_states import Lane
@@ -44,8 +44,8 @@ _OWN_MESSAGE = "m:"
 """Begins the external id of what came as a message, and can be quoted."""
 
 
-class DiscordSurface:
-    """See core.domain.platform.Surface. `promised`: this process's interactions, set once Discord has a response."""
+class DiscordReplyChannel:
+    """See core.domain.platform.ReplyChannel. `promised`: this process's interactions."""
 
     drafts = False
 
@@ -53,7 +53,7 @@ class DiscordSurface:
         self, rest: Rest, reply: Reply, pace: Pace, promised: Mapping[int, asyncio.Event], now: Callable[[], int]
     ) -> None:
         self._rest, self._reply, self._promised, self._now = rest, reply, promised, now
-        self._origin = read(reply.origin)
+        self._origin = read(reply.reply_token)
         self._personal = reply.chat.thread.startswith(PERSONAL)
         self._channel = channel_of(reply)
         self._expired = self._original_gone = False
@@ -66,12 +66,12 @@ class DiscordSurface:
         self.stubs = own_way
         """Responses have no nonce: what is repeated there shows twice."""
 
-    def parts(self, text: str) -> Sequence[Part]:
+    def parts(self, text: str) -> Sequence[OutgoingMessage]:
         """Rendered and split."""
         bare = self._origin is not None
-        return [Part(rendered.text, rendered.content) for rendered in messages(text, bare=bare)]
+        return [OutgoingMessage(rendered.text, rendered.content) for rendered in messages(text, bare=bare)]
 
-    async def send(self, index: int, part: Part, nonce: str) -> str:
+    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """A new message, the way that leads to people now."""
         good = self._good
         try:
@@ -83,14 +83,14 @@ class DiscordSurface:
         self._mine.add(message_id)
         return message_id
 
-    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
         """Looked for in what was said since the question. What answers an interaction is not: filled in once more it is
         the same, or nobody but the asker sees it."""
         origin, start = self._origin, self._reply.external_id.rpartition(":")[2]
-        found = way(origin, index + self._original_gone, good=self._good, hidden=self._hidden)
-        if found in (Way.ORIGINAL, Way.FOLLOWUP) or not start.isdecimal():
+        found = choose_route(origin, index + self._original_gone, good=self._good, hidden=self._hidden)
+        if found in (Route.ORIGINAL, Route.FOLLOWUP) or not start.isdecimal():
             return None
-        sought = Sought(
+        sought = SentMessage(
             self._rest.account,
             self._reply.id,
             nonce,
@@ -100,17 +100,17 @@ class DiscordSurface:
             {chunk.message_id.rpartition("/")[2] for chunk in self._reply.chunks if chunk.message_id} | self._mine,
         )
         try:
-            if found is Way.CHANNEL:
+            if found is Route.CHANNEL:
                 return await self._read_for(sought, self._channel, int(start))
             place = await self._rest.direct(int(self._reply.author.id))
             message_id = await self._read_for(sought, place, int(start))
         except (NotSent, Ambiguous):
             raise
-        except Undelivered:
+        except DeliveryError:
             return None  # it can't be read there
         return f"{place}/{message_id}" if message_id else None
 
-    async def edit(self, message_id: str, part: Part) -> None:
+    async def edit(self, message_id: str, part: OutgoingMessage) -> None:
         """Whichever way it came."""
         place, number = self._place(message_id)
         message = self._payload(part if place == self._channel else replace(part, controls=NO_CONTROLS))
@@ -144,7 +144,7 @@ class DiscordSurface:
         place, number = self._place(message_id)
         await self._reach(self._rest.edit(place, number, bare))
 
-    async def draft(self, part: Part) -> None:
+    async def draft(self, part: OutgoingMessage) -> None:
         """Discord has none."""
 
     async def typing(self) -> None:
@@ -174,22 +174,22 @@ class DiscordSurface:
             raise OutOfReach
         return self._origin.token
 
-    async def _sent(self, index: int, part: Part, nonce: str) -> str:
+    async def _sent(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         origin = self._origin
-        match way(origin, index + self._original_gone, good=self._good, hidden=self._hidden):
-            case Way.ORIGINAL if origin:
+        match choose_route(origin, index + self._original_gone, good=self._good, hidden=self._hidden):
+            case Route.ORIGINAL if origin:
                 return await self._responded(origin, part)
-            case Way.FOLLOWUP if origin:
+            case Route.FOLLOWUP if origin:
                 await self._settle()  # before: a further response would fill in the first, which is for other eyes
                 message = self._payload(part)
                 return await self._reach(self._rest.follow_up(origin.token, message, hidden=self._hidden))
-            case Way.DIRECT:
+            case Route.DIRECT:
                 return await self._direct(part, nonce)
         message_id = await self._own(index, part, nonce)
         await self._settle()
         return message_id
 
-    async def _read_for(self, sought: Sought, channel: int, start: int) -> str | None:
+    async def _read_for(self, sought: SentMessage, channel: int, start: int) -> str | None:
         for _ in range(PAGES):
             page = await self._rest.history(channel, start)
             message_id = recognised(sought, page)
@@ -198,7 +198,7 @@ class DiscordSurface:
             start = max(int(each["id"]) for each in page)
         return None
 
-    async def _responded(self, origin: Origin, part: Part) -> str:
+    async def _responded(self, origin: Origin, part: OutgoingMessage) -> str:
         await self._until_promised(origin.interaction)
         self._owes_response = False
         try:
@@ -216,7 +216,7 @@ class DiscordSurface:
                 raise
             await self._reach(self._rest.edit_response(self._origin.token, number, message))
 
-    async def _own(self, index: int, part: Part, nonce: str) -> str:
+    async def _own(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """A message of the bot's own. In servers the first one quotes the question, where it may read it."""
         try:
             return await self._reach(self._rest.create(self._channel, self._payload(part, nonce, self._quote(index))))
@@ -225,7 +225,7 @@ class DiscordSurface:
                 raise
             return await self._reach(self._rest.create(self._channel, self._payload(part, nonce)))
 
-    async def _direct(self, part: Part, nonce: str) -> str:
+    async def _direct(self, part: OutgoingMessage, nonce: str) -> str:
         """For what nobody else may see, once Discord takes no response any more. Buttons would find no answer there."""
         place = await self._reach(self._rest.direct(int(self._reply.author.id)))
         message = self._payload(replace(part, controls=NO_CONTROLS), nonce)
@@ -243,21 +243,23 @@ class DiscordSurface:
         """A response that was promised, where the answer came as another message: "thinking" must not stay."""
         if not self._owes_response or self._origin is None or not self._good:
             return
-        if way(self._origin, 0, good=True, hidden=self._hidden) is Way.ORIGINAL:
+        if choose_route(self._origin, 0, good=True, hidden=self._hidden) is Route.ORIGINAL:
             return  # it is the answer
         await self._until_promised(self._origin.interaction)
         try:
             await self._rest.delete_response(self._origin.token)
         except (Expired, MessageGone):
             pass
-        except Undelivered as error:
+        except DeliveryError as error:
             log.debug("reply %s: its first response stays so far: %s", self._reply.id, type(error).__name__)
             return
         self._owes_response = False
 
     # Small things
 
-    def _payload(self, part: Part, nonce: str | None = None, quote: MessageReference | None = None) -> Payload:
+    def _payload(
+        self, part: OutgoingMessage, nonce: str | None = None, quote: MessageReference | None = None
+    ) -> Payload:
         more: dict[str, Any] = {} if quote is None else {"message_reference": quote.to_message_reference_dict()}
         made = view(part.controls, str(part.body), self._reply.chat, self._reply.id)
         return payload(str(part.body), made, nonce=nonce, **more)

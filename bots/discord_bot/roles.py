@@ -3,7 +3,7 @@
 from discord import Client, Member, NotFound, Thread
 from discord.abc import GuildChannel
 
-from bots.discord_bot.api import reached
+from bots.discord_bot.api import call_shielded
 from core.domain.conversation import Author, ChatId, Role
 from core.domain.platform import Unacceptable, Unreachable
 
@@ -18,7 +18,7 @@ class Members:
         self._client = client
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """What a person may do there. Raises Undelivered where Discord can't be asked."""
+        """What a person may do there. Raises DeliveryError where Discord can't be asked."""
         channel = await self._place(int(chat.chat))
         if not isinstance(channel, GuildChannel):
             raise Unreachable  # no place with roles
@@ -31,19 +31,19 @@ class Members:
     async def _place(self, channel_id: int) -> object:
         if (known := self._client.get_channel(channel_id)) is not None:
             return known
-        channel = await reached(self._client.fetch_channel(channel_id), ASKED_WITHIN)
+        channel = await call_shielded(self._client.fetch_channel(channel_id), ASKED_WITHIN)
         if not isinstance(channel, GuildChannel):
             return channel
         known_guild = self._client.get_guild(channel.guild.id)
         if known_guild is not None and not known_guild.unavailable:
             return channel
         # Right after a start Discord has not told of the server yet; without its roles nobody may anything.
-        guild = await reached(self._client.fetch_guild(channel.guild.id), ASKED_WITHIN)
-        return await reached(guild.fetch_channel(channel_id), ASKED_WITHIN)
+        guild = await call_shielded(self._client.fetch_guild(channel.guild.id), ASKED_WITHIN)
+        return await call_shielded(guild.fetch_channel(channel_id), ASKED_WITHIN)
 
     async def _member(self, channel: GuildChannel, user: int) -> Member | None:
         try:
-            return await reached(channel.guild.fetch_member(user), ASKED_WITHIN)
+            return await call_shielded(channel.guild.fetch_member(user), ASKED_WITHIN)
         except Unacceptable as error:
             if isinstance(error.__cause__, NotFound):
                 return None  # has left since

@@ -10,7 +10,7 @@ from bots.discord_bot.incoming import PLATFORM, conversation, person
 from bots.discord_bot.interaction_token import PERSONAL, Origin, sent_at
 from core.commands.handlers import COMMANDS, Command, find
 from core.domain.conversation import Author, ChatId, Incoming
-from core.i18n import say
+from core.i18n import t
 
 CHOICES = 25
 
@@ -28,7 +28,7 @@ def given(interaction: Interaction[Any]) -> tuple[Command | None, Mapping[str, o
 def suggestions(typed: str, language: str) -> list[Choice[str]]:
     """Commands whose names begin as was typed, then those that have it in them."""
     wanted = typed.strip().removeprefix("/").lower()
-    rows = [(command.name, say(language, f"slash.{command.name}")) for command in COMMANDS]
+    rows = [(command.name, t(language, f"slash.{command.name}")) for command in COMMANDS]
     begin = [row for row in rows if any(name.startswith(wanted) for name in row)]
     within = [row for row in rows if row not in begin and any(wanted in name for name in row)]
     return [Choice(name=f"/{shown}", value=name) for name, shown in [*begin, *within]][:CHOICES]
@@ -62,7 +62,7 @@ def incoming(interaction: Interaction[Any], text: str, *, hidden: bool, alone: b
         text=text,
         private=private,
         at=sent_at(interaction.id),
-        origin=str(Origin(interaction.id, interaction.token, hidden, outside=outside)),
+        reply_token=str(Origin(interaction.id, interaction.token, hidden, outside=outside)),
     )
 
 

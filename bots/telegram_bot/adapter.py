@@ -14,18 +14,18 @@ from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.button_handler import Buttons
 from bots.telegram_bot.command_menu import publish
-from bots.telegram_bot.decoding import understood
+from bots.telegram_bot.decoding import parse_safely
 from bots.telegram_bot.incoming import PLATFORM, Edited, Me, Membership, Moved, Press, Read
 from bots.telegram_bot.long_polling import Poller, refused
-from bots.telegram_bot.outgoing import Paces, TelegramSurface
+from bots.telegram_bot.outgoing import Paces, TelegramReplyChannel
 from bots.telegram_bot.roles import Members
-from core.commands.buttons import Presses
-from core.delivery.rate_limiter import RateGate
+from core.commands.buttons import ButtonActions
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
-from core.domain.platform import Surface
+from core.domain.platform import ReplyChannel
 from core.domain.store import Store
-from core.inbound.storing import until_taken
-from core.runtime.supervision import endless, harmless
+from core.inbound.storing import store_with_retry
+from core.runtime.supervision import logged, must_not_end
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ JOINED = 1000
 class Desk(Protocol):
     """What Telegram needs of the dispatcher."""
 
-    rate: RateGate
+    rate: ChatRateLimiter
 
     async def accept(self, incoming: Incoming) -> Reply | None: ...
     async def amend(self, incoming: Incoming) -> None: ...
@@ -72,23 +72,23 @@ class TelegramBot:
         finally:
             await self._bot.shutdown()
 
-    def surface(self, reply: Reply) -> Surface:
+    def surface(self, reply: Reply) -> ReplyChannel:
         """Where a reply goes."""
-        return TelegramSurface(self._bot, reply, self._paces.of(reply.private), drafts=self._drafts)
+        return TelegramReplyChannel(self._bot, reply, self._paces.of(reply.private), drafts=self._drafts)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """By getChatMember."""
         return await self._members.role(chat, author)
 
-    async def run(self, store: Store, desk: Desk, presses: Presses) -> None:
+    async def run(self, store: Store, desk: Desk, presses: ButtonActions) -> None:
         """Take what comes in, for ever."""
         buttons = Buttons(self._bot, presses, desk.rate, self._paces)
         me = Me(self._bot.id, self._bot.username)
         async with asyncio.TaskGroup() as tasks:
             taking = Taking(store, desk, buttons, me, tasks)
             poller = Poller(self._bot, self._polling, taking.take, lambda: desk.settle(PLATFORM))
-            tasks.create_task(harmless("publishing the menus", lambda: publish(self._bot)))
-            await endless("asking Telegram for messages", poller.run)
+            tasks.create_task(logged("publishing the menus", lambda: publish(self._bot)))
+            await must_not_end("asking Telegram for messages", poller.run)
 
     async def _until_known(self) -> None:
         pause = 1.0
@@ -119,7 +119,7 @@ class Taking:
         """Updates in order, those together that belong together. Returns when all is stored that is to be."""
         messages: list[Incoming] = []
         for updates in groups:
-            what = understood(updates, self._me)
+            what = parse_safely(updates, self._me)
             if isinstance(what, Incoming):
                 messages.append(what)
                 if len(updates) > 1:
@@ -127,7 +127,7 @@ class Taking:
                 continue
             await self._accept(messages)  # what comes after them may be about them
             messages.clear()
-            await until_taken(f"update {updates[0].update_id}", partial(self._carry_out, what))
+            await store_with_retry(f"update {updates[0].update_id}", partial(self._carry_out, what))
         await self._accept(messages)
 
     async def _accept(self, messages: Sequence[Incoming]) -> None:
@@ -136,16 +136,16 @@ class Taking:
         for message, result in zip(messages, taken, strict=True):
             if isinstance(result, Exception):
                 log.error("%s can't be stored, trying again: %s", message.external_id, type(result).__name__)
-                await until_taken(message.external_id, partial(self._desk.accept, message))
+                await store_with_retry(message.external_id, partial(self._desk.accept, message))
 
     async def _carry_out(self, what: Read | None) -> None:
         match what:
             case Edited(incoming) if incoming.external_id not in self._joined:
                 await self._desk.amend(incoming)
             case Press() as press:
-                self._tasks.create_task(harmless("a press", lambda: self._buttons.answer(press)))
+                self._tasks.create_task(logged("a press", lambda: self._buttons.answer(press)))
             case Moved(old, new):
                 async with self._store.begin() as tx:
-                    await tx.chats.move(PLATFORM, old, new)
+                    await tx.chats.change_id(PLATFORM, old, new)
             case Membership(chat, member=False):
                 await self._desk.leave(PLATFORM, chat)

@@ -7,18 +7,18 @@ from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from bots.telegram_bot.buttons import NOTHING, Acted, keyboard, read
-from bots.telegram_bot.errors import classed, unchanged
+from bots.telegram_bot.errors import to_delivery_error, unchanged
 from bots.telegram_bot.formatting import messages
 from bots.telegram_bot.incoming import Press
 from bots.telegram_bot.outgoing import NO_PREVIEW, Paces
 from core.commands import buttons as presses
-from core.commands.buttons import Answer, Presses
+from core.commands.buttons import Answer, ButtonActions
 from core.commands.settings_view import described
-from core.delivery.rate_limiter import RateGate
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import ChatId
 from core.domain.platform import Controls, MessageGone, NotSent
 from core.domain.settings import Settings
-from core.i18n import choose, say
+from core.i18n import choose_language, t
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ MOST = 200
 class Buttons:
     """Answers presses."""
 
-    def __init__(self, bot: Bot, core: Presses, rate: RateGate, paces: Paces) -> None:
+    def __init__(self, bot: Bot, core: ButtonActions, rate: ChatRateLimiter, paces: Paces) -> None:
         self._bot, self._core, self._rate, self._paces = bot, core, rate, paces
         self._panels: dict[tuple[str, str], bool] = {}
         """Panels that are being painted, and whether something was pressed since."""
@@ -61,7 +61,7 @@ class Buttons:
             return Answer(""), False
         asked, known = read(press.data), self._known(press)
         if known is None or asked is None:
-            return Answer(say(choose("auto", press.author.locale), "press.stale"), alert=True), False
+            return Answer(t(choose_language("auto", press.author.locale), "press.stale"), alert=True), False
         if isinstance(asked, Acted):
             return await self._core.act(known, asked.action, asked.reply), False
         answer, settings = await self._core.change(known, asked.name, asked.value, asked.revision)
@@ -80,7 +80,7 @@ class Buttons:
                 settings, language = await self._core.settings(press.chat), await self._core.language(press)
                 await self._paint(press.chat, int(press.message_id), settings, language)
         except RetryAfter as error:
-            failure = classed(error)
+            failure = to_delivery_error(error)
             self._rate.hold(chat, failure.wait if isinstance(failure, NotSent) else 0)
         except Exception as error:
             log.info("a panel can't be repainted: %s", type(error).__name__)
@@ -95,7 +95,7 @@ class Buttons:
                 await self._rate.wait(key, self._paces.of(press.private))
                 await way(chat_id=chat, message_id=message_id)
             except TelegramError as error:
-                failure = classed(error)
+                failure = to_delivery_error(error)
                 if isinstance(failure, MessageGone):
                     return
                 if isinstance(failure, NotSent):

@@ -7,13 +7,13 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from core.commands.settings_view import revision
 from core.domain.conversation import ChatId
-from core.domain.platform import Action, Controls
+from core.domain.platform import ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, Settings
-from core.i18n import say
+from core.i18n import t
 
 STEP = 0.1
 NOTHING = "n"
-_ACTIONS = {"s": Action.STOP, "r": Action.RETRY, "c": Action.CONTINUE}
+_ACTIONS = {"s": ButtonAction.STOP, "r": ButtonAction.RETRY, "c": ButtonAction.CONTINUE}
 _FIELDS = {"t": "temperature", "k": "max_tokens", "m": "memory", "l": "reply_language"}
 _ACTED = re.compile(r"a:([src]):([0-9]{1,18})", re.ASCII)
 _CHANGED = re.compile(r"p:([tkml]):([0-9a-z.]{1,8}):([0-9a-f]{8})", re.ASCII)
@@ -25,7 +25,7 @@ Row = tuple[InlineKeyboardButton, ...]
 class Acted:
     """A button under an answer."""
 
-    action: Action
+    action: ButtonAction
     reply: int
 
 
@@ -53,8 +53,7 @@ def keyboard(controls: Controls, chat: ChatId, reply: int) -> InlineKeyboardMark
         return InlineKeyboardMarkup(_panel(controls.panel, chat, controls.language))
     letters = {action: letter for letter, action in _ACTIONS.items()}
     row = [
-        _button(say(controls.language, f"button.{action}"), f"a:{letters[action]}:{reply}")
-        for action in controls.actions
+        _button(t(controls.language, f"button.{action}"), f"a:{letters[action]}:{reply}") for action in controls.actions
     ]
     return InlineKeyboardMarkup([row]) if row else None
 
@@ -83,7 +82,7 @@ def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
         ),
         tuple(
             _button(
-                "🗣 " + _marked(say(language, f"language.{name}"), say(language, f"language.{settings.reply_language}")),
+                "🗣 " + _marked(t(language, f"language.{name}"), t(language, f"language.{settings.reply_language}")),
                 set_to("l", name, settings.reply_language),
             )
             for name in REPLY_LANGUAGES

@@ -15,7 +15,7 @@ from telegram import (
 )
 
 from core.commands.handlers import COMMANDS, Command
-from core.i18n import say
+from core.i18n import t
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def _offered(command: Command, scope: Scope) -> bool:
 
 
 def _say(language: str, key: str) -> str:
-    return say(language or "en", key)
+    return t(language or "en", key)
 
 
 async def publish(bot: Account) -> int:

@@ -12,10 +12,10 @@ from typing import Any
 from telegram import Bot, Update
 from telegram.error import TelegramError
 
-from bots.telegram_bot.incoming import Edited, Me, Moved, Press, Read, read
-from bots.telegram_bot.message_grouping import Gathered, gather
+from bots.telegram_bot.incoming import Edited, Me, Moved, Press, Read, parse_updates
+from bots.telegram_bot.message_grouping import Grouped, gather
 from core.domain.conversation import Incoming
-from core.inbound.storing import is_id, plausible
+from core.inbound.storing import has_valid_fields, is_id
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _MOST = 2**53
 def everything(payload: bytes, bot: Bot, me: Me) -> list[Read]:
     """All that an answer says which is for the bot. Raises TelegramError where it is no answer, and nothing else."""
     groups = grouped(decoded(payload, bot), ripe=_ALL).groups
-    return [said for group in groups if (said := understood(group, me)) is not None]
+    return [said for group in groups if (said := parse_safely(group, me)) is not None]
 
 
 def decoded(payload: bytes, bot: Bot) -> list[Update]:
@@ -55,20 +55,20 @@ def _decoded(item: object, bot: Bot) -> Update | None:
     return Update(number)
 
 
-def grouped(updates: Sequence[Update], ripe: Container[int]) -> Gathered:
+def grouped(updates: Sequence[Update], ripe: Container[int]) -> Grouped:
     """What belongs together (see joining); where that can't be told, each by itself."""
     try:
         return gather(updates, ripe)
     except Exception as error:  # joining is a courtesy
         log.error("updates can't be put together: %s", type(error).__name__)
-        return Gathered(tuple((update,) for update in updates), ())
+        return Grouped(tuple((update,) for update in updates), ())
 
 
-def understood(updates: Sequence[Update], me: Me) -> Read | None:
+def parse_safely(updates: Sequence[Update], me: Me) -> Read | None:
     """What they say; nothing, where reading them fails: tried again they would fail again, and hold up everybody."""
     number = updates[0].update_id
     try:
-        said = read(updates, me)
+        said = parse_updates(updates, me)
         if said is None or _sound(said):
             return said
         log.error("update %s is none that Telegram sends, set aside", number)
@@ -81,9 +81,9 @@ def _sound(said: Read) -> bool:
     """Whether it is made of what it should be made of. The library passes on whatever comes."""
     match said:
         case Incoming() as incoming:
-            return plausible(incoming)
+            return has_valid_fields(incoming)
         case Edited(incoming):
-            return plausible(incoming)
+            return has_valid_fields(incoming)
         case Press() as press:
             place = press.chat is None or (is_id(press.chat.chat) and is_id(press.message_id))
             return place and is_id(press.author.id) and isinstance(press.id, str) and isinstance(press.data, str)

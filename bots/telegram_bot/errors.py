@@ -17,11 +17,11 @@ from telegram.error import (
     TelegramError,
 )
 
-from core.domain.platform import Ambiguous, ChatMoved, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
+from core.domain.platform import Ambiguous, ChatMoved, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 
 MARGIN = 0.5
 """Seconds on top of what Telegram asks for."""
-_KINDS: tuple[tuple[tuple[type[Exception], ...], type[Undelivered]], ...] = (
+_KINDS: tuple[tuple[tuple[type[Exception], ...], type[DeliveryError]], ...] = (
     ((Forbidden,), Unreachable),
     ((InvalidToken,), Unacceptable),  # polling meets it too, and ends the process
     ((Conflict, httpx.PoolTimeout, httpx.ConnectTimeout, httpx.ConnectError), NotSent),
@@ -43,7 +43,7 @@ _CLOSED = (
 _GONE = ("message to edit not found", "message to delete not found", "message can't be edited", "message_id_invalid")
 
 
-def classed(error: TelegramError) -> Undelivered:
+def to_delivery_error(error: TelegramError) -> DeliveryError:
     """The failure that a library error stands for."""
     if isinstance(error, RetryAfter):
         wait = error.retry_after
@@ -63,7 +63,7 @@ def unchanged(error: TelegramError) -> bool:
     return isinstance(error, BadRequest) and "message is not modified" in str(error).lower()
 
 
-def _refused(words: str) -> Undelivered:
+def _refused(words: str) -> DeliveryError:
     if any(part in words for part in _GONE):
         return MessageGone()
     return Unreachable() if any(part in words for part in _CLOSED) else Unacceptable()

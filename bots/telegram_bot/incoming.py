@@ -10,7 +10,7 @@ from telegram.constants import ChatMemberStatus, ChatType
 from core.commands.handlers import parse
 from core.delivery.splitting import utf16
 from core.domain.conversation import Author, ChatId, Incoming
-from core.i18n import choose, say
+from core.i18n import choose_language, t
 from core.inbound.question_text import GREETING, about, seam
 
 PLATFORM = "telegram"
@@ -79,7 +79,7 @@ class Membership:
 Read = Incoming | Edited | Press | Moved | Membership
 
 
-def read(updates: Sequence[Update], me: Me) -> Read | None:
+def parse_updates(updates: Sequence[Update], me: Me) -> Read | None:
     """What `updates` say: one update, or several messages that belong together (see joining).
 
     None: not addressed to the bot, or nothing that could be answered.
@@ -214,7 +214,7 @@ def _question(messages: Sequence[Message], words: "_Words", author: Author, me: 
     if not (body or name or media):
         return GREETING
     if body and media:
-        body += "\n\n" + say(choose("auto", author.locale), "media.unseen")
+        body += "\n\n" + t(choose_language("auto", author.locale), "media.unseen")
     # A command that somebody else wrote is a question here, not an order of whoever points at it.
     head = text.split()[0] if name else "/ask" if not asked and parse(body) else ""
     return f"{head} {body}".strip()

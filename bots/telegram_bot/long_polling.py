@@ -17,9 +17,9 @@ from telegram.request import BaseRequest
 
 from bots.telegram_bot.decoding import decoded, grouped
 from bots.telegram_bot.incoming import KINDS
-from bots.telegram_bot.message_grouping import Gathered
+from bots.telegram_bot.message_grouping import Grouped
 from core.domain.errors import SetupError
-from core.runtime.failpoints import crash_point
+from core.runtime.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Poller:
         """For ever. Raises SetupError where the token is not taken any more, or another program polls with it."""
         async for updates in self._fetched():
             if updates:
-                crash_point("fetched")
+                failpoint("fetched")
             gathered = self._gathered(updates)
             await self._take_all(gathered.groups)
             waiting = [update.update_id for group in gathered.waiting for update in group]
@@ -86,7 +86,7 @@ class Poller:
             else:
                 self._seen = {}
 
-    def _gathered(self, updates: Sequence[Update]) -> Gathered:
+    def _gathered(self, updates: Sequence[Update]) -> Grouped:
         """What belongs together; what has not grown for a second is all there is."""
         return grouped(updates, {last for last, since in self._seen.items() if self._clock() - since >= PATIENCE})
 
@@ -119,7 +119,7 @@ class Poller:
         if self._offset is not None:
             asked["offset"] = self._offset
         if self._unconfirmed:
-            crash_point("confirming")
+            failpoint("confirming")
         url = f"{self._bot.base_url}/getUpdates?{urlencode(asked)}"
         payload = await self._request.retrieve(url, read_timeout=held + 10)
         self._unconfirmed = False

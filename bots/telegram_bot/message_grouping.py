@@ -17,7 +17,7 @@ _Sender = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class Grouped:
     """A batch in groups that are one question each.
 
     `groups` are complete, in the order of their first updates; `waiting` are those whose continuation may still come,
@@ -28,7 +28,7 @@ class Gathered:
     waiting: tuple[tuple[Update, ...], ...]
 
 
-def gather(updates: Sequence[Update], ripe: Container[int]) -> Gathered:
+def gather(updates: Sequence[Update], ripe: Container[int]) -> Grouped:
     """Put together what belongs together. Nothing is waited for behind an update whose id is `ripe`."""
     groups: list[list[Update]] = []
     latest: dict[_Sender, list[Update]] = {}
@@ -47,7 +47,7 @@ def gather(updates: Sequence[Update], ripe: Container[int]) -> Gathered:
     open_ = [group for group in latest.values() if _may_grow(group) and group[-1].update_id not in ripe]
     held = {id(group) for group in open_} | {id(group) for group in groups if _edits(group[0], open_)}
     complete = tuple(tuple(group) for group in groups if id(group) not in held)
-    return Gathered(complete, tuple(tuple(group) for group in groups if id(group) in held))
+    return Grouped(complete, tuple(tuple(group) for group in groups if id(group) in held))
 
 
 def _edits(update: Update, groups: Sequence[Sequence[Update]]) -> bool:

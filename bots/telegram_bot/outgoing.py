@@ -9,10 +9,10 @@ from telegram.constants import ChatAction
 from telegram.error import BadRequest, TelegramError
 
 from bots.telegram_bot.buttons import keyboard
-from bots.telegram_bot.errors import classed, unchanged
+from bots.telegram_bot.errors import to_delivery_error, unchanged
 from bots.telegram_bot.formatting import Rendered, messages
 from core.domain.conversation import Reply
-from core.domain.platform import MessageGone, Pace, Part, Unacceptable
+from core.domain.platform import MessageGone, OutgoingMessage, Pace, Unacceptable
 
 T = TypeVar("T")
 
@@ -37,8 +37,8 @@ class Paces:
         return self.private if private else self.group
 
 
-class TelegramSurface:
-    """See core.domain.platform.Surface. Text goes as text and entities, never with a parse_mode: no text can fail."""
+class TelegramReplyChannel:
+    """See core.domain.platform.ReplyChannel. Text and entities, never a parse_mode: no text can fail."""
 
     stubs = True
 
@@ -50,11 +50,11 @@ class TelegramSurface:
         self.pace = pace
         self.drafts = drafts and reply.private
 
-    def parts(self, text: str) -> Sequence[Part]:
+    def parts(self, text: str) -> Sequence[OutgoingMessage]:
         """Rendered and split."""
-        return [Part(rendered.text, rendered) for rendered in messages(text)]
+        return [OutgoingMessage(rendered.text, rendered) for rendered in messages(text)]
 
-    async def send(self, index: int, part: Part, nonce: str) -> str:
+    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """A new message; in groups the first one quotes the question."""
         quote = None
         if not self._reply.private and index == 0 and self._reply.seq:
@@ -74,11 +74,11 @@ class TelegramSurface:
 
         return await _rendered(part, send)
 
-    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
         """Telegram does not tell a bot what stands in a chat."""
         return None
 
-    async def edit(self, message_id: str, part: Part) -> None:
+    async def edit(self, message_id: str, part: OutgoingMessage) -> None:
         """The same text again is success."""
 
         async def edit(entities: Sequence[MessageEntity]) -> None:
@@ -100,7 +100,7 @@ class TelegramSurface:
         except MessageGone:
             return
         except Unacceptable:
-            await self.edit(message_id, Part(EMPTY, Rendered(EMPTY, ())))
+            await self.edit(message_id, OutgoingMessage(EMPTY, Rendered(EMPTY, ())))
 
     async def strip(self, message_id: str) -> None:
         """Take away its buttons."""
@@ -110,7 +110,7 @@ class TelegramSurface:
 
         await _classed(_unless_unchanged(strip)(()))
 
-    async def draft(self, part: Part) -> None:
+    async def draft(self, part: OutgoingMessage) -> None:
         """Telegram's own preview of a message that is being written, in private chats."""
         rendered = _body(part)
         draft_id = self._reply.id % 2**31 or 1
@@ -125,7 +125,7 @@ class TelegramSurface:
         await _classed(self._bot.send_chat_action(self._chat, ChatAction.TYPING, message_thread_id=self._thread))
 
 
-async def _rendered(part: Part, call: Callable[[Sequence[MessageEntity]], Awaitable[T]]) -> T:
+async def _rendered(part: OutgoingMessage, call: Callable[[Sequence[MessageEntity]], Awaitable[T]]) -> T:
     """The call with the part's entities; plain, where Telegram refuses it with them."""
     entities = _body(part).entities
     try:
@@ -153,9 +153,9 @@ async def _classed(call: Awaitable[T]) -> T:
     try:
         return await call
     except TelegramError as error:
-        raise classed(error) from error
+        raise to_delivery_error(error) from error
 
 
-def _body(part: Part) -> Rendered:
+def _body(part: OutgoingMessage) -> Rendered:
     assert isinstance(part.body, Rendered), "a part of another surface"
     return part.body

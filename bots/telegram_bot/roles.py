@@ -7,7 +7,7 @@ from typing import Protocol
 from telegram import ChatMember
 from telegram.error import BadRequest, TelegramError
 
-from bots.telegram_bot.errors import classed
+from bots.telegram_bot.errors import to_delivery_error
 from core.domain.conversation import Author, ChatId, Role
 
 KEPT = 60.0
@@ -29,7 +29,7 @@ class Members:
         self._known: dict[tuple[str, str], tuple[float, Role]] = {}
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """What a person may do there. Raises Undelivered where Telegram can't be asked."""
+        """What a person may do there. Raises DeliveryError where Telegram can't be asked."""
         if author.id.startswith("-"):  # no person: a chat that speaks, the group itself or somebody's channel
             return Role.ADMIN if author.id == chat.chat else Role.MEMBER
         now, key = self._clock(), (chat.chat, author.id)
@@ -44,7 +44,7 @@ class Members:
         except BadRequest as error:
             if any(words in str(error).lower() for words in ("user not found", "participant_id_invalid")):
                 return Role.MEMBER  # has left since
-            raise classed(error) from error
+            raise to_delivery_error(error) from error
         except TelegramError as error:
-            raise classed(error) from error
+            raise to_delivery_error(error) from error
         return Role.ADMIN if member.status in _ADMINS else Role.MEMBER

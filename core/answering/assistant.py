@@ -17,11 +17,11 @@ from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.domain.settings import Rules, Settings
 from core.domain.store import Store
-from core.filters import SEVERE, Action, Filter, Policy, Verdict
-from core.i18n import say
+from core.filters import SEVERE, Filter, FilterAction, Policy, Verdict
+from core.i18n import t
 from core.llm.model import Model
 from core.runtime.cancellation import unless, until
-from core.runtime.retry import patiently
+from core.runtime.retry import while_unavailable
 
 T = TypeVar("T")
 
@@ -97,7 +97,7 @@ class Assistant:
         """
         settings, turns = await self._remember(reply)
         asked = self._screened("question", self.filter.check(reply.text, settings.policy))
-        if asked.blocked and not (asked.support and asked.action is Action.MASK):
+        if asked.blocked and not (asked.support and asked.action is FilterAction.MASK):
             return Ending(State.REFUSED, notice=f"blocked.{asked.category}")
         turns = await self._past(turns, settings.policy)
         work = self._prepare(reply, settings, turns, self._comfort(asked) if asked.support else "")
@@ -129,17 +129,17 @@ class Assistant:
     def _comfort(self, verdict: Verdict) -> str:
         """What an answer begins with to somebody who may be in danger: the model goes on from there, in its mood."""
         language = "vi" if verdict.rule.startswith("vi:") else "en"
-        lines = self.rules.help_lines or say(language, "support.lines")
-        return f"{say(language, 'support.text', lines=lines)}\n\n"
+        lines = self.rules.help_lines or t(language, "support.lines")
+        return f"{t(language, 'support.text', lines=lines)}\n\n"
 
     async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
         question = reply.question
-        return await patiently(f"reply {reply.id}", lambda: self._read(reply, question))
+        return await while_unavailable(f"reply {reply.id}", lambda: self._read(reply, question))
 
     async def _read(self, reply: Reply, before: int) -> tuple[Settings, list[Turn]]:
         async with self._store.begin() as tx:
-            settings = self.rules.settings(await tx.preferences.of(reply.chat))
+            settings = self.rules.settings(await tx.preferences.settings(reply.chat))
             turns = await tx.turns.recent(reply.chat, before, settings.memory)
         return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
 
@@ -153,7 +153,7 @@ class Assistant:
         return past
 
     def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn], comfort: str) -> _Work:
-        policy, begun = settings.policy, reply.begun or comfort
+        policy, begun = settings.policy, reply.prefix or comfort
         asker = "" if reply.private else self._name((reply.asker or reply.author).name, policy)
         question = Asked(reply.text, asker, begun, careful=bool(comfort))
         prompt = self._fitted(settings, turns, question)

@@ -51,7 +51,7 @@ class Thinking:
         return "" if self._inside else self._buffer
 
 
-class Lead:
+class EchoedName:
     """Cuts white space and an echoed "Name:" from the start of an answer."""
 
     def __init__(self, names: Sequence[str], *, begun: bool = False) -> None:
@@ -82,7 +82,7 @@ class Lead:
         return not size or any(size < len(marker) and marker[:size].casefold() == start for marker in self._markers)
 
 
-class Turns:
+class FalseTurns:
     """Ends the answer where the model begins to speak for somebody else: at the start of a line, outside code."""
 
     def __init__(self, names: Sequence[str], *, begun: bool = False) -> None:
@@ -156,7 +156,7 @@ class Output:
     def __init__(self, names: Sequence[str] = (), *, begun: bool = False) -> None:
         spoken = tuple(map(label, names))
         self._thinking = Thinking()
-        self._lead, self._turns = Lead(("Assistant", *spoken), begun=begun), Turns(spoken, begun=begun)
+        self._lead, self._turns = EchoedName(("Assistant", *spoken), begun=begun), FalseTurns(spoken, begun=begun)
         self._text = ""
         self.surplus = 0
         """Characters at the end that a loop has added."""

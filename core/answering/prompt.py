@@ -30,7 +30,7 @@ class Asked:
 
     text: str
     author: str = ""
-    begun: str = ""
+    prefix: str = ""
     careful: bool = False
     """Whoever asks may be in danger."""
 
@@ -41,7 +41,7 @@ def build(settings: Settings, turns: Sequence[Turn], question: Asked) -> Prompt:
     orders = (settings.system, _LANGUAGE[settings.reply_language], *((_CAREFUL,) if question.careful else ()))
     system = Message("system", "\n".join(orders))
     past = [message for turn in turns for message in _pair(turn)]
-    begun = (Message("assistant", question.begun),) if question.begun else ()
+    begun = (Message("assistant", question.prefix),) if question.prefix else ()
     return (system, *past, Message("user", spoken(question.text, question.author)), *begun)
 
 

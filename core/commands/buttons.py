@@ -9,13 +9,13 @@ from core.commands.settings_view import PANEL, TYPED, revision
 from core.domain.conversation import Author, ChatId, Incoming, Question, Reply, Role, Setting
 from core.domain.errors import Refused
 from core.domain.permissions import Access
-from core.domain.platform import STUB, Action, Undelivered
+from core.domain.platform import STUB, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
 from core.domain.settings import PARSERS, Rules, Settings
 from core.domain.store import Store
 from core.filters import Filter
-from core.i18n import choose, say
-from core.i18n.error_texts import words
+from core.i18n import choose_language, t
+from core.i18n.error_texts import describe_error
 
 RESET = "reset"
 """In place of a value: back to the default, as with the commands."""
@@ -33,7 +33,7 @@ class Press:
     private: bool
     bot: str
     at: int
-    origin: str = field(default="", repr=False)
+    reply_token: str = field(default="", repr=False)
     """See core.domain.conversation.Incoming."""
     text: str | None = field(default=None, repr=False)
     """What the message shows, where the platform says so and it is the bot's own."""
@@ -57,7 +57,7 @@ class Desk(Protocol):
     async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role: ...
 
 
-class Presses:
+class ButtonActions:
     """Does what a press asks for, where the presser may."""
 
     def __init__(
@@ -72,27 +72,27 @@ class Presses:
         """The presser's."""
         async with self._store.begin() as tx:
             wanted = await tx.preferences.language(press.chat.platform, press.author.id)
-        return choose(wanted, press.author.locale)
+        return choose_language(wanted, press.author.locale)
 
     async def settings(self, chat: ChatId) -> Settings:
         """What is in force there now."""
         async with self._store.begin() as tx:
-            return self._rules.settings(await tx.preferences.of(chat))
+            return self._rules.settings(await tx.preferences.settings(chat))
 
-    async def act(self, press: Press, action: Action, reply_id: int) -> Answer:
+    async def act(self, press: Press, action: ButtonAction, reply_id: int) -> Answer:
         """Stop, retry or continue the answer that the button is under."""
         language = await self.language(press)
         try:
-            if action is Action.STOP and await self._orphaned(press, reply_id):
-                return Answer(say(language, "press.removed"), remove=True)
+            if action is ButtonAction.STOP and await self._orphaned(press, reply_id):
+                return Answer(t(language, "press.removed"), remove=True)
             reply = await self._pressed(press, reply_id)
-            if action is Action.STOP:
+            if action is ButtonAction.STOP:
                 await self._stop(press, reply)
-                return Answer(say(language, "stop.done"))
+                return Answer(t(language, "stop.done"))
             await self._once_more(press, reply, action)
             return Answer("")
         except Exception as error:
-            return Answer(words(error, language, f"press {press.id}"), alert=True)
+            return Answer(describe_error(error, language, f"press {press.id}"), alert=True)
 
     async def change(self, press: Press, name: str, text: str, seen: str) -> tuple[Answer, Settings | None]:
         """Set one of the panel's settings, if the panel showed what is still so (`seen` is the value's revision); and
@@ -109,7 +109,7 @@ class Presses:
         try:
             await self._ask(press)
         except Exception as error:
-            return Answer(words(error, language, f"press {press.id}"), alert=True)
+            return Answer(describe_error(error, language, f"press {press.id}"), alert=True)
         return None
 
     async def _ask(self, press: Press) -> None:
@@ -123,19 +123,19 @@ class Presses:
             await self._ask(press)
             changed, settings = await self._change(press, name, text, seen)
         except Exception as error:
-            return Answer(words(error, language, f"press {press.id}"), alert=True), None
+            return Answer(describe_error(error, language, f"press {press.id}"), alert=True), None
         if not changed:
-            return Answer(say(language, "press.changed"), alert=True), settings
+            return Answer(t(language, "press.changed"), alert=True), settings
         value = settings.values[name]
-        return Answer(say(language, "press.clamped") if value.clamped else ""), settings
+        return Answer(t(language, "press.clamped") if value.clamped else ""), settings
 
     async def _orphaned(self, press: Press, reply_id: int) -> bool:
         """See `orphaned`. Who is admitted may remove it: it is nobody's."""
         self._admit(press)
         async with self._store.begin() as tx:
             reply = await tx.replies.find(reply_id)
-            shown = await tx.replies.shows(press.chat.platform, press.chat.chat, press.message_id)
-            answers = await tx.replies.open(press.chat)
+            shown = await tx.replies.has_message(press.chat.platform, press.chat.chat, press.message_id)
+            answers = await tx.replies.open_answers(press.chat)
         sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
         return orphaned(press, reply, known=shown or sending)
 
@@ -157,13 +157,13 @@ class Presses:
             raise Refused("stop.others")
         await self._desk.stop(reply)
 
-    async def _once_more(self, press: Press, reply: Reply, action: Action) -> None:
+    async def _once_more(self, press: Press, reply: Reply, action: ButtonAction) -> None:
         """As the command does, which checks once more when its turn comes."""
         async with self._store.begin() as tx:
             question = await tx.turns.last_question(press.chat)
-            busy = bool(await tx.replies.open(press.chat))
-            cut = question is not None and await tx.turns.cut(question.id)
-        if question is None or question.id != reply.question or busy or (action is Action.CONTINUE and not cut):
+            busy = bool(await tx.replies.open_answers(press.chat))
+            cut = question is not None and await tx.turns.is_truncated(question.id)
+        if question is None or question.id != reply.question or busy or (action is ButtonAction.CONTINUE and not cut):
             raise Refused("press.stale")
         await self._ours(press, question, action)
         command = Incoming(
@@ -175,14 +175,14 @@ class Presses:
             f"/{action}",
             press.private,
             press.at,
-            press.origin,
+            press.reply_token,
         )
         if reply.id in self._again:
             raise Refused("press.stale")
         await self._desk.accept(command)
         self._again.append(reply.id)
 
-    async def _ours(self, press: Press, question: Question, action: Action) -> None:
+    async def _ours(self, press: Press, question: Question, action: ButtonAction) -> None:
         if press.author.id != question.author.id and not await self._setter(press):
             raise Refused(f"{action}.others")
 
@@ -191,17 +191,17 @@ class Presses:
             raise Refused("press.stale")
         setting = Setting(str(PARSERS[name](text)), press.author.name, self._now()) if text != RESET else None
         async with self._store.begin() as tx:
-            before = self._rules.settings(await tx.preferences.of(press.chat))
+            before = self._rules.settings(await tx.preferences.settings(press.chat))
             if revision(press.chat, before, name) != seen:
                 wanted = self._rules.value(name, setting).value  # tapped twice: it is so already
                 return before.values[name].value == wanted, before
             if setting and self._filter.check(setting.value, before.policy).blocked:
                 raise Refused("blocked.setting")
             if setting:
-                await tx.preferences.put(press.chat, name, setting)
+                await tx.preferences.set(press.chat, name, setting)
             else:
-                await tx.preferences.drop(press.chat, name)
-            return True, self._rules.settings(await tx.preferences.of(press.chat))
+                await tx.preferences.delete(press.chat, name)
+            return True, self._rules.settings(await tx.preferences.settings(press.chat))
 
     def _admit(self, press: Press) -> None:
         if not self._access.admits(press.chat, press.author):
@@ -210,7 +210,7 @@ class Presses:
     async def _setter(self, press: Press) -> bool:
         try:
             return press.private or await self._desk.role(press.chat, press.author, private=False) >= Role.ADMIN
-        except Undelivered as error:
+        except DeliveryError as error:
             raise Refused("error.role") from error
 
 

@@ -8,12 +8,12 @@ from core.commands.handlers import UNKNOWN, Call, find, parse, run
 from core.domain.conversation import Author, ChatId, Reply, Role
 from core.domain.errors import Refused, outcome_of
 from core.domain.permissions import Access
-from core.domain.platform import ChatMoved, Platform, Undelivered, Unreachable
+from core.domain.platform import ChatMoved, DeliveryError, Platform, Unreachable
 from core.domain.reply_states import ACTIVE, Event, State
 from core.domain.store import Stale, Store, Unavailable
-from core.i18n.error_texts import words
-from core.runtime.failpoints import crash_point
-from core.runtime.retry import patiently
+from core.i18n.error_texts import describe_error
+from core.runtime.failpoints import failpoint
+from core.runtime.retry import while_unavailable
 
 
 class Desk(Protocol):
@@ -28,7 +28,7 @@ class Desk(Protocol):
     def tidy(self, reply: Reply) -> None: ...
 
 
-class Clerk:
+class CommandExecutor:
     """Carries out commands for whoever may give them."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Clerk:
             again = True
             return await self._tried(reply, language, let_go)
 
-        return await patiently(f"command {reply.id}", step)
+        return await while_unavailable(f"command {reply.id}", step)
 
     async def _done(self, reply: Reply) -> Reply | None:
         """The reply, if the command was carried out by a commit that nobody knew had happened. Raises Stale where it
@@ -72,7 +72,7 @@ class Clerk:
         except (Stale, ChatMoved, Unreachable, Unavailable):
             raise
         except Exception as error:
-            said = words(error, language, f"reply {reply.id}")
+            said = describe_error(error, language, f"reply {reply.id}")
             async with self._store.begin() as tx:
                 return await tx.replies.move(reply, Event.FINISH, outcome=outcome_of(error), final=said)
 
@@ -84,7 +84,7 @@ class Clerk:
             role = await self._platforms[chat.platform].role(chat, author)
         except (ChatMoved, Unreachable):
             raise
-        except Undelivered as error:
+        except DeliveryError as error:
             raise Refused("error.role") from error
         return self._access.role(chat.platform, author, role)
 
@@ -114,7 +114,7 @@ class Clerk:
         if call.command.settles:
             let_go()  # this may take as long as a platform is slow
             await self._settle(call)
-        crash_point("commanding")
+        failpoint("commanding")
         try:
             async with self._store.begin() as tx:
                 text = await run(call, tx)
@@ -125,7 +125,7 @@ class Clerk:
         except Unavailable:
             self._follow_up(call)  # it may be stored, or will be
             raise
-        crash_point("commanded")
+        failpoint("commanded")
         self._follow_up(call)
         return reply
 
@@ -140,7 +140,7 @@ class Clerk:
     async def _settle(self, call: Call) -> None:
         """Stop the running answer, which only its asker and admins may, and wait until it is done."""
         async with self._store.begin() as tx:
-            active = [reply for reply in await tx.replies.open(call.reply.chat) if reply.state in ACTIVE]
+            active = [reply for reply in await tx.replies.open_answers(call.reply.chat) if reply.state in ACTIVE]
         for reply in active:
             if not (call.setter or call.owns(reply)):
                 raise Refused(f"{call.command.name}.others")

@@ -38,12 +38,12 @@ async def run(call: "Call", tx: Transaction) -> str:
 
 
 async def _policy(call: "Call", tx: Transaction) -> Policy:
-    return call.rules.settings(await tx.preferences.of(call.reply.chat)).policy
+    return call.rules.settings(await tx.preferences.settings(call.reply.chat)).policy
 
 
 async def _add(call: "Call", tx: Transaction, rest: str) -> str:
     await _move(call, tx, word := _word(rest), WORDS)
-    return call.say("filter.added", word=_shown(call, word))
+    return call.t("filter.added", word=_shown(call, word))
 
 
 async def _allow(call: "Call", tx: Transaction, rest: str) -> str:
@@ -55,7 +55,7 @@ async def _allow(call: "Call", tx: Transaction, rest: str) -> str:
     ):
         raise Refused("refused.allow", level=call.rules.least)
     await _move(call, tx, word, ALLOWED)
-    return call.say("filter.allowed", word=_shown(call, word))
+    return call.t("filter.allowed", word=_shown(call, word))
 
 
 def _shown(call: "Call", word: str) -> str:
@@ -78,11 +78,11 @@ async def _move(call: "Call", tx: Transaction, word: str, to: str) -> None:
 async def _store(call: "Call", tx: Transaction, name: str, words: list[str]) -> None:
     if words:
         setting = Setting(json.dumps(words, ensure_ascii=False), call.reply.author.name, call.now)
-        await tx.preferences.put(call.reply.chat, name, setting)
+        await tx.preferences.set(call.reply.chat, name, setting)
         return
-    await tx.preferences.drop(call.reply.chat, name)
-    if (await tx.preferences.of(call.reply.chat)).get(name):  # the whole chat has some: none here
-        await tx.preferences.put(call.reply.chat, name, Setting("[]", call.reply.author.name, call.now))
+    await tx.preferences.delete(call.reply.chat, name)
+    if (await tx.preferences.settings(call.reply.chat)).get(name):  # the whole chat has some: none here
+        await tx.preferences.set(call.reply.chat, name, Setting("[]", call.reply.author.name, call.now))
 
 
 async def _remove(call: "Call", tx: Transaction, rest: str) -> str:
@@ -90,7 +90,7 @@ async def _remove(call: "Call", tx: Transaction, rest: str) -> str:
     for name, words in ((WORDS, policy.words), (ALLOWED, policy.allowed)):
         if word in words:
             await _store(call, tx, name, [each for each in words if each != word])
-            return call.say("filter.removed", word=_shown(call, word))
+            return call.t("filter.removed", word=_shown(call, word))
     raise Refused("filter.unknown", word=_shown(call, word))
 
 
@@ -100,11 +100,11 @@ async def _list(call: "Call", tx: Transaction, rest: str) -> str:
     policy = await _policy(call, tx)
     listed = {"filter.words": policy.words, "filter.allows": policy.allowed}
     lines = [
-        call.say(key, words=", ".join(_shown(call, word) for word in sorted(words)))
+        call.t(key, words=", ".join(_shown(call, word) for word in sorted(words)))
         for key, words in listed.items()
         if words
     ]
-    return "\n\n".join(lines) if lines else call.say("filter.empty")
+    return "\n\n".join(lines) if lines else call.t("filter.empty")
 
 
 async def _test(call: "Call", tx: Transaction, rest: str) -> str:
@@ -113,9 +113,9 @@ async def _test(call: "Call", tx: Transaction, rest: str) -> str:
     policy = await _policy(call, tx)
     found = call.filter.check(rest, policy)
     if not found.category:
-        return call.say("filter.passes", level=policy.level)
-    what = {"category": call.say(f"category.{found.category}"), "severity": found.severity, "level": policy.level}
-    return call.say(f"filter.{found.action}s", rule=_rule(found.rule), **what)
+        return call.t("filter.passes", level=policy.level)
+    what = {"category": call.t(f"category.{found.category}"), "severity": found.severity, "level": policy.level}
+    return call.t(f"filter.{found.action}s", rule=_rule(found.rule), **what)
 
 
 def counted(call: "Call") -> str:
@@ -124,7 +124,7 @@ def counted(call: "Call") -> str:
     for (category, rule), count in call.filter.counts().items():
         by_category.setdefault(category, {})[rule] = count
     return "; ".join(
-        call.say(f"category.{category}") + f" {sum(rules.values())}" + _most(rules)
+        call.t(f"category.{category}") + f" {sum(rules.values())}" + _most(rules)
         for category, rules in sorted(by_category.items())
     )
 
@@ -147,7 +147,7 @@ def _word(text: str) -> str:
 
 
 def _how_many(call: "Call", policy: Policy) -> str:
-    return call.say("filter.counted", words=len(policy.words), allowed=len(policy.allowed))
+    return call.t("filter.counted", words=len(policy.words), allowed=len(policy.allowed))
 
 
 _VERBS: dict[str, Callable[["Call", Transaction, str], Awaitable[str]]] = {

@@ -19,7 +19,7 @@ from core.domain.reply_states import Event, State
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Rules
 from core.domain.store import Transaction
 from core.filters import WORD_LONGEST, Filter, Level
-from core.i18n import LANGUAGES, choose, say
+from core.i18n import LANGUAGES, choose_language, t
 from core.i18n.markdown import escape
 from core.llm.model import Model
 
@@ -85,9 +85,9 @@ class Call:
     forgets: bool = False
     """Whether the history goes with the transaction."""
 
-    def say(self, key: str, /, **values: object) -> str:
+    def t(self, key: str, /, **values: object) -> str:
         """A text in the asker's language."""
-        return say(self.language, key, **values)
+        return t(self.language, key, **values)
 
     @property
     def setter(self) -> bool:
@@ -145,21 +145,21 @@ async def unknown(call: Call, tx: Transaction) -> str:
 
 
 async def _start(call: Call, tx: Transaction) -> str:
-    return call.say("start.hello", name=call.name, model=call.model.name)
+    return call.t("start.hello", name=call.name, model=call.model.name)
 
 
 async def _help(call: Call, tx: Transaction) -> str:
     if not call.argument:
         lines = [_help_line(call, "help.line", command) for command in COMMANDS]
-        return "\n".join([call.say("help.intro"), "", *(f"- {line}" for line in lines), "", call.say("help.outro")])
+        return "\n".join([call.t("help.intro"), "", *(f"- {line}" for line in lines), "", call.t("help.outro")])
     name = call.argument.removeprefix("/").lower()
     if (command := find(name)) is None:
         return await unknown(replace(call, reply=replace(call.reply, text=f"/{name}")), tx)
-    return _help_line(call, "help.one", command, more=call.say(f"more.{command.name}"))
+    return _help_line(call, "help.one", command, more=call.t(f"more.{command.name}"))
 
 
 def _help_line(call: Call, key: str, command: Command, /, **values: object) -> str:
-    return call.say(key, usage=f"`{command.usage}`", about=call.say(f"about.{command.name}"), **values)
+    return call.t(key, usage=f"`{command.usage}`", about=call.t(f"about.{command.name}"), **values)
 
 
 async def _ask(call: Call, tx: Transaction) -> str:
@@ -170,12 +170,12 @@ async def _clear(call: Call, tx: Transaction) -> str:
     dropped = sum([await _halt(call, tx, reply, Event.CLEAR) for reply in await _before(call, tx)])
     await tx.turns.clear(call.reply)
     call.forgets = True
-    return call.say("clear.queued", count=dropped) if dropped else call.say("clear.done")
+    return call.t("clear.queued", count=dropped) if dropped else call.t("clear.done")
 
 
 async def _before(call: Call, tx: Transaction) -> list[Reply]:
     """The answers that are owed for what was asked before this command: what came after it is none of its business."""
-    return [reply for reply in await tx.replies.open(call.reply.chat) if reply.id < call.reply.id]
+    return [reply for reply in await tx.replies.open_answers(call.reply.chat) if reply.id < call.reply.id]
 
 
 async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
@@ -184,7 +184,7 @@ async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
         return 0
     moved = await tx.replies.move(reply, event)
     if moved.state is State.CANCELLED:
-        call.cancelled.append(replace(moved, origin=reply.origin))
+        call.cancelled.append(replace(moved, reply_token=reply.reply_token))
         return 1
     call.stopped.append(reply.id)
     return 0
@@ -197,27 +197,27 @@ async def _stop(call: Call, tx: Transaction) -> str:
     if not mine:
         raise Refused("stop.others" if running else "stop.nothing")
     dropped = sum([await _halt(call, tx, reply, Event.STOP) for reply in mine])
-    return call.say("stop.queued", count=dropped) if dropped else call.say("stop.done")
+    return call.t("stop.queued", count=dropped) if dropped else call.t("stop.done")
 
 
 async def _retry(call: Call, tx: Transaction) -> None:
     question = _allowed(call, await tx.turns.last_question(call.reply.chat), "retry")
-    if any(reply.question == question.id for reply in await tx.replies.open(call.reply.chat)):
+    if any(reply.question == question.id for reply in await tx.replies.open_answers(call.reply.chat)):
         raise Refused("retry.waiting")
     await tx.replies.become_answer(call.reply, question)
 
 
 async def _continue(call: Call, tx: Transaction) -> None:
     question = _allowed(call, await tx.turns.last_question(call.reply.chat), "continue")
-    if await tx.replies.open(call.reply.chat) or not await tx.turns.cut(question.id):
+    if await tx.replies.open_answers(call.reply.chat) or not await tx.turns.is_truncated(question.id):
         raise Refused("continue.nothing")
     await tx.replies.become_answer(call.reply, question, goes_on=True)
 
 
 async def _undo(call: Call, tx: Transaction) -> str:
     question = _allowed(call, await tx.turns.last_question(call.reply.chat), "undo")
-    await tx.turns.forget_pair(question.id)
-    return call.say("undo.done", question=escape(_shortened(question.text)))
+    await tx.turns.delete_pair(question.id)
+    return call.t("undo.done", question=escape(_shortened(question.text)))
 
 
 def _allowed(call: Call, question: Question | None, group: str) -> Question:
@@ -258,43 +258,43 @@ async def _lang(call: Call, tx: Transaction) -> str:
 
 
 async def _speak(call: Call, tx: Transaction, language: str) -> str:
-    await tx.preferences.speak(call.reply.chat.platform, call.reply.author.id, language, call.now)
-    call.language = choose(language, call.reply.author.locale)
-    return call.say("set.language", language=call.say(f"language.{call.language}"))
+    await tx.preferences.set_language(call.reply.chat.platform, call.reply.author.id, language, call.now)
+    call.language = choose_language(language, call.reply.author.locale)
+    return call.t("set.language", language=call.t(f"language.{call.language}"))
 
 
 async def _spoken(call: Call, tx: Transaction) -> str:
     wanted = await tx.preferences.language(call.reply.chat.platform, call.reply.author.id)
-    reply = call.rules.value("reply_language", (await tx.preferences.of(call.reply.chat)).get("reply_language"))
+    reply = call.rules.value("reply_language", (await tx.preferences.settings(call.reply.chat)).get("reply_language"))
     words = {"wanted": wanted, "language": call.language, "reply": reply.value}
-    return call.say("set.language_shown", **{key: call.say(f"language.{value}") for key, value in words.items()})
+    return call.t("set.language_shown", **{key: call.t(f"language.{value}") for key, value in words.items()})
 
 
 async def _settings(call: Call, tx: Transaction) -> str:
-    return panel.described(call.rules.settings(await tx.preferences.of(call.reply.chat)), call.language)
+    return panel.described(call.rules.settings(await tx.preferences.settings(call.reply.chat)), call.language)
 
 
 async def _status(call: Call, tx: Transaction) -> str:
-    model, running, waiting = call.model, *await tx.replies.load()
+    model, running, waiting = call.model, *await tx.replies.count_active()
     sampling = {name: getattr(model.sampling, name) for name in ("top_p", "top_k", "repetition_penalty")}
     lines = [
-        call.say("status.model", model=model.name, runs=model.status()),
-        call.say("status.sampling", **sampling),
-        call.say("status.context", context=model.context),
-        call.say("status.busy", running=running, waiting=waiting) if running + waiting else call.say("status.idle"),
+        call.t("status.model", model=model.name, runs=model.status()),
+        call.t("status.sampling", **sampling),
+        call.t("status.context", context=model.context),
+        call.t("status.busy", running=running, waiting=waiting) if running + waiting else call.t("status.idle"),
     ]
     if call.role is Role.OWNER and (found := filter_command.counted(call)):
-        lines.append(call.say("status.filter", found=found))
+        lines.append(call.t("status.filter", found=found))
     return "\n".join([*(f"- {line}" for line in lines), "", str(await _settings(call, tx))])
 
 
 async def _whoami(call: Call, tx: Transaction) -> str:
     reply = call.reply
-    return call.say(
+    return call.t(
         "whoami.text",
         platform=reply.chat.platform,
         user=f"{reply.chat.platform}:{reply.author.id}",
-        role=call.say(f"role.{call.role.name.lower()}"),
+        role=call.t(f"role.{call.role.name.lower()}"),
         chat=f"{reply.chat.platform}:{reply.chat.chat}",
         conversation=reply.chat,
     )

@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 async def change(call: "Call", tx: Transaction, name: str, argument: str) -> str:
     """What is in force without an argument; else it is set, or reset. Raises Refused."""
-    rows = await tx.preferences.of(call.reply.chat)
+    rows = await tx.preferences.settings(call.reply.chat)
     old = call.rules.value(name, rows.get(name))
     if not argument:
-        return call.say("set.shown", **_told(call, value=old), source=panel.source(old, call.language))
+        return call.t("set.shown", **_told(call, value=old), source=panel.source(old, call.language))
     if argument.lower() == "reset":
-        await tx.preferences.drop(call.reply.chat, name)
-        new = call.rules.value(name, (await tx.preferences.of(call.reply.chat)).get(name))
+        await tx.preferences.delete(call.reply.chat, name)
+        new = call.rules.value(name, (await tx.preferences.settings(call.reply.chat)).get(name))
         key = "set.reset_chat" if new.source is Source.CHAT else "set.reset"
-        return call.say(key, **_told(call, old=old, new=new))
+        return call.t(key, **_told(call, old=old, new=new))
     setting = Setting(str(PARSERS[name](argument)), call.reply.author.name, call.now)
     if call.filter.check(setting.value, call.rules.settings(rows).policy).blocked:
         raise Refused("blocked.setting")
-    await tx.preferences.put(call.reply.chat, name, setting)
+    await tx.preferences.set(call.reply.chat, name, setting)
     return _changed(call, old, call.rules.value(name, setting))
 
 
 def _changed(call: "Call", old: Value, new: Value) -> str:
     texts = _told(call, old=old, new=new)
     if new.clamped:
-        return call.say("set.clamped", wanted=panel.wanted(new, call.language), **texts)
-    return call.say("set.same", **texts) if old.value == new.value else call.say("set.changed", **texts)
+        return call.t("set.clamped", wanted=panel.wanted(new, call.language), **texts)
+    return call.t("set.same", **texts) if old.value == new.value else call.t("set.changed", **texts)
 
 
 def _told(call: "Call", **values: Value) -> dict[str, str]:

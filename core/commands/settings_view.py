@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from core.domain.conversation import ChatId
 from core.domain.settings import NAMES, Settings, Value
-from core.i18n import say
+from core.i18n import t
 from core.i18n.markdown import escape
 
 PANEL = ("temperature", "max_tokens", "memory", "reply_language")
@@ -18,7 +18,7 @@ def described(settings: Settings, language: str) -> str:
     """All settings, each with where it comes from."""
     values = [settings.values[name] for name in NAMES]
     lines = [
-        say(
+        t(
             language,
             "settings.line",
             name=named(value, language),
@@ -27,31 +27,31 @@ def described(settings: Settings, language: str) -> str:
         )
         for value in values
     ]
-    return "\n".join([f"**{say(language, 'settings.title')}**", "", *(f"- {line}" for line in lines)])
+    return "\n".join([f"**{t(language, 'settings.title')}**", "", *(f"- {line}" for line in lines)])
 
 
 def named(value: Value, language: str) -> str:
     """A setting's name."""
-    return say(language, f"name.{value.name}")
+    return t(language, f"name.{value.name}")
 
 
 def shown(value: Value, language: str) -> str:
     """Its value."""
-    return say(
+    return t(
         language, f"value.{value.name}", value=escape(value.value) if isinstance(value.value, str) else value.value
     )
 
 
 def wanted(value: Value, language: str) -> str:
     """The value that the owner's cap does not let through."""
-    return say(language, f"value.{value.name}", value=value.wanted)
+    return t(language, f"value.{value.name}", value=value.wanted)
 
 
 def source(value: Value, language: str) -> str:
     """Who set it, or that it is the default."""
     at = datetime.fromtimestamp(value.at / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-    text = say(language, f"source.{value.source}", by=escape(value.by), at=at)
-    return say(language, "source.clamped", wanted=wanted(value, language), source=text) if value.clamped else text
+    text = t(language, f"source.{value.source}", by=escape(value.by), at=at)
+    return t(language, "source.clamped", wanted=wanted(value, language), source=text) if value.clamped else text
 
 
 def revision(chat: ChatId, settings: Settings, name: str) -> str:

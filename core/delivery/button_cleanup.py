@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from core.delivery.rate_limiter import RateGate
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Reply
 from core.domain.platform import NotSent, Platform
 from core.domain.reply_states import Lane
@@ -12,10 +12,10 @@ from core.domain.store import Store
 log = logging.getLogger(__name__)
 
 
-class Retiring:
+class ButtonCleanup:
     """Which answer came before is asked of the store, so that it needs no memory and survives restarts."""
 
-    def __init__(self, store: Store, platforms: Mapping[str, Platform], rate: RateGate) -> None:
+    def __init__(self, store: Store, platforms: Mapping[str, Platform], rate: ChatRateLimiter) -> None:
         self._store, self._platforms, self._rate = store, platforms, rate
 
     async def retire_before(self, reply: Reply) -> None:
@@ -24,7 +24,7 @@ class Retiring:
             return
         try:
             async with self._store.begin() as tx:
-                earlier = await tx.replies.earlier(reply)
+                earlier = await tx.replies.previous_answer(reply)
             if earlier is not None:
                 await self._strip(earlier, [chunk.message_id for chunk in reply.chunks])
         except Exception as error:

@@ -7,7 +7,7 @@ from core.filters import Filter, Policy
 from core.i18n.markdown import escape
 
 
-class Page(Protocol):
+class Preview(Protocol):
     """Where a text will be shown."""
 
     def allows(self, text: str) -> bool:
@@ -17,7 +17,7 @@ class Page(Protocol):
         """As a person would read it."""
 
 
-class Gate:
+class FinalCheck:
     """Of one deployment."""
 
     def __init__(self, content_filter: Filter) -> None:
@@ -27,7 +27,7 @@ class Gate:
         """Whether a message may be shown."""
         return not self._filter.check(rendered, policy).blocked
 
-    def shown(self, text: str, page: Page, policy: Policy) -> str:
+    def shown(self, text: str, page: Preview, policy: Policy) -> str:
         """`text`, or what may be shown of it: what may be masked comes as masked plain text. "" where nothing may."""
         if page.allows(text):
             return text

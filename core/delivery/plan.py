@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.domain.conversation import Chunk
 from core.domain.platform import (
-    Part,
+    OutgoingMessage,
 )
 
 
@@ -14,7 +14,7 @@ class Send:
     """A new message is due."""
 
     index: int
-    part: Part
+    part: OutgoingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Edit:
 
     index: int
     message_id: str
-    part: Part
+    part: OutgoingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,9 @@ class Delete:
 Step = Send | Edit | Delete
 
 
-def plan(parts: Sequence[Part], chunks: Sequence[Chunk], shown: Sequence[Part | None]) -> list[Step]:
+def plan(
+    parts: Sequence[OutgoingMessage], chunks: Sequence[Chunk], shown: Sequence[OutgoingMessage | None]
+) -> list[Step]:
     """What to do so that the messages `chunks`, which show `shown`, show `parts`; in order.
 
     `shown` is shorter than `chunks` where nobody knows what they show (after a restart): those are edited in any case.

@@ -28,7 +28,7 @@ class _Past:
         return not (self.calls or self.previews or self.held)
 
 
-class RateGate:
+class ChatRateLimiter:
     """Lets calls through to each chat at its pace; chats don't wait for one another."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

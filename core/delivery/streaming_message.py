@@ -10,7 +10,7 @@ from types import TracebackType
 
 from core.delivery.partial_markdown import finished
 from core.delivery.plan import Delete, Edit, Send, Step, plan
-from core.delivery.rate_limiter import RateGate
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Chunk, Reply
 from core.domain.platform import (
     NO_CONTROLS,
@@ -19,17 +19,17 @@ from core.domain.platform import (
     Controls,
     MessageGone,
     NotSent,
+    OutgoingMessage,
     OutOfReach,
-    Part,
-    Surface,
+    ReplyChannel,
     Unacceptable,
     Unreachable,
 )
 from core.domain.reply_states import Lane
 from core.domain.store import Replies, Store
-from core.runtime.cancellation import whole
-from core.runtime.failpoints import crash_point
-from core.runtime.retry import patiently
+from core.runtime.cancellation import uncancelled
+from core.runtime.failpoints import failpoint
+from core.runtime.retry import while_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +49,24 @@ class Delivery:
     `instance` makes the nonces of one process differ from another's."""
 
     store: Store
-    rate: RateGate
+    rate: ChatRateLimiter
     instance: str
     allowed: Callable[[str], bool]
     now: Callable[[], int]
 
 
-class LiveMessage:
+class StreamingMessage:
     """One reply on its surface. Inside the block `write` shows what grows, with `running` to be pressed under it;
     `finish` shows the final text, always. `lost` is set where nobody can be reached there any more."""
 
     def __init__(
-        self, delivery: Delivery, reply: Reply, surface: Surface, running: Controls, lost: asyncio.Event
+        self, delivery: Delivery, reply: Reply, surface: ReplyChannel, running: Controls, lost: asyncio.Event
     ) -> None:
         self._delivery, self._reply, self._surface = delivery, reply, surface
         self._running, self._lost = running, lost
         self._answer = reply.lane is Lane.ANSWER
         self._chunks = list(reply.chunks)
-        self._shown: list[Part | None] = []
+        self._shown: list[OutgoingMessage | None] = []
         self._gone: Counter[int] = Counter()
         self._generation = 0
         self._unsure = {index for index, chunk in enumerate(reply.chunks) if chunk.message_id is None}
@@ -78,7 +78,7 @@ class LiveMessage:
         self._changed = asyncio.Event()
         self._painter: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> "LiveMessage":
+    async def __aenter__(self) -> "StreamingMessage":
         self._painter = asyncio.create_task(self._paint())
         return self
 
@@ -129,14 +129,14 @@ class LiveMessage:
         try:
             if self._stubs and not self._surface.drafts and not self._chunks and self._running.actions:
                 await self._turn()
-                await whole(self._step(Send(0, self._stub())))
+                await uncancelled(self._step(Send(0, self._stub())))
             while True:
                 await self._something_new()
                 if self._news():
                     await self._turn(preview=True)
                 self._changed.clear()
                 if parts := self._news():
-                    await whole(self._preview(parts))
+                    await uncancelled(self._preview(parts))
         except Unreachable:
             self._lost.set()
         except Exception as error:
@@ -145,13 +145,13 @@ class LiveMessage:
                 await self._hold(error.wait)
             log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
 
-    def _news(self) -> list[Part]:
+    def _news(self) -> list[OutgoingMessage]:
         """What a preview should show, where that is more than what is shown, and may be."""
         parts = self._parts(finished(self._text), self._running) if self._text.strip() else []
         drafted = self._surface.drafts and not self._chunks
         return parts if (drafted or plan(parts, self._chunks, self._shown)) and self._pass(parts) else []
 
-    async def _preview(self, parts: list[Part]) -> None:
+    async def _preview(self, parts: list[OutgoingMessage]) -> None:
         """One call: what more there is to do has its turn."""
         if self._surface.drafts and not self._chunks:
             await self._surface.draft(parts[-1])
@@ -174,7 +174,7 @@ class LiveMessage:
         """Only a courtesy, and none to a command, which is answered at once."""
         if self._answer and not self._delivery.rate.held(self._surface.key):
             try:
-                await whole(self._surface.typing())  # a penalty must be heard of
+                await uncancelled(self._surface.typing())  # a penalty must be heard of
             except NotSent as error:
                 await self._hold(error.wait)
             except Exception as error:
@@ -192,7 +192,7 @@ class LiveMessage:
             if self._delivery.now() > given_up:
                 raise Unacceptable
             try:
-                return await whole(self._step(step))
+                return await uncancelled(self._step(step))
             except NotSent as error:
                 await self._hold(error.wait or pause)
             except Ambiguous:
@@ -207,13 +207,13 @@ class LiveMessage:
                 await self._send(index, self._stub() if self._stubs else part)
             case Edit(index, message_id, part):
                 await self._surface.edit(message_id, part)
-                crash_point("edited")
+                failpoint("edited")
                 self._now_shows(index, part)
             case Delete(index, message_id):
                 await self._surface.delete(message_id)
                 await self._unsent(index)
 
-    async def _send(self, index: int, part: Part) -> None:
+    async def _send(self, index: int, part: OutgoingMessage) -> None:
         nonce = await self._intend(index)
         if index in self._unsure and (found := await self._surface.find(index, part, nonce)):
             await self._note(index, nonce, found)
@@ -223,7 +223,7 @@ class LiveMessage:
         except Ambiguous:
             self._unsure.add(index)
             raise
-        crash_point("sent")
+        failpoint("sent")
         await self._note(index, nonce, message_id)
         if index not in self._unsure:
             self._now_shows(index, part)
@@ -232,8 +232,8 @@ class LiveMessage:
         """C4. Nobody knows what a message shows that was not just sent."""
         self._chunks[index] = Chunk(nonce, message_id)
         self._now_shows(index, None)
-        await self._stored(lambda replies: replies.sent(self._reply, nonce, message_id))
-        crash_point("noted")
+        await self._stored(lambda replies: replies.set_message_id(self._reply, nonce, message_id))
+        failpoint("noted")
 
     async def _intend(self, index: int) -> str:
         """C3. A message that was only intended keeps its nonce: the platform may know it already."""
@@ -242,15 +242,15 @@ class LiveMessage:
         nonce = f"{self._delivery.instance}-{self._reply.id}-{index}"
         nonce += f"-{self._generation}" if self._generation else ""
         instead_of = self._chunks[index].nonce if index < len(self._chunks) else ""
-        await self._stored(lambda replies: replies.intend(self._reply, nonce, instead_of=instead_of), "intending")
-        crash_point("intended")
+        await self._stored(lambda replies: replies.add_intent(self._reply, nonce, instead_of=instead_of), "intending")
+        failpoint("intended")
         self._chunks[index : index + 1] = [Chunk(nonce)]
         self._vanished.discard(index)
         self._unsure.discard(index)
         return nonce
 
     async def _unsent(self, index: int) -> None:
-        await self._stored(lambda replies: replies.unsent(self._reply, self._chunks[index].nonce))
+        await self._stored(lambda replies: replies.remove_message(self._reply, self._chunks[index].nonce))
         del self._chunks[index], self._shown[index:]
 
     async def _stored(self, step: Callable[[Replies], Awaitable[None]], point: str = "") -> None:
@@ -259,9 +259,9 @@ class LiveMessage:
         async def store() -> None:
             async with self._delivery.store.begin() as tx:
                 await step(tx.replies)
-                crash_point(point)
+                failpoint(point)
 
-        await patiently(f"reply {self._reply.id}", store)
+        await while_unavailable(f"reply {self._reply.id}", store)
 
     def _forget(self, index: int, gone: MessageGone) -> None:
         """The message is not there any more: another takes its place. Where that goes too, somebody wants none. What is
@@ -277,20 +277,20 @@ class LiveMessage:
             self._chunks[at] = replace(self._chunks[at], message_id=None)
             self._vanished.add(at)
 
-    def _now_shows(self, index: int, part: Part | None) -> None:
+    def _now_shows(self, index: int, part: OutgoingMessage | None) -> None:
         self._shown += [None] * (index + 1 - len(self._shown))
         self._shown[index] = part
 
     # Small things
 
-    def _parts(self, text: str, controls: Controls) -> list[Part]:
+    def _parts(self, text: str, controls: Controls) -> list[OutgoingMessage]:
         *parts, last = self._surface.parts(text)
         return [*parts, replace(last, controls=controls)]
 
-    def _stub(self) -> Part:
+    def _stub(self) -> OutgoingMessage:
         return self._parts(STUB, self._running)[0]
 
-    def _pass(self, parts: Sequence[Part]) -> bool:
+    def _pass(self, parts: Sequence[OutgoingMessage]) -> bool:
         return all(self._delivery.allowed(part.text) for part in parts)
 
     async def _turn(self, *, preview: bool = False) -> None:
@@ -301,7 +301,7 @@ class LiveMessage:
         self._delivery.rate.hold(self._surface.key, seconds)
         if seconds >= 1:
             until = self._delivery.now() + round(seconds * 1000)
-            await self._stored(lambda replies: replies.hold(self._reply, until))
+            await self._stored(lambda replies: replies.delay(self._reply, until))
 
 
 def _pauses() -> Iterator[float]:

@@ -9,25 +9,25 @@ from dataclasses import replace
 from functools import partial
 
 from core.answering.assistant import Assistant
-from core.commands.executor import Clerk
-from core.delivery.final_check import Gate
-from core.delivery.rate_limiter import RateGate
+from core.commands.executor import CommandExecutor
+from core.delivery.final_check import FinalCheck
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.streaming_message import TYPING_EVERY, Delivery
-from core.dispatch.reply_runner import Errands, Hand
+from core.dispatch.reply_runner import ReplyRunner, Slot
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.permissions import Access
-from core.domain.platform import NotSent, Platform, Surface
+from core.domain.platform import NotSent, Platform, ReplyChannel
 from core.domain.reply_states import ACTIVE, Event, Lane, State
 from core.domain.store import Stale, Store, Unavailable
 from core.filters import STANDARD
-from core.i18n import choose, say
-from core.inbound.admission import Door, Speed
-from core.inbound.backlog import PATIENCE, expired, together
-from core.inbound.ingest import Intake
-from core.runtime.failpoints import crash_point
-from core.runtime.retry import backoff, insist, patiently
-from core.runtime.safe_traceback import trace
-from core.runtime.supervision import endless
+from core.i18n import choose_language, t
+from core.inbound.admission import AdmissionControl, ThroughputEstimate
+from core.inbound.backlog import PATIENCE, expired, mergeable
+from core.inbound.ingest import Ingest
+from core.runtime.failpoints import failpoint
+from core.runtime.retry import backoff, until_stored, while_unavailable
+from core.runtime.safe_traceback import safe_traceback
+from core.runtime.supervision import must_not_end
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +57,16 @@ class Dispatcher:
         self._store, self._assistant, self._now = store, assistant, now
         self._platforms = dict(platforms)
         self.name, self.access = name, access
-        self._clerk = Clerk(store, assistant, self._platforms, access, self, now)
+        self._clerk = CommandExecutor(store, assistant, self._platforms, access, self, now)
         self._started = now()
-        speed = Speed(assistant.model.slots)
-        door = Door(assistant.rules.limits, speed, now, self._started - PATIENCE, self._platforms)
-        self._intake = Intake(store, access, door, self._admitted)
-        self.rate = RateGate()
+        speed = ThroughputEstimate(assistant.model.slots)
+        door = AdmissionControl(assistant.rules.limits, speed, now, self._started - PATIENCE, self._platforms)
+        self._intake = Ingest(store, access, door, self._admitted)
+        self.rate = ChatRateLimiter()
         """What else is sent to a chat has to keep to it too."""
-        gate = partial(Gate(assistant.filter).opens, STANDARD)
+        gate = partial(FinalCheck(assistant.filter).opens, STANDARD)
         delivery = Delivery(store, self.rate, secrets.token_hex(4), gate, now)
-        self._errands = Errands(assistant, self._platforms, delivery, self._clerk, speed, self._pulse)
+        self._errands = ReplyRunner(assistant, self._platforms, delivery, self._clerk, speed, self._pulse)
         self._changed = asyncio.Event()
         self._unfinished: asyncio.Queue[Sequence[Reply]] = asyncio.Queue()
         self._handed_over: asyncio.Queue[str] = asyncio.Queue()
@@ -93,7 +93,9 @@ class Dispatcher:
         }
         try:
             async with asyncio.TaskGroup() as tasks:
-                loops = [tasks.create_task(endless(f"the dispatcher's {name}", loop)) for name, loop in work.items()]
+                loops = [
+                    tasks.create_task(must_not_end(f"the dispatcher's {name}", loop)) for name, loop in work.items()
+                ]
                 try:
                     yield
                 finally:
@@ -106,7 +108,7 @@ class Dispatcher:
     async def serve(self, platform: Platform) -> None:
         """Answer on a platform from now on, beginning with what the last process left unfinished there. What waited
         is answered once all of it has been handed over (`settle`)."""
-        left = await insist(f"what is unfinished on {platform.name}", partial(self._recover, platform))
+        left = await until_stored(f"what is unfinished on {platform.name}", partial(self._recover, platform))
         unfinished, held = left or ((), ())
         for reply, until in held:
             self.rate.hold(platform.surface(reply).key, (until - self._now()) / 1000)
@@ -118,8 +120,8 @@ class Dispatcher:
     async def _recover(self, platform: Platform) -> tuple[Sequence[Reply], Sequence[tuple[Reply, int]]]:
         async with self._store.begin() as tx:
             unfinished = await tx.recovery.recover(platform.name)
-            held = await tx.recovery.held(platform.name, self._now())
-            crash_point("recovering")
+            held = await tx.recovery.delayed(platform.name, self._now())
+            failpoint("recovering")
         return unfinished, held
 
     def settle(self, platform: str) -> None:
@@ -168,7 +170,7 @@ class Dispatcher:
             raise
         if moved.state is State.GENERATING:
             self.halt(reply.id)
-        self.tidy(replace(moved, origin=before.origin))
+        self.tidy(replace(moved, reply_token=before.reply_token))
         self._pulse()
 
     async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
@@ -180,11 +182,11 @@ class Dispatcher:
         await self._errands.leave(platform, chat)
 
     def halt(self, reply_id: int) -> None:
-        """See Errands."""
+        """See ReplyRunner."""
         self._errands.halt(reply_id)
 
     def tidy(self, reply: Reply) -> None:
-        """See Errands."""
+        """See ReplyRunner."""
         self._errands.tidy(reply)
 
     # What piled up
@@ -195,23 +197,23 @@ class Dispatcher:
             if platform in self._settled:
                 continue
             try:
-                await insist(f"what waits on {platform}", partial(self._merge, platform))
+                await until_stored(f"what waits on {platform}", partial(self._merge, platform))
             except Exception as error:  # each is answered by itself then
-                log.error("what waits on %s can't be put together\n%s", platform, trace(error))
+                log.error("what waits on %s can't be put together\n%s", platform, safe_traceback(error))
             self._settled.add(platform)
             self._pulse()
 
     async def _merge(self, platform: str) -> None:
         async with self._store.begin() as tx:
-            waiting = await tx.recovery.waiting(platform, self._started)
-            for pile in together(waiting, self._started):
+            waiting = await tx.recovery.backlog(platform, self._started)
+            for pile in mergeable(waiting, self._started):
                 await tx.recovery.merge(pile.into, pile.others)
             late = []
             for pile in expired(waiting, self._started):
                 wanted = await tx.preferences.language(platform, pile.into.author.id)
-                said = say(choose(wanted, pile.into.author.locale), "error.late")
+                said = t(choose_language(wanted, pile.into.author.locale), "error.late")
                 late.append(await tx.recovery.expire(pile.into, pile.others, said))
-            crash_point("merging")
+            failpoint("merging")
         self._take_up(late)
 
     # Claim and run
@@ -225,7 +227,7 @@ class Dispatcher:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 for reply in await self._unfinished.get():
-                    self._errands.start(tasks, reply, Hand(asyncio.Semaphore()))
+                    self._errands.start(tasks, reply, Slot(asyncio.Semaphore()))
 
     async def _serve(self, lane: Lane, at_once: int) -> None:
         hands = asyncio.Semaphore(at_once)
@@ -233,8 +235,8 @@ class Dispatcher:
             while True:
                 await hands.acquire()
                 reply = await self._claim(lane)
-                crash_point("claimed")
-                self._errands.start(tasks, reply, Hand(hands))
+                failpoint("claimed")
+                self._errands.start(tasks, reply, Slot(hands))
 
     async def _reassure(self) -> None:
         """Who waits for others' answers sees that something is coming."""
@@ -242,14 +244,14 @@ class Dispatcher:
             await asyncio.sleep(TYPING_EVERY)
             try:
                 async with self._store.begin() as tx:
-                    waiting = await tx.replies.waiting(self._platforms, REASSURED)
+                    waiting = await tx.replies.longest_waiting(self._platforms, REASSURED)
                 surfaces = [self._platforms[reply.chat.platform].surface(reply) for reply in waiting]
                 free = [surface for surface in surfaces if not self.rate.held(surface.key)]
                 await asyncio.gather(*map(self._type, free))
             except Exception as error:
                 log.debug("nobody is reassured: %s", type(error).__name__)
 
-    async def _type(self, surface: Surface) -> None:
+    async def _type(self, surface: ReplyChannel) -> None:
         try:
             await surface.typing()
         except NotSent as error:
@@ -265,7 +267,7 @@ class Dispatcher:
             try:
                 reply = None if self._errands.closing else await self._next(lane)
             except Exception as error:
-                log.error("nothing can be claimed; trying again\n%s", trace(error))
+                log.error("nothing can be claimed; trying again\n%s", safe_traceback(error))
                 await asyncio.sleep(next(pauses))
                 continue
             if reply is not None:
@@ -284,12 +286,12 @@ class Dispatcher:
         that it had happened."""
         while True:
             await asyncio.sleep(SWEEP)
-            await patiently("what nobody runs", self._find_adrift)
+            await while_unavailable("what nobody runs", self._find_adrift)
 
     async def _find_adrift(self) -> None:
         async with self._store.begin() as tx:
             before = self._now() - round(ADRIFT * 1000)
-            adrift = await tx.recovery.adrift(self._platforms, self._errands.running, before)
+            adrift = await tx.recovery.find_orphaned(self._platforms, self._errands.running, before)
         if adrift:
             self._take_up([reply for reply in adrift if reply.state in ACTIVE])
 

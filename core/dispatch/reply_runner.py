@@ -10,29 +10,29 @@ from typing import Protocol, TypeVar
 
 from core.answering.assistant import Assistant, Ending
 from core.commands.handlers import named
-from core.delivery.button_cleanup import Retiring
-from core.delivery.final_check import Gate
+from core.delivery.button_cleanup import ButtonCleanup
+from core.delivery.final_check import FinalCheck
 from core.delivery.partial_markdown import close, finished
-from core.delivery.streaming_message import Delivery, LiveMessage
+from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import ChatId, Reply
 from core.domain.errors import EngineDied, outcome_of
-from core.domain.platform import NO_CONTROLS, Action, ChatMoved, Controls, Platform, Unreachable
+from core.domain.platform import NO_CONTROLS, ButtonAction, ChatMoved, Controls, Platform, Unreachable
 from core.domain.reply_states import ACTIVE, OUTCOMES, Event, Lane, State
 from core.domain.store import Stale
 from core.filters import STANDARD, Policy
-from core.i18n import choose, say
-from core.i18n.error_texts import words
-from core.inbound.admission import Speed
-from core.runtime.failpoints import crash_point
-from core.runtime.retry import insist, patiently
-from core.runtime.safe_traceback import trace
+from core.i18n import choose_language, t
+from core.i18n.error_texts import describe_error
+from core.inbound.admission import ThroughputEstimate
+from core.runtime.failpoints import failpoint
+from core.runtime.retry import until_stored, while_unavailable
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-class Hand:
+class Slot:
     """One of the few that work at once. Let go as soon as the scarce part is over, at the latest at the end."""
 
     def __init__(self, hands: asyncio.Semaphore) -> None:
@@ -59,7 +59,7 @@ class Requeued(Exception):
     """The engine died under it, and it will be answered later."""
 
 
-class Errands:
+class ReplyRunner:
     """Runs replies. `pulse` tells everybody who waits that something has changed."""
 
     def __init__(
@@ -68,13 +68,13 @@ class Errands:
         platforms: Mapping[str, Platform],
         delivery: Delivery,
         commands: Commands,
-        speed: Speed,
+        speed: ThroughputEstimate,
         pulse: Callable[[], None],
     ) -> None:
         self._assistant, self._platforms, self._delivery, self._pulse = assistant, platforms, delivery, pulse
         self._store, self._commands, self._speed = delivery.store, commands, speed
-        self._gate = Gate(assistant.filter)
-        self._retiring = Retiring(delivery.store, platforms, delivery.rate)
+        self._gate = FinalCheck(assistant.filter)
+        self._retiring = ButtonCleanup(delivery.store, platforms, delivery.rate)
         self._stops: dict[int, asyncio.Event] = {}
         self._marking: set[asyncio.Task[None]] = set()
         self.running: set[tuple[int, int]] = set()
@@ -82,12 +82,12 @@ class Errands:
         self.closing = False
         """Nothing more is begun."""
 
-    def start(self, tasks: asyncio.TaskGroup, reply: Reply, hand: Hand) -> None:
+    def start(self, tasks: asyncio.TaskGroup, reply: Reply, hand: Slot) -> None:
         """Run a claimed reply beside the others. From now on it is known to be run."""
         self.running.add((reply.id, reply.attempt))
         tasks.create_task(self.run(reply, hand))
 
-    async def run(self, reply: Reply, hand: Hand) -> None:
+    async def run(self, reply: Reply, hand: Slot) -> None:
         """A claimed reply to its end. Whatever goes wrong here stays in this conversation."""
         try:
             await self._bring(reply, hand)
@@ -115,7 +115,7 @@ class Errands:
     async def leave(self, platform: str, chat: str) -> None:
         """A chat is closed to the bot: what waits there is dropped, what runs there is stopped. Its data stay."""
         async with self._store.begin() as tx:
-            running = await tx.chats.leave(platform, chat)
+            running = await tx.chats.deactivate(platform, chat)
         for reply_id in running:
             self.halt(reply_id)
         self._assistant.forget(ChatId(platform, chat))  # its topics' go when others need the room
@@ -138,7 +138,7 @@ class Errands:
         for task in self._marking:
             task.cancel()
 
-    async def _bring(self, reply: Reply, hand: Hand) -> None:
+    async def _bring(self, reply: Reply, hand: Slot) -> None:
         language, policy = await self._insist(reply, lambda: self._manners(reply)) or ("en", STANDARD)
         kept = False
         async with self._live(reply, language, policy) as live:
@@ -152,11 +152,11 @@ class Errands:
                 return  # /retry: the command's row waits in the other lane now
             sending = reply
             controls = await self._insist(reply, lambda: self._controls(sending, language)) or NO_CONTROLS
-            shown = self._gate.shown(reply.final or "", live, policy) or say(language, "refused.answer")
+            shown = self._gate.shown(reply.final or "", live, policy) or t(language, "refused.answer")
             await live.finish(shown, controls)
-        crash_point("shown")
+        failpoint("shown")
         await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
-        crash_point("delivered")
+        failpoint("delivered")
         self._over(reply)
         if kept and not self.closing:
             await self._warm(reply)
@@ -174,14 +174,14 @@ class Errands:
             await tx.replies.move(reply, event)
 
     async def _insist(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T | None:
-        return await insist(f"reply {reply.id}", step)
+        return await until_stored(f"reply {reply.id}", step)
 
     async def _fail(self, reply: Reply) -> None:
         """Nothing more is owed."""
         try:
             await self._insist(reply, lambda: self._move(reply, Event.FAIL))
         except Exception as error:
-            log.error("reply %s can't be ended\n%s", reply.id, trace(error))
+            log.error("reply %s can't be ended\n%s", reply.id, safe_traceback(error))
 
     async def _controls(self, reply: Reply, language: str) -> Controls:
         """What may be pressed under a final text: asked anew, so that it is the same after a restart."""
@@ -190,20 +190,22 @@ class Errands:
         if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
             return NO_CONTROLS
         async with self._store.begin() as tx:
-            cut = await tx.turns.cut(reply.question)
-        return Controls((Action.CONTINUE, Action.RETRY) if cut else (Action.RETRY,), language=language)
+            cut = await tx.turns.is_truncated(reply.question)
+        return Controls(
+            (ButtonAction.CONTINUE, ButtonAction.RETRY) if cut else (ButtonAction.RETRY,), language=language
+        )
 
     async def _panel(self, reply: Reply, language: str) -> Controls:
         async with self._store.begin() as tx:
-            rows = await tx.preferences.of(reply.chat)
+            rows = await tx.preferences.settings(reply.chat)
         return Controls(panel=self._assistant.rules.settings(rows), language=language)
 
-    async def _follow(self, reply: Reply, moved: ChatMoved, hand: Hand) -> None:
+    async def _follow(self, reply: Reply, moved: ChatMoved, hand: Slot) -> None:
         """The chat has another id now: what was to be shown is shown there."""
 
         async def move() -> Reply:
             async with self._store.begin() as tx:
-                await tx.chats.move(reply.chat.platform, reply.chat.chat, moved.chat)
+                await tx.chats.change_id(reply.chat.platform, reply.chat.chat, moved.chat)
                 return await tx.replies.get(reply.id)
 
         current = await self._insist(reply, move)
@@ -213,28 +215,28 @@ class Errands:
     async def _apologise(self, reply: Reply, error: Exception) -> None:
         """In place of what can't be shown, if even that can be."""
         try:
-            reply = await patiently(f"reply {reply.id}", lambda: self._found(reply.id))
-            language = choose("auto", reply.author.locale)
+            reply = await while_unavailable(f"reply {reply.id}", lambda: self._found(reply.id))
+            language = choose_language("auto", reply.author.locale)
             async with self._live(reply, language) as live:
-                await live.finish(words(error, language, f"reply {reply.id}"))
+                await live.finish(describe_error(error, language, f"reply {reply.id}"))
         except Exception as again:
-            log.error("reply %s can't be shown\n%s", reply.id, trace(again))
+            log.error("reply %s can't be shown\n%s", reply.id, safe_traceback(again))
 
     async def _found(self, reply_id: int) -> Reply:
         async with self._store.begin() as tx:
             return await tx.replies.get(reply_id)
 
-    def _live(self, reply: Reply, language: str, policy: Policy = STANDARD) -> LiveMessage:
+    def _live(self, reply: Reply, language: str, policy: Policy = STANDARD) -> StreamingMessage:
         surface = self._platforms[reply.chat.platform].surface(reply)
         running = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
-        controls = Controls((Action.STOP,), language=language) if running else NO_CONTROLS
+        controls = Controls((ButtonAction.STOP,), language=language) if running else NO_CONTROLS
         lost = self._stops.setdefault(reply.id, asyncio.Event()) if running else asyncio.Event()
         delivery = replace(self._delivery, allowed=partial(self._gate.opens, policy))
-        return LiveMessage(delivery, reply, surface, controls, lost)
+        return StreamingMessage(delivery, reply, surface, controls, lost)
 
     # The answer lane
 
-    async def _answer(self, reply: Reply, live: LiveMessage, language: str, policy: Policy) -> tuple[Reply, bool]:
+    async def _answer(self, reply: Reply, live: StreamingMessage, language: str, policy: Policy) -> tuple[Reply, bool]:
         """The reply as it is stored then, and whether history keeps an answer of it."""
         stop = self._stops.setdefault(reply.id, asyncio.Event())
         ending, notice = await self._ending(reply, live, stop, language)
@@ -242,11 +244,11 @@ class Errands:
         text = (close if whole else finished)(ending.text)
         if text and (shown := self._gate.shown(text, live, policy)) != text:
             ending, text = replace(ending, text=shown), shown
-            notice = notice if shown else say(language, "refused.answer")
+            notice = notice if shown else t(language, "refused.answer")
         final = "\n\n".join(filter(None, (text, notice)))
-        crash_point("concluding")
+        failpoint("concluding")
         stored = await self._insist(reply, lambda: self._conclude(reply, ending, final))
-        crash_point("concluded")
+        failpoint("concluded")
         if stored is None:
             raise Stale(f"reply {reply.id}: its end means nothing any more")
         return stored, ending.kept
@@ -255,14 +257,16 @@ class Errands:
         """C6."""
         async with self._store.begin() as tx:
             if ending.outcome is State.REFUSED and reply.question:
-                await tx.turns.forget_unanswered(reply.question)
+                await tx.turns.delete_unanswered(reply.question)
             else:
-                await tx.turns.remember(reply, ending.text, cut=ending.cut)
+                await tx.turns.save_answer(reply, ending.text, cut=ending.cut)
             return await tx.replies.move(reply, Event.FINISH, outcome=ending.outcome, final=final)
 
-    async def _ending(self, reply: Reply, live: LiveMessage, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
+    async def _ending(
+        self, reply: Reply, live: StreamingMessage, stop: asyncio.Event, language: str
+    ) -> tuple[Ending, str]:
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
-            return Ending(State.STOPPED), say(language, "mark.stopped")
+            return Ending(State.STOPPED), t(language, "mark.stopped")
         try:
             began = time.monotonic()
             ending = await self._assistant.answer(reply, live, stop)
@@ -272,26 +276,26 @@ class Errands:
             return await self._lost(reply, stop, language)
         except Exception as error:
             # What the last answer had is still there to go on with.
-            return Ending(outcome_of(error), reply.begun, cut=bool(reply.begun)), words(
+            return Ending(outcome_of(error), reply.prefix, cut=bool(reply.prefix)), describe_error(
                 error, language, f"reply {reply.id}"
             )
-        return ending, say(language, ending.notice) if ending.notice else ""
+        return ending, t(language, ending.notice) if ending.notice else ""
 
     async def _lost(self, reply: Reply, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
         """Its question runs again by itself, so that it costs no other one anything; not for ever."""
         if stop.is_set():
-            return Ending(State.STOPPED), say(language, "mark.stopped")
-        if reply.alone and reply.strikes + 1 >= STRIKES:
+            return Ending(State.STOPPED), t(language, "mark.stopped")
+        if reply.isolated and reply.engine_deaths + 1 >= STRIKES:
             log.error("reply %s: the engine died %d times while it ran alone; given up", reply.id, STRIKES)
-            return Ending(State.FAILED, reply.begun, cut=bool(reply.begun)), say(language, "error.lost")
+            return Ending(State.FAILED, reply.prefix, cut=bool(reply.prefix)), t(language, "error.lost")
 
         async def lose() -> Reply:
             async with self._store.begin() as tx:
-                return await tx.replies.lose(reply)
+                return await tx.replies.requeue_isolated(reply)
 
         lost = await self._insist(reply, lose)
         if lost is not None and lost.state is State.GENERATING:
-            return Ending(State.STOPPED), say(language, "mark.stopped")
+            return Ending(State.STOPPED), t(language, "mark.stopped")
         raise Requeued(f"reply {reply.id}: the engine is lost; it will run by itself")
 
     # Small things
@@ -301,14 +305,14 @@ class Errands:
         own list: /filter shows that."""
         async with self._store.begin() as tx:
             wanted = await tx.preferences.language(reply.chat.platform, reply.author.id)
-            policy = self._assistant.rules.settings(await tx.preferences.of(reply.chat)).policy
+            policy = self._assistant.rules.settings(await tx.preferences.settings(reply.chat)).policy
         policy = replace(policy, words=()) if reply.lane is Lane.NOTICE else policy
-        return choose(wanted, reply.author.locale), policy
+        return choose_language(wanted, reply.author.locale), policy
 
     async def _mark(self, reply: Reply) -> None:
         try:
             language, _ = await self._manners(reply)
             async with self._live(reply, language) as live:
-                await live.finish(say(language, "mark.stopped"))
+                await live.finish(t(language, "mark.stopped"))
         except Exception as error:
             log.info("reply %s keeps what it showed: %s", reply.id, type(error).__name__)

@@ -53,7 +53,7 @@ class Incoming:
     private: bool
     at: int
     """Milliseconds UTC."""
-    origin: str = field(default="", repr=False)
+    reply_token: str = field(default="", repr=False)
     """What the adapter needs to answer where this came from; handed back with the reply, unread. It may be a key."""
 
     @property
@@ -123,7 +123,7 @@ class Reply:
     external_id: str
     seq: int
     """What the platform knows the message by."""
-    origin: str = field(default="", repr=False)
+    reply_token: str = field(default="", repr=False)
     """What the adapter asked to be reminded of, as long as the reply is open."""
     question: int | None = None
     """The stored question's id, in the answer lane."""
@@ -134,18 +134,18 @@ class Reply:
     chunks: tuple[Chunk, ...] = ()
     at: int = 0
     """When the question was asked or the command given, as the platform says; milliseconds UTC."""
-    alone: bool = False
+    isolated: bool = False
     """The engine died while it ran: it runs by itself now."""
-    strikes: int = 0
+    engine_deaths: int = 0
     """So often the engine died while it did."""
     merged_into: int | None = None
     """The reply that answers its message too."""
-    begun: str = ""
+    prefix: str = ""
     """The answer that was cut at the token limit, where this one goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class NewReply:
     """What a message is owed: an answer, or what is said to a command, from `queued` on; or nothing but the text
     `final`, as `sending`; or nothing more than another reply says already, as `merged`."""
 
@@ -157,7 +157,7 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class QueueLoad:
     """Who waits: answers in each conversation, answers in all; when each person asked lately (platform and id;
     milliseconds UTC, oldest first)."""
 
@@ -178,7 +178,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownChat:
     """A conversation that the platform's people have used. `seq`: the newest message in it that is stored."""
 
     chat: ChatId

@@ -25,7 +25,7 @@ STUB = "…"
 """An answer's message before there is text."""
 
 
-class Action(StrEnum):
+class ButtonAction(StrEnum):
     """What a button under an answer does."""
 
     STOP = "stop"
@@ -37,7 +37,7 @@ class Action(StrEnum):
 class Controls:
     """What may be pressed under a message: actions of its reply, or the settings of its conversation."""
 
-    actions: tuple[Action, ...] = ()
+    actions: tuple[ButtonAction, ...] = ()
     panel: Settings | None = None
     language: str = "en"
 
@@ -46,7 +46,7 @@ NO_CONTROLS = Controls()
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OutgoingMessage:
     """One message of a reply. `text` is what a person reads, without markup; `body` what the adapter sends for it."""
 
     text: str
@@ -54,11 +54,11 @@ class Part:
     controls: Controls = NO_CONTROLS
 
 
-class Undelivered(Exception):
+class DeliveryError(Exception):
     """A platform did not take a call."""
 
 
-class NotSent(Undelivered):
+class NotSent(DeliveryError):
     """Certainly not taken, and may be tried again: after `wait` seconds where the platform said so."""
 
     def __init__(self, wait: float = 0.0) -> None:
@@ -66,15 +66,15 @@ class NotSent(Undelivered):
         self.wait = wait
 
 
-class Ambiguous(Undelivered):
+class Ambiguous(DeliveryError):
     """It may have been taken: the connection was lost before the answer."""
 
 
-class Unacceptable(Undelivered):
+class Unacceptable(DeliveryError):
     """Refused for good: this call will never be taken."""
 
 
-class MessageGone(Undelivered):
+class MessageGone(DeliveryError):
     """The message to be changed is not there any more."""
 
 
@@ -82,11 +82,11 @@ class OutOfReach(MessageGone):
     """It may be there, but can't be changed from here any more, nor can those that belong to it."""
 
 
-class Unreachable(Undelivered):
+class Unreachable(DeliveryError):
     """The chat is closed to the bot: blocked, thrown out, deleted."""
 
 
-class ChatMoved(Undelivered):
+class ChatMoved(DeliveryError):
     """The chat goes on under another id."""
 
     def __init__(self, chat: str) -> None:
@@ -94,8 +94,8 @@ class ChatMoved(Undelivered):
         self.chat = chat
 
 
-class Surface(Protocol):
-    """Where one reply is shown: all that an adapter implements for output. Calls raise Undelivered."""
+class ReplyChannel(Protocol):
+    """Where one reply is shown: all that an adapter implements for output. Calls raise DeliveryError."""
 
     key: str
     """The platform's chat, whose rate limit is shared by all its conversations."""
@@ -105,17 +105,17 @@ class Surface(Protocol):
     drafts: bool
     """What is not finished goes to `draft`, not to a message."""
 
-    def parts(self, text: str) -> Sequence[Part]:
+    def parts(self, text: str) -> Sequence[OutgoingMessage]:
         """The Markdown text as messages, at least one, each within the platform's limits."""
 
-    async def send(self, index: int, part: Part, nonce: str) -> str:
+    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """A new message, the reply's `index`th; its id."""
 
-    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
         """The id of the reply's `index`th message where it was sent already, by a process that could not note it, and
         the platform can tell; None where there is none, or nobody knows."""
 
-    async def edit(self, message_id: str, part: Part) -> None:
+    async def edit(self, message_id: str, part: OutgoingMessage) -> None:
         """Idempotent: what it shows already is success. Raises MessageGone, OutOfReach."""
 
     async def delete(self, message_id: str) -> None:
@@ -124,7 +124,7 @@ class Surface(Protocol):
     async def strip(self, message_id: str) -> None:
         """Take away what may be pressed under it. Idempotent."""
 
-    async def draft(self, part: Part) -> None:
+    async def draft(self, part: OutgoingMessage) -> None:
         """Show what is not finished, where the platform has a place for that."""
 
     async def typing(self) -> None:
@@ -136,8 +136,8 @@ class Platform(Protocol):
 
     name: str
 
-    def surface(self, reply: Reply) -> Surface:
+    def surface(self, reply: Reply) -> ReplyChannel:
         """Where a reply goes. Works from the stored reply alone, also after a restart."""
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """What a person may do there, asked at this moment. Raises Undelivered where the platform can't tell."""
+        """What a person may do there, asked at this moment. Raises DeliveryError where the platform can't tell."""

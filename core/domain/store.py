@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from core.domain.conversation import ChatId, Crowd, Incoming, Known, Owed, Question, Reply, Setting, Turn
+from core.domain.conversation import ChatId, Incoming, KnownChat, NewReply, Question, QueueLoad, Reply, Setting, Turn
 from core.domain.reply_states import Event, Lane, State
 
 
@@ -19,20 +19,20 @@ class Unavailable(Exception):
 class Inbox(Protocol):
     """What came in, each message once."""
 
-    async def known(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
+    async def stored_keys(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
         """The keys of those that are stored already."""
 
-    async def add(self, owed: Sequence[Owed]) -> Sequence[Reply]:
+    async def add(self, owed: Sequence[NewReply]) -> Sequence[Reply]:
         """Store messages that are not known, each with its reply; in order."""
 
-    async def crowd(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> Crowd:
+    async def queue_load(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> QueueLoad:
         """Who waits in these messages' conversations and on these platforms, and how often their authors have asked
         since."""
 
-    async def join(self, others: Sequence[Reply], into: Reply) -> None:
+    async def merge_refused(self, others: Sequence[Reply], into: Reply) -> None:
         """What is said about one message is said about the others too."""
 
-    async def amend(self, incoming: Incoming) -> bool:
+    async def edit_question(self, incoming: Incoming) -> bool:
         """A message was edited: the question it asked gets its new text, if nobody has begun to answer it."""
 
 
@@ -48,10 +48,10 @@ class Replies(Protocol):
     async def find(self, reply_id: int) -> Reply | None:
         """The same for an id from outside, which may be none."""
 
-    async def shows(self, platform: str, chat: str, message_id: str) -> bool:
+    async def has_message(self, platform: str, chat: str, message_id: str) -> bool:
         """Whether this message is one that a reply is known to have in the platform's chat."""
 
-    async def earlier(self, reply: Reply) -> Reply | None:
+    async def previous_answer(self, reply: Reply) -> Reply | None:
         """The conversation's answer before this one that was shown."""
 
     async def move(
@@ -63,28 +63,28 @@ class Replies(Protocol):
         """/retry, /continue: the command's row takes the question and its last answer's messages, and waits in the
         answer lane. `goes_on`: its answer begins with the one that is there."""
 
-    async def intend(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
+    async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
         """C3: before a first send. `instead_of`: the nonce of a message that has vanished."""
 
-    async def sent(self, reply: Reply, nonce: str, message_id: str) -> None:
+    async def set_message_id(self, reply: Reply, nonce: str, message_id: str) -> None:
         """C4: after it."""
 
-    async def unsent(self, reply: Reply, nonce: str) -> None:
+    async def remove_message(self, reply: Reply, nonce: str) -> None:
         """The message is deleted."""
 
-    async def open(self, chat: ChatId) -> Sequence[Reply]:
+    async def open_answers(self, chat: ChatId) -> Sequence[Reply]:
         """The open answers of a conversation, oldest first."""
 
-    async def waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
+    async def longest_waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
         """The answers that wait longest, on these platforms."""
 
-    async def load(self) -> tuple[int, int]:
+    async def count_active(self) -> tuple[int, int]:
         """How many answers run and how many wait, in all conversations."""
 
-    async def lose(self, reply: Reply) -> Reply:
+    async def requeue_isolated(self, reply: Reply) -> Reply:
         """The engine died under it: it waits to run by itself; a death while it did so is a strike."""
 
-    async def hold(self, reply: Reply, until: int) -> None:
+    async def delay(self, reply: Reply, until: int) -> None:
         """Its chat wants to hear nothing until then (milliseconds UTC)."""
 
 
@@ -94,15 +94,15 @@ class Recovery(Protocol):
     async def recover(self, platform: str) -> Sequence[Reply]:
         """Apply the crash event to what is open on a platform; what need not be generated again is returned."""
 
-    async def adrift(
+    async def find_orphaned(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
         """The same for what nobody runs (by id and attempt) although it was claimed before then; as it stands after."""
 
-    async def held(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
+    async def delayed(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
         """Replies whose chats want to hear nothing yet, each with the time until when."""
 
-    async def waiting(self, platform: str, since: int) -> Sequence[Reply]:
+    async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
         """The queued answers and commands, and the commands that came since then, oldest first."""
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
@@ -118,20 +118,20 @@ class Turns(Protocol):
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         """The last `limit` answered pairs older than the question `before`, oldest first."""
 
-    async def remember(self, reply: Reply, text: str, *, cut: bool = False) -> None:
+    async def save_answer(self, reply: Reply, text: str, *, cut: bool = False) -> None:
         """Store an answer in place of the question's last one, unless its conversation has been cleared; "" is none.
         `cut`: the token limit ended it."""
 
-    async def cut(self, question: int) -> bool:
+    async def is_truncated(self, question: int) -> bool:
         """Whether the question has an answer that the token limit ended."""
 
     async def last_question(self, chat: ChatId) -> Question | None:
         """The newest question that was answered, stopped or failed."""
 
-    async def forget_pair(self, question: int) -> None:
+    async def delete_pair(self, question: int) -> None:
         """Delete a question and its answer."""
 
-    async def forget_unanswered(self, question: int) -> None:
+    async def delete_unanswered(self, question: int) -> None:
         """Delete a question that has no answer."""
 
     async def clear(self, reply: Reply) -> None:
@@ -141,48 +141,48 @@ class Turns(Protocol):
 class Preferences(Protocol):
     """Settings of conversations and the interface language of people."""
 
-    async def of(self, chat: ChatId) -> Mapping[str, Setting]:
+    async def settings(self, chat: ChatId) -> Mapping[str, Setting]:
         """A conversation's own values by name, over those of the chat that its topic or thread belongs to."""
 
-    async def put(self, chat: ChatId, name: str, setting: Setting) -> None:
+    async def set(self, chat: ChatId, name: str, setting: Setting) -> None:
         """Set one."""
 
-    async def drop(self, chat: ChatId, name: str) -> None:
+    async def delete(self, chat: ChatId, name: str) -> None:
         """Fall back to the chat's, or the deployment's."""
 
     async def language(self, platform: str, user: str) -> str:
         """A person's interface language: "en", "vi" or "auto"."""
 
-    async def speak(self, platform: str, user: str, language: str, at: int) -> None:
+    async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
         """Set it."""
 
 
 class Chats(Protocol):
     """The platform's chats, with all their conversations."""
 
-    async def leave(self, platform: str, chat: str) -> Sequence[int]:
+    async def deactivate(self, platform: str, chat: str) -> Sequence[int]:
         """Mark it inactive and cancel what waits there, until it writes again; the ids of the answers that run."""
 
-    async def move(self, platform: str, old: str, new: str) -> None:
+    async def change_id(self, platform: str, old: str, new: str) -> None:
         """Everything of a chat goes on under another id. Idempotent."""
 
-    async def known(self, platform: str) -> Sequence[Known]:
+    async def active(self, platform: str) -> Sequence[KnownChat]:
         """The conversations that are not closed to the bot, the one used last first."""
 
 
 class Accounts(Protocol):
     """What a platform knows of the bot's account."""
 
-    async def identify(self, platform: str, bot: str, at: int) -> None:
+    async def record_login(self, platform: str, bot: str, at: int) -> None:
         """It logs in at a gateway that counts logins."""
 
-    async def identified(self, platform: str, bot: str, since: int) -> Sequence[int]:
+    async def logins_since(self, platform: str, bot: str, since: int) -> Sequence[int]:
         """When it did, oldest first; milliseconds UTC."""
 
-    async def menu(self, platform: str, bot: str) -> str:
+    async def menu_fingerprint(self, platform: str, bot: str) -> str:
         """The fingerprint of the menu that was published last; "" where none was."""
 
-    async def publish(self, platform: str, bot: str, fingerprint: str) -> None:
+    async def set_menu_fingerprint(self, platform: str, bot: str, fingerprint: str) -> None:
         """Another has been published."""
 
 

@@ -11,15 +11,15 @@ from typing import Protocol
 from core.domain.filter_policy import STANDARD, Level, Policy
 from core.filters.lexicon import ALWAYS, CUSTOM, WORD_LONGEST, normal, owners
 from core.filters.stream_guard import StreamGuard, masked
-from core.filters.verdict import Action, Verdict, check
+from core.filters.verdict import FilterAction, Verdict, check
 
 __all__ = [
     "SEVERE",
     "STANDARD",
     "WORD_LONGEST",
-    "Action",
     "ContentFilter",
     "Filter",
+    "FilterAction",
     "Guard",
     "Level",
     "OpenFilter",

@@ -8,7 +8,7 @@ from core.filters.deobfuscate import REACH, odd
 from core.filters.lookahead import undecided
 from core.filters.matcher import Hit, read
 from core.filters.normalize import fold
-from core.filters.verdict import Action, Verdict, action_on, found, known, verdict
+from core.filters.verdict import FilterAction, Verdict, action_on, found, known, verdict
 
 MASK = "•••"
 _WORD = re.compile(r"\w+")
@@ -85,7 +85,7 @@ class StreamGuard:
 
     def _shown(self, text: str, start: int, hits: list[Hit]) -> str:
         """What comes of the hits: up to the first that ends the answer, the others masked."""
-        stop = next((hit for hit in hits if action_on(hit.entry) is Action.STOP), None)
+        stop = next((hit for hit in hits if action_on(hit.entry) is FilterAction.STOP), None)
         if stop is not None:
             self.blocked, self.verdict = True, verdict([stop])
             hits, text = [hit for hit in hits if hit.start < stop.start], text[: max(stop.start, start)]
@@ -96,7 +96,7 @@ class StreamGuard:
         leaves may be something else beside its neighbours; what had to be let go too early may be incomplete."""
         for cover in (masked, _nothing, _nothing):
             text, start = self._seen + shown, len(self._seen)
-            hits = [hit for hit in found(text, self._policy) if action_on(hit.entry) is not Action.SUPPORT]
+            hits = [hit for hit in found(text, self._policy) if action_on(hit.entry) is not FilterAction.SUPPORT]
             if not hits:
                 return shown
             if all(hit.end <= start for hit in hits):  # the next word made it so: there shall be none
@@ -109,7 +109,7 @@ class StreamGuard:
     def _covered(self, text: str, start: int, hits: list[Hit], cover: Callable[[str], str]) -> str:
         out, at = "", start
         for hit in hits:
-            if hit.end > at and action_on(hit.entry) is not Action.SUPPORT and at < len(text):
+            if hit.end > at and action_on(hit.entry) is not FilterAction.SUPPORT and at < len(text):
                 out += text[at : max(hit.start, at)] + cover(text[max(hit.start, at) : hit.end])
                 at, self.masked = hit.end, True
                 self.verdict = self.verdict if self.blocked else verdict([hit])

@@ -18,7 +18,7 @@ MASKED = ("profanity", CUSTOM)
 """What an answer may hold in a masked form."""
 
 
-class Action(StrEnum):
+class FilterAction(StrEnum):
     """What is done about a text."""
 
     PASS = "pass"
@@ -31,7 +31,7 @@ class Action(StrEnum):
 class Verdict:
     """The judgement on one text. `spans`: where it was found, in the text itself; `rule` names the entry."""
 
-    action: Action = Action.PASS
+    action: FilterAction = FilterAction.PASS
     category: str = ""
     severity: int = 0
     spans: tuple[tuple[int, int], ...] = ()
@@ -42,10 +42,10 @@ class Verdict:
     @property
     def blocked(self) -> bool:
         """Whether it must not be shown, or asked, as it is."""
-        return self.action in (Action.MASK, Action.STOP)
+        return self.action in (FilterAction.MASK, FilterAction.STOP)
 
 
-_ORDER = (Action.PASS, Action.SUPPORT, Action.MASK, Action.STOP)
+_ORDER = (FilterAction.PASS, FilterAction.SUPPORT, FilterAction.MASK, FilterAction.STOP)
 
 
 def check(text: str, policy: Policy = STANDARD) -> Verdict:
@@ -75,11 +75,11 @@ def matters(entry: Entry, level: Level) -> bool:
     return entry.category in (ALWAYS, SUPPORTED, CUSTOM) or entry.severity >= level.severity
 
 
-def action_on(entry: Entry) -> Action:
+def action_on(entry: Entry) -> FilterAction:
     """What a hit of an entry asks for."""
     if entry.category == SUPPORTED:
-        return Action.SUPPORT
-    return Action.MASK if entry.category in MASKED else Action.STOP
+        return FilterAction.SUPPORT
+    return FilterAction.MASK if entry.category in MASKED else FilterAction.STOP
 
 
 def verdict(hits: Sequence[Hit]) -> Verdict:
@@ -87,7 +87,7 @@ def verdict(hits: Sequence[Hit]) -> Verdict:
     if not hits:
         return Verdict()
     worst = max(hits, key=lambda hit: (_ORDER.index(action_on(hit.entry)), hit.entry.severity))
-    spans = tuple((hit.start, hit.end) for hit in hits if action_on(hit.entry) is not Action.SUPPORT)
+    spans = tuple((hit.start, hit.end) for hit in hits if action_on(hit.entry) is not FilterAction.SUPPORT)
     support = any(hit.entry.category == SUPPORTED for hit in hits)
     return Verdict(action_on(worst.entry), worst.entry.category, worst.entry.severity, spans, worst.entry.rule, support)
 

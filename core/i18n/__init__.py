@@ -10,15 +10,15 @@ LANGUAGES = ("en", "vi")
 
 
 @cache
-def table(language: str) -> Mapping[str, str]:
+def catalogue(language: str) -> Mapping[str, str]:
     """Every text of a language by its dotted key."""
     nested = tomllib.loads(files(__name__).joinpath(f"{language}.toml").read_text("utf-8"))
     return {f"{group}.{key}": text.strip() for group, texts in nested.items() for key, text in texts.items()}
 
 
-def say(language: str, key: str, /, **values: object) -> str:
+def t(language: str, key: str, /, **values: object) -> str:
     """The text of `key`, filled in. Raises KeyError for an unknown key or a missing value."""
-    return table(language)[key].format(**values)
+    return catalogue(language)[key].format(**values)
 
 
 def placeholders(text: str) -> frozenset[str]:
@@ -26,7 +26,7 @@ def placeholders(text: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in string.Formatter().parse(text) if name)
 
 
-def choose(wanted: str, locale: str) -> str:
+def choose_language(wanted: str, locale: str) -> str:
     """The language for a person: his own choice ("en", "vi"), else ("auto") his client's, else English."""
     if wanted in LANGUAGES:
         return wanted

@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from core.domain.conversation import ChatId, Crowd, Incoming, Owed, Reply
+from core.domain.conversation import ChatId, Incoming, NewReply, QueueLoad, Reply
 from core.domain.reply_states import Lane, State
 from core.domain.settings import NO_LIMITS, Limits
 from core.domain.store import Transaction
-from core.i18n import choose, say
+from core.i18n import choose_language, t
 
 WINDOW = 600_000
 """Milliseconds in which a person's questions are counted."""
@@ -30,7 +30,7 @@ class Busy:
     wait: int = 0
 
 
-class Speed:
+class ThroughputEstimate:
     """Seconds that an answer takes, as measured: the last ones count most."""
 
     def __init__(self, slots: int) -> None:
@@ -50,7 +50,7 @@ class Speed:
 class Queue:
     """Counts on from what the store knows while a batch is admitted."""
 
-    def __init__(self, limits: Limits, crowd: Crowd, now: int) -> None:
+    def __init__(self, limits: Limits, crowd: QueueLoad, now: int) -> None:
         self._limits, self._now = limits, now
         self._here = defaultdict(int, crowd.here)
         self._asked = defaultdict(list, {author: list(times) for author, times in crowd.asked.items()})
@@ -78,14 +78,14 @@ class Queue:
         return None
 
 
-class Door:
+class AdmissionControl:
     """Lets questions in, while there is room. What was asked until `away` (milliseconds UTC) waited while the bot was
     not there, and is held against no limit; who waits on other than `platforms` does not count."""
 
     def __init__(
         self,
         limits: Limits,
-        speed: Speed,
+        speed: ThroughputEstimate,
         now: Callable[[], int],
         away: int,
         platforms: Collection[str],
@@ -94,13 +94,13 @@ class Door:
         self._told: dict[tuple[ChatId, str], tuple[int, int]] = {}
         """When somebody was told last in a conversation, and by which reply."""
 
-    async def admit(self, tx: Transaction, owed: Sequence[Owed]) -> Sequence[Owed]:
+    async def admit(self, tx: Transaction, owed: Sequence[NewReply]) -> Sequence[NewReply]:
         """The same, with a refusal in place of each question for which there is no room. Commands pass."""
         asking = [each.incoming for each in owed if each.lane is Lane.ANSWER]
         if not asking or self._limits == NO_LIMITS:
             return owed
         now = self._now()
-        crowd = await tx.inbox.crowd(asking, max(now - WINDOW, self._away + 1), self._platforms)
+        crowd = await tx.inbox.queue_load(asking, max(now - WINDOW, self._away + 1), self._platforms)
         queue, telling = Queue(self._limits, crowd, now), set[tuple[ChatId, str]]()
         admitted = []
         for each in owed:
@@ -111,7 +111,7 @@ class Door:
     def _busy(self, queue: Queue, incoming: Incoming) -> Busy | None:
         return queue.join(incoming, piled=incoming.at <= self._away)
 
-    async def join(self, tx: Transaction, owed: Sequence[Owed], replies: Sequence[Reply]) -> None:
+    async def join(self, tx: Transaction, owed: Sequence[NewReply], replies: Sequence[Reply]) -> None:
         """What was refused beside another question of the same batch is told with that one."""
         told = {_who(each): reply for each, reply in zip(owed, replies, strict=True) if each.state is State.SENDING}
         silent: defaultdict[tuple[ChatId, str], list[Reply]] = defaultdict(list)
@@ -119,9 +119,9 @@ class Door:
             if each.state is State.MERGED and each.merged_into is None:
                 silent[_who(each)].append(reply)
         for who, others in silent.items():
-            await tx.inbox.join(others, told[who])
+            await tx.inbox.merge_refused(others, told[who])
 
-    def told(self, owed: Sequence[Owed], replies: Sequence[Reply]) -> None:
+    def told(self, owed: Sequence[NewReply], replies: Sequence[Reply]) -> None:
         """They are stored. Whoever is let in again is told again, too."""
         now = self._now()
         self._told = {who: told for who, told in self._told.items() if told[0] > now - TOLD_EVERY}
@@ -131,33 +131,35 @@ class Door:
             elif each.state is State.SENDING:
                 self._told[_who(each)] = now, reply.id
 
-    async def _refusal(self, tx: Transaction, incoming: Incoming, busy: Busy, telling: set[tuple[ChatId, str]]) -> Owed:
+    async def _refusal(
+        self, tx: Transaction, incoming: Incoming, busy: Busy, telling: set[tuple[ChatId, str]]
+    ) -> NewReply:
         """Told once a minute; what is refused meanwhile is told with it. An interaction wants a response of its own."""
         who = incoming.chat, incoming.author.id
         at, by = self._told.get(who, (0, None))
-        if not incoming.origin and (who in telling or at > self._now() - TOLD_EVERY):
-            return Owed(replace(incoming, text=""), Lane.NOTICE, State.MERGED, merged_into=by)
+        if not incoming.reply_token and (who in telling or at > self._now() - TOLD_EVERY):
+            return NewReply(replace(incoming, text=""), Lane.NOTICE, State.MERGED, merged_into=by)
         telling.add(who)
         wanted = await tx.preferences.language(incoming.chat.platform, incoming.author.id)
-        said = words(busy, self._speed, choose(wanted, incoming.author.locale))
-        return Owed(replace(incoming, text=""), Lane.NOTICE, State.SENDING, final=said)
+        said = words(busy, self._speed, choose_language(wanted, incoming.author.locale))
+        return NewReply(replace(incoming, text=""), Lane.NOTICE, State.SENDING, final=said)
 
 
-def _who(owed: Owed) -> tuple[ChatId, str]:
+def _who(owed: NewReply) -> tuple[ChatId, str]:
     return owed.incoming.chat, owed.incoming.author.id
 
 
-def words(busy: Busy, speed: Speed, language: str) -> str:
+def words(busy: Busy, speed: ThroughputEstimate, language: str) -> str:
     """The limit, the place, and when it would be one's turn."""
     if busy.limit == "user":
-        return say(language, "busy.user", most=busy.most, time=_time(busy.wait / 1000, language))
+        return t(language, "busy.user", most=busy.most, time=_time(busy.wait / 1000, language))
     until = speed.until(busy.place, busy.most if busy.limit == "chat" else 0)
-    turn = say(language, "busy.turn", time=_time(until, language)) if until is not None else ""
-    lines = say(language, f"busy.{busy.limit}", most=busy.most), say(language, "busy.place", place=busy.place), turn
+    turn = t(language, "busy.turn", time=_time(until, language)) if until is not None else ""
+    lines = t(language, f"busy.{busy.limit}", most=busy.most), t(language, "busy.place", place=busy.place), turn
     return " ".join(filter(None, lines))
 
 
 def _time(seconds: float, language: str) -> str:
     if seconds < 60:
-        return say(language, "busy.seconds", count=max(5, 5 * round(seconds / 5)))
-    return say(language, "busy.minutes", count=math.ceil(seconds / 60))
+        return t(language, "busy.seconds", count=max(5, 5 * round(seconds / 5)))
+    return t(language, "busy.minutes", count=math.ceil(seconds / 60))

@@ -16,14 +16,14 @@ LONGEST = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Pile:
+class Batch:
     """One reply for several messages: `into` is the newest, `others` are older, oldest first."""
 
     into: Reply
     others: tuple[Reply, ...] = ()
 
 
-def expired(waiting: Sequence[Reply], started: int) -> list[Pile]:
+def expired(waiting: Sequence[Reply], started: int) -> list[Batch]:
     """One pile for each conversation in which questions are too old, of all that are. Where one was begun before a
     crash, its message takes the apology."""
     old = defaultdict[ChatId, list[Reply]](list)
@@ -33,7 +33,7 @@ def expired(waiting: Sequence[Reply], started: int) -> list[Pile]:
     return [_pile(sorted(replies, key=lambda reply: bool(reply.chunks))) for replies in old.values()]
 
 
-def together(waiting: Sequence[Reply], started: int) -> list[Pile]:
+def mergeable(waiting: Sequence[Reply], started: int) -> list[Batch]:
     """Each author's questions in a conversation, where there are several that waited for long; `waiting` has commands
     too, and what was asked before one is not put together with what was asked after it. What was asked through an
     interaction has a response of its own to fill in, and what was begun has a message: they stay alone."""
@@ -42,7 +42,9 @@ def together(waiting: Sequence[Reply], started: int) -> list[Pile]:
     for reply in waiting:
         if reply.lane is Lane.NOTICE:
             growing.pop(reply.chat, None)
-        elif started - TOO_OLD < reply.at <= started - PATIENCE and not (reply.origin or reply.chunks or reply.attempt):
+        elif started - TOO_OLD < reply.at <= started - PATIENCE and not (
+            reply.reply_token or reply.chunks or reply.attempt
+        ):
             here = growing.setdefault(reply.chat, {})
             if reply.author.id not in here or _length(here[reply.author.id]) + len(reply.text) > LONGEST:
                 groups.append([])
@@ -55,8 +57,8 @@ def _queued(reply: Reply) -> bool:
     return reply.lane is Lane.ANSWER and reply.state is State.QUEUED
 
 
-def _pile(replies: Sequence[Reply]) -> Pile:
-    return Pile(replies[-1], tuple(replies[:-1]))
+def _pile(replies: Sequence[Reply]) -> Batch:
+    return Batch(replies[-1], tuple(replies[:-1]))
 
 
 def _length(replies: Sequence[Reply]) -> int:

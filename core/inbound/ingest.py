@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core.commands.handlers import find, parse
-from core.domain.conversation import Incoming, Owed, Reply
+from core.domain.conversation import Incoming, NewReply, Reply
 from core.domain.permissions import Access
 from core.domain.reply_states import Lane
 from core.domain.store import Store, Transaction, Unavailable
-from core.inbound.admission import Door
-from core.runtime.failpoints import crash_point
+from core.inbound.admission import AdmissionControl
+from core.runtime.failpoints import failpoint
 
 AT_ONCE = 1000
 """Messages that one commit stores at most."""
@@ -31,10 +31,12 @@ def _wanted(batch: list[_Arrival]) -> list[_Arrival]:
     return [arrival for arrival in batch if not arrival.stored.cancelled()]
 
 
-class Intake:
+class Ingest:
     """A burst of messages costs a few commits, not one each. `stored` is called after each, with what is owed now."""
 
-    def __init__(self, store: Store, access: Access, door: Door, stored: Callable[[Sequence[Reply]], None]) -> None:
+    def __init__(
+        self, store: Store, access: Access, door: AdmissionControl, stored: Callable[[Sequence[Reply]], None]
+    ) -> None:
         self._store, self._access, self._door, self._stored = store, access, door, stored
         self._arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
 
@@ -52,7 +54,7 @@ class Intake:
         owed = self._owed(incoming.cleaned())
         if owed is not None and owed.lane is Lane.ANSWER:
             async with self._store.begin() as tx:
-                await tx.inbox.amend(owed.incoming)
+                await tx.inbox.edit_question(owed.incoming)
 
     async def write(self) -> None:
         """Commit what arrives, for ever."""
@@ -69,14 +71,14 @@ class Intake:
                 owed, replies = await self._admit(tx, [arrival.incoming for arrival in batch])
                 if len(_wanted(batch)) < len(batch):
                     raise _GivenUp
-                crash_point("admitting")
+                failpoint("admitting")
         except _GivenUp:
             await self._commit(_wanted(batch))
             return
         except Exception as error:
             await self._one_by_one(batch, error)
             return
-        crash_point("admitted")
+        failpoint("admitted")
         self._door.told(owed, replies)
         self._stored(replies)
         by_key = {each.incoming.key: reply for each, reply in zip(owed, replies, strict=True)}
@@ -94,9 +96,9 @@ class Intake:
         for arrival in _wanted(batch):
             arrival.stored.set_exception(error)
 
-    async def _admit(self, tx: Transaction, messages: Sequence[Incoming]) -> tuple[Sequence[Owed], Sequence[Reply]]:
-        known = set(await tx.inbox.known(messages))
-        wanted: list[Owed] = []
+    async def _admit(self, tx: Transaction, messages: Sequence[Incoming]) -> tuple[Sequence[NewReply], Sequence[Reply]]:
+        known = set(await tx.inbox.stored_keys(messages))
+        wanted: list[NewReply] = []
         for message in messages:
             if message.key not in known:
                 known.add(message.key)
@@ -106,15 +108,15 @@ class Intake:
         await self._door.join(tx, owed, replies)
         return owed, replies
 
-    def _owed(self, incoming: Incoming) -> Owed | None:
+    def _owed(self, incoming: Incoming) -> NewReply | None:
         if not self._access.admits(incoming.chat, incoming.author):
             # One polite line in private, silence in groups; a stranger's words are not kept.
-            return Owed(replace(incoming, text=""), Lane.NOTICE) if incoming.private else None
+            return NewReply(replace(incoming, text=""), Lane.NOTICE) if incoming.private else None
         if not incoming.text:  # a picture, a sticker: one short notice in private, silence in groups
-            return Owed(incoming, Lane.NOTICE) if incoming.private else None
+            return NewReply(incoming, Lane.NOTICE) if incoming.private else None
         name, argument = parse(incoming.text) or ("", "")
         if name == "ask" and argument:
-            return Owed(replace(incoming, text=argument), Lane.ANSWER)
+            return NewReply(replace(incoming, text=argument), Lane.ANSWER)
         if name and find(name) is None and not (incoming.private or "@" in incoming.text.split()[0]):
             return None
-        return Owed(incoming, Lane.NOTICE if name else Lane.ANSWER)
+        return NewReply(incoming, Lane.NOTICE if name else Lane.ANSWER)

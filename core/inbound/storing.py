@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from core.domain.conversation import Incoming
 from core.runtime.retry import backoff
-from core.runtime.safe_traceback import trace
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _TRIES = 4
 """So often that is tried, all the same."""
 
 
-async def until_taken(what: str, take: Callable[[], Awaitable[object]]) -> None:
+async def store_with_retry(what: str, take: Callable[[], Awaitable[object]]) -> None:
     """Return when it is stored. What can never be stored is told and given up: it would hold up all that follows."""
     odd = 0
     for pause in backoff():
@@ -30,13 +30,13 @@ async def until_taken(what: str, take: Callable[[], Awaitable[object]]) -> None:
         except Exception as error:
             odd += isinstance(error, _ODD)
             if odd == _TRIES:
-                log.error("%s can't be stored, set aside:\n%s", what, trace(error))
+                log.error("%s can't be stored, set aside:\n%s", what, safe_traceback(error))
                 return
             log.error("%s can't be stored, trying again: %s", what, type(error).__name__)
         await asyncio.sleep(pause)
 
 
-def plausible(incoming: Incoming) -> bool:
+def has_valid_fields(incoming: Incoming) -> bool:
     """Whether every field is of the kind that the platforms promise. Their libraries pass on whatever comes."""
     chat, author = incoming.chat, incoming.author
     texts = (author.name, author.locale, incoming.text, incoming.external_id)

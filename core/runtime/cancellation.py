@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def whole(call: Awaitable[T]) -> T:
+async def uncancelled(call: Awaitable[T]) -> T:
     """The call's result. Cancellations meanwhile, however many, go on once the call has ended: asyncio.shield alone
     would leave it running behind everybody's back."""
     task = asyncio.ensure_future(call)

@@ -37,7 +37,7 @@ AMBIGUOUS = frozenset({"sent"})
 _passed: Counter[str] = Counter()
 
 
-def crash_point(name: str) -> None:
+def failpoint(name: str) -> None:
     """Die here, at the n-th time that this point is passed, if the environment says so."""
     wanted, _, nth = os.environ.get("QWENTIN_CRASH_AT", "").partition(":")
     if wanted and wanted == name:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from core.domain.store import Stale, Unavailable
-from core.runtime.safe_traceback import trace
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ TRIES = 12
 """So often what fails for another reason than the database's own trouble is tried, over two minutes."""
 
 
-async def patiently(what: str, step: Callable[[], Awaitable[T]]) -> T:
+async def while_unavailable(what: str, step: Callable[[], Awaitable[T]]) -> T:
     """The step's result, however long the store is out of reach. What else goes wrong is raised."""
     for pause in backoff():
         try:
@@ -28,17 +28,17 @@ async def patiently(what: str, step: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("backoff never ends")
 
 
-async def insist(what: str, step: Callable[[], Awaitable[T]]) -> T | None:
+async def until_stored(what: str, step: Callable[[], Awaitable[T]]) -> T | None:
     """The same, and what else goes wrong is tried for a while, then raised. None where it means nothing any more."""
     pauses = itertools.islice(backoff(), TRIES)
     while True:
         try:
-            return await patiently(what, step)
+            return await while_unavailable(what, step)
         except Stale as stale:
             log.debug("%s", stale)
             return None
         except Exception as error:
-            log.error("%s: can't be stored, trying again\n%s", what, trace(error))
+            log.error("%s: can't be stored, trying again\n%s", what, safe_traceback(error))
             if (pause := next(pauses, None)) is None:
                 raise
         await asyncio.sleep(pause)

@@ -3,8 +3,10 @@
 import traceback
 
 
-def trace(error: BaseException) -> str:
+def safe_traceback(error: BaseException) -> str:
     """Where it happened and of what kind, without the errors' own messages: they may quote what people wrote."""
     lines = "".join(traceback.format_tb(error.__traceback__))
     cause = error.__cause__ or error.__context__
-    return (f"{trace(cause)}\n" if cause else "") + f"{lines}{type(error).__module__}.{type(error).__qualname__}"
+    return (
+        f"{safe_traceback(cause)}\n" if cause else ""
+    ) + f"{lines}{type(error).__module__}.{type(error).__qualname__}"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from core.runtime.safe_traceback import trace
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
@@ -12,7 +12,7 @@ Work = Callable[[], Awaitable[object]]
 """Begun only where it is waited for: a task may be cancelled before its first step."""
 
 
-async def endless(what: str, work: Work) -> None:
+async def must_not_end(what: str, work: Work) -> None:
     """What goes on for ever. Raises RuntimeError where it ends all the same, or is cancelled by nobody of ours."""
     try:
         await work()
@@ -23,9 +23,9 @@ async def endless(what: str, work: Work) -> None:
     raise RuntimeError(f"{what} has ended")
 
 
-async def harmless(what: str, work: Work) -> None:
+async def logged(what: str, work: Work) -> None:
     """What one message or event needs: a failure is told, and its task group lives on."""
     try:
         await work()
     except Exception as error:
-        log.error("%s failed:\n%s", what, trace(error))
+        log.error("%s failed:\n%s", what, safe_traceback(error))

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bots.console.adapter import ConsolePlatform, Talk, new_chat, somebody
-from bots.console.app import Wishes, conversation, wishes
+from bots.console.adapter import ConsolePlatform, Repl, new_chat, somebody
+from bots.console.app import Options, conversation, parse_options
 from bots.console.input import PipedLines
-from bots.console.outgoing import ConsoleSurface, LiveScreen, PlainScreen
+from bots.console.outgoing import ConsoleReplyChannel, LiveScreen, PlainScreen
 from core.answering.assistant import Assistant
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId
@@ -23,7 +23,7 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import Event, Lane, State
 from core.domain.settings import Rules
 from core.filters import OpenFilter
-from core.i18n import say
+from core.i18n import t
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import DEFAULTS
 from tests.fakes import FakeModel, incoming, owe
@@ -44,7 +44,7 @@ class Terminal:
 
     async def say(self, *lines: str, chat: ChatId | None = None) -> str:
         async with self.dispatcher.running():
-            talk = Talk(self.dispatcher, self.screen, chat or new_chat(), somebody())
+            talk = Repl(self.dispatcher, self.screen, chat or new_chat(), somebody())
             self.good = await talk.run(PipedLines(io.StringIO("".join(f"{line}\n" for line in lines))))
         text = self.out.getvalue()
         self.out.truncate(self.out.seek(0))
@@ -102,7 +102,7 @@ async def test_each_line_waits_for_the_outcome_of_the_one_before(store: Database
             return super().readline()
 
     async with terminal.dispatcher.running():
-        talk = Talk(terminal.dispatcher, terminal.screen, new_chat(), somebody())
+        talk = Repl(terminal.dispatcher, terminal.screen, new_chat(), somebody())
         assert await talk.run(PipedLines(Watched("one\ntwo\nthree\n")))
     assert read == [0, 1, 2, 3]
     assert terminal.out.getvalue() == "one\ntwo\nthree\n"
@@ -113,7 +113,7 @@ async def test_a_failed_line_is_told_at_the_end(store: DatabaseStore) -> None:
         return [] if "nothing" in prompt[-1].content else ["fine"]
 
     terminal = Terminal(store, FakeModel(says))
-    assert await terminal.say("nothing", "something") == f"{say('en', 'error.empty')}\nfine\n"
+    assert await terminal.say("nothing", "something") == f"{t('en', 'error.empty')}\nfine\n"
     assert terminal.good is False
     assert await terminal.say("something", "/temp 9") and terminal.good is True
 
@@ -126,7 +126,7 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(store: DatabaseStore)
     model.gate = asyncio.Semaphore(1)
     terminal = Terminal(store, model)
     async with terminal.dispatcher.running():
-        talk = Talk(terminal.dispatcher, terminal.screen, new_chat(), somebody(), interruptible=True)
+        talk = Repl(terminal.dispatcher, terminal.screen, new_chat(), somebody(), interruptible=True)
         line = asyncio.create_task(talk.say("one two"))
         async with asyncio.timeout(5):
             while terminal.screen._text.strip() != "one":
@@ -135,25 +135,25 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(store: DatabaseStore)
         assert await line is State.STOPPED
         model.gate = None
         assert await talk.say("again") is State.DONE
-    assert terminal.out.getvalue() == f"one\n\n{say('en', 'mark.stopped')}\nagain\n"
+    assert terminal.out.getvalue() == f"one\n\n{t('en', 'mark.stopped')}\nagain\n"
 
 
 # The command line's wishes
 
 
 async def test_a_new_talk_is_a_new_conversation_and_resuming_goes_on(store: DatabaseStore) -> None:
-    first, _ = await conversation(store, Wishes({"memory": "5"}))
+    first, _ = await conversation(store, Options({"memory": "5"}))
     await Terminal(store).say("remember me", chat=first)
-    fresh, pending = await conversation(store, Wishes())
+    fresh, pending = await conversation(store, Options())
     assert fresh != first and not pending
-    again, _ = await conversation(store, Wishes({"temperature": "0"}, resume=True))
+    again, _ = await conversation(store, Options({"temperature": "0"}, resume=True))
     assert again == first
     terminal = Terminal(store)
     await terminal.say("again", chat=again)
     assert [message.content for message in terminal.model.prompts[0]][1:] == ["remember me", "remember me", "again"]
     assert terminal.model.samplings[0].temperature == 0
     async with store.begin() as tx:
-        assert {name: row.value for name, row in (await tx.preferences.of(first)).items()} == {
+        assert {name: row.value for name, row in (await tx.preferences.settings(first)).items()} == {
             "memory": "5", "temperature": "0.0",
         }  # fmt: skip
 
@@ -165,10 +165,10 @@ async def test_what_a_killed_console_still_owed(store: DatabaseStore, resume: bo
         replies = [await owe(tx, incoming(text, chat=chat), Lane.ANSWER) for text in ("one", "two")]
         assert replies[0] and replies[1]
         await tx.replies.move(replies[0], Event.CLAIM)
-    _, pending = await conversation(store, Wishes(resume=resume))
+    _, pending = await conversation(store, Options(resume=resume))
     assert [reply.text for reply in pending] == (["one", "two"] if resume else [])
     async with store.begin() as tx:
-        assert len(await tx.replies.open(chat)) == (2 if resume else 0)
+        assert len(await tx.replies.open_answers(chat)) == (2 if resume else 0)
 
 
 GOOD = [
@@ -185,16 +185,16 @@ BAD = [
 
 @pytest.mark.parametrize(("options", "settings"), GOOD)
 def test_options(options: list[str], settings: dict[str, str]) -> None:
-    assert wishes(options, None, False).settings == settings
-    assert wishes(options, "Be a pirate.", True).settings == {**settings, "system": "Be a pirate."}
+    assert parse_options(options, None, False).settings == settings
+    assert parse_options(options, "Be a pirate.", True).settings == {**settings, "system": "Be a pirate."}
 
 
 @pytest.mark.parametrize(("options", "words"), BAD)
 def test_bad_options(options: list[str], words: str) -> None:
     with pytest.raises(SetupError, match=words):
-        wishes(options, None, False)
+        parse_options(options, None, False)
     with pytest.raises(SetupError, match="system"):
-        wishes([], "", False)
+        parse_options([], "", False)
 
 
 # A person's screen
@@ -264,12 +264,12 @@ RENDERED = [("b**a**d", "bad"), ("`b`ad", "bad"), ("# Title\n\ntext", "Title\nte
 
 @pytest.mark.parametrize(("text", "seen"), RENDERED)
 def test_what_the_last_gate_sees(text: str, seen: str) -> None:
-    assert ConsoleSurface(PlainScreen(io.StringIO())).parts(text)[0].text == seen
+    assert ConsoleReplyChannel(PlainScreen(io.StringIO())).parts(text)[0].text == seen
 
 
 @given(st.text())
 def test_rendering_never_fails(text: str) -> None:
-    assert len(ConsoleSurface(PlainScreen(io.StringIO())).parts(text)) == 1
+    assert len(ConsoleReplyChannel(PlainScreen(io.StringIO())).parts(text)) == 1
     screen, _ = person()
     show(screen, [text])
 

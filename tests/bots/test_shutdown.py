@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from bots import shutdown as leaving
-from bots.shutdown import DRAINING, TOLD, UNWINDING, Leaving
+from bots.shutdown import DRAINING, TOLD, UNWINDING, Shutdown
 
 
 class Left:
@@ -43,7 +43,7 @@ async def fails() -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_told_to_end_it_ends_though_something_hangs(left: Left, how: signal.Signals) -> None:
-    with Leaving() as told:
+    with Shutdown() as told:
         told.listen()
         asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), how)
         await told.first_of(told.told.wait(), hangs())
@@ -51,13 +51,13 @@ async def test_told_to_end_it_ends_though_something_hangs(left: Left, how: signa
 
 
 async def test_an_error_ends_it_though_something_hangs(left: Left) -> None:
-    with Leaving() as told, pytest.raises(RuntimeError, match="poller"):
+    with Shutdown() as told, pytest.raises(RuntimeError, match="poller"):
         await told.first_of(fails(), hangs())
     assert [str(why) for why in left.why] == ["the poller is gone"]
 
 
 async def test_an_end_in_time_needs_no_force(left: Left) -> None:
-    with Leaving() as told:
+    with Shutdown() as told:
         told.listen()
         asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
         await told.first_of(told.told.wait(), asyncio.sleep(10))

@@ -130,8 +130,8 @@ MUTANTS = (
         (
             Edit(
                 "core/delivery/streaming_message.py",
-                "        await self._stored(lambda replies: replies.intend(self._reply, nonce, instead_of=instead_of), "
-                '"intending")\n',
+                "        await self._stored(\n            lambda replies: replies.add_intent(self._reply, nonce, instead_of=instead_of), "
+                '"intending"\n        )\n',
                 "",
             ),
         ),
@@ -142,7 +142,7 @@ MUTANTS = (
         (
             Edit(
                 "bots/discord_bot/identify_limits.py",
-                "            await tx.accounts.identify(self._platform, self._bot, self._now())\n",
+                "            await tx.accounts.record_login(self._platform, self._bot, self._now())\n",
                 "            pass\n",
             ),
         ),

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from core.domain.conversation import ChatId, Chunk, Incoming, Known, Reply, Setting
+from core.domain.conversation import ChatId, Chunk, Incoming, KnownChat, Reply, Setting
 from core.domain.reply_states import Event, Lane, State
 from core.domain.store import Stale
 from storage.store import DatabaseStore
@@ -22,7 +22,7 @@ async def asked(store: DatabaseStore, message: Incoming, *, run: bool = False, a
         if run or answer:
             reply = await tx.replies.move(reply, Event.CLAIM)
         if answer:
-            await tx.turns.remember(reply, answer)
+            await tx.turns.save_answer(reply, answer)
             reply = await tx.replies.move(reply, Event.FINISH, final=answer)
             reply = await tx.replies.move(reply, Event.DELIVER)
         return reply
@@ -50,7 +50,7 @@ async def test_a_chat_that_is_closed_drops_its_queue_and_keeps_its_data(store: D
     waiting = [await asked(store, incoming("three", ANN, chat)) for chat in (OLD, TOPIC)]
     other = await asked(store, incoming("elsewhere"))
     async with store.begin() as tx:
-        assert await tx.chats.leave("fake", "-1") == [running.id]
+        assert await tx.chats.deactivate("fake", "-1") == [running.id]
     assert [await state(store, reply) for reply in waiting] == [State.CANCELLED] * 2
     assert (await state(store, running), await state(store, other)) == (State.GENERATING, State.QUEUED)
     assert await answers(store, OLD) == ["first"] and await active(store) == [False, False, True]
@@ -60,7 +60,7 @@ async def test_a_chat_that_is_closed_drops_its_queue_and_keeps_its_data(store: D
 
 async def test_leaving_a_chat_that_nobody_knows(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        assert await tx.chats.leave("fake", "nowhere") == []
+        assert await tx.chats.deactivate("fake", "nowhere") == []
 
 
 async def test_a_chat_moves_with_all_it_has(store: DatabaseStore) -> None:
@@ -68,14 +68,14 @@ async def test_a_chat_moves_with_all_it_has(store: DatabaseStore) -> None:
     await asked(store, incoming("cats?", ANN, TOPIC), answer="in the topic")
     running = await asked(store, incoming("two", ANN, OLD), run=True)
     async with store.begin() as tx:
-        await tx.preferences.put(OLD, "memory", Setting("5", "Ann", 1))
+        await tx.preferences.set(OLD, "memory", Setting("5", "Ann", 1))
     for _ in range(2):
         async with store.begin() as tx:
-            await tx.chats.move("fake", "-1", "-100")
+            await tx.chats.change_id("fake", "-1", "-100")
     async with store.begin() as tx:
         assert (await tx.replies.get(running.id)).chat == NEW
-        assert (await tx.preferences.of(NEW))["memory"].value == "5"
-        await tx.turns.remember(running, "second")  # by a worker that has not noticed yet
+        assert (await tx.preferences.settings(NEW))["memory"].value == "5"
+        await tx.turns.save_answer(running, "second")  # by a worker that has not noticed yet
     assert await answers(store, NEW) == ["first", "second"] and await answers(store, OLD) == []
     assert await answers(store, ChatId("fake", "-100", "7")) == ["in the topic"]
 
@@ -88,12 +88,12 @@ async def test_what_was_said_under_the_new_id_already_stands_after_the_old(store
         if cleared:
             await tx.turns.clear(new)
             await tx.turns.clear(new)
-        await tx.preferences.put(OLD, "memory", Setting("5", "Ann", 1))
-        await tx.preferences.put(OLD, "temperature", Setting("0", "Ann", 1))
-        await tx.preferences.put(NEW, "memory", Setting("7", "Ann", 1))
-        await tx.chats.move("fake", "-1", "-100")
+        await tx.preferences.set(OLD, "memory", Setting("5", "Ann", 1))
+        await tx.preferences.set(OLD, "temperature", Setting("0", "Ann", 1))
+        await tx.preferences.set(NEW, "memory", Setting("7", "Ann", 1))
+        await tx.chats.change_id("fake", "-1", "-100")
     async with store.begin() as tx:
-        values = {name: setting.value for name, setting in (await tx.preferences.of(NEW)).items()}
+        values = {name: setting.value for name, setting in (await tx.preferences.settings(NEW)).items()}
         assert values == {"memory": "7", "temperature": "0"}
     assert await answers(store, NEW) == (["first"] if cleared else ["first", "second"])
 
@@ -101,28 +101,28 @@ async def test_what_was_said_under_the_new_id_already_stands_after_the_old(store
 async def test_which_answer_was_shown_before(store: DatabaseStore) -> None:
     first = await asked(store, incoming("one"), run=True)
     async with store.begin() as tx:
-        await tx.replies.intend(first, "n")
-        await tx.replies.sent(first, "n", "7")
+        await tx.replies.add_intent(first, "n")
+        await tx.replies.set_message_id(first, "n", "7")
         first = await tx.replies.move(first, Event.FINISH, final="1")
         await tx.replies.move(first, Event.DELIVER)
     await asked(store, incoming("never shown"), answer="2")
     await asked(store, incoming("elsewhere", ANN, OLD), answer="3")
     last = await asked(store, incoming("two"), run=True)
     async with store.begin() as tx:
-        earlier = await tx.replies.earlier(last)
+        earlier = await tx.replies.previous_answer(last)
         assert earlier is not None and earlier.id == first.id and earlier.chunks[0].message_id == "7"
-        assert await tx.replies.earlier(first) is None
+        assert await tx.replies.previous_answer(first) is None
 
 
 async def test_whether_an_answer_was_cut(store: DatabaseStore) -> None:
     reply = await asked(store, incoming("one"), run=True)
     assert reply.question
     async with store.begin() as tx:
-        assert not await tx.turns.cut(reply.question)
-        await tx.turns.remember(reply, "half", cut=True)
-        assert await tx.turns.cut(reply.question)
-        await tx.turns.remember(reply, "whole")
-        assert not await tx.turns.cut(reply.question)
+        assert not await tx.turns.is_truncated(reply.question)
+        await tx.turns.save_answer(reply, "half", cut=True)
+        assert await tx.turns.is_truncated(reply.question)
+        await tx.turns.save_answer(reply, "whole")
+        assert not await tx.turns.is_truncated(reply.question)
 
 
 async def test_an_id_from_outside_may_be_none(store: DatabaseStore) -> None:
@@ -135,7 +135,7 @@ async def test_two_answers_in_progress_become_one_and_one_that_begins_again(stor
     old = await asked(store, incoming("one", ANN, OLD), run=True)
     new = await asked(store, incoming("two", ANN, NEW), run=True)
     async with store.begin() as tx:
-        await tx.chats.move("fake", "-1", "-100")
+        await tx.chats.change_id("fake", "-1", "-100")
     assert (await state(store, old), await state(store, new)) == (State.QUEUED, State.GENERATING)
     with pytest.raises(Stale):
         async with store.begin() as tx:
@@ -146,15 +146,15 @@ async def test_messages_of_the_old_id_are_nobodys_in_the_new(store: DatabaseStor
     """There they are counted anew: the same numbers are other people's messages."""
     done = await asked(store, incoming("one", ANN, OLD), run=True)
     async with store.begin() as tx:
-        await tx.replies.intend(done, "n")
-        await tx.replies.sent(done, "n", "7")
+        await tx.replies.add_intent(done, "n")
+        await tx.replies.set_message_id(done, "n", "7")
         done = await tx.replies.move(done, Event.FINISH, final="1")
         await tx.replies.move(done, Event.DELIVER)
     running = await asked(store, incoming("two", ANN, OLD), run=True)
     async with store.begin() as tx:
-        await tx.replies.intend(running, "m")
-        await tx.replies.sent(running, "m", "9")
-        await tx.chats.move("fake", "-1", "-100")
+        await tx.replies.add_intent(running, "m")
+        await tx.replies.set_message_id(running, "m", "9")
+        await tx.chats.change_id("fake", "-1", "-100")
         done, running = await tx.replies.get(done.id), await tx.replies.get(running.id)
     assert done.chunks == () and running.chunks == (Chunk("m"),) and running.seq == 0
 
@@ -164,9 +164,9 @@ async def test_the_answers_that_wait(store: DatabaseStore) -> None:
     await asked(store, incoming("two", ANN, OLD), run=True)
     second = await asked(store, incoming("three", ANN, OLD))
     async with store.begin() as tx:
-        assert [reply.id for reply in await tx.replies.waiting(["fake"], 5)] == [first.id, second.id]
-        assert [reply.id for reply in await tx.replies.waiting(["fake"], 1)] == [first.id]
-        assert await tx.replies.waiting(["other"], 5) == []
+        assert [reply.id for reply in await tx.replies.longest_waiting(["fake"], 5)] == [first.id, second.id]
+        assert [reply.id for reply in await tx.replies.longest_waiting(["fake"], 1)] == [first.id]
+        assert await tx.replies.longest_waiting(["other"], 5) == []
 
 
 async def test_known_conversations_with_their_newest_message(store: DatabaseStore) -> None:
@@ -175,7 +175,7 @@ async def test_known_conversations_with_their_newest_message(store: DatabaseStor
     topic = await asked(store, incoming("three", ANN, TOPIC, private=False))
     closed = await asked(store, incoming("four", ANN, NEW))
     async with store.begin() as tx:
-        await tx.chats.leave("fake", closed.chat.chat)
-        known = list(await tx.chats.known("fake"))
-        assert known == [Known(TOPIC, False, topic.seq), Known(OLD, True, newest.seq)]
-        assert list(await tx.chats.known("other")) == []
+        await tx.chats.deactivate("fake", closed.chat.chat)
+        known = list(await tx.chats.active("fake"))
+        assert known == [KnownChat(TOPIC, False, topic.seq), KnownChat(OLD, True, newest.seq)]
+        assert list(await tx.chats.active("other")) == []

@@ -95,7 +95,7 @@ async def test_a_transaction_that_only_reads_holds_the_lock_already(database: st
     """Or one that reads first and writes later would fail at once where another has written in between."""
     file = database.removeprefix("sqlite+aiosqlite:///")
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        await tx.replies.load()
+        await tx.replies.count_active()
         with (
             closing(sqlite3.connect(file, timeout=0)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),

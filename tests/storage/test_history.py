@@ -19,7 +19,7 @@ async def answered(tx: Transaction, question: str, answer: str, chat: ChatId = C
     reply = await owe(tx, incoming(question, chat=chat), Lane.ANSWER)
     assert reply
     reply = await tx.replies.move(reply, Event.CLAIM)
-    await tx.turns.remember(reply, answer)
+    await tx.turns.save_answer(reply, answer)
     return await tx.replies.move(await tx.replies.move(reply, Event.FINISH, final=answer), Event.DELIVER)
 
 
@@ -54,7 +54,7 @@ async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store:
         moved = await tx.replies.get(later.id)
         assert (moved.text, moved.conversation) == ("asked after it", command.conversation + 1)
     async with store.begin() as tx:
-        await tx.turns.remember(running, "too late")
+        await tx.turns.save_answer(running, "too late")
         fresh = await asked(tx, "fresh")
         assert fresh.conversation == running.conversation + 1
         assert await tx.turns.recent(CHAT, fresh.question or 0, 10) == []
@@ -64,7 +64,7 @@ async def test_no_id_is_ever_given_twice(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         first = await answered(tx, "one", "1")
         assert first.question
-        await tx.turns.forget_pair(first.question)
+        await tx.turns.delete_pair(first.question)
         second = await asked(tx, "two")
         assert second.question and second.question > first.question + 1
 
@@ -77,7 +77,7 @@ async def test_undo_and_retry_find_their_question(store: DatabaseStore) -> None:
         await tx.replies.move(await asked(tx, "cancelled"), Event.STOP)
         await asked(tx, "waiting")
         assert await tx.turns.last_question(CHAT) == Question(failed.question or 0, "failed", ANN_WITHOUT_LOCALE)
-        await tx.turns.forget_pair(failed.question or 0)
+        await tx.turns.delete_pair(failed.question or 0)
         found = await tx.turns.last_question(CHAT)
         assert found and found.text == "answered"
 
@@ -85,9 +85,9 @@ async def test_undo_and_retry_find_their_question(store: DatabaseStore) -> None:
 async def test_a_new_answer_takes_the_place_of_the_old_one(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         reply = await answered(tx, "why?", "because")
-        await tx.turns.remember(reply, "therefore")
+        await tx.turns.save_answer(reply, "therefore")
         assert [turn.answer for turn in await tx.turns.recent(CHAT, 1_000_000, 5)] == ["therefore"]
-        await tx.turns.remember(reply, "")
+        await tx.turns.save_answer(reply, "")
         assert await tx.turns.recent(CHAT, 1_000_000, 5) == []
 
 
@@ -97,9 +97,9 @@ ANN_WITHOUT_LOCALE = type(ANN)(ANN.id, ANN.name)
 async def test_retry_takes_the_question_and_the_messages_of_its_last_answer(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         first = await tx.replies.move(await asked(tx, "why?"), Event.CLAIM)
-        await tx.replies.intend(first, "n-0")
-        await tx.replies.sent(first, "n-0", "55")
-        await tx.turns.remember(first, "because")
+        await tx.replies.add_intent(first, "n-0")
+        await tx.replies.set_message_id(first, "n-0", "55")
+        await tx.turns.save_answer(first, "because")
         await tx.replies.move(await tx.replies.move(first, Event.FINISH), Event.DELIVER)
         command = await owe(tx, incoming("/retry"), Lane.NOTICE)
         assert command
@@ -113,16 +113,16 @@ async def test_retry_takes_the_question_and_the_messages_of_its_last_answer(stor
 
 async def test_settings_know_who_and_when_and_survive_a_restart(database: str) -> None:
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        await tx.preferences.put(CHAT, "memory", Setting("5", "Ann", 1))
-        await tx.preferences.put(CHAT, "memory", Setting("6", "Bob", 2))
-        await tx.preferences.put(CHAT, "temperature", Setting("0.1", "Ann", 3))
-        await tx.preferences.drop(CHAT, "temperature")
-        await tx.preferences.speak("fake", "ann", "vi", 4)
+        await tx.preferences.set(CHAT, "memory", Setting("5", "Ann", 1))
+        await tx.preferences.set(CHAT, "memory", Setting("6", "Bob", 2))
+        await tx.preferences.set(CHAT, "temperature", Setting("0.1", "Ann", 3))
+        await tx.preferences.delete(CHAT, "temperature")
+        await tx.preferences.set_language("fake", "ann", "vi", 4)
         await answered(tx, "remember", "me")
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        assert dict(await tx.preferences.of(CHAT)) == {"memory": Setting("6", "Bob", 2)}
-        assert dict(await tx.preferences.of(OTHER)) == {"memory": Setting("6", "Bob", 2, inherited=True)}
-        assert dict(await tx.preferences.of(ChatId("fake", "2"))) == {}
+        assert dict(await tx.preferences.settings(CHAT)) == {"memory": Setting("6", "Bob", 2)}
+        assert dict(await tx.preferences.settings(OTHER)) == {"memory": Setting("6", "Bob", 2, inherited=True)}
+        assert dict(await tx.preferences.settings(ChatId("fake", "2"))) == {}
         assert await tx.preferences.language("fake", "ann") == "vi"
         assert await tx.preferences.language("other", "ann") == "auto"
         assert (await tx.turns.recent(CHAT, 1_000_000, 1))[0].answer == "me"
@@ -134,7 +134,7 @@ async def test_a_failed_transaction_leaves_nothing(store: DatabaseStore) -> None
             await asked(tx, "lost")
             raise ZeroDivisionError
     async with store.begin() as tx:
-        assert await tx.replies.open(CHAT) == []
+        assert await tx.replies.open_answers(CHAT) == []
 
 
 async def test_the_latest_conversation_is_the_one_last_asked_in(store: DatabaseStore) -> None:

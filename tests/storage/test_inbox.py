@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.domain.conversation import ChatId, Owed
+from core.domain.conversation import ChatId, NewReply
 from core.domain.reply_states import Lane, State
 from storage.store import DatabaseStore
 from tests.fakes import BOB, incoming
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 async def test_replies_are_told_as_they_were_stored(store: DatabaseStore) -> None:
     fixed = DatabaseStore(store._sessions.kw["bind"], lambda: 1_800_000_000_000)
-    private = replace(incoming("question"), origin="a key")
+    private = replace(incoming("question"), reply_token="a key")
     owed = [
-        Owed(private, Lane.ANSWER),
-        Owed(incoming("/temp 0", BOB), Lane.NOTICE),
-        Owed(replace(incoming(""), origin="key"), Lane.NOTICE, State.SENDING, final="busy"),
-        Owed(replace(incoming(""), origin="key"), Lane.NOTICE, State.MERGED, merged_into=1),
-        Owed(incoming("chào", BOB, ChatId("fake", "9", "3"), private=False), Lane.ANSWER),
+        NewReply(private, Lane.ANSWER),
+        NewReply(incoming("/temp 0", BOB), Lane.NOTICE),
+        NewReply(replace(incoming(""), reply_token="key"), Lane.NOTICE, State.SENDING, final="busy"),
+        NewReply(replace(incoming(""), reply_token="key"), Lane.NOTICE, State.MERGED, merged_into=1),
+        NewReply(incoming("chào", BOB, ChatId("fake", "9", "3"), private=False), Lane.ANSWER),
     ]
     async with fixed.begin() as tx:
         told = await tx.inbox.add(owed)

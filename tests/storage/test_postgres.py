@@ -238,7 +238,7 @@ async def test_a_lock_that_another_process_has_taken(postgres: Postgres, name: s
             for _ in range(2):
                 with pytest.raises(Unavailable):
                     async with store.begin() as tx:
-                        await tx.replies.load()
+                        await tx.replies.count_active()
             assert len(postgres.sessions(name)) == 1
 
 

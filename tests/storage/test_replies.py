@@ -71,11 +71,11 @@ async def test_a_delivery_leads_to_the_stored_outcome(store: DatabaseStore, outc
 
 async def test_what_is_done_keeps_no_text_but_the_history(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        reply = await owe(tx, replace(incoming("/system be a pirate"), origin="1::key"), Lane.NOTICE)
-        assert reply and (reply.text, reply.origin) == ("/system be a pirate", "1::key")
+        reply = await owe(tx, replace(incoming("/system be a pirate"), reply_token="1::key"), Lane.NOTICE)
+        assert reply and (reply.text, reply.reply_token) == ("/system be a pirate", "1::key")
         for event in TO[State.DONE]:
             reply = await tx.replies.move(reply, event, final="ok")
-    assert (reply.text, reply.origin, reply.final) == ("", "", None)
+    assert (reply.text, reply.reply_token, reply.final) == ("", "", None)
 
 
 async def test_a_stale_attempt_changes_nothing(store: DatabaseStore) -> None:
@@ -88,7 +88,7 @@ async def test_a_stale_attempt_changes_nothing(store: DatabaseStore) -> None:
                 await tx.replies.move(first, work)
     with pytest.raises(Stale):
         async with store.begin() as tx:
-            await tx.replies.intend(first, "nonce")
+            await tx.replies.add_intent(first, "nonce")
 
 
 async def test_the_same_message_is_stored_once(store: DatabaseStore) -> None:
@@ -97,7 +97,7 @@ async def test_the_same_message_is_stored_once(store: DatabaseStore) -> None:
         assert await owe(tx, incoming("hello", external_id="m:7"), Lane.ANSWER) is None
     async with store.begin() as tx:
         assert await owe(tx, incoming("hello", external_id="m:7"), Lane.ANSWER) is None
-        assert len(await tx.replies.open(CHAT)) == 1
+        assert len(await tx.replies.open_answers(CHAT)) == 1
 
 
 async def add(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
@@ -172,16 +172,16 @@ async def test_the_database_itself_refuses_a_second_active_answer(store: Databas
             await add(tx, text)
     with pytest.raises(IntegrityError):
         async with store.begin() as tx:
-            for reply in await tx.replies.open(CHAT):
+            for reply in await tx.replies.open_answers(CHAT):
                 await tx.replies.move(reply, Event.CLAIM)
 
 
 async def test_intents_and_message_ids_survive(store: DatabaseStore) -> None:
     reply = await bring(store, State.GENERATING, State.DONE)
     async with store.begin() as tx:
-        await tx.replies.intend(reply, "a-0")
-        await tx.replies.intend(reply, "a-1")
-        await tx.replies.sent(reply, "a-0", "77")
+        await tx.replies.add_intent(reply, "a-0")
+        await tx.replies.add_intent(reply, "a-1")
+        await tx.replies.set_message_id(reply, "a-0", "77")
     async with store.begin() as tx:
         assert (await tx.replies.get(reply.id)).chunks == (Chunk("a-0", "77"), Chunk("a-1"))
 
@@ -191,8 +191,8 @@ async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store:
         await add(tx, "one")
         reply = await tx.replies.claim(Lane.ANSWER, HERE, 1)
         assert reply
-        await tx.replies.intend(reply, "a-0")
-        await tx.replies.sent(reply, "a-0", "77")
+        await tx.replies.add_intent(reply, "a-0")
+        await tx.replies.set_message_id(reply, "a-0", "77")
         sending = await add(tx, "two", OTHER)
         sending = await tx.replies.move(await tx.replies.move(sending, Event.CLAIM), Event.FINISH, final="said")
     async with store.begin() as tx:
@@ -215,7 +215,7 @@ async def test_the_load_counts_answers_only(store: DatabaseStore) -> None:
         for text in ("one", "two", "/temp"):
             await add(tx, text)
         await tx.replies.claim(Lane.ANSWER, HERE, 1)
-        assert await tx.replies.load() == (1, 1)
+        assert await tx.replies.count_active() == (1, 1)
 
 
 async def test_a_reply_knows_its_author(store: DatabaseStore) -> None:

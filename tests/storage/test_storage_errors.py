@@ -46,7 +46,7 @@ async def refused(store: DatabaseStore) -> str:
 
 async def counted(store: DatabaseStore) -> int:
     async with store.begin() as tx:
-        return (await tx.replies.load())[1]
+        return (await tx.replies.count_active())[1]
 
 
 async def pragma(engine: AsyncEngine, statement: str) -> object:
@@ -163,7 +163,7 @@ async def test_no_connection_is_free(database: str) -> None:
         engine.pool._timeout = 0.05  # type: ignore[attr-defined]
         store = DatabaseStore(engine)
         async with store.begin() as tx:
-            await tx.replies.load()
+            await tx.replies.count_active()
             assert "free" in await refused(store)
         await write(store)
 
@@ -204,7 +204,7 @@ async def test_a_session_that_ends_in_a_transaction(postgres: Postgres, name: st
             async with store.begin() as tx:
                 await owe(tx, incoming(SECRET), Lane.ANSWER)
                 postgres.admin(f"SELECT pg_terminate_backend({await here(tx)}, 1000)")
-                await tx.replies.load()
+                await tx.replies.count_active()
         await write(store)
         assert await counted(store) == 1
 
@@ -223,13 +223,13 @@ async def test_a_connection_that_is_cut(postgres: Postgres, name: str) -> None:
     async with opened(postgres, name) as store:
         with pytest.raises(Unavailable):
             async with store.begin() as tx:
-                await tx.replies.load()
+                await tx.replies.count_active()
                 session = await tx.replies._session.connection()
                 driver = (await session.get_raw_connection()).driver_connection
                 assert isinstance(driver, Session)
                 with socket.socket(fileno=os.dup(driver.fileno())) as wire:
                     wire.shutdown(socket.SHUT_RDWR)
-                await tx.replies.load()
+                await tx.replies.count_active()
         await write(store)
         assert await counted(store) == 1
 
@@ -304,9 +304,9 @@ async def test_a_server_that_hangs(postgres: Postgres, name: str, monkeypatch: p
             async with asyncio.timeout(10):
                 with pytest.raises(Unavailable):
                     async with store.begin() as tx:
-                        await tx.replies.load()
+                        await tx.replies.count_active()
                         os.kill(hanging, signal.SIGSTOP)
-                        await tx.replies.load()
+                        await tx.replies.count_active()
                 await write(store)
         finally:
             os.kill(hanging, signal.SIGCONT)

@@ -9,12 +9,12 @@ import discord
 
 from bots.discord_bot.adapter import DiscordBot
 from core.answering.assistant import Assistant
-from core.commands.buttons import Presses
+from core.commands.buttons import ButtonActions
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import Filter, OpenFilter
-from core.i18n import say
+from core.i18n import t
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -22,7 +22,7 @@ from tests.fakes import FakeModel, FlakyStore
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 
-RETRY, STOP, CONTINUE = (say("en", f"button.{name}") for name in ("retry", "stop", "continue"))
+RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
 QUICK = Pace(interval=0.02, gap=0.01)
 """Discord's pace is for Discord; what keeps to it is tested by its own clock."""
 
@@ -58,7 +58,7 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         dispatcher = Dispatcher(trouble, assistant, {}, access, now=now_ms)
-        presses = Presses(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
+        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
         async with discord.connected(), dispatcher.running():
             await dispatcher.serve(discord)
             before = len(server.identifies)

@@ -137,8 +137,8 @@ async def test_the_points_of_a_crash(
         def note(name: str) -> None:
             passed.append((name, [effect.path[-8:] for effect in server.effects("POST", "/callback$")]))
 
-        monkeypatch.setattr("bots.discord_bot.channel_order.crash_point", note)
-        monkeypatch.setattr("bots.discord_bot.interactions.crash_point", note)
+        monkeypatch.setattr("bots.discord_bot.channel_order.failpoint", note)
+        monkeypatch.setattr("bots.discord_bot.interactions.failpoint", note)
         dm.say("hello", ann)
         await dm.ended()
         server.slash(ann, dm, "temp")

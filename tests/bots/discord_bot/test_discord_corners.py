@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from bots.discord_bot.channel_order import Inlet
-from bots.logging_setup import Redact
-from core.domain.conversation import Known
+from bots.logging_setup import RedactingFormatter
+from core.domain.conversation import KnownChat
 from core.domain.permissions import Access
-from core.i18n import say
+from core.i18n import t
 from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
@@ -20,7 +20,7 @@ from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
 from tests.watching import held, release
 
-VI_RETRY = say("vi", "button.retry")
+VI_RETRY = t("vi", "button.retry")
 
 
 def counting(words: int = 0) -> FakeModel:
@@ -95,9 +95,9 @@ async def test_nothing_comes_of_what_its_person_was_told_to_try_again(
     async with running(server, database) as bot:
         await published(server)
         async with bot.store.begin() as held_open:
-            await held_open.replies.load()
+            await held_open.replies.count_active()
             response = await server.slash(ann, channel, "ask", question="hello").responded()
-            assert response.type == 4 and response.data["content"] == say("en", "error.busy")
+            assert response.type == 4 and response.data["content"] == t("en", "error.busy")
         await quiet(0.5)
         assert asked(bot) == []
 
@@ -106,7 +106,7 @@ async def test_keys_to_interactions_are_in_no_log(
     server: DiscordServer, database: str, ann: Person, channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The library tells of penalties with the whole address."""
-    caplog.handler.setFormatter(Redact([]))
+    caplog.handler.setFormatter(RedactingFormatter([]))
     async with running(server, database):
         await published(server)
         server.fault("429", "PATCH", "/webhooks/", seconds=0.2)
@@ -190,11 +190,11 @@ async def test_a_private_answer_that_is_stopped_while_it_waits_again(
     model.slots = 1
     async with running(server, database, model) as bot:
         await dm.until(lambda dm: model.running == 1)
-        stopping = server.press(bob, channel, say("vi", "button.stop"))
+        stopping = server.press(bob, channel, t("vi", "button.stop"))
         await stopping.responded()
         await quiet()
         release(model)
-        await channel.until(lambda channel: say("vi", "mark.stopped") in channel.last.content)
+        await channel.until(lambda channel: t("vi", "mark.stopped") in channel.last.content)
         assert all(message.ephemeral for message in channel.messages) and not bot.working.done()
 
 
@@ -260,7 +260,7 @@ async def test_a_press_in_a_database_in_trouble(
         async with asyncio.timeout(8):
             while not pressed.followups:
                 await asyncio.sleep(0.01)
-        assert pressed.followups[0].content == say("en", "error.busy")
+        assert pressed.followups[0].content == t("en", "error.busy")
 
 
 async def test_an_interaction_that_is_told_twice(
@@ -291,7 +291,7 @@ async def test_a_command_in_a_thread_that_the_bot_cannot_see(
         hidden = {"code": 50001, "message": "Missing Access"}
         server.fault("error", "GET", f"/channels/{thread.id}", times=5, code=403, body=hidden)
         server.slash(ann, thread, "temp", value=0.2)
-        await thread.until(lambda thread: say("en", "error.role") in thread.texts)
+        await thread.until(lambda thread: t("en", "error.role") in thread.texts)
         release(bot.model)
         await channel.until(lambda channel: "waiting" in channel.texts)
 
@@ -349,7 +349,7 @@ async def test_more_than_can_be_held_is_read_back(
         assert asked(bot) == ["before", *(f"question {count}" for count in range(10))]
 
 
-def known_before(bot: Running) -> list[Known]:
+def known_before(bot: Running) -> list[KnownChat]:
     return list(bot.discord._listening._inlet._behind.values()) if bot.discord._listening else []
 
 

@@ -8,7 +8,7 @@ import pytest
 from discord import DiscordServerError, Forbidden, HTTPException, NotFound, RateLimited
 
 from bots.discord_bot.errors import A_WHILE, Expired, classed
-from core.domain.platform import Ambiguous, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
+from core.domain.platform import Ambiguous, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 
 
 def answered(status: int, code: int = 0, headers: dict[str, str] | None = None) -> HTTPException:
@@ -19,7 +19,7 @@ def answered(status: int, code: int = 0, headers: dict[str, str] | None = None) 
 
 KEY: Any = SimpleNamespace(host="h", port=1, ssl=False, is_ssl=False)
 
-CASES: list[tuple[Exception, type[Undelivered]]] = [
+CASES: list[tuple[Exception, type[DeliveryError]]] = [
     # not sent: may be tried again
     (RateLimited(31.0), NotSent),
     (answered(429), NotSent),
@@ -56,7 +56,7 @@ CASES: list[tuple[Exception, type[Undelivered]]] = [
 
 
 @pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda case: f"{case!r}"[:60])
-def test_every_failure_has_its_class(error: Exception, kind: type[Undelivered]) -> None:
+def test_every_failure_has_its_class(error: Exception, kind: type[DeliveryError]) -> None:
     assert type(classed(error)) is kind
 
 

@@ -10,7 +10,7 @@ import pytest
 from bots.discord_bot.adapter import DiscordBot
 from bots.discord_bot.interaction_token import Origin
 from core.domain.conversation import Author, ChatId, Chunk, Reply
-from core.domain.platform import Ambiguous, NotSent, Surface
+from core.domain.platform import Ambiguous, NotSent, ReplyChannel
 from core.domain.reply_states import Lane, State
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
@@ -45,7 +45,7 @@ async def crashed(
 
 
 @asynccontextmanager
-async def found(server: DiscordServer, database: str) -> AsyncIterator[tuple[Surface, Reply]]:
+async def found(server: DiscordServer, database: str) -> AsyncIterator[tuple[ReplyChannel, Reply]]:
     """The reply's surface in the next process."""
     discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK)
     async with open_database(database) as engine, discord.connected():

@@ -8,7 +8,7 @@ import pytest
 from bots.discord_bot.adapter import DiscordBot
 from bots.discord_bot.channel_order import Inlet
 from bots.discord_bot.identify_limits import A_DAY, HOUR
-from core.domain.conversation import ChatId, Known
+from core.domain.conversation import ChatId, KnownChat
 from core.domain.errors import SetupError
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
@@ -58,7 +58,7 @@ async def test_a_new_login_reads_how_far_each_place_was_read_before_it_stores(
     """Or what comes first would seem to be all there was."""
     at_once = Inlet._until_known
 
-    async def later(self: Inlet) -> Sequence[Known]:
+    async def later(self: Inlet) -> Sequence[KnownChat]:
         await asyncio.sleep(0.3)
         return await at_once(self)
 
@@ -153,7 +153,7 @@ async def test_logins_are_counted_before_they_are_made(server: DiscordServer, da
     for _ in range(3):
         async with running(server, database) as bot, bot.store.begin() as tx:
             account = str(server.application_id)
-            counted = await tx.accounts.identified("discord", account, 0)
+            counted = await tx.accounts.logins_since("discord", account, 0)
     assert len(counted) == len(server.identifies) == 3
 
 
@@ -162,7 +162,7 @@ async def test_so_many_logins_that_another_has_to_wait(
 ) -> None:
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         for ago in range(A_DAY, 0, -1):
-            await tx.accounts.identify("discord", str(server.application_id), now_ms() - 10 * HOUR - ago)
+            await tx.accounts.record_login("discord", str(server.application_id), now_ms() - 10 * HOUR - ago)
     bot = asyncio.create_task(until_ready(server, database))
     async with asyncio.timeout(8):
         while "too many logins lately" not in caplog.text:
@@ -314,7 +314,7 @@ async def test_a_conversation_that_moved_nowhere_is_known(
         dm.say("hello", ann)
         await dm.ended()
         async with bot.store.begin() as tx:
-            known = await tx.chats.known("discord")
+            known = await tx.chats.active("discord")
         assert [each.chat for each in known] == [ChatId("discord", str(dm.id))] and known[0].private
 
 

@@ -8,12 +8,12 @@ import pytest
 from bots.discord_bot.buttons import About, Acted, Chosen, Filled, Opened
 from bots.discord_bot.buttons import read as read_id
 from bots.discord_bot.incoming import Me, read
-from core.domain.platform import Action
-from core.i18n import say
+from core.domain.platform import ButtonAction
+from core.i18n import t
 
 BOT, ANN, BOB = 1, 2, 3
 GUILD, PLACE, THREAD, OWN_THREAD, DM, ROLE = 100, 200, 300, 301, 400, 500
-UNSEEN = f"\n\n{say('en', 'media.unseen')}"
+UNSEEN = f"\n\n{t('en', 'media.unseen')}"
 SINCE = "2026-01-01T00:00:00+00:00"
 FILE = {"id": "9", "filename": "a.png", "size": 1, "url": "http://x", "proxy_url": "http://x"}
 
@@ -144,9 +144,9 @@ def test_who_asks_where() -> None:
 @pytest.mark.parametrize(
     ("custom_id", "meaning"),
     [
-        ("a:s:5", Acted(Action.STOP, 5)),
-        ("a:r:123456789012345678", Acted(Action.RETRY, 123456789012345678)),
-        ("a:c:7", Acted(Action.CONTINUE, 7)),
+        ("a:s:5", Acted(ButtonAction.STOP, 5)),
+        ("a:r:123456789012345678", Acted(ButtonAction.RETRY, 123456789012345678)),
+        ("a:c:7", Acted(ButtonAction.CONTINUE, 7)),
         ("p:t:0123abcd", Chosen("temperature", "0123abcd")),
         ("p:k:0123abcd", Chosen("max_tokens", "0123abcd")),
         ("p:m:0123abcd", Chosen("memory", "0123abcd")),

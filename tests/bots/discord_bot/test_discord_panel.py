@@ -2,7 +2,7 @@
 
 import asyncio
 
-from core.i18n import say
+from core.i18n import t
 from tests.bots.discord_bot.discord_running import quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.platforms.discord_channels import Channel, Message
@@ -57,9 +57,9 @@ async def test_a_member_looks_and_changes_nothing(
         await published(server)
         panel = await open_panel(server, bob, channel)
         pressed = server.choose(bob, channel, "p:t", "0.2", message=panel)
-        await told(pressed, say("vi", "refused.press"))
+        await told(pressed, t("vi", "refused.press"))
         opening = server.press(bob, channel, "✏️", message=panel)
-        await told(opening, say("vi", "refused.press"))
+        await told(opening, t("vi", "refused.press"))
         assert opening.modal is None and chosen(panel)["t"] == "0.7"
 
 
@@ -73,7 +73,7 @@ async def test_a_stale_panel_is_painted_anew(
         server.slash(ann, channel, "temp", value=0)
         await channel.ended(2)
         pressed = server.choose(ann, channel, stale, "0.2", message=panel)
-        await told(pressed, say("en", "press.changed"))
+        await told(pressed, t("en", "press.changed"))
         assert chosen(panel)["t"] in ("0", "0.0")
         forged = server.choose(
             ann,

@@ -9,9 +9,9 @@ from discord import Message, RawMessageUpdateEvent
 
 from bots.discord_bot.channel_order import Inlet
 from bots.discord_bot.gateway import Gateway
-from core.domain.conversation import Incoming, Owed
+from core.domain.conversation import Incoming, NewReply
 from core.domain.reply_states import Lane
-from core.inbound.storing import plausible
+from core.inbound.storing import has_valid_fields
 from tests.bots.discord_bot.discord_running import running
 from tests.bots.mutation import mutated
 from tests.fakes import incoming as a_message
@@ -69,10 +69,10 @@ async def test_what_is_understood_can_be_stored(
         for message in messages:
             incoming = await inlet._understood(message, live=False)
             known.extend([incoming] if incoming else [])
-        assert len(known) > 300 and all(plausible(incoming) for incoming in known)
+        assert len(known) > 300 and all(has_valid_fields(incoming) for incoming in known)
         async with bot.store.begin() as tx:
             once = {each.external_id: each.cleaned() for each in known}.values()
-            await tx.inbox.add([Owed(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
+            await tx.inbox.add([NewReply(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
 
 
 def interaction(pressed: Any) -> dict[str, Any]:
@@ -92,4 +92,4 @@ def interaction(pressed: Any) -> dict[str, Any]:
 def test_what_no_database_takes_is_not_plausible(field: str, value: Any) -> None:
     made = replace(a_message("hi"), chat=replace(a_message("hi").chat, chat="7"), bot="1")
     sound = replace(made, author=replace(made.author, id="7"))
-    assert plausible(sound) and not plausible(replace(sound, **{field: value}))
+    assert has_valid_fields(sound) and not has_valid_fields(replace(sound, **{field: value}))

@@ -4,7 +4,7 @@ import re
 
 from core.domain.permissions import Access
 from core.filters import ContentFilter, blocked
-from core.i18n import say
+from core.i18n import t
 from tests.bots.discord_bot.discord_running import RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel, WordFilter
 from tests.platforms.discord_channels import Channel, attachment
@@ -56,10 +56,10 @@ async def test_commands_as_text(server: DiscordServer, database: str, ann: Perso
 async def test_what_is_no_text(server: DiscordServer, database: str, ann: Person, dm: Channel) -> None:
     async with running(server, database) as bot:
         dm.say("", ann, attachments=[attachment("a.png", kind="image/png")])
-        assert (await dm.ended()).content == say("en", "media.only_text")
+        assert (await dm.ended()).content == t("en", "media.only_text")
         dm.say("what is this?", ann, attachments=[attachment("a.png", kind="image/png")])
         await dm.ended(2)
-        assert asked(bot) == [f"what is this?\n\n{say('en', 'media.unseen')}"]
+        assert asked(bot) == [f"what is this?\n\n{t('en', 'media.unseen')}"]
 
 
 async def test_a_stranger_learns_his_id(server: DiscordServer, database: str, ann: Person, dm: Channel) -> None:
@@ -97,7 +97,7 @@ async def test_the_filter_sees_what_discord_shows(
     ):
         dm.say("say it", ann)
         answer = await dm.ended()
-    assert answer.content == say("en", "refused.answer") and not any("b**a**d" in text for text in answer.history)
+    assert answer.content == t("en", "refused.answer") and not any("b**a**d" in text for text in answer.history)
 
 
 async def test_whatever_a_model_writes_discord_takes(
@@ -134,4 +134,4 @@ async def test_rude_words_never_reach_discord(server: DiscordServer, database: s
         refused = await dm.ended(2)
     assert answer.content.startswith("so f•••") and answer.content.endswith("ok")
     assert not any(map(blocked, [answer.content, *answer.history]))
-    assert refused.content == say("en", "blocked.profanity")
+    assert refused.content == t("en", "blocked.profanity")

@@ -189,4 +189,4 @@ async def test_an_asker_who_cannot_be_reached_costs_nobody_else(
             while not await answered_one(bot.store):
                 await asyncio.sleep(0.01)
         async with bot.store.begin() as tx:
-            assert [each.chat.chat for each in await tx.chats.known("discord")] == [str(channel.id)]
+            assert [each.chat.chat for each in await tx.chats.active("discord")] == [str(channel.id)]

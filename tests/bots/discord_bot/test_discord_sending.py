@@ -10,7 +10,7 @@ import pytest
 from bots.discord_bot.outgoing import PACE
 from core.domain.platform import Pace
 from core.domain.reply_states import State
-from core.i18n import say
+from core.i18n import t
 from tests.bots.discord_bot.discord_running import RETRY, asked, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
@@ -133,9 +133,9 @@ async def test_private_messages_that_are_closed(server: DiscordServer, database:
 
 async def known_chats(store: Any) -> Any:
     async with store.begin() as tx:
-        for known in await tx.chats.known("discord"):
+        for known in await tx.chats.active("discord"):
             yield known
-        replies = await tx.replies.load()
+        replies = await tx.replies.count_active()
     if replies != (0, 0) or not await answered_one(store):
         yield type("Waiting", (), {"chat": None})
 
@@ -228,4 +228,4 @@ async def test_words_of_people_are_no_markup(server: DiscordServer, database: st
         assert "<@1>" not in (await dm.ended()).content.replace("\\<@1>", "")
         dm.say("hi", ann)
         await dm.ended(2)
-        assert asked(bot) == ["hi"] and say("en", "name.system") in dm.texts[0]
+        assert asked(bot) == ["hi"] and t("en", "name.system") in dm.texts[0]

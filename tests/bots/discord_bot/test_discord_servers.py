@@ -3,7 +3,7 @@
 import asyncio
 
 from core.domain.conversation import Author, ChatId, Role
-from core.i18n import say
+from core.i18n import t
 from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -93,7 +93,7 @@ async def test_a_thread_is_a_conversation_of_its_own(
         thread.say("/temp 0.9", bob, mention=True)
         assert "0.1 → 0.9" in (await thread.ended(3)).content, "its owner sets it"
         channel.say("/temp 0.9", bob, mention=True)
-        assert (await channel.ended(3)).content == say("en", "refused.may", usage="/temp")
+        assert (await channel.ended(3)).content == t("en", "refused.may", usage="/temp")
     async with running(server, database) as bot:
         thread.say("after a restart", bob)
         await thread.ended(4)
@@ -187,7 +187,7 @@ async def nothing_left(bot: Running) -> None:
     async with asyncio.timeout(8):
         while True:
             async with bot.store.begin() as tx:
-                if await tx.replies.load() == (0, 0):
+                if await tx.replies.count_active() == (0, 0):
                     return
             await asyncio.sleep(0.005)
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.commands.handlers import COMMANDS
 from core.domain.permissions import Access
-from core.i18n import say
+from core.i18n import t
 from tests.bots.discord_bot.discord_running import CONTINUE, RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -38,9 +38,9 @@ async def test_setters_by_admin_and_by_member(
         assert response.type == 5 and not response.ephemeral and response.seconds < 2
         assert "0.7 → 0.3" in (await channel.ended()).content
         given: list[tuple[dict[str, object], str]] = [
-            ({"value": 0.9}, say("vi", "refused.may", usage="/temp")),
+            ({"value": 0.9}, t("vi", "refused.may", usage="/temp")),
             ({}, "0.3"),
-            ({"reset": True}, say("vi", "refused.may", usage="/temp")),
+            ({"reset": True}, t("vi", "refused.may", usage="/temp")),
         ]
         for options, expected in given:
             count = len(channel.messages)
@@ -65,7 +65,7 @@ async def test_what_only_the_asker_sees(server: DiscordServer, database: str, bo
             ("help", {"command": "temp"}, "/temp 0,3"),
             ("status", {}, "fake-model"),
             ("whoami", {}, f"discord:{bob.id}"),
-            ("retry", {}, say("vi", "retry.nothing")),
+            ("retry", {}, t("vi", "retry.nothing")),
         ]
         for count, (name, options, expected) in enumerate(given, 1):
             shown = server.slash(bob, channel, name, **options)
@@ -82,11 +82,11 @@ async def test_a_question_by_slash(server: DiscordServer, database: str, bob: Pe
         await channel.until(lambda channel: bool(channel.messages) and channel.last.thinking)
         release(model, 3)
         await channel.until(lambda channel: channel.texts == ["/temp is"])
-        assert channel.last.buttons == [say("vi", "button.stop")]
+        assert channel.last.buttons == [t("vi", "button.stop")]
         release(model)
         answer = await channel.ended()
         assert answer.content == "/temp is what? <https://example.org/a_b>" and not answer.ephemeral
-        assert answer.buttons == [say("vi", "button.retry")] and len(channel.messages) == 1
+        assert answer.buttons == [t("vi", "button.retry")] and len(channel.messages) == 1
         assert asked(bot) == ["Bob: /temp is what? https://example.org/a_b"]
 
 
@@ -98,7 +98,7 @@ async def test_a_private_question_is_no_part_of_the_channels_talk(
         asking = server.slash(bob, channel, "ask", question="a secret", private=True)
         assert (await asking.responded()).ephemeral
         await channel.until(
-            lambda channel: len(channel.messages) == 3 and channel.last.buttons == [say("vi", "button.retry")]
+            lambda channel: len(channel.messages) == 3 and channel.last.buttons == [t("vi", "button.retry")]
         )
         assert all(message.ephemeral and message.content.strip("… ") for message in channel.messages)
         channel.say("hello", ann, mention=True)
@@ -106,7 +106,7 @@ async def test_a_private_question_is_no_part_of_the_channels_talk(
         assert len(bot.model.prompts[-1]) == 2, "the secret is not in its prompt"
         server.slash(bob, channel, "ask", question="and more", private=True)
         await channel.until(
-            lambda channel: len(channel.messages) == 9 and channel.last.buttons == [say("vi", "button.retry")]
+            lambda channel: len(channel.messages) == 9 and channel.last.buttons == [t("vi", "button.retry")]
         )
         assert len(bot.model.prompts[-1]) == 4, "but in the asker's own"
 
@@ -142,7 +142,7 @@ async def test_stop_by_slash(server: DiscordServer, database: str, ann: Person, 
         channel.say("one two three four", ann, mention=True)
         await channel.until(lambda channel: channel.texts == ["one two"])
         server.slash(ann, channel, "stop")
-        await channel.until(lambda channel: f"one two\n\n{say('en', 'mark.stopped')}" in channel.texts)
+        await channel.until(lambda channel: f"one two\n\n{t('en', 'mark.stopped')}" in channel.texts)
         await channel.until(lambda channel: "Stopped." in channel.texts)
         assert bot.model.running == 0
 
@@ -158,10 +158,10 @@ async def test_the_stop_button(
         async with asyncio.timeout(8):
             while not foreign.followups:
                 await asyncio.sleep(0.01)
-        assert foreign.followups[0].content == say("vi", "stop.others") and foreign.followups[0].ephemeral
+        assert foreign.followups[0].content == t("vi", "stop.others") and foreign.followups[0].ephemeral
         assert bot.model.running == 1
         server.press(ann, channel, STOP)
-        await channel.until(lambda channel: channel.texts[0] == f"one two\n\n{say('en', 'mark.stopped')}")
+        await channel.until(lambda channel: channel.texts[0] == f"one two\n\n{t('en', 'mark.stopped')}")
 
 
 async def test_retry_and_continue_buttons(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
@@ -185,7 +185,7 @@ async def test_buttons_of_a_private_answer(server: DiscordServer, database: str,
         await published(server)
         server.slash(bob, channel, "ask", question="count", private=True)
         await channel.ended()
-        server.press(bob, channel, say("vi", "button.retry"))
+        server.press(bob, channel, t("vi", "button.retry"))
         await channel.until(lambda channel: channel.texts == ["second"] and channel.last.buttons != [])
         assert channel.last.ephemeral
 
@@ -218,9 +218,9 @@ async def test_a_thread_owner_clears_his_thread_in_words(
     thread = channel.thread(bob, "A talk")
     async with running(server, database):
         thread.say("/clear", bob, mention=True)
-        assert say("en", "clear.done") in (await thread.ended()).content or "quên" in thread.last.content
+        assert t("en", "clear.done") in (await thread.ended()).content or "quên" in thread.last.content
         channel.say("/clear", bob, mention=True)
-        assert (await channel.ended()).content == say("en", "refused.admins")
+        assert (await channel.ended()).content == t("en", "refused.admins")
 
 
 async def test_a_stranger_is_told_so(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
@@ -238,9 +238,9 @@ async def test_a_store_that_is_too_slow(
     async with running(server, database) as bot:
         await published(server)
         async with bot.store.begin() as held_open:
-            await held_open.replies.load()
+            await held_open.replies.count_active()
             response = await server.slash(ann, channel, "ask", question="hello").responded()
-            assert response.type == 4 and response.data["content"] == say("en", "error.busy") and response.ephemeral
+            assert response.type == 4 and response.data["content"] == t("en", "error.busy") and response.ephemeral
 
 
 # The menu on a message

@@ -5,7 +5,7 @@ from discord.utils import time_snowflake
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bots.discord_bot.interaction_token import GOOD_FOR, Origin, Way, read, sent_at, way
+from bots.discord_bot.interaction_token import GOOD_FOR, Origin, Route, choose_route, read, sent_at
 
 TOKEN = "aW50ZXJhY3Rpb246MTI.abc_-="
 
@@ -45,42 +45,42 @@ def test_a_token_is_good_for_less_than_discord_takes_it() -> None:
 
 WAYS = [
     # hidden?  promised hidden, pressed, outside  good  first message    further messages
-    (False, (False, False, False), True, Way.ORIGINAL, Way.CHANNEL),  # /ask, /temp in a server
-    (False, (False, False, True), True, Way.ORIGINAL, Way.FOLLOWUP),  # where the bot can't write
-    (True, (True, False, False), True, Way.ORIGINAL, Way.FOLLOWUP),  # /help, /ask private
-    (True, (True, False, True), True, Way.ORIGINAL, Way.FOLLOWUP),  # of a user install
-    (False, (True, False, False), True, Way.CHANNEL, Way.CHANNEL),  # /retry, whose answer everybody sees
-    (False, (True, False, True), True, Way.FOLLOWUP, Way.FOLLOWUP),
-    (True, (True, True, False), True, Way.FOLLOWUP, Way.FOLLOWUP),  # what a press is told
-    (False, (True, True, False), True, Way.CHANNEL, Way.CHANNEL),  # the Retry button
-    (False, (True, True, True), True, Way.FOLLOWUP, Way.FOLLOWUP),
-    (False, (False, False, False), False, Way.CHANNEL, Way.CHANNEL),  # fifteen minutes later
-    (False, (True, False, False), False, Way.CHANNEL, Way.CHANNEL),
-    (True, (True, False, False), False, Way.DIRECT, Way.DIRECT),
-    (False, (False, False, True), False, Way.DIRECT, Way.DIRECT),
-    (True, (True, True, False), False, Way.DIRECT, Way.DIRECT),
+    (False, (False, False, False), True, Route.ORIGINAL, Route.CHANNEL),  # /ask, /temp in a server
+    (False, (False, False, True), True, Route.ORIGINAL, Route.FOLLOWUP),  # where the bot can't write
+    (True, (True, False, False), True, Route.ORIGINAL, Route.FOLLOWUP),  # /help, /ask private
+    (True, (True, False, True), True, Route.ORIGINAL, Route.FOLLOWUP),  # of a user install
+    (False, (True, False, False), True, Route.CHANNEL, Route.CHANNEL),  # /retry, whose answer everybody sees
+    (False, (True, False, True), True, Route.FOLLOWUP, Route.FOLLOWUP),
+    (True, (True, True, False), True, Route.FOLLOWUP, Route.FOLLOWUP),  # what a press is told
+    (False, (True, True, False), True, Route.CHANNEL, Route.CHANNEL),  # the Retry button
+    (False, (True, True, True), True, Route.FOLLOWUP, Route.FOLLOWUP),
+    (False, (False, False, False), False, Route.CHANNEL, Route.CHANNEL),  # fifteen minutes later
+    (False, (True, False, False), False, Route.CHANNEL, Route.CHANNEL),
+    (True, (True, False, False), False, Route.DIRECT, Route.DIRECT),
+    (False, (False, False, True), False, Route.DIRECT, Route.DIRECT),
+    (True, (True, True, False), False, Route.DIRECT, Route.DIRECT),
 ]
 
 
 @pytest.mark.parametrize(("hidden", "kind", "good", "first", "further"), WAYS)
-def test_every_way(hidden: bool, kind: tuple[bool, bool, bool], good: bool, first: Way, further: Way) -> None:
+def test_every_way(hidden: bool, kind: tuple[bool, bool, bool], good: bool, first: Route, further: Route) -> None:
     origin = Origin(1, TOKEN, *kind)
-    assert [way(origin, index, good=good, hidden=hidden) for index in (0, 1, 2)] == [first, further, further]
+    assert [choose_route(origin, index, good=good, hidden=hidden) for index in (0, 1, 2)] == [first, further, further]
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 9))
 def test_what_is_hidden_never_goes_to_a_channel(
     promised: bool, pressed: bool, outside: bool, good: bool, hidden: bool, index: int
 ) -> None:
-    found = way(Origin(1, TOKEN, promised, pressed, outside), index, good=good, hidden=hidden)
+    found = choose_route(Origin(1, TOKEN, promised, pressed, outside), index, good=good, hidden=hidden)
     if hidden:
-        assert found is not Way.CHANNEL and not (found is Way.ORIGINAL and not promised)
+        assert found is not Route.CHANNEL and not (found is Route.ORIGINAL and not promised)
     if outside:
-        assert found is not Way.CHANNEL
+        assert found is not Route.CHANNEL
     if not good:
-        assert found in (Way.CHANNEL, Way.DIRECT)
+        assert found in (Route.CHANNEL, Route.DIRECT)
 
 
 def test_messages_are_answered_in_their_channel() -> None:
-    assert {way(None, index, good=False, hidden=False) for index in range(3)} == {Way.CHANNEL}
-    assert {way(None, index, good=False, hidden=True) for index in range(3)} == {Way.DIRECT}
+    assert {choose_route(None, index, good=False, hidden=False) for index in range(3)} == {Route.CHANNEL}
+    assert {choose_route(None, index, good=False, hidden=True) for index in range(3)} == {Route.DIRECT}

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from bots.discord_bot.sent_message_lookup import Sought, recognised
+from bots.discord_bot.sent_message_lookup import SentMessage, recognised
 
 Json = dict[str, Any]
 
-SOUGHT = Sought(1, 7, "i-7-0", "Hello there.", 50, None, {"90"})
+SOUGHT = SentMessage(1, 7, "i-7-0", "Hello there.", 50, None, {"90"})
 
 
 def told(id: int, content: str = "", by: int = 1, **more: Any) -> Json:
@@ -58,5 +58,5 @@ def responds(interaction: int) -> Json:
         (SOUGHT, [{"id": "60"}, told(61, "x", message_reference=None, components=None, nonce=None)], None),
     ],
 )
-def test_which_message_is_the_one(sought: Sought, history: list[Json], found: str | None) -> None:
+def test_which_message_is_the_one(sought: SentMessage, history: list[Json], found: str | None) -> None:
     assert recognised(sought, history) == found

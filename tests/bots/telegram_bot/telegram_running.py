@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.outgoing import Paces
 from core.answering.assistant import Assistant
-from core.commands.buttons import Presses
+from core.commands.buttons import ButtonActions
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import Filter, OpenFilter
-from core.i18n import say
+from core.i18n import t
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -21,7 +21,7 @@ from tests.fakes import FakeModel, FlakyStore
 from tests.platforms.bot_api import BotApi
 
 BOT = "@qwentin_bot"
-RETRY, STOP, CONTINUE = (say("en", f"button.{name}") for name in ("retry", "stop", "continue"))
+RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
 QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previews=15, calls=20))
 """Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
 
@@ -57,7 +57,7 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         dispatcher = Dispatcher(trouble, assistant, {telegram.name: telegram}, access, now=now_ms)
-        presses = Presses(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
+        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
         async with telegram.connected(), dispatcher.running():
             polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
             try:

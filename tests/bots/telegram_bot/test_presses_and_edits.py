@@ -2,9 +2,9 @@
 
 import pytest
 
-from bots.telegram_bot.incoming import Edited, Press, read
+from bots.telegram_bot.incoming import Edited, Press, parse_updates
 from core.domain.conversation import Author, ChatId
-from core.i18n import say
+from core.i18n import t
 from tests.bots.telegram_bot.test_telegram_incoming import (
     ANN,
     BOT,
@@ -37,7 +37,9 @@ from tests.bots.telegram_bot.test_telegram_incoming import (
 def test_presses(where: Json, chat: ChatId | None, message_id: str, private: bool, shows: str | None) -> None:
     for more, data in (({"data": "stop:1"}, "stop:1"), ({"game_short_name": "g"}, "")):
         made = update("callback_query", id="77", **{"from": ANN, "chat_instance": "x"}, **where, **more)
-        assert read([made], ME) == Press("77", chat, message_id, data, Author("7", "Ann Lee", "en"), private, shows)
+        assert parse_updates([made], ME) == Press(
+            "77", chat, message_id, data, Author("7", "Ann Lee", "en"), private, shows
+        )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_presses(where: Json, chat: ChatId | None, message_id: str, private: boo
     [
         (said(f"{NAMED} and now?"), "and now?"),
         (said("and now?", PRIVATE), "and now?"),
-        (captioned("/ask this"), "/ask this\n\n" + say("en", "media.unseen")),
+        (captioned("/ask this"), "/ask this\n\n" + t("en", "media.unseen")),
         (said("/ask x"), "/ask x"),
         (said("/help"), "/help"),  # the core knows that no question is one
         (said("and now?"), None),
@@ -55,5 +57,5 @@ def test_presses(where: Json, chat: ChatId | None, message_id: str, private: boo
     ],
 )
 def test_an_edited_question(message: Json, asked: str | None) -> None:
-    got = read([update("edited_message", **message, edit_date=2)], ME)
+    got = parse_updates([update("edited_message", **message, edit_date=2)], ME)
     assert (got.incoming.text, got.incoming.external_id[-2:]) == (asked, ":5") if isinstance(got, Edited) else not asked

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from core.i18n import say
+from core.i18n import t
 from tests.bots.telegram_bot.telegram_running import BOT, CONTINUE, RETRY, STOP, running
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import BotApi
@@ -17,11 +17,11 @@ async def test_the_stop_button(server: BotApi, database: str, ann: Person, bob: 
         group.say(f"{BOT} one two three four", ann)
         await group.until(lambda chat: chat.texts and chat.last.text == "one two")
         answer = await server.press(bob, group, STOP).answered()
-        assert (answer.text, answer.alert) == (say("vi", "stop.others"), True) and bot.model.running == 1
+        assert (answer.text, answer.alert) == (t("vi", "stop.others"), True) and bot.model.running == 1
         answer = await server.press(ann, group, STOP).answered()
         assert (answer.text, answer.alert) == ("Stopped.", False)
         shown = await group.ended()
-        assert shown.text == f"one two\n\n{say('en', 'mark.stopped')}" and bot.model.running == 0
+        assert shown.text == f"one two\n\n{t('en', 'mark.stopped')}" and bot.model.running == 0
 
 
 async def test_retry_and_continue_buttons(server: BotApi, database: str, ann: Person, private: Chat) -> None:
@@ -58,7 +58,7 @@ async def test_the_settings_panel(server: BotApi, database: str, ann: Person, bo
         assert panel.buttons[:3] == ["− 0.1", "🌡 0.7", "+ 0.1"] and len(panel.keyboard) == 4
         plus = next(button["callback_data"] for button in panel.keyboard[0] if button["text"] == "+ 0.1")
         answer = await server.press(bob, group, "+ 0.1").answered()
-        assert (answer.text, answer.alert) == (say("vi", "refused.press"), True)
+        assert (answer.text, answer.alert) == (t("vi", "refused.press"), True)
         assert (await server.press(ann, group, "+ 0.1").answered()).text == ""
         await group.until(lambda chat: chat.last.buttons[1] == "🌡 0.8" and "0.8" in chat.last.text)
         await server.press(ann, group, "1024").answered()
@@ -66,7 +66,7 @@ async def test_the_settings_panel(server: BotApi, database: str, ann: Person, bo
         await group.until(lambda chat: "🧠 2" in chat.last.buttons)
         await server.press(ann, group, "+ 0.1").answered()
         answer = await server.press(ann, group, data=plus, message=panel.id).answered()
-        assert (answer.text, answer.alert) == (say("en", "press.changed"), True), "a stale panel"
+        assert (answer.text, answer.alert) == (t("en", "press.changed"), True), "a stale panel"
         assert (await server.press(ann, group, "🌡").answered()).text == ""
         group.say(f"{BOT} hi", bob)
         await group.ended(2)
@@ -137,7 +137,7 @@ async def test_a_press_on_a_stub_that_nobody_knows_removes_it(
             assert (await server.press(bob, group, data=forged, message=stubs[0]).answered()).alert
         assert len(group.messages) == 4, "nothing is removed that is somebody's"
         answer = await server.press(bob, group, data="a:s:1", message=stubs[0]).answered()
-        assert (answer.text, answer.alert) == (say("vi", "press.removed"), False)
+        assert (answer.text, answer.alert) == (t("vi", "press.removed"), False)
         await group.until(lambda chat: chat.texts[:2] == ["…", "hi"])
         server.fault("error", "deleteMessage", code=400, description="Bad Request: message can't be deleted")
         await server.press(ann, group, data="a:s:1", message=stubs[1]).answered()
@@ -161,4 +161,4 @@ async def test_menus_are_sent_when_they_changed(server: BotApi, database: str, a
     names = {scope: [command["command"] for command in menu] for scope, menu in server.commands.items()}
     assert "temp" in names["all_private_chats", ""] and "temp" not in names["all_group_chats", "vi"]
     assert "clear" in names["all_chat_administrators", "vi"]
-    assert server.commands["all_private_chats", "vi"][1]["description"] == say("vi", "about.help")
+    assert server.commands["all_private_chats", "vi"][1]["description"] == t("vi", "about.help")

@@ -10,7 +10,7 @@ from telegram.error import NetworkError
 
 from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish
 from core.commands.handlers import COMMANDS
-from core.i18n import say
+from core.i18n import t
 
 MEMBERS = {"filter", "ask", "help", "stop", "retry", "continue", "undo", "settings", "status", "lang", "whoami"}
 
@@ -92,8 +92,8 @@ def test_the_limits_are_kept(language: str) -> None:
         for name, description in offered:
             assert re.fullmatch("[a-z0-9_]{1,32}", name)
             assert 1 <= len(description) <= 256 and "`" not in description
-    assert 0 < len(say(language or "en", "profile.description")) <= 512
-    assert 0 < len(say(language or "en", "profile.short")) <= 120
+    assert 0 < len(t(language or "en", "profile.description")) <= 512
+    assert 0 < len(t(language or "en", "profile.short")) <= 120
 
 
 def test_vietnamese_is_not_english() -> None:
@@ -106,8 +106,8 @@ async def test_everything_is_set_once() -> None:
     assert await publish(bot) == 0
     assert bot.sets == 10
     assert set(bot.commands) == {(scope, language) for scope in SCOPES for language in LANGUAGES}
-    assert bot.descriptions == {"": say("en", "profile.description"), "vi": say("vi", "profile.description")}
-    assert bot.shorts == {"": say("en", "profile.short"), "vi": say("vi", "profile.short")}
+    assert bot.descriptions == {"": t("en", "profile.description"), "vi": t("vi", "profile.description")}
+    assert bot.shorts == {"": t("en", "profile.short"), "vi": t("vi", "profile.short")}
 
 
 async def test_only_what_differs_is_sent() -> None:

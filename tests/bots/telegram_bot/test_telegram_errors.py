@@ -14,8 +14,8 @@ from telegram.error import (
     TimedOut,
 )
 
-from bots.telegram_bot.errors import classed, unchanged
-from core.domain.platform import Ambiguous, ChatMoved, MessageGone, NotSent, Unacceptable, Undelivered, Unreachable
+from bots.telegram_bot.errors import to_delivery_error, unchanged
+from core.domain.platform import Ambiguous, ChatMoved, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 
 
 def caused(error: TelegramError, cause: Exception) -> TelegramError:
@@ -23,7 +23,7 @@ def caused(error: TelegramError, cause: Exception) -> TelegramError:
     return error
 
 
-CASES: list[tuple[TelegramError, type[Undelivered]]] = [
+CASES: list[tuple[TelegramError, type[DeliveryError]]] = [
     # not sent: may be tried again
     (RetryAfter(3), NotSent),
     (Conflict("another"), NotSent),
@@ -57,12 +57,12 @@ CASES: list[tuple[TelegramError, type[Undelivered]]] = [
 
 
 @pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda case: str(case)[:40])
-def test_every_failure_has_its_class(error: TelegramError, kind: type[Undelivered]) -> None:
-    assert type(classed(error)) is kind
+def test_every_failure_has_its_class(error: TelegramError, kind: type[DeliveryError]) -> None:
+    assert type(to_delivery_error(error)) is kind
 
 
 def test_what_a_failure_carries() -> None:
-    penalty, moved = classed(RetryAfter(3)), classed(ChatMigrated(-100123))
+    penalty, moved = to_delivery_error(RetryAfter(3)), to_delivery_error(ChatMigrated(-100123))
     assert isinstance(penalty, NotSent) and penalty.wait == 3.5
     assert isinstance(moved, ChatMoved) and moved.chat == "-100123"
 

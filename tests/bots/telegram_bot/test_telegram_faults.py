@@ -174,12 +174,12 @@ async def test_the_token_is_in_no_log_at_any_level(
     server: BotApi, database: str, ann: Person, private: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What the libraries log is judged as it is written, behind the filter that the program sets up."""
-    from bots.logging_setup import Redact
+    from bots.logging_setup import RedactingFormatter
 
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "telegram"):
         caplog.set_level(logging.DEBUG, logger=name)
-    caplog.handler.setFormatter(Redact([TOKEN]))
+    caplog.handler.setFormatter(RedactingFormatter([TOKEN]))
     for kind, method in (("drop_before", "sendMessage"), ("truncated", "getUpdates"), ("truncated", "editMessageText")):
         server.fault(kind, method)
     async with running(server, database) as bot:

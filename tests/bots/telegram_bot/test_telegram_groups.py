@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.i18n import say
+from core.i18n import t
 from tests.bots.telegram_bot.telegram_running import BOT, asked, quiet, running
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
@@ -57,7 +57,7 @@ async def test_a_group_where_admins_can_not_be_seen(server: BotApi, database: st
     server.fault("error", "getChatMember", code=500, description="Internal Server Error")
     async with running(server, database):
         group.say("/temp 0.2", ann)
-        assert (await group.ended()).text == say("en", "error.role")
+        assert (await group.ended()).text == t("en", "error.role")
         group.say("/temp 0.2", ann)
         assert "0.7 → 0.2" in (await group.ended(2)).text
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telegram import ChatMemberAdministrator, ChatMemberRestricted, Update
 
-from bots.telegram_bot.incoming import KINDS, Me, Membership, Moved, Read, read
+from bots.telegram_bot.incoming import KINDS, Me, Membership, Moved, Read, parse_updates
 from core.delivery.splitting import utf16
 from core.domain.conversation import Author, ChatId, Incoming
-from core.i18n import say
+from core.i18n import t
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ GROUP: Json = {"id": -100, "type": "supergroup", "title": "Group"}
 CHANNEL: Json = {"id": -200, "type": "channel", "title": "News"}
 TOPIC: Json = {"message_thread_id": 77, "is_topic_message": True}
 NAMED = "@qwentin_bot"
-UNSEEN = "\n\n" + say("en", "media.unseen")
+UNSEEN = "\n\n" + t("en", "media.unseen")
 PHOTO: Json = {"photo": [{"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}]}
 FILE: Json = {"file_id": "a", "file_unique_id": "b"}
 
@@ -64,7 +64,7 @@ def update(kind: str = "message", **content: Any) -> Update:
 
 
 def taken(*messages: Json) -> Read | None:
-    return read([update(**message) for message in messages], ME)
+    return parse_updates([update(**message) for message in messages], ME)
 
 
 def text(*messages: Json) -> str | None:
@@ -300,7 +300,7 @@ def test_telegrams_own_notes_are_passed_over(content: Json) -> None:
         (captioned("/ask what is it"), f"/ask what is it{UNSEEN}"),
         (captioned("/temp 0.5"), "/temp 0.5"),
         (captioned(f"{NAMED} so?", **BOBS), f"{BOBS_QUOTED}\n\nso?{UNSEEN}"),
-        (captioned("Gì đây", PRIVATE, **{"from": VAN}), "Gì đây\n\n" + say("vi", "media.unseen")),
+        (captioned("Gì đây", PRIVATE, **{"from": VAN}), "Gì đây\n\n" + t("vi", "media.unseen")),
     ],
 )
 def test_captions(message: Json, wanted: str | None) -> None:
@@ -352,13 +352,13 @@ GONE: list[Json] = [{"status": "left"}, {"status": "kicked", "until_date": 0}, {
 @pytest.mark.parametrize(("now", "member"), [*((now, True) for now in THERE), *((now, False) for now in GONE)])
 def test_the_bot_comes_and_goes(now: Json, member: bool) -> None:
     change = {"chat": GROUP, "from": ANN, "date": 1, "old_chat_member": {"status": "left", "user": BOT}}
-    got = read([update("my_chat_member", **change, new_chat_member={**now, "user": BOT})], ME)
+    got = parse_updates([update("my_chat_member", **change, new_chat_member={**now, "user": BOT})], ME)
     assert got == Membership("-100", member)
 
 
 def test_other_kinds_are_passed_over() -> None:
-    assert read([update("channel_post", **said("/help"))], ME) is None
-    assert read([Update(1)], ME) is None
+    assert parse_updates([update("channel_post", **said("/help"))], ME) is None
+    assert parse_updates([Update(1)], ME) is None
 
 
 WORDS = st.text(st.sampled_from("@qwentin_bot/ask \n,:😀\ud83d\ude00"), max_size=40) | st.text(max_size=40)

@@ -8,9 +8,9 @@ from telegram import InlineKeyboardButton
 from bots.telegram_bot.buttons import NOTHING, Acted, Changed, keyboard, read
 from core.commands.settings_view import PANEL, revision
 from core.domain.conversation import ChatId, Setting
-from core.domain.platform import NO_CONTROLS, Action, Controls
+from core.domain.platform import NO_CONTROLS, ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS, PARSERS, REPLY_LANGUAGES, Settings
-from core.i18n import say
+from core.i18n import t
 from tests.conftest import RULES
 
 CHAT = ChatId("telegram", "-1001234567890", "77")
@@ -37,9 +37,9 @@ def panel(now: Settings, language: str = "en") -> list[list[InlineKeyboardButton
 
 @pytest.mark.parametrize("language", ["en", "vi"])
 def test_what_is_under_an_answer(language: str) -> None:
-    [row] = buttons(Controls((Action.CONTINUE, Action.RETRY), language=language), 17)
-    assert [button.text for button in row] == [say(language, "button.continue"), say(language, "button.retry")]
-    assert [read(data(button)) for button in row] == [Acted(Action.CONTINUE, 17), Acted(Action.RETRY, 17)]
+    [row] = buttons(Controls((ButtonAction.CONTINUE, ButtonAction.RETRY), language=language), 17)
+    assert [button.text for button in row] == [t(language, "button.continue"), t(language, "button.retry")]
+    assert [read(data(button)) for button in row] == [Acted(ButtonAction.CONTINUE, 17), Acted(ButtonAction.RETRY, 17)]
     assert keyboard(NO_CONTROLS, CHAT, 17) is None
 
 

@@ -10,7 +10,7 @@ from telegram.error import TelegramError
 
 from bots.telegram_bot.decoding import decoded, everything
 from bots.telegram_bot.incoming import Edited, Press, Read
-from core.domain.conversation import Incoming, Owed
+from core.domain.conversation import Incoming, NewReply
 from core.domain.reply_states import Lane
 from storage.store import DatabaseStore
 from tests.bots.mutation import mutated
@@ -67,7 +67,7 @@ async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
     assert len(known) > 4500, "the neighbours are heard"
     async with store.begin() as tx:
         once = {each.external_id: each.cleaned() for each in known}.values()
-        await tx.inbox.add([Owed(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
+        await tx.inbox.add([NewReply(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
 
 
 @pytest.mark.parametrize(

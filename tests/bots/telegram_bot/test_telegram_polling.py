@@ -12,7 +12,7 @@ from telegram.request import HTTPXRequest
 from bots.telegram_bot.long_polling import Poller
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.errors import SetupError
-from core.inbound.storing import until_taken
+from core.inbound.storing import store_with_retry
 from tests.bots.telegram_bot.telegram_running import BOT, asked, quiet, running
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
@@ -32,7 +32,7 @@ class Program:
 
     async def take(self, groups: Sequence[Sequence[Update]]) -> None:
         for updates in groups:
-            await until_taken("an update", partial(self.take_one, updates))
+            await store_with_retry("an update", partial(self.take_one, updates))
 
     async def take_one(self, updates: Sequence[Update]) -> None:
         if self.fails:
@@ -178,7 +178,7 @@ async def test_the_points_of_a_crash(
 ) -> None:
     program, passed = Program(server), list[tuple[str, int, int | None]]()
     monkeypatch.setattr(
-        "bots.telegram_bot.long_polling.crash_point",
+        "bots.telegram_bot.long_polling.failpoint",
         lambda name: passed.append((name, len(program.taken), len(server.queue) or None)),
     )
     async with program.polling():

@@ -8,7 +8,7 @@ from bots.telegram_bot.outgoing import Paces
 from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import ContentFilter, blocked
-from core.i18n import say
+from core.i18n import t
 from tests.bots.telegram_bot.telegram_running import RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel, WordFilter
 from tests.platforms.bot_api import BotApi
@@ -63,11 +63,11 @@ async def test_what_is_no_text(server: BotApi, database: str, ann: Person, priva
     async with running(server, database) as bot:
         private.say(by=ann, sticker={"file_id": "a", "file_unique_id": "a", "type": "regular", "width": 1, "height": 1,
                                      "is_animated": False, "is_video": False})  # fmt: skip
-        assert (await private.ended()).text == say("en", "media.only_text")
+        assert (await private.ended()).text == t("en", "media.only_text")
         photo = [{"file_id": "a", "file_unique_id": "a", "width": 1, "height": 1}]
         private.say(by=ann, photo=photo, caption="what is this?")
         await private.ended(2)
-        assert asked(bot) == [f"what is this?\n\n{say('en', 'media.unseen')}"]
+        assert asked(bot) == [f"what is this?\n\n{t('en', 'media.unseen')}"]
         group.privacy = False
         group.say(by=ann, photo=photo)
         group.service(ann, new_chat_title="Better friends")
@@ -201,7 +201,7 @@ async def test_the_filter_sees_what_telegram_shows(server: BotApi, database: str
     ):
         private.say("say it", ann)
         answer = await private.ended()
-    assert answer.text == say("en", "refused.answer") and not any("bad" in text for text in answer.history)
+    assert answer.text == t("en", "refused.answer") and not any("bad" in text for text in answer.history)
 
 
 async def test_rude_words_never_reach_telegram(server: BotApi, database: str, ann: Person, private: Chat) -> None:
@@ -212,4 +212,4 @@ async def test_rude_words_never_reach_telegram(server: BotApi, database: str, an
         private.say("what the fuck", ann)
         refused = await private.ended(2)
     assert answer.text.startswith("so f•••") and answer.text.endswith("ok") and "•••" in answer.text
-    assert not any(map(blocked, [answer.text, *answer.history])) and refused.text == say("en", "blocked.profanity")
+    assert not any(map(blocked, [answer.text, *answer.history])) and refused.text == t("en", "blocked.profanity")

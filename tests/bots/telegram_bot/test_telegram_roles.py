@@ -6,7 +6,7 @@ from telegram.error import BadRequest, Forbidden, TimedOut
 
 from bots.telegram_bot.roles import KEPT, Members
 from core.domain.conversation import Author, ChatId, Role
-from core.domain.platform import Ambiguous, Undelivered, Unreachable
+from core.domain.platform import Ambiguous, DeliveryError, Unreachable
 
 GROUP = ChatId("telegram", "-100")
 ANN = User(1, "Ann", False)
@@ -59,7 +59,7 @@ async def test_an_answer_holds_for_a_minute() -> None:
 
 
 @pytest.mark.parametrize(("error", "kind"), [(TimedOut(), Ambiguous), (Forbidden("kicked"), Unreachable)])
-async def test_what_telegram_can_not_tell_nobody_is(error: Exception, kind: type[Undelivered]) -> None:
+async def test_what_telegram_can_not_tell_nobody_is(error: Exception, kind: type[DeliveryError]) -> None:
     bot = Asked()
     bot.answer = error
     members = Members(bot)

@@ -167,7 +167,7 @@ async def inactive(store: DatabaseStore, chat: Chat) -> None:
     async with asyncio.timeout(8):
         while True:
             async with store.begin() as tx:
-                if not await tx.replies.open(ChatId("telegram", str(chat.id))):
+                if not await tx.replies.open_answers(ChatId("telegram", str(chat.id))):
                     return
             await asyncio.sleep(0.01)
 

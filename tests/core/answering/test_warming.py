@@ -12,8 +12,8 @@ from core.domain.conversation import Author, ChatId, Turn
 from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.filters import ContentFilter
-from core.i18n import say
-from storage.history import StoredTurns
+from core.i18n import t
+from storage.history import StoredHistory
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.watching import contents, held, outcome, release, running, shown, warmed
@@ -121,15 +121,15 @@ async def test_a_clear_under_a_running_answer(make_bot: MakeBot) -> None:
 
 
 async def test_a_clear_while_the_turns_are_looked_over(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    recent = StoredTurns.recent
+    recent = StoredHistory.recent
 
-    async def slow(self: StoredTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+    async def slow(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         turns = await recent(self, chat, before, limit)
         if before == TO_COME and chat == CHAT:
             bot.dispatcher._assistant.forget(chat)
         return turns
 
-    monkeypatch.setattr(StoredTurns, "recent", slow)
+    monkeypatch.setattr(StoredHistory, "recent", slow)
     await bot.say("a secret")
     await quiet(bot)
     assert bot.model.warmed == [] and bot.model.dropped == ["fake/1"]
@@ -181,7 +181,7 @@ async def test_nor_is_what_was_stopped_before_its_first_word(make_bot: MakeBot) 
         assert await outcome(bot, reply) is State.STOPPED
         release(bot.model)
         await quiet(bot)
-        assert bot.model.warmed == [] and bot.platform.text(reply) == say("en", "mark.stopped")
+        assert bot.model.warmed == [] and bot.platform.text(reply) == t("en", "mark.stopped")
 
 
 async def test_nothing_is_read_ahead_once_the_bot_is_ending(make_bot: MakeBot) -> None:
@@ -221,15 +221,15 @@ async def test_a_model_that_cannot_disturbs_nobody(make_bot: MakeBot, caplog: py
 async def test_nor_does_a_store_in_trouble(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recent, asked = StoredTurns.recent, list[int]()
+    recent, asked = StoredHistory.recent, list[int]()
 
-    async def troubled(self: StoredTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+    async def troubled(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         if before == TO_COME:
             asked.append(limit)
             raise OperationalError("recent", {}, Exception("database is locked"))
         return await recent(self, chat, before, limit)
 
-    monkeypatch.setattr(StoredTurns, "recent", troubled)
+    monkeypatch.setattr(StoredHistory, "recent", troubled)
     with caplog.at_level(logging.INFO):
         for count in (1, 2):
             assert await bot.say("one two") == "one two"

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from core.commands.buttons import Answer, Press, Presses, orphaned
+from core.commands.buttons import Answer, ButtonActions, Press, orphaned
 from core.commands.settings_view import revision
 from core.domain.conversation import Author, ChatId, Chunk, Reply
 from core.domain.permissions import Access
-from core.domain.platform import NO_CONTROLS, Action, NotSent
+from core.domain.platform import NO_CONTROLS, ButtonAction, NotSent
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Settings
 from core.filters import OpenFilter
-from core.i18n import say
+from core.i18n import t
 from storage.store import now_ms
 from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel
@@ -21,7 +21,7 @@ from tests.watching import held, history, outcome, shown
 
 GROUP = ChatId("fake", "group")
 CARL = Author("carl", "Carl")
-STALE = Answer(say("en", "press.stale"), alert=True)
+STALE = Answer(t("en", "press.stale"), alert=True)
 
 
 @dataclass
@@ -29,11 +29,11 @@ class Pressing:
     """A bot whose buttons are pressed."""
 
     bot: Bot
-    presses: Presses
+    presses: ButtonActions
     count: int = 0
 
     async def __call__(
-        self, action: Action, reply: Reply, by: Author = ANN, *, chat: ChatId | None = None, message: str = ""
+        self, action: ButtonAction, reply: Reply, by: Author = ANN, *, chat: ChatId | None = None, message: str = ""
     ) -> Answer:
         return await self.presses.act(self.press(reply, by, chat, message), action, reply.id)
 
@@ -44,7 +44,7 @@ class Pressing:
 
 
 def pressing(bot: Bot) -> Pressing:
-    return Pressing(bot, Presses(bot.store, bot.dispatcher, EVERYBODY, RULES, OpenFilter(), now_ms))
+    return Pressing(bot, ButtonActions(bot.store, bot.dispatcher, EVERYBODY, RULES, OpenFilter(), now_ms))
 
 
 # Stop
@@ -55,9 +55,9 @@ async def test_stop_stops(make_bot: MakeBot) -> None:
         press = pressing(bot)
         reply = await bot.accept("one two three")
         await shown(bot, reply, "one two")
-        assert await press(Action.STOP, reply) == Answer("Stopped.")
+        assert await press(ButtonAction.STOP, reply) == Answer("Stopped.")
         assert await outcome(bot, reply) is State.STOPPED
-        assert await press(Action.STOP, reply) == Answer(say("en", "stop.nothing"), alert=True)
+        assert await press(ButtonAction.STOP, reply) == Answer(t("en", "stop.nothing"), alert=True)
 
 
 async def test_only_the_asker_and_admins_may_stop(make_bot: MakeBot) -> None:
@@ -65,12 +65,12 @@ async def test_only_the_asker_and_admins_may_stop(make_bot: MakeBot) -> None:
         press = pressing(bot)
         reply = await bot.accept("one two three", ANN, GROUP, private=False)
         await shown(bot, reply, "one two")
-        assert await press(Action.STOP, reply, CARL) == Answer(say("en", "stop.others"), alert=True)
+        assert await press(ButtonAction.STOP, reply, CARL) == Answer(t("en", "stop.others"), alert=True)
         bot.platform.fails = NotSent()
-        assert await press(Action.STOP, reply, CARL) == Answer(say("en", "error.role"), alert=True)
+        assert await press(ButtonAction.STOP, reply, CARL) == Answer(t("en", "error.role"), alert=True)
         assert bot.model.running == 1
         bot.platform.fails, bot.platform.admins = None, {"carl"}
-        assert await press(Action.STOP, reply, CARL) == Answer("Stopped.")
+        assert await press(ButtonAction.STOP, reply, CARL) == Answer("Stopped.")
 
 
 # Retry and continue
@@ -83,9 +83,9 @@ async def test_retry_answers_again_in_the_same_message(make_bot: MakeBot) -> Non
         reply = await bot.accept("question")
         await outcome(bot, reply)
         surface = bot.platform.surfaces[reply.id]
-        assert surface.controls["1"].actions == (Action.RETRY,)
+        assert surface.controls["1"].actions == (ButtonAction.RETRY,)
         bot.platform.surfaces[reply.id + 1] = surface
-        assert await press(Action.RETRY, reply) == Answer("")
+        assert await press(ButtonAction.RETRY, reply) == Answer("")
         async with asyncio.timeout(5):
             while surface.messages != {"1": "second"}:
                 await asyncio.sleep(0.001)
@@ -98,7 +98,7 @@ async def test_a_press_that_comes_twice_counts_once(bot: Bot) -> None:
     press = presses.press(reply, ANN)
     bot.platform.surfaces[reply.id + 1] = bot.platform.surfaces[reply.id]
     for _ in range(2):
-        await presses.presses.act(press, Action.RETRY, reply.id)
+        await presses.presses.act(press, ButtonAction.RETRY, reply.id)
     async with asyncio.timeout(5):
         while len(bot.model.prompts) < 2:
             await asyncio.sleep(0.005)
@@ -111,8 +111,8 @@ async def test_only_the_last_answer_may_be_retried(bot: Bot) -> None:
     first = await bot.accept("one", ANN, GROUP, private=False)
     second = await bot.accept("two", ANN, GROUP, private=False)
     await outcome(bot, first), await outcome(bot, second)
-    assert await press(Action.RETRY, first) == STALE
-    assert await press(Action.RETRY, second, CARL) == Answer(say("en", "retry.others"), alert=True)
+    assert await press(ButtonAction.RETRY, first) == STALE
+    assert await press(ButtonAction.RETRY, second, CARL) == Answer(t("en", "retry.others"), alert=True)
     assert len(bot.model.prompts) == 2
 
 
@@ -125,22 +125,24 @@ async def test_an_answer_that_was_cut_goes_on_in_its_message(make_bot: MakeBot) 
         reply = await bot.accept("count")
         await outcome(bot, reply)
         surface = bot.platform.surfaces[reply.id]
-        assert list(surface.controls["1"].actions) == [Action.CONTINUE, Action.RETRY]
+        assert list(surface.controls["1"].actions) == [ButtonAction.CONTINUE, ButtonAction.RETRY]
         model.ends = "stop"
         bot.platform.surfaces[reply.id + 1] = surface
-        assert await press(Action.CONTINUE, reply) == Answer("")
+        assert await press(ButtonAction.CONTINUE, reply) == Answer("")
         async with asyncio.timeout(5):
-            while surface.messages["1"] != "one two three four" or [*surface.controls["1"].actions] != [Action.RETRY]:
+            while surface.messages["1"] != "one two three four" or [*surface.controls["1"].actions] != [
+                ButtonAction.RETRY
+            ]:
                 await asyncio.sleep(0.001)
         assert [message.content for message in model.prompts[-1][1:]] == ["count", "one two"]
         assert [turn.answer for turn in await history(bot)] == ["one two three four"]
-        assert await bot.say("/continue") == say("en", "continue.nothing")
+        assert await bot.say("/continue") == t("en", "continue.nothing")
 
 
 async def test_what_is_not_cut_is_not_continued_whatever_a_button_says(bot: Bot) -> None:
     reply = await bot.accept("question")
     await outcome(bot, reply)
-    assert await pressing(bot)(Action.CONTINUE, reply) == STALE
+    assert await pressing(bot)(ButtonAction.CONTINUE, reply) == STALE
     assert len(bot.model.prompts) == 1
 
 
@@ -167,7 +169,7 @@ async def test_a_forged_or_foreign_press_changes_nothing(bot: Bot, chat: ChatId,
     reply = await bot.accept("question")
     await outcome(bot, reply)
     press = Press("p", chat, message, 1, ANN, True, "bot", now_ms())
-    for action in Action:
+    for action in ButtonAction:
         assert await pressing(bot).presses.act(press, action, reply_id or reply.id) == STALE
     assert len(bot.model.prompts) == 1
 
@@ -180,7 +182,7 @@ async def test_only_the_last_answer_keeps_its_buttons(bot: Bot) -> None:
     async with asyncio.timeout(5):
         while surface.controls["1"] != NO_CONTROLS:
             await asyncio.sleep(0.001)
-    assert surface.controls["2"].actions == (Action.RETRY,)
+    assert surface.controls["2"].actions == (ButtonAction.RETRY,)
 
 
 async def test_refusals_offer_nothing(bot: Bot) -> None:
@@ -209,7 +211,7 @@ async def test_a_panel_changes_settings_and_shows_them(bot: Bot) -> None:
     assert "0.6" in await bot.say("/temp")
     assert revision(CHAT, new, "temperature") != seen
     answer, shown_now = await press.presses.change(press.press(reply, ANN), "temperature", "0.5", seen)
-    assert answer == Answer(say("en", "press.changed"), alert=True) and shown_now == new, "a stale panel"
+    assert answer == Answer(t("en", "press.changed"), alert=True) and shown_now == new, "a stale panel"
     answer, shown_now = await press.presses.change(press.press(reply, ANN), "temperature", "0.6", seen)
     assert answer == Answer("") and shown_now == new, "tapped twice: it is so already"
     answer, _ = await press.presses.change(press.press(reply, ANN), "memory", "5", revision(CHAT, settings, "memory"))
@@ -223,7 +225,7 @@ async def test_strangers_may_look_at_a_panel_alone(bot: Bot) -> None:
     answer, new = await press.presses.change(
         press.press(reply, BOB), "memory", "5", revision(GROUP, settings, "memory")
     )
-    assert answer == Answer(say("vi", "refused.press"), alert=True) and new is None
+    assert answer == Answer(t("vi", "refused.press"), alert=True) and new is None
     bot.platform.admins = {"bob"}
     answer, new = await press.presses.change(
         press.press(reply, BOB), "memory", "5", revision(GROUP, settings, "memory")
@@ -256,7 +258,7 @@ async def test_a_panel_of_another_conversation_is_stale(bot: Bot) -> None:
     press = pressing(bot)
     reply, settings = await panel(bot)
     answer, _ = await press.presses.change(press.press(reply, ANN), "memory", "5", revision(GROUP, settings, "memory"))
-    assert answer == Answer(say("en", "press.changed"), alert=True)
+    assert answer == Answer(t("en", "press.changed"), alert=True)
 
 
 async def test_the_form_of_a_panel(bot: Bot) -> None:
@@ -267,7 +269,7 @@ async def test_the_form_of_a_panel(bot: Bot) -> None:
     answer, new = await press.presses.fill_in(press.press(reply, ANN), "Be brief.", seen)
     assert answer == Answer("") and new is not None and new.system == "Be brief."
     answer, new = await press.presses.fill_in(press.press(reply, ANN), "Be long.", seen)
-    assert answer == Answer(say("en", "press.changed"), alert=True) and new is not None and new.system == "Be brief."
+    assert answer == Answer(t("en", "press.changed"), alert=True) and new is not None and new.system == "Be brief."
     answer, _ = await press.presses.fill_in(press.press(reply, ANN), "x" * 2001, revision(CHAT, new, "system"))
     assert answer.alert and "2000" in answer.text
     answer, new = await press.presses.fill_in(press.press(reply, ANN), "", revision(CHAT, new, "system"))
@@ -278,7 +280,7 @@ async def test_who_may_open_the_form(bot: Bot) -> None:
     press = pressing(bot)
     reply = await bot.accept("/settings", BOB, GROUP, private=False)
     await outcome(bot, reply)
-    assert await press.presses.may_change(press.press(reply, BOB)) == Answer(say("vi", "refused.press"), alert=True)
+    assert await press.presses.may_change(press.press(reply, BOB)) == Answer(t("vi", "refused.press"), alert=True)
     bot.platform.admins = {"bob"}
     assert await press.presses.may_change(press.press(reply, BOB)) is None
 
@@ -322,11 +324,11 @@ async def test_a_stub_that_nobody_knows_goes(make_bot: MakeBot) -> None:
         asked = await bot.accept("one two three", ANN, GROUP, private=False)
         await shown(bot, asked, "one two")
         stray = replace(press.press(asked, CARL), message_id="777", text="…")
-        goes = Answer(say("en", "press.removed"), remove=True)
-        assert await press.presses.act(stray, Action.STOP, asked.id) == goes
-        assert await press.presses.act(stray, Action.RETRY, asked.id) == STALE
+        goes = Answer(t("en", "press.removed"), remove=True)
+        assert await press.presses.act(stray, ButtonAction.STOP, asked.id) == goes
+        assert await press.presses.act(stray, ButtonAction.RETRY, asked.id) == STALE
         async with bot.store.begin() as tx:
-            await tx.replies.intend(await tx.replies.get(asked.id), "being-sent")
-        assert await press.presses.act(stray, Action.STOP, asked.id) == STALE
-        strict = Presses(bot.store, bot.dispatcher, Access(frozenset({"fake:x"})), RULES, OpenFilter(), now_ms)
-        assert not (await strict.act(stray, Action.STOP, asked.id)).remove
+            await tx.replies.add_intent(await tx.replies.get(asked.id), "being-sent")
+        assert await press.presses.act(stray, ButtonAction.STOP, asked.id) == STALE
+        strict = ButtonActions(bot.store, bot.dispatcher, Access(frozenset({"fake:x"})), RULES, OpenFilter(), now_ms)
+        assert not (await strict.act(stray, ButtonAction.STOP, asked.id)).remove

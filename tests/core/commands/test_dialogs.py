@@ -7,7 +7,7 @@ import pytest
 from core.domain.conversation import Author, ChatId
 from core.domain.permissions import Access
 from core.domain.settings import Rules
-from core.i18n import say
+from core.i18n import t
 from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
 
@@ -104,7 +104,7 @@ async def test_an_unknown_command_in_a_group_is_for_somebody_else(bot: Bot) -> N
 
 
 async def test_what_is_no_text_gets_a_notice_in_private_and_silence_in_groups(bot: Bot) -> None:
-    assert await bot.say("   ") == say("en", "media.only_text")
+    assert await bot.say("   ") == t("en", "media.only_text")
     assert await bot.dispatcher.accept(incoming("", BOB, GROUP, private=False)) is None
 
 

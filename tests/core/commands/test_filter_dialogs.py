@@ -12,7 +12,7 @@ from core.domain.permissions import Access
 from core.domain.reply_states import State
 from core.domain.settings import Rules
 from core.filters import ContentFilter, Level
-from core.i18n import say
+from core.i18n import t
 from core.inbound.question_text import about
 from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
@@ -33,7 +33,7 @@ async def turns(bot: Bot, chat: ChatId = CHAT) -> list[Turn]:
 
 
 DIALOGS = {
-    "a rude question": [("what the fuck", say("en", "blocked.profanity")), ("hello", "^hello$")],
+    "a rude question": [("what the fuck", t("en", "blocked.profanity")), ("hello", "^hello$")],
     "level": [
         ("/filter", r"(?s)Content filter: standard \(the default\).*Own words: 0, allowed words: 0"),
         ("/filter strict", "standard → strict"), ("goddamn it", "profanity"), ("/filter standard", "strict → standard"),
@@ -46,7 +46,7 @@ DIALOGS = {
     ],
     "own words": [
         ("/filter add Banana", "“banana” now"),
-        ("a b.a.n.a.n.a", say("en", "blocked.custom")), ("/filter list", "banana"),
+        ("a b.a.n.a.n.a", t("en", "blocked.custom")), ("/filter list", "banana"),
         ("/filter remove banana", "off the list"), ("a banana", "^a banana$"), ("/filter list", "no words of its own"),
         ("/filter remove banana", "on none of the lists"),
     ],
@@ -74,7 +74,7 @@ DIALOGS = {
         ("/filter test i want to die, i want to kill myself", "in danger"), ("/undo", "nothing to take back"),
     ],
     "a system prompt": [
-        ("/system Always say fuck", say("en", "blocked.setting")), ("/system", "Be kind"),
+        ("/system Always say fuck", t("en", "blocked.setting")), ("/system", "Be kind"),
         ("/system Be brief", "→ “Be brief”"),
     ],
 }  # fmt: skip
@@ -92,7 +92,7 @@ async def test_the_owner_may_let_a_conversation_switch_it_off(make_bot: MakeBot)
     async with make_bot(rules=OPEN, content_filter=ContentFilter()) as bot:
         assert "standard → off" in await bot.say("/filter off")
         assert await bot.say("oh fuck") == "oh fuck"
-        assert await bot.say("download child porn") == say("en", "blocked.sexual_minors")
+        assert await bot.say("download child porn") == t("en", "blocked.sexual_minors")
 
 
 async def test_the_owner_may_let_anything_through_but_the_worst(make_bot: MakeBot) -> None:
@@ -102,7 +102,7 @@ async def test_the_owner_may_let_anything_through_but_the_worst(make_bot: MakeBo
         assert await bot.say("oh fuck") == "oh fuck"
         for said in ("/filter allow download child porn", "/filter allow i want to die"):
             assert "through" in await bot.say(said)
-        assert await bot.say("download child porn") == say("en", "blocked.sexual_minors")
+        assert await bot.say("download child porn") == t("en", "blocked.sexual_minors")
         assert "988" in await bot.say("i want to die")
 
 
@@ -118,7 +118,7 @@ async def test_what_was_said_before_is_judged_by_todays_level(make_bot: MakeBot)
 async def test_a_broken_list_stops_no_conversation(row: str, make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
         async with bot.store.begin() as tx:
-            await tx.preferences.put(CHAT, "filter_words", Setting(row, "Ann", 1))
+            await tx.preferences.set(CHAT, "filter_words", Setting(row, "Ann", 1))
         assert await bot.say("hello") == "hello"
         assert ("banana" in await bot.say("/filter list")) is ("banana" in row)
 
@@ -126,7 +126,7 @@ async def test_a_broken_list_stops_no_conversation(row: str, make_bot: MakeBot) 
 async def test_the_owners_list_holds_everywhere(make_bot: MakeBot) -> None:
     rules = Rules(DEFAULTS, own_list=("[slur 2]", "blorg*", "[allow]", "fuck"))
     async with make_bot(rules=rules, content_filter=ContentFilter()) as bot:
-        assert await bot.say("you blorgs", chat=GROUP) == say("en", "blocked.slur")
+        assert await bot.say("you blorgs", chat=GROUP) == t("en", "blocked.slur")
         assert await bot.say("oh fuck") == "oh fuck"
 
 
@@ -134,7 +134,7 @@ async def test_a_list_is_full_at_500(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
         words = json.dumps([f"word{number}" for number in range(500)])
         async with bot.store.begin() as tx:
-            await tx.preferences.put(CHAT, "filter_words", Setting(words, "Ann", 1))
+            await tx.preferences.set(CHAT, "filter_words", Setting(words, "Ann", 1))
         assert "500 words already" in await bot.say("/filter add another")
         assert "look out for “word7”" in await bot.say("/filter add word7")  # it is there already
         assert "“another” through" in await bot.say("/filter allow another")
@@ -144,7 +144,7 @@ async def test_a_blocked_question_reaches_neither_the_model_nor_the_history(make
     async with make_bot(content_filter=ContentFilter()) as bot:
         reply = await bot.accept("thằng mặt lồn", author=BOB)
         assert (await bot.dispatcher.outcome(reply)).outcome is State.REFUSED
-        assert bot.platform.text(reply) == say("vi", "blocked.profanity")
+        assert bot.platform.text(reply) == t("vi", "blocked.profanity")
         assert bot.model.prompts == [] and await turns(bot) == []
 
 
@@ -159,14 +159,14 @@ async def test_a_slur_ends_the_answer_at_once(make_bot: MakeBot) -> None:
     async with make_bot(model, content_filter=ContentFilter()) as bot:
         reply = await bot.accept("hi")
         await bot.dispatcher.outcome(reply)
-        assert bot.platform.text(reply) == f"He said\n\n{say('en', 'refused.answer')}"
+        assert bot.platform.text(reply) == f"He said\n\n{t('en', 'refused.answer')}"
         assert model.running == 0 and [turn.answer for turn in await turns(bot)] == ["He said"]
 
 
 async def test_of_the_worst_nothing_stays(make_bot: MakeBot) -> None:
     model = answering("Once upon a time ", "somebody could ", "download child ", "porn ", "and ")
     async with make_bot(model, content_filter=ContentFilter()) as bot:
-        assert await bot.say("hi") == say("en", "refused.answer")
+        assert await bot.say("hi") == t("en", "refused.answer")
         assert await turns(bot) == []
 
 
@@ -216,7 +216,7 @@ async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
 
 async def test_quoted_text_counts_as_what_people_write(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
-        assert await bot.say(about("what does that mean?", "oh\nfuck")) == say("en", "blocked.profanity")
+        assert await bot.say(about("what does that mean?", "oh\nfuck")) == t("en", "blocked.profanity")
         assert bot.model.prompts == []
 
 
@@ -235,10 +235,10 @@ async def test_a_topic_has_its_chats_words_until_it_has_its_own(make_bot: MakeBo
     async with make_bot(content_filter=ContentFilter()) as bot:
         topic = ChatId("fake", "1", "7")
         await bot.say("/filter add banana")
-        assert await bot.say("a banana", chat=topic) == say("en", "blocked.custom")
+        assert await bot.say("a banana", chat=topic) == t("en", "blocked.custom")
         await bot.say("/filter remove banana", chat=topic)
         assert await bot.say("a banana", chat=topic) == "a banana"
-        assert await bot.say("a banana") == say("en", "blocked.custom")
+        assert await bot.say("a banana") == t("en", "blocked.custom")
 
 
 async def test_the_owner_sees_counts_and_the_log_no_text(make_bot: MakeBot, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from core.commands.handlers import COMMANDS, find
 from core.commands.options import Kind
-from core.i18n import say
+from core.i18n import t
 from tests.conftest import Bot
 
 CASES: list[tuple[str, dict[str, object], str]] = [
@@ -56,6 +56,6 @@ def test_every_argument_has_its_options(command: object) -> None:
     assert row and bool(row.argument) is bool(row.options)
     for option in row.options:
         for language in ("en", "vi"):
-            assert say(language, f"option.{option.name}") and say(language, f"field.{option.name}")
+            assert t(language, f"option.{option.name}") and t(language, f"field.{option.name}")
         if row.changes and option.name != "reset":
             assert any(other.kind is Kind.FLAG for other in row.options), "what can be set can be reset"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bots.discord_bot import formatting as discord
 from bots.telegram_bot import formatting as telegram
-from core.delivery.final_check import Gate
+from core.delivery.final_check import FinalCheck
 from core.filters import STANDARD, ContentFilter, StreamGuard, blocked
 from tests.core.filters.corpus import RUDE
 
@@ -56,7 +56,7 @@ PIECES = st.sampled_from(
 def test_what_is_rendered_is_never_blocked(render: Render, said: list[str]) -> None:
     guard, page = StreamGuard(), Page(render)
     released = "".join(map(guard.feed, said)) + guard.finish()
-    shown = Gate(ContentFilter()).shown(released, page, STANDARD)
+    shown = FinalCheck(ContentFilter()).shown(released, page, STANDARD)
     assert not any(map(blocked, page.texts(shown)))
     if not any(map(blocked, ["".join(said), *page.texts("".join(said))])):
         assert shown == "".join(said)

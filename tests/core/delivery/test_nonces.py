@@ -5,10 +5,10 @@ import itertools
 
 import pytest
 
-from core.delivery.rate_limiter import RateGate
-from core.delivery.streaming_message import Delivery, LiveMessage
+from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
-from core.domain.platform import NO_CONTROLS, STUB, Ambiguous, MessageGone, Part
+from core.domain.platform import NO_CONTROLS, STUB, Ambiguous, MessageGone, OutgoingMessage
 from core.domain.reply_states import Event, Lane
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe
@@ -25,7 +25,7 @@ class Knowing(FakeSurface):
         self.known: dict[str, str] = {}
         self.mute = 0
 
-    async def send(self, index: int, part: Part, nonce: str) -> str:
+    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         if nonce not in self.known:
             self.known[nonce] = await super().send(index, part, nonce)
         elif self.known[nonce] not in self.messages:
@@ -43,7 +43,7 @@ class Unheard(FakeSurface):
         super().__init__(stubs=True)
         self.mute = 4
 
-    async def send(self, index: int, part: Part, nonce: str) -> str:
+    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         message_id = await super().send(index, part, nonce)
         if self.mute:
             self.mute -= 1
@@ -63,9 +63,9 @@ async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
         return await tx.replies.move(reply, Event.CLAIM)
 
 
-def message(store: DatabaseStore, reply: Reply, surface: FakeSurface) -> LiveMessage:
-    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
-    return LiveMessage(delivery, reply, surface, NO_CONTROLS, asyncio.Event())
+def message(store: DatabaseStore, reply: Reply, surface: FakeSurface) -> StreamingMessage:
+    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
+    return StreamingMessage(delivery, reply, surface, NO_CONTROLS, asyncio.Event())
 
 
 async def test_a_preview_that_arrived_unheard_is_not_taken_for_the_final_text(store: DatabaseStore) -> None:
@@ -101,7 +101,7 @@ async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: Da
     """Also where one crash follows another."""
     reply, surface = await claimed(store, Lane.NOTICE), Unheard()
     async with store.begin() as tx:
-        await tx.replies.intend(reply, "old-1-0")
+        await tx.replies.add_intent(reply, "old-1-0")
     surface.messages["9"] = "help"
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
@@ -113,8 +113,8 @@ async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: Da
 async def test_after_a_restart_what_was_only_intended_is_made_to_show_the_text(store: DatabaseStore) -> None:
     reply, surface = await claimed(store), Knowing()
     async with store.begin() as tx:
-        await tx.replies.intend(reply, "i-0-0")
-    await surface.send(0, Part("half", "half"), "i-0-0")
+        await tx.replies.add_intent(reply, "i-0-0")
+    await surface.send(0, OutgoingMessage("half", "half"), "i-0-0")
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
     async with message(store, reply, surface) as live:

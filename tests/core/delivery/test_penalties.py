@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from core.delivery.rate_limiter import RateGate
-from core.delivery.streaming_message import GIVEN_UP, Delivery, LiveMessage
+from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.streaming_message import GIVEN_UP, Delivery, StreamingMessage
 from core.domain.conversation import ChatId, Chunk, Reply
-from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, Part, Unacceptable
+from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, OutgoingMessage, Unacceptable
 from core.domain.reply_states import Event, Lane, State
-from core.runtime.failpoints import POINTS, crash_point
+from core.runtime.failpoints import POINTS, failpoint
 from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot
@@ -30,7 +30,7 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
         while await now(bot, reply) is not State.SENDING:
             await asyncio.sleep(0.005)
         async with bot.store.begin() as tx:
-            while not (penalties := await tx.recovery.held("fake", now_ms())):
+            while not (penalties := await tx.recovery.delayed("fake", now_ms())):
                 await asyncio.sleep(0.005)
         assert [(held.id, 25_000 < until - now_ms() < 31_000) for held, until in penalties] == [(reply.id, True)]
     async with make_bot() as bot:
@@ -47,7 +47,7 @@ class Seen(FakeSurface):
         super().__init__()
         self.there, self.asked = there, 0
 
-    async def find(self, index: int, part: Part, nonce: str) -> str | None:
+    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
         self.asked += 1
         return self.there
 
@@ -59,21 +59,21 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
         reply = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert reply
         for chunk in chunks:
-            await tx.replies.intend(reply, chunk.nonce)
+            await tx.replies.add_intent(reply, chunk.nonce)
             if chunk.message_id:
-                await tx.replies.sent(reply, chunk.nonce, chunk.message_id)
+                await tx.replies.set_message_id(reply, chunk.nonce, chunk.message_id)
         return await tx.replies.move(reply, Event.FINISH, final="the end")
 
 
 def delivery(store: DatabaseStore) -> Delivery:
-    return Delivery(store, RateGate(), "i", lambda text: True, now_ms)
+    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
 
 
 @pytest.mark.parametrize("there", ["77", None])
 async def test_what_an_earlier_process_may_have_sent_is_looked_for(store: DatabaseStore, there: str | None) -> None:
     reply, surface = await begun(store, Chunk("old-1-0")), Seen(there)
     surface.messages["77"] = "the e"
-    async with LiveMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    async with StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
         await live.finish("the end")
     async with store.begin() as tx:
         (chunk,) = (await tx.replies.get(reply.id)).chunks
@@ -84,7 +84,7 @@ async def test_what_an_earlier_process_may_have_sent_is_looked_for(store: Databa
 
 async def test_what_was_never_sent_is_not_looked_for(store: DatabaseStore) -> None:
     reply, surface = await begun(store), Seen("77")
-    async with LiveMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    async with StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
         await live.finish("the end")
     assert surface.asked == 0 and len(surface.nonces) == 1
 
@@ -92,7 +92,7 @@ async def test_what_was_never_sent_is_not_looked_for(store: DatabaseStore) -> No
 async def test_after_a_lost_connection_it_is_looked_for_too(store: DatabaseStore) -> None:
     reply, surface = await begun(store), Seen("77")
     surface.messages["77"], surface.fails = "the e", [Ambiguous(), None]
-    live = LiveMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event())
+    live = StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event())
     live._delivery.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
     async with live:
         await live.finish("the end")
@@ -103,9 +103,9 @@ async def test_after_a_day_nobody_waits_any_more(store: DatabaseStore) -> None:
     reply, surface = await begun(store), FakeSurface()
     surface.fails = [NotSent()]
     clock = iter(range(0, 10 * GIVEN_UP, GIVEN_UP // 3))
-    works_with = Delivery(store, RateGate(), "i", lambda text: True, lambda: next(clock))
+    works_with = Delivery(store, ChatRateLimiter(), "i", lambda text: True, lambda: next(clock))
     works_with.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
-    async with LiveMessage(works_with, reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    async with StreamingMessage(works_with, reply, surface, NO_CONTROLS, asyncio.Event()) as live:
         with pytest.raises(Unacceptable):
             await live.finish("the end")
 
@@ -161,6 +161,6 @@ def test_every_point_to_die_at_is_passed_somewhere(monkeypatch: pytest.MonkeyPat
     code = "\n".join(
         file.read_text() for folder in ("core", "bots", "storage") for file in (ROOT / folder).rglob("*.py")
     )
-    assert [point for point in POINTS if f'crash_point("{point}")' not in code and f', "{point}")' not in code] == []
+    assert [point for point in POINTS if f'failpoint("{point}")' not in code and f', "{point}")' not in code] == []
     monkeypatch.delenv("QWENTIN_CRASH_AT", raising=False)
-    crash_point("")  # nothing happens
+    failpoint("")  # nothing happens

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.delivery.rate_limiter import MINUTE, RateGate
+from core.delivery.rate_limiter import MINUTE, ChatRateLimiter
 from core.domain.platform import Pace
 
 GROUP = Pace(interval=4.0, gap=1.0, previews=15, calls=20)
@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 async def test_previews_keep_the_interval_and_final_texts_the_gap(clock: Clock) -> None:
-    gate = RateGate(clock)
+    gate = ChatRateLimiter(clock)
     await gate.wait("a", GROUP, preview=True)
     assert gate.delay("a", GROUP, preview=True) == 4.0
     assert gate.delay("a", GROUP) == 1.0
@@ -39,7 +39,7 @@ async def test_previews_keep_the_interval_and_final_texts_the_gap(clock: Clock) 
 
 
 async def test_a_minute_full_of_previews_has_room_for_final_texts(clock: Clock) -> None:
-    gate, pace = RateGate(clock), Pace(interval=1.0, gap=0.1, previews=15, calls=20)
+    gate, pace = ChatRateLimiter(clock), Pace(interval=1.0, gap=0.1, previews=15, calls=20)
     for _ in range(15):
         await gate.wait("a", pace, preview=True)
     assert gate.delay("a", pace, preview=True) == pytest.approx(MINUTE - 14)
@@ -50,7 +50,7 @@ async def test_a_minute_full_of_previews_has_room_for_final_texts(clock: Clock) 
 
 
 async def test_a_penalty_holds_its_own_chat_alone(clock: Clock) -> None:
-    gate = RateGate(clock)
+    gate = ChatRateLimiter(clock)
     gate.hold("a", 30)
     gate.hold("a", 5)  # a shorter one takes nothing away
     assert gate.delay("a", GROUP) == 30 and gate.held("a")
@@ -62,7 +62,7 @@ async def test_a_penalty_holds_its_own_chat_alone(clock: Clock) -> None:
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20)), max_size=60))
 def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -> None:
     clock = Clock()
-    gate, made, previews = RateGate(clock), [], []
+    gate, made, previews = ChatRateLimiter(clock), [], []
     for preview, pause in calls:
         clock.now += pause + gate.delay("a", GROUP, preview=preview)
         if gate.delay("a", GROUP, preview=preview) > 0:
@@ -75,7 +75,7 @@ def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -
 
 
 async def test_chats_that_are_quiet_are_forgotten(clock: Clock) -> None:
-    gate = RateGate(clock)
+    gate = ChatRateLimiter(clock)
     for i in range(100):
         await gate.wait(str(i), GROUP)
     clock.now += MINUTE + 1

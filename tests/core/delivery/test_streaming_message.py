@@ -7,23 +7,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.delivery.plan import Delete, Edit, Send, plan
-from core.delivery.rate_limiter import RateGate
-from core.delivery.streaming_message import Delivery, LiveMessage
+from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Chunk, Reply
-from core.domain.platform import STUB, Action, Ambiguous, Controls, MessageGone, NotSent, Pace, Part, Unreachable
+from core.domain.platform import (
+    STUB,
+    Ambiguous,
+    ButtonAction,
+    Controls,
+    MessageGone,
+    NotSent,
+    OutgoingMessage,
+    Pace,
+    Unreachable,
+)
 from core.domain.reply_states import Event, Lane
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe
 
-PARTS = st.lists(st.text(min_size=1, max_size=5).map(Part), max_size=5)
-RUNNING = Controls((Action.STOP,))
-ENDED = Controls((Action.RETRY,))
+PARTS = st.lists(st.text(min_size=1, max_size=5).map(OutgoingMessage), max_size=5)
+RUNNING = Controls((ButtonAction.STOP,))
+ENDED = Controls((ButtonAction.RETRY,))
 
 
 @given(PARTS, st.lists(st.one_of(st.none(), st.text(min_size=1, max_size=3)), max_size=5), PARTS)
-def test_a_plan_carried_out_leaves_nothing_to_do(parts: list[Part], ids: list[str | None], shown: list[Part]) -> None:
+def test_a_plan_carried_out_leaves_nothing_to_do(
+    parts: list[OutgoingMessage], ids: list[str | None], shown: list[OutgoingMessage]
+) -> None:
     chunks = [Chunk(f"n{i}", message_id) for i, message_id in enumerate(ids)]
-    known: list[Part | None] = [*shown[: len(chunks)]]
+    known: list[OutgoingMessage | None] = [*shown[: len(chunks)]]
     while steps := plan(parts, chunks, known):
         step = steps[0]
         known += [None] * (step.index + 1 - len(known))
@@ -41,7 +53,7 @@ def test_a_plan_carried_out_leaves_nothing_to_do(parts: list[Part], ids: list[st
     assert not [chunk for chunk in chunks[len(parts) :] if chunk.message_id]
 
 
-A, B, A_PRESSED = Part("a"), Part("b"), Part("a", controls=ENDED)
+A, B, A_PRESSED = OutgoingMessage("a"), OutgoingMessage("b"), OutgoingMessage("a", controls=ENDED)
 PLANS = [
     ("first text", [A], [], [], [Send(0, A)]),
     ("unchanged", [A], [Chunk("n", "7")], [A], []),
@@ -63,7 +75,9 @@ PLANS = [
 
 
 @pytest.mark.parametrize(("parts", "chunks", "shown", "expected"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
-def test_plans(parts: list[Part], chunks: list[Chunk], shown: list[Part], expected: list[object]) -> None:
+def test_plans(
+    parts: list[OutgoingMessage], chunks: list[Chunk], shown: list[OutgoingMessage], expected: list[object]
+) -> None:
     assert plan(parts, chunks, shown) == expected
 
 
@@ -74,12 +88,12 @@ async def claimed(store: DatabaseStore) -> Reply:
         return await tx.replies.move(reply, Event.CLAIM)
 
 
-def message(store: DatabaseStore, reply: Reply, surface: FakeSurface, blocked: str = "\0") -> LiveMessage:
-    delivery = Delivery(store, RateGate(), "i", lambda text: blocked not in text, now_ms)
-    return LiveMessage(delivery, reply, surface, RUNNING, asyncio.Event())
+def message(store: DatabaseStore, reply: Reply, surface: FakeSurface, blocked: str = "\0") -> StreamingMessage:
+    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: blocked not in text, now_ms)
+    return StreamingMessage(delivery, reply, surface, RUNNING, asyncio.Event())
 
 
-async def settled(live: LiveMessage, surface: FakeSurface, text: str) -> None:
+async def settled(live: StreamingMessage, surface: FakeSurface, text: str) -> None:
     """Write, and wait until it is shown."""
     live.write(text)
     async with asyncio.timeout(5):
@@ -264,8 +278,8 @@ async def test_a_final_text_is_tried_until_it_is_taken(
     monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: iter([0.01] * 5))  # time alone
     reply, surface = await claimed(store), FakeSurface(stubs=True)
     surface.fails = [failure, None, failure, failure, None]
-    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
-    async with LiveMessage(delivery, reply, surface, Controls(), asyncio.Event()) as live:
+    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
+    async with StreamingMessage(delivery, reply, surface, Controls(), asyncio.Event()) as live:
         await live.finish("final")
     assert (surface.history, surface.messages) == ([STUB, "final"], {"1": "final"})
 
@@ -295,8 +309,8 @@ async def test_a_penalty_ends_the_previews_and_the_final_text_waits(store: Datab
 async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseStore) -> None:
     surface, lost = FakeSurface(stubs=True), asyncio.Event()
     surface.fails = [Unreachable()]
-    delivery = Delivery(store, RateGate(), "i", lambda text: True, now_ms)
-    async with LiveMessage(delivery, await claimed(store), surface, RUNNING, lost) as live:
+    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
+    async with StreamingMessage(delivery, await claimed(store), surface, RUNNING, lost) as live:
         async with asyncio.timeout(5):
             await lost.wait()
         with pytest.raises(Unreachable):

@@ -10,8 +10,8 @@ from core.domain.conversation import ChatId, Turn
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Event, Lane, State
 from core.domain.sampling import Sampling
-from core.i18n import say
-from core.inbound.ingest import Intake
+from core.i18n import t
+from core.inbound.ingest import Ingest
 from core.llm.model import Stream
 from storage.database import open_database
 from storage.store import DatabaseStore
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 OTHER = ChatId("fake", "2")
 GROUP = ChatId("fake", "group")
-STOPPED = say("en", "mark.stopped")
+STOPPED = t("en", "mark.stopped")
 
 
 @pytest.mark.parametrize("memory", [1, 3, 10])
@@ -111,7 +111,7 @@ async def test_stop_cancels_the_askers_own_queue(make_bot: MakeBot) -> None:
         mine = [await bot.accept(text, ANN, GROUP, private=False) for text in ("one", "two", "three")]
         his = await bot.accept("four", BOB, GROUP, private=False)
         await running(bot)
-        assert await bot.say("/stop", ANN, GROUP, private=False) == say("en", "stop.queued", count=2)
+        assert await bot.say("/stop", ANN, GROUP, private=False) == t("en", "stop.queued", count=2)
         assert [await outcome(bot, reply) for reply in mine] == [State.STOPPED, State.CANCELLED, State.CANCELLED]
         await running(bot)
         assert "Only the person" in await bot.say("/stop", ANN, GROUP, private=False)
@@ -138,7 +138,7 @@ async def test_clear_stops_cancels_forgets(make_bot: MakeBot) -> None:
         await bot.say("past")
         reply, queued = await bot.accept("one two three"), await bot.accept("four")
         await shown(bot, reply, "one two")
-        assert await bot.say("/clear") == say("en", "clear.queued", count=1)
+        assert await bot.say("/clear") == t("en", "clear.queued", count=1)
         assert [await outcome(bot, r) for r in (reply, queued)] == [State.STOPPED, State.CANCELLED]
         assert await history(bot) == []
         release(model)
@@ -247,7 +247,7 @@ async def test_a_second_retry_is_refused_while_the_first_waits(make_bot: MakeBot
         other = await bot.accept("long", ANN, OTHER)
         await running(bot)
         first = await bot.accept("/retry")
-        assert await bot.say("/retry") == say("en", "retry.waiting")
+        assert await bot.say("/retry") == t("en", "retry.waiting")
         assert "why?" in (await history(bot))[0].question, "until there is a new answer the old one stands"
         release(model)
         assert [await outcome(bot, reply) for reply in (first, other)] == [State.DONE, State.DONE]
@@ -302,7 +302,7 @@ async def test_the_asker_keeps_his_rights_when_an_admin_retries(make_bot: MakeBo
         bot.model.gate = asyncio.Semaphore(0)
         again = await bot.accept("/retry", ANN, GROUP, private=False)
         await running(bot)
-        assert await bot.say("/stop", BOB, GROUP, private=False) == say("vi", "stop.done")
+        assert await bot.say("/stop", BOB, GROUP, private=False) == t("vi", "stop.done")
         assert await outcome(bot, again) is State.STOPPED
 
 
@@ -327,7 +327,7 @@ async def test_a_restart_sends_what_was_being_sent_and_generates_nothing(make_bo
         reply = await owe(tx, incoming("hi"), Lane.ANSWER)
         assert reply
         reply = await tx.replies.move(reply, Event.CLAIM)
-        await tx.turns.remember(reply, "hello")
+        await tx.turns.save_answer(reply, "hello")
         await tx.replies.move(reply, Event.FINISH, outcome=State.DONE, final="hello")
     async with make_bot() as bot:
         assert await outcome(bot, reply) is State.DONE
@@ -360,10 +360,10 @@ async def test_an_error_in_the_block_comes_out_as_it_is(make_bot: MakeBot) -> No
 async def test_a_loop_that_dies_ends_the_block_with_its_error(
     make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(self: Intake) -> None:
+    async def broken(self: Ingest) -> None:
         raise RuntimeError("the writer is gone")
 
-    monkeypatch.setattr(Intake, "write", broken)
+    monkeypatch.setattr(Ingest, "write", broken)
     with pytest.raises(RuntimeError, match="writer"):
         async with make_bot():
             await asyncio.sleep(5)

@@ -13,7 +13,7 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.engine.protocol import Reason
-from core.i18n import say
+from core.i18n import t
 from core.llm.model import Stream
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeModel
@@ -93,7 +93,7 @@ async def test_a_question_that_kills_the_engine_is_given_up_and_its_neighbours_a
         for _ in range(1000):
             model.gate.release()
         assert await outcome(bot, deadly) is State.FAILED
-        assert bot.platform.text(deadly) == say("en", "error.lost")
+        assert bot.platform.text(deadly) == t("en", "error.lost")
         for number, reply in enumerate(replies):
             assert await outcome(bot, reply) is State.DONE
             assert bot.platform.text(reply) == f"question {number} of them"
@@ -127,11 +127,11 @@ async def test_deaths_outlive_a_restart(make_bot: MakeBot) -> None:
             await running(bot)
             model.gate.release()
             async with asyncio.timeout(5):
-                while model.deaths <= deaths or (await found(bot, reply)).strikes < deaths:
+                while model.deaths <= deaths or (await found(bot, reply)).engine_deaths < deaths:
                     await asyncio.sleep(0.001)
     async with make_bot(FakeModel()) as bot:
         assert await outcome(bot, reply) is State.DONE, "another engine lives through it"
-        assert (await found(bot, reply)).strikes == STRIKES - 1
+        assert (await found(bot, reply)).engine_deaths == STRIKES - 1
 
 
 async def found(bot: Bot, reply: Reply) -> Reply:

@@ -17,7 +17,7 @@ from core.domain.platform import Unreachable
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
 from core.filters import OpenFilter
-from core.i18n import say
+from core.i18n import t
 from storage.database import open_database
 from storage.replies import StoredReplies
 from storage.store import DatabaseStore, now_ms
@@ -67,7 +67,7 @@ async def test_an_empty_answer_is_tried_once_more_then_said(make_bot: MakeBot) -
     answers = iter([["<think>hm</think>"], [" "], [""], ["ok"]])
     async with make_bot(FakeModel(lambda prompt: next(answers))) as bot:
         await bot.say("/temp 0")
-        assert await bot.say("one") == say("en", "error.empty")
+        assert await bot.say("one") == t("en", "error.empty")
         assert await bot.say("two") == "ok"
         assert [sampling.temperature for sampling in bot.model.samplings] == [0, 0.5, 0, 0.5]
         assert [turn.question for turn in await history(bot)] == ["two"]
@@ -83,7 +83,7 @@ async def test_a_question_too_long_is_refused_and_forgotten(bot: Bot) -> None:
 async def test_a_loop_ends_the_answer_with_a_mark(make_bot: MakeBot) -> None:
     sentence = "I like to help people with everything that they need. "
     async with make_bot(FakeModel(lambda prompt: [sentence] * 50)) as bot:
-        assert await bot.say("hi") == f"{sentence.strip()}\n\n{say('en', 'mark.loop')}"
+        assert await bot.say("hi") == f"{sentence.strip()}\n\n{t('en', 'mark.loop')}"
         assert (await history(bot))[0].answer == sentence.strip()
 
 
@@ -148,7 +148,7 @@ async def test_a_blocked_question_never_reaches_the_model_nor_the_history(make_b
     async with make_bot(content_filter=WordFilter("bad")) as bot:
         reply = await bot.accept("something bad")
         assert await outcome(bot, reply) is State.REFUSED
-        assert bot.platform.text(reply) == say("en", "blocked.custom")
+        assert bot.platform.text(reply) == t("en", "blocked.custom")
         assert bot.model.prompts == [] and "no question" in await bot.say("/retry")
 
 
@@ -157,23 +157,23 @@ async def test_a_blocked_answer_is_cut_where_the_guard_says(make_bot: MakeBot) -
     async with make_bot(model, content_filter=WordFilter("bad")) as bot:
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
-        assert bot.platform.text(reply) == f"good and\n\n{say('en', 'refused.answer')}"
+        assert bot.platform.text(reply) == f"good and\n\n{t('en', 'refused.answer')}"
         assert all("bad" not in text for text in bot.platform.surfaces[reply.id].history)
         assert await history(bot) == [Turn("hi", "good and", "Ann")]
 
 
 async def test_a_command_does_not_repeat_what_is_blocked(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=WordFilter("bad")) as bot:
-        assert await bot.say("/system something bad") == say("en", "blocked.setting")
+        assert await bot.say("/system something bad") == t("en", "blocked.setting")
         assert "Be kind." in await bot.say("/settings")
-        assert await bot.say("/help bad") == say("en", "refused.answer")
+        assert await bot.say("/help bad") == t("en", "refused.answer")
 
 
 async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> None:
     async with make_bot(FakeModel(lambda prompt: ["b*a*d ", "x"]), content_filter=WordFilter("bad")) as bot:
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
-        assert bot.platform.surfaces[reply.id].history == [say("en", "refused.answer")]
+        assert bot.platform.surfaces[reply.id].history == [t("en", "refused.answer")]
         assert await history(bot) == []
 
 

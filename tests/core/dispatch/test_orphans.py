@@ -15,7 +15,7 @@ from core.domain.reply_states import Event, Lane, State
 from core.domain.settings import Limits, Rules
 from core.domain.store import Store, Transaction, Unavailable
 from core.filters import OpenFilter
-from core.i18n import say
+from core.i18n import t
 from core.inbound.backlog import PATIENCE, TOO_OLD
 from storage.database import open_database
 from storage.recovery import ATTEMPTS
@@ -100,12 +100,12 @@ async def test_a_platform_that_is_away_stops_no_other(database: str, alone: bool
         claimed = await tx.replies.claim(Lane.ANSWER, ["gone"], 1)
         assert claimed and claimed.id == dead.id
         if alone:
-            await tx.replies.lose(claimed)
+            await tx.replies.requeue_isolated(claimed)
             assert await tx.replies.claim(Lane.ANSWER, ["gone"], 1)
         else:
             here = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
             assert here
-            await tx.replies.lose(here)
+            await tx.replies.requeue_isolated(here)
     async with losing(database, rules=replace(RULES, limits=Limits(waiting=1))) as (bot, _):
         assert await ended(bot, mine) is State.DONE
         assert await bot.say("and now?") == "and now?", "nor does it count as waiting"
@@ -131,7 +131,7 @@ async def test_an_apology_whose_commit_was_lost_is_told(database: str) -> None:
     async with losing(database) as (bot, store):
         store.lose(old.id, State.SENDING)
         assert await ended(bot, old) is State.FAILED
-        assert bot.platform.text(old) == say("en", "error.late") and await bot.say("hello") == "hello"
+        assert bot.platform.text(old) == t("en", "error.late") and await bot.say("hello") == "hello"
 
 
 @pytest.mark.parametrize("command", ["/stop", "/clear"])
@@ -175,9 +175,9 @@ async def test_what_is_stopped_stays_stopped_though_its_engine_dies(database: st
             assert claimed
             await tx.replies.move(claimed, Event.STOP)
         async with store.begin() as tx:
-            assert (await tx.replies.lose(claimed)).state is State.GENERATING
+            assert (await tx.replies.requeue_isolated(claimed)).state is State.GENERATING
             assert await tx.replies.claim(Lane.ANSWER, ["fake"], 1) is None
-            (adrift,) = await tx.recovery.adrift(["fake"], [], now_ms() + 1)
+            (adrift,) = await tx.recovery.find_orphaned(["fake"], [], now_ms() + 1)
             assert (adrift.id, adrift.state, adrift.outcome) == (reply.id, State.GENERATING, State.STOPPED)
 
 
@@ -189,10 +189,10 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
             async with store.begin() as tx:
                 claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
                 assert claimed and claimed.attempt == attempt
-                assert await tx.recovery.adrift(["fake"], [(reply.id, attempt)], now_ms() + 1) == [], "it is run"
-                assert await tx.recovery.adrift(["fake"], [], claimed.at - 1000) == [], "just claimed"
+                assert await tx.recovery.find_orphaned(["fake"], [(reply.id, attempt)], now_ms() + 1) == [], "it is run"
+                assert await tx.recovery.find_orphaned(["fake"], [], claimed.at - 1000) == [], "just claimed"
             async with store.begin() as tx:
-                (left,) = await tx.recovery.adrift(["fake"], [(reply.id, attempt - 1)], now_ms() + 1)
+                (left,) = await tx.recovery.find_orphaned(["fake"], [(reply.id, attempt - 1)], now_ms() + 1)
                 assert left.state is (State.QUEUED if attempt < ATTEMPTS else State.FAILED)
 
 

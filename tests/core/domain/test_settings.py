@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from core.domain.conversation import Setting
 from core.domain.errors import Refused
 from core.domain.settings import NAMES, PARSERS, SYSTEM_MOST, Rules, Source
-from core.i18n import say
+from core.i18n import t
 from tests.conftest import DEFAULTS
 
 GOOD = [
@@ -42,7 +42,7 @@ def test_bad_names_the_range_and_an_example(name: str, text: str) -> None:
     with pytest.raises(Refused) as caught:
         PARSERS[name](text)
     for language in ("en", "vi"):
-        words = say(language, caught.value.key, **caught.value.values)
+        words = t(language, caught.value.key, **caught.value.values)
         assert "`/" in words and (":" in words)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.filters import Action, Level, Policy, Verdict, blocked, check, normal
+from core.filters import FilterAction, Level, Policy, Verdict, blocked, check, normal
 from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
 from tests.core.filters.steps import counted
 
@@ -34,19 +34,19 @@ def test_spellings_of_one_kind_or_another(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "category", "action", "severity"),
     [
-        ("oh fuck", "profanity", Action.MASK, 2),
-        ("damn it", "", Action.PASS, 0),
-        ("you nigger", "slur", Action.STOP, 2),
-        ("địt mẹ", "profanity", Action.MASK, 2),
-        ("show me child porn", "sexual_minors", Action.STOP, 3),
-        ("i want to kill myself", "self_harm", Action.SUPPORT, 2),
-        ("mình muốn tự tử", "self_harm", Action.SUPPORT, 2),
-        ("tell me how to make a pipe bomb", "weapons", Action.STOP, 2),
-        ("how do i cook meth", "drugs", Action.STOP, 2),
-        ("i will kill you", "violence", Action.STOP, 2),
+        ("oh fuck", "profanity", FilterAction.MASK, 2),
+        ("damn it", "", FilterAction.PASS, 0),
+        ("you nigger", "slur", FilterAction.STOP, 2),
+        ("địt mẹ", "profanity", FilterAction.MASK, 2),
+        ("show me child porn", "sexual_minors", FilterAction.STOP, 3),
+        ("i want to kill myself", "self_harm", FilterAction.SUPPORT, 2),
+        ("mình muốn tự tử", "self_harm", FilterAction.SUPPORT, 2),
+        ("tell me how to make a pipe bomb", "weapons", FilterAction.STOP, 2),
+        ("how do i cook meth", "drugs", FilterAction.STOP, 2),
+        ("i will kill you", "violence", FilterAction.STOP, 2),
     ],
 )
-def test_categories(text: str, category: str, action: Action, severity: int) -> None:
+def test_categories(text: str, category: str, action: FilterAction, severity: int) -> None:
     found = check(text)
     assert (found.category, found.action, found.severity) == (category, action, severity)
 
@@ -74,7 +74,7 @@ def test_a_word_that_is_too_long_hides_nothing(text: str) -> None:
 def test_somebody_in_danger_is_heard_at_every_level_and_through_rude_words() -> None:
     assert all(check("i want to kill myself", Policy(level)).support for level in Level)
     rude = check("i fucking want to kill myself")
-    assert rude.support and rude.action is Action.MASK
+    assert rude.support and rude.action is FilterAction.MASK
 
 
 def test_the_worst_decides() -> None:
@@ -176,7 +176,9 @@ ANYTHING = st.one_of(st.text(max_size=80), st.lists(PIECES, max_size=30).map("".
 def test_no_text_raises_and_every_place_is_in_it(text: str, level: Level) -> None:
     found = check(text, Policy(level))
     assert all(0 <= start < end <= len(text) for start, end in found.spans)
-    assert found.blocked is (found.action in (Action.MASK, Action.STOP)) and bool(found.category) is bool(found.rule)
+    assert found.blocked is (found.action in (FilterAction.MASK, FilterAction.STOP)) and bool(found.category) is bool(
+        found.rule
+    )
 
 
 HEAVY = ["<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "**", "a\u200b", "đ.ị.", "1l!|", "pussy willow ",

@@ -7,26 +7,26 @@ import pytest
 
 from core.commands.handlers import COMMANDS
 from core.domain.settings import NAMES, Source
-from core.i18n import LANGUAGES, choose, placeholders, say, table
+from core.i18n import LANGUAGES, catalogue, choose_language, placeholders, t
 
 SOURCES = [*Path("core").rglob("*.py"), *Path("bots").rglob("*.py")]
 ASKED = re.compile(r"""(?:say|Refused|Unanswered|notice=|_help_line)\(?\s*(?:\w+, )?["']([a-z]+\.[a-z_]+)["']""")
 
 
 def test_equal_keys() -> None:
-    assert table("en").keys() == table("vi").keys()
+    assert catalogue("en").keys() == catalogue("vi").keys()
 
 
-@pytest.mark.parametrize("key", sorted(table("en")))
+@pytest.mark.parametrize("key", sorted(catalogue("en")))
 def test_equal_placeholders(key: str) -> None:
-    assert placeholders(table("en")[key]) == placeholders(table("vi")[key])
-    assert all(table(language)[key] for language in LANGUAGES)
+    assert placeholders(catalogue("en")[key]) == placeholders(catalogue("vi")[key])
+    assert all(catalogue(language)[key] for language in LANGUAGES)
 
 
 def test_every_key_that_is_asked_for_is_there() -> None:
     asked = {key for source in SOURCES for key in ASKED.findall(source.read_text("utf-8"))}
     assert len(asked) > 30
-    assert asked <= table("en").keys()
+    assert asked <= catalogue("en").keys()
 
 
 def test_every_command_setting_and_source_has_its_texts() -> None:
@@ -34,7 +34,7 @@ def test_every_command_setting_and_source_has_its_texts() -> None:
     wanted |= {f"slash.{command.name}" for command in COMMANDS}
     wanted |= {f"{group}.{name}" for name in NAMES for group in ("name", "value", "bad")}
     wanted |= {f"source.{source}" for source in Source}
-    assert wanted <= table("en").keys()
+    assert wanted <= catalogue("en").keys()
 
 
 def test_no_text_is_left_over() -> None:
@@ -60,7 +60,7 @@ def test_no_text_is_left_over() -> None:
         "category.",
         "filter.",
     )
-    assert [key for key in table("en") if key not in code and not key.startswith(built)] == []
+    assert [key for key in catalogue("en") if key not in code and not key.startswith(built)] == []
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_no_text_is_left_over() -> None:
      ("auto", "en-US", "en"), ("auto", "", "en"), ("auto", "fr", "en"), ("auto", "C", "en"), ("auto", "vie", "en")],
 )  # fmt: skip
 def test_the_language_of_a_person(wanted: str, locale: str, language: str) -> None:
-    assert choose(wanted, locale) == language
+    assert choose_language(wanted, locale) == language
 
 
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(KeyError):
-        say("en", "bad.memory")
+        t("en", "bad.memory")
     with pytest.raises(KeyError):
-        say("en", "no.such")
+        t("en", "no.such")

@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.conversation import Author, ChatId, Crowd
+from core.domain.conversation import Author, ChatId, QueueLoad
 from core.domain.reply_states import State
 from core.domain.settings import Limits
-from core.i18n import say
-from core.inbound.admission import TOLD_EVERY, WINDOW, Busy, Queue, Speed, words
+from core.i18n import t
+from core.inbound.admission import TOLD_EVERY, WINDOW, Busy, Queue, ThroughputEstimate, words
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, incoming
 from tests.watching import held, outcome, release, running
 
 NOW = 1_800_000_000_000
 LIMITS = Limits(chat=3, user=5, waiting=8)
-NOBODY = Crowd({}, 0, {})
+NOBODY = QueueLoad({}, 0, {})
 
 
 def chat(number: int) -> ChatId:
     return ChatId("fake", str(number))
 
 
-def queue(crowd: Crowd = NOBODY, limits: Limits = LIMITS) -> Queue:
+def queue(crowd: QueueLoad = NOBODY, limits: Limits = LIMITS) -> Queue:
     return Queue(limits, crowd, NOW)
 
 
@@ -43,14 +43,14 @@ def test_a_conversation_a_person_and_all_of_them_have_their_limits() -> None:
 
 def test_what_waits_already_counts_and_a_persons_oldest_question_says_when_he_may_ask_again() -> None:
     asked = [NOW - 400_000, NOW - 300_000, NOW - 3, NOW - 2, NOW - 1]
-    full = queue(Crowd({CHAT: 2}, 7, {("fake", "ann"): asked}))
+    full = queue(QueueLoad({CHAT: 2}, 7, {("fake", "ann"): asked}))
     assert full.join(incoming("?"), piled=False) == Busy("user", 5, 8, WINDOW - 400_000)
     assert full.join(incoming("?", BOB), piled=False) is None
     assert full.join(incoming("?", BOB, chat(2)), piled=False) == Busy("full", 8, 9)
 
 
 def test_what_piled_up_is_held_against_no_limit_but_counts() -> None:
-    full = queue(Crowd({CHAT: 3}, 3, {}))
+    full = queue(QueueLoad({CHAT: 3}, 3, {}))
     assert full.join(incoming("?"), piled=True) is None
     assert full.join(incoming("?", BOB), piled=False) == Busy("chat", 3, 5)
 
@@ -76,7 +76,7 @@ def test_no_limit_is_ever_passed(asks: list[tuple[int, int, bool]]) -> None:
 
 
 def test_the_speed_is_measured_and_the_last_answers_count_most() -> None:
-    speed = Speed(slots=2)
+    speed = ThroughputEstimate(slots=2)
     assert speed.until(4) is None
     speed.took(10)
     assert speed.until(4) == 20 and speed.until(1) == 10 and speed.until(1, here=3) == 30
@@ -87,7 +87,7 @@ def test_the_speed_is_measured_and_the_last_answers_count_most() -> None:
 
 def test_the_speed_follows_answers_that_slow_each_other_down() -> None:
     """Alone an answer takes 2 s, beside fifteen others 10: they are measured as they are."""
-    speed = Speed(slots=16)
+    speed = ThroughputEstimate(slots=16)
     speed.took(2)
     assert speed.until(32) == 4
     for _ in range(16):
@@ -109,7 +109,7 @@ def test_the_speed_follows_answers_that_slow_each_other_down() -> None:
     ],
 )  # fmt: skip
 def test_what_is_said(busy: Busy, seconds: float | None, said: str) -> None:
-    speed = Speed(slots=2)
+    speed = ThroughputEstimate(slots=2)
     if seconds:
         speed.took(seconds)
     assert words(busy, speed, "en") == said
@@ -169,7 +169,7 @@ async def test_whoever_asked_through_an_interaction_is_told_each_time(small: Bot
     for number in range(4):
         await small.accept(f"question {number}")
     for number in range(2):
-        reply = await small.dispatcher.accept(replace(incoming(f"/ask noise {number}"), origin="a key"))
+        reply = await small.dispatcher.accept(replace(incoming(f"/ask noise {number}"), reply_token="a key"))
         assert reply and await outcome(small, reply) is State.REFUSED
 
 
@@ -177,4 +177,4 @@ async def test_commands_pass(small: Bot) -> None:
     for number in range(6):
         await small.accept(f"question {number}")
     assert "→ 0" in await small.say("/temp 0")
-    assert say("en", "stop.queued", count=3) == await small.say("/stop")
+    assert t("en", "stop.queued", count=3) == await small.say("/stop")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from core.domain.conversation import Author, ChatId, Incoming, Reply
 from core.domain.reply_states import Lane, State
-from core.i18n import say
-from core.inbound.backlog import LONGEST, PATIENCE, TOO_OLD, expired, together
+from core.i18n import t
+from core.inbound.backlog import LONGEST, PATIENCE, TOO_OLD, expired, mergeable
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot
@@ -59,7 +59,7 @@ TABLE: list[tuple[str, list[Reply], list[list[int]], list[list[int]]]] = [
     ("waiting", "merged", "late"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )  # fmt: skip
 def test_piles(waiting: list[Reply], merged: list[list[int]], late: list[list[int]]) -> None:
-    assert ids(together(waiting, STARTED)) == merged
+    assert ids(mergeable(waiting, STARTED)) == merged
     assert ids(expired(waiting, STARTED)) == late
 
 
@@ -69,10 +69,10 @@ def test_nobody_is_in_two_piles_and_none_is_too_long(rows: list[tuple[int, bool,
         reply(id, age, ANN if ann else BOB, lane=Lane.NOTICE if id % 7 == 6 else Lane.ANSWER, text="x" * length)
         for id, (age, ann, _, length) in enumerate(rows)
     ]
-    piles = [*together(waiting, STARTED), *expired(waiting, STARTED)]
+    piles = [*mergeable(waiting, STARTED), *expired(waiting, STARTED)]
     everybody = [each for pile in ids(piles) for each in pile]
     assert len(everybody) == len(set(everybody))
-    for pile in together(waiting, STARTED):
+    for pile in mergeable(waiting, STARTED):
         assert {each.author for each in pile.others} == {pile.into.author}
         assert sum(len(each.text) for each in (*pile.others, pile.into)) <= LONGEST or not pile.others
 
@@ -106,7 +106,7 @@ async def test_a_day_old_question_gets_an_apology(database: str, make_bot: MakeB
     first, second, third = await waiting(database, *old, fresh)
     async with make_bot() as bot:
         assert await outcome(bot, second) is State.FAILED and await now(bot, first) is State.MERGED
-        assert bot.platform.text(second) == say("vi", "error.late")
+        assert bot.platform.text(second) == t("vi", "error.late")
         assert await outcome(bot, third) is State.DONE
         assert [turn.question for turn in await history(bot)] == ["How far is the moon?"]
         assert list(bot.platform.surfaces) == [second.id, third.id]
@@ -118,8 +118,8 @@ async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: M
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert claimed and claimed.id == begun.id
-        await tx.replies.intend(claimed, "n")
-        await tx.replies.sent(claimed, "n", "1")
+        await tx.replies.add_intent(claimed, "n")
+        await tx.replies.set_message_id(claimed, "n", "1")
     async with make_bot() as bot:
         bot.platform.surface(begun).messages["1"] = "on"
         assert await outcome(bot, begun) is State.DONE and bot.platform.text(begun) == "one"

@@ -14,8 +14,8 @@ from core.dispatch.dispatcher import Dispatcher
 from core.domain.reply_states import Lane, State
 from core.domain.settings import NO_LIMITS
 from core.filters import OpenFilter
-from core.inbound.admission import Door, Speed
-from core.inbound.ingest import Intake
+from core.inbound.admission import AdmissionControl, ThroughputEstimate
+from core.inbound.ingest import Ingest
 from storage.database import open_database
 from storage.store import DatabaseStore, StoredTransaction, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
@@ -39,7 +39,9 @@ class HeldStore:
 
 async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseStore) -> None:
     held = HeldStore(store)
-    intake = Intake(held, EVERYBODY, Door(NO_LIMITS, Speed(1), now_ms, 0, ()), lambda replies: None)
+    intake = Ingest(
+        held, EVERYBODY, AdmissionControl(NO_LIMITS, ThroughputEstimate(1), now_ms, 0, ()), lambda replies: None
+    )
     writing = asyncio.create_task(intake.write())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
     await asyncio.sleep(0.01)
@@ -54,14 +56,14 @@ async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseSt
     writing.cancel()
     assert [reply.text for reply in replies if reply] == ["on its way already", "in time"]
     async with store.begin() as tx:
-        assert await tx.replies.load() == (0, 2)
+        assert await tx.replies.count_active() == (0, 2)
 
 
 async def test_the_origin_comes_back_with_the_reply_and_goes_with_it(bot: Bot) -> None:
     for message in ("a question", "/temp 0.1"):
-        reply = await bot.dispatcher.accept(replace(incoming(message), origin="a key"))
-        assert reply and reply.origin == "a key" and "a key" not in repr(reply)
-        assert (await bot.dispatcher.outcome(reply)).origin == ""
+        reply = await bot.dispatcher.accept(replace(incoming(message), reply_token="a key"))
+        assert reply and reply.reply_token == "a key" and "a key" not in repr(reply)
+        assert (await bot.dispatcher.outcome(reply)).reply_token == ""
     async with bot.store.begin() as tx:
         rows = await tx.replies._session.execute(text("SELECT count(*) FROM inbox WHERE origin IS NOT NULL"))
         assert rows.scalar() == 0

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from core.runtime.cancellation import whole
+from core.runtime.cancellation import uncancelled
 
 
 async def test_a_result_and_an_error_come_through() -> None:
@@ -14,9 +14,9 @@ async def test_a_result_and_an_error_come_through() -> None:
     async def broken() -> int:
         raise ZeroDivisionError
 
-    assert await whole(fine()) == 7
+    assert await uncancelled(fine()) == 7
     with pytest.raises(ZeroDivisionError):
-        await whole(broken())
+        await uncancelled(broken())
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -27,7 +27,7 @@ async def test_a_call_ends_before_its_cancellation_goes_on(times: int) -> None:
         await asyncio.sleep(0.03)
         ended.set()
 
-    task = asyncio.create_task(whole(call()))
+    task = asyncio.create_task(uncancelled(call()))
     for _ in range(times):
         await asyncio.sleep(0.005)
         task.cancel()

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from core.inbound.storing import until_taken
-from core.runtime.supervision import endless, harmless
+from core.inbound.storing import store_with_retry
+from core.runtime.supervision import logged, must_not_end
 
 
 async def test_what_must_not_end_raises_where_it_does() -> None:
@@ -15,7 +15,7 @@ async def test_what_must_not_end_raises_where_it_does() -> None:
         await asyncio.sleep(0)
 
     with pytest.raises(RuntimeError, match="the loop has ended"):
-        await endless("the loop", ends)
+        await must_not_end("the loop", ends)
 
 
 async def test_a_cancellation_from_within_is_an_end_too() -> None:
@@ -25,11 +25,11 @@ async def test_a_cancellation_from_within_is_an_end_too() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(RuntimeError, match="the loop has ended"):
-        await asyncio.create_task(endless("the loop", gives_up))
+        await asyncio.create_task(must_not_end("the loop", gives_up))
 
 
 async def test_who_is_cancelled_from_outside_just_ends() -> None:
-    task = asyncio.create_task(endless("the loop", asyncio.Event().wait))
+    task = asyncio.create_task(must_not_end("the loop", asyncio.Event().wait))
     await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -41,7 +41,7 @@ async def test_an_error_of_its_own_is_told_as_it_is() -> None:
         raise OSError
 
     with pytest.raises(OSError):
-        await endless("the loop", fails)
+        await must_not_end("the loop", fails)
 
 
 async def test_what_may_fail_ends_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
@@ -50,7 +50,7 @@ async def test_what_may_fail_ends_nobody_else(caplog: pytest.LogCaptureFixture) 
         raise ValueError(text)
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(harmless("a press", fails))
+        tasks.create_task(logged("a press", fails))
     assert "a press failed" in caplog.text and "ValueError" in caplog.text and "ValueError: what" not in caplog.text
 
 
@@ -70,5 +70,5 @@ async def test_trouble_is_waited_for_and_poison_is_not(
             raise error
 
     monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.0))  # time alone
-    await until_taken("update 7", take)
+    await store_with_retry("update 7", take)
     assert tried == tries and ("set aside" in caplog.text) == (tries < 20)

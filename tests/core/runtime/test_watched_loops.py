@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from core.dispatch.dispatcher import Dispatcher
-from core.inbound.ingest import Intake
+from core.inbound.ingest import Ingest
 from tests.conftest import MakeBot
 
-LOOPS = [(Intake, "write"), (Dispatcher, "_resume"), (Dispatcher, "_put_together"), (Dispatcher, "_serve"),
+LOOPS = [(Ingest, "write"), (Dispatcher, "_resume"), (Dispatcher, "_put_together"), (Dispatcher, "_serve"),
          (Dispatcher, "_reassure")]  # fmt: skip
 
 
