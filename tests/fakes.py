@@ -91,8 +91,8 @@ class FakeSurface:
     key = "fake"
     drafts = False
 
-    def __init__(self, limit: int = 4000, pace: Pace = NO_PACE, *, stubs: bool = False) -> None:
-        self.limit, self.pace, self.stubs = limit, pace, stubs
+    def __init__(self, limit: int = 4000, pace: Pace = NO_PACE, *, needs_placeholder: bool = False) -> None:
+        self.limit, self.pace, self.needs_placeholder = limit, pace, needs_placeholder
         self.messages: dict[str, str] = {}
         self.controls: dict[str, Controls] = {}
         self.history: list[str] = []
@@ -104,8 +104,8 @@ class FakeSurface:
         self.refuses = "\0"
         self.slow: asyncio.Event | None = None
 
-    def parts(self, text: str) -> list[OutgoingMessage]:
-        return [OutgoingMessage(self.render(part), part) for part in split(text, self._fits)]
+    def format(self, markdown: str) -> list[OutgoingMessage]:
+        return [OutgoingMessage(self.render(part), part) for part in split(markdown, self._fits)]
 
     def render(self, text: str) -> str:
         return text.replace("*", "")
@@ -129,7 +129,7 @@ class FakeSurface:
     async def delete(self, message_id: str) -> None:
         self.messages.pop(message_id, None)
 
-    async def strip(self, message_id: str) -> None:
+    async def remove_buttons(self, message_id: str) -> None:
         self.controls[message_id] = NO_CONTROLS
 
     async def draft(self, part: OutgoingMessage) -> None:
@@ -167,10 +167,10 @@ class FakePlatform:
         self.admins: set[str] = set()
         self.fails: Exception | None = None
         self.limit = 4000
-        self.stubs = False
+        self.needs_placeholder = False
 
-    def surface(self, reply: Reply) -> FakeSurface:
-        return self.surfaces.setdefault(reply.id, FakeSurface(self.limit, stubs=self.stubs))
+    def channel(self, reply: Reply) -> FakeSurface:
+        return self.surfaces.setdefault(reply.id, FakeSurface(self.limit, needs_placeholder=self.needs_placeholder))
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         if self.fails:

@@ -13,7 +13,6 @@ from typing import Protocol
 from bots.console.input import LEAVE, Lines
 from bots.console.outgoing import ConsoleReplyChannel, Screen
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
-from core.domain.platform import ReplyChannel
 from core.domain.reply_states import State
 
 PLATFORM = "console"
@@ -37,7 +36,7 @@ class ConsolePlatform:
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
 
-    def surface(self, reply: Reply) -> ReplyChannel:
+    def channel(self, reply: Reply) -> ConsoleReplyChannel:
         """The one screen."""
         return ConsoleReplyChannel(self._screen)
 

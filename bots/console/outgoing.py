@@ -125,25 +125,20 @@ class ConsoleReplyChannel:
 
     key = "console"
     pace = Pace(interval=0.08)
-    stubs = False
-    drafts = False
+    needs_placeholder = False
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._ids = itertools.count(1)
 
-    def parts(self, text: str) -> Sequence[OutgoingMessage]:
+    def format(self, markdown: str) -> Sequence[OutgoingMessage]:
         """One, however long; its words as they stand between the markup."""
-        return [OutgoingMessage("\n".join(_words(text)), text)]
+        return [OutgoingMessage("\n".join(_words(markdown)), markdown)]
 
     async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """Show the first text."""
         self._screen.show(str(part.body))
         return str(next(self._ids))
-
-    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
-        """A new terminal shows nothing of an old one's."""
-        return None
 
     async def edit(self, message_id: str, part: OutgoingMessage) -> None:
         """Show what it has become."""
@@ -152,11 +147,8 @@ class ConsoleReplyChannel:
     async def delete(self, message_id: str) -> None:
         """There is only ever one."""
 
-    async def strip(self, message_id: str) -> None:
+    async def remove_buttons(self, message_id: str) -> None:
         """A terminal has no buttons."""
-
-    async def draft(self, part: OutgoingMessage) -> None:
-        """A terminal has no drafts."""
 
     async def typing(self) -> None:
         """A spinner."""

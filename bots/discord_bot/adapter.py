@@ -29,7 +29,7 @@ from core.commands.buttons import ButtonActions
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
-from core.domain.platform import Pace, ReplyChannel, Unacceptable, Unreachable
+from core.domain.platform import Pace, Unacceptable, Unreachable
 from core.domain.store import Store
 from core.i18n import choose_language, t
 from core.runtime.supervision import logged, must_not_end
@@ -78,7 +78,7 @@ class DiscordBot:
         finally:
             await self._client.close()
 
-    def surface(self, reply: Reply) -> ReplyChannel:
+    def channel(self, reply: Reply) -> DiscordReplyChannel:
         """Where a reply goes."""
         return DiscordReplyChannel(Rest(self._client), reply, self._pace, self._promised, self._now)
 

@@ -47,8 +47,6 @@ _OWN_MESSAGE = "m:"
 class DiscordReplyChannel:
     """See core.domain.platform.ReplyChannel. `promised`: this process's interactions."""
 
-    drafts = False
-
     def __init__(
         self, rest: Rest, reply: Reply, pace: Pace, promised: Mapping[int, asyncio.Event], now: Callable[[], int]
     ) -> None:
@@ -63,13 +61,13 @@ class DiscordReplyChannel:
         own_way = self._hidden or (self._origin is not None and self._origin.outside)
         self.key = f"discord:i:{reply.id}" if own_way else f"discord:{self._channel}"
         self.pace = pace
-        self.stubs = own_way
+        self.needs_placeholder = own_way
         """Responses have no nonce: what is repeated there shows twice."""
 
-    def parts(self, text: str) -> Sequence[OutgoingMessage]:
+    def format(self, markdown: str) -> Sequence[OutgoingMessage]:
         """Rendered and split."""
         bare = self._origin is not None
-        return [OutgoingMessage(rendered.text, rendered.content) for rendered in messages(text, bare=bare)]
+        return [OutgoingMessage(rendered.text, rendered.content) for rendered in messages(markdown, bare=bare)]
 
     async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """A new message, the way that leads to people now."""
@@ -136,16 +134,13 @@ class DiscordReplyChannel:
             else:
                 await self._reach(self._rest.delete_response(token, str(number)))
 
-    async def strip(self, message_id: str) -> None:
+    async def remove_buttons(self, message_id: str) -> None:
         """Take away its buttons. Nothing is said of its text. What one person alone sees is out of reach by then."""
         if self._personal:
             return
         bare: Payload = {"components": [], "allowed_mentions": {"parse": []}, "flags": 1 << 2}
         place, number = self._place(message_id)
         await self._reach(self._rest.edit(place, number, bare))
-
-    async def draft(self, part: OutgoingMessage) -> None:
-        """Discord has none."""
 
     async def typing(self) -> None:
         """Not where Discord shows that a response is being thought about."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bots.discord_bot.buttons import Acted, read
-from core.domain.platform import STUB
+from core.domain.platform import PLACEHOLDER
 
 MessageJson = Mapping[str, Any]
 """A message as Discord tells of it."""
@@ -68,7 +68,7 @@ def _by_content(sought: SentMessage, told: MessageJson) -> bool:
     """The weakest sign: whatever points to something else outweighs it, and a stub is like any other."""
     content = sought.content.strip()
     elsewhere = _replies(told) or _quoted(told) or _interaction(told) or told.get("nonce")
-    return content not in ("", STUB) and str(told.get("content")).strip() == content and not elsewhere
+    return content not in ("", PLACEHOLDER) and str(told.get("content")).strip() == content and not elsewhere
 
 
 def _quoted(told: MessageJson) -> str:

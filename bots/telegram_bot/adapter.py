@@ -22,7 +22,6 @@ from bots.telegram_bot.roles import Members
 from core.commands.buttons import ButtonActions
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
-from core.domain.platform import ReplyChannel
 from core.domain.store import Store
 from core.inbound.storing import store_with_retry
 from core.runtime.supervision import logged, must_not_end
@@ -72,7 +71,7 @@ class TelegramBot:
         finally:
             await self._bot.shutdown()
 
-    def surface(self, reply: Reply) -> ReplyChannel:
+    def channel(self, reply: Reply) -> TelegramReplyChannel:
         """Where a reply goes."""
         return TelegramReplyChannel(self._bot, reply, self._paces.of(reply.private), drafts=self._drafts)
 

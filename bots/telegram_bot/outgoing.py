@@ -40,7 +40,7 @@ class Paces:
 class TelegramReplyChannel:
     """See core.domain.platform.ReplyChannel. Text and entities, never a parse_mode: no text can fail."""
 
-    stubs = True
+    needs_placeholder = True
 
     def __init__(self, bot: Bot, reply: Reply, pace: Pace, *, drafts: bool) -> None:
         self._bot, self._reply = bot, reply
@@ -50,9 +50,9 @@ class TelegramReplyChannel:
         self.pace = pace
         self.drafts = drafts and reply.private
 
-    def parts(self, text: str) -> Sequence[OutgoingMessage]:
+    def format(self, markdown: str) -> Sequence[OutgoingMessage]:
         """Rendered and split."""
-        return [OutgoingMessage(rendered.text, rendered) for rendered in messages(text)]
+        return [OutgoingMessage(rendered.text, rendered) for rendered in messages(markdown)]
 
     async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """A new message; in groups the first one quotes the question."""
@@ -73,10 +73,6 @@ class TelegramReplyChannel:
             return str(message.message_id)
 
         return await _rendered(part, send)
-
-    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
-        """Telegram does not tell a bot what stands in a chat."""
-        return None
 
     async def edit(self, message_id: str, part: OutgoingMessage) -> None:
         """The same text again is success."""
@@ -102,7 +98,7 @@ class TelegramReplyChannel:
         except Unacceptable:
             await self.edit(message_id, OutgoingMessage(EMPTY, Rendered(EMPTY, ())))
 
-    async def strip(self, message_id: str) -> None:
+    async def remove_buttons(self, message_id: str) -> None:
         """Take away its buttons."""
 
         async def strip(entities: Sequence[MessageEntity]) -> None:

@@ -9,7 +9,7 @@ from core.commands.settings_view import PANEL, TYPED, revision
 from core.domain.conversation import Author, ChatId, Incoming, Question, Reply, Role, Setting
 from core.domain.errors import Refused
 from core.domain.permissions import Access
-from core.domain.platform import STUB, ButtonAction, DeliveryError
+from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
 from core.domain.settings import PARSERS, Rules, Settings
 from core.domain.store import Store
@@ -222,4 +222,4 @@ def orphaned(press: Press, reply: Reply | None, *, known: bool) -> bool:
     """
     if known or reply is None or reply.lane is not Lane.ANSWER or reply.chat != press.chat:
         return False
-    return press.text == STUB and press.message_id not in [chunk.message_id for chunk in reply.chunks]
+    return press.text == PLACEHOLDER and press.message_id not in [chunk.message_id for chunk in reply.chunks]

@@ -34,13 +34,13 @@ class ButtonCleanup:
         last = earlier.chunks[-1].message_id
         if last is None or last in shown:
             return
-        surface = self._platforms[earlier.chat.platform].surface(earlier)
+        surface = self._platforms[earlier.chat.platform].channel(earlier)
         await self._rate.wait(surface.key, surface.pace, preview=True)
         async with self._store.begin() as tx:
             question = await tx.turns.last_question(earlier.chat)
         if question is not None and question.id == earlier.question:
             return  # /undo has made it the last one again meanwhile
         try:
-            await surface.strip(last)
+            await surface.remove_buttons(last)
         except NotSent as error:
             self._rate.hold(surface.key, error.wait)

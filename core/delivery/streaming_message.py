@@ -14,14 +14,16 @@ from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Chunk, Reply
 from core.domain.platform import (
     NO_CONTROLS,
-    STUB,
+    PLACEHOLDER,
     Ambiguous,
     Controls,
+    Drafts,
     MessageGone,
     NotSent,
     OutgoingMessage,
     OutOfReach,
     ReplyChannel,
+    SentMessageLookup,
     Unacceptable,
     Unreachable,
 )
@@ -71,7 +73,8 @@ class StreamingMessage:
         self._generation = 0
         self._unsure = {index for index, chunk in enumerate(reply.chunks) if chunk.message_id is None}
         """Messages that may have been taken already: a platform that knows their nonces keeps them as they were."""
-        self._stubs = surface.stubs and (self._answer or bool(self._unsure))
+        self._drafts = surface if isinstance(surface, Drafts) and surface.drafts else None
+        self._needs_placeholder = surface.needs_placeholder and (self._answer or bool(self._unsure))
         self._vanished: set[int] = set()
         """Messages that are gone: their nonces stand for what is not there any more."""
         self._text = ""
@@ -107,11 +110,11 @@ class StreamingMessage:
 
     def allows(self, text: str) -> bool:
         """Whether every message of `text` passes the last gate as it will be rendered."""
-        return self._pass(self._surface.parts(text))
+        return self._pass(self._surface.format(text))
 
     def rendered(self, text: str) -> str:
         """`text` as a person would read it, all of its messages."""
-        return "\n".join(part.text for part in self._surface.parts(text))
+        return "\n".join(part.text for part in self._surface.format(text))
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
         """Show the final text; returns when the platform has accepted all of it.
@@ -127,7 +130,7 @@ class StreamingMessage:
 
     async def _paint(self) -> None:
         try:
-            if self._stubs and not self._surface.drafts and not self._chunks and self._running.actions:
+            if self._needs_placeholder and self._drafts is None and not self._chunks and self._running.actions:
                 await self._turn()
                 await uncancelled(self._step(Send(0, self._stub())))
             while True:
@@ -148,13 +151,13 @@ class StreamingMessage:
     def _news(self) -> list[OutgoingMessage]:
         """What a preview should show, where that is more than what is shown, and may be."""
         parts = self._parts(finished(self._text), self._running) if self._text.strip() else []
-        drafted = self._surface.drafts and not self._chunks
+        drafted = self._drafts is not None and not self._chunks
         return parts if (drafted or plan(parts, self._chunks, self._shown)) and self._pass(parts) else []
 
     async def _preview(self, parts: list[OutgoingMessage]) -> None:
         """One call: what more there is to do has its turn."""
-        if self._surface.drafts and not self._chunks:
-            await self._surface.draft(parts[-1])
+        if self._drafts is not None and not self._chunks:
+            await self._drafts.draft(parts[-1])
             return
         await self._step(plan(parts, self._chunks, self._shown)[0])
         if plan(parts, self._chunks, self._shown):
@@ -196,7 +199,7 @@ class StreamingMessage:
             except NotSent as error:
                 await self._hold(error.wait or pause)
             except Ambiguous:
-                self._stubs = self._stubs or self._surface.stubs
+                self._needs_placeholder = self._needs_placeholder or self._surface.needs_placeholder
                 await self._hold(pause)
             except MessageGone as gone:
                 return self._forget(step.index, gone)
@@ -204,7 +207,7 @@ class StreamingMessage:
     async def _step(self, step: Step) -> None:
         match step:
             case Send(index, part):
-                await self._send(index, self._stub() if self._stubs else part)
+                await self._send(index, self._stub() if self._needs_placeholder else part)
             case Edit(index, message_id, part):
                 await self._surface.edit(message_id, part)
                 failpoint("edited")
@@ -215,9 +218,11 @@ class StreamingMessage:
 
     async def _send(self, index: int, part: OutgoingMessage) -> None:
         nonce = await self._intend(index)
-        if index in self._unsure and (found := await self._surface.find(index, part, nonce)):
-            await self._note(index, nonce, found)
-            return
+        if index in self._unsure and isinstance(self._surface, SentMessageLookup):
+            found = await self._surface.find(index, part, nonce)
+            if found is not None:
+                await self._note(index, nonce, found)
+                return
         try:
             message_id = await self._surface.send(index, part, nonce)
         except Ambiguous:
@@ -284,11 +289,11 @@ class StreamingMessage:
     # Small things
 
     def _parts(self, text: str, controls: Controls) -> list[OutgoingMessage]:
-        *parts, last = self._surface.parts(text)
+        *parts, last = self._surface.format(text)
         return [*parts, replace(last, controls=controls)]
 
     def _stub(self) -> OutgoingMessage:
-        return self._parts(STUB, self._running)[0]
+        return self._parts(PLACEHOLDER, self._running)[0]
 
     def _pass(self, parts: Sequence[OutgoingMessage]) -> bool:
         return all(self._delivery.allowed(part.text) for part in parts)

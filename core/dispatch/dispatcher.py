@@ -111,7 +111,7 @@ class Dispatcher:
         left = await until_stored(f"what is unfinished on {platform.name}", partial(self._recover, platform))
         unfinished, held = left or ((), ())
         for reply, until in held:
-            self.rate.hold(platform.surface(reply).key, (until - self._now()) / 1000)
+            self.rate.hold(platform.channel(reply).key, (until - self._now()) / 1000)
         self._take_up(unfinished)
         self._platforms[platform.name] = platform
         asyncio.get_running_loop().call_later(SETTLED_WITHIN, self.settle, platform.name)
@@ -245,7 +245,7 @@ class Dispatcher:
             try:
                 async with self._store.begin() as tx:
                     waiting = await tx.replies.longest_waiting(self._platforms, REASSURED)
-                surfaces = [self._platforms[reply.chat.platform].surface(reply) for reply in waiting]
+                surfaces = [self._platforms[reply.chat.platform].channel(reply) for reply in waiting]
                 free = [surface for surface in surfaces if not self.rate.held(surface.key)]
                 await asyncio.gather(*map(self._type, free))
             except Exception as error:

@@ -227,7 +227,7 @@ class ReplyRunner:
             return await tx.replies.get(reply_id)
 
     def _live(self, reply: Reply, language: str, policy: Policy = STANDARD) -> StreamingMessage:
-        surface = self._platforms[reply.chat.platform].surface(reply)
+        surface = self._platforms[reply.chat.platform].channel(reply)
         running = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
         controls = Controls((ButtonAction.STOP,), language=language) if running else NO_CONTROLS
         lost = self._stops.setdefault(reply.id, asyncio.Event()) if running else asyncio.Event()

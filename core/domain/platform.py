@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.domain.conversation import Author, ChatId, Reply, Role
 from core.domain.settings import Settings
@@ -21,7 +21,7 @@ class Pace:
     calls: int = 0
 
 
-STUB = "…"
+PLACEHOLDER = "…"
 """An answer's message before there is text."""
 
 
@@ -95,49 +95,59 @@ class ChatMoved(DeliveryError):
 
 
 class ReplyChannel(Protocol):
-    """Where one reply is shown: all that an adapter implements for output. Calls raise DeliveryError."""
+    """Where one reply is shown: what every adapter implements for output. Calls raise DeliveryError."""
 
     key: str
-    """The platform's chat, whose rate limit is shared by all its conversations."""
+    """The rate limiter's key: "platform:chat". All conversations of a chat share its limit."""
     pace: Pace
-    stubs: bool
-    """A send that is repeated shows twice: an answer's messages begin as an empty stub, and are then edited."""
-    drafts: bool
-    """What is not finished goes to `draft`, not to a message."""
+    needs_placeholder: bool
+    """A repeated send would show twice, so an answer begins as a placeholder that is then edited."""
 
-    def parts(self, text: str) -> Sequence[OutgoingMessage]:
-        """The Markdown text as messages, at least one, each within the platform's limits."""
+    def format(self, markdown: str) -> Sequence[OutgoingMessage]:
+        """The Markdown text as one or more messages, each within the platform's limits."""
 
     async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
-        """A new message, the reply's `index`th; its id."""
-
-    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
-        """The id of the reply's `index`th message where it was sent already, by a process that could not note it, and
-        the platform can tell; None where there is none, or nobody knows."""
+        """Send the reply's message number `index`, counted from 0; return the platform's id for it."""
 
     async def edit(self, message_id: str, part: OutgoingMessage) -> None:
-        """Idempotent: what it shows already is success. Raises MessageGone, OutOfReach."""
+        """Change a message. Succeeds where it shows `part` already. Raises MessageGone, OutOfReach."""
 
     async def delete(self, message_id: str) -> None:
-        """Idempotent; a message that can't be deleted is emptied."""
+        """Delete a message, or empty one that can't be deleted. Idempotent."""
 
-    async def strip(self, message_id: str) -> None:
-        """Take away what may be pressed under it. Idempotent."""
-
-    async def draft(self, part: OutgoingMessage) -> None:
-        """Show what is not finished, where the platform has a place for that."""
+    async def remove_buttons(self, message_id: str) -> None:
+        """Remove the buttons under a message. Idempotent."""
 
     async def typing(self) -> None:
-        """Show that something is coming."""
+        """Show that an answer is on its way."""
+
+
+@runtime_checkable
+class Drafts(Protocol):
+    """A reply channel that can show unfinished text without sending a message."""
+
+    drafts: bool
+    """Whether it does so for this reply."""
+
+    async def draft(self, part: OutgoingMessage) -> None:
+        """Show unfinished text. Raises DeliveryError."""
+
+
+@runtime_checkable
+class SentMessageLookup(Protocol):
+    """A reply channel that can find a message which an earlier process sent without storing its id."""
+
+    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
+        """The id of the reply's message number `index` if it was sent, else None. Raises DeliveryError."""
 
 
 class Platform(Protocol):
-    """The outside world as the dispatcher sees it."""
+    """A chat platform as the core sees it."""
 
     name: str
 
-    def surface(self, reply: Reply) -> ReplyChannel:
-        """Where a reply goes. Works from the stored reply alone, also after a restart."""
+    def channel(self, reply: Reply) -> ReplyChannel:
+        """Where a reply goes. Needs nothing but the stored reply, so it works after a restart."""
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """What a person may do there, asked at this moment. Raises DeliveryError where the platform can't tell."""
+        """What a person may do in a chat, asked of the platform now. Raises DeliveryError where it can't tell."""

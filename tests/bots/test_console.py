@@ -264,12 +264,12 @@ RENDERED = [("b**a**d", "bad"), ("`b`ad", "bad"), ("# Title\n\ntext", "Title\nte
 
 @pytest.mark.parametrize(("text", "seen"), RENDERED)
 def test_what_the_last_gate_sees(text: str, seen: str) -> None:
-    assert ConsoleReplyChannel(PlainScreen(io.StringIO())).parts(text)[0].text == seen
+    assert ConsoleReplyChannel(PlainScreen(io.StringIO())).format(text)[0].text == seen
 
 
 @given(st.text())
 def test_rendering_never_fails(text: str) -> None:
-    assert len(ConsoleReplyChannel(PlainScreen(io.StringIO())).parts(text)) == 1
+    assert len(ConsoleReplyChannel(PlainScreen(io.StringIO())).format(text)) == 1
     screen, _ = person()
     show(screen, [text])
 

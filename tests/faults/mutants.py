@@ -130,8 +130,8 @@ MUTANTS = (
         (
             Edit(
                 "core/delivery/streaming_message.py",
-                "        await self._stored(\n            lambda replies: replies.add_intent(self._reply, nonce, instead_of=instead_of), "
-                '"intending"\n        )\n',
+                "        await self._stored(lambda replies: replies.add_intent(self._reply, nonce, "
+                'instead_of=instead_of), "intending")\n',
                 "",
             ),
         ),

@@ -9,8 +9,9 @@ import pytest
 
 from bots.discord_bot.adapter import DiscordBot
 from bots.discord_bot.interaction_token import Origin
+from bots.discord_bot.outgoing import DiscordReplyChannel
 from core.domain.conversation import Author, ChatId, Chunk, Reply
-from core.domain.platform import Ambiguous, NotSent, ReplyChannel
+from core.domain.platform import Ambiguous, NotSent
 from core.domain.reply_states import Lane, State
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
@@ -45,14 +46,14 @@ async def crashed(
 
 
 @asynccontextmanager
-async def found(server: DiscordServer, database: str) -> AsyncIterator[tuple[ReplyChannel, Reply]]:
+async def found(server: DiscordServer, database: str) -> AsyncIterator[tuple[DiscordReplyChannel, Reply]]:
     """The reply's surface in the next process."""
     discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK)
     async with open_database(database) as engine, discord.connected():
         async with DatabaseStore(engine).begin() as tx:
             reply = await tx.replies.get(1)
         assert [chunk.message_id for chunk in reply.chunks] == [None]
-        yield discord.surface(reply), reply
+        yield discord.channel(reply), reply
 
 
 async def test_it_is_found_and_becomes_the_answer(
@@ -61,7 +62,7 @@ async def test_it_is_found_and_becomes_the_answer(
     await crashed(server, database, where, ann, monkeypatch)
     where.say("something else", ann)
     async with found(server, database) as (surface, reply):
-        part = surface.parts("another text")[0]
+        part = surface.format("another text")[0]
         message_id = await surface.find(0, part, reply.chunks[0].nonce)
         assert message_id == str(where.last.id)
         await surface.edit(message_id, part)
@@ -77,7 +78,7 @@ async def test_where_there_is_none_there_is_none(
     said = channel.say("and I?", bob, mention=True)
     channel.create("another text", [], 4, reference=channel.refer(said.id), kind=19)
     async with found(server, database) as (surface, reply):
-        nonce, part = reply.chunks[0].nonce, surface.parts("another text")[0]
+        nonce, part = reply.chunks[0].nonce, surface.format("another text")[0]
         assert await surface.find(0, part, nonce) is None
         channel.create("another text", [], 4)
         assert await surface.find(1, part, nonce) == str(channel.last.id), "a further part quotes nothing"
@@ -102,7 +103,7 @@ async def test_it_is_found_behind_much_that_was_said(
     answer.id = server.snowflake()
     channel.known[answer.id] = answer
     async with found(server, database) as (surface, reply):
-        assert await surface.find(0, surface.parts("x")[0], reply.chunks[0].nonce) == str(answer.id)
+        assert await surface.find(0, surface.format("x")[0], reply.chunks[0].nonce) == str(answer.id)
 
 
 @pytest.mark.parametrize("minutes", [1, 20])
@@ -119,10 +120,10 @@ async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages
     now = now_ms() + minutes * 60_000
     discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK, now=lambda: now)
     async with discord.connected():
-        surface = discord.surface(reply)
-        found = await surface.find(0, surface.parts("…")[0], "n")
+        surface = discord.channel(reply)
+        found = await surface.find(0, surface.format("…")[0], "n")
         assert found == (f"{dm.id}/{sent.id}" if minutes == 20 else None)
-        assert await surface.find(0, surface.parts("…")[0], "other") is None
+        assert await surface.find(0, surface.format("…")[0], "other") is None
 
 
 async def test_a_crash_longer_ago_than_a_nonce_leaves_one_message(

@@ -128,7 +128,7 @@ async def test_five_topics_of_a_group_share_its_minute(server: BotApi, database:
         for topic in topics:
             forum.say(f"{BOT} hi", ann, topic=topic)
         await forum.ended(2)
-        keys = {bot.telegram.surface(reply).key for reply in await replies(bot.store)}
+        keys = {bot.telegram.channel(reply).key for reply in await replies(bot.store)}
         assert keys == {f"telegram:{forum.id}"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
-from core.domain.platform import NO_CONTROLS, STUB, Ambiguous, MessageGone, OutgoingMessage
+from core.domain.platform import NO_CONTROLS, PLACEHOLDER, Ambiguous, MessageGone, OutgoingMessage
 from core.domain.reply_states import Event, Lane
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe
@@ -40,7 +40,7 @@ class Unheard(FakeSurface):
     """Knows no nonces, so what is sent again shows twice. `mute`: see Knowing."""
 
     def __init__(self) -> None:
-        super().__init__(stubs=True)
+        super().__init__(needs_placeholder=True)
         self.mute = 4
 
     async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
@@ -94,7 +94,7 @@ async def test_a_notice_shows_twice_at_most_and_once_at_least(
     surface = Unheard()
     async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), surface) as live:
         await live.finish("help")
-    assert list(surface.messages.values()) == ["help", STUB, STUB, STUB, "help"]
+    assert list(surface.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
 
 async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: DatabaseStore) -> None:
@@ -107,7 +107,7 @@ async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: Da
         reply = await tx.replies.get(reply.id)
     async with asyncio.timeout(5), message(store, reply, surface) as live:
         await live.finish("help")
-    assert list(surface.messages.values()) == ["help", STUB, STUB, STUB, STUB, "help"]
+    assert list(surface.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
 
 async def test_after_a_restart_what_was_only_intended_is_made_to_show_the_text(store: DatabaseStore) -> None:

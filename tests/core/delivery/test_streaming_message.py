@@ -11,7 +11,7 @@ from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Chunk, Reply
 from core.domain.platform import (
-    STUB,
+    PLACEHOLDER,
     Ambiguous,
     ButtonAction,
     Controls,
@@ -225,11 +225,11 @@ async def test_every_call_to_a_chat_keeps_the_gap(store: DatabaseStore) -> None:
 
 
 async def test_where_a_repeated_send_shows_twice_only_stubs_are_sent(store: DatabaseStore) -> None:
-    reply, surface = await claimed(store), FakeSurface(60, stubs=True)
+    reply, surface = await claimed(store), FakeSurface(60, needs_placeholder=True)
     async with message(store, reply, surface) as live:
         await settled(live, surface, "one")
         await live.finish(" ".join(["word"] * 30))
-    assert surface.history[:2] == [STUB, "one"] and surface.history.count(STUB) == 3
+    assert surface.history[:2] == [PLACEHOLDER, "one"] and surface.history.count(PLACEHOLDER) == 3
     assert " ".join(surface.messages.values()) == " ".join(["word"] * 30)
 
 
@@ -276,12 +276,12 @@ async def test_a_final_text_is_tried_until_it_is_taken(
     store: DatabaseStore, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: iter([0.01] * 5))  # time alone
-    reply, surface = await claimed(store), FakeSurface(stubs=True)
+    reply, surface = await claimed(store), FakeSurface(needs_placeholder=True)
     surface.fails = [failure, None, failure, failure, None]
     delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
     async with StreamingMessage(delivery, reply, surface, Controls(), asyncio.Event()) as live:
         await live.finish("final")
-    assert (surface.history, surface.messages) == ([STUB, "final"], {"1": "final"})
+    assert (surface.history, surface.messages) == ([PLACEHOLDER, "final"], {"1": "final"})
 
 
 async def test_a_message_that_somebody_deleted_is_sent_again(store: DatabaseStore) -> None:
@@ -307,7 +307,7 @@ async def test_a_penalty_ends_the_previews_and_the_final_text_waits(store: Datab
 
 
 async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseStore) -> None:
-    surface, lost = FakeSurface(stubs=True), asyncio.Event()
+    surface, lost = FakeSurface(needs_placeholder=True), asyncio.Event()
     surface.fails = [Unreachable()]
     delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
     async with StreamingMessage(delivery, await claimed(store), surface, RUNNING, lost) as live:

@@ -121,7 +121,7 @@ async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: M
         await tx.replies.add_intent(claimed, "n")
         await tx.replies.set_message_id(claimed, "n", "1")
     async with make_bot() as bot:
-        bot.platform.surface(begun).messages["1"] = "on"
+        bot.platform.channel(begun).messages["1"] = "on"
         assert await outcome(bot, begun) is State.DONE and bot.platform.text(begun) == "one"
         assert await outcome(bot, others[1]) is State.DONE and bot.platform.text(others[1]) == "two\n\nthree"
 
