@@ -25,7 +25,7 @@ from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.backlog import PATIENCE, expired, mergeable
 from core.inbound.ingest import Ingest
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import backoff, until_stored, while_unavailable
+from core.runtime.retry import DATABASE_BACKOFF, until_stored, while_unavailable
 from core.runtime.safe_traceback import safe_traceback
 from core.runtime.supervision import must_not_end
 
@@ -261,7 +261,7 @@ class Dispatcher:
 
     async def _claim(self, lane: Lane) -> Reply:
         """The next reply, however long it takes; a database in trouble is tried again, ever more slowly."""
-        pauses = backoff()
+        pauses = DATABASE_BACKOFF.pauses()
         while True:
             changed = self._changed
             try:
@@ -272,7 +272,7 @@ class Dispatcher:
                 continue
             if reply is not None:
                 return reply
-            pauses = backoff()
+            pauses = DATABASE_BACKOFF.pauses()
             await changed.wait()
 
     async def _next(self, lane: Lane) -> Reply | None:

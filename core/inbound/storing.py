@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from core.domain.conversation import Incoming
-from core.runtime.retry import backoff
+from core.runtime.retry import DATABASE_BACKOFF, Backoff
 from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
@@ -20,10 +20,12 @@ _TRIES = 4
 """So often that is tried, all the same."""
 
 
-async def store_with_retry(what: str, take: Callable[[], Awaitable[object]]) -> None:
+async def store_with_retry(
+    what: str, take: Callable[[], Awaitable[object]], backoff: Backoff = DATABASE_BACKOFF
+) -> None:
     """Return when it is stored. What can never be stored is told and given up: it would hold up all that follows."""
     odd = 0
-    for pause in backoff():
+    for pause in backoff.pauses():
         try:
             await take()
             return
