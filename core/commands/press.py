@@ -44,3 +44,7 @@ class PressResult:
     remove_message: bool = False
     panel: Settings | None = None
     form: Settings | None = None
+
+
+NO_RESULT = PressResult()
+"""Nothing to show."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from core.commands.press import Press, PressResult
+from core.commands.press import NO_RESULT, Press, PressResult
 from core.domain.conversation import ChatId, Incoming
 from core.domain.platform import Platform
 
@@ -45,7 +45,7 @@ class Receipt:
 class PressReceipt(Receipt):
     """What became of a press. The adapter shows `result`."""
 
-    result: PressResult = PressResult()
+    result: PressResult = NO_RESULT
 
 
 @dataclass(eq=False, slots=True)
