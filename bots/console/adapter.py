@@ -8,24 +8,16 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Protocol
 
 from bots.console.input import LEAVE, Lines
 from bots.console.outgoing import ConsoleReplyChannel, Screen
+from core.dispatch.service import ChatService
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.reply_states import State
 
 PLATFORM = "console"
 LOCAL = "local"
 """The one person, and the one chat."""
-
-
-class Desk(Protocol):
-    """What the front needs of the dispatcher."""
-
-    async def accept(self, incoming: Incoming) -> Reply | None: ...
-    async def outcome(self, reply: Reply) -> Reply: ...
-    async def stop(self, reply: Reply) -> None: ...
 
 
 class ConsolePlatform:
@@ -68,9 +60,9 @@ class Repl:
     """One conversation at a terminal. `interruptible`: Ctrl-C stops the answer, not the program."""
 
     def __init__(
-        self, desk: Desk, screen: Screen, chat: ChatId, author: Author, *, interruptible: bool = False
+        self, service: ChatService, screen: Screen, chat: ChatId, author: Author, *, interruptible: bool = False
     ) -> None:
-        self._desk, self._screen, self._chat, self._author = desk, screen, chat, author
+        self._service, self._screen, self._chat, self._author = service, screen, chat, author
         self._keys = self._interruptible if interruptible else lambda reply: nullcontext()
         self._stopping: asyncio.Task[None] | None = None
 
@@ -83,13 +75,13 @@ class Repl:
 
     async def say(self, text: str) -> State | None:
         """One line to its outcome; None where nothing is owed for it."""
-        reply = await self._desk.accept(self._incoming(text))
+        reply = await self._service.ingest.accept(self._incoming(text))
         return await self.follow(reply) if reply else None
 
     async def follow(self, reply: Reply) -> State:
         """Wait for a reply's outcome."""
         with self._keys(reply):
-            ended = await self._desk.outcome(reply)
+            ended = await self._service.control.wait_for_outcome(reply)
         self._screen.end()
         return ended.state
 
@@ -109,7 +101,7 @@ class Repl:
             signal.signal(signal.SIGINT, before)
 
     def _stop(self, reply: Reply) -> None:
-        self._stopping = asyncio.ensure_future(self._desk.stop(reply))
+        self._stopping = asyncio.ensure_future(self._service.control.stop(reply))
 
 
 async def _until_left(lines: Lines) -> AsyncIterator[str]:

@@ -1,4 +1,4 @@
-"""`qwentin console`: what one terminal wants of the bot. Knows no model; the joint hands it store and dispatcher."""
+"""`qwentin console`: what one terminal wants of the bot. Knows no model; the joint hands it store and service."""
 
 import io
 import sys
@@ -13,7 +13,7 @@ from bots.config import Config
 from bots.console.adapter import PLATFORM, ConsolePlatform, Repl, new_chat, somebody, user_name
 from bots.console.input import PipedLines, PromptedLines
 from bots.console.outgoing import LiveScreen, PlainScreen, is_terminal
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.errors import ChatError, SetupError
 from core.domain.reply_states import Event, State
@@ -78,11 +78,13 @@ class ConsoleSession:
         self._screen = LiveScreen(self._console) if self._watched else PlainScreen(sys.stdout)
         self.platform = ConsolePlatform(self._screen)
 
-    async def talk(self, store: DatabaseStore, dispatcher: Dispatcher, model: str, parse_options: Options) -> bool:
+    async def talk(self, store: DatabaseStore, service: ChatService, model: str, parse_options: Options) -> bool:
         """Until the lines end. Whether every one of them came to a good end."""
         chat, pending = await conversation(store, parse_options)
-        async with dispatcher.running():
-            talk = Repl(dispatcher, self._screen, chat, somebody(), interruptible=self._watched)
+        async with service.running():
+            await service.serve(self.platform)
+            service.settle(self.platform.name)
+            talk = Repl(service, self._screen, chat, somebody(), interruptible=self._watched)
             if self._watched:
                 self._greet(model)
             for reply in pending:

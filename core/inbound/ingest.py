@@ -32,12 +32,18 @@ def _wanted(batch: list[_Arrival]) -> list[_Arrival]:
 
 
 class Ingest:
-    """A burst of messages costs a few commits, not one each. `stored` is called after each, with what is owed now."""
+    """A burst of messages costs a few commits, not one each. `stored` is called after each, with what is owed now;
+    `in_doubt` after one that failed and may have happened all the same."""
 
     def __init__(
-        self, store: Store, access: Access, door: AdmissionControl, stored: Callable[[Sequence[Reply]], None]
+        self,
+        store: Store,
+        access: Access,
+        door: AdmissionControl,
+        stored: Callable[[Sequence[Reply]], None],
+        in_doubt: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._access, self._door, self._stored = store, access, door, stored
+        self._store, self._access, self._door, self._stored, self._in_doubt = store, access, door, stored, in_doubt
         self._arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
 
     async def accept(self, incoming: Incoming) -> Reply | None:
@@ -93,6 +99,8 @@ class Ingest:
             for arrival in batch:
                 await self._commit([arrival])
             return
+        if isinstance(error, Unavailable):
+            self._in_doubt()
         for arrival in _wanted(batch):
             arrival.stored.set_exception(error)
 

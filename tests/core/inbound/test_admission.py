@@ -160,7 +160,7 @@ async def test_a_burst_is_told_once_too(small: Bot) -> None:
 async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         await small.accept(f"question {number}")
-    monkeypatch.setattr(small.dispatcher._intake._door, "_now", lambda: NOW * 2)
+    monkeypatch.setattr(small.service.ingest._door, "_now", lambda: NOW * 2)
     again = await small.accept("and now?")
     assert TOLD_EVERY < NOW and await outcome(small, again) is State.REFUSED
 
@@ -169,7 +169,7 @@ async def test_whoever_asked_through_an_interaction_is_told_each_time(small: Bot
     for number in range(4):
         await small.accept(f"question {number}")
     for number in range(2):
-        reply = await small.dispatcher.accept(replace(incoming(f"/ask noise {number}"), reply_token="a key"))
+        reply = await small.service.ingest.accept(replace(incoming(f"/ask noise {number}"), reply_token="a key"))
         assert reply and await outcome(small, reply) is State.REFUSED
 
 
