@@ -1,4 +1,4 @@
-"""What waited while the bot was away: each author's questions are answered together, too old ones get one apology. Pure."""
+"""What waited while the bot was away: merged by author, or too old and given one apology. Pure."""
 
 from collections import defaultdict
 from collections.abc import Sequence
