@@ -90,7 +90,7 @@ MUTANTS = (
         "tests/storage/test_replies.py::test_a_stale_attempt_changes_nothing",
         (
             Edit(
-                "storage/replies.py",
+                "storage/fence.py",
                 "ReplyRow.id == reply.id, ReplyRow.attempt == reply.attempt",
                 "ReplyRow.id == reply.id",
             ),
@@ -130,7 +130,7 @@ MUTANTS = (
         (
             Edit(
                 "core/delivery/streaming_message.py",
-                "        await self._stored(lambda replies: replies.add_intent(self._reply, nonce, "
+                "        await self._stored(lambda tx: tx.messages.add_intent(self._reply, nonce, "
                 'instead_of=instead_of), "intending")\n',
                 "",
             ),

@@ -328,7 +328,7 @@ async def test_a_stub_that_nobody_knows_goes(make_bot: MakeBot) -> None:
         assert await press.presses.act(stray, ButtonAction.STOP, asked.id) == goes
         assert await press.presses.act(stray, ButtonAction.RETRY, asked.id) == STALE
         async with bot.store.begin() as tx:
-            await tx.replies.add_intent(await tx.replies.get(asked.id), "being-sent")
+            await tx.messages.add_intent(await tx.replies.get(asked.id), "being-sent")
         assert await press.presses.act(stray, ButtonAction.STOP, asked.id) == STALE
         strict = ButtonActions(bot.store, bot.dispatcher, Access(frozenset({"fake:x"})), RULES, OpenFilter(), now_ms)
         assert not (await strict.act(stray, ButtonAction.STOP, asked.id)).remove

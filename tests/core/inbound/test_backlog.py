@@ -118,8 +118,8 @@ async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: M
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert claimed and claimed.id == begun.id
-        await tx.replies.add_intent(claimed, "n")
-        await tx.replies.set_message_id(claimed, "n", "1")
+        await tx.messages.add_intent(claimed, "n")
+        await tx.messages.set_id(claimed, "n", "1")
     async with make_bot() as bot:
         bot.platform.channel(begun).messages["1"] = "on"
         assert await outcome(bot, begun) is State.DONE and bot.platform.text(begun) == "one"
