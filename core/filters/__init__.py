@@ -22,7 +22,6 @@ __all__ = [
     "FilterAction",
     "Guard",
     "Level",
-    "OpenFilter",
     "Policy",
     "StreamGuard",
     "Verdict",
@@ -93,36 +92,6 @@ class ContentFilter:
     def counts(self) -> dict[tuple[str, str], int]:
         """The most frequent first."""
         return dict(self._counts.most_common())
-
-
-class _Open:
-    blocked = False
-    verdict = Verdict()
-
-    def feed(self, piece: str) -> str:
-        return piece
-
-    def finish(self) -> str:
-        return ""
-
-
-class OpenFilter:
-    """Lets everything through."""
-
-    def check(self, text: str, policy: Policy) -> Verdict:
-        """Nothing is found."""
-        return Verdict()
-
-    def guard(self, policy: Policy) -> Guard:
-        """Nothing is held."""
-        return _Open()
-
-    def count(self, where: str, verdict: Verdict) -> None:
-        """Nothing is."""
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Nothing was."""
-        return {}
 
 
 def blocked(text: str) -> bool:
