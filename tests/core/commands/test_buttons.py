@@ -12,11 +12,10 @@ from core.domain.permissions import Access
 from core.domain.platform import NO_CONTROLS, ButtonAction, NotSent
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Settings
-from core.filters import OpenFilter
 from core.i18n import t
 from storage.store import now_ms
 from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
-from tests.fakes import ANN, BOB, CHAT, FakeModel
+from tests.fakes import ANN, BOB, CHAT, FakeModel, OpenFilter
 from tests.watching import held, history, outcome, shown
 
 GROUP = ChatId("fake", "group")

@@ -14,14 +14,13 @@ from core.domain.conversation import ChatId, Incoming, Reply
 from core.domain.reply_states import Event, Lane, State
 from core.domain.settings import Limits, Rules
 from core.domain.store import Store, Transaction, Unavailable
-from core.filters import OpenFilter
 from core.i18n import t
 from core.inbound.backlog import EXPIRE_AFTER_MS, MERGE_AFTER_MS
 from storage.database import open_database
 from storage.recovery import ATTEMPTS
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import ANN, BOB, FakeModel, FakePlatform, incoming, owe
+from tests.fakes import ANN, BOB, FakeModel, FakePlatform, OpenFilter, incoming, owe
 from tests.watching import held, now, release, running
 
 GONE, OTHER = ChatId("gone", "1"), ChatId("fake", "9")
