@@ -1,5 +1,5 @@
-"""The rules of the tree that import-linter cannot express (its contracts are in pyproject.toml; `make check`): cycles of
-modules, modules imported by name, torch in the bot's process, the size of files and classes, what the documentation shows.
+"""What import-linter cannot express (its contracts are in pyproject.toml, `make check` runs it): cycles of modules, modules
+imported by name, torch in the bot's process, the size of files and classes, what the documentation shows of the tree.
 """
 
 import ast
@@ -21,7 +21,7 @@ PRODUCT = [path for path in SOURCES if path.parts[0] in ("bots", "core", "storag
 MAX_LINES = 400
 """Of a file. Tables of cases may be longer."""
 MAX_PUBLIC_MEMBERS = 12
-"""Of a class: methods, properties, and the public attributes that `__init__` sets. Fields of a dataclass don't count."""
+"""Of a class: methods, properties, and public attributes that `__init__` sets. Fields of a dataclass don't count."""
 
 IMPORTED_BY_NAME = {
     ("core/engine/loader.py", "core.engine.nn.model_runner"),  # where there is torch: in the engine's process
