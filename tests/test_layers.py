@@ -1,5 +1,5 @@
-"""What import-linter cannot express (its contracts are in pyproject.toml, `make check` runs it): cycles of modules, modules
-imported by name, torch in the bot's process, the size of files and classes, what the documentation shows of the tree.
+"""What import-linter, whose contracts are in pyproject.toml, cannot express: cycles of modules, imports by name, torch
+in the bot's process, the size of files and classes, what the documentation shows of the tree.
 """
 
 import ast
