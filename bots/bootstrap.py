@@ -1,4 +1,4 @@
-"""The composition root: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
+"""The composition root: configuration -> store, model, service, adapters. The only file that sees everything."""
 
 import asyncio
 import logging
@@ -14,13 +14,15 @@ from rich.console import Console
 from bots.config import Config
 from bots.console.adapter import LOCAL, PLATFORM
 from bots.console.app import ConsoleSession, Options, console_database
+from bots.desk import ServiceDesk
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
 from bots.shutdown import DRAINING, Shutdown
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.commands.buttons import ButtonActions
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
+from core.dispatch.timing import ServiceTiming
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
 from core.domain.platform import Platform
@@ -39,6 +41,7 @@ from storage.store import DatabaseStore, now_ms
 log = logging.getLogger(__name__)
 
 MIB = 2**20
+TIMING = ServiceTiming()
 
 
 def converse(config: Config, wishes: Options) -> None:
@@ -131,12 +134,11 @@ async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: 
             steps.end()
             store = DatabaseStore(database)
             rules = replace(config.rules, limits=NO_LIMITS)  # he may ask as much as he likes
-            assistant = Assistant(store, model, rules, ContentFilter())
-            platforms = {terminal.platform.name: terminal.platform}
+            assistant = Assistant(store, model, rules, ContentFilter(), TIMING.database_backoff)
             # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
-            dispatcher = Dispatcher(store, assistant, platforms, access, now=now_ms, name=config.bot_name)
-            return await terminal.talk(store, dispatcher, model.name, wishes)
+            service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING)
+            return await terminal.talk(store, service, model.name, wishes)
     finally:
         steps.end()
         await engine.close()
@@ -169,31 +171,31 @@ async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[An
 
 
 async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shutdown) -> None:
-    """Every adapter that has a token, around one dispatcher. Told to end, it takes nothing in any more, and what is in
+    """Every adapter that has a token, around one service. Told to end, it takes nothing in any more, and what is in
     progress comes to its end."""
     rules, access = config.rules, config.access
-    assistant = Assistant(store, model, rules, ContentFilter())
-    dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
-    presses = ButtonActions(store, dispatcher, access, rules, assistant.filter, now_ms)
+    assistant = Assistant(store, model, rules, ContentFilter(), TIMING.database_backoff)
+    service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING)
+    desk = ServiceDesk(service, access)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 
         async def work(adapter: Adapter) -> None:
             await connections.enter_async_context(adapter.connected())
-            await dispatcher.serve(adapter)
-            await adapter.run(store, dispatcher, presses)
+            await service.serve(adapter)
+            await adapter.run(store, desk, service.buttons)
             raise RuntimeError(f"{adapter.name} has ended")
 
-        async with dispatcher.running():
+        async with service.running():
             await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config)))
-            await dispatcher.drain(DRAINING)
+            await service.drain(DRAINING)
 
 
 class Adapter(Platform, Protocol):
     """A platform that has to be reached first; one that can't be holds up no other."""
 
     def connected(self) -> AbstractAsyncContextManager[None]: ...
-    async def run(self, store: Store, desk: Dispatcher, presses: ButtonActions) -> None: ...
+    async def run(self, store: Store, desk: ServiceDesk, presses: ButtonActions) -> None: ...
 
 
 def adapters(config: Config) -> Iterator[Adapter]:

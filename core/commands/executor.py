@@ -1,10 +1,10 @@
 """The notice lane: a command is carried out, from who may to what is said. It never waits for an answer in progress."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from core.answering.assistant import Assistant
 from core.commands.handlers import UNKNOWN, Call, find, parse, run
+from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, Reply, Role
 from core.domain.errors import Refused, outcome_of
 from core.domain.permissions import Access
@@ -13,35 +13,26 @@ from core.domain.reply_states import ACTIVE, Event, State
 from core.domain.store import Stale, Store, Unavailable
 from core.i18n.error_texts import describe_error
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import while_unavailable
-
-
-class Desk(Protocol):
-    """What the clerk needs of the dispatcher."""
-
-    name: str
-    """The bot's own."""
-
-    async def stop(self, reply: Reply) -> None: ...
-    async def outcome(self, reply: Reply) -> Reply: ...
-    def halt(self, reply_id: int) -> None: ...
-    def tidy(self, reply: Reply) -> None: ...
+from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
 
 
 class CommandExecutor:
     """Carries out commands for whoever may give them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         store: Store,
         assistant: Assistant,
         platforms: Mapping[str, Platform],
         access: Access,
-        desk: Desk,
+        control: ReplyControl,
         now: Callable[[], int],
+        *,
+        name: str,
+        database_backoff: Backoff = DATABASE_BACKOFF,
     ) -> None:
         self._store, self._assistant, self._platforms, self._access = store, assistant, platforms, access
-        self._desk, self._now = desk, now
+        self._control, self._now, self._name, self._backoff = control, now, name, database_backoff
 
     async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
         """A claimed command to what is said about it; a database in trouble is waited for. `let_go` is called before a
@@ -55,7 +46,7 @@ class CommandExecutor:
             again = True
             return await self._tried(reply, language, let_go)
 
-        return await while_unavailable(f"command {reply.id}", step)
+        return await while_unavailable(f"command {reply.id}", step, self._backoff)
 
     async def _done(self, reply: Reply) -> Reply | None:
         """The reply, if the command was carried out by a commit that nobody knew had happened. Raises Stale where it
@@ -104,7 +95,7 @@ class CommandExecutor:
             rules=self._assistant.rules,
             filter=self._assistant.filter,
             now=self._now(),
-            name=self._desk.name,
+            name=self._name,
             language=language,
         )
 
@@ -131,9 +122,9 @@ class CommandExecutor:
 
     def _follow_up(self, call: Call) -> None:
         for stopped in call.stopped:
-            self._desk.halt(stopped)
+            self._control.halt(stopped)
         for cancelled in call.cancelled:
-            self._desk.tidy(cancelled)
+            self._control.tidy(cancelled)
         if call.forgets:
             self._assistant.forget(call.reply.chat)
 
@@ -144,5 +135,5 @@ class CommandExecutor:
         for reply in active:
             if not (call.setter or call.owns(reply)):
                 raise Refused(f"{call.command.name}.others")
-            await self._desk.stop(reply)
-            await self._desk.outcome(reply)
+            await self._control.stop(reply)
+            await self._control.wait_for_outcome(reply)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import re
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from bots.console.app import Options, conversation, parse_options
 from bots.console.input import PipedLines
 from bots.console.outgoing import ConsoleReplyChannel, LiveScreen, PlainScreen
 from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
@@ -35,15 +36,20 @@ class Terminal:
         self.store, self.model, self.out = store, model or FakeModel(), io.StringIO()
         self.screen = PlainScreen(self.out)
         assistant = Assistant(store, self.model, Rules(DEFAULTS), OpenFilter())
-        platform = ConsolePlatform(self.screen)
-        self.dispatcher = Dispatcher(
-            store, assistant, {platform.name: platform}, Access(owners=frozenset({"console:local"})), now=now_ms
-        )
+        self.service = ChatService(store, assistant, Access(owners=frozenset({"console:local"})), now=now_ms)
         self.good: bool | None = None
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        platform = ConsolePlatform(self.screen)
+        async with self.service.running():
+            await self.service.serve(platform)
+            self.service.settle(platform.name)
+            yield
+
     async def say(self, *lines: str, chat: ChatId | None = None) -> str:
-        async with self.dispatcher.running():
-            talk = Repl(self.dispatcher, self.screen, chat or new_chat(), somebody())
+        async with self.running():
+            talk = Repl(self.service, self.screen, chat or new_chat(), somebody())
             self.good = await talk.run(PipedLines(io.StringIO("".join(f"{line}\n" for line in lines))))
         text = self.out.getvalue()
         self.out.truncate(self.out.seek(0))
@@ -100,8 +106,8 @@ async def test_each_line_waits_for_the_outcome_of_the_one_before(store: Database
             read.append(len(terminal.model.prompts))
             return super().readline()
 
-    async with terminal.dispatcher.running():
-        talk = Repl(terminal.dispatcher, terminal.screen, new_chat(), somebody())
+    async with terminal.running():
+        talk = Repl(terminal.service, terminal.screen, new_chat(), somebody())
         assert await talk.run(PipedLines(Watched("one\ntwo\nthree\n")))
     assert read == [0, 1, 2, 3]
     assert terminal.out.getvalue() == "one\ntwo\nthree\n"
@@ -124,8 +130,8 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(store: DatabaseStore)
     model = FakeModel()
     model.gate = asyncio.Semaphore(1)
     terminal = Terminal(store, model)
-    async with terminal.dispatcher.running():
-        talk = Repl(terminal.dispatcher, terminal.screen, new_chat(), somebody(), interruptible=True)
+    async with terminal.running():
+        talk = Repl(terminal.service, terminal.screen, new_chat(), somebody(), interruptible=True)
         line = asyncio.create_task(talk.say("one two"))
         async with asyncio.timeout(5):
             while terminal.screen._text.strip() != "one":

@@ -45,7 +45,6 @@ def channel(guild: Guild) -> Channel:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of patience become hundredths."""
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import discord
 
+from bots.desk import ServiceDesk
 from bots.discord_bot.adapter import DiscordBot
 from core.answering.assistant import Assistant
-from core.commands.buttons import ButtonActions
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
+from core.dispatch.timing import ServiceTiming
 from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import Filter
 from core.i18n import t
+from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -23,6 +25,7 @@ from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
+TIMING = ServiceTiming(send_backoff=Backoff(0.03, 0.03))
 QUICK = Pace(interval=0.02, gap=0.01)
 """Discord's pace is for Discord; what keeps to it is tested by its own clock."""
 
@@ -34,7 +37,7 @@ class Running:
     store: DatabaseStore
     trouble: FlakyStore
     model: FakeModel
-    dispatcher: Dispatcher
+    service: ChatService
     discord: DiscordBot
     working: asyncio.Task[None]
 
@@ -49,6 +52,7 @@ async def running(
     content_filter: Filter | None = None,
     pace: Pace = QUICK,
     now: Callable[[], int] = now_ms,
+    timing: ServiceTiming = TIMING,
 ) -> AsyncIterator[Running]:
     """A bot that is logged in at `server` while the block lasts; a second one on the same database is a restart."""
     model = model or FakeModel()
@@ -57,17 +61,16 @@ async def running(
         store = DatabaseStore(engine)
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
-        dispatcher = Dispatcher(trouble, assistant, {}, access, now=now_ms)
-        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
-        async with discord.connected(), dispatcher.running():
-            await dispatcher.serve(discord)
+        service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)
+        async with discord.connected(), service.running():
+            await service.serve(discord)
             before = len(server.identifies)
-            working = asyncio.create_task(discord.run(trouble, dispatcher, presses))
+            working = asyncio.create_task(discord.run(trouble, ServiceDesk(service, access), service.buttons))
             ready = asyncio.create_task(server.ready(before + 1))
             try:
                 await asyncio.wait({working, ready}, return_when=asyncio.FIRST_COMPLETED)
                 await (working if working.done() else ready)
-                yield Running(store, trouble, model, dispatcher, discord, working)
+                yield Running(store, trouble, model, service, discord, working)
             finally:
                 working.cancel()
                 ready.cancel()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from bots.desk import ServiceDesk
 from bots.discord_bot.channel_order import Inlet
-from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import Incoming, Reply
 from tests.bots.discord_bot.discord_running import asked, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
@@ -21,19 +21,19 @@ from tests.watching import held, release
 def settled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How much was stored each time that a platform said that all of it is."""
     stored, told = list[str](), list[int]()
-    accept, settle = Dispatcher.accept, Dispatcher.settle
+    accept, settle = ServiceDesk.accept, ServiceDesk.settle
 
-    async def noted(self: Dispatcher, incoming: Incoming) -> Reply | None:
+    async def noted(self: ServiceDesk, incoming: Incoming) -> Reply | None:
         reply = await accept(self, incoming)
         stored.extend([incoming.text] if reply else [])
         return reply
 
-    def heard(self: Dispatcher, platform: str) -> None:
+    def heard(self: ServiceDesk, platform: str) -> None:
         told.append(len(stored))
         settle(self, platform)
 
-    monkeypatch.setattr(Dispatcher, "accept", noted)
-    monkeypatch.setattr(Dispatcher, "settle", heard)
+    monkeypatch.setattr(ServiceDesk, "accept", noted)
+    monkeypatch.setattr(ServiceDesk, "settle", heard)
     return told
 
 
@@ -110,10 +110,10 @@ async def test_what_discord_itself_adds_is_no_edit(
 ) -> None:
     amended = list[str]()
 
-    async def amend(self: Dispatcher, incoming: Incoming) -> None:
+    async def amend(self: ServiceDesk, incoming: Incoming) -> None:
         amended.append(incoming.text)
 
-    monkeypatch.setattr(Dispatcher, "amend", amend)
+    monkeypatch.setattr(ServiceDesk, "amend", amend)
     async with running(server, database):
         said = dm.say("look: https://example.org", ann)
         said.dispatch("MESSAGE_UPDATE")  # a link preview

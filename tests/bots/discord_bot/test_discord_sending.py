@@ -97,7 +97,7 @@ async def test_a_long_penalty_holds_it_too(server: DiscordServer, database: str,
         his.say("free", bob)
         assert (await his.ended()).content == "free"
         await quiet()
-        assert mine.texts == [] and 30 < bot.dispatcher.rate.delay(f"discord:{mine.id}", Pace()) < 41
+        assert mine.texts == [] and 30 < bot.service.rate_limiter.delay(f"discord:{mine.id}", Pace()) < 41
 
 
 async def test_a_message_that_was_deleted_is_sent_anew(server: DiscordServer, database: str, dm: Channel) -> None:

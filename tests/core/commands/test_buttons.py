@@ -14,7 +14,7 @@ from core.domain.reply_states import Lane, State
 from core.domain.settings import Settings
 from core.i18n import t
 from storage.store import now_ms
-from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
+from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, OpenFilter
 from tests.watching import held, history, outcome, shown
 
@@ -43,7 +43,7 @@ class Pressing:
 
 
 def pressing(bot: Bot) -> Pressing:
-    return Pressing(bot, ButtonActions(bot.store, bot.dispatcher, EVERYBODY, RULES, OpenFilter(), now_ms))
+    return Pressing(bot, bot.service.buttons)
 
 
 # Stop
@@ -329,5 +329,7 @@ async def test_a_stub_that_nobody_knows_goes(make_bot: MakeBot) -> None:
         async with bot.store.begin() as tx:
             await tx.messages.add_intent(await tx.replies.get(asked.id), "being-sent")
         assert await press.presses.act(stray, ButtonAction.STOP, asked.id) == STALE
-        strict = ButtonActions(bot.store, bot.dispatcher, Access(frozenset({"fake:x"})), RULES, OpenFilter(), now_ms)
+        strict = ButtonActions(
+            bot.store, bot.service.buttons._desk, Access(frozenset({"fake:x"})), RULES, OpenFilter(), now_ms
+        )
         assert not (await strict.act(stray, ButtonAction.STOP, asked.id)).remove
