@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from core.answering.assistant import Assistant
-from core.commands.handlers import UNKNOWN, Call, find, parse, run
+from core.commands.context import Call, check_call
+from core.commands.registry import COMMANDS, UNKNOWN, find
+from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Author, ChatId, Reply, Role
 from core.domain.errors import Refused, outcome_of
 from core.domain.permissions import Access
@@ -90,34 +92,36 @@ class CommandExecutor:
 
     async def _call(self, reply: Reply, language: str) -> Call:
         """What the command will need: asked outside any transaction, at this moment."""
-        name, argument = parse(reply.text) or ("", "")
-        command = find(name) or UNKNOWN
+        line = parse_command(reply.text) or CommandLine("")
+        command = find(line.name) or UNKNOWN
         role = self._access.role(reply.chat.platform, reply.author, Role.MEMBER)
-        if reply.private or command.asks_role(argument):
+        if reply.private or command.asks_role(line.argument):
             role = await self.role(reply.chat, reply.author, private=reply.private)
         return Call(
             reply,
             command,
-            argument,
+            line,
             role,
             model=self._assistant.model,
             rules=self._assistant.rules,
             filter=self._assistant.filter,
             now=self._now(),
-            name=self._desk.name,
+            bot_name=self._desk.name,
             language=language,
+            commands=COMMANDS,
         )
 
     async def _do(self, call: Call, let_go: Callable[[], None]) -> Reply:
         if not self._access.admits(call.reply.chat, call.reply.author):
             raise Refused("refused.access", user=f"{call.reply.chat.platform}:{call.reply.author.id}")
-        if call.command.settles:
+        if call.command.stops_answer:
             let_go()  # this may take as long as a platform is slow
             await self._settle(call)
         failpoint("commanding")
         try:
             async with self._store.begin() as tx:
-                text = await run(call, tx)
+                check_call(call)
+                text = await call.command.handler(call, tx)
                 if text is not None:
                     reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)
                 else:

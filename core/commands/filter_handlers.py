@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
+from core.commands.context import Call
 from core.commands.setting_handlers import change
 from core.domain.conversation import Role, Setting
 from core.domain.errors import Refused
@@ -11,9 +11,6 @@ from core.domain.settings import FILTER_LISTS
 from core.domain.store import Transaction
 from core.filters import WORD_LONGEST, Level, Policy, masked, normal
 from core.i18n.markdown import escape
-
-if TYPE_CHECKING:
-    from core.commands.handlers import Call
 
 WORDS_MOST = 500
 """In each of a conversation's two lists."""
@@ -23,30 +20,30 @@ RULES_SHOWN = 3
 STRICT = Policy(Level.STRICT)
 
 
-async def run(call: "Call", tx: Transaction) -> str:
+async def run(call: Call, tx: Transaction) -> str:
     """The level without more; else what the first word says. Everybody may see the level and try a text."""
-    verb, *after = call.argument.split(None, 1) or [""]
+    verb, *after = call.line.argument.split(None, 1) or [""]
     rest = after[0].strip() if after else ""
     if (function := _VERBS.get(verb.lower())) is None:
         if verb and not call.setter:
             raise Refused("refused.may", usage="/filter")
-        said = await change(call, tx, "filter", call.argument)
+        said = await change(call, tx, "filter", call.line.argument)
         return said if verb else f"{said}\n{_how_many(call, await _policy(call, tx))}"
     if function is not _test and not call.setter:
         raise Refused("refused.admins")
     return await function(call, tx, rest)
 
 
-async def _policy(call: "Call", tx: Transaction) -> Policy:
+async def _policy(call: Call, tx: Transaction) -> Policy:
     return call.rules.settings(await tx.preferences.settings(call.reply.chat)).policy
 
 
-async def _add(call: "Call", tx: Transaction, rest: str) -> str:
+async def _add(call: Call, tx: Transaction, rest: str) -> str:
     await _move(call, tx, word := _word(rest), WORDS)
     return call.t("filter.added", word=_shown(call, word))
 
 
-async def _allow(call: "Call", tx: Transaction, rest: str) -> str:
+async def _allow(call: Call, tx: Transaction, rest: str) -> str:
     """What the owner's minimum finds, only the owner lets through."""
     word = _word(rest)
     if (
@@ -58,12 +55,12 @@ async def _allow(call: "Call", tx: Transaction, rest: str) -> str:
     return call.t("filter.allowed", word=_shown(call, word))
 
 
-def _shown(call: "Call", word: str) -> str:
+def _shown(call: Call, word: str) -> str:
     """A word of the lists, so that it may be shown at any level."""
     return escape(masked(word.lstrip("*")) if call.filter.check(word.strip("*"), STRICT).blocked else word)
 
 
-async def _move(call: "Call", tx: Transaction, word: str, to: str) -> None:
+async def _move(call: Call, tx: Transaction, word: str, to: str) -> None:
     """Into one list, out of the other. Raises Refused where the list is full."""
     policy = await _policy(call, tx)
     lists = {WORDS: [*policy.words], ALLOWED: [*policy.allowed]}
@@ -75,7 +72,7 @@ async def _move(call: "Call", tx: Transaction, word: str, to: str) -> None:
         await _store(call, tx, name, [each for each in words if each != word or name == to])
 
 
-async def _store(call: "Call", tx: Transaction, name: str, words: list[str]) -> None:
+async def _store(call: Call, tx: Transaction, name: str, words: list[str]) -> None:
     if words:
         setting = Setting(json.dumps(words, ensure_ascii=False), call.reply.author.name, call.now)
         await tx.preferences.set(call.reply.chat, name, setting)
@@ -85,7 +82,7 @@ async def _store(call: "Call", tx: Transaction, name: str, words: list[str]) -> 
         await tx.preferences.set(call.reply.chat, name, Setting("[]", call.reply.author.name, call.now))
 
 
-async def _remove(call: "Call", tx: Transaction, rest: str) -> str:
+async def _remove(call: Call, tx: Transaction, rest: str) -> str:
     word, policy = _word(rest), await _policy(call, tx)
     for name, words in ((WORDS, policy.words), (ALLOWED, policy.allowed)):
         if word in words:
@@ -94,7 +91,7 @@ async def _remove(call: "Call", tx: Transaction, rest: str) -> str:
     raise Refused("filter.unknown", word=_shown(call, word))
 
 
-async def _list(call: "Call", tx: Transaction, rest: str) -> str:
+async def _list(call: Call, tx: Transaction, rest: str) -> str:
     if rest:
         raise Refused("bad.filter")
     policy = await _policy(call, tx)
@@ -107,7 +104,7 @@ async def _list(call: "Call", tx: Transaction, rest: str) -> str:
     return "\n\n".join(lines) if lines else call.t("filter.empty")
 
 
-async def _test(call: "Call", tx: Transaction, rest: str) -> str:
+async def _test(call: Call, tx: Transaction, rest: str) -> str:
     if not rest:
         raise Refused("bad.filter")
     policy = await _policy(call, tx)
@@ -118,7 +115,7 @@ async def _test(call: "Call", tx: Transaction, rest: str) -> str:
     return call.t(f"filter.{found.action}s", rule=_rule(found.rule), **what)
 
 
-def counted(call: "Call") -> str:
+def counted(call: Call) -> str:
     """For the owner: what was found since the start, by category and the entries that were found most."""
     by_category: dict[str, dict[str, int]] = {}
     for (category, rule), count in call.filter.counts().items():
@@ -146,11 +143,11 @@ def _word(text: str) -> str:
     return word
 
 
-def _how_many(call: "Call", policy: Policy) -> str:
+def _how_many(call: Call, policy: Policy) -> str:
     return call.t("filter.counted", words=len(policy.words), allowed=len(policy.allowed))
 
 
-_VERBS: dict[str, Callable[["Call", Transaction, str], Awaitable[str]]] = {
+_VERBS: dict[str, Callable[[Call, Transaction, str], Awaitable[str]]] = {
     "add": _add,
     "remove": _remove,
     "allow": _allow,

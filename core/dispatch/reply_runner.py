@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from core.answering.assistant import Assistant, Ending
-from core.commands.handlers import named
+from core.commands.registry import command_name
 from core.delivery.button_cleanup import ButtonCleanup
 from core.delivery.final_check import FinalCheck
 from core.delivery.partial_markdown import close, finished
@@ -186,7 +186,7 @@ class ReplyRunner:
     async def _controls(self, reply: Reply, language: str) -> Controls:
         """What may be pressed under a final text: asked anew, so that it is the same after a restart."""
         if reply.lane is Lane.NOTICE:
-            return await self._panel(reply, language) if named(reply.text) == "settings" else NO_CONTROLS
+            return await self._panel(reply, language) if command_name(reply.text) == "settings" else NO_CONTROLS
         if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
             return NO_CONTROLS
         async with self._store.begin() as tx:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from core.commands.handlers import find, parse
+from core.commands.registry import find
+from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Incoming, NewReply, Reply
 from core.domain.permissions import Access
 from core.domain.reply_states import Lane
@@ -114,9 +115,9 @@ class Ingest:
             return NewReply(replace(incoming, text=""), Lane.NOTICE) if incoming.private else None
         if not incoming.text:  # a picture, a sticker: one short notice in private, silence in groups
             return NewReply(incoming, Lane.NOTICE) if incoming.private else None
-        name, argument = parse(incoming.text) or ("", "")
-        if name == "ask" and argument:
-            return NewReply(replace(incoming, text=argument), Lane.ANSWER)
-        if name and find(name) is None and not (incoming.private or "@" in incoming.text.split()[0]):
+        line = parse_command(incoming.text) or CommandLine("")
+        if line.name == "ask" and line.argument:
+            return NewReply(replace(incoming, text=line.argument), Lane.ANSWER)
+        if line.name and find(line.name) is None and not (incoming.private or "@" in incoming.text.split()[0]):
             return None
-        return NewReply(incoming, Lane.NOTICE if name else Lane.ANSWER)
+        return NewReply(incoming, Lane.NOTICE if line.name else Lane.ANSWER)
