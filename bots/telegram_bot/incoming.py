@@ -11,7 +11,7 @@ from core.delivery.splitting import utf16
 from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Author, ChatId, Incoming
 from core.i18n import choose_language, t
-from core.inbound.question_text import GREETING, about, seam
+from core.inbound.question_text import GREETING, join_around_name, with_quote
 
 PLATFORM = "telegram"
 KINDS = ("message", "edited_message", "callback_query", "my_chat_member")
@@ -210,7 +210,7 @@ def _question(messages: Sequence[Message], words: "_Words", author: Author, me: 
         return text.split()[0]
     if name not in ("", "ask") or not words.units:
         return text
-    body = about(asked, _replied(messages, me))
+    body = with_quote(asked, _replied(messages, me))
     media = not any(message.text for message in messages)
     if not (body or name or media):
         return GREETING
@@ -280,7 +280,7 @@ class _Words:
             return self._slice(0)
         text, *rest = *parts, self._slice(seen)
         for part in rest:
-            text = seam(text, part)
+            text = join_around_name(text, part)
         return f"{self._slice(0, command)} {text.strip()}".strip()
 
     @property

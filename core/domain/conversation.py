@@ -55,6 +55,8 @@ class Incoming:
     """Milliseconds UTC."""
     reply_token: str = field(default="", repr=False)
     """What the adapter needs to answer where this came from; handed back with the reply, unread. It may be a key."""
+    has_unseen_media: bool = False
+    """It holds a picture, a sticker or a file that the model can't see."""
 
     @property
     def key(self) -> tuple[str, str, str]:

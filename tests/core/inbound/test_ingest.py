@@ -42,7 +42,7 @@ async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseSt
     intake = Ingest(
         held, EVERYBODY, AdmissionControl(NO_LIMITS, ThroughputEstimate(1), now_ms, 0, ()), lambda replies: None
     )
-    writing = asyncio.create_task(intake.write())
+    writing = asyncio.create_task(intake.run())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
     await asyncio.sleep(0.01)
     with contextlib.suppress(TimeoutError):
