@@ -174,14 +174,13 @@ async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shut
     rules, access = config.rules, config.access
     assistant = Assistant(store, model, rules, ContentFilter())
     dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
-    presses = ButtonActions(store, dispatcher, access, rules, assistant.filter, now_ms)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 
         async def work(adapter: Adapter) -> None:
             await connections.enter_async_context(adapter.connected())
             await dispatcher.serve(adapter)
-            await adapter.run(store, dispatcher, presses)
+            await adapter.run(store, dispatcher, dispatcher.buttons)
             raise RuntimeError(f"{adapter.name} has ended")
 
         async with dispatcher.running():

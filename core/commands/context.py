@@ -1,12 +1,13 @@
-"""What a command is, and what its handler is given."""
+"""What a command is, what its handler is given, and what it returns."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from core.commands.options import Option
+from core.commands.options import Option, has_value, read_options
 from core.domain.command_line import CommandLine
-from core.domain.conversation import Reply, Role
+from core.domain.conversation import OptionValue, Reply, Role
 from core.domain.errors import Refused
+from core.domain.permissions import may_change
 from core.domain.settings import Rules
 from core.domain.store import Transaction
 from core.filters import Filter
@@ -56,8 +57,17 @@ class Command:
         parts = [option.written(values[option.name]) for option in self.options if option.name in values]
         return " ".join([f"/{self.name}", *filter(None, parts)])
 
+    def arguments(self, text: str, values: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
+        """The values of the options by name: the typed one of a slash command, else as they are read from `text`.
 
-@dataclass(slots=True)
+        `text` is the argument as it is written. Several typed values are read from the text too, so that those which
+        exclude one another are refused in the same way.
+        """
+        typed = {option.name: values[option.name] for option in self.options if has_value(values.get(option.name))}
+        return typed if len(typed) == 1 else read_options(self.options, text)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One use of a command, with all that its handler may need."""
 
@@ -65,6 +75,8 @@ class Call:
     command: Command
     line: CommandLine
     """The command as it was written."""
+    arguments: Mapping[str, OptionValue]
+    """The values of its options by name."""
     role: Role
     """The role of the person who asks, as the platform told it a moment ago."""
     model: Model
@@ -77,29 +89,38 @@ class Call:
     """In which the person is answered: "en" or "vi"."""
     commands: Sequence[Command]
     """All commands, for /help."""
-    stopped: list[int] = field(default_factory=list)
-    """Running replies to be stopped once the transaction is committed."""
-    cancelled: list[Reply] = field(default_factory=list)
-    """Replies that waited, and will not be answered."""
-    forgets: bool = False
-    """Whether the history goes with the transaction."""
 
     def t(self, key: str, /, **values: object) -> str:
         """A text in the language of the person who asks."""
         return t(self.language, key, **values)
 
     @property
-    def setter(self) -> bool:
-        """Whether the asker may change the conversation: in private everyone, else admins."""
-        return self.reply.private or self.role >= Role.ADMIN
-
-    def owns(self, reply: Reply) -> bool:
-        """Whether the asker asked that question, or had it answered again."""
-        return self.reply.author.id in (reply.author.id, reply.asker.id if reply.asker else "")
+    def may_change(self) -> bool:
+        """Whether the person who asks may change the conversation's settings and history."""
+        return may_change(self.reply.private, self.role)
 
 
-Handler = Callable[[Call, Transaction], Awaitable[str | None]]
-"""Carries out a command within one transaction. Raises ChatError: then nothing of the transaction is kept."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a handler did. The executor does the rest once the transaction is committed."""
+
+    text: str = ""
+    """The text of the reply; "" only where `became_answer`."""
+    stopped: tuple[int, ...] = ()
+    """Ids of replies that are being generated and are to stop."""
+    cancelled: tuple[Reply, ...] = ()
+    """Replies that waited and are cancelled, with their reply tokens."""
+    forget: bool = False
+    """Whether the conversation's history is deleted."""
+    language: str = ""
+    """The language of the person from now on, where it was set; else ""."""
+    became_answer: bool = False
+    """Whether the command's own reply is queued as an answer now, and has no text yet."""
+
+
+Handler = Callable[[Call, Transaction], Awaitable[Outcome]]
+"""Carries out a command within one transaction. Raises ChatError: then nothing of the transaction is kept, and the
+error's text is the reply's."""
 
 
 def find_command(commands: Sequence[Command], name: str) -> Command | None:
@@ -110,9 +131,9 @@ def find_command(commands: Sequence[Command], name: str) -> Command | None:
 def check_call(call: Call) -> None:
     """Raise Refused where the person may not give the command, or it takes no argument."""
     command, argument = call.command, call.line.argument
-    if command.admins_only and not call.setter:
+    if command.admins_only and not call.may_change:
         raise Refused("refused.admins")
-    if command.changes_settings and argument and not call.setter:
+    if command.changes_settings and argument and not call.may_change:
         raise Refused("refused.may", usage=f"/{command.name}")
     if argument and not command.argument:
         raise Refused("bad.argument", usage=f"`{command.usage}`")

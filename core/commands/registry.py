@@ -3,12 +3,13 @@
 from core.commands import filter_handlers, handlers
 from core.commands.context import Command, find_command
 from core.commands.options import Kind, Option
+from core.commands.setting_handlers import RESET, setting_handler
 from core.domain.command_line import parse_command
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST
 from core.filters import WORD_LONGEST, Level
 from core.i18n import LANGUAGES
 
-_RESET = Option("reset", Kind.FLAG)
+_RESET = Option(RESET, Kind.FLAG)
 
 COMMANDS = (
     Command("start", handlers.start),
@@ -17,28 +18,28 @@ COMMANDS = (
     Command("clear", handlers.clear, aliases=("new", "reset"), admins_only=True),
     Command(
         "temp",
-        handlers.setting_handler("temperature"),
+        setting_handler("temperature"),
         "[0-1]",
         (Option("value", Kind.NUMBER, 0, 1), _RESET),
         changes_settings=True,
     ),
     Command(
         "maxtokens",
-        handlers.setting_handler("max_tokens"),
+        setting_handler("max_tokens"),
         "[256|512|1024]",
         (Option("value", Kind.INTEGER, choices=tuple(map(str, MAX_TOKENS))), _RESET),
         changes_settings=True,
     ),
     Command(
         "memory",
-        handlers.setting_handler("memory"),
+        setting_handler("memory"),
         "[1-10]",
         (Option("value", Kind.INTEGER, 1, MEMORY_MOST), _RESET),
         changes_settings=True,
     ),
     Command(
         "system",
-        handlers.setting_handler("system"),
+        setting_handler("system"),
         "[text]",
         (Option("text", most=SYSTEM_MOST), _RESET),
         changes_settings=True,
@@ -49,19 +50,19 @@ COMMANDS = (
         "[en|vi|auto]",
         (
             Option("language", choices=(*LANGUAGES, "auto")),
-            Option("reply", choices=(*REPLY_LANGUAGES, "reset"), word="reply"),
+            Option("reply", choices=(*REPLY_LANGUAGES, RESET), word="reply"),
         ),
         depends_on_role=True,
         ephemeral=True,
     ),
     Command(
         "filter",
-        filter_handlers.run,
+        filter_handlers.change_filter,
         "[off|standard|strict|add|remove|allow|list|test]",
         (
-            Option("level", choices=(*Level, "reset")),
+            Option("level", choices=(*Level, RESET)),
             *(Option(verb, most=WORD_LONGEST, word=verb) for verb in ("add", "remove", "allow")),
-            Option("list", Kind.FLAG),
+            Option("list", Kind.FLAG, word="list"),
             Option("test", most=1000, word="test"),
         ),
         depends_on_role=True,

@@ -9,18 +9,23 @@ from dataclasses import replace
 from functools import partial
 
 from core.answering.assistant import Assistant
+from core.commands.buttons import ButtonActions
 from core.commands.executor import CommandExecutor
+from core.commands.role_lookup import RoleLookup
+from core.commands.services import CommandServices
 from core.delivery.final_check import FinalCheck
 from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.reply_control import ReplyControl
 from core.delivery.streaming_message import TYPING_EVERY, Delivery
 from core.dispatch.reply_runner import ReplyRunner, Slot
-from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
+from core.domain.conversation import Incoming, Reply
 from core.domain.permissions import Access
 from core.domain.platform import NotSent, Platform, ReplyChannel
 from core.domain.reply_states import ACTIVE, Event, Lane, State
 from core.domain.store import Stale, Store, Unavailable
 from core.filters import STANDARD
 from core.i18n import choose_language, t
+from core.i18n.person_language import PersonLanguages
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.backlog import MERGE_AFTER_MS, expired, mergeable
 from core.inbound.ingest import Ingest
@@ -57,7 +62,10 @@ class Dispatcher:
         self._store, self._assistant, self._now = store, assistant, now
         self._platforms = dict(platforms)
         self.name, self.access = name, access
-        self._clerk = CommandExecutor(store, assistant, self._platforms, access, self, now)
+        roles = RoleLookup(self._platforms, access)
+        services = CommandServices(store, _Control(self), roles, assistant.rules, assistant.filter, now)
+        self._clerk = CommandExecutor(services, assistant, bot_name=name)
+        self.buttons = ButtonActions(services, self.accept, PersonLanguages(store))
         self._started = now()
         speed = ThroughputEstimate(assistant.model.slots)
         door = AdmissionControl(assistant.rules.limits, speed, now, self._started - MERGE_AFTER_MS, self._platforms)
@@ -172,10 +180,6 @@ class Dispatcher:
             self.halt(reply.id)
         self.tidy(replace(moved, reply_token=before.reply_token))
         self._pulse()
-
-    async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
-        """What a person may do in a chat, asked at this moment. Raises Refused where the platform can't tell."""
-        return await self._clerk.role(chat, author, private=private)
 
     async def leave(self, platform: str, chat: str) -> None:
         """A chat is closed to the bot."""
@@ -305,6 +309,25 @@ class Dispatcher:
         """Wake everybody who waits for a change; each looks for himself whether it was his."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+class _Control(ReplyControl):
+    """What commands and buttons stop replies with."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    async def stop(self, reply: Reply) -> None:
+        await self._dispatcher.stop(reply)
+
+    async def wait_for_outcome(self, reply: Reply) -> Reply:
+        return await self._dispatcher.outcome(reply)
+
+    def halt(self, reply_id: int) -> None:
+        self._dispatcher.halt(reply_id)
+
+    def tidy(self, reply: Reply) -> None:
+        self._dispatcher.tidy(reply)
 
 
 def _first(error: BaseException) -> BaseException:

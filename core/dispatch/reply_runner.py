@@ -48,7 +48,7 @@ class Slot:
 class Commands(Protocol):
     """Who carries out commands."""
 
-    async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply: ...
+    async def carry_out(self, reply: Reply, language: str, release_slot: Callable[[], None]) -> Reply: ...
 
 
 STRIKES = 3

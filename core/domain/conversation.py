@@ -8,6 +8,9 @@ from enum import IntEnum
 
 from core.domain.reply_states import Lane, State
 
+OptionValue = str | int | float | bool
+"""A typed value of a slash command."""
+
 _FORBIDDEN = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -55,6 +58,8 @@ class Incoming:
     """Milliseconds UTC."""
     reply_token: str = field(default="", repr=False)
     """What the adapter needs to answer where this came from; handed back with the reply, unread. It may be a key."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+    """The typed values of a slash command, by the option's name."""
     has_unseen_media: bool = False
     """It holds a picture, a sticker or a file that the model can't see."""
 
@@ -68,7 +73,9 @@ class Incoming:
         question costs a model three times the tokens."""
         id, name, locale = (clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale))
         author = Author(id[:64], name or id[:64], locale[:32])  # as long as a database takes
-        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id)[:128], author=author)
+        options = {name: clean(value) if isinstance(value, str) else value for name, value in self.options.items()}
+        external_id = clean(self.external_id)[:128]
+        return replace(self, text=clean(self.text).strip(), external_id=external_id, author=author, options=options)
 
 
 def clean(text: str) -> str:
@@ -127,6 +134,8 @@ class Reply:
     """What the platform knows the message by."""
     reply_token: str = field(default="", repr=False)
     """What the adapter asked to be reminded of, as long as the reply is open."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+    """The typed values of a slash command, by the option's name; empty once the reply is closed."""
     question: int | None = None
     """The stored question's id, in the answer lane."""
     asker: Author | None = None

@@ -9,7 +9,6 @@ import discord
 
 from bots.discord_bot.adapter import DiscordBot
 from core.answering.assistant import Assistant
-from core.commands.buttons import ButtonActions
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.permissions import Access
 from core.domain.platform import Pace
@@ -58,11 +57,10 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         dispatcher = Dispatcher(trouble, assistant, {}, access, now=now_ms)
-        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
         async with discord.connected(), dispatcher.running():
             await dispatcher.serve(discord)
             before = len(server.identifies)
-            working = asyncio.create_task(discord.run(trouble, dispatcher, presses))
+            working = asyncio.create_task(discord.run(trouble, dispatcher, dispatcher.buttons))
             ready = asyncio.create_task(server.ready(before + 1))
             try:
                 await asyncio.wait({working, ready}, return_when=asyncio.FIRST_COMPLETED)

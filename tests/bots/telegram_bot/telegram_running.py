@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.outgoing import Paces
 from core.answering.assistant import Assistant
-from core.commands.buttons import ButtonActions
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.permissions import Access
 from core.domain.platform import Pace
@@ -57,9 +56,8 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         dispatcher = Dispatcher(trouble, assistant, {telegram.name: telegram}, access, now=now_ms)
-        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
         async with telegram.connected(), dispatcher.running():
-            polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
+            polling = asyncio.create_task(telegram.run(trouble, dispatcher, dispatcher.buttons))
             try:
                 yield Running(store, trouble, model, dispatcher, telegram, polling)
             finally:
