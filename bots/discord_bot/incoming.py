@@ -11,7 +11,7 @@ from discord import DMChannel, Member, Message, MessageType, Thread, User
 from discord.abc import GuildChannel
 
 from bots.discord_bot.interaction_token import sent_at
-from core.commands.handlers import parse
+from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Author, ChatId, Incoming
 from core.i18n import choose_language, t
 from core.inbound.question_text import GREETING, join_around_name, with_quote
@@ -96,7 +96,8 @@ def _says(message: Message) -> str:
 def _question(message: Message, author: Author, me: Me) -> str:
     """The text for the core; "" for nothing that a model could answer."""
     text = words(message, me)
-    name, asked = parse(text) or ("", text)
+    line = parse_command(text) or CommandLine("", text)
+    name, asked = line.name, line.argument
     if name and not message.content:
         return f"/ask {text}"  # somebody else's command: no order of whoever passes it on
     if name not in ("", "ask"):
@@ -108,7 +109,7 @@ def _question(message: Message, author: Author, me: Me) -> str:
     if body and not seen:
         body += "\n\n" + t(choose_language("auto", author.locale), "media.unseen")
     # A command that somebody else wrote is a question here, not an order of whoever points at it.
-    head = f"/{name}" if name else "/ask" if not asked and parse(body) else ""
+    head = f"/{name}" if name else "/ask" if not asked and parse_command(body) else ""
     return f"{head} {body}".strip()
 
 

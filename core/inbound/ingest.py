@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from core.commands.handlers import find
+from core.commands.registry import find
 from core.domain.command_line import parse_command
 from core.domain.conversation import Author, ChatId, Incoming, NewReply, Reply
 from core.domain.permissions import Access
