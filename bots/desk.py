@@ -18,7 +18,7 @@ class ServiceDesk:
 
     async def amend(self, incoming: Incoming) -> None:
         """See Ingest.amend."""
-        await self._service.ingest.amend(incoming)
+        await self._service.ingest.edit(incoming)
 
     def settle(self, platform: str) -> None:
         """See ChatService.settle."""

@@ -17,12 +17,12 @@ from core.domain.conversation import Reply
 from core.domain.permissions import Access
 from core.domain.settings import Rules
 from core.domain.store import Store
-from core.filters import Filter, OpenFilter
+from core.filters import Filter
 from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from storage.tables import Base
-from tests.fakes import FakeModel, FakePlatform, incoming
+from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 from tests.postgres import Postgres
 
 DEFAULTS = {

@@ -11,7 +11,7 @@ from discord import ButtonStyle, SelectOption, TextStyle
 from discord.ui import ActionRow, Button, Container, Label, LayoutView, Modal, Select, TextDisplay, TextInput, View
 
 from core.commands import settings_view as panel
-from core.commands.settings_view import TYPED, revision
+from core.commands.settings_view import FORM_SETTING, setting_revision
 from core.domain.conversation import ChatId
 from core.domain.platform import ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Settings, Value
@@ -99,13 +99,15 @@ def settings_panel(settings: Settings, text: str, chat: ChatId, language: str) -
     rows = [
         ActionRow[LayoutView](
             Select[LayoutView](
-                custom_id=f"p:{letters[name]}:{revision(chat, settings, name)}",
+                custom_id=f"p:{letters[name]}:{setting_revision(chat, settings, name)}",
                 options=_options(settings.values[name], language),
             )
         )
-        for name in panel.PANEL
+        for name in panel.CHOICE_SETTINGS
     ]
-    prompt = Button[LayoutView](label=t(language, "form.prompt"), custom_id=f"o:{revision(chat, settings, TYPED)}")
+    prompt = Button[LayoutView](
+        label=t(language, "form.prompt"), custom_id=f"o:{setting_revision(chat, settings, FORM_SETTING)}"
+    )
     made = LayoutView(timeout=None)
     shown = text if len(text) <= PANEL_MOST else f"{text[: PANEL_MOST - 1]}…"
     made.add_item(Container(TextDisplay(shown), *rows, ActionRow[LayoutView](prompt)))
@@ -121,9 +123,13 @@ def prompt_form(settings: Settings, chat: ChatId, language: str) -> Modal:
         required=False,
         max_length=SYSTEM_MOST,
     )
-    form = Modal(title=t(language, f"name.{TYPED}"), custom_id=f"f:{revision(chat, settings, TYPED)}", timeout=None)
+    form = Modal(
+        title=t(language, f"name.{FORM_SETTING}"),
+        custom_id=f"f:{setting_revision(chat, settings, FORM_SETTING)}",
+        timeout=None,
+    )
     form.add_item(
-        Label[Modal](text=t(language, f"name.{TYPED}"), description=t(language, "form.empty"), component=field)
+        Label[Modal](text=t(language, f"name.{FORM_SETTING}"), description=t(language, "form.empty"), component=field)
     )
     return _described(form)
 
@@ -149,7 +155,7 @@ def _actions(controls: Controls, reply: int) -> View:
 
 def _options(value: Value, language: str) -> list[SelectOption]:
     """A setting's choices, each with the setting's name: once one is chosen, nothing else says what it is of."""
-    name = panel.named(value, language)
+    name = panel.setting_name(value.name, language)
     return [
         SelectOption(label=f"{name}: {_shown(value.name, choice, language)}", value=str(choice), default=choice == now)
         for choice, now in ((choice, value.value) for choice in _choices(value))

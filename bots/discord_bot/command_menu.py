@@ -13,8 +13,9 @@ from bots.discord_bot.api import call_shielded
 from bots.discord_bot.channel_order import pauses
 from bots.discord_bot.gateway import EVERYBODY, PEOPLE, Gateway
 from bots.discord_bot.incoming import PLATFORM
-from core.commands.handlers import COMMANDS, Command
+from core.commands.context import Command
 from core.commands.options import Kind, Option
+from core.commands.registry import COMMANDS
 from core.domain.platform import Ambiguous, DeliveryError, NotSent
 from core.domain.store import Store
 from core.i18n import t
@@ -83,7 +84,7 @@ def _command(command: Command) -> Payload:
     if command.name == "ask":
         options.append({"type": AppCommandOptionType.boolean.value, **_field(PRIVATE)})
     # Whose command it is alone is known to Discord, too. A thread's owner, whom it doesn't know, has "@bot /clear".
-    admins = str(Permissions(manage_channels=True).value) if command.admins else None
+    admins = str(Permissions(manage_channels=True).value) if command.admins_only else None
     return {
         "type": AppCommandType.chat_input.value,
         **_named(f"slash.{command.name}"),

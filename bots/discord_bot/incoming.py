@@ -11,10 +11,10 @@ from discord import DMChannel, Member, Message, MessageType, Thread, User
 from discord.abc import GuildChannel
 
 from bots.discord_bot.interaction_token import sent_at
-from core.commands.handlers import parse
+from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Author, ChatId, Incoming
 from core.i18n import choose_language, t
-from core.inbound.question_text import GREETING, about, seam
+from core.inbound.question_text import GREETING, join_around_name, with_quote
 
 PLATFORM = "discord"
 
@@ -96,19 +96,20 @@ def _says(message: Message) -> str:
 def _question(message: Message, author: Author, me: Me) -> str:
     """The text for the core; "" for nothing that a model could answer."""
     text = words(message, me)
-    name, asked = parse(text) or ("", text)
+    line = parse_command(text) or CommandLine("", text)
+    name, asked = line.name, line.argument
     if name and not message.content:
         return f"/ask {text}"  # somebody else's command: no order of whoever passes it on
     if name not in ("", "ask"):
         return text
-    body = about(asked, replied(message, me))
+    body = with_quote(asked, replied(message, me))
     seen = not (message.attachments or message.stickers)
     if not (body or name):
         return GREETING if seen else ""
     if body and not seen:
         body += "\n\n" + t(choose_language("auto", author.locale), "media.unseen")
     # A command that somebody else wrote is a question here, not an order of whoever points at it.
-    head = f"/{name}" if name else "/ask" if not asked and parse(body) else ""
+    head = f"/{name}" if name else "/ask" if not asked and parse_command(body) else ""
     return f"{head} {body}".strip()
 
 
@@ -116,7 +117,7 @@ def words(message: Message, me: Me) -> str:
     """Its text as people see it: without the bot's name, others' names and channels spelt out."""
     left, *rest = re.split(rf"<@!?{me.id}>|<@&{_own_role(message)}>", _says(message))
     for right in rest:
-        left = seam(left, right)
+        left = join_around_name(left, right)
     names = {user.id: user.display_name for user in message.mentions}
     text = _PERSON.sub(lambda found: f"@{names.get(int(found[1]), found[1])}", left)
     return _OTHER.sub(lambda found: _spelt(message, found), text).strip()

@@ -19,7 +19,7 @@ from core.domain.conversation import Incoming, Reply
 from core.domain.permissions import Access
 from core.domain.platform import DeliveryError
 from core.i18n import choose_language, t
-from core.inbound.question_text import about
+from core.inbound.question_text import with_quote
 from core.runtime.failpoints import failpoint
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 STORED_WITHIN = 1.5
 """Seconds: what takes longer might miss the three in which Discord wants an answer."""
 REMEMBERED = 1000
-"""Interactions, and messages that are being asked about, at most."""
+"""Interactions, and messages that are being asked with_quote, at most."""
 
 
 class Desk(Protocol):
@@ -136,7 +136,7 @@ class Interactions:
         if not text:
             return await self._refuse(interaction, "discord.gone")
         hidden = not slash.in_own_messages(interaction)
-        asked = f"/ask {about(question, text)}"
+        asked = f"/ask {with_quote(question, text)}"
         await self._store(interaction, slash.incoming(interaction, asked, hidden=hidden, alone=True))
 
     async def _fetched(self, interaction: Interaction[Any], message: int) -> str:

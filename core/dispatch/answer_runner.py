@@ -103,7 +103,7 @@ class AnswerRunner:
             # What the last answer had is still there to go on with.
             notice = describe_error(error, language, f"reply {reply.id}")
             return Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
-        self._throughput.took(time.monotonic() - began)
+        self._throughput.record_answer(time.monotonic() - began)
         notice = t(language, ending.notice) if ending.notice else ""
         return Conclusion(ending.outcome, ending.text, notice, truncated=ending.cut)
 

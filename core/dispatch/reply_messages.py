@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from core.commands.handlers import named
+from core.commands.registry import command_name
 from core.delivery.final_check import FinalCheck
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
@@ -96,7 +96,7 @@ class ReplyMessages:
     async def _controls(self, reply: Reply, language: str) -> Controls:
         """The buttons under a final text: read from the store, so that they are the same after a restart."""
         if reply.lane is Lane.NOTICE:
-            return await self._panel(reply, language) if named(reply.text) == "settings" else NO_CONTROLS
+            return await self._panel(reply, language) if command_name(reply.text) == "settings" else NO_CONTROLS
         if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
             return NO_CONTROLS
         async with self._delivery.store.begin() as tx:

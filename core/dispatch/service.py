@@ -3,12 +3,13 @@
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 
 from core.answering.assistant import Assistant
 from core.commands.buttons import ButtonActions
 from core.commands.executor import CommandExecutor
+from core.commands.role_lookup import RoleLookup
+from core.commands.services import CommandServices
 from core.delivery.final_check import FinalCheck
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
@@ -22,14 +23,15 @@ from core.dispatch.reply_messages import ReplyMessages
 from core.dispatch.reply_runner import ReplyRunner
 from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
 from core.dispatch.typing_indicator import TypingIndicator
-from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.permissions import Access
 from core.domain.platform import Platform
 from core.domain.reply_states import Lane
 from core.domain.store import Store
 from core.filters import STANDARD
+from core.i18n.person_language import PersonLanguages
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
-from core.inbound.backlog import PATIENCE
+from core.inbound.backlog import MERGE_AFTER_MS
+from core.inbound.event_consumer import EventConsumer
 from core.inbound.ingest import Ingest
 from core.runtime.supervision import Work, running_loops
 
@@ -60,16 +62,10 @@ class ChatService:
         )
         self.control = ReplyControl(store, messages.mark_stopped, signals.notify_ended)
         environment = Environment(store, self.control, signals, self.rate_limiter, now, timing, self._platforms)
-        commands = CommandExecutor(
-            store,
-            assistant,
-            self._platforms,
-            access,
-            self.control,
-            now,
-            name=name,
-            database_backoff=timing.database_backoff,
+        services = CommandServices(
+            store, self.control, RoleLookup(self._platforms, access), assistant.rules, assistant.filter, now
         )
+        commands = CommandExecutor(services, assistant, bot_name=name, backoff=timing.database_backoff)
         throughput = ThroughputEstimate(assistant.model.slots)
         answers = AnswerRunner(environment, assistant, final_check, throughput)
         self._runner = ReplyRunner(environment, assistant, messages, answers, commands)
@@ -77,10 +73,11 @@ class ChatService:
         started = now()
         self._recovery = Recovery(environment, self.dispatcher.stored, started)
         self._typing = TypingIndicator(environment)
-        admission = AdmissionControl(assistant.rules.limits, throughput, now, started - PATIENCE, self._platforms)
+        admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
         self.ingest = Ingest(store, access, admission, self.dispatcher.stored, signals.notify_all)
-        desk = _PressDesk(self.ingest, self.control, commands)
-        self.buttons = ButtonActions(store, desk, access, assistant.rules, assistant.filter, now)
+        self.languages = PersonLanguages(store)
+        self.buttons = ButtonActions(services, self.ingest.accept, self.languages)
+        self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -89,7 +86,7 @@ class ChatService:
         If one of the loops ends, the block is cancelled and its error raised.
         """
         loops: dict[str, Work] = {
-            "storing what comes in": self.ingest.write,
+            "storing what comes in": self.ingest.run,
             "showing what is ready": self.dispatcher.show_ready,
             "merging backlogs": self._recovery.merge_backlogs,
             "claiming answers": partial(self.dispatcher.run_lane, Lane.ANSWER),
@@ -145,21 +142,3 @@ def _delivery(
         database_backoff=timing.database_backoff,
         typing_every_s=timing.typing_every_s,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _PressDesk:
-    """What presses need of the service."""
-
-    _ingest: Ingest
-    _control: ReplyControl
-    _commands: CommandExecutor
-
-    async def accept(self, incoming: Incoming) -> Reply | None:
-        return await self._ingest.accept(incoming)
-
-    async def stop(self, reply: Reply) -> None:
-        await self._control.stop(reply)
-
-    async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
-        return await self._commands.role(chat, author, private=private)

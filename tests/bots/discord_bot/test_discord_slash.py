@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from core.commands.handlers import COMMANDS
+from core.commands.registry import COMMANDS
 from core.domain.permissions import Access
 from core.i18n import t
 from tests.bots.discord_bot.discord_running import CONTINUE, RETRY, STOP, asked, quiet, running

@@ -13,7 +13,7 @@ from core.domain.reply_states import State
 from core.domain.settings import Rules
 from core.filters import ContentFilter, Level
 from core.i18n import t
-from core.inbound.question_text import about
+from core.inbound.question_text import with_quote
 from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
 
@@ -216,7 +216,7 @@ async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
 
 async def test_quoted_text_counts_as_what_people_write(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
-        assert await bot.say(about("what does that mean?", "oh\nfuck")) == t("en", "blocked.profanity")
+        assert await bot.say(with_quote("what does that mean?", "oh\nfuck")) == t("en", "blocked.profanity")
         assert bot.model.prompts == []
 
 

@@ -59,9 +59,9 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
         reply = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert reply
         for chunk in chunks:
-            await tx.replies.add_intent(reply, chunk.nonce)
+            await tx.messages.add_intent(reply, chunk.nonce)
             if chunk.message_id:
-                await tx.replies.set_message_id(reply, chunk.nonce, chunk.message_id)
+                await tx.messages.set_id(reply, chunk.nonce, chunk.message_id)
         return await tx.replies.move(reply, Event.FINISH, final="the end")
 
 
@@ -125,9 +125,9 @@ async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_stands(
             "",
             "/temp 0",
         ):  # nothing, and a command, are no questions
-            await bot.service.ingest.amend(incoming(text, ANN, asked.chat, external_id=asked.external_id))
-        await bot.service.ingest.amend(incoming("another message", external_id="m:unknown"))
-        await bot.service.ingest.amend(incoming("too late", BOB, first.chat, external_id=first.external_id))
+            await bot.service.ingest.edit(incoming(text, ANN, asked.chat, external_id=asked.external_id))
+        await bot.service.ingest.edit(incoming("another message", external_id="m:unknown"))
+        await bot.service.ingest.edit(incoming("too late", BOB, first.chat, external_id=first.external_id))
         release(model)
         assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "How big is the sun?"
         assert await outcome(bot, first) is State.DONE and bot.platform.text(first) == "first"
