@@ -82,7 +82,7 @@ class AnswerRunner:
         try:
             conclusion = await self._generate(reply, live, stop, context.language)
         except EngineDied:
-            await live.rest()  # whoever runs it next must know what was sent
+            await live.stop_previews()  # whoever runs it next must know what was sent
             loss = await self._lose(reply, stop)
             if loss is EngineLoss.REQUEUED:
                 log.debug("reply %s: the engine died; it will run by itself", reply.id)

@@ -75,9 +75,9 @@ class ChatService:
         self._typing = TypingIndicator(environment)
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
         self.ingest = Ingest(store, access, admission, self.dispatcher.stored, signals.notify_all)
-        self.languages = PersonLanguages(store)
-        self.buttons = ButtonActions(services, self.ingest.accept, self.languages)
-        self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
+        languages = PersonLanguages(store)
+        self.buttons = ButtonActions(services, self.ingest.accept, languages)
+        self.events = EventConsumer(self.ingest, self.buttons, self, languages, timing.database_backoff)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -1,7 +1,6 @@
 """Platforms that know a send again by its nonce: what was sent first is what they keep."""
 
 import asyncio
-import itertools
 
 import pytest
 
@@ -10,6 +9,7 @@ from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
 from core.domain.platform import NO_CONTROLS, PLACEHOLDER, Ambiguous, MessageGone, OutgoingMessage
 from core.domain.reply_states import Event, Lane
+from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe
 
@@ -51,11 +51,6 @@ class Unheard(FakeSurface):
         return message_id
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.005))
-
-
 async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
     async with store.begin() as tx:
         reply = await owe(tx, incoming("question"), lane)
@@ -64,7 +59,8 @@ async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
 
 
 def message(store: DatabaseStore, reply: Reply, surface: FakeSurface) -> StreamingMessage:
-    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
+    quick = Backoff(0.005, 0.005)
+    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms, send_backoff=quick)
     return StreamingMessage(delivery, reply, surface, NO_CONTROLS, asyncio.Event())
 
 
@@ -86,11 +82,8 @@ async def test_sends_that_are_known_again_are_repeated_as_often_as_it_takes(stor
     assert " ".join(surface.messages.values()) == "one two three four five six" and len(surface.messages) == 2
 
 
-async def test_a_notice_shows_twice_at_most_and_once_at_least(
-    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_notice_shows_twice_at_most_and_once_at_least(store: DatabaseStore) -> None:
     """What is sent again is an empty stub, and becomes the notice when it is known."""
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.01))
     surface = Unheard()
     async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), surface) as live:
         await live.finish("help")

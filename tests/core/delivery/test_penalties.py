@@ -1,15 +1,17 @@
 """What a platform wants to hear nothing of for a while is stored; what may have been sent is looked for."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.delivery.streaming_message import GIVEN_UP, Delivery, StreamingMessage
+from core.delivery.streaming_message import GIVE_UP_AFTER_MS, Delivery, StreamingMessage
 from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, OutgoingMessage, Unacceptable
 from core.domain.reply_states import Event, Lane, State
 from core.runtime.failpoints import POINTS, failpoint
+from core.runtime.retry import Backoff
 from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot
@@ -37,7 +39,6 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
         await asyncio.sleep(0.1)
         assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
         assert bot.platform.surfaces == {} or not bot.platform.surfaces[reply.id].history, "nothing is sent meanwhile"
-        bot.service.rate_limiter._chats.clear()  # time alone
 
 
 class Seen(FakeSurface):
@@ -66,7 +67,7 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
 
 
 def delivery(store: DatabaseStore) -> Delivery:
-    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
+    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms, send_backoff=Backoff(0.0, 0.0))
 
 
 @pytest.mark.parametrize("there", ["77", None])
@@ -93,7 +94,6 @@ async def test_after_a_lost_connection_it_is_looked_for_too(store: DatabaseStore
     reply, surface = await begun(store), Seen("77")
     surface.messages["77"], surface.fails = "the e", [Ambiguous(), None]
     live = StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event())
-    live._delivery.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
     async with live:
         await live.finish("the end")
     assert surface.asked == 1 and surface.nonces == [] and surface.messages["77"] == "the end"
@@ -102,9 +102,8 @@ async def test_after_a_lost_connection_it_is_looked_for_too(store: DatabaseStore
 async def test_after_a_day_nobody_waits_any_more(store: DatabaseStore) -> None:
     reply, surface = await begun(store), FakeSurface()
     surface.fails = [NotSent()]
-    clock = iter(range(0, 10 * GIVEN_UP, GIVEN_UP // 3))
-    works_with = Delivery(store, ChatRateLimiter(), "i", lambda text: True, lambda: next(clock))
-    works_with.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
+    clock = iter(range(0, 10 * GIVE_UP_AFTER_MS, GIVE_UP_AFTER_MS // 3))
+    works_with = replace(delivery(store), now=lambda: next(clock))
     async with StreamingMessage(works_with, reply, surface, NO_CONTROLS, asyncio.Event()) as live:
         with pytest.raises(Unacceptable):
             await live.finish("the end")

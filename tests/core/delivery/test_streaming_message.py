@@ -1,12 +1,13 @@
 """A growing message: what is planned, what is shown, what is stored about it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.delivery.plan import Delete, Edit, Send, plan
+from core.delivery.plan import Delete, Edit, MessageState, Send, plan
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Chunk, Reply
@@ -22,63 +23,58 @@ from core.domain.platform import (
     Unreachable,
 )
 from core.domain.reply_states import Event, Lane
+from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeSurface, incoming, owe
 
+PART = st.one_of(st.none(), st.text(min_size=1, max_size=5).map(OutgoingMessage))
 PARTS = st.lists(st.text(min_size=1, max_size=5).map(OutgoingMessage), max_size=5)
 RUNNING = Controls((ButtonAction.STOP,))
 ENDED = Controls((ButtonAction.RETRY,))
 
 
-@given(PARTS, st.lists(st.one_of(st.none(), st.text(min_size=1, max_size=3)), max_size=5), PARTS)
+@given(PARTS, st.lists(st.tuples(st.one_of(st.none(), st.text(min_size=1, max_size=3)), PART), max_size=5))
 def test_a_plan_carried_out_leaves_nothing_to_do(
-    parts: list[OutgoingMessage], ids: list[str | None], shown: list[OutgoingMessage]
+    messages: list[OutgoingMessage], known: list[tuple[str | None, OutgoingMessage | None]]
 ) -> None:
-    chunks = [Chunk(f"n{i}", message_id) for i, message_id in enumerate(ids)]
-    known: list[OutgoingMessage | None] = [*shown[: len(chunks)]]
-    while steps := plan(parts, chunks, known):
-        step = steps[0]
-        known += [None] * (step.index + 1 - len(known))
-        match step:
-            case Send(index, part):
-                chunks[index : index + 1] = [Chunk(f"n{index}", f"id{index}")]
-                known[index] = part
-            case Edit(index, message_id, part):
-                assert chunks[index].message_id == message_id
-                known[index] = part
+    states = [MessageState(f"n{i}", message_id, shows) for i, (message_id, shows) in enumerate(known)]
+    while steps := plan(messages, states):
+        match steps[0]:
+            case Send(index, message):
+                states[index : index + 1] = [MessageState(f"n{index}", f"id{index}", message)]
+            case Edit(index, message_id, message):
+                assert states[index].id == message_id
+                states[index].shows = message
             case Delete(index, message_id):
-                assert chunks[index].message_id == message_id and index >= len(parts)
-                del chunks[index], known[index:]
-    assert known[: len(parts)] == parts
-    assert not [chunk for chunk in chunks[len(parts) :] if chunk.message_id]
+                assert states[index].id == message_id and index >= len(messages)
+                del states[index]
+    assert [state.shows for state in states[: len(messages)]] == messages
+    assert not [state for state in states[len(messages) :] if state.id]
 
 
 A, B, A_PRESSED = OutgoingMessage("a"), OutgoingMessage("b"), OutgoingMessage("a", controls=ENDED)
 PLANS = [
-    ("first text", [A], [], [], [Send(0, A)]),
-    ("unchanged", [A], [Chunk("n", "7")], [A], []),
-    ("changed", [B], [Chunk("n", "7")], [A], [Edit(0, "7", B)]),
-    ("other buttons", [A_PRESSED], [Chunk("n", "7")], [A], [Edit(0, "7", A_PRESSED)]),
-    ("grown into a second", [A, B], [Chunk("n", "7")], [A], [Send(1, B)]),
-    ("after a restart", [A], [Chunk("n", "7")], [], [Edit(0, "7", A)]),
-    ("intent only: sent again", [A], [Chunk("n")], [], [Send(0, A)]),
-    ("shorter", [A], [Chunk("n", "7"), Chunk("m", "8")], [A, B], [Delete(1, "8")]),
+    ("first text", [A], [], [Send(0, A)]),
+    ("unchanged", [A], [MessageState("n", "7", A)], []),
+    ("changed", [B], [MessageState("n", "7", A)], [Edit(0, "7", B)]),
+    ("other buttons", [A_PRESSED], [MessageState("n", "7", A)], [Edit(0, "7", A_PRESSED)]),
+    ("grown into a second", [A, B], [MessageState("n", "7", A)], [Send(1, B)]),
+    ("after a restart", [A], [MessageState("n", "7")], [Edit(0, "7", A)]),
+    ("intent only: sent again", [A], [MessageState("n")], [Send(0, A)]),
+    ("shorter", [A], [MessageState("n", "7", A), MessageState("m", "8", B)], [Delete(1, "8")]),
     (
         "much shorter, from the end",
         [B],
-        [Chunk("n", "7"), Chunk("m", "8"), Chunk("o", "9")],
-        [A],
+        [MessageState("n", "7", A), MessageState("m", "8"), MessageState("o", "9")],
         [Edit(0, "7", B), Delete(2, "9"), Delete(1, "8")],
     ),
-    ("shorter, and the rest never sent", [A], [Chunk("n", "7"), Chunk("m")], [A], []),
+    ("shorter, and the rest never sent", [A], [MessageState("n", "7", A), MessageState("m")], []),
 ]
 
 
-@pytest.mark.parametrize(("parts", "chunks", "shown", "expected"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
-def test_plans(
-    parts: list[OutgoingMessage], chunks: list[Chunk], shown: list[OutgoingMessage], expected: list[object]
-) -> None:
-    assert plan(parts, chunks, shown) == expected
+@pytest.mark.parametrize(("messages", "states", "expected"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
+def test_plans(messages: list[OutgoingMessage], states: list[MessageState], expected: list[object]) -> None:
+    assert plan(messages, states) == expected
 
 
 async def claimed(store: DatabaseStore) -> Reply:
@@ -88,9 +84,13 @@ async def claimed(store: DatabaseStore) -> Reply:
         return await tx.replies.move(reply, Event.CLAIM)
 
 
+def delivery(store: DatabaseStore, blocked: str = "\0") -> Delivery:
+    quick = Backoff(0.01, 0.01)
+    return Delivery(store, ChatRateLimiter(), "i", lambda text: blocked not in text, now_ms, send_backoff=quick)
+
+
 def message(store: DatabaseStore, reply: Reply, surface: FakeSurface, blocked: str = "\0") -> StreamingMessage:
-    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: blocked not in text, now_ms)
-    return StreamingMessage(delivery, reply, surface, RUNNING, asyncio.Event())
+    return StreamingMessage(delivery(store, blocked), reply, surface, RUNNING, asyncio.Event())
 
 
 async def settled(live: StreamingMessage, surface: FakeSurface, text: str) -> None:
@@ -198,12 +198,10 @@ async def test_typing_is_shown_until_there_is_text(store: DatabaseStore) -> None
     assert surface.typed == 1 and surface.history == []
 
 
-async def test_typing_is_repeated_and_ends_with_the_first_text(
-    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.delivery.streaming_message.TYPING_EVERY", 0.02)  # time alone
+async def test_typing_is_repeated_and_ends_with_the_first_text(store: DatabaseStore) -> None:
     reply, surface = await claimed(store), FakeSurface()
-    async with message(store, reply, surface) as live:
+    often = replace(delivery(store), typing_every_s=0.02)
+    async with StreamingMessage(often, reply, surface, RUNNING, asyncio.Event()) as live:
         async with asyncio.timeout(5):
             while surface.typed < 4:
                 await asyncio.sleep(0.005)
@@ -272,14 +270,10 @@ async def test_drafts_are_for_new_messages_and_old_ones_are_edited(store: Databa
 
 
 @pytest.mark.parametrize("failure", [NotSent(0.01), Ambiguous()])
-async def test_a_final_text_is_tried_until_it_is_taken(
-    store: DatabaseStore, failure: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: iter([0.01] * 5))  # time alone
+async def test_a_final_text_is_tried_until_it_is_taken(store: DatabaseStore, failure: Exception) -> None:
     reply, surface = await claimed(store), FakeSurface(needs_placeholder=True)
     surface.fails = [failure, None, failure, failure, None]
-    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
-    async with StreamingMessage(delivery, reply, surface, Controls(), asyncio.Event()) as live:
+    async with StreamingMessage(delivery(store), reply, surface, Controls(), asyncio.Event()) as live:
         await live.finish("final")
     assert (surface.history, surface.messages) == ([PLACEHOLDER, "final"], {"1": "final"})
 
@@ -309,8 +303,7 @@ async def test_a_penalty_ends_the_previews_and_the_final_text_waits(store: Datab
 async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseStore) -> None:
     surface, lost = FakeSurface(needs_placeholder=True), asyncio.Event()
     surface.fails = [Unreachable()]
-    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
-    async with StreamingMessage(delivery, await claimed(store), surface, RUNNING, lost) as live:
+    async with StreamingMessage(delivery(store), await claimed(store), surface, RUNNING, lost) as live:
         async with asyncio.timeout(5):
             await lost.wait()
         with pytest.raises(Unreachable):
