@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PACE = Pace(interval=1.5, gap=1.0)
+PACE = Pace(preview_interval_s=1.5, gap_s=1.0)
 """A channel bears about five messages and edits in five seconds."""
 PAGES = 5
 """Of what was said since a question, when a message is looked for that may have been sent."""

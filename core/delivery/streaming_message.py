@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from core.delivery.partial_markdown import finished
+from core.delivery.partial_markdown import close_open_markup
 from core.delivery.plan import Delete, Edit, Send, Step, plan
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.sent_messages import SentMessages
@@ -159,7 +159,7 @@ class StreamingMessage:
 
     def _preview(self) -> list[OutgoingMessage]:
         """What a preview should show; empty where that is shown already, or may not be."""
-        messages = self._format(finished(self._text), self._controls) if self._text.strip() else []
+        messages = self._format(close_open_markup(self._text), self._controls) if self._text.strip() else []
         is_new = self._shows_drafts() or bool(plan(messages, self._sent.states))
         return messages if is_new and self._are_allowed(messages) else []
 

@@ -26,7 +26,7 @@ from tests.platforms.discord_server import DiscordServer
 
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
 TIMING = ServiceTiming(send_backoff=Backoff(0.03, 0.03))
-QUICK = Pace(interval=0.02, gap=0.01)
+QUICK = Pace(preview_interval_s=0.02, gap_s=0.01)
 """Discord's pace is for Discord; what keeps to it is tested by its own clock."""
 
 

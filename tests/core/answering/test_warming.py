@@ -57,7 +57,7 @@ async def test_it_is_read_when_the_answer_stands(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].slow = gate = asyncio.Event()
+        bot.platform.channels[reply.id].slow = gate = asyncio.Event()
         release(bot.model)
         await quiet(bot)
         assert bot.model.warmed == []
