@@ -20,6 +20,7 @@ from bots.shutdown import DRAINING, Shutdown
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.commands.buttons import ButtonActions
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
@@ -185,7 +186,9 @@ async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shut
             raise RuntimeError(f"{adapter.name} has ended")
 
         async with dispatcher.running():
-            await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config)))
+            await leaving.first_of(
+                leaving.told.wait(), *(work(adapter) for adapter in adapters(config, dispatcher.rate))
+            )
             await dispatcher.drain(DRAINING)
 
 
@@ -196,13 +199,15 @@ class Adapter(Platform, Protocol):
     async def run(self, store: Store, desk: Dispatcher, presses: ButtonActions) -> None: ...
 
 
-def adapters(config: Config) -> Iterator[Adapter]:
+def adapters(config: Config, rate_limiter: ChatRateLimiter) -> Iterator[Adapter]:
     """Those that have a token. Their libraries are imported here: the console need not wait for them."""
     if config.telegram_token:
         from bots.telegram_bot.adapter import TelegramBot  # noqa: PLC0415
 
         token = config.telegram_token.get_secret_value()
-        yield TelegramBot(token, config.telegram_api_url, drafts=config.telegram_drafts)
+        yield TelegramBot(  # type: ignore[misc]  # its events are consumed as soon as ChatService does so
+            token, config.telegram_api_url, rate_limiter, drafts=config.telegram_drafts
+        )
     if config.discord_token:
         from bots.discord_bot.adapter import DiscordBot  # noqa: PLC0415
 
