@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 from telegram import Bot, Update
@@ -23,7 +23,7 @@ from bots.telegram_bot.incoming import (
     Membership,
     Migration,
 )
-from bots.telegram_bot.long_polling import LongPoller, token_refused
+from bots.telegram_bot.long_polling import Batch, LongPoller, token_refused
 from bots.telegram_bot.outgoing import Paces, TelegramReplyChannel
 from bots.telegram_bot.roles import RoleLookup
 from bots.telegram_bot.timing import DEFAULT_TIMING, TelegramTiming
@@ -101,27 +101,28 @@ class TelegramBot:
         """What a person may do in a chat, asked of Telegram at most once a minute. Raises DeliveryError."""
         return await self._roles.role(chat, author)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Everything that happens, without end. Used inside `connected()`.
 
         Nothing is confirmed to Telegram before all events of its batch are acknowledged; presses are not waited for.
         Raises SetupError where the token is not taken any more, or another program polls with it.
         """
-        poller = LongPoller(self._bot, self._polling, self._timing)
         account = BotAccount(self._bot.id, self._bot.username)
-        async for batch in poller.batches():
-            to_store = list[Event]()
-            for updates in batch.groups:
-                event = self._event(updates, account)
-                if event is None:
-                    continue
-                yield event
-                if not isinstance(event, ButtonPressed):
-                    to_store.append(event)
-            for event in to_store:
-                await event.acknowledged()
-            if batch.is_caught_up:
-                yield CaughtUp(PLATFORM)
+        poller = LongPoller(self._bot, self._polling, self._timing)
+        async with aclosing(poller.batches()) as batches:
+            async for batch in batches:
+                to_store = list[Event]()
+                for event in self._events(batch, account):
+                    yield event
+                    if not isinstance(event, ButtonPressed):
+                        to_store.append(event)
+                for event in to_store:
+                    await event.acknowledged()
+                if batch.is_caught_up:
+                    yield CaughtUp(PLATFORM)
+
+    def _events(self, batch: Batch, account: BotAccount) -> Iterator[Event]:
+        return filter(None, (self._event(updates, account) for updates in batch.groups))
 
     def _event(self, updates: Sequence[Update], account: BotAccount) -> Event | None:
         """The event that updates which belong together are; None for nothing that concerns the core."""

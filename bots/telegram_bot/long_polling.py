@@ -8,7 +8,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -63,24 +64,25 @@ class LongPoller:
         """When Telegram answered first; monotonic seconds."""
         self._conflicts = 0
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Batches without end. Ask for the next one when everything of this one is stored: that confirms it.
 
         After a crash or a failure an update may come once more. Raises SetupError where the token is not taken any
         more, or another program polls with it.
         """
-        async for updates in self._fetched():
-            if updates:
-                failpoint("fetched")
-            grouped = group_safely(updates, self._timed_out())
-            groups = self._not_stored(grouped.groups)
-            is_caught_up = not self._caught_up and len(updates) < MAX_UPDATES
-            yield Batch(groups, is_caught_up)
-            self._caught_up = self._caught_up or is_caught_up
-            self._stored |= {update.update_id for group in groups for update in group}
-            first_waiting = min((update.update_id for group in grouped.waiting for update in group), default=math.inf)
-            self._confirm([update for update in updates if update.update_id < first_waiting])
-            await self._wait_for_growth(grouped.waiting)
+        async with aclosing(self._fetched()) as fetched:
+            async for updates in fetched:
+                if updates:
+                    failpoint("fetched")
+                grouped = group_safely(updates, self._timed_out())
+                groups = self._not_stored(grouped.groups)
+                is_caught_up = not self._caught_up and len(updates) < MAX_UPDATES
+                yield Batch(groups, is_caught_up)
+                self._caught_up = self._caught_up or is_caught_up
+                self._stored |= {update.update_id for group in groups for update in group}
+                waiting = [update.update_id for group in grouped.waiting for update in group]
+                self._confirm([update for update in updates if update.update_id < min(waiting, default=math.inf)])
+                await self._wait_for_growth(grouped.waiting)
 
     def _timed_out(self) -> set[int]:
         """What has not grown for long enough is complete."""
@@ -106,7 +108,7 @@ class LongPoller:
             self._offset, self._is_confirming = max(update.update_id for update in updates) + 1, True
             self._stored = {update_id for update_id in self._stored if update_id >= self._offset}
 
-    async def _fetched(self) -> AsyncIterator[list[Update]]:
+    async def _fetched(self) -> AsyncGenerator[list[Update], None]:
         """What comes in, batch after batch. Trouble is logged and waited out."""
         pauses = self._timing.connection_backoff.pauses()
         while True:

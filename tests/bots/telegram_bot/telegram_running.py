@@ -7,13 +7,23 @@ from dataclasses import dataclass
 
 from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.outgoing import Paces
+from bots.telegram_bot.timing import TelegramTiming
 from core.answering.assistant import Assistant
+from core.commands import buttons
+from core.commands.button_payloads import ActionPayload, InertPayload, SettingPayload
 from core.commands.buttons import ButtonActions
+from core.commands.press import NO_RESULT, Press, PressResult
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.permissions import Access
 from core.domain.platform import Pace
+from core.domain.store import Store
 from core.filters import Filter
 from core.i18n import t
+from core.i18n.person_language import PersonLanguages
+from core.inbound.event_consumer import EventConsumer
+from core.runtime.retry import Backoff
+from core.runtime.supervision import must_not_end
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -24,6 +34,8 @@ BOT = "@qwentin_bot"
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
 QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previews=15, calls=20))
 """Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
+QUICK_BACKOFF = Backoff(least_s=0.03, most_s=0.03)
+QUICK_TIMING = TelegramTiming(connection_backoff=QUICK_BACKOFF)
 
 
 @dataclass
@@ -33,9 +45,45 @@ class Running:
     store: DatabaseStore
     trouble: FlakyStore
     model: FakeModel
-    dispatcher: Dispatcher
+    rate_limiter: ChatRateLimiter
     telegram: TelegramBot
-    polling: asyncio.Task[None]
+    consuming: asyncio.Task[None]
+
+
+class _Core:
+    """What the event consumer needs of the rest of the core, by the dispatcher and the buttons as they are now."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher, actions: ButtonActions) -> None:
+        self._store, self._dispatcher, self._actions = store, dispatcher, actions
+        self.settle = dispatcher.settle
+        self.leave = dispatcher.leave
+
+    async def move(self, platform: str, old: str, new: str) -> None:
+        async with self._store.begin() as tx:
+            await tx.chats.change_id(platform, old, new)
+
+    async def press(self, press: Press) -> PressResult:
+        old = buttons.Press(
+            press.id,
+            press.chat,
+            press.message_id,
+            press.seq,
+            press.author,
+            press.private,
+            press.bot,
+            press.at,
+            text=press.message_text,
+        )
+        match press.payload:
+            case InertPayload():
+                return NO_RESULT
+            case ActionPayload(action, reply_id):
+                answer, panel = await self._actions.act(old, action, reply_id), None
+            case SettingPayload(name, value, revision):
+                answer, panel = await self._actions.change(old, name, value, revision)
+            case _:
+                return PressResult(t(await self._actions.language(old), "press.stale"), alert=True)
+        return PressResult(answer.text, answer.alert, answer.remove, panel)
 
 
 @asynccontextmanager
@@ -48,23 +96,26 @@ async def running(
     content_filter: Filter | None = None,
     drafts: bool = False,
     paces: Paces = QUICK,
+    timing: TelegramTiming = QUICK_TIMING,
 ) -> AsyncIterator[Running]:
     """A bot that polls `server` while the block lasts; a second one on the same database is a restart."""
     model = model or FakeModel()
-    telegram = TelegramBot(server.token, server.url, drafts=drafts, paces=paces)
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
-        dispatcher = Dispatcher(trouble, assistant, {telegram.name: telegram}, access, now=now_ms)
-        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
+        dispatcher = Dispatcher(trouble, assistant, {}, access, now=now_ms)
+        core = _Core(trouble, dispatcher, ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms))
+        consumer = EventConsumer(dispatcher._intake, core, core, PersonLanguages(trouble), QUICK_BACKOFF)
+        telegram = TelegramBot(server.token, server.url, dispatcher.rate, drafts=drafts, paces=paces, timing=timing)
         async with telegram.connected(), dispatcher.running():
-            polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
+            await dispatcher.serve(telegram)
+            consuming = asyncio.create_task(must_not_end("Telegram", lambda: consumer.run(telegram)))
             try:
-                yield Running(store, trouble, model, dispatcher, telegram, polling)
+                yield Running(store, trouble, model, dispatcher.rate, telegram, consuming)
             finally:
-                polling.cancel()
-                await asyncio.gather(polling, return_exceptions=True)
+                consuming.cancel()
+                await asyncio.gather(consuming, return_exceptions=True)
 
 
 def asked(bot: Running) -> list[str]:
