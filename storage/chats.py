@@ -5,19 +5,26 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.domain.conversation import ChatId, KnownChat
+from core.domain.conversation import ChatId, KnownChat, fit_id
 from core.domain.reply_states import ACTIVE, Event, Lane, State, after
-from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
+from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
+
+
+async def get_chat(session: AsyncSession, chat: ChatId) -> ChatRow | None:
+    """The conversation's row; None where nothing of it is stored."""
+    fitted = chat.fitted()
+    query = select(ChatRow).where(
+        ChatRow.platform == fitted.platform, ChatRow.chat == fitted.chat, ChatRow.thread == fitted.thread
+    )
+    return (await session.scalars(query)).one_or_none()
 
 
 async def get_or_create_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
-    """The conversation's row; a new one has number 1 and has never been served."""
-    query = select(ChatRow).where(
-        ChatRow.platform == chat.platform, ChatRow.chat == chat.chat, ChatRow.thread == chat.thread
-    )
-    row = (await session.scalars(query)).one_or_none()
+    """The conversation's row, for what writes; a new one has number 1 and has never been served."""
+    row = await get_chat(session, chat)
     if row is None:
-        row = ChatRow(platform=chat.platform, chat=chat.chat, thread=chat.thread, conversation=1, served_at=0)
+        fitted = chat.fitted()
+        row = ChatRow(platform=fitted.platform, chat=fitted.chat, thread=fitted.thread, conversation=1, served_at=0)
         session.add(row)
         await session.flush()
     return row
@@ -40,12 +47,13 @@ class StoredChats:
         for reply in waiting:
             reply.state, reply.updated_at = after(State.QUEUED, Event.CLEAR) or State.CANCELLED, self._now()
         texts = update(InboxRow).where(InboxRow.id.in_([reply.inbox_id for reply in waiting]))
-        await self._session.execute(texts.values(text=None, origin=None))
+        await self._session.execute(texts.values(CLOSED_INBOX))
         running = select(ReplyRow.id).where(here, ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING)
         return list(await self._session.scalars(running))
 
     async def change_id(self, platform: str, old: str, new: str) -> None:
         """Give each conversation the new id; where the new chat has it already, what the old one had joins it."""
+        new = fit_id(new)
         for row in await self._conversations(platform, old):
             await self._forget_messages(row)
             there = await self._session.scalars(
@@ -100,5 +108,5 @@ class StoredChats:
         return [KnownChat(ChatId(row.platform, row.chat, row.thread), bool(private), seq) for row, seq, private in rows]
 
     async def _conversations(self, platform: str, chat: str) -> Sequence[ChatRow]:
-        query = select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == chat)
+        query = select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == fit_id(chat))
         return list(await self._session.scalars(query))

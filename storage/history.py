@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from core.domain.conversation import Author, ChatId, Question, Reply, Turn
 from core.domain.reply_states import State
-from storage.chats import get_or_create_chat
+from storage.chats import get_chat, get_or_create_chat
 from storage.tables import ChatRow, MessageRow, ReplyRow
 
 _MAY_BE_RETRIED = (State.DONE, State.STOPPED, State.FAILED)
@@ -24,7 +24,8 @@ class StoredHistory:
 
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         """The last answered pairs older than a question, oldest first."""
-        row = await get_or_create_chat(self._session, chat)
+        if (row := await get_chat(self._session, chat)) is None:
+            return []
         answer = aliased(MessageRow)
         query = (
             select(MessageRow, answer)
@@ -60,7 +61,8 @@ class StoredHistory:
 
     async def last_question(self, chat: ChatId) -> Question | None:
         """The newest question with an outcome that may be asked for again."""
-        row = await get_or_create_chat(self._session, chat)
+        if (row := await get_chat(self._session, chat)) is None:
+            return None
         ended = exists().where(ReplyRow.question_id == MessageRow.id, ReplyRow.state.in_(_MAY_BE_RETRIED))
         query: Select[Any] = (
             select(MessageRow)

@@ -137,6 +137,7 @@ class StoredInbox:
             "author_name": incoming.author.name, "locale": incoming.author.locale,
             "text": incoming.text if kept else None, "received_at": self._now(),
             "origin": (incoming.reply_token or None) if owed.state.open else None,
+            "options": (dict(incoming.options) or None) if kept else None,
         }  # fmt: skip
 
     def _reply(self, owed: NewReply, chat: ChatRow, inbox: int, question: int | None) -> _Values:
@@ -150,11 +151,13 @@ class StoredInbox:
 def _noun(owed: NewReply, id: int, row: _Values, chat: ChatRow, now: int) -> Reply:
     """The reply as it was just stored: reading a thousand back would take as long as storing them."""
     incoming, asks = owed.incoming, owed.lane is Lane.ANSWER
-    kept = asks or owed.state is State.QUEUED
+    queued_command = not asks and owed.state is State.QUEUED
     return Reply(
         id=id, chat=incoming.chat, private=incoming.private, conversation=chat.conversation, lane=owed.lane,
-        state=owed.state, attempt=0, author=incoming.author, text=incoming.text if kept else "", bot=incoming.bot,
+        state=owed.state, attempt=0, author=incoming.author, bot=incoming.bot,
+        text=incoming.text if asks or queued_command else "",
         external_id=incoming.external_id, seq=incoming.seq, reply_token=incoming.reply_token if owed.state.open else "",
+        options=incoming.options if queued_command else {},
         question=cast(int, row["question_id"]) if asks else None,
         asker=Author(incoming.author.id, incoming.author.name) if asks else None,
         outcome=State.REFUSED if owed.final else None, final=owed.final, at=incoming.at if asks else now,

@@ -39,6 +39,7 @@ def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | 
         external_id=inbox.external_id,
         seq=inbox.seq,
         reply_token=inbox.origin or "",
+        options=inbox.options or {},
         question=question.id if question else None,
         asker=Author(question.author_id, question.author_name) if question else None,
         outcome=State(row.outcome) if row.outcome else None,

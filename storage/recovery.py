@@ -9,7 +9,7 @@ from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Event, Lane, State, after
 from storage.mapping import nouns
 from storage.replies import StoredReplies
-from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
+from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow
 
 ATTEMPTS = 10
 """So often a reply is claimed before it counts as one that can't be answered."""
@@ -73,7 +73,7 @@ class StoredRecovery:
         merged = {"state": after(State.QUEUED, Event.MERGE), "merged_into": into.id, "updated_at": self._now()}
         await self._session.execute(self._waiting(ReplyRow.id.in_(ids)).values(merged))
         inbox = select(ReplyRow.inbox_id).where(ReplyRow.id.in_(ids))
-        await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(text=None, origin=None))
+        await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(CLOSED_INBOX))
 
     def _waiting(self, which: ColumnElement[bool]) -> Update:
         return update(ReplyRow).where(which, ReplyRow.state == State.QUEUED)

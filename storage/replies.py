@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.domain.conversation import ChatId, Question, Reply
 from core.domain.reply_states import ACTIVE, OPEN, Event, Lane, State, after
 from core.domain.store import Stale
-from storage.chats import get_or_create_chat
+from storage.chats import get_chat
+from storage.fence import lock_current_row
 from storage.mapping import nouns
-from storage.tables import ChatRow, InboxRow, ReplyRow
+from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, ReplyRow
 
 
 class StoredReplies:
@@ -69,12 +70,6 @@ class StoredReplies:
         found = await self._nouns(ReplyRow.id == reply_id)
         return found[0] if found else None
 
-    async def has_message(self, platform: str, chat: str, message_id: str) -> bool:
-        """Looked for in the chunks as they are stored."""
-        here = select(ReplyRow.id).join(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == chat)
-        written = cast(ReplyRow.chunks, Text).contains(f'"id": "{message_id}"', autoescape=True)
-        return (await self._session.execute(here.where(written).limit(1))).first() is not None
-
     async def previous_answer(self, reply: Reply) -> Reply | None:
         """The conversation's answer before this one that was shown."""
         here = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()
@@ -88,7 +83,7 @@ class StoredReplies:
         self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
         """Apply an event, where the fence holds and the table knows it."""
-        row = await self._fenced(reply)
+        row = await lock_current_row(self._session, reply)
         if event is Event.FINISH and (row.state, row.final) == (State.SENDING, final):
             return await self.get(reply.id)  # a commit that nobody knew had happened
         if (target := after(State(row.state), event, State(row.outcome) if row.outcome else None)) is None:
@@ -110,35 +105,16 @@ class StoredReplies:
         earlier = select(ReplyRow).where(ReplyRow.question_id == question.id).order_by(ReplyRow.id.desc()).limit(1)
         last = (await self._session.scalars(earlier)).one_or_none()
         await self.move(reply, Event.AGAIN)
-        row = await self._fenced(reply)
+        row = await lock_current_row(self._session, reply)
         row.lane, row.question_id, row.goes_on = Lane.ANSWER, question.id, goes_on
         row.chunks = list(last.chunks) if last else []
         await self._session.flush()
         return await self.get(reply.id)
 
-    async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
-        """C3."""
-        row, intended = await self._fenced(reply), {"nonce": nonce, "id": None}
-        if any(chunk["nonce"] == nonce for chunk in row.chunks):
-            return
-        if instead_of:
-            row.chunks = [intended if chunk["nonce"] == instead_of else chunk for chunk in row.chunks]
-        else:
-            row.chunks = [*row.chunks, intended]
-
-    async def set_message_id(self, reply: Reply, nonce: str, message_id: str) -> None:
-        """C4."""
-        row = await self._fenced(reply)
-        row.chunks = [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in row.chunks]
-
-    async def remove_message(self, reply: Reply, nonce: str) -> None:
-        """The message is deleted."""
-        row = await self._fenced(reply)
-        row.chunks = [chunk for chunk in row.chunks if chunk["nonce"] != nonce]
-
     async def open_answers(self, chat: ChatId) -> Sequence[Reply]:
         """The conversation's open answers, oldest first."""
-        row = await get_or_create_chat(self._session, chat)
+        if (row := await get_chat(self._session, chat)) is None:
+            return []
         return await self._nouns(
             (ReplyRow.chat_id == row.id) & (ReplyRow.lane == Lane.ANSWER) & ReplyRow.state.in_(OPEN)
         )
@@ -161,7 +137,7 @@ class StoredReplies:
         if (before := await self.get(reply.id)).outcome is State.STOPPED:
             return before
         await self.move(reply, Event.LOSE)
-        row = await self._fenced(reply)
+        row = await lock_current_row(self._session, reply)
         row.strikes, row.alone = row.strikes + row.alone, True
         await self._session.flush()
         return await self.get(reply.id)
@@ -172,17 +148,10 @@ class StoredReplies:
         held = update(ReplyRow).where(ReplyRow.id == reply.id, later)
         await self._session.execute(held.values(not_before=until))
 
-    async def _fenced(self, reply: Reply) -> ReplyRow:
-        query = select(ReplyRow).where(ReplyRow.id == reply.id, ReplyRow.attempt == reply.attempt).with_for_update()
-        row = (await self._session.scalars(query)).one_or_none()
-        if row is None:
-            raise Stale(f"reply {reply.id}: attempt {reply.attempt} is over")
-        return row
-
     async def _close(self, row: ReplyRow) -> None:
         """Nothing is owed any more: the texts live on in the history alone."""
         row.final = None
-        await self._session.execute(update(InboxRow).where(InboxRow.id == row.inbox_id).values(text=None, origin=None))
+        await self._session.execute(update(InboxRow).where(InboxRow.id == row.inbox_id).values(CLOSED_INBOX))
 
     async def _nouns(self, condition: ColumnElement[bool]) -> list[Reply]:
         return await nouns(self._session, condition)

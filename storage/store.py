@@ -13,6 +13,7 @@ from storage.chats import StoredChats
 from storage.errors import reachable
 from storage.history import StoredHistory
 from storage.inbox import StoredInbox
+from storage.messages import StoredMessages
 from storage.preferences import StoredPreferences
 from storage.recovery import StoredRecovery
 from storage.replies import StoredReplies
@@ -31,6 +32,7 @@ class StoredTransaction:
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
         self.inbox = StoredInbox(session, now)
         self.replies = StoredReplies(session, now)
+        self.messages = StoredMessages(session)
         self.recovery = StoredRecovery(session, self.replies, now)
         self.turns = StoredHistory(session, now)
         self.preferences = StoredPreferences(session)

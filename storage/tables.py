@@ -18,9 +18,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from core.domain.conversation import MAX_ID_CHARACTERS
+
 Id = BigInteger().with_variant(Integer(), "sqlite")
+ExternalId = String(MAX_ID_CHARACTERS).with_variant(String(), "sqlite")
+"""A platform's id. SQLite ignores lengths; files of older versions have others there."""
 _COUNTED = {"sqlite_autoincrement": True}
 """SQLite gives the id of a deleted row to the next one unless told to count on."""
+CLOSED_INBOX: dict[str, None] = {"text": None, "origin": None, "options": None}
+"""What the inbox keeps of a message whose reply is closed: the texts of a conversation are in its history alone."""
 _ACTIVE_ANSWER = text("lane = 'answer' AND state IN ('generating', 'sending')")
 
 
@@ -45,8 +51,8 @@ class ChatRow(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     platform: Mapped[str] = mapped_column(String(32))
-    chat: Mapped[str] = mapped_column(String(64))
-    thread: Mapped[str] = mapped_column(String(64))
+    chat: Mapped[str] = mapped_column(ExternalId)
+    thread: Mapped[str] = mapped_column(ExternalId)
     conversation: Mapped[int] = mapped_column(Integer, default=1)
     served_at: Mapped[int] = mapped_column(BigInteger, default=0)
     active: Mapped[bool] = mapped_column(default=True, server_default=true())
@@ -65,17 +71,19 @@ class InboxRow(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     platform: Mapped[str] = mapped_column(String(32))
-    bot: Mapped[str] = mapped_column(String(64))
-    external_id: Mapped[str] = mapped_column(String(128))
+    bot: Mapped[str] = mapped_column(ExternalId)
+    external_id: Mapped[str] = mapped_column(ExternalId)
     chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id"))
     seq: Mapped[int] = mapped_column(BigInteger)
     private: Mapped[bool]
-    author_id: Mapped[str] = mapped_column(String(64))
+    author_id: Mapped[str] = mapped_column(ExternalId)
     author_name: Mapped[str] = mapped_column(Text)
     locale: Mapped[str] = mapped_column(String(32))
     text: Mapped[str | None] = mapped_column(Text)
     origin: Mapped[str | None] = mapped_column(Text)
-    """What the adapter needs to answer there; gone with the text."""
+    """What the adapter needs to answer there (Reply.reply_token); deleted with the text."""
+    options: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """The typed values of a slash command; deleted with the text."""
     received_at: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -90,7 +98,7 @@ class MessageRow(Base):
     conversation: Mapped[int]
     role: Mapped[str] = mapped_column(String(16))
     text: Mapped[str] = mapped_column(Text)
-    author_id: Mapped[str] = mapped_column(String(64))
+    author_id: Mapped[str] = mapped_column(ExternalId)
     author_name: Mapped[str] = mapped_column(Text)
     reply_to: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), unique=True)
     cut: Mapped[bool] = mapped_column(default=False, server_default=false())
@@ -157,7 +165,7 @@ class UserRow(Base):
     __tablename__ = "users"
 
     platform: Mapped[str] = mapped_column(String(32), primary_key=True)
-    user: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user: Mapped[str] = mapped_column(ExternalId, primary_key=True)
     language: Mapped[str] = mapped_column(String(8))
     set_at: Mapped[int] = mapped_column(BigInteger)
 
@@ -170,7 +178,7 @@ class IdentifyRow(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     platform: Mapped[str] = mapped_column(String(32))
-    bot: Mapped[str] = mapped_column(String(64))
+    bot: Mapped[str] = mapped_column(ExternalId)
     at: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -180,5 +188,5 @@ class MenuRow(Base):
     __tablename__ = "menus"
 
     platform: Mapped[str] = mapped_column(String(32), primary_key=True)
-    bot: Mapped[str] = mapped_column(String(64), primary_key=True)
+    bot: Mapped[str] = mapped_column(ExternalId, primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))

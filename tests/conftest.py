@@ -15,11 +15,11 @@ from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import Reply
 from core.domain.permissions import Access
 from core.domain.settings import Rules
-from core.filters import Filter, OpenFilter
+from core.filters import Filter
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from storage.tables import Base
-from tests.fakes import FakeModel, FakePlatform, incoming
+from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 from tests.postgres import Postgres
 
 DEFAULTS = {

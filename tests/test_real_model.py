@@ -23,13 +23,12 @@ from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.protocol import Reason
 from core.engine.worker_process import ProcessHost
-from core.filters import OpenFilter
 from core.llm.model import LocalModel, Stream
 from core.llm.tokenizer import Tokenizer
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import Bot
-from tests.fakes import ANN, FakePlatform
+from tests.fakes import ANN, FakePlatform, OpenFilter
 from tests.real import CACHE, KERNELS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

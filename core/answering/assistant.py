@@ -17,7 +17,7 @@ from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.domain.settings import Rules, Settings
 from core.domain.store import Store
-from core.filters import SEVERE, Filter, FilterAction, Policy, Verdict
+from core.filters import SEVERITY_SEVERE, Filter, FilterAction, Policy, Verdict
 from core.i18n import t
 from core.llm.model import Model
 from core.runtime.cancellation import unless, until
@@ -196,7 +196,7 @@ class Assistant:
         draft.text += guard.feed(output.finish()) + guard.finish()
         draft.text = draft.text[: len(draft.text) - output.surplus].rstrip()
         draft.blocked, draft.looped = guard.blocked, bool(output.surplus)
-        draft.severe = self._screened("answer", guard.verdict).severity >= SEVERE
+        draft.severe = self._screened("answer", guard.verdict).severity >= SEVERITY_SEVERE
         return draft
 
     def _ending(self, work: _Work, draft: _Draft, stop: asyncio.Event) -> Ending:

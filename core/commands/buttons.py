@@ -134,7 +134,7 @@ class ButtonActions:
         self._admit(press)
         async with self._store.begin() as tx:
             reply = await tx.replies.find(reply_id)
-            shown = await tx.replies.has_message(press.chat.platform, press.chat.chat, press.message_id)
+            shown = await tx.messages.exists(press.chat.platform, press.chat.chat, press.message_id)
             answers = await tx.replies.open_answers(press.chat)
         sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
         return orphaned(press, reply, known=shown or sending)

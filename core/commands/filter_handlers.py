@@ -9,7 +9,7 @@ from core.domain.conversation import Role, Setting
 from core.domain.errors import Refused
 from core.domain.settings import FILTER_LISTS
 from core.domain.store import Transaction
-from core.filters import WORD_LONGEST, Level, Policy, masked, normal
+from core.filters import MAX_WORD_CHARACTERS, Level, Policy, mask_word, normalize_word
 from core.i18n.markdown import escape
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def _allow(call: "Call", tx: Transaction, rest: str) -> str:
 
 def _shown(call: "Call", word: str) -> str:
     """A word of the lists, so that it may be shown at any level."""
-    return escape(masked(word.lstrip("*")) if call.filter.check(word.strip("*"), STRICT).blocked else word)
+    return escape(mask_word(word.lstrip("*")) if call.filter.check(word.strip("*"), STRICT).blocked else word)
 
 
 async def _move(call: "Call", tx: Transaction, word: str, to: str) -> None:
@@ -137,12 +137,12 @@ def _most(rules: dict[str, int]) -> str:
 def _rule(rule: str) -> str:
     """An entry's name, so that it may be shown at any level."""
     language, _, entry = rule.partition(":")
-    return f"{language}: {masked(entry.strip('*'))}"
+    return f"{language}: {mask_word(entry.strip('*'))}"
 
 
 def _word(text: str) -> str:
-    if not text or len(text) > WORD_LONGEST or not (word := normal(text)):
-        raise Refused("bad.filter_word", most=WORD_LONGEST)
+    if not text or len(text) > MAX_WORD_CHARACTERS or not (word := normalize_word(text)):
+        raise Refused("bad.filter_word", most=MAX_WORD_CHARACTERS)
     return word
 
 

@@ -18,7 +18,7 @@ from core.domain.errors import Refused
 from core.domain.reply_states import Event, State
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Rules
 from core.domain.store import Transaction
-from core.filters import WORD_LONGEST, Filter, Level
+from core.filters import MAX_WORD_CHARACTERS, Filter, Level
 from core.i18n import LANGUAGES, choose_language, t
 from core.i18n.markdown import escape
 from core.llm.model import Model
@@ -334,7 +334,7 @@ COMMANDS = (
         "[off|standard|strict|add|remove|allow|list|test]",
         (
             Option("level", choices=(*Level, "reset")),
-            *(Option(verb, most=WORD_LONGEST, word=verb) for verb in ("add", "remove", "allow")),
+            *(Option(verb, most=MAX_WORD_CHARACTERS, word=verb) for verb in ("add", "remove", "allow")),
             Option("list", Kind.FLAG),
             Option("test", most=1000, word="test"),
         ),

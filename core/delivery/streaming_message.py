@@ -28,7 +28,7 @@ from core.domain.platform import (
     Unreachable,
 )
 from core.domain.reply_states import Lane
-from core.domain.store import Replies, Store
+from core.domain.store import Store, Transaction
 from core.runtime.cancellation import uncancelled
 from core.runtime.failpoints import failpoint
 from core.runtime.retry import while_unavailable
@@ -237,7 +237,7 @@ class StreamingMessage:
         """C4. Nobody knows what a message shows that was not just sent."""
         self._chunks[index] = Chunk(nonce, message_id)
         self._now_shows(index, None)
-        await self._stored(lambda replies: replies.set_message_id(self._reply, nonce, message_id))
+        await self._stored(lambda tx: tx.messages.set_id(self._reply, nonce, message_id))
         failpoint("noted")
 
     async def _intend(self, index: int) -> str:
@@ -247,7 +247,7 @@ class StreamingMessage:
         nonce = f"{self._delivery.instance}-{self._reply.id}-{index}"
         nonce += f"-{self._generation}" if self._generation else ""
         instead_of = self._chunks[index].nonce if index < len(self._chunks) else ""
-        await self._stored(lambda replies: replies.add_intent(self._reply, nonce, instead_of=instead_of), "intending")
+        await self._stored(lambda tx: tx.messages.add_intent(self._reply, nonce, instead_of=instead_of), "intending")
         failpoint("intended")
         self._chunks[index : index + 1] = [Chunk(nonce)]
         self._vanished.discard(index)
@@ -255,15 +255,15 @@ class StreamingMessage:
         return nonce
 
     async def _unsent(self, index: int) -> None:
-        await self._stored(lambda replies: replies.remove_message(self._reply, self._chunks[index].nonce))
+        await self._stored(lambda tx: tx.messages.remove(self._reply, self._chunks[index].nonce))
         del self._chunks[index], self._shown[index:]
 
-    async def _stored(self, step: Callable[[Replies], Awaitable[None]], point: str = "") -> None:
+    async def _stored(self, step: Callable[[Transaction], Awaitable[None]], point: str = "") -> None:
         """One step in the store; a database in trouble is waited for."""
 
         async def store() -> None:
             async with self._delivery.store.begin() as tx:
-                await step(tx.replies)
+                await step(tx)
                 failpoint(point)
 
         await while_unavailable(f"reply {self._reply.id}", store)
@@ -306,7 +306,7 @@ class StreamingMessage:
         self._delivery.rate.hold(self._surface.key, seconds)
         if seconds >= 1:
             until = self._delivery.now() + round(seconds * 1000)
-            await self._stored(lambda replies: replies.delay(self._reply, until))
+            await self._stored(lambda tx: tx.replies.delay(self._reply, until))
 
 
 def _pauses() -> Iterator[float]:

@@ -22,7 +22,7 @@ from core.domain.store import Stale, Store, Unavailable
 from core.filters import STANDARD
 from core.i18n import choose_language, t
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
-from core.inbound.backlog import PATIENCE, expired, mergeable
+from core.inbound.backlog import MERGE_AFTER_MS, expired, mergeable
 from core.inbound.ingest import Ingest
 from core.runtime.failpoints import failpoint
 from core.runtime.retry import DATABASE_BACKOFF, until_stored, while_unavailable
@@ -60,7 +60,7 @@ class Dispatcher:
         self._clerk = CommandExecutor(store, assistant, self._platforms, access, self, now)
         self._started = now()
         speed = ThroughputEstimate(assistant.model.slots)
-        door = AdmissionControl(assistant.rules.limits, speed, now, self._started - PATIENCE, self._platforms)
+        door = AdmissionControl(assistant.rules.limits, speed, now, self._started - MERGE_AFTER_MS, self._platforms)
         self._intake = Ingest(store, access, door, self._admitted)
         self.rate = ChatRateLimiter()
         """What else is sent to a chat has to keep to it too."""
@@ -83,7 +83,7 @@ class Dispatcher:
             await self.serve(platform)
             self.settle(platform.name)
         work: dict[str, Callable[[], Awaitable[None]]] = {
-            "intake": self._intake.write,
+            "intake": self._intake.run,
             "recovery": self._resume,
             "what piled up": self._put_together,
             "answers": partial(self._serve, Lane.ANSWER, self._assistant.model.slots),
@@ -145,7 +145,7 @@ class Dispatcher:
 
     async def amend(self, incoming: Incoming) -> None:
         """A message was edited: its question, where it still waits, is answered as it stands now."""
-        await self._intake.amend(incoming)
+        await self._intake.edit(incoming)
 
     async def outcome(self, reply: Reply) -> Reply:
         """The reply, once nothing is owed for it any more."""

@@ -270,7 +270,7 @@ class ReplyRunner:
         try:
             began = time.monotonic()
             ending = await self._assistant.answer(reply, live, stop)
-            self._speed.took(time.monotonic() - began)
+            self._speed.record_answer(time.monotonic() - began)
         except EngineDied:
             await live.rest()  # whoever runs it next must know what was sent
             return await self._lost(reply, stop, language)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from core.commands.press import NO_RESULT, Press, PressResult
-from core.domain.conversation import ChatId, Incoming
+from core.domain.conversation import ChatId, Incoming, Reply
 from core.domain.platform import Platform
 
 
@@ -39,6 +39,8 @@ class Receipt:
 
     acceptance: Acceptance
     language: str = "en"
+    reply: Reply | None = field(default=None, kw_only=True)
+    """The reply that is owed for a message, where it was stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,10 @@ from core.domain.permissions import Access
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Event, Lane, State
 from core.domain.settings import Rules
-from core.filters import OpenFilter
 from core.i18n import t
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import DEFAULTS
-from tests.fakes import FakeModel, incoming, owe
+from tests.fakes import FakeModel, OpenFilter, incoming, owe
 
 
 class Terminal:

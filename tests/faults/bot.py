@@ -40,7 +40,7 @@ TIMES: dict[str, Any] = {
     "bots.discord_bot.gateway._backoff": _quickly(0.05),
     "bots.discord_bot.gateway.SETTLED_AFTER": 0.05,
     "bots.discord_bot.channel_order.pauses": _quickly(0.05),
-    "bots.discord_bot.adapter.pauses": _quickly(0.05),
+    "bots.discord_bot.command_menu.pauses": _quickly(0.05),
     "bots.discord_bot.channel_order.BETWEEN": 0.0,
     "bots.discord_bot.gateway.SILENCE": 2.0,
     "bots.telegram_bot.long_polling.OTHER_POLLER": 0.2,

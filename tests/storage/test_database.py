@@ -119,7 +119,7 @@ async def test_migrations_make_what_the_tables_say(database: str) -> None:
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "9999", "0004"
+revision, down_revision = "9999", "0005"
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("mood", sa.Text()))
@@ -131,7 +131,7 @@ async def test_what_was_there_is_copied_before_a_migration(
 ) -> None:
     """A newer version of the code, with one migration more."""
     file = Path(database.removeprefix("sqlite+aiosqlite:///"))
-    kept = file.with_name(f"{file.name}.0004.bak")
+    kept = file.with_name(f"{file.name}.0005.bak")
     async with open_database(database) as engine, engine.begin() as connection:
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
     assert not kept.exists(), "nothing to migrate, nothing to copy"

@@ -50,6 +50,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)
     monkeypatch.setattr("bots.discord_bot.channel_order.pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.adapter.pauses", lambda: itertools.repeat(0.03))
+    monkeypatch.setattr("bots.discord_bot.command_menu.pauses", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.discord_bot.channel_order.BETWEEN", 0.0)
     monkeypatch.setattr("bots.discord_bot.identify_limits.AT_ONCE", 20)

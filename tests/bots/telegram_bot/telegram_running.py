@@ -12,12 +12,12 @@ from core.commands.buttons import ButtonActions
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.permissions import Access
 from core.domain.platform import Pace
-from core.filters import Filter, OpenFilter
+from core.filters import Filter
 from core.i18n import t
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
-from tests.fakes import FakeModel, FlakyStore
+from tests.fakes import FakeModel, FlakyStore, OpenFilter
 from tests.platforms.bot_api import BotApi
 
 BOT = "@qwentin_bot"

@@ -12,11 +12,10 @@ from core.domain.permissions import Access
 from core.domain.platform import NO_CONTROLS, ButtonAction, NotSent
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Settings
-from core.filters import OpenFilter
 from core.i18n import t
 from storage.store import now_ms
 from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
-from tests.fakes import ANN, BOB, CHAT, FakeModel
+from tests.fakes import ANN, BOB, CHAT, FakeModel, OpenFilter
 from tests.watching import held, history, outcome, shown
 
 GROUP = ChatId("fake", "group")
@@ -328,7 +327,7 @@ async def test_a_stub_that_nobody_knows_goes(make_bot: MakeBot) -> None:
         assert await press.presses.act(stray, ButtonAction.STOP, asked.id) == goes
         assert await press.presses.act(stray, ButtonAction.RETRY, asked.id) == STALE
         async with bot.store.begin() as tx:
-            await tx.replies.add_intent(await tx.replies.get(asked.id), "being-sent")
+            await tx.messages.add_intent(await tx.replies.get(asked.id), "being-sent")
         assert await press.presses.act(stray, ButtonAction.STOP, asked.id) == STALE
         strict = ButtonActions(bot.store, bot.dispatcher, Access(frozenset({"fake:x"})), RULES, OpenFilter(), now_ms)
         assert not (await strict.act(stray, ButtonAction.STOP, asked.id)).remove

@@ -101,7 +101,7 @@ async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: Da
     """Also where one crash follows another."""
     reply, surface = await claimed(store, Lane.NOTICE), Unheard()
     async with store.begin() as tx:
-        await tx.replies.add_intent(reply, "old-1-0")
+        await tx.messages.add_intent(reply, "old-1-0")
     surface.messages["9"] = "help"
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
@@ -113,7 +113,7 @@ async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: Da
 async def test_after_a_restart_what_was_only_intended_is_made_to_show_the_text(store: DatabaseStore) -> None:
     reply, surface = await claimed(store), Knowing()
     async with store.begin() as tx:
-        await tx.replies.add_intent(reply, "i-0-0")
+        await tx.messages.add_intent(reply, "i-0-0")
     await surface.send(0, OutgoingMessage("half", "half"), "i-0-0")
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)

@@ -59,9 +59,9 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
         reply = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert reply
         for chunk in chunks:
-            await tx.replies.add_intent(reply, chunk.nonce)
+            await tx.messages.add_intent(reply, chunk.nonce)
             if chunk.message_id:
-                await tx.replies.set_message_id(reply, chunk.nonce, chunk.message_id)
+                await tx.messages.set_id(reply, chunk.nonce, chunk.message_id)
         return await tx.replies.move(reply, Event.FINISH, final="the end")
 
 

@@ -16,13 +16,12 @@ from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.platform import Unreachable
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
-from core.filters import OpenFilter
 from core.i18n import t
 from storage.database import open_database
 from storage.replies import StoredReplies
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
-from tests.fakes import ANN, FakeModel, FakePlatform, FakeSurface, FlakyStore, WordFilter, incoming
+from tests.fakes import ANN, FakeModel, FakePlatform, FakeSurface, FlakyStore, OpenFilter, WordFilter, incoming
 from tests.watching import held, history, now, outcome, release, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

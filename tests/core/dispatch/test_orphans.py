@@ -14,14 +14,13 @@ from core.domain.conversation import ChatId, Incoming, Reply
 from core.domain.reply_states import Event, Lane, State
 from core.domain.settings import Limits, Rules
 from core.domain.store import Store, Transaction, Unavailable
-from core.filters import OpenFilter
 from core.i18n import t
-from core.inbound.backlog import PATIENCE, TOO_OLD
+from core.inbound.backlog import EXPIRE_AFTER_MS, MERGE_AFTER_MS
 from storage.database import open_database
 from storage.recovery import ATTEMPTS
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import ANN, BOB, FakeModel, FakePlatform, incoming, owe
+from tests.fakes import ANN, BOB, FakeModel, FakePlatform, OpenFilter, incoming, owe
 from tests.watching import held, now, release, running
 
 GONE, OTHER = ChatId("gone", "1"), ChatId("fake", "9")
@@ -127,7 +126,7 @@ async def test_a_refusal_whose_commit_was_lost_is_told(database: str) -> None:
 
 
 async def test_an_apology_whose_commit_was_lost_is_told(database: str) -> None:
-    (old,) = await waiting(database, replace(incoming("old"), at=now_ms() - TOO_OLD))
+    (old,) = await waiting(database, replace(incoming("old"), at=now_ms() - EXPIRE_AFTER_MS))
     async with losing(database) as (bot, store):
         store.lose(old.id, State.SENDING)
         assert await ended(bot, old) is State.FAILED
@@ -198,7 +197,7 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
 
 async def test_an_edit_of_one_of_several_questions_that_are_one_costs_no_other(database: str) -> None:
     texts = ("What is 2+2?", "Who wrote Hamlet?", "How far is the moon?")
-    messages = [replace(incoming(text), at=now_ms() - PATIENCE) for text in texts]
+    messages = [replace(incoming(text), at=now_ms() - MERGE_AFTER_MS) for text in texts]
     *_, last = await waiting(database, incoming("first", BOB, OTHER), *messages)
     model = held()
     model.slots = 1
@@ -211,7 +210,7 @@ async def test_an_edit_of_one_of_several_questions_that_are_one_costs_no_other(d
 
 
 async def test_what_waited_does_not_count_against_its_author(database: str) -> None:
-    old = [replace(incoming(f"old {number}"), at=now_ms() - PATIENCE) for number in range(20)]
+    old = [replace(incoming(f"old {number}"), at=now_ms() - MERGE_AFTER_MS) for number in range(20)]
     async with losing(database, rules=replace(RULES, limits=Limits(user=5))) as (bot, _):
         replies = [await bot.dispatcher.accept(message) for message in old]
         assert all(reply and reply.state is not State.MERGED for reply in replies)

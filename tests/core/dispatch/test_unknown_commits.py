@@ -12,11 +12,10 @@ from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import Reply
 from core.domain.reply_states import State
 from core.domain.store import Store, Transaction, Unavailable
-from core.filters import OpenFilter
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import FakeModel, FakePlatform, incoming
+from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 from tests.watching import history, now
 
 SAID = ("/temp 0.1", "one two", "/undo", "three")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core.domain.conversation import Author, ChatId, Incoming, Reply
 from core.domain.reply_states import Lane, State
 from core.i18n import t
-from core.inbound.backlog import LONGEST, PATIENCE, TOO_OLD, expired, mergeable
+from core.inbound.backlog import EXPIRE_AFTER_MS, MAX_MERGED_CHARACTERS, MERGE_AFTER_MS, expired, mergeable
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 STARTED = 1_800_000_000_000
 OTHER = ChatId("fake", "2")
-WAITED, OLD = PATIENCE, TOO_OLD
+WAITED, OLD = MERGE_AFTER_MS, EXPIRE_AFTER_MS
 
 
 def reply(id: int, age: int, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.ANSWER, text: str = "?",
@@ -74,7 +74,7 @@ def test_nobody_is_in_two_piles_and_none_is_too_long(rows: list[tuple[int, bool,
     assert len(everybody) == len(set(everybody))
     for pile in mergeable(waiting, STARTED):
         assert {each.author for each in pile.others} == {pile.into.author}
-        assert sum(len(each.text) for each in (*pile.others, pile.into)) <= LONGEST or not pile.others
+        assert sum(len(each.text) for each in (*pile.others, pile.into)) <= MAX_MERGED_CHARACTERS or not pile.others
 
 
 def aged(message: Incoming, age: int) -> Incoming:
@@ -118,8 +118,8 @@ async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: M
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert claimed and claimed.id == begun.id
-        await tx.replies.add_intent(claimed, "n")
-        await tx.replies.set_message_id(claimed, "n", "1")
+        await tx.messages.add_intent(claimed, "n")
+        await tx.messages.set_id(claimed, "n", "1")
     async with make_bot() as bot:
         bot.platform.channel(begun).messages["1"] = "on"
         assert await outcome(bot, begun) is State.DONE and bot.platform.text(begun) == "one"

@@ -13,13 +13,12 @@ from core.answering.assistant import Assistant
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.reply_states import Lane, State
 from core.domain.settings import NO_LIMITS
-from core.filters import OpenFilter
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.ingest import Ingest
 from storage.database import open_database
 from storage.store import DatabaseStore, StoredTransaction, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import FakeModel, FakePlatform, incoming, owe
+from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming, owe
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -42,7 +41,7 @@ async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseSt
     intake = Ingest(
         held, EVERYBODY, AdmissionControl(NO_LIMITS, ThroughputEstimate(1), now_ms, 0, ()), lambda replies: None
     )
-    writing = asyncio.create_task(intake.write())
+    writing = asyncio.create_task(intake.run())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
     await asyncio.sleep(0.01)
     with contextlib.suppress(TimeoutError):

@@ -57,8 +57,7 @@ async def _backlog(w: World, chats: int, each: int) -> Sequence[str]:
 async def _at_once(w: World) -> Sequence[str]:
     from core.answering.assistant import Assistant
     from core.domain.conversation import ChatId
-    from core.filters import OpenFilter
-    from tests.fakes import FakeModel, FakePlatform, incoming
+    from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 
     async with open_database(f"sqlite+aiosqlite:///{w.database.file}") as engine:
         store = DatabaseStore(engine)
