@@ -30,6 +30,7 @@ from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.worker_process import ProcessHost
 from core.filters import ContentFilter
+from core.i18n.person_language import PersonLanguages
 from core.llm.model import LocalModel, Model
 from core.llm.tokenizer import Tokenizer
 from core.runtime.safe_traceback import safe_traceback
@@ -185,7 +186,7 @@ async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shut
             raise RuntimeError(f"{adapter.name} has ended")
 
         async with dispatcher.running():
-            await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config)))
+            await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config, store)))
             await dispatcher.drain(DRAINING)
 
 
@@ -196,7 +197,7 @@ class Adapter(Platform, Protocol):
     async def run(self, store: Store, desk: Dispatcher, presses: ButtonActions) -> None: ...
 
 
-def adapters(config: Config) -> Iterator[Adapter]:
+def adapters(config: Config, store: Store) -> Iterator[Adapter]:
     """Those that have a token. Their libraries are imported here: the console need not wait for them."""
     if config.telegram_token:
         from bots.telegram_bot.adapter import TelegramBot  # noqa: PLC0415
@@ -204,6 +205,9 @@ def adapters(config: Config) -> Iterator[Adapter]:
         token = config.telegram_token.get_secret_value()
         yield TelegramBot(token, config.telegram_api_url, drafts=config.telegram_drafts)
     if config.discord_token:
-        from bots.discord_bot.adapter import DiscordBot  # noqa: PLC0415
+        from bots.discord_bot.adapter import DiscordBot, Endpoints  # noqa: PLC0415
 
-        yield DiscordBot(config.discord_token.get_secret_value(), config.discord_api_url, config.discord_gateway_url)
+        endpoints = Endpoints(config.discord_api_url, config.discord_gateway_url)
+        yield DiscordBot(  # type: ignore[misc]  # its events are consumed as soon as ChatService does so
+            config.discord_token.get_secret_value(), endpoints, store, PersonLanguages(store)
+        )

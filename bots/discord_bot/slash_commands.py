@@ -21,7 +21,8 @@ NO_OPTIONS: OptionValues = {}
 
 def command_of(interaction: Interaction[Any]) -> Command | None:
     """The command that was given; None for one that there is no more."""
-    return find(str((interaction.data or {}).get("name", "")))
+    data: Mapping[str, Any] = interaction.data or {}
+    return find(str(data.get("name", "")))
 
 
 def option_values(interaction: Interaction[Any]) -> OptionValues:
