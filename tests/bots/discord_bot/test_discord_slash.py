@@ -239,6 +239,8 @@ async def test_a_store_that_is_too_slow(server: DiscordServer, database: str, an
             await held_open.replies.count_active()
             response = await server.slash(ann, channel, "ask", question="hello").responded()
             assert response.type == 4 and response.data["content"] == t("en", "error.busy") and response.ephemeral
+        await quiet()
+        assert asked(bot) == []
 
 
 # The menu on a message
