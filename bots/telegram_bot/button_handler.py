@@ -13,7 +13,7 @@ from bots.telegram_bot.incoming import ChatlessPress
 from bots.telegram_bot.outgoing import NO_PREVIEW, Paces, rate_key
 from core.commands.button_payloads import InertPayload
 from core.commands.press import NO_RESULT, Press
-from core.commands.settings_view import described
+from core.commands.settings_view import describe_settings
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.platform import Controls, DeliveryError, MessageGone, NotSent
 from core.domain.settings import Settings
@@ -91,7 +91,7 @@ class ButtonHandler:
             del self._panels[key]
 
     async def _paint(self, press: Press, panel: _Panel) -> None:
-        rendered = messages(described(panel.settings, panel.language))[0]
+        rendered = messages(describe_settings(panel.settings, panel.language))[0]
         with delivery_errors(unchanged_is_success=True):
             await self._bot.edit_message_text(
                 rendered.text,

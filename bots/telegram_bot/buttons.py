@@ -3,7 +3,7 @@
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from core.commands.button_payloads import ActionPayload, ButtonPayload, InertPayload, SettingPayload, encode_payload
-from core.commands.settings_view import revision
+from core.commands.settings_view import setting_revision
 from core.domain.conversation import ChatId
 from core.domain.platform import Controls
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, Settings
@@ -30,7 +30,7 @@ def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
         """A button that sets a value; inert where that is the value already."""
         if settings.values[name].value == value:
             return _button(label, InertPayload())
-        return _button(label, SettingPayload(name, str(value), revision(chat, settings, name)))
+        return _button(label, SettingPayload(name, str(value), setting_revision(chat, settings, name)))
 
     def choice(icon: str, text: str, name: str, value: float | str) -> InlineKeyboardButton:
         mark = "✓ " if settings.values[name].value == value else ""

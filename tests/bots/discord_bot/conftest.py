@@ -44,11 +44,5 @@ def channel(guild: Guild) -> Channel:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds of patience become hundredths."""
-    monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)
-    monkeypatch.setattr("bots.discord_bot.channel_order.pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.command_menu.pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.channel_order.BETWEEN", 0.0)
-    monkeypatch.setattr("bots.discord_bot.identify_limits.AT_ONCE", 20)
+    """Seconds of patience become hundredths. The adapter's own times are handed in, see discord_running.TIMING."""
+    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.03))
