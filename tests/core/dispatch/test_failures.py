@@ -105,6 +105,21 @@ async def test_an_answer_that_cannot_be_shown_becomes_an_apology(make_bot: MakeB
         assert "id " in bot.platform.text(reply)
 
 
+async def test_an_apology_is_in_the_language_that_its_person_has_chosen(
+    make_bot: MakeBot, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ann's client is English."""
+    async with make_bot(held()) as bot:
+        await bot.say("/lang vi")
+        reply = await bot.accept("unspeakable")
+        await running(bot)
+        bot.platform.surfaces[reply.id].refuses = "unspeakable"
+        release(bot.model)
+        assert await outcome(bot, reply) is State.FAILED
+        (bug,) = [record.args[0] for record in caplog.records if record.msg.startswith("error %s")]  # type: ignore[index]
+        assert bot.platform.text(reply) == t("vi", "error.bug", id=bug)
+
+
 async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
     claim, failures = StoredReplies.claim, iter([True, True])
 

@@ -97,6 +97,19 @@ async def test_a_platform_that_is_away_stops_no_other(database: str, alone: bool
         assert await bot.say("and now?") == "and now?", "nor does it count as waiting"
 
 
+async def test_a_question_whose_commit_was_lost_is_answered(database: str) -> None:
+    """Stored again it is known already: then nobody is told of a new reply."""
+    async with losing(database) as (bot, store):
+        store.lose(1, State.QUEUED)
+        message = incoming("hello")
+        with pytest.raises(Unavailable):
+            await bot.service.ingest.accept(message)
+        assert await bot.service.ingest.accept(message) is None, "as an adapter does"
+        async with bot.store.begin() as tx:
+            reply = await tx.replies.get(1)
+        assert await ended(bot, reply) is State.DONE and bot.platform.text(reply) == "hello"
+
+
 async def test_a_refusal_whose_commit_was_lost_is_told(database: str) -> None:
     async with losing(database, held(), replace(RULES, limits=Limits(chat=1))) as (bot, store):
         await bot.accept("one")
