@@ -28,7 +28,7 @@ from tests.platforms.discord_server import DiscordServer
 
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
 QUICK = Backoff(0.03, 0.03)
-QUICK_SERVICE = ServiceTiming(database_backoff=QUICK)
+QUICK_SERVICE = ServiceTiming(database_backoff=QUICK, send_backoff=QUICK)
 TIMING = DiscordTiming(
     pace=Pace(interval=0.02, gap=0.01),
     connection=QUICK,

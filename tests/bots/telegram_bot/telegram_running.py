@@ -28,7 +28,7 @@ RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop",
 QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previews=15, calls=20))
 """Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
 QUICK_BACKOFF = Backoff(least_s=0.03, most_s=0.03)
-QUICK_SERVICE = ServiceTiming(database_backoff=QUICK_BACKOFF)
+QUICK_SERVICE = ServiceTiming(database_backoff=QUICK_BACKOFF, send_backoff=QUICK_BACKOFF)
 QUICK_TIMING = TelegramTiming(connection_backoff=QUICK_BACKOFF)
 
 
