@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from contextlib import suppress
 
 from core.domain.conversation import Author
 from core.domain.store import Store, Transaction
@@ -24,17 +25,23 @@ class PersonLanguages:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._last: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._lookups: set[asyncio.Task[None]] = set()
 
     async def of(self, platform: str, author: Author) -> str:
         """The person's language: "en" or "vi"."""
-        key = platform, author.id
-        try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S), self._store.begin() as tx:
-                chosen = await tx.preferences.language(platform, author.id)
-        except Exception:
-            chosen = self._last.get(key, "auto")
-        self._last[key] = chosen
-        self._last.move_to_end(key)
-        if len(self._last) > MAX_REMEMBERED:
-            self._last.popitem(last=False)
-        return choose_language(chosen, author.locale)
+        # A lookup is not cancelled: a store that is waited for can't be left before it answers.
+        lookup = asyncio.create_task(self._look_up(platform, author.id))
+        self._lookups.add(lookup)
+        lookup.add_done_callback(self._lookups.discard)
+        await asyncio.wait({lookup}, timeout=LOOKUP_TIMEOUT_S)
+        return choose_language(self._last.get((platform, author.id), "auto"), author.locale)
+
+    async def _look_up(self, platform: str, person: str) -> None:
+        """Remember what the store has; leave what is remembered where the store can't be read."""
+        with suppress(Exception):
+            async with self._store.begin() as tx:
+                chosen = await tx.preferences.language(platform, person)
+            self._last[platform, person] = chosen
+            self._last.move_to_end((platform, person))
+            if len(self._last) > MAX_REMEMBERED:
+                self._last.popitem(last=False)

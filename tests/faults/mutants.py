@@ -111,7 +111,11 @@ MUTANTS = (
     Mutant(
         "logins are not counted",
         "tests/bots/discord_bot/test_identify_limits.py::test_counted_in_the_database",
-        (Change("bots/discord_bot/identify_limits.py::Identifies.count", without_statement(calling="record_login")),),
+        (
+            Change(
+                "bots/discord_bot/identify_limits.py::IdentifyLimiter.count", without_statement(calling="record_login")
+            ),
+        ),
     ),
 )
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import discord
 
-from bots.desk import ServiceDesk
-from bots.discord_bot.adapter import DiscordBot
+from bots.discord_bot.adapter import DiscordBot, Endpoints
+from bots.discord_bot.timing import DiscordTiming, IdentifyLimits
 from core.answering.assistant import Assistant
 from core.dispatch.service import ChatService
 from core.dispatch.timing import ServiceTiming
 from core.domain.permissions import Access
 from core.domain.platform import Pace
+from core.domain.store import Store
 from core.filters import Filter
 from core.i18n import t
+from core.i18n.person_language import PersonLanguages
 from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
@@ -25,8 +27,16 @@ from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
-TIMING = ServiceTiming(send_backoff=Backoff(0.03, 0.03))
-QUICK = Pace(preview_interval_s=0.02, gap_s=0.01)
+QUICK = Backoff(0.03, 0.03)
+QUICK_SERVICE = ServiceTiming(database_backoff=QUICK, send_backoff=QUICK)
+TIMING = DiscordTiming(
+    pace=Pace(preview_interval_s=0.02, gap_s=0.01),
+    connection=QUICK,
+    retry=QUICK,
+    backfill_pause_s=0.0,
+    settled_after_s=0.05,
+    identify=IdentifyLimits(least_spacing_ms=20),
+)
 """Discord's pace is for Discord; what keeps to it is tested by its own clock."""
 
 
@@ -42,6 +52,14 @@ class Running:
     working: asyncio.Task[None]
 
 
+def discord_bot(
+    server: DiscordServer, store: Store, *, now: Callable[[], int] = now_ms, timing: DiscordTiming = TIMING
+) -> DiscordBot:
+    """The adapter for `server`."""
+    endpoints = Endpoints(server.api_url, server.gateway_url)
+    return DiscordBot(server.token, endpoints, store, PersonLanguages(store), now=now, timing=timing)
+
+
 @asynccontextmanager
 async def running(
     server: DiscordServer,
@@ -50,22 +68,22 @@ async def running(
     *,
     access: Access = EVERYBODY,
     content_filter: Filter | None = None,
-    pace: Pace = QUICK,
     now: Callable[[], int] = now_ms,
-    timing: ServiceTiming = TIMING,
+    timing: DiscordTiming = TIMING,
+    service_timing: ServiceTiming = QUICK_SERVICE,
 ) -> AsyncIterator[Running]:
     """A bot that is logged in at `server` while the block lasts; a second one on the same database is a restart."""
     model = model or FakeModel()
-    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=pace, now=now)
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
         trouble = FlakyStore(store)
+        discord = discord_bot(server, trouble, now=now, timing=timing)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
-        service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)
+        service = ChatService(trouble, assistant, access, now=now_ms, timing=service_timing)
         async with discord.connected(), service.running():
             await service.serve(discord)
             before = len(server.identifies)
-            working = asyncio.create_task(discord.run(trouble, ServiceDesk(service, access), service.buttons))
+            working = asyncio.create_task(service.events.run(discord))
             ready = asyncio.create_task(server.ready(before + 1))
             try:
                 await asyncio.wait({working, ready}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bots.discord_bot.adapter import DiscordBot
-from bots.discord_bot.interaction_token import Origin
+from bots.discord_bot.interaction_token import InteractionToken
 from bots.discord_bot.outgoing import DiscordReplyChannel
 from core.dispatch.timing import ServiceTiming
 from core.domain.conversation import Author, ChatId, Chunk, Reply
@@ -16,7 +15,7 @@ from core.domain.reply_states import Lane, State
 from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.bots.discord_bot.discord_running import QUICK, RETRY, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, discord_bot, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_server import DiscordServer
@@ -35,7 +34,7 @@ def where(request: pytest.FixtureRequest, dm: Channel, channel: Channel) -> Chan
 async def crashed(server: DiscordServer, database: str, channel: Channel, by: Person) -> None:
     """It dies while the first text is on its way; so it never learns that it arrived."""
     server.fault("accept_then_drop", "POST", r"/messages$")
-    async with running(server, database, held(2), timing=PATIENT):
+    async with running(server, database, held(2), service_timing=PATIENT):
         channel.say("one two three", by, mention=channel.guild is not None)
         await channel.until(lambda channel: channel.messages)
         await quiet(0.1)
@@ -47,12 +46,14 @@ async def crashed(server: DiscordServer, database: str, channel: Channel, by: Pe
 @asynccontextmanager
 async def found(server: DiscordServer, database: str) -> AsyncIterator[tuple[DiscordReplyChannel, Reply]]:
     """The reply's surface in the next process."""
-    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK)
-    async with open_database(database) as engine, discord.connected():
-        async with DatabaseStore(engine).begin() as tx:
-            reply = await tx.replies.get(1)
-        assert [chunk.message_id for chunk in reply.chunks] == [None]
-        yield discord.channel(reply), reply
+    async with open_database(database) as engine:
+        store = DatabaseStore(engine)
+        discord = discord_bot(server, store)
+        async with discord.connected():
+            async with store.begin() as tx:
+                reply = await tx.replies.get(1)
+            assert [chunk.message_id for chunk in reply.chunks] == [None]
+            yield discord.channel(reply), reply
 
 
 async def test_it_is_found_and_becomes_the_answer(
@@ -107,17 +108,17 @@ async def test_it_is_found_behind_much_that_was_said(
 
 @pytest.mark.parametrize("minutes", [1, 20])
 async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages(
-    server: DiscordServer, ann: Person, dm: Channel, channel: Channel, minutes: int
+    server: DiscordServer, store: DatabaseStore, ann: Person, dm: Channel, channel: Channel, minutes: int
 ) -> None:
     """Once the interaction's token is good no more; until then the response is simply filled in again."""
-    origin = Origin(server.snowflake(), "token", hidden=True)
+    token = InteractionToken(server.snowflake(), "token", hidden=True)
     place = ChatId("discord", str(channel.id), f"u{ann.id}")
     asker = Author(str(ann.id), "Ann")
-    reply = Reply(7, place, True, 1, Lane.ANSWER, State.GENERATING, 2, asker, "hi", "1", f"i:{origin.interaction}", 0,
-                  str(origin), chunks=(Chunk("n"),))  # fmt: skip
+    reply = Reply(7, place, True, 1, Lane.ANSWER, State.GENERATING, 2, asker, "hi", "1", f"i:{token.interaction_id}", 0,
+                  token.encode(), chunks=(Chunk("n"),))  # fmt: skip
     sent = dm.create("…", [], 4, nonce="n")
     now = now_ms() + minutes * 60_000
-    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK, now=lambda: now)
+    discord = discord_bot(server, store, now=lambda: now)
     async with discord.connected():
         surface = discord.channel(reply)
         found = await surface.find(0, surface.format("…")[0], "n")
