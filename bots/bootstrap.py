@@ -1,4 +1,4 @@
-"""The composition root: configuration -> store, model, dispatcher, adapters. The only file that sees everything."""
+"""The composition root: configuration -> store, model, service, adapters. The only file that sees everything."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import typer
 from rich.console import Console
@@ -14,13 +14,15 @@ from rich.console import Console
 from bots.config import Config
 from bots.console.adapter import LOCAL, PLATFORM
 from bots.console.app import ConsoleSession, Options, console_database
+from bots.desk import ServiceDesk
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
 from bots.shutdown import DRAINING, Shutdown
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.commands.buttons import ButtonActions
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
+from core.dispatch.timing import ServiceTiming
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
 from core.domain.platform import Platform
@@ -31,6 +33,7 @@ from core.engine.loader import Loader
 from core.engine.worker_process import ProcessHost
 from core.filters import ContentFilter
 from core.i18n.person_language import PersonLanguages
+from core.inbound.events import Adapter
 from core.llm.model import LocalModel, Model
 from core.llm.tokenizer import Tokenizer
 from core.runtime.safe_traceback import safe_traceback
@@ -40,6 +43,7 @@ from storage.store import DatabaseStore, now_ms
 log = logging.getLogger(__name__)
 
 MIB = 2**20
+TIMING = ServiceTiming()
 
 
 def converse(config: Config, wishes: Options) -> None:
@@ -132,12 +136,11 @@ async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: 
             steps.end()
             store = DatabaseStore(database)
             rules = replace(config.rules, limits=NO_LIMITS)  # he may ask as much as he likes
-            assistant = Assistant(store, model, rules, ContentFilter())
-            platforms = {terminal.platform.name: terminal.platform}
+            assistant = Assistant(store, model, rules, ContentFilter(), TIMING.database_backoff)
             # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
-            dispatcher = Dispatcher(store, assistant, platforms, access, now=now_ms, name=config.bot_name)
-            return await terminal.talk(store, dispatcher, model.name, wishes)
+            service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING)
+            return await terminal.talk(store, service, model.name, wishes)
     finally:
         steps.end()
         await engine.close()
@@ -170,34 +173,40 @@ async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[An
 
 
 async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shutdown) -> None:
-    """Every adapter that has a token, around one dispatcher. Told to end, it takes nothing in any more, and what is in
+    """Every adapter that has a token, around one service. Told to end, it takes nothing in any more, and what is in
     progress comes to its end."""
     rules, access = config.rules, config.access
-    assistant = Assistant(store, model, rules, ContentFilter())
-    dispatcher = Dispatcher(store, assistant, {}, access, now=now_ms, name=config.bot_name)
-    presses = ButtonActions(store, dispatcher, access, rules, assistant.filter, now_ms)
+    assistant = Assistant(store, model, rules, ContentFilter(), TIMING.database_backoff)
+    service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING)
+    desk = ServiceDesk(service, access)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 
-        async def work(adapter: Adapter) -> None:
+        async def work(adapter: Adapter | RunningAdapter) -> None:
             await connections.enter_async_context(adapter.connected())
-            await dispatcher.serve(adapter)
-            await adapter.run(store, dispatcher, presses)
+            await service.serve(adapter)
+            if isinstance(adapter, RunningAdapter):
+                await adapter.run(store, desk, service.buttons)
+            else:
+                await service.events.run(adapter)
             raise RuntimeError(f"{adapter.name} has ended")
 
-        async with dispatcher.running():
-            await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config, store)))
-            await dispatcher.drain(DRAINING)
+        async with service.running():
+            await leaving.first_of(
+                leaving.told.wait(), *(work(adapter) for adapter in adapters(config, store, service.languages))
+            )
+            await service.drain(DRAINING)
 
 
-class Adapter(Platform, Protocol):
+@runtime_checkable
+class RunningAdapter(Platform, Protocol):
     """A platform that has to be reached first; one that can't be holds up no other."""
 
     def connected(self) -> AbstractAsyncContextManager[None]: ...
-    async def run(self, store: Store, desk: Dispatcher, presses: ButtonActions) -> None: ...
+    async def run(self, store: Store, desk: ServiceDesk, presses: ButtonActions) -> None: ...
 
 
-def adapters(config: Config, store: Store) -> Iterator[Adapter]:
+def adapters(config: Config, store: Store, languages: PersonLanguages) -> Iterator[Adapter | RunningAdapter]:
     """Those that have a token. Their libraries are imported here: the console need not wait for them."""
     if config.telegram_token:
         from bots.telegram_bot.adapter import TelegramBot  # noqa: PLC0415
@@ -208,6 +217,4 @@ def adapters(config: Config, store: Store) -> Iterator[Adapter]:
         from bots.discord_bot.adapter import DiscordBot, Endpoints  # noqa: PLC0415
 
         endpoints = Endpoints(config.discord_api_url, config.discord_gateway_url)
-        yield DiscordBot(  # type: ignore[misc]  # its events are consumed as soon as ChatService does so
-            config.discord_token.get_secret_value(), endpoints, store, PersonLanguages(store)
-        )
+        yield DiscordBot(config.discord_token.get_secret_value(), endpoints, store, languages)

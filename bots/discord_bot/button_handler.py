@@ -21,7 +21,7 @@ from core.commands.button_payloads import (
     decode_payload,
 )
 from core.commands.press import Press
-from core.commands.settings_view import described
+from core.commands.settings_view import describe_settings
 from core.domain.platform import DeliveryError
 from core.domain.settings import Settings
 from core.i18n import t
@@ -71,7 +71,7 @@ class ButtonHandler:
 
     async def _paint(self, interaction: Interaction[Any], press: Press, settings: Settings, language: str) -> None:
         """Show the settings on the panel under which the person pressed."""
-        text = messages(described(settings, language), bare=True)[-1].content
+        text = messages(describe_settings(settings, language), bare=True)[-1].content
         panel = settings_panel(settings, text, press.chat, language)
         try:
             await self._rest.respond(interaction.token, payload(None, panel))

@@ -17,7 +17,7 @@ from core.commands.button_payloads import (
     SettingPayload,
     encode_payload,
 )
-from core.commands.settings_view import TYPED, revision
+from core.commands.settings_view import FORM_SETTING, setting_revision
 from core.domain.conversation import ChatId
 from core.domain.platform import ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Settings, Value
@@ -48,13 +48,13 @@ def settings_panel(settings: Settings, text: str, chat: ChatId, language: str) -
     rows = [
         ActionRow[LayoutView](
             Select[LayoutView](
-                custom_id=encode_payload(SettingPayload(name, "", revision(chat, settings, name))),
+                custom_id=encode_payload(SettingPayload(name, "", setting_revision(chat, settings, name))),
                 options=_options(settings.values[name], language),
             )
         )
-        for name in panel.PANEL
+        for name in panel.CHOICE_SETTINGS
     ]
-    open_form = encode_payload(OpenFormPayload(revision(chat, settings, TYPED)))
+    open_form = encode_payload(OpenFormPayload(setting_revision(chat, settings, FORM_SETTING)))
     prompt = Button[LayoutView](label=t(language, "form.prompt"), custom_id=open_form)
     layout = LayoutView(timeout=None)
     text = text if len(text) <= MAX_PANEL_CHARACTERS else f"{text[: MAX_PANEL_CHARACTERS - 1]}…"
@@ -71,10 +71,10 @@ def prompt_form(settings: Settings, chat: ChatId, language: str) -> Modal:
         required=False,
         max_length=SYSTEM_MOST,
     )
-    custom_id = encode_payload(FormPayload(revision(chat, settings, TYPED)))
-    form = Modal(title=t(language, f"name.{TYPED}"), custom_id=custom_id, timeout=None)
+    custom_id = encode_payload(FormPayload(setting_revision(chat, settings, FORM_SETTING)))
+    form = Modal(title=t(language, f"name.{FORM_SETTING}"), custom_id=custom_id, timeout=None)
     form.add_item(
-        Label[Modal](text=t(language, f"name.{TYPED}"), description=t(language, "form.empty"), component=field)
+        Label[Modal](text=t(language, f"name.{FORM_SETTING}"), description=t(language, "form.empty"), component=field)
     )
     return _finished(form)
 
@@ -102,7 +102,7 @@ def _action_buttons(controls: Controls, reply: int) -> View:
 
 def _options(value: Value, language: str) -> list[SelectOption]:
     """A setting's choices. Each names the setting: once one is chosen, the list shows nothing else."""
-    name = panel.named(value, language)
+    name = panel.setting_name(value.name, language)
     return [
         SelectOption(
             label=f"{name}: {_choice_text(value.name, choice, language)}",

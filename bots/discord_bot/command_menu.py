@@ -12,8 +12,9 @@ from discord import AppCommandOptionType, AppCommandType, Locale, Permissions
 from bots.discord_bot.api import Payload, call_shielded
 from bots.discord_bot.gateway import ALL_INSTALLS, FOR_PEOPLE, Gateway
 from bots.discord_bot.incoming import PLATFORM
-from core.commands.handlers import COMMANDS, Command
+from core.commands.context import Command
 from core.commands.options import Kind, Option
+from core.commands.registry import COMMANDS
 from core.domain.platform import Ambiguous, DeliveryError, NotSent
 from core.domain.store import Store
 from core.i18n import t
@@ -78,7 +79,7 @@ def _command(command: Command) -> Payload:
     if command.name == "ask":
         options.append({"type": AppCommandOptionType.boolean.value, **_field(PRIVATE_OPTION)})
     # Discord hides admins' commands from others. It does not count a thread's owner as one, who writes "@bot /clear".
-    admins = str(Permissions(manage_channels=True).value) if command.admins else None
+    admins = str(Permissions(manage_channels=True).value) if command.admins_only else None
     return {
         "type": AppCommandType.chat_input.value,
         **_named(f"slash.{command.name}"),

@@ -8,7 +8,8 @@ from discord.app_commands import Choice
 
 from bots.discord_bot.incoming import INTERACTION_PREFIX, PLATFORM, conversation, person
 from bots.discord_bot.interaction_token import PERSONAL_PREFIX, InteractionToken, sent_at
-from core.commands.handlers import COMMANDS, Command, find
+from core.commands.context import Command
+from core.commands.registry import COMMANDS, find
 from core.domain.conversation import Author, ChatId, Incoming, OptionValue
 from core.i18n import t
 

@@ -6,14 +6,16 @@ import time
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
-from bots.telegram_bot.buttons import NOTHING, Acted, keyboard, read
+from bots.telegram_bot.buttons import keyboard
 from bots.telegram_bot.errors import to_delivery_error, unchanged
 from bots.telegram_bot.formatting import messages
 from bots.telegram_bot.incoming import Press
 from bots.telegram_bot.outgoing import NO_PREVIEW, Paces
-from core.commands import buttons as presses
-from core.commands.buttons import Answer, ButtonActions
-from core.commands.settings_view import described
+from core.commands import press as presses
+from core.commands.button_payloads import decode_payload
+from core.commands.buttons import ButtonActions
+from core.commands.press import NO_RESULT, PressResult
+from core.commands.settings_view import describe_settings
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import ChatId
 from core.domain.platform import Controls, MessageGone, NotSent
@@ -31,54 +33,49 @@ class Buttons:
 
     def __init__(self, bot: Bot, core: ButtonActions, rate: ChatRateLimiter, paces: Paces) -> None:
         self._bot, self._core, self._rate, self._paces = bot, core, rate, paces
-        self._panels: dict[tuple[str, str], bool] = {}
-        """Panels that are being painted, and whether something was pressed since."""
+        self._panels: dict[tuple[str, str], Settings | None] = {}
+        """Panels that are being painted, and what they are to show next."""
         self.removed = 0
         """Stubs that nobody knew."""
 
     async def answer(self, press: Press) -> None:
         """One press, whatever it carries: judged, answered, and then shown. Raises nothing: a press is no promise."""
+        known = self._known(press)
         try:
-            answer, repaint = await self._judge(press)
+            result = await self._judge(press, known)
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)
-            answer, repaint = Answer(""), False
+            result = NO_RESULT
         try:
-            text = answer.text.replace("`", "")[:MOST]
-            await self._bot.answer_callback_query(press.id, text or None, show_alert=answer.alert)
+            text = result.text.replace("`", "")[:MOST]
+            await self._bot.answer_callback_query(press.id, text or None, show_alert=result.alert)
         except TelegramError as error:
             log.debug("a press stays unanswered: %s", type(error).__name__)
-        if (known := self._known(press)) is None:
+        if known is None:
             return
-        if answer.remove:
+        if result.remove_message:
             await self._remove(known)
-        if repaint:
-            await self._repaint(known)
+        if result.panel is not None:
+            await self._repaint(known, result.panel)
 
-    async def _judge(self, press: Press) -> tuple[Answer, bool]:
-        """What the presser is told, and whether a panel has something else to show."""
-        if press.data == NOTHING:
-            return Answer(""), False
-        asked, known = read(press.data), self._known(press)
-        if known is None or asked is None:
-            return Answer(t(choose_language("auto", press.author.locale), "press.stale"), alert=True), False
-        if isinstance(asked, Acted):
-            return await self._core.act(known, asked.action, asked.reply), False
-        answer, settings = await self._core.change(known, asked.name, asked.value, asked.revision)
-        return answer, settings is not None
+    async def _judge(self, press: Press, known: presses.Press | None) -> PressResult:
+        """What comes of a press."""
+        if known is None:
+            return PressResult(t(choose_language("auto", press.author.locale), "press.stale"), alert=True)
+        return await self._core.press(known)
 
-    async def _repaint(self, press: presses.Press) -> None:
+    async def _repaint(self, press: presses.Press, settings: Settings) -> None:
         """The panel as things are when its turn comes: many presses are one edit, and one edit at a time."""
         key, chat = (press.chat.chat, press.message_id), f"telegram:{press.chat.chat}"
-        painting, self._panels[key] = key in self._panels, True
+        painting, self._panels[key] = key in self._panels, settings
         if painting:
             return
         try:
-            while self._panels[key]:
+            while self._panels[key] is not None:
                 await self._rate.wait(chat, self._paces.of(press.private))
-                self._panels[key] = False
-                settings, language = await self._core.settings(press.chat), await self._core.language(press)
-                await self._paint(press.chat, int(press.message_id), settings, language)
+                newest, self._panels[key] = self._panels[key] or settings, None
+                language = await self._core._languages.of(press.chat.platform, press.author)
+                await self._paint(press.chat, int(press.message_id), newest, language)
         except RetryAfter as error:
             failure = to_delivery_error(error)
             self._rate.hold(chat, failure.wait if isinstance(failure, NotSent) else 0)
@@ -107,7 +104,7 @@ class Buttons:
                 return
 
     async def _paint(self, chat: ChatId, message_id: int, settings: Settings, language: str) -> None:
-        panel = messages(described(settings, language))[0]
+        panel = messages(describe_settings(settings, language))[0]
         try:
             await self._bot.edit_message_text(
                 panel.text,
@@ -129,10 +126,11 @@ class Buttons:
             press.id,
             press.chat,
             press.message_id,
-            int(press.message_id),
             press.author,
             press.private,
             str(self._bot.id),
             time.time_ns() // 1_000_000,
-            text=press.text,
+            decode_payload(press.data),
+            seq=int(press.message_id),
+            message_text=press.text,
         )

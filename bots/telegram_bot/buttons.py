@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
-from core.commands.settings_view import revision
+from core.commands.settings_view import setting_revision
 from core.domain.conversation import ChatId
 from core.domain.platform import ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, Settings
@@ -62,7 +62,7 @@ def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
     temperature, memory = settings.temperature, settings.memory
 
     def set_to(field: str, value: object, now: object) -> str:
-        return NOTHING if value == now else f"p:{field}:{value}:{revision(chat, settings, _FIELDS[field])}"
+        return NOTHING if value == now else f"p:{field}:{value}:{setting_revision(chat, settings, _FIELDS[field])}"
 
     colder, warmer = (round(min(max(temperature + step, 0.0), 1.0), 2) for step in (-STEP, STEP))
     return [

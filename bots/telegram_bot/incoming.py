@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from telegram import CallbackQuery, ChatMemberRestricted, ChatMemberUpdated, Message, MessageEntity, Update, User
 from telegram.constants import ChatMemberStatus, ChatType
 
-from core.commands.handlers import parse
 from core.delivery.splitting import utf16
+from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Author, ChatId, Incoming
 from core.i18n import choose_language, t
 from core.inbound.question_text import GREETING, join_around_name, with_quote
@@ -199,12 +199,13 @@ def _answers(message: Message, me: Me) -> bool:
 def _question(messages: Sequence[Message], words: "_Words", author: Author, me: Me) -> str | None:
     """The text for the core. None: a command for another bot; "": nothing that a model could answer."""
     text = words.without_name(me)
-    if (messages[0].forward_origin or messages[0].via_bot) and parse(text):
+    if (messages[0].forward_origin or messages[0].via_bot) and parse_command(text):
         return f"/ask {text}"  # somebody else's command: no order of whoever passes it on
     named = _COMMAND_TO.match(text)
     if named and named[1].casefold() != me.username.casefold():
         return None
-    name, asked = parse(text) or ("", text)
+    line = parse_command(text) or CommandLine("", text)
+    name, asked = line.name, line.argument
     if name == "start":  # a link with a payload leads here; the payload is nobody's question
         return text.split()[0]
     if name not in ("", "ask") or not words.units:
@@ -216,7 +217,7 @@ def _question(messages: Sequence[Message], words: "_Words", author: Author, me: 
     if body and media:
         body += "\n\n" + t(choose_language("auto", author.locale), "media.unseen")
     # A command that somebody else wrote is a question here, not an order of whoever points at it.
-    head = text.split()[0] if name else "/ask" if not asked and parse(body) else ""
+    head = text.split()[0] if name else "/ask" if not asked and parse_command(body) else ""
     return f"{head} {body}".strip()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from core.domain.conversation import Reply
-from core.domain.reply_states import Event, State
+from core.domain.reply_states import Event, Lane, State
 from core.domain.store import Stale, Store, Unavailable
 
 log = logging.getLogger(__name__)
@@ -16,10 +16,15 @@ MarkStopped = Callable[[Reply], Awaitable[None]]
 
 
 class ReplyControl:
-    """The one place that stops replies and tells that replies have changed. Everybody who needs either is given it."""
+    """Stops replies, and tells those who wait that replies have changed. One object for a whole service.
 
-    def __init__(self, store: Store, mark_stopped: MarkStopped) -> None:
-        self._store, self._mark_stopped = store, mark_stopped
+    `on_cancelled` is called with the lane of a reply that was cancelled before it ran: others may run now.
+    """
+
+    def __init__(
+        self, store: Store, mark_stopped: MarkStopped, on_cancelled: Callable[[Lane], None] = lambda lane: None
+    ) -> None:
+        self._store, self._mark_stopped, self._on_cancelled = store, mark_stopped, on_cancelled
         self._stop_flags: dict[int, asyncio.Event] = {}
         self._changed = asyncio.Event()
         self._marking: set[asyncio.Task[None]] = set()
@@ -37,6 +42,8 @@ class ReplyControl:
             raise
         if moved.state is State.GENERATING:
             self.halt(reply.id)
+        else:
+            self._on_cancelled(moved.lane)
         self.tidy(replace(moved, reply_token=before.reply_token))
         self.notify_changed()
 
@@ -63,7 +70,7 @@ class ReplyControl:
             task.add_done_callback(self._marking.discard)
 
     async def wait_for_outcome(self, reply: Reply) -> Reply:
-        """The reply, once it is in a final state."""
+        """The reply, once it is in a final state. Raises Unavailable."""
         while True:
             changed = self._changed
             async with self._store.begin() as tx:
@@ -82,7 +89,7 @@ class ReplyControl:
         await self._changed.wait()
 
     def close(self) -> None:
-        """Cancel what is being tidied."""
+        """Cancel the marking of messages."""
         for task in self._marking:
             task.cancel()
 

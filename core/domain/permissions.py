@@ -1,8 +1,8 @@
-"""Who may use the bot at all, from the owner's three lists. Pure."""
+"""Who may use the bot, and who may change or stop what. Pure."""
 
 from dataclasses import dataclass
 
-from core.domain.conversation import Author, ChatId, Role
+from core.domain.conversation import Author, ChatId, Question, Reply, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,21 @@ class Access:
     def role(self, platform: str, author: Author, role: Role) -> Role:
         """The role that counts: the platform's, or owner."""
         return Role.OWNER if self.owner(platform, author) else role
+
+
+def may_change(private: bool, role: Role) -> bool:
+    """Whether a person may change a conversation's settings and history: in a private chat everyone, else admins."""
+    return private or role >= Role.ADMIN
+
+
+def is_asker(reply: Reply, author: Author) -> bool:
+    """Whether the person asked the reply's question, or had it answered again."""
+    return author.id in {each.id for each in (reply.author, reply.asker) if each is not None}
+
+
+def has_asked(question: Question, author: Author) -> bool:
+    """Whether the person asked the question."""
+    return author.id == question.author.id
 
 
 def _listed(ids: frozenset[str], platform: str, wanted: str) -> bool:

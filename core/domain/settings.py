@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from core.domain.conversation import Setting
+from core.domain.conversation import OptionValue, Setting
 from core.domain.errors import Refused
 from core.domain.filter_policy import Level, Policy
 
@@ -45,49 +45,64 @@ class Source(StrEnum):
     DEPLOYMENT = "deployment"
 
 
-def temperature(text: str) -> float:
+def temperature(value: OptionValue) -> float:
     """0 to 1; a comma is accepted, 0 is greedy."""
-    if not _NUMBER.fullmatch(text) or (value := float(text.replace(",", "."))) > 1:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value.replace(",", "."))
+    if isinstance(value, (str, bool)) or not 0 <= value <= 1:
         raise Refused("bad.temperature")
-    return round(value, 2)
+    return abs(round(float(value), 2))  # -0.0 would be stored as a text that is refused
 
 
-def max_tokens(text: str) -> int:
+def max_tokens(value: OptionValue) -> int:
     """One of MAX_TOKENS."""
-    if text not in map(str, MAX_TOKENS):
+    if (number := _find_choice(value, MAX_TOKENS)) is None:
         raise Refused("bad.max_tokens", choices=", ".join(map(str, MAX_TOKENS)))
-    return int(text)
+    return number
 
 
-def memory(text: str) -> int:
+def memory(value: OptionValue) -> int:
     """1 to MEMORY_MOST turns."""
-    if text not in map(str, range(1, MEMORY_MOST + 1)):
+    if (number := _find_choice(value, range(1, MEMORY_MOST + 1))) is None:
         raise Refused("bad.memory", most=MEMORY_MOST)
-    return int(text)
+    return number
 
 
-def system(text: str) -> str:
+def _find_choice(value: OptionValue, choices: Collection[int]) -> int | None:
+    """The choice that `value` is or spells, else None; a bool or a float is none."""
+    if isinstance(value, str):
+        return next((each for each in choices if str(each) == value), None)
+    return value if type(value) is int and value in choices else None
+
+
+def _text(value: OptionValue) -> str:
+    """`value` where a text is needed; a number is none."""
+    return value if isinstance(value, str) else ""
+
+
+def system(value: OptionValue) -> str:
     """1 to SYSTEM_MOST characters, without control characters."""
+    text = _text(value)
     if not text.strip() or len(text) > SYSTEM_MOST or _CONTROL.search(text):
         raise Refused("bad.system", most=SYSTEM_MOST, length=len(text))
     return text.strip()
 
 
-def reply_language(text: str) -> str:
+def reply_language(value: OptionValue) -> str:
     """auto, en or vi."""
-    if text.lower() not in REPLY_LANGUAGES:
+    if (language := _text(value).lower()) not in REPLY_LANGUAGES:
         raise Refused("bad.reply_language")
-    return text.lower()
+    return language
 
 
-def filter_level(text: str) -> str:
+def filter_level(value: OptionValue) -> str:
     """off, standard or strict."""
-    if text.lower() not in tuple(Level):
+    if (level := _text(value).lower()) not in tuple(Level):
         raise Refused("bad.filter")
-    return text.lower()
+    return level
 
 
-PARSERS: Mapping[str, Callable[[str], float | int | str]] = {
+PARSERS: Mapping[str, Callable[[OptionValue], float | int | str]] = {
     "temperature": temperature,
     "max_tokens": max_tokens,
     "memory": memory,

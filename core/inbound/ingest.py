@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from core.commands.handlers import find
+from core.commands.registry import find
 from core.domain.command_line import parse_command
 from core.domain.conversation import Author, ChatId, Incoming, NewReply, Reply
 from core.domain.permissions import Access
@@ -38,13 +38,20 @@ class _Abandoned(Exception):
 class Ingest:
     """Stores messages. A burst of them costs a few commits, not one each.
 
-    `on_stored` is called after each commit with the replies that are owed now.
+    `on_stored` is called after each commit with the replies that are owed now; `on_doubt` after one that failed and may
+    have happened all the same.
     """
 
     def __init__(
-        self, store: Store, access: Access, admission: AdmissionControl, on_stored: Callable[[Sequence[Reply]], None]
+        self,
+        store: Store,
+        access: Access,
+        admission: AdmissionControl,
+        on_stored: Callable[[Sequence[Reply]], None],
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._access, self._admission, self._on_stored = store, access, admission, on_stored
+        self._store, self._access, self._admission = store, access, admission
+        self._on_stored, self._on_doubt = on_stored, on_doubt
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
 
     def admits(self, chat: ChatId, author: Author) -> bool:
@@ -90,6 +97,8 @@ class Ingest:
                 if len(group) > 1 and not isinstance(error, Unavailable):
                     groups[:0] = [[pending] for pending in group]
                 else:
+                    if isinstance(error, Unavailable):
+                        self._on_doubt()
                     _fail(group, error)
             else:
                 self._announce(group, admitted, replies)

@@ -1,4 +1,4 @@
-"""Waiting for what must succeed: one back-off for everything, and what must be stored."""
+"""Waiting for what must succeed: one back-off for everything, and steps that must be stored."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses between tries, in seconds: `least_s` first, then each `factor` times the one before, up to `most_s`.
+    """Pauses between attempts, in seconds: `least_s` first, then each `factor` times the one before, up to `most_s`.
 
     Each is lengthened by a random share of itself, up to `jitter`, so that many programs don't come back at once.
     """
@@ -52,15 +52,14 @@ async def while_unavailable(what: str, step: Callable[[], Awaitable[T]], backoff
     raise AssertionError("a back-off never ends")
 
 
-async def until_stored(what: str, step: Callable[[], Awaitable[T]], backoff: Backoff = DATABASE_BACKOFF) -> T | None:
-    """As while_unavailable; other errors are tried again STORE_ATTEMPTS times, then raised. None where it is stale."""
+async def until_stored(what: str, step: Callable[[], Awaitable[T]], backoff: Backoff = DATABASE_BACKOFF) -> T:
+    """As while_unavailable; other errors are tried again STORE_ATTEMPTS times, then raised. Raises Stale at once."""
     pauses = itertools.islice(backoff.pauses(), STORE_ATTEMPTS)
     while True:
         try:
             return await while_unavailable(what, step, backoff)
-        except Stale as stale:
-            log.debug("%s", stale)
-            return None
+        except Stale:
+            raise
         except Exception as error:
             log.error("%s: can't be stored, trying again\n%s", what, safe_traceback(error))
             if (pause := next(pauses, None)) is None:

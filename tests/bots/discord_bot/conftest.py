@@ -1,6 +1,5 @@
 """A server, and people and places on it."""
 
-import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -40,9 +39,3 @@ def guild(server: DiscordServer, ann: Person, bob: Person) -> Guild:
 @pytest.fixture
 def channel(guild: Guild) -> Channel:
     return guild.channel("general")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds of patience become hundredths. The adapter's own times are handed in, see discord_running.TIMING."""
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.03))

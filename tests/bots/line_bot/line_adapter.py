@@ -12,7 +12,7 @@ from typing import Any
 
 from core.commands.button_payloads import ActionPayload, SettingPayload, decode_payload, encode_payload
 from core.commands.press import Press
-from core.commands.settings_view import described, revision
+from core.commands.settings_view import describe_settings, setting_revision
 from core.delivery.splitting import split
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.platform import (
@@ -108,7 +108,7 @@ class LineBot:
                 type="edit",
                 chat=said["chat"],
                 id=said["message"],
-                text=described(result.panel, receipt.language),
+                text=describe_settings(result.panel, receipt.language),
                 buttons=panel_buttons(result.panel, chat),
             )
 
@@ -241,5 +241,5 @@ class LineReplyChannel:
 
 def panel_buttons(settings: Settings, chat: ChatId) -> list[tuple[str, str]]:
     """A button for some numbers of remembered turns: the smallest panel that is of use."""
-    seen = revision(chat, settings, "memory")
+    seen = setting_revision(chat, settings, "memory")
     return [(str(turns), encode_payload(SettingPayload("memory", str(turns), seen))) for turns in (1, 3, 10)]

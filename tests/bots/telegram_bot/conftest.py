@@ -40,6 +40,5 @@ def group(server: BotApi, ann: Person, bob: Person) -> Chat:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds of patience become hundredths."""
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.03))
     monkeypatch.setattr("bots.telegram_bot.long_polling._backoff", lambda: itertools.repeat(0.03))

@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bots.desk import ServiceDesk
 from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.outgoing import Paces
 from core.answering.assistant import Assistant
-from core.commands.buttons import ButtonActions
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
+from core.dispatch.timing import ServiceTiming
 from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import Filter
 from core.i18n import t
+from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -22,6 +24,7 @@ from tests.platforms.bot_api import BotApi
 
 BOT = "@qwentin_bot"
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
+TIMING = ServiceTiming(send_backoff=Backoff(0.03, 0.03))
 QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previews=15, calls=20))
 """Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
 
@@ -33,7 +36,7 @@ class Running:
     store: DatabaseStore
     trouble: FlakyStore
     model: FakeModel
-    dispatcher: Dispatcher
+    service: ChatService
     telegram: TelegramBot
     polling: asyncio.Task[None]
 
@@ -48,6 +51,7 @@ async def running(
     content_filter: Filter | None = None,
     drafts: bool = False,
     paces: Paces = QUICK,
+    timing: ServiceTiming = TIMING,
 ) -> AsyncIterator[Running]:
     """A bot that polls `server` while the block lasts; a second one on the same database is a restart."""
     model = model or FakeModel()
@@ -56,12 +60,13 @@ async def running(
         store = DatabaseStore(engine)
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
-        dispatcher = Dispatcher(trouble, assistant, {telegram.name: telegram}, access, now=now_ms)
-        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
-        async with telegram.connected(), dispatcher.running():
-            polling = asyncio.create_task(telegram.run(trouble, dispatcher, presses))
+        service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)
+        async with telegram.connected(), service.running():
+            await service.serve(telegram)
+            service.settle(telegram.name)
+            polling = asyncio.create_task(telegram.run(trouble, ServiceDesk(service, access), service.buttons))
             try:
-                yield Running(store, trouble, model, dispatcher, telegram, polling)
+                yield Running(store, trouble, model, service, telegram, polling)
             finally:
                 polling.cancel()
                 await asyncio.gather(polling, return_exceptions=True)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from telegram import InlineKeyboardButton
 
 from bots.telegram_bot.buttons import NOTHING, Acted, Changed, keyboard, read
-from core.commands.settings_view import PANEL, revision
+from core.commands.settings_view import CHOICE_SETTINGS, setting_revision
 from core.domain.conversation import ChatId, Setting
 from core.domain.platform import NO_CONTROLS, ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS, PARSERS, REPLY_LANGUAGES, Settings
@@ -57,8 +57,8 @@ def test_every_button_of_a_panel_sets_what_may_be_set(t: str, k: str, m: str, la
         if data(button) == NOTHING:
             continue
         asked = read(data(button))
-        assert isinstance(asked, Changed) and asked.name in PANEL
-        assert asked.revision == revision(CHAT, now, asked.name)
+        assert isinstance(asked, Changed) and asked.name in CHOICE_SETTINGS
+        assert asked.revision == setting_revision(CHAT, now, asked.name)
         assert PARSERS[asked.name](asked.value) != now.values[asked.name].value
 
 

@@ -9,8 +9,8 @@ import pytest
 from telegram import Bot, Update
 from telegram.request import HTTPXRequest
 
+from bots.desk import ServiceDesk
 from bots.telegram_bot.long_polling import Poller
-from core.dispatch.dispatcher import Dispatcher
 from core.domain.errors import SetupError
 from core.inbound.storing import store_with_retry
 from tests.bots.telegram_bot.telegram_running import BOT, asked, quiet, running
@@ -160,7 +160,7 @@ async def test_where_nothing_waits_it_is_said_at_once(
     server: BotApi, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled: list[str] = []
-    monkeypatch.setattr(Dispatcher, "settle", lambda self, platform: settled.append(platform))
+    monkeypatch.setattr(ServiceDesk, "settle", lambda self, platform: settled.append(platform))
     server.fault("error", "getUpdates", code=500, description="Internal Server Error")
     async with running(server, database) as bot, asyncio.timeout(5):
         settled.clear()  # nothing has been asked of Telegram yet

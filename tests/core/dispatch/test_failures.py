@@ -1,7 +1,6 @@
 """What goes wrong stays in its conversation and is told there; what the filter blocks is never shown."""
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -10,8 +9,6 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
-from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.platform import Unreachable
 from core.domain.prompt import Prompt
@@ -19,9 +16,9 @@ from core.domain.reply_states import Lane, State
 from core.i18n import t
 from storage.database import open_database
 from storage.replies import StoredReplies
-from storage.store import DatabaseStore, now_ms
-from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
-from tests.fakes import ANN, FakeModel, FakePlatform, FakeSurface, FlakyStore, OpenFilter, WordFilter, incoming
+from storage.store import DatabaseStore
+from tests.conftest import QUICK, Bot, MakeBot, running_bot
+from tests.fakes import ANN, FakeModel, FakeSurface, FlakyStore, WordFilter, incoming
 from tests.watching import held, history, now, outcome, release, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -124,7 +121,8 @@ async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch:
 async def test_one_message_that_cannot_be_stored_does_not_cost_its_neighbours(bot: Bot) -> None:
     bad = replace(incoming("bad"), seq=2**70)
     results = await asyncio.gather(
-        *(bot.dispatcher.accept(message) for message in (incoming("one"), bad, incoming("two"))), return_exceptions=True
+        *(bot.service.ingest.accept(message) for message in (incoming("one"), bad, incoming("two"))),
+        return_exceptions=True,
     )
     assert isinstance(results[1], OverflowError | DataError)  # SQLite's driver, PostgreSQL
     assert all(isinstance(result, Reply) for result in (results[0], results[2]))
@@ -177,19 +175,12 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
 
 
 @asynccontextmanager
-async def flaky(
-    database: str, model: FakeModel, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[Bot, FlakyStore]]:
-    monkeypatch.setattr("core.dispatch.dispatcher.SWEEP", 0.02)
-    monkeypatch.setattr("core.dispatch.dispatcher.ADRIFT", 0.1)
-    for module in ("runtime.retry", "dispatch.dispatcher"):
-        monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.01))  # time alone
+async def flaky(database: str, model: FakeModel) -> AsyncIterator[tuple[Bot, FlakyStore]]:
     async with open_database(database) as engine:
-        store, platform = FlakyStore(DatabaseStore(engine)), FakePlatform()
-        assistant = Assistant(store, model, RULES, OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {"fake": platform}, EVERYBODY, now=now_ms)
-        async with dispatcher.running():
-            yield Bot(DatabaseStore(engine), model, platform, dispatcher), store
+        store = DatabaseStore(engine)
+        trouble = FlakyStore(store)
+        async with running_bot(trouble, store, model, timing=QUICK) as bot:
+            yield bot, trouble
 
 
 async def ended(bot: Bot, reply: Reply) -> State:
@@ -200,9 +191,9 @@ async def ended(bot: Bot, reply: Reply) -> State:
     return state
 
 
-async def test_a_database_in_trouble_costs_no_answer(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_in_trouble_costs_no_answer(database: str) -> None:
     """Neither where it is stored, nor where it is done: what is shown is never replaced by an apology."""
-    async with flaky(database, held(), monkeypatch) as (bot, store):
+    async with flaky(database, held()) as (bot, store):
         for count in range(1, 6):
             bot.model.gate = asyncio.Semaphore(0)  # held anew: what was released last time would let it slip past
             reply = await bot.accept("one two")
@@ -213,10 +204,8 @@ async def test_a_database_in_trouble_costs_no_answer(database: str, monkeypatch:
         assert len(await history(bot)) == 5
 
 
-async def test_a_chat_that_closes_while_the_database_is_in_trouble(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with flaky(database, held(), monkeypatch) as (bot, store):
+async def test_a_chat_that_closes_while_the_database_is_in_trouble(database: str) -> None:
+    async with flaky(database, held()) as (bot, store):
         reply = await bot.accept("one two")
         await running(bot)
         bot.platform.surfaces[reply.id].fails = [Unreachable()]

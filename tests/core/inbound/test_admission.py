@@ -167,7 +167,7 @@ async def test_a_burst_is_told_once_too(small: Bot) -> None:
 async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         await small.accept(f"question {number}")
-    monkeypatch.setattr(small.dispatcher._intake._admission, "_now", lambda: NOW * 2)
+    monkeypatch.setattr(small.service.ingest._admission, "_now", lambda: NOW * 2)
     again = await small.accept("and now?")
     assert REFUSAL_INTERVAL_MS < NOW and await outcome(small, again) is State.REFUSED
 
@@ -176,7 +176,7 @@ async def test_whoever_asked_through_an_interaction_is_told_each_time(small: Bot
     for number in range(4):
         await small.accept(f"question {number}")
     for number in range(2):
-        reply = await small.dispatcher.accept(replace(incoming(f"/ask noise {number}"), reply_token="a key"))
+        reply = await small.service.ingest.accept(replace(incoming(f"/ask noise {number}"), reply_token="a key"))
         assert reply and await outcome(small, reply) is State.REFUSED
 
 

@@ -1,6 +1,5 @@
 """What piled up while the bot was away: one answer for each author's questions, one apology for what is too old."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from core.i18n import t
 from core.inbound.backlog import EXPIRE_AFTER_MS, MAX_MERGED_CHARACTERS, MERGE_AFTER_MS, expired, mergeable
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.conftest import MakeBot
+from tests.conftest import MakeBot, running_bot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming, owe
 from tests.watching import history, now, outcome
 
@@ -135,16 +134,13 @@ async def test_what_is_asked_before_a_clear_is_forgotten_with_it(database: str, 
         assert [turn.question for turn in await history(bot)] == ["one\n\ntwo"]
 
 
-async def test_until_all_is_handed_over_nothing_of_it_is_answered(make_bot: MakeBot) -> None:
-    async with make_bot() as bot:
+async def test_until_all_is_handed_over_nothing_of_it_is_answered(store: DatabaseStore) -> None:
+    async with running_bot(store, store, FakeModel(), settled=False) as bot:
         platform = bot.platform
-        while not bot.dispatcher._settled:
-            await asyncio.sleep(0)
-        bot.dispatcher._settled.clear()
-        first = await bot.dispatcher.accept(aged(incoming("one"), WAITED + 1000))
-        second = await bot.dispatcher.accept(aged(incoming("two"), WAITED + 1000))
+        first = await bot.service.ingest.accept(aged(incoming("one"), WAITED + 1000))
+        second = await bot.service.ingest.accept(aged(incoming("two"), WAITED + 1000))
         assert first and second and "→ 0" in await bot.say("/temp 0", BOB, OTHER), "commands are carried out"
         assert await now(bot, first) is State.QUEUED
-        bot.dispatcher.settle(platform.name)
-        bot.dispatcher.settle(platform.name)
+        bot.service.settle(platform.name)
+        bot.service.settle(platform.name)
         assert await outcome(bot, second) is State.DONE and platform.text(second) == "one\n\ntwo"
