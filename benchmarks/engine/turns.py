@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.answering.prompt import Asked, build
+from core.answering.prompt import QuestionPrompt, build_prompt
 from core.checkpoints import inspect
 from core.domain.conversation import Turn
 from core.domain.settings import Settings, Source, Value
@@ -41,7 +41,7 @@ class Conversation:
         past: list[Turn] = []
         for number in range(1, turns + 1):
             question = text(draw, QUESTION)
-            prompt = build(SETTINGS, past[-MEMORY:], Asked(question))
+            prompt = build_prompt(SETTINGS, past[-MEMORY:], QuestionPrompt(question))
             yield number, self.tokenizer.opening(prompt[:-1]), self.tokenizer.encode(prompt)
             past.append(Turn(question, text(draw, TURN - QUESTION)))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from core.answering.assistant import Assistant, Ending
+from core.answering.assistant import AnswerResult, Assistant
 from core.commands.handlers import named
 from core.delivery.button_cleanup import ButtonCleanup
 from core.delivery.final_check import FinalCheck
@@ -240,7 +240,7 @@ class ReplyRunner:
         """The reply as it is stored then, and whether history keeps an answer of it."""
         stop = self._stops.setdefault(reply.id, asyncio.Event())
         ending, notice = await self._ending(reply, live, stop, language)
-        whole = ending.outcome is State.DONE and not ending.cut
+        whole = ending.outcome is State.DONE and not ending.truncated
         text = (close if whole else finished)(ending.text)
         if text and (shown := self._gate.shown(text, live, policy)) != text:
             ending, text = replace(ending, text=shown), shown
@@ -251,22 +251,22 @@ class ReplyRunner:
         failpoint("concluded")
         if stored is None:
             raise Stale(f"reply {reply.id}: its end means nothing any more")
-        return stored, ending.kept
+        return stored, ending.changes_history
 
-    async def _conclude(self, reply: Reply, ending: Ending, final: str) -> Reply:
+    async def _conclude(self, reply: Reply, ending: AnswerResult, final: str) -> Reply:
         """C6."""
         async with self._store.begin() as tx:
             if ending.outcome is State.REFUSED and reply.question:
                 await tx.turns.delete_unanswered(reply.question)
             else:
-                await tx.turns.save_answer(reply, ending.text, cut=ending.cut)
+                await tx.turns.save_answer(reply, ending.text, cut=ending.truncated)
             return await tx.replies.move(reply, Event.FINISH, outcome=ending.outcome, final=final)
 
     async def _ending(
         self, reply: Reply, live: StreamingMessage, stop: asyncio.Event, language: str
-    ) -> tuple[Ending, str]:
+    ) -> tuple[AnswerResult, str]:
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
-            return Ending(State.STOPPED), t(language, "mark.stopped")
+            return AnswerResult(State.STOPPED), t(language, "mark.stopped")
         try:
             began = time.monotonic()
             ending = await self._assistant.answer(reply, live, stop)
@@ -276,18 +276,18 @@ class ReplyRunner:
             return await self._lost(reply, stop, language)
         except Exception as error:
             # What the last answer had is still there to go on with.
-            return Ending(outcome_of(error), reply.prefix, cut=bool(reply.prefix)), describe_error(
+            return AnswerResult(outcome_of(error), reply.prefix, truncated=bool(reply.prefix)), describe_error(
                 error, language, f"reply {reply.id}"
             )
         return ending, t(language, ending.notice) if ending.notice else ""
 
-    async def _lost(self, reply: Reply, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
+    async def _lost(self, reply: Reply, stop: asyncio.Event, language: str) -> tuple[AnswerResult, str]:
         """Its question runs again by itself, so that it costs no other one anything; not for ever."""
         if stop.is_set():
-            return Ending(State.STOPPED), t(language, "mark.stopped")
+            return AnswerResult(State.STOPPED), t(language, "mark.stopped")
         if reply.isolated and reply.engine_deaths + 1 >= STRIKES:
             log.error("reply %s: the engine died %d times while it ran alone; given up", reply.id, STRIKES)
-            return Ending(State.FAILED, reply.prefix, cut=bool(reply.prefix)), t(language, "error.lost")
+            return AnswerResult(State.FAILED, reply.prefix, truncated=bool(reply.prefix)), t(language, "error.lost")
 
         async def lose() -> Reply:
             async with self._store.begin() as tx:
@@ -295,7 +295,7 @@ class ReplyRunner:
 
         lost = await self._insist(reply, lose)
         if lost is not None and lost.state is State.GENERATING:
-            return Ending(State.STOPPED), t(language, "mark.stopped")
+            return AnswerResult(State.STOPPED), t(language, "mark.stopped")
         raise Requeued(f"reply {reply.id}: the engine is lost; it will run by itself")
 
     # Small things

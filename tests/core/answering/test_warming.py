@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from core.answering.assistant import TO_COME
+from core.answering.assistant import NEXT_QUESTION_ID
 from core.domain.conversation import Author, ChatId, Turn
 from core.domain.prompt import Prompt
 from core.domain.reply_states import State
@@ -125,7 +125,7 @@ async def test_a_clear_while_the_turns_are_looked_over(bot: Bot, monkeypatch: py
 
     async def slow(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         turns = await recent(self, chat, before, limit)
-        if before == TO_COME and chat == CHAT:
+        if before == NEXT_QUESTION_ID and chat == CHAT:
             bot.dispatcher._assistant.forget(chat)
         return turns
 
@@ -224,7 +224,7 @@ async def test_nor_does_a_store_in_trouble(
     recent, asked = StoredHistory.recent, list[int]()
 
     async def troubled(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
-        if before == TO_COME:
+        if before == NEXT_QUESTION_ID:
             asked.append(limit)
             raise OperationalError("recent", {}, Exception("database is locked"))
         return await recent(self, chat, before, limit)
