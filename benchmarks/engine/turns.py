@@ -42,7 +42,7 @@ class Conversation:
         for number in range(1, turns + 1):
             question = text(draw, QUESTION)
             prompt = build_prompt(SETTINGS, past[-MEMORY:], QuestionPrompt(question))
-            yield number, self.tokenizer.opening(prompt[:-1]), self.tokenizer.encode(prompt)
+            yield number, self.tokenizer.encode_before_question(prompt[:-1]), self.tokenizer.encode(prompt)
             past.append(Turn(question, text(draw, TURN - QUESTION)))
 
 
