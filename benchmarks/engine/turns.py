@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.answering.prompt import QuestionPrompt, build_prompt
-from core.checkpoints import inspect
+from core.checkpoints import inspect_checkpoint
 from core.domain.conversation import Turn
 from core.domain.settings import Settings, Source, Value
 from core.llm.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ class Conversation:
     """Of a model's folder: its tokenizer and its chat template."""
 
     def __init__(self, folder: Path) -> None:
-        checkpoint = inspect(folder)
+        checkpoint = inspect_checkpoint(folder)
         self.tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
 
     def prompts(self, turns: int, seed: str) -> Iterator[tuple[int, list[int], list[int]]]:

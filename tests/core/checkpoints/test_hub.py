@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core.checkpoints import inspect, open_checkpoint
+from core.checkpoints import inspect_checkpoint, open_checkpoint
 from core.checkpoints.hub import Hub, HubUnreachable
-from core.checkpoints.resolve import PINNED, hub_name
+from core.checkpoints.resolve import PINNED_REVISIONS, parse_hub_name
 from core.domain.errors import SetupError
 
 Make = Callable[..., Path]
@@ -151,7 +151,7 @@ def hub(server: TinyHub, tmp_path: Path) -> Hub:
 def test_a_model_comes_down_with_progress(hub: Hub, server: TinyHub, capfd: pytest.CaptureFixture[str]) -> None:
     seen = Seen()
     folder = hub.fetch(REPO, None, seen, offline=False)
-    assert inspect(folder).parameters == inspect(server.folder).parameters
+    assert inspect_checkpoint(folder).parameters == inspect_checkpoint(server.folder).parameters
     done = [done for _, done, _ in seen.calls]
     total = sum((server.folder / path.name).stat().st_size for path in folder.iterdir())
     assert {(label, whole) for label, _, whole in seen.calls} == {(f"Downloading {REPO}", total)}
@@ -181,7 +181,7 @@ def test_a_cut_connection_goes_on_where_it_stopped(hub: Hub, server: TinyHub) ->
     save_file(weights | {"unused": np.zeros(5_000_000, np.float32)}, server.folder / "model.safetensors")
     server.cut_after = 15_000_000
     folder = hub.fetch(REPO, COMMIT, Seen(), offline=False)
-    assert inspect(folder).parameters == inspect(server.folder).parameters
+    assert inspect_checkpoint(folder).parameters == inspect_checkpoint(server.folder).parameters
     first, second = server.sent("model.safetensors")
     assert first is None and second is not None and second.startswith("bytes=")
     assert int(second.removeprefix("bytes=").rstrip("-")) > 10_000_000
@@ -204,9 +204,9 @@ def test_a_damaged_file_that_was_deleted_comes_again(hub: Hub) -> None:
     weights = (folder / "model.safetensors").resolve()
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(SetupError, match=f"delete {weights} and download it again"):
-        inspect(folder)
+        inspect_checkpoint(folder)
     weights.unlink()
-    inspect(hub.fetch(REPO, COMMIT, Seen(), offline=False))
+    inspect_checkpoint(hub.fetch(REPO, COMMIT, Seen(), offline=False))
 
 
 @pytest.mark.parametrize(
@@ -320,8 +320,8 @@ def test_the_librarys_own_environment_holds(server: TinyHub, tmp_path: Path) -> 
     ],
 )
 def test_names_on_the_hub(model: str, expected: tuple[str, str | None]) -> None:
-    assert hub_name(model) == expected
-    assert all(len(commit) == 40 for commit in PINNED.values())
+    assert parse_hub_name(model) == expected
+    assert all(len(commit) == 40 for commit in PINNED_REVISIONS.values())
 
 
 @pytest.mark.parametrize(
