@@ -10,7 +10,7 @@ from core.domain.settings import NAMES, Source
 from core.i18n import LANGUAGES, catalogue, choose_language, placeholders, t
 
 SOURCES = [*Path("core").rglob("*.py"), *Path("bots").rglob("*.py")]
-ASKED = re.compile(r"""(?:say|Refused|Unanswered|notice=|_help_line)\(?\s*(?:\w+, )?["']([a-z]+\.[a-z_]+)["']""")
+ASKED = re.compile(r"""(?:\bt|Refused|Unanswered|notice=|_help_line)\(?\s*(?:\w+, )?["']([a-z]+\.[a-z_]+)["']""")
 
 
 def test_equal_keys() -> None:
