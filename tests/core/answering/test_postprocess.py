@@ -1,4 +1,4 @@
-"""What of a model's text is the answer, for every way of cutting it into pieces."""
+"""Post-processing gives the same answer however the model's text is cut into pieces."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from core.answering.postprocess import PostProcessor, loop_length
 
 
 def run(pieces: list[str], names: tuple[str, ...] = ()) -> str:
-    """All that is released of these pieces."""
+    """The answer that is made of these pieces."""
     output, text = PostProcessor(names), ""
     for piece in pieces:
         text += output.feed(piece)
@@ -111,6 +111,6 @@ def test_a_loop_ends_the_answer_with_one_stretch_left(tail: str) -> None:
     assert not output.loop_length or text[: len(text) - output.loop_length] == "Well. " + SENTENCE
 
 
-def test_what_no_database_takes_is_dropped() -> None:
+def test_characters_that_no_database_takes_are_dropped() -> None:
     output = PostProcessor(())
     assert output.feed("a\0b\ud800c ") + output.feed("d") + output.finish() == "abc d"

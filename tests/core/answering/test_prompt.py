@@ -1,4 +1,4 @@
-"""Prompts and trimming."""
+"""Building prompts, and fitting them into the context window."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ SETTINGS = Rules(DEFAULTS).settings({})
 
 
 def words(prompt: Prompt) -> int:
-    """A token a word."""
+    """Counts one token per word."""
     return sum(len(message.content.split()) for message in prompt)
 
 

@@ -1,4 +1,4 @@
-"""Tiny models: as a folder of the hub's kind and as a GGUF file, with the same random weights."""
+"""Tiny models, as a folder of the hub's kind and as a GGUF file, with the same random weights."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The model that comes along: it is found, converted once, and speaks."""
+"""The built-in model is found, converted once, and answers."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What is looked over before anything is loaded: each bad folder gives one clear line."""
+"""Inspecting a folder: each bad one gives a SetupError of one clear line."""
 
 import json
 import shutil
@@ -198,7 +198,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_said_in_one_line(make_folder: Make, case: str) -> None:
+def test_a_bad_folder_gives_one_clear_line(make_folder: Make, case: str) -> None:
     folder = make_folder()
     spoil, words = BAD[case]
     spoil(folder)

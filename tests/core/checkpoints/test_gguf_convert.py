@@ -1,4 +1,4 @@
-"""GGUF files: the converted folder computes what the original weights compute, or one line says why there is none."""
+"""Converting GGUF files: the folder computes what the original weights compute, or a SetupError says why not."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""GGUF's 4-bit numbers are kept exactly, in triples of tensors; what else a GGUF file holds becomes plain tensors."""
+"""GGUF's 4-bit numbers are stored exactly, in triples of tensors; all other tensors become plain ones."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

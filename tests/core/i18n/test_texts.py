@@ -1,4 +1,4 @@
-"""The texts: the same keys and placeholders in both languages, and every key that the code asks for."""
+"""Both languages have the same keys and placeholders, and the code uses all of these keys and no other."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Text to ids and back, with the built-in model's real tokenizer."""
+"""Text to token ids and back, with the built-in model's real tokenizer."""
 
 import re
 from pathlib import Path
@@ -107,7 +107,7 @@ STORED = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, 
 
 @pytest.mark.parametrize("past", [PAST[:1], PAST[:3], PAST], ids=["nothing yet", "a turn", "two turns"])
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_next_prompt_begins_with_its_opening(past: tuple[Message, ...], question: str) -> None:
+def test_the_ids_before_the_question_begin_any_next_prompt(past: tuple[Message, ...], question: str) -> None:
     opening, prompt = TOKENIZER.encode_before_question(past), TOKENIZER.encode((*past, Message("user", question)))
     assert prompt[: len(opening)] == opening
     text = TOKENIZER._fast.decode(opening)
@@ -115,12 +115,12 @@ def test_the_next_prompt_begins_with_its_opening(past: tuple[Message, ...], ques
 
 
 @given(STORED.filter(bool))
-def test_whatever_is_asked(question: str) -> None:
+def test_the_ids_before_any_question(question: str) -> None:
     opening = TOKENIZER.encode_before_question(PAST)
     assert TOKENIZER.encode((*PAST, Message("user", question)))[: len(opening)] == opening
 
 
-def test_the_opening_of_another_template() -> None:
+def test_the_ids_before_the_question_in_another_template() -> None:
     template = "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}[assistant]"
     tokenizer = Tokenizer(CHECKPOINT.folder, template)
     assert TOKENIZER._fast.decode(tokenizer.encode_before_question((SYSTEM,))) == "[system]Be kind.[user]"
