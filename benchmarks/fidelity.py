@@ -150,7 +150,7 @@ def compared(runner: TorchRunner, ids: list[int], truth: torch.Tensor) -> Iterat
 
 def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]:
     """A row for each form and way."""
-    ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).plain(TEXT.read_text("utf-8"))
+    ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).encode_text(TEXT.read_text("utf-8"))
     print(f"{len(ids)} ids")
     context, threads = len(ids) + (OTHERS + 1) * STEPS, torch.get_num_threads()
     runner = loaded(checkpoint.folder, "float32", context)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.engine.loading import NICE, loader
 from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
-from core.checkpoints import inspect
+from core.checkpoints import inspect_checkpoint
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
 from core.engine.worker_process import ProcessHost
@@ -53,7 +53,7 @@ async def tick(late: list[float]) -> None:
 
 def main() -> None:
     """The engine as the bot has it, as long as there is something to answer."""
-    checkpoint = inspect(Path(sys.argv[1]))
+    checkpoint = inspect_checkpoint(Path(sys.argv[1]))
     engine = Engine(ProcessHost(loader(checkpoint.folder), NICE))
     with asyncio.Runner() as runner:
 

@@ -58,8 +58,8 @@ def load(loader: LoadOptions, report: Report) -> "TorchRunner":
 @torch.inference_mode()
 def read(loader: LoadOptions, report: Report) -> "TorchRunner":
     config = read_json(loader.folder / "config.json")
-    architecture = Architecture.read(config, str(loader.folder))
-    weights.check(weights.shapes(loader.folder), architecture.tensors(), str(loader.folder))
+    architecture = Architecture.from_config(config, str(loader.folder))
+    weights.check_shapes(weights.tensor_shapes(loader.folder), architecture.tensor_shapes(), str(loader.folder))
     tensors = Tensors(loader.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     context = min(architecture.context, loader.context or architecture.context)

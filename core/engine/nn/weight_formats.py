@@ -85,7 +85,7 @@ def recipe(architecture: Architecture, tensors: Tensors, weights: Weights, *, na
     """`native`: the machine computes with bf16. `exact`: the numbers carry the precision of a GGUF file, which is
     kept."""
     dense: Dtype = "float32" if weights == "float32" or not (native or weights == "bf16") else "bf16"
-    shapes = architecture.tensors()
+    shapes = architecture.tensor_shapes()
 
     def low(names: tuple[str, ...]) -> Low | None:
         if weights in ("float32", "bf16") or not all(fits(shapes[name][1]) for name in names):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from core.checkpoints.safetensors_index import GROUP, PARTS, Stored, stored
+from core.checkpoints.safetensors_index import GROUP, PARTS, StoredTensor, stored_tensors
 from core.domain.errors import SetupError
 
 WEIGHTS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
@@ -77,7 +77,7 @@ class Tensors:
     """Every tensor of a folder by its name in transformers."""
 
     def __init__(self, folder: Path) -> None:
-        self._stored: dict[str, Stored] = stored(folder)
+        self._stored: dict[str, StoredTensor] = stored_tensors(folder)
         self._files = {path: File(path) for path in {entry.path for entry in self._stored.values()}}
 
     def __contains__(self, name: str) -> bool:

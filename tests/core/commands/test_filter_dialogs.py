@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from core.answering.prompt import NOBODY
+from core.answering.prompt import ANONYMOUS_NAME
 from core.domain.conversation import Author, ChatId, Setting, Turn
 from core.domain.permissions import Access
 from core.domain.reply_states import State
@@ -210,7 +210,7 @@ async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
         rude = Author("rude", "Fucking Bob")
         for author in (rude, ANN):
             await bot.say("hello", chat=GROUP, private=False, author=author)
-        assert bot.model.prompts[0][-1].content == f"{NOBODY}: hello"
+        assert bot.model.prompts[0][-1].content == f"{ANONYMOUS_NAME}: hello"
         assert all("Fucking" not in message.content for prompt in bot.model.prompts for message in prompt)
 
 

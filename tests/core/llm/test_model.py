@@ -1,4 +1,4 @@
-"""The local model between the bot and an engine that only notes what it is told."""
+"""The local model with an engine that only records its calls."""
 
 from collections.abc import Sequence
 
@@ -25,8 +25,8 @@ def never(report: Report) -> Runner:
     raise AssertionError("it is never started")
 
 
-class NotingEngine(Engine):
-    """Runs nothing."""
+class RecordingEngine(Engine):
+    """Records its calls and runs nothing."""
 
     def __init__(self) -> None:
         super().__init__(ThreadHost(never))
@@ -41,11 +41,11 @@ class NotingEngine(Engine):
 
 
 @pytest.fixture
-def engine() -> NotingEngine:
-    return NotingEngine()
+def engine() -> RecordingEngine:
+    return RecordingEngine()
 
 
-def test_what_is_read_ahead_are_the_ids_before_the_question(engine: NotingEngine) -> None:
+def test_warming_encodes_everything_before_the_question(engine: RecordingEngine) -> None:
     model = LocalModel(CHECKPOINT, TOKENIZER, engine, 4096)
     model.warm(PAST, "fake/1")
     ((ids, owner),) = engine.warmed
@@ -66,9 +66,7 @@ def test_what_is_read_ahead_are_the_ids_before_the_question(engine: NotingEngine
         (READY, 0.46, (0, 0), "cpu, int8 and bf16, 0.5 tokens/s"),
     ],
 )
-def test_how_it_runs_in_a_few_words(
-    engine: NotingEngine, info: Ready | None, speed: float, read: tuple[int, int], said: str
-) -> None:
+def test_status(engine: RecordingEngine, info: Ready | None, speed: float, read: tuple[int, int], said: str) -> None:
     model = LocalModel(CHECKPOINT, TOKENIZER, engine, 4096)
     engine.info, (engine.prompted, engine.reused), model._speed = info, read, speed
     assert model.status() == said
@@ -81,6 +79,6 @@ def test_how_it_runs_in_a_few_words(
         (Speed(0, 0.3, 0.1, 1.9, 2), "the engine gets 0.1 of 2 cores, other programs 1.9"),
     ],
 )
-def test_what_holds_it_up(engine: NotingEngine, speed: Speed, said: str) -> None:
+def test_status_names_the_bottleneck(engine: RecordingEngine, speed: Speed, said: str) -> None:
     engine.speed = speed
     assert LocalModel(CHECKPOINT, TOKENIZER, engine, 4096).status() == said

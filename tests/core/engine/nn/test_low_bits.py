@@ -79,7 +79,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Load:
 def reference(model: Any, folder: Path, weights: Weights, native: bool) -> Any:
     """The same model, each matrix replaced by what its low bits stand for."""
     settings = json.loads((folder / "config.json").read_text())
-    architecture, tensors = Architecture.read(settings, "tiny"), Tensors(folder)
+    architecture, tensors = Architecture.from_config(settings, "tiny"), Tensors(folder)
     exact = settings.get("qwentin_source") == "gguf"
     how = recipe(architecture, tensors, weights, native=native, exact=exact)
     builder = Builder(architecture, AutoConfig.from_pretrained(folder), tensors, how, torch.device("cpu"))

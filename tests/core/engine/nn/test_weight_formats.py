@@ -45,7 +45,7 @@ class Held(Tensors):
 
 def made(weights: Weights, codes: tuple[str, ...] = (), **machine: bool) -> Recipe:
     settings = {"native": True, "exact": bool(codes)} | machine
-    return recipe(Architecture.read(CONFIG, "tiny"), Held(*codes), weights, **settings)
+    return recipe(Architecture.from_config(CONFIG, "tiny"), Held(*codes), weights, **settings)
 
 
 def forms(found: Recipe) -> str:
@@ -107,7 +107,7 @@ def test_what_is_multiplied_at_once() -> None:
 
 
 def shaped(**changes: int) -> str:
-    architecture = Architecture.read(CONFIG | changes, "tiny")
+    architecture = Architecture.from_config(CONFIG | changes, "tiny")
     return forms(recipe(architecture, Held(), "int4", native=True, exact=False))
 
 
@@ -197,7 +197,7 @@ def counted(found: Recipe) -> int:
 @pytest.mark.parametrize("source", ["llama", "qwen2", "gguf"])
 def test_bytes(folders: dict[str, Path], source: str, weights: Weights, native: bool) -> None:
     folder = folders[source]
-    architecture = Architecture.read(json.loads((folder / "config.json").read_text()), "tiny")
+    architecture = Architecture.from_config(json.loads((folder / "config.json").read_text()), "tiny")
     tensors = Tensors(folder)
     found = recipe(architecture, tensors, weights, native=native, exact=source == "gguf")
     config = AutoConfig.from_pretrained(folder)
