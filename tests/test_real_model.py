@@ -21,7 +21,7 @@ from core.domain.sampling import Sampling
 from core.domain.settings import Rules
 from core.engine.engine import Engine
 from core.engine.loader import Loader
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.engine.worker_process import ProcessHost
 from core.filters import OpenFilter
 from core.llm.model import LocalModel, Stream
@@ -150,7 +150,7 @@ async def test_no_control_text_is_ever_shown(bot: Bot) -> None:
 
 
 async def test_why_an_answer_ended(model: Recorded) -> None:
-    reasons: list[Reason | None] = []
+    reasons: list[FinishReason | None] = []
     for limit in (1, 200):
         sampling = Sampling(temperature=0, max_tokens=limit, stop_ids=model.sampling.stop_ids)
         async with model.stream((Message("user", "Say only: yes"),), sampling, "test") as stream:

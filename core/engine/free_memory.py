@@ -10,7 +10,7 @@ from core.domain.errors import SetupError
 GIB = 1 << 30
 
 
-def require(name: str, needed: int, free: int) -> None:
+def require_bytes(name: str, needed: int, free: int) -> None:
     """A SetupError if `needed` bytes are more than there are."""
     if needed > free:
         raise SetupError(
@@ -19,12 +19,12 @@ def require(name: str, needed: int, free: int) -> None:
         )
 
 
-def available() -> int:
+def available_bytes() -> int:
     """The bytes this process may still take: the machine's, or its control group's if that is less."""
-    return max(0, min(psutil.virtual_memory().available, *groups_free(), 1 << 62))
+    return max(0, min(psutil.virtual_memory().available, *cgroups_free(), 1 << 62))
 
 
-def groups_free(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+def cgroups_free(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
     """What is left in each control group around this process, version 1 or 2; nothing where there are none."""
     if not cgroup.exists():
         return
@@ -42,12 +42,12 @@ def levels_free(root: Path, path: str, names: tuple[str, str]) -> Iterator[int]:
     for level in (group, *group.parents):
         if not level.is_relative_to(root):
             return
-        limit, used = (number(level / name) for name in names)
+        limit, used = (read_limit(level / name) for name in names)
         if limit is not None and used is not None:
-            yield limit - used + cached(level / "memory.stat")
+            yield limit - used + reclaimable(level / "memory.stat")
 
 
-def cached(stat: Path) -> int:
+def reclaimable(stat: Path) -> int:
     """Bytes of files, kept only as long as nobody needs the memory. (A total_ includes the groups below.)"""
     if not stat.exists():
         return 0
@@ -55,7 +55,7 @@ def cached(stat: Path) -> int:
     return sum(int(fields.get(f"total_{name}", fields.get(name, 0))) for name in ("active_file", "inactive_file"))
 
 
-def number(file: Path) -> int | None:
+def read_limit(file: Path) -> int | None:
     """The number in the file; None if there is no such file or no limit."""
     text = file.read_text().strip() if file.exists() else "max"
     return None if text == "max" else int(text)

@@ -11,5 +11,5 @@ class Loader(LoadOptions):
 
     def __call__(self, report: Report) -> Runner:
         report("starting the engine")
-        runner: Runner = import_module("core.engine.nn.model_runner").load(self, report)
+        runner: Runner = import_module("core.engine.nn.model_runner").load_model(self, report)
         return runner

@@ -9,9 +9,9 @@ from core.engine.worker import Runner
 
 Report = Callable[[str], None]
 """Told each step of a start, in words for the owner."""
-Load = Callable[[Report], Runner]
+LoadRunner = Callable[[Report], Runner]
 """Makes the runner in the worker's process. Must be picklable: a Loader, a function of a module, a partial of one."""
-Weights = Literal["auto", "float32", "bf16", "int8", "int4"]
+WeightFormat = Literal["auto", "float32", "bf16", "int8", "int4"]
 """How weights are held. auto: a GGUF file's 4 bits stay, its other numbers get 8; of other models the MLP gets 4."""
 
 
@@ -24,7 +24,7 @@ class LoadOptions:
     """
 
     folder: Path
-    weights: Weights = "auto"
+    weights: WeightFormat = "auto"
     threads: int | None = None
     context: int | None = None
     kv_bytes: int | None = None

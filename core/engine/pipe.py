@@ -9,26 +9,26 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
-from core.engine.protocol import Channel, News, Order
+from core.engine.protocol import Channel, Event, Request
 
 
-class Link:
+class WorkerPipe:
     """Opened in the event loop; closed once the worker is gone."""
 
-    def __init__(self, channel: Channel[Order, News]) -> None:
+    def __init__(self, channel: Channel[Request, Event]) -> None:
         self.channel = channel
         self.loop = asyncio.get_running_loop()
-        self.news: asyncio.Queue[News | None] = asyncio.Queue()
-        self.orders: SimpleQueue[Order | None] = SimpleQueue()
+        self.news: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.orders: SimpleQueue[Request | None] = SimpleQueue()
         self.threads = [Thread(target=work, name="engine-link", daemon=True) for work in (self.read, self.write)]
         for thread in self.threads:
             thread.start()
 
-    def send(self, order: Order) -> None:
+    def send(self, order: Request) -> None:
         """Hand over an order; never waits. What a dead worker is sent is lost."""
         self.orders.put(order)
 
-    async def receive(self) -> News | None:
+    async def receive(self) -> Event | None:
         """The next news; None once the worker is gone."""
         return await self.news.get()
 
@@ -45,7 +45,7 @@ class Link:
                 self.post(self.channel.recv())
         self.post(None)
 
-    def post(self, news: News | None) -> None:
+    def post(self, news: Event | None) -> None:
         with suppress(RuntimeError):  # the loop is closed already: nobody is left to tell
             self.loop.call_soon_threadsafe(self.news.put_nowait, news)
 

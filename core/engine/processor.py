@@ -9,26 +9,26 @@ import psutil
 _KINDS = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
-def own() -> float:
+def own_cpu_s() -> float:
     """Seconds that this process has used."""
     times = psutil.Process().cpu_times()
     return float(times.user + times.system)
 
 
-def others() -> float:
+def other_cpu_s() -> float:
     """Seconds that all but this process have used since the machine was started: other programs, however nice they are,
     the system's own work, and other machines on the same hardware."""
     whole = psutil.cpu_times()
-    return sum(float(getattr(whole, kind, 0.0)) for kind in _KINDS) - own()
+    return sum(float(getattr(whole, kind, 0.0)) for kind in _KINDS) - own_cpu_s()
 
 
-def cores() -> int:
+def available_cores() -> int:
     """How many this process may use, by its affinity and by its control group's quota."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(found, quota() + 0.99)))
+    return max(1, int(min(found, cgroup_cores() + 0.99)))
 
 
-def quota(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
+def cgroup_cores(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
     """Cores that the control groups around this process, version 2 or 1, grant it; infinite where they grant all."""
     granted = [math.inf]
     for line in cgroup.read_text().splitlines() if cgroup.exists() else ():

@@ -5,12 +5,12 @@ from typing import Literal, Protocol, TypeVar
 
 from core.domain.sampling import Sampling
 
-Reason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length", "cancelled"]
 """Why a sequence ended: a stop token, max_tokens or a full context, or a Cancel."""
 
 
 @dataclass(frozen=True, slots=True)
-class Submit:
+class Generate:
     """Generate from these ids. `owner` is whom the sequence belongs to: the key of what is kept for its next one."""
 
     id: int
@@ -27,7 +27,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Warm:
+class WarmPrefix:
     """When there is nothing else to do, read these ids: the owner's next prompt is likely to begin with them."""
 
     ids: tuple[int, ...]
@@ -35,22 +35,22 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class DropOwner:
     """Forget what is kept for this owner alone."""
 
     owner: str
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class Shutdown:
     """End the worker, whatever it is doing."""
 
 
-Order = Submit | Cancel | Warm | Drop | Close
+Request = Generate | Cancel | WarmPrefix | DropOwner | Shutdown
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
+class LoadProgress:
     """A step of the start, in words for the owner."""
 
     step: str
@@ -68,7 +68,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class SetupFailed:
+class LoadFailed:
     """The model can't be loaded: one line for the owner. The worker ends."""
 
     message: str
@@ -79,22 +79,22 @@ class Admitted:
     """The sequence is being worked on: of its prompt's tokens so many were known from before and need no reading."""
 
     id: int
-    prompt: int
-    reused: int
+    prompt_ids: int
+    reused_ids: int
 
 
 @dataclass(frozen=True, slots=True)
-class Prefilling:
+class PrefillProgress:
     """A part of this sequence's prompt has been read and there is more: a sign of life."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class NewTokens:
     """What one step has drawn: pairs of a sequence's id and its next token."""
 
-    drawn: tuple[tuple[int, int], ...]
+    tokens: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Finished:
     """The sequence has ended and everything it held is free."""
 
     id: int
-    reason: Reason
+    reason: FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,32 +115,32 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class Throughput:
     """How fast the engine was in the last seconds of work, and what it had for that.
 
     `read`: ids of prompts a second; `drawn`: tokens a second of one chat; 0 where there were none. `share` and
     `others`: the cores that the engine and all other programs used, of `cores`.
     """
 
-    read: float
-    drawn: float
-    share: float
-    others: float
-    cores: int
+    prefill_rate: float
+    decode_rate: float
+    own_cores: float
+    other_cores: float
+    available_cores: int
 
     @property
     def starved(self) -> bool:
         """Whether others take so much that it is felt: a quarter of the cores."""
-        return self.others > self.cores / 4
+        return self.other_cores > self.available_cores / 4
 
     @property
     def bottleneck(self) -> str:
         """What the engine gets of the processor, and whether others take it, in a few words."""
-        used = f"the engine gets {self.share:.1f} of {self.cores} cores"
-        return f"{used}, other programs {self.others:.1f}" if self.others >= 0.1 else used
+        used = f"the engine gets {self.own_cores:.1f} of {self.available_cores} cores"
+        return f"{used}, other programs {self.other_cores:.1f}" if self.other_cores >= 0.1 else used
 
 
-News = Loading | Ready | SetupFailed | Admitted | Prefilling | Tokens | Finished | Failed | Speed
+Event = LoadProgress | Ready | LoadFailed | Admitted | PrefillProgress | NewTokens | Finished | Failed | Throughput
 
 Out_contra = TypeVar("Out_contra", contravariant=True)
 In_co = TypeVar("In_co", covariant=True)

@@ -6,44 +6,44 @@ first, as many ids as the pace allows. Where memory runs out, the youngest is pu
 
 from collections import deque
 
-from core.engine.block_manager import START, Blocks
-from core.engine.prefill_budget import MOST, Pace
-from core.engine.sequence import Part, Sequence
+from core.engine.block_manager import NO_PARENT, BlockManager
+from core.engine.prefill_budget import MAX_PREFILL_IDS, PrefillBudget
+from core.engine.sequence import Sequence, SequenceSlice
 
-AREA = 1 << 22
+MAX_ATTENTION_PAIRS = 1 << 22
 """Ids read in a step times ids that they see, at most: each pair takes some bytes for every head of a key."""
-AHEAD = 64
+MAX_WARMING_OWNERS = 64
 """Owners whose next prompt is remembered to be read ahead."""
 
 
 class Scheduler:
     """Owns every sequence and every block."""
 
-    def __init__(self, blocks: Blocks, slots: int, pace: Pace | None = None) -> None:
-        self.blocks, self.slots = blocks, slots
-        self.pace = pace or Pace()
+    def __init__(self, blocks: BlockManager, slots: int, pace: PrefillBudget | None = None) -> None:
+        self.blocks, self._max_running = blocks, slots
+        self.prefill_budget = pace or PrefillBudget()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         """In the order in which they were admitted."""
-        self.ahead: dict[str, Sequence] = {}
+        self._warming: dict[str, Sequence] = {}
         """What each owner's next prompt is likely to begin with: computed when there is nothing else to do."""
 
     @property
-    def busy(self) -> bool:
+    def has_work(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.waiting or self.running or self.ahead)
+        return bool(self.waiting or self.running or self._warming)
 
     def add(self, sequence: Sequence) -> None:
         """To be generated, after those that wait already."""
-        self.end_ahead(sequence.owner)
+        self.stop_warming(sequence.owner)
         self.waiting.append(sequence)
 
-    def read_ahead(self, sequence: Sequence) -> None:
+    def warm(self, sequence: Sequence) -> None:
         """To be read when there is nothing else to do, in place of the owner's last one."""
-        self.end_ahead(sequence.owner)
-        self.ahead[sequence.owner] = sequence
-        if len(self.ahead) > AHEAD:
-            self.end_ahead(next(iter(self.ahead)))
+        self.stop_warming(sequence.owner)
+        self._warming[sequence.owner] = sequence
+        if len(self._warming) > MAX_WARMING_OWNERS:
+            self.stop_warming(next(iter(self._warming)))
 
     def remove(self, id: int) -> Sequence | None:
         """Forget a sequence, wherever it is; the sequence. None: there is none, any more."""
@@ -51,142 +51,142 @@ class Scheduler:
             for sequence in place:
                 if sequence.id == id:
                     place.remove(sequence)
-                    self._free(sequence)
+                    self._release(sequence)
                     return sequence
         return None
 
-    def drop(self, owner: str) -> None:
+    def drop_owner(self, owner: str) -> None:
         """Forget what is kept for this owner alone, and keep nothing more of what he is being answered."""
-        self.end_ahead(owner)
+        self.stop_warming(owner)
         for sequence in (*self.running, *self.waiting):
             if sequence.owner == owner:
-                sequence.lasting = False
-        self.blocks.drop(owner)
+                sequence.cacheable = False
+        self.blocks.drop_owner(owner)
 
-    def next_batch(self) -> list[Part]:
+    def next_batch(self) -> list[SequenceSlice]:
         """What to compute now; nothing if there is nothing to do. Each part's sequence has blocks enough for it."""
         if not self.waiting and not self.running:
-            return self._next_ahead()
-        self._pause_ahead()
+            return self._next_warming()
+        self._pause_warming()
         self._admit()
-        return self._fitted(self._wanted())
+        return self._with_blocks(self._slices())
 
-    def advance(self, batch: list[Part]) -> None:
+    def advance(self, batch: list[SequenceSlice]) -> None:
         """The batch has been computed."""
         for part in batch:
             part.sequence.computed = part.end
-            self._keep(part.sequence)
-        for owner in [owner for owner, sequence in self.ahead.items() if not sequence.missing]:
-            self.end_ahead(owner)
+            self._register_blocks(part.sequence)
+        for owner in [owner for owner, sequence in self._warming.items() if not sequence.uncomputed]:
+            self.stop_warming(owner)
 
     # Who takes part
 
     def _admit(self) -> None:
         """First come, first served, while there is room for a whole prompt, and a block more for each that runs."""
-        while self.waiting and len(self.running) < self.slots:
+        while self.waiting and len(self.running) < self._max_running:
             sequence = self.waiting[0]
-            found = self.blocks.find(sequence.ids)
-            free = self.blocks.available - self.blocks.idle(found) - self._promised()
-            if self.running and self.blocks.needed(len(sequence.ids) + 1) - len(found) > free:
+            found = self.blocks.find_prefix(sequence.ids)
+            free = self.blocks.available - self.blocks.count_unused(found) - self._reserved_blocks()
+            if self.running and self.blocks.blocks_for(len(sequence.ids) + 1) - len(found) > free:
                 return
-            self._enter(sequence, found)
+            self._attach_prefix(sequence, found)
             self.running.append(self.waiting.popleft())
 
-    def _promised(self) -> int:
+    def _reserved_blocks(self) -> int:
         """What those who run will take: for all that they have yet to compute, and a block more each."""
-        needed = self.blocks.needed
+        needed = self.blocks.blocks_for
         return sum(needed(len(sequence.ids) + 1) - len(sequence.blocks) + 1 for sequence in self.running)
 
-    def _enter(self, sequence: Sequence, found: list[int]) -> None:
-        self.blocks.share(found, sequence.owner if sequence.lasting else None)
+    def _attach_prefix(self, sequence: Sequence, found: list[int]) -> None:
+        self.blocks.acquire(found, sequence.owner if sequence.cacheable else None)
         sequence.blocks = found
-        sequence.kept = len(found)
+        sequence.registered = len(found)
         sequence.computed = len(found) * self.blocks.size
 
-    def _wanted(self) -> list[Part]:
+    def _slices(self) -> list[SequenceSlice]:
         """A token for everybody who draws, and of the prompts as many ids as the pace allows; the oldest first."""
-        budget = self.pace.budget(sum(sequence.missing == 1 for sequence in self.running))
+        budget = self.prefill_budget.prefill_ids(sum(sequence.uncomputed == 1 for sequence in self.running))
         parts = []
         for sequence in self.running:
-            if sequence.missing > 1:
-                self._catch_up(sequence)
-            count = 1 if sequence.missing == 1 else min(sequence.missing, budget, self._area(sequence))
+            if sequence.uncomputed > 1:
+                self._adopt_found_blocks(sequence)
+            count = 1 if sequence.uncomputed == 1 else min(sequence.uncomputed, budget, self._max_prefill_ids(sequence))
             if count > 0:
-                parts.append(Part(sequence, sequence.computed, count))
-                budget -= count if sequence.missing > 1 else 0
+                parts.append(SequenceSlice(sequence, sequence.computed, count))
+                budget -= count if sequence.uncomputed > 1 else 0
         return parts
 
-    def _catch_up(self, sequence: Sequence) -> None:
+    def _adopt_found_blocks(self, sequence: Sequence) -> None:
         """Of chats that came together and begin alike, the first has read what the others find now."""
-        if sequence.lasting and len(sequence.blocks) == sequence.kept:
-            further = self.blocks.find(sequence.ids)[sequence.kept :]
-            self.blocks.share(further, sequence.owner)
+        if sequence.cacheable and len(sequence.blocks) == sequence.registered:
+            further = self.blocks.find_prefix(sequence.ids)[sequence.registered :]
+            self.blocks.acquire(further, sequence.owner)
             sequence.blocks += further
-            sequence.kept += len(further)
-            sequence.computed = max(sequence.computed, sequence.kept * self.blocks.size)
+            sequence.registered += len(further)
+            sequence.computed = max(sequence.computed, sequence.registered * self.blocks.size)
 
-    def _area(self, sequence: Sequence) -> int:
+    def _max_prefill_ids(self, sequence: Sequence) -> int:
         """How many ids of a prompt may be read at once, for what they see not to take too much memory."""
-        return max(self.blocks.size, AREA // (sequence.computed + MOST))
+        return max(self.blocks.size, MAX_ATTENTION_PAIRS // (sequence.computed + MAX_PREFILL_IDS))
 
-    def _fitted(self, parts: list[Part]) -> list[Part]:
+    def _with_blocks(self, parts: list[SequenceSlice]) -> list[SequenceSlice]:
         """With blocks for each. As the oldest come first, who is put back for one of them is not yet among them."""
-        return [part for part in parts if part.sequence in self.running and self._room(part)]
+        return [part for part in parts if part.sequence in self.running and self._allocate_blocks(part)]
 
-    def _room(self, part: Part) -> bool:
+    def _allocate_blocks(self, part: SequenceSlice) -> bool:
         sequence = part.sequence
-        short = self.blocks.needed(part.end) - len(sequence.blocks)
+        short = self.blocks.blocks_for(part.end) - len(sequence.blocks)
         while short > self.blocks.available:
             youngest = self.running.pop()
-            self._free(youngest)
+            self._release(youngest)
             self.waiting.appendleft(youngest)
             if youngest is sequence:
                 return False
-        sequence.blocks += [self.blocks.take() for _ in range(short)]
+        sequence.blocks += [self.blocks.allocate() for _ in range(short)]
         return True
 
     # What was computed
 
-    def _keep(self, sequence: Sequence) -> None:
+    def _register_blocks(self, sequence: Sequence) -> None:
         """Its full blocks can be found from now on."""
         size = self.blocks.size
-        while sequence.lasting and (sequence.kept + 1) * size <= sequence.computed:
-            place = sequence.kept
-            before = sequence.blocks[place - 1] if place else START
+        while sequence.cacheable and (sequence.registered + 1) * size <= sequence.computed:
+            place = sequence.registered
+            before = sequence.blocks[place - 1] if place else NO_PARENT
             ids = tuple(sequence.ids[place * size : (place + 1) * size])
-            block = self.blocks.keep(sequence.blocks[place], before, ids, sequence.owner)
+            block = self.blocks.register(sequence.blocks[place], before, ids, sequence.owner)
             if block is None:
-                sequence.lasting = False
+                sequence.cacheable = False
                 return
             sequence.blocks[place] = block
-            sequence.kept += 1
+            sequence.registered += 1
 
-    def _free(self, sequence: Sequence) -> None:
+    def _release(self, sequence: Sequence) -> None:
         self.blocks.release(sequence.blocks)
-        sequence.blocks, sequence.computed, sequence.kept = [], 0, 0
+        sequence.blocks, sequence.computed, sequence.registered = [], 0, 0
 
     # Reading ahead
 
-    def _next_ahead(self) -> list[Part]:
-        while self.ahead:
-            sequence = next(iter(self.ahead.values()))
+    def _next_warming(self) -> list[SequenceSlice]:
+        while self._warming:
+            sequence = next(iter(self._warming.values()))
             if not sequence.blocks:
-                self._enter(sequence, self.blocks.find([*sequence.ids, START]))
-            count = min(sequence.missing, self.pace.ahead())
-            short = self.blocks.needed(sequence.computed + count) - len(sequence.blocks)
+                self._attach_prefix(sequence, self.blocks.find_prefix([*sequence.ids, NO_PARENT]))
+            count = min(sequence.uncomputed, self.prefill_budget.warming_ids())
+            short = self.blocks.blocks_for(sequence.computed + count) - len(sequence.blocks)
             if count and short <= self.blocks.available:
-                sequence.blocks += [self.blocks.take() for _ in range(short)]
-                return [Part(sequence, sequence.computed, count)]
-            self.end_ahead(sequence.owner)
+                sequence.blocks += [self.blocks.allocate() for _ in range(short)]
+                return [SequenceSlice(sequence, sequence.computed, count)]
+            self.stop_warming(sequence.owner)
         return []
 
-    def _pause_ahead(self) -> None:
+    def _pause_warming(self) -> None:
         """Somebody waits. What was read stays as what is kept does, to be found again."""
-        for sequence in self.ahead.values():
+        for sequence in self._warming.values():
             if sequence.blocks:
-                self._free(sequence)
+                self._release(sequence)
 
-    def end_ahead(self, owner: str) -> None:
+    def stop_warming(self, owner: str) -> None:
         """Read no further for this owner."""
-        if sequence := self.ahead.pop(owner, None):
-            self._free(sequence)
+        if sequence := self._warming.pop(owner, None):
+            self._release(sequence)

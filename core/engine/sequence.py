@@ -13,25 +13,25 @@ class Sequence:
     owner: str
     ids: list[int]
     sampling: Sampling = field(default_factory=Sampling)
-    limit: int = 0
+    max_length: int = 0
     """How long `ids` may become."""
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
-    kept: int = 0
+    registered: int = 0
     """So many of the blocks, from the first on, can be found by their content."""
-    lasting: bool = True
+    cacheable: bool = True
     """Whether what it computes may be kept for others."""
-    told: bool = False
+    admission_reported: bool = False
     """Whether it is known how much of its prompt was reused."""
 
     @property
-    def missing(self) -> int:
+    def uncomputed(self) -> int:
         """Ids that are still to be computed; the last one's logits give the next."""
         return len(self.ids) - self.computed
 
 
 @dataclass(slots=True, frozen=True)
-class Part:
+class SequenceSlice:
     """What one step computes of a sequence: `count` ids from `start` on."""
 
     sequence: Sequence
@@ -43,6 +43,6 @@ class Part:
         return self.start + self.count
 
     @property
-    def draws(self) -> bool:
+    def samples_token(self) -> bool:
         """Whether it reaches the last id, so that a token is drawn. (What is only read ahead has no limit.)"""
-        return self.end == len(self.sequence.ids) and self.sequence.limit > 0
+        return self.end == len(self.sequence.ids) and self.sequence.max_length > 0

@@ -3,13 +3,12 @@
 import ctypes
 import os
 import signal
-import socket
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import Pipe, get_context, parent_process, resource_tracker
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import RawArray
@@ -20,22 +19,22 @@ from typing import Protocol
 import psutil
 
 from core.domain.errors import SetupError
-from core.engine.options import Load
-from core.engine.protocol import Channel, Loading, News, Order, Ready, SetupFailed
-from core.engine.vitals import Signs, Vitals
+from core.engine.hang_detector import ProgressCounter, WorkerActivity
+from core.engine.options import LoadRunner
+from core.engine.protocol import Channel, Event, LoadFailed, LoadProgress, Ready, Request
 from core.engine.worker import Runner, Worker
 
-NAME = "qwentin-engine"
+PROCESS_NAME = "qwentin-engine"
 
 
-class Host(Protocol):
+class WorkerHost(Protocol):
     """A place for one worker after another: start, (kill,) join, start again."""
 
     @property
     def alive(self) -> bool:
         """Whether there is a worker."""
 
-    def start(self) -> Channel[Order, News]:
+    def start(self) -> Channel[Request, Event]:
         """Start a worker without waiting for it; the bot's end of its pipe, which reads as ended once it is gone."""
 
     def kill(self) -> None:
@@ -44,30 +43,30 @@ class Host(Protocol):
     def join(self) -> int | None:
         """Free what an ended worker leaves behind, killing it if it hangs at its end; its exit code."""
 
-    def vitals(self) -> Vitals:
+    def activity(self) -> WorkerActivity:
         """What can be seen of it from outside."""
 
 
-def work(channel: Channel[News, Order], load: Load, signs: Signs) -> None:
+def run_worker(channel: Channel[Event, Request], load: LoadRunner, signs: ProgressCounter) -> None:
     """A worker's life: load, then work until told to close or the other end is gone."""
     with suppress(EOFError, ConnectionError):
-        if runner := loaded(channel, load):
-            runner.watch(signs)
+        if runner := load_runner(channel, load):
+            runner.count_progress(signs)
             Worker(runner, channel).run()
 
 
-def loaded(channel: Channel[News, Order], load: Load) -> Runner | None:
+def load_runner(channel: Channel[Event, Request], load: LoadRunner) -> Runner | None:
     started = time.monotonic()
     try:
-        runner = load(lambda step: channel.send(Loading(step)))
+        runner = load(lambda step: channel.send(LoadProgress(step)))
     except Exception as error:
-        channel.send(SetupFailed(one_line(error)))
+        channel.send(LoadFailed(error_line(error)))
         return None
     channel.send(Ready(runner.device, runner.weights, runner.context, time.monotonic() - started))
     return runner
 
 
-def one_line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     if isinstance(error, SetupError):
         return str(error)
     return "the model can't be loaded: " + " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -79,10 +78,10 @@ class ProcessHost:
     `nice`: how far it stands back for everything else on the machine, 0 to 19.
     """
 
-    def __init__(self, load: Load, nice: int = 0) -> None:
+    def __init__(self, load: LoadRunner, nice: int = 0) -> None:
         self.load, self.nice = load, nice
         self.process: SpawnProcess | None = None
-        self.signs: Signs = RawArray(ctypes.c_int64, 1)
+        self.signs: ProgressCounter = RawArray(ctypes.c_int64, 1)
 
     @property
     def alive(self) -> bool:
@@ -92,24 +91,24 @@ class ProcessHost:
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
 
-    def start(self) -> Channel[Order, News]:
+    def start(self) -> Channel[Request, Event]:
         spawn = get_context("spawn")
         ours, theirs = spawn.Pipe()
-        with theirs, unseen():
+        with theirs, hidden_from_child():
             arguments = (theirs, self.load, self.signs, self.nice)
-            self.process = spawn.Process(target=child, args=arguments, name=NAME, daemon=True)
+            self.process = spawn.Process(target=run_process, args=arguments, name=PROCESS_NAME, daemon=True)
             self.process.start()
         return ours
 
-    def vitals(self) -> Vitals:
+    def activity(self) -> WorkerActivity:
         if self.pid is None:
-            return Vitals(self.signs[0])
+            return WorkerActivity(self.signs[0])
         try:
             seen = psutil.Process(self.pid)
             times = seen.cpu_times()
-            return Vitals(self.signs[0], times.user + times.system, seen.status() == psutil.STATUS_DISK_SLEEP)
+            return WorkerActivity(self.signs[0], times.user + times.system, seen.status() == psutil.STATUS_DISK_SLEEP)
         except (psutil.Error, TypeError, ValueError):  # it has just ended
-            return Vitals(self.signs[0])
+            return WorkerActivity(self.signs[0])
 
     def kill(self) -> None:
         if self.process:
@@ -128,7 +127,7 @@ class ProcessHost:
 
 
 @contextmanager
-def unseen() -> Iterator[None]:
+def hidden_from_child() -> Iterator[None]:
     """While a child is spawned: no SIGINT for it, and nothing of the main script.
 
     A Ctrl-C goes to the whole terminal, and the child could not ignore it before it has run its first line; it
@@ -147,65 +146,25 @@ def unseen() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def child(channel: Connection, load: Load, signs: Signs, nice: int) -> None:
+def run_process(channel: Connection, load: LoadRunner, signs: ProgressCounter, nice: int) -> None:
     """What the process runs. Its end is abrupt on purpose: nothing of it needs tidying, and torch takes its time."""
     for told in (signal.SIGINT, signal.SIGTERM):  # they go to a whole group: the bot decides when its engine ends
         signal.signal(told, signal.SIG_IGN)
-    Thread(target=follow_parent, daemon=True).start()
+    Thread(target=exit_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")
     with suppress(OSError):
         os.nice(nice)
     with suppress(OSError):
-        Path("/proc/self/comm").write_text(NAME)
+        Path("/proc/self/comm").write_text(PROCESS_NAME)
     # Where PyTorch computes with threads of its own, they must not wait in a loop: beside other work, and beside the
     # kernels' threads, that costs three times what it gains. Read by OpenMP when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    work(channel, load, signs)
+    run_worker(channel, load, signs)
     os._exit(0)
 
 
-def follow_parent() -> None:
+def exit_with_parent() -> None:
     parent = parent_process()
     if parent:
         parent.join()
         os._exit(1)
-
-
-class ThreadHost:
-    """The same worker in a thread, over a real pipe. Its kill cuts the pipe, as a killed process would."""
-
-    def __init__(self, load: Load) -> None:
-        self.load = load
-        self.thread: Thread | None = None
-        self.signs: Signs = (ctypes.c_int64 * 1)()
-
-    @property
-    def alive(self) -> bool:
-        return self.thread is not None and self.thread.is_alive()
-
-    def start(self) -> Channel[Order, News]:
-        ours, theirs = Pipe()
-        self.line = socket.socket(fileno=os.dup(theirs.fileno()))
-        self.thread = Thread(target=self.run, args=(theirs, self.line), name=NAME, daemon=True)
-        self.thread.start()
-        return ours
-
-    def run(self, theirs: Connection, line: socket.socket) -> None:
-        with theirs, line:
-            work(theirs, self.load, self.signs)
-
-    def vitals(self) -> Vitals:
-        """A thread's processor time is not known apart."""
-        return Vitals(self.signs[0])
-
-    def kill(self) -> None:
-        if self.thread:
-            with suppress(OSError):
-                self.line.shutdown(socket.SHUT_RDWR)
-
-    def join(self) -> int | None:
-        """A thread that hangs can't be ended: it is left behind, with its end of the pipe."""
-        if self.thread:
-            self.thread.join(1.0)
-        self.thread = None
-        return None

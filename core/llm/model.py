@@ -10,7 +10,7 @@ from core.checkpoints import Checkpoint
 from core.domain.prompt import Prompt
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine, TokenStream
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.llm.tokenizer import Decoder, Tokenizer
 
 _TO_TELL = 8
@@ -21,7 +21,7 @@ class Stream(Protocol):
     """An answer as it comes."""
 
     @property
-    def reason(self) -> Reason | None:
+    def reason(self) -> FinishReason | None:
         """Why it ended: by itself, or at the token limit; None while it runs."""
 
     def __aiter__(self) -> AsyncIterator[str]: ...
@@ -94,15 +94,15 @@ class LocalModel:
 
     def status(self) -> str:
         """See Model."""
-        info, prompted = self._engine.info, self._engine.prompted
+        info, prompted = self._engine.info, self._engine.prompt_ids
         parts = [info.device, info.weights] if info else []
         if self._speed:
             parts.append(f"{_rate(self._speed)} tokens/s")
-        if speed := self._engine.speed:
-            parts += [f"{_rate(speed.read)} tokens/s of prompts"] if speed.read else []
+        if speed := self._engine.throughput:
+            parts += [f"{_rate(speed.prefill_rate)} tokens/s of prompts"] if speed.prefill_rate else []
             parts.append(speed.bottleneck)
         if prompted:
-            parts.append(f"{100 * self._engine.reused / prompted:.0f} % of prompts reused")
+            parts.append(f"{100 * self._engine.reused_ids / prompted:.0f} % of prompts reused")
         return ", ".join(parts)
 
 
@@ -117,7 +117,7 @@ class _Pieces:
         self._count, self._first, self._last = 0, 0.0, 0.0
 
     @property
-    def reason(self) -> Reason | None:
+    def reason(self) -> FinishReason | None:
         return self._tokens.reason
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from core.engine.kernels import machine  # before numba
 
-numba = machine.numba()
+numba = machine.import_numba()
 types = numba.types
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,7 +16,7 @@ Array = Any
 
 # Sums may be split over the lanes of a vector, and a product added without being rounded. What else "fast" mathematics
 # allows is not used: it takes for granted that no number is infinite or none, and then a test for that is always false.
-_SUMS = {"reassoc", "contract"}
+_FASTMATH_FLAGS = {"reassoc", "contract"}
 
 
 def compiled(function: F, name: str = "") -> F:
@@ -26,10 +26,10 @@ def compiled(function: F, name: str = "") -> F:
     `name`: of one of several functions that the same lines make. What is kept of them is told apart by name alone.
     """
     function.__qualname__ = name or function.__qualname__
-    return cast(F, numba.njit(nogil=True, fastmath=_SUMS, error_model="numpy", boundscheck=False)(function))
+    return cast(F, numba.njit(nogil=True, fastmath=_FASTMATH_FLAGS, error_model="numpy", boundscheck=False)(function))
 
 
-def instructions(
+def intrinsic(
     write: Callable[..., Any], count: int, result: Any = types.void, of: Any = types.int64
 ) -> Callable[..., Any]:
     """A function of so many integers, or numbers of another type, for compiled code: write(builder, *them) writes its
@@ -49,7 +49,7 @@ def instructions(
     return cast(Callable[..., Any], numba.extending.intrinsic(typed))
 
 
-def keep_in(folder: Path | None, *kernels: Callable[..., Any]) -> None:
+def cache_in(folder: Path | None, *kernels: Callable[..., Any]) -> None:
     """Keep what these are compiled to for the next start. None: nowhere."""
     numba.config.CACHE_DIR = str(folder or "")
     for kernel in kernels:

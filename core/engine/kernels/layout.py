@@ -10,13 +10,13 @@ BLOCK = 1024
 """Columns that are added up in 32 bits: BLOCK * 127 * LARGEST is less than 2**31."""
 GROUP = 32
 """Columns that share a scale and an offset in 4 bits. The columns of a matrix are a multiple of it."""
-GROUPS = BLOCK // GROUP
-LARGEST = 16383
+GROUPS_PER_BLOCK = BLOCK // GROUP
+MAX_ACTIVATION = 16383
 """The largest activation, rounded."""
-PADDING = 16
+SCALES_MULTIPLE = 16
 """The scales of a row are held as a multiple of it: the most lanes of a vector."""
 
-MATRIX = np.dtype(
+MATRIX_RECORD = np.dtype(
     [(name, np.int64) for name in ("bits", "rows", "columns", "codes", "scales", "offsets", "bias", "place")]
 )
 """A matrix, by the addresses of its arrays. `bias`: float32 [rows], or 0. `place`: where its results begin among those
@@ -28,7 +28,7 @@ of the matrices beside it.
 """
 
 
-class Rounded(NamedTuple):
+class QuantizedRows(NamedTuple):
     """Rows of activations, value = code * scale. All arrays are flat, and may be longer.
 
     `codes`: int16 [rows, columns]; `scales`: float32 [rows, blocks]; `sums`: float32 [rows, blocks, GROUPS], the codes
@@ -41,12 +41,12 @@ class Rounded(NamedTuple):
 
 
 @compiled
-def blocks_of(columns: int) -> int:
+def block_count(columns: int) -> int:
     """In how many blocks so many columns are multiplied."""
     return (columns + BLOCK - 1) // BLOCK
 
 
 @compiled
-def padded(groups: int) -> int:
+def padded_groups(groups: int) -> int:
     """How many groups a row of scales has room for."""
-    return (groups + PADDING - 1) // PADDING * PADDING
+    return (groups + SCALES_MULTIPLE - 1) // SCALES_MULTIPLE * SCALES_MULTIPLE

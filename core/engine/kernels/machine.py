@@ -8,19 +8,19 @@ import os
 from importlib import import_module
 from typing import Any, Literal
 
-Instructions = Literal["vnni", "avx512", "avx2", "generic"]
+InstructionSet = Literal["vnni", "avx512", "avx2", "generic"]
 """The best that the machine has for products of 16-bit integers: AVX-512 with VNNI, AVX-512, AVX2, or what LLVM makes
 of plain vector operations."""
 
-NAMES: dict[Instructions, str] = {
+INSTRUCTION_SET_NAMES: dict[InstructionSet, str] = {
     "vnni": "AVX-512 with VNNI",
     "avx512": "AVX-512",
     "avx2": "AVX2",
     "generic": "plain vectors",
 }
 
-SETTING = "QWENTIN_CPU"
-_TAKEN_FOR: dict[str, tuple[Instructions, str]] = {
+CPU_VARIABLE = "QWENTIN_CPU"
+_SIMULATED_CPUS: dict[str, tuple[InstructionSet, str]] = {
     "avx512": ("avx512", "x86-64-v4"),
     "avx2": ("avx2", "x86-64-v3"),
     "generic": ("generic", "generic"),
@@ -28,25 +28,25 @@ _TAKEN_FOR: dict[str, tuple[Instructions, str]] = {
 """What the setting stands for, and the name of such a processor in LLVM."""
 
 
-def forced() -> Instructions | None:
+def forced_instruction_set() -> InstructionSet | None:
     """What the machine is to be taken for; None: for what it is. A ValueError for an unknown word."""
-    word = os.environ.get(SETTING, "").strip().lower()
-    if word and word not in _TAKEN_FOR:
-        raise ValueError(f"{SETTING}={word} is none of {', '.join(_TAKEN_FOR)}")
-    return _TAKEN_FOR[word][0] if word else None
+    word = os.environ.get(CPU_VARIABLE, "").strip().lower()
+    if word and word not in _SIMULATED_CPUS:
+        raise ValueError(f"{CPU_VARIABLE}={word} is none of {', '.join(_SIMULATED_CPUS)}")
+    return _SIMULATED_CPUS[word][0] if word else None
 
 
-def numba() -> Any:
+def import_numba() -> Any:
     """The library, set up to compile for what the machine is taken for."""
-    if word := forced():
-        os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = _TAKEN_FOR[word][1], ""
+    if word := forced_instruction_set():
+        os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = _SIMULATED_CPUS[word][1], ""
     import_module("numba.extending")
     return import_module("numba")
 
 
-def instructions() -> Instructions:
+def instruction_set() -> InstructionSet:
     """What this machine has."""
-    if word := forced():
+    if word := forced_instruction_set():
         return word
     try:
         has = dict(import_module("llvmlite.binding").get_host_cpu_features())

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from core.engine.kernels.jit import Array, compiled
-from core.engine.kernels.layout import PADDING
-from core.engine.kernels.pointwise import raise_to
-from core.engine.kernels.team import finish, take, wait
+from core.engine.kernels.layout import SCALES_MULTIPLE
+from core.engine.kernels.pointwise import exp_and_sum
+from core.engine.kernels.team import finish_chunk, take_chunk, wait_for_phase
 
-RULES = np.dtype(
+RULE_RECORD = np.dtype(
     [
         ("temperature", np.float32),
         ("top_p", np.float64),
@@ -24,24 +24,24 @@ RULES = np.dtype(
 )
 """Of a row. `uniform`: at least 0, less than 1. `seen` to `seen_end`: its part of the ids that the penalty is for."""
 
-CANDIDATES = 256
+TOP_P_CANDIDATES = 256
 """Top-p looks at so many of the most likely ids, and at all of them only where these are not enough."""
-_SKIPPED = 64
+_SCAN_CHUNK = 64
 """Logits that are passed over together where none of them is large enough."""
 
 
 @compiled
-def draw(thread: int, counters: Array, logits: Array, rules: Array, seen: Array, tokens: Array) -> None:
+def sample_rows(thread: int, counters: Array, logits: Array, rules: Array, seen: Array, tokens: Array) -> None:
     """What each thread of a team does: `tokens` int64 [rows] from logits, float32 [rows, vocabulary], which change."""
     rows = len(rules)
-    row = take(counters, 0)
+    row = take_chunk(counters, 0)
     while row < rows:
         rule = rules[row]
         _penalise(logits[row], seen[rule.seen : rule.seen_end], rule.penalty)
-        tokens[row] = _likeliest(logits[row]) if rule.temperature <= 0 else _drawn(logits[row], rule)
-        finish(counters, 0)
-        row = take(counters, 0)
-    wait(counters, 0, rows)
+        tokens[row] = _argmax(logits[row]) if rule.temperature <= 0 else _sample(logits[row], rule)
+        finish_chunk(counters, 0)
+        row = take_chunk(counters, 0)
+    wait_for_phase(counters, 0, rows)
 
 
 @compiled
@@ -52,9 +52,9 @@ def _penalise(logits: Array, seen: Array, penalty: Any) -> None:
 
 
 @compiled
-def _likeliest(logits: Array) -> int:
+def _argmax(logits: Array) -> int:
     """The first of the largest."""
-    largest = _largest(logits)
+    largest = _maximum(logits)
     for token in range(len(logits)):
         if logits[token] == largest:
             return token
@@ -62,7 +62,7 @@ def _likeliest(logits: Array) -> int:
 
 
 @compiled
-def _largest(values: Array) -> Any:
+def _maximum(values: Array) -> Any:
     largest = values[0]
     for value in values:
         largest = max(largest, value)
@@ -70,40 +70,40 @@ def _largest(values: Array) -> Any:
 
 
 @compiled
-def _drawn(scores: Array, rule: Any) -> int:
+def _sample(scores: Array, rule: Any) -> int:
     """By chance."""
     scale = np.float32(1) / max(rule.temperature, np.float32(1e-4))
     for token in range(len(scores)):
         scores[token] *= scale
     if 0 < rule.top_k < len(scores):
-        ids = _top(scores, rule.top_k)
-        chances, total = _chances(scores, ids)
+        ids = _top_k(scores, rule.top_k)
+        chances, total = _weights_of(scores, ids)
     elif rule.top_p >= 1:
         ids = np.arange(len(scores))
-        chances, total = _chances(scores, ids)
+        chances, total = _weights_of(scores, ids)
     else:
-        _, total = _chances(scores, np.arange(len(scores)))
-        ids = _top(scores, min(CANDIDATES, len(scores)))
-        chances, found = _chances(scores, ids)
+        _, total = _weights_of(scores, np.arange(len(scores)))
+        ids = _top_k(scores, min(TOP_P_CANDIDATES, len(scores)))
+        chances, found = _weights_of(scores, ids)
         if found < total * rule.top_p:
-            ids = _top(scores, len(scores))
-            chances, found = _chances(scores, ids)
-    count = _fewest(chances, rule.top_p * total) if rule.top_p < 1 else len(ids)
-    return int(ids[_chosen(chances[:count], rule.uniform)])
+            ids = _top_k(scores, len(scores))
+            chances, found = _weights_of(scores, ids)
+    count = _nucleus_size(chances, rule.top_p * total) if rule.top_p < 1 else len(ids)
+    return int(ids[_pick(chances[:count], rule.uniform)])
 
 
 @compiled
-def _chances(scores: Array, ids: Array) -> Any:
+def _weights_of(scores: Array, ids: Array) -> Any:
     """Of some ids, relative to the likeliest of them; and what they add up to."""
-    chances = np.empty(len(ids) + PADDING, np.float32)
+    chances = np.empty(len(ids) + SCALES_MULTIPLE, np.float32)
     for place in range(len(ids)):
         chances[place] = scores[ids[place]]
-    total = raise_to(chances, len(ids))
+    total = exp_and_sum(chances, len(ids))
     return chances[: len(ids)], total
 
 
 @compiled
-def _chosen(chances: Array, uniform: Any) -> int:
+def _pick(chances: Array, uniform: Any) -> int:
     """The place at which so much of the whole has been passed."""
     total = np.float32(0)
     for chance in chances:
@@ -117,7 +117,7 @@ def _chosen(chances: Array, uniform: Any) -> int:
 
 
 @compiled
-def _fewest(chances: Array, needed: Any) -> int:
+def _nucleus_size(chances: Array, needed: Any) -> int:
     """How many of the first together have what is needed; one in any case."""
     total = np.float32(0)
     for place in range(len(chances)):
@@ -128,26 +128,26 @@ def _fewest(chances: Array, needed: Any) -> int:
 
 
 @compiled
-def _top(scores: Array, count: int) -> Array:
+def _top_k(scores: Array, count: int) -> Array:
     """The ids of the largest, the largest first. `heap` has the least of those found so far at its root."""
     heap = np.arange(count)
     for place in range(count // 2 - 1, -1, -1):
-        _sink(heap, scores, place)
-    for start in range(count, len(scores), _SKIPPED):
-        stop = min(start + _SKIPPED, len(scores))
-        if _largest(scores[start:stop]) > scores[heap[0]]:
+        _sift_down(heap, scores, place)
+    for start in range(count, len(scores), _SCAN_CHUNK):
+        stop = min(start + _SCAN_CHUNK, len(scores))
+        if _maximum(scores[start:stop]) > scores[heap[0]]:
             for token in range(start, stop):
                 if scores[token] > scores[heap[0]]:
                     heap[0] = token
-                    _sink(heap, scores, 0)
+                    _sift_down(heap, scores, 0)
     for end in range(count - 1, 0, -1):
         heap[0], heap[end] = heap[end], heap[0]
-        _sink(heap[:end], scores, 0)
+        _sift_down(heap[:end], scores, 0)
     return heap
 
 
 @compiled
-def _sink(heap: Array, scores: Array, place: int) -> None:
+def _sift_down(heap: Array, scores: Array, place: int) -> None:
     """Let an id sink below those with smaller scores."""
     while 2 * place + 1 < len(heap):
         child = 2 * place + 1

@@ -14,60 +14,60 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from core.engine.kernels.jit import Array, compiled, instructions, types
+from core.engine.kernels.jit import Array, compiled, intrinsic, types
 from core.engine.kernels.vectors import I32, I64, Builder, Value
 
-_LINE = 16
+_COUNTER_STRIDE = 16
 """Numbers of two cache lines: what each thread writes to often lies in lines of its own."""
-_SPINS, _YIELD = 200, "SwitchToThread" if os.name == "nt" else "sched_yield"
+_SPINS_BEFORE_YIELD, _YIELD_FUNCTION = 200, "SwitchToThread" if os.name == "nt" else "sched_yield"
 """So many looks at what another thread does before the processor is offered to others."""
 
 Kernel = Callable[..., None]
 
 
-def _add(b: Builder, address: Value) -> Value:
+def _write_increment(b: Builder, address: Value) -> Value:
     pointer = b.inttoptr(address, I64.as_pointer())
     return b.atomic_rmw("add", pointer, I64(1), "acq_rel")
 
 
-def _look(b: Builder, address: Value) -> Value:
+def _write_load(b: Builder, address: Value) -> Value:
     return b.load_atomic(b.inttoptr(address, I64.as_pointer()), "acquire", 8)
 
 
-def _give_way(b: Builder) -> None:
-    known = b.module.globals.get(_YIELD)
-    b.call(known or ir.Function(b.module, ir.FunctionType(I32, []), _YIELD), [])
+def _write_yield(b: Builder) -> None:
+    known = b.module.globals.get(_YIELD_FUNCTION)
+    b.call(known or ir.Function(b.module, ir.FunctionType(I32, []), _YIELD_FUNCTION), [])
 
 
-_added = instructions(_add, 1, types.int64)
-_looked = instructions(_look, 1, types.int64)
-_yielded = instructions(_give_way, 0)
+_increment = intrinsic(_write_increment, 1, types.int64)
+_load = intrinsic(_write_load, 1, types.int64)
+_yield_processor = intrinsic(_write_yield, 0)
 
 
 @compiled
-def take(counters: Array, phase: int) -> int:
+def take_chunk(counters: Array, phase: int) -> int:
     """The next chunk of a phase that nobody has taken yet; from its number of chunks on: there is none."""
-    return int(_added(counters[phase].ctypes.data))
+    return int(_increment(counters[phase].ctypes.data))
 
 
 @compiled
-def finish(counters: Array, phase: int) -> None:
+def finish_chunk(counters: Array, phase: int) -> None:
     """A chunk is computed."""
-    _added(counters[phase, _LINE // 2 :].ctypes.data)
+    _increment(counters[phase, _COUNTER_STRIDE // 2 :].ctypes.data)
 
 
 @compiled
-def wait(counters: Array, phase: int, chunks: int) -> None:
+def wait_for_phase(counters: Array, phase: int, chunks: int) -> None:
     """Until all chunks of a phase are computed."""
-    address = counters[phase, _LINE // 2 :].ctypes.data
+    address = counters[phase, _COUNTER_STRIDE // 2 :].ctypes.data
     looks = 0
-    while _looked(address) < chunks:
+    while _load(address) < chunks:
         looks += 1
-        if looks > _SPINS:
-            _yielded()
+        if looks > _SPINS_BEFORE_YIELD:
+            _yield_processor()
 
 
-class Team:
+class ThreadTeam:
     """`count` threads at most, the caller among them; `active` of them take part."""
 
     def __init__(self, count: int) -> None:
@@ -78,12 +78,12 @@ class Team:
         ]
         for number, calls in enumerate(self._calls, 1):
             arguments = (number, calls, self._errors)
-            Thread(target=_help, args=arguments, name=f"engine-{number}", daemon=True).start()
+            Thread(target=_run_calls, args=arguments, name=f"engine-{number}", daemon=True).start()
 
     def run(self, kernel: Kernel, phases: int, *arguments: Any) -> None:
         """Call kernel(thread, counters, *arguments) in each thread. When it returns, all phases are done; other threads
         may still be on their way through them, but have nothing left to compute."""
-        counters = np.zeros((phases, _LINE), np.int64)
+        counters = np.zeros((phases, _COUNTER_STRIDE), np.int64)
         for calls in self._calls[: self.active - 1]:
             calls.put((kernel, (counters, *arguments)))
         kernel(0, counters, *arguments)
@@ -98,7 +98,9 @@ class Team:
         self.active = self.count = 1
 
 
-def _help(number: int, calls: "SimpleQueue[tuple[Kernel, tuple[Any, ...]] | None]", errors: list[Exception]) -> None:
+def _run_calls(
+    number: int, calls: "SimpleQueue[tuple[Kernel, tuple[Any, ...]] | None]", errors: list[Exception]
+) -> None:
     while call := calls.get():
         kernel, arguments = call
         try:

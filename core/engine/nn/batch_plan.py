@@ -7,50 +7,50 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.engine.nn.kv_cache import KV, SIZE, Places
-from core.engine.sequence import Part
+from core.engine.nn.kv_cache import BLOCK_IDS, BlockGather, KVCache
+from core.engine.sequence import SequenceSlice
 
-SPREAD = 2
+MAX_LENGTH_RATIO = 2
 """Sequences are read together while the longest is at most so many times as long as the shortest."""
 
-Numbers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """`order` has the batch's parts as the rows of the step have them; everything else is int64, by the row.
 
     `slots`: where keys and values go, block * SIZE + offset. `starts`: where in `blocks` those of the row's sequence
     begin. `last`: the rows of which logits are wanted.
     """
 
-    order: list[Part]
-    ids: Numbers
-    positions: Numbers
-    slots: Numbers
-    starts: Numbers
-    blocks: Numbers
-    last: Numbers
+    slices: list[SequenceSlice]
+    ids: Integers
+    positions: Integers
+    slots: Integers
+    block_starts: Integers
+    blocks: Integers
+    logit_rows: Integers
 
 
-def plan(batch: list[Part]) -> Plan:
+def plan_batch(batch: list[SequenceSlice]) -> BatchPlan:
     """First those that compute one id, the shortest first; then what is read."""
     ones = sorted((part for part in batch if part.count == 1), key=lambda part: part.end)
     order = [*ones, *(part for part in batch if part.count > 1)]
     counts = np.array([part.count for part in order])
-    blocks = [np.array(part.sequence.blocks[: -(-part.end // SIZE)]) for part in order]
+    blocks = [np.array(part.sequence.blocks[: -(-part.end // BLOCK_IDS)]) for part in order]
     sizes = np.array([len(each) for each in blocks])
     starts = np.repeat(np.cumsum(sizes) - sizes, counts)
     positions = np.concatenate([np.arange(part.start, part.end) for part in order])
     whole = np.concatenate(blocks)
-    return Plan(
+    return BatchPlan(
         order,
         ids=np.concatenate([np.array(part.sequence.ids[part.start : part.end]) for part in order]),
         positions=positions,
-        slots=whole[starts + positions // SIZE] * SIZE + positions % SIZE,
-        starts=starts,
+        slots=whole[starts + positions // BLOCK_IDS] * BLOCK_IDS + positions % BLOCK_IDS,
+        block_starts=starts,
         blocks=whole,
-        last=np.cumsum(counts)[[part.draws for part in order]] - 1,
+        logit_rows=np.cumsum(counts)[[part.samples_token for part in order]] - 1,
     )
 
 
@@ -58,44 +58,44 @@ def plan(batch: list[Part]) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class AttentionGroup:
     """Queries that are answered together: one id each of several sequences, or several ids of one."""
 
     rows: slice
-    places: Places
+    gather: BlockGather
     length: int
     """Of the keys and values."""
     mask: torch.Tensor | None
     """Added to the scores; None where everything is to be seen."""
 
 
-def groups(order: list[Part], kv: KV, queries: int, like: torch.Tensor) -> list[Group]:
+def attention_groups(order: list[SequenceSlice], kv: KVCache, queries: int, like: torch.Tensor) -> list[AttentionGroup]:
     """`queries`: how many query heads share a key head. `like` has the dtype and the device."""
     found, row = [], 0
-    for together in alike([part for part in order if part.count == 1]):
-        found.append(decoding(together, row, kv, like))
+    for together in by_similar_length([part for part in order if part.count == 1]):
+        found.append(decode_group(together, row, kv, like))
         row += len(together)
     for part in order[row:]:
-        found.append(reading(part, row, kv, queries, like))
+        found.append(prefill_group(part, row, kv, queries, like))
         row += part.count
     return found
 
 
-def alike(parts: list[Part]) -> list[list[Part]]:
+def by_similar_length(parts: list[SequenceSlice]) -> list[list[SequenceSlice]]:
     """Of similar length, from parts in order of their length: the shorter ones are read as if they were as long."""
-    found: list[list[Part]] = []
+    found: list[list[SequenceSlice]] = []
     for part in parts:
-        if found and part.end <= SPREAD * max(found[-1][0].end, 8 * SIZE):
+        if found and part.end <= MAX_LENGTH_RATIO * max(found[-1][0].end, 8 * BLOCK_IDS):
             found[-1].append(part)
         else:
             found.append([part])
     return found
 
 
-def decoding(parts: list[Part], row: int, kv: KV, like: torch.Tensor) -> Group:
+def decode_group(parts: list[SequenceSlice], row: int, kv: KVCache, like: torch.Tensor) -> AttentionGroup:
     """One id each of several sequences. What is missing of the shorter is masked, whatever stands there."""
     longest = parts[-1].end
-    count = -(-longest // SIZE)
+    count = -(-longest // BLOCK_IDS)
     blocks = [(part.sequence.blocks + part.sequence.blocks[:1] * count)[:count] for part in parts]
     ends = torch.tensor([part.end for part in parts], device=like.device)
     mask = None
@@ -103,14 +103,14 @@ def decoding(parts: list[Part], row: int, kv: KV, like: torch.Tensor) -> Group:
         beyond = torch.arange(longest, device=like.device) >= ends[:, None]
         mask = torch.zeros(beyond.shape, dtype=like.dtype, device=like.device).masked_fill_(beyond, -torch.inf)
         mask = mask[:, None, None, :]
-    return Group(slice(row, row + len(parts)), kv.places(blocks), longest, mask)
+    return AttentionGroup(slice(row, row + len(parts)), kv.gather(blocks), longest, mask)
 
 
-def reading(part: Part, row: int, kv: KV, queries: int, like: torch.Tensor) -> Group:
+def prefill_group(part: SequenceSlice, row: int, kv: KVCache, queries: int, like: torch.Tensor) -> AttentionGroup:
     """Several ids of one sequence; each sees itself and what came before."""
-    count = -(-part.end // SIZE)
+    count = -(-part.end // BLOCK_IDS)
     seen = torch.arange(part.start, part.end, device=like.device)[:, None]
     later = torch.arange(part.end, device=like.device) > seen
     mask = torch.zeros(later.shape, dtype=like.dtype, device=like.device).masked_fill_(later, -torch.inf)
-    places = kv.places([part.sequence.blocks[:count]])
-    return Group(slice(row, row + part.count), places, part.end, mask.repeat(queries, 1))
+    places = kv.gather([part.sequence.blocks[:count]])
+    return AttentionGroup(slice(row, row + part.count), places, part.end, mask.repeat(queries, 1))

@@ -10,36 +10,36 @@ from dataclasses import dataclass
 
 import torch
 
-SIZE = 8
+BLOCK_IDS = 8
 """Ids a block: so many less one may be read again though they are known. Fewer gained nothing more."""
 
 
-class KV:
+class KVCache:
     """Room for `blocks` blocks."""
 
     def __init__(self, layers: int, heads: int, width: int, blocks: int, like: torch.Tensor) -> None:
         """`like` has the dtype and the device. `whole` is all of it, [layers, 2 * heads, blocks, ids a block,
         width]."""
         self.heads, self.width, self.blocks, self.like = heads, width, blocks, like
-        whole = zeros((layers, 2 * heads, blocks * SIZE, width), like)
-        self.whole = whole.view(layers, 2 * heads, blocks, SIZE, width)
+        whole = lazy_zeros((layers, 2 * heads, blocks * BLOCK_IDS, width), like)
+        self.tensor = whole.view(layers, 2 * heads, blocks, BLOCK_IDS, width)
         self._layers = whole.unbind()
-        self._blocks = [layer.view(2 * heads * blocks, SIZE * width) for layer in self._layers]
+        self._blocks = [layer.view(2 * heads * blocks, BLOCK_IDS * width) for layer in self._layers]
 
     def write(self, layer: int, kv: torch.Tensor, slots: torch.Tensor) -> None:
         """Keys and values [ids, 2 * heads, head_dim] to their places: block * SIZE + offset."""
         self._layers[layer].index_copy_(1, slots, kv.transpose(0, 1))
 
-    def places(self, blocks: list[list[int]]) -> "Places":
+    def gather(self, blocks: list[list[int]]) -> "BlockGather":
         """Where read() finds the blocks of some sequences, as many of each."""
         first, count = blocks[0][0], len(blocks[0])
         if len(blocks) == 1 and blocks[0] == list(range(first, first + count)):
-            return Places(1, first * SIZE, None)
+            return BlockGather(1, first * BLOCK_IDS, None)
         device = self._layers[0].device
         rows = torch.arange(2 * self.heads, device=device).view(2, 1, self.heads, 1) * self.blocks
-        return Places(len(blocks), 0, (rows + torch.tensor(blocks, device=device)[None, :, None, :]).flatten())
+        return BlockGather(len(blocks), 0, (rows + torch.tensor(blocks, device=device)[None, :, None, :]).flatten())
 
-    def read(self, layer: int, places: "Places", length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(self, layer: int, places: "BlockGather", length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values, each [sequences, heads, length, head_dim]."""
         if places.index is None:
             found = self._layers[layer][:, places.start : places.start + length]
@@ -51,7 +51,7 @@ class KV:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class BlockGather:
     """Blocks of some sequences; one whose blocks lie one after another needs no gathering."""
 
     sequences: int
@@ -60,7 +60,7 @@ class Places:
     index: torch.Tensor | None
 
 
-def zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+def lazy_zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     """Zeros, because what is masked must be a number. On a CPU they take memory only once they are written to: torch's
     own would take all of it at once."""
     if not like.is_cpu:
@@ -69,5 +69,5 @@ def zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     return torch.frombuffer(mmap.mmap(-1, math.prod(shape) * like.itemsize, **own), dtype=like.dtype).view(shape)
 
 
-def bytes_a_block(layers: int, heads: int, width: int, dtype: torch.dtype) -> int:
-    return 2 * layers * heads * width * SIZE * dtype.itemsize
+def bytes_per_block(layers: int, heads: int, width: int, dtype: torch.dtype) -> int:
+    return 2 * layers * heads * width * BLOCK_IDS * dtype.itemsize

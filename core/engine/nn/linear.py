@@ -12,11 +12,11 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
-from core.engine.nn.quantization import Rounded, parts
+from core.engine.nn.quantization import QuantizedMatrix, row_chunks
 
-_FEW = 512
+_ONEDNN_LAYOUT_ROWS = 512
 """The number of rows that the bf16 layout is made for; it serves any."""
-_NUMBERS = 1 << 19
+_UNPACKED_NUMBERS = 1 << 19
 """Of a matrix that are unpacked at a time: they stay in the cache until they are multiplied."""
 
 
@@ -28,7 +28,7 @@ class Linear(Protocol):
     def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
 
 
-class Dense:
+class DenseLinear:
     """The matrix as it is."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -39,11 +39,11 @@ class Dense:
         return functional.linear(x, self.weight, self.bias)
 
 
-class Reordered:
+class OneDnnLinear:
     """A bf16 matrix in oneDNN's own layout: twice as fast for few rows, where the plain one is turned at every call."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _FEW)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ONEDNN_LAYOUT_ROWS)
         self.bias, self.columns = bias, weight.shape[1]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -51,35 +51,35 @@ class Reordered:
         return y
 
 
-Unpack = Callable[["Low", int, torch.Tensor], None]
+UnpackRows = Callable[["LowBitLinear", int, torch.Tensor], None]
 """Writes the rows of a matrix from a number on to a tensor, float32 or bf16 [rows, columns]."""
 
 
-def in_torch(low: "Low", first: int, target: torch.Tensor) -> None:
+def unpack_in_torch(low: "LowBitLinear", first: int, target: torch.Tensor) -> None:
     """See Unpack. In several operations, which takes several times as long as the kernel does."""
-    target.copy_(low.matrix.values(slice(first, first + len(target))))
+    target.copy_(low.matrix.dequantize(slice(first, first + len(target))))
 
 
-class Low:
+class LowBitLinear:
     """8 or 4 bits a number, unpacked into the type of x some rows at a time. `bias`: float32."""
 
-    def __init__(self, matrix: Rounded, bias: torch.Tensor | None) -> None:
+    def __init__(self, matrix: QuantizedMatrix, bias: torch.Tensor | None) -> None:
         self.matrix, self.bias = matrix, bias
         self.rows, self.columns = matrix.shape
-        self.unpack: Unpack = in_torch
+        self.unpack_rows: UnpackRows = unpack_in_torch
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         y = x.new_empty(len(x), self.rows)
-        some = parts(self.rows, max(1, _NUMBERS // self.columns))
+        some = row_chunks(self.rows, max(1, _UNPACKED_NUMBERS // self.columns))
         room = x.new_empty(some[0].stop, self.columns)
         for rows in some:
             weight = room[: rows.stop - rows.start]
-            self.unpack(self, rows.start, weight)
+            self.unpack_rows(self, rows.start, weight)
             torch.matmul(x, weight.T, out=y[:, rows])
         return y if self.bias is None else y.add_(self.bias)
 
 
-class Beside:
+class ConcatLinear:
     """Several matrices that could not be held as one, their results side by side."""
 
     def __init__(self, matrices: Sequence[Linear]) -> None:

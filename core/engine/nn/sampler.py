@@ -11,10 +11,10 @@ import torch
 
 from core.domain.sampling import Sampling
 from core.engine.kernels.jit import Array
-from core.engine.kernels.sampling import CANDIDATES
+from core.engine.kernels.sampling import TOP_P_CANDIDATES
 
 
-class Draw:
+class SequenceSampler:
     """Draws one sequence's tokens, remembering them for the repetition penalty.
 
     The order of the rules is that of transformers' generate: penalty, temperature, top-k, top-p.
@@ -25,14 +25,14 @@ class Draw:
         self._known = set(ids)
         self._seen = np.fromiter(self._known, np.int64, len(self._known))
         self._count = len(self._seen)
-        self._random = np.random.default_rng(seed(sampling))
+        self._random = np.random.default_rng(seed_of(sampling))
 
     @property
-    def seen(self) -> Array:
+    def penalised_ids(self) -> Array:
         """The ids that the penalty is for, each once: int64. None without a penalty."""
         return self._seen[: self._count if self.sampling.repetition_penalty != 1 else 0]
 
-    def rules(self, start: int) -> tuple[float, float, float, float, int, int, int]:
+    def rule_record(self, start: int) -> tuple[float, float, float, float, int, int, int]:
         """As RULES has it (core/engine/kernels/sampling.py), with a new random number. `start`: where `seen` will stand
         among those of all rows."""
         sampling = self.sampling
@@ -43,10 +43,10 @@ class Draw:
             self._uniform() if sampling.temperature > 0 else 0.0,
             min(sampling.top_k, 1 << 62),
             start,
-            start + len(self.seen),
+            start + len(self.penalised_ids),
         )
 
-    def note(self, token: int) -> None:
+    def record(self, token: int) -> None:
         """It was drawn."""
         if token in self._known:
             return
@@ -60,12 +60,15 @@ class Draw:
         """The next id, from float32 [vocabulary], which may be changed. In PyTorch."""
         self._penalise(logits)
         token = int(logits.argmax()) if self.sampling.temperature <= 0 else self._sample(logits)
-        self.note(token)
+        self.record(token)
         return token
 
     def _penalise(self, logits: torch.Tensor) -> None:
-        if len(self.seen):
-            penalty, seen = float(self.sampling.repetition_penalty), torch.from_numpy(self.seen).to(logits.device)
+        if len(self.penalised_ids):
+            penalty, seen = (
+                float(self.sampling.repetition_penalty),
+                torch.from_numpy(self.penalised_ids).to(logits.device),
+            )
             scores = logits[seen]
             logits[seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
 
@@ -90,7 +93,7 @@ def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, 
         return scores.softmax(-1), torch.arange(len(scores), device=scores.device)
     else:
         everything = scores.softmax(-1)
-        probabilities, ids = everything.topk(min(CANDIDATES, len(scores)))
+        probabilities, ids = everything.topk(min(TOP_P_CANDIDATES, len(scores)))
         if float(probabilities.sum()) < top_p:
             probabilities, ids = everything.sort(descending=True)
     if top_p < 1:
@@ -100,7 +103,7 @@ def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, 
     return probabilities, ids
 
 
-def seed(sampling: Sampling) -> int:
+def seed_of(sampling: Sampling) -> int:
     """The sequence's own, at least 0."""
     drawn = int.from_bytes(os.urandom(8), "little") if sampling.seed is None else sampling.seed
     return drawn & (1 << 64) - 1

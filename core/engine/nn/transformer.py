@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from core.engine.nn.batch_plan import Group, Plan, groups
-from core.engine.nn.kv_cache import KV
+from core.engine.nn.batch_plan import AttentionGroup, BatchPlan, attention_groups
+from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.linear import Linear
-from core.engine.nn.weight_reader import Int4
+from core.engine.nn.weight_reader import Int4Tensor
 
 
-class Norm:
+class RMSNorm:
     """Root mean square normalisation over the last dimension: x / sqrt(mean(x^2) + epsilon) * weight.
 
     Computed in float32 by five operations, half of what torch's own takes on a CPU: with n numbers,
@@ -39,26 +39,26 @@ class Norm:
 class Layer:
     """`qkv` gives queries, keys and values of a row side by side, `gate_up` gate and up."""
 
-    attention_norm: Norm
+    attention_norm: RMSNorm
     qkv: Linear
-    q_norm: Norm | None
-    k_norm: Norm | None
+    q_norm: RMSNorm | None
+    k_norm: RMSNorm | None
     out: Linear
-    mlp_norm: Norm
+    mlp_norm: RMSNorm
     gate_up: Linear
     down: Linear
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class HeadSizes:
     """Query heads, key heads and the width of each."""
 
     heads: int
     kv_heads: int
-    width: int
+    head_dim: int
 
     @property
-    def queries(self) -> int:
+    def queries_per_key(self) -> int:
         """Query heads that share a key head."""
         return self.heads // self.kv_heads
 
@@ -67,21 +67,30 @@ class Transformer:
     """`table`: the embedding of each id. The plain way to compute a step, and the only one on a GPU."""
 
     def __init__(
-        self, sizes: Sizes, table: "Table", layers: list[Layer], head: tuple[Norm, Linear], rotation: "Rotation"
+        self,
+        sizes: HeadSizes,
+        table: "Embedding",
+        layers: list[Layer],
+        head: tuple[RMSNorm, Linear],
+        rotation: "RotaryEmbedding",
     ) -> None:
-        self.sizes, self.table, self.layers, self.rotation = sizes, table, layers, rotation
+        self.sizes, self.embedding, self.layers, self.rotary = sizes, table, layers, rotation
         self.norm, self.head = head
 
-    def __call__(self, plan: Plan, kv: KV, alive: Callable[[], None], layers: int | None = None) -> torch.Tensor:
+    def __call__(
+        self, plan: BatchPlan, kv: KVCache, alive: Callable[[], None], layers: int | None = None
+    ) -> torch.Tensor:
         """Compute the plan's rows, keeping their keys and values; the logits of those that are wanted, [last,
         vocabulary]. `alive` is called after every layer. `layers`: only the first, to measure them."""
         like = kv.like
         ids, positions, slots, last = (
-            torch.from_numpy(each).to(like.device) for each in (plan.ids, plan.positions, plan.slots, plan.last)
+            torch.from_numpy(each).to(like.device) for each in (plan.ids, plan.positions, plan.slots, plan.logit_rows)
         )
-        x = self.table(ids)
-        step = Step(
-            self.rotation.at(positions, self.sizes, like), slots, groups(plan.order, kv, self.sizes.queries, like)
+        x = self.embedding(ids)
+        step = StepInputs(
+            self.rotary.tables(positions, self.sizes, like),
+            slots,
+            attention_groups(plan.slices, kv, self.sizes.queries_per_key, like),
         )
         for number, layer in enumerate(self.layers[:layers]):
             x += self.attend(layer, layer.attention_norm(x), step, kv, number)
@@ -89,14 +98,14 @@ class Transformer:
             alive()
         return self.head(self.norm(x[last])) if len(last) else x[last]
 
-    def attend(self, layer: Layer, x: torch.Tensor, step: "Step", kv: KV, number: int) -> torch.Tensor:
+    def attend(self, layer: Layer, x: torch.Tensor, step: "StepInputs", kv: KVCache, number: int) -> torch.Tensor:
         heads = self.sizes.heads
-        qkv = step.turn(self.normed(layer, layer.qkv(x).view(len(x), -1, self.sizes.width)))
+        qkv = step.rotary(self.normalise_heads(layer, layer.qkv(x).view(len(x), -1, self.sizes.head_dim)))
         kv.write(number, qkv[:, heads:], step.slots)
-        seen = [attention(group, qkv[group.rows, :heads], kv, number) for group in step.groups]
+        seen = [grouped_attention(group, qkv[group.rows, :heads], kv, number) for group in step.groups]
         return layer.out(seen[0] if len(seen) == 1 else torch.cat(seen))
 
-    def normed(self, layer: Layer, qkv: torch.Tensor) -> torch.Tensor:
+    def normalise_heads(self, layer: Layer, qkv: torch.Tensor) -> torch.Tensor:
         if layer.q_norm is None or layer.k_norm is None:
             return qkv
         sizes = self.sizes
@@ -108,14 +117,14 @@ class Transformer:
         return layer.down(functional.silu(gate).mul_(up))
 
 
-def attention(group: Group, q: torch.Tensor, kv: KV, layer: int) -> torch.Tensor:
+def grouped_attention(group: AttentionGroup, q: torch.Tensor, kv: KVCache, layer: int) -> torch.Tensor:
     """What the queries [rows, heads, width] see: [rows, heads * width].
 
     All queries that share a key head, of one id or of several, are rows of one product with it.
     """
     rows, heads, width = q.shape
-    sequences = group.places.sequences
-    k, v = kv.read(layer, group.places, group.length)
+    sequences = group.gather.sequences
+    k, v = kv.read(layer, group.gather, group.length)
     each = rows // sequences
     q = q.reshape(sequences, each, kv.heads, -1, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
     seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
@@ -123,20 +132,20 @@ def attention(group: Group, q: torch.Tensor, kv: KV, layer: int) -> torch.Tensor
     return seen.reshape(rows, heads * width)
 
 
-class Table:
+class Embedding:
     """The embedding. It may lie in the model's file, in 4 bits too: a step needs a few rows of it."""
 
-    def __init__(self, rows: torch.Tensor | Int4) -> None:
+    def __init__(self, rows: torch.Tensor | Int4Tensor) -> None:
         self.rows = rows
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """float32: what the layers add up is not rounded on its way."""
-        if isinstance(self.rows, Int4):
-            return self.rows[ids].values()
+        if isinstance(self.rows, Int4Tensor):
+            return self.rows[ids].dequantize()
         return self.rows[ids].to(torch.float32)
 
 
-class Rotation:
+class RotaryEmbedding:
     """Rotary positions: `cos` and `sin` of the angle of each pair of numbers, float32 [positions, head_dim / 2]."""
 
     def __init__(self, inverse: torch.Tensor, scaling: float, positions: int) -> None:
@@ -144,21 +153,21 @@ class Rotation:
         angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse.float())
         self.cos, self.sin = angles.cos() * scaling, angles.sin() * scaling
 
-    def at(self, positions: torch.Tensor, sizes: Sizes, like: torch.Tensor) -> "Turn":
+    def tables(self, positions: torch.Tensor, sizes: HeadSizes, like: torch.Tensor) -> "RotaryTables":
         """For the heads of a row as they lie side by side. Values are turned by nothing, which is one operation less
         than to part them from the others."""
         turned, whole = sizes.heads + sizes.kv_heads, sizes.heads + 2 * sizes.kv_heads
         some = positions.to(self.cos.device)
         cos, sin = (table[some].to(like)[:, None] for table in (self.cos, self.sin))
-        cosines = like.new_ones(len(positions), whole, sizes.width)
+        cosines = like.new_ones(len(positions), whole, sizes.head_dim)
         sines = torch.zeros_like(cosines)
         cosines[:, :turned] = torch.cat((cos, cos), -1)
         sines[:, :turned] = torch.cat((-sin, sin), -1)
-        return Turn(cosines, sines)
+        return RotaryTables(cosines, sines)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RotaryTables:
     """The rotation of each head of each row, [rows, heads, head_dim]. A sine of the first half is negative, as the
     halves change places."""
 
@@ -171,9 +180,9 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepInputs:
     """What all layers of a step share."""
 
-    turn: Turn
+    rotary: RotaryTables
     slots: torch.Tensor
-    groups: list[Group]
+    groups: list[AttentionGroup]

@@ -14,12 +14,12 @@ import torch
 from core.checkpoints.safetensors_index import GROUP, PARTS, Stored, stored
 from core.domain.errors import SetupError
 
-WEIGHTS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
-DTYPES = WEIGHTS | {"U8": torch.uint8}
+WEIGHT_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+FILE_DTYPES = WEIGHT_DTYPES | {"U8": torch.uint8}
 """Bytes are the codes of a triple."""
 
 
-class File:
+class SafetensorsFile:
     """A mapped safetensors file."""
 
     def __init__(self, path: Path) -> None:
@@ -33,21 +33,21 @@ class File:
         """The tensor as it lies in the file. Its pages are read when it is, and count as memory until let go."""
         entry = self._header[name]
         begin, end = entry["data_offsets"]
-        dtype = DTYPES[entry["dtype"]]
+        dtype = FILE_DTYPES[entry["dtype"]]
         count = (end - begin) // dtype.itemsize
         with warnings.catch_warnings():  # that it can't be written to: nobody does
             warnings.simplefilter("ignore")
             flat = torch.frombuffer(self._map, dtype=dtype, count=count, offset=self._start + begin)
         return flat.view(entry["shape"])
 
-    def let_go(self) -> None:
+    def release_pages(self) -> None:
         """Give back the memory of what was read; the file still has it."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True)
-class Int4:
+class Int4Tensor:
     """A matrix as a GGUF file's 4-bit blocks have it: value = code * scale + offset, in groups of 32."""
 
     codes: torch.Tensor
@@ -56,29 +56,29 @@ class Int4:
     """float32 [rows, columns / 32], as `offset`."""
     offset: torch.Tensor
 
-    def unpacked(self) -> torch.Tensor:
+    def unpack_codes(self) -> torch.Tensor:
         """A code each: uint8 [rows, columns]."""
         return torch.stack((self.codes & 15, self.codes >> 4), -1).flatten(1)
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, rows: torch.Tensor | slice) -> "Int4":
+    def __getitem__(self, rows: torch.Tensor | slice) -> "Int4Tensor":
         """Some of the rows."""
-        return Int4(self.codes[rows], self.scale[rows], self.offset[rows])
+        return Int4Tensor(self.codes[rows], self.scale[rows], self.offset[rows])
 
-    def values(self) -> torch.Tensor:
+    def dequantize(self) -> torch.Tensor:
         """float32 [rows, columns]."""
-        groups = self.unpacked().view(len(self.codes), -1, GROUP).float()
+        groups = self.unpack_codes().view(len(self.codes), -1, GROUP).float()
         return (groups * self.scale[..., None] + self.offset[..., None]).flatten(1)
 
 
-class Tensors:
+class WeightReader:
     """Every tensor of a folder by its name in transformers."""
 
     def __init__(self, folder: Path) -> None:
         self._stored: dict[str, Stored] = stored(folder)
-        self._files = {path: File(path) for path in {entry.path for entry in self._stored.values()}}
+        self._files = {path: SafetensorsFile(path) for path in {entry.path for entry in self._stored.values()}}
 
     def __contains__(self, name: str) -> bool:
         return name in self._stored or self.is_int4(name)
@@ -90,21 +90,21 @@ class Tensors:
     def view(self, name: str) -> torch.Tensor:
         """As it lies in the file; see File. A SetupError if its numbers need a reading that only their maker knows."""
         path, dtype = self._stored[name].path, self._stored[name].dtype
-        if dtype not in WEIGHTS:
+        if dtype not in WEIGHT_DTYPES:
             raise SetupError(f"{name} in {path} is of type {dtype}: use a version of the model in bf16")
         return self._files[path].view(name)
 
-    def int4(self, name: str) -> Int4:
+    def int4(self, name: str) -> Int4Tensor:
         """A matrix of 4-bit codes."""
         names = [f"{name}.{part}" for part in PARTS]
         codes, scale, offset = (self._files[self._stored[part].path].view(part) for part in names)
-        return Int4(codes, scale, offset)
+        return Int4Tensor(codes, scale, offset)
 
-    def values(self, name: str) -> torch.Tensor:
+    def float32(self, name: str) -> torch.Tensor:
         """A small tensor, or a matrix of 4-bit codes, in float32."""
-        return self.int4(name).values() if self.is_int4(name) else self.view(name).float()
+        return self.int4(name).dequantize() if self.is_int4(name) else self.view(name).float()
 
-    def let_go(self) -> None:
+    def release_pages(self) -> None:
         """Give back the memory of what was read."""
         for file in self._files.values():
-            file.let_go()
+            file.release_pages()

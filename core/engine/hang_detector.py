@@ -8,35 +8,35 @@ import ctypes
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Signs: TypeAlias = "ctypes.Array[ctypes.c_int64]"
+ProgressCounter: TypeAlias = "ctypes.Array[ctypes.c_int64]"
 """One number that a worker counts up as it gets on, in memory that both sides see."""
 
-LOOKS = 10
+LOOKS_PER_TIMEOUT = 10
 """How often it is looked at before patience ends."""
-CIRCLING = 0.5
+BUSY_LOOP_SHARE = 0.5
 """Of the patience, in seconds of processor time and as many of waiting, without getting on: a circle. (Of many threads
 all but one may be waiting for that one.)"""
-STILL = 0.01
+IDLE_CPU_SHARE = 0.01
 """Of a processor: what uses less, for all of the patience, stands still."""
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class WorkerActivity:
     """What a look shows: how often it got on, the processor time that it has used, and whether it waits for a disk.
     None: can't be known."""
 
-    signs: int
-    cpu: float | None = None
-    disk: bool = False
+    progress: int
+    cpu_s: float | None = None
+    waits_for_disk: bool = False
 
 
-class Watch:
+class HangDetector:
     """Told at every look, LOOKS of them in `patience` seconds. (Looks are counted, not seconds: after a Ctrl-Z of
     everything one may come at once, and must not count for more.)"""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
-        self._since: Vitals | None = None
+        self._since: WorkerActivity | None = None
         """When it last got on."""
         self._looks = 0
 
@@ -44,18 +44,21 @@ class Watch:
         """It gave a sign of life."""
         self._since, self._looks = None, 0
 
-    def hangs(self, now: Vitals) -> bool:
+    def is_hung(self, now: WorkerActivity) -> bool:
         """Whether it is to be given up. Only while somebody waits."""
         since = self._since
-        if since is None or since.signs != now.signs:
+        if since is None or since.progress != now.progress:
             self._since, self._looks = now, 0
             return False
         self._looks += 1
-        if now.cpu is None or since.cpu is None:
-            return self._looks >= LOOKS
-        used = now.cpu - since.cpu
-        if now.disk:
+        if now.cpu_s is None or since.cpu_s is None:
+            return self._looks >= LOOKS_PER_TIMEOUT
+        used = now.cpu_s - since.cpu_s
+        if now.waits_for_disk:
             return False
-        circling = used >= CIRCLING * self._patience and self._looks >= LOOKS * CIRCLING
-        still = used < STILL * self._looks * self._patience / LOOKS and self._looks >= LOOKS
+        circling = used >= BUSY_LOOP_SHARE * self._patience and self._looks >= LOOKS_PER_TIMEOUT * BUSY_LOOP_SHARE
+        still = (
+            used < IDLE_CPU_SHARE * self._looks * self._patience / LOOKS_PER_TIMEOUT
+            and self._looks >= LOOKS_PER_TIMEOUT
+        )
         return circling or still
