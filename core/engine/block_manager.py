@@ -1,11 +1,11 @@
-"""Blocks: which piece of the KV memory holds what, who uses it, who may find it again. Pure; knows no torch.
+"""Which KV cache block holds which ids, who uses it, and which prompts may share it. Imports no torch.
 
-A block has room for the keys and values of `size` ids. Once full it can be found by its ids and the block before it, so
-that a prompt which begins like another shares that one's blocks. A block without users is kept, and given to somebody
-else only when no empty one is left: the least recently used first.
+A block holds the keys and values of `size` ids. A full block is registered under its ids and the block before it, so
+a prompt with the same beginning shares it. A registered block without users stays cached until no free block is left;
+then the least recently used one goes first.
 
-Invariants, which the tests hold: a block's predecessor is used by everybody who uses the block, has every owner that it
-has, and is kept at least as long. So what is found is always whole, from the first id on.
+Invariants, checked by the tests: whoever uses a block also uses its predecessor, the predecessor has every owner that
+the block has, and it is cached at least as long. So a prefix that is found is complete.
 """
 
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 BlockKey = tuple[int, tuple[int, ...]]
-"""The block before (START for the first) and the block's own ids."""
+"""The preceding block (NO_PARENT for the first) and the block's own ids."""
 NO_PARENT = -1
 
 
@@ -25,12 +25,12 @@ class OutOfBlocks(Exception):
 class _Block:
     ref_count: int = 0
     key: BlockKey | None = None
-    """None: it can't be found."""
+    """None while the block is not registered."""
     owners: set[str] = field(default_factory=set)
 
 
 class BlockManager:
-    """`count` blocks of `size` ids each, by number."""
+    """Manages `count` blocks of `size` ids each, by number."""
 
     def __init__(self, count: int, size: int) -> None:
         self.count, self.size = count, size
@@ -42,35 +42,38 @@ class BlockManager:
 
     @property
     def available(self) -> int:
-        """Blocks that nobody uses."""
+        """Blocks without users: free and cached ones."""
         return len(self._free) + len(self._cached)
 
     @property
     def cached(self) -> int:
-        """Those of them that hold something."""
+        """Blocks without users whose contents can be found."""
         return len(self._cached)
 
     def blocks_for(self, length: int) -> int:
-        """Blocks for so many ids."""
+        """The number of blocks that `length` ids need."""
         return -(-length // self.size)
 
     def find_prefix(self, ids: Sequence[int]) -> list[int]:
-        """The blocks that hold the beginning of `ids`, but never the last id: its logits must be computed."""
-        found, before = [], NO_PARENT
+        """The blocks that hold the longest registered prefix of `ids`.
+
+        Never covers the last id, because its logits must be computed.
+        """
+        found, parent = [], NO_PARENT
         for start in range(0, len(ids) - self.size, self.size):
-            block = self._by_key.get((before, tuple(ids[start : start + self.size])))
+            block = self._by_key.get((parent, tuple(ids[start : start + self.size])))
             if block is None:
                 break
             found.append(block)
-            before = block
+            parent = block
         return found
 
     def count_unused(self, blocks: Sequence[int]) -> int:
-        """How many of these nobody uses at present."""
+        """How many of these blocks have no users."""
         return sum(block in self._cached for block in blocks)
 
     def acquire(self, blocks: Sequence[int], owner: str | None) -> None:
-        """Use what was found; None uses it without a trace."""
+        """Add a user to found blocks, and the owner unless it is None."""
         for number in blocks:
             block = self._blocks[number]
             block.ref_count += 1
@@ -79,7 +82,7 @@ class BlockManager:
                 self._add_owner(number, owner)
 
     def allocate(self) -> int:
-        """Use an empty block, if need be one that was kept. Raises NoRoom."""
+        """Take a free block, evicting the oldest cached one if there is none. Raises OutOfBlocks."""
         if not self._free:
             if not self._cached:
                 raise OutOfBlocks
@@ -89,12 +92,15 @@ class BlockManager:
         self._blocks[number].ref_count = 1
         return number
 
-    def register(self, number: int, before: int, ids: tuple[int, ...], owner: str) -> int | None:
-        """Let a full block be found; the block to use from now on: another, if that one holds the same already. None if
-        the block before can't be found, so that this one could not be either."""
-        if before != NO_PARENT and self._blocks[before].key is None:
+    def register(self, number: int, parent: int, ids: tuple[int, ...], owner: str) -> int | None:
+        """Make a full block findable and return the block to use from now on.
+
+        That is another block if one with the same contents is registered already: this one is then released. Returns
+        None if `parent` is not registered, as the block could never be found.
+        """
+        if parent != NO_PARENT and self._blocks[parent].key is None:
             return None
-        key = (before, ids)
+        key = (parent, ids)
         same = self._by_key.get(key)
         if same is not None and same != number:
             self.acquire([same], owner)
@@ -106,7 +112,7 @@ class BlockManager:
         return number
 
     def release(self, blocks: Sequence[int]) -> None:
-        """Use these no longer. The last are the first to go."""
+        """Remove a user from these blocks. Later blocks are evicted before earlier ones."""
         for number in reversed(blocks):
             block = self._blocks[number]
             block.ref_count -= 1
@@ -116,7 +122,7 @@ class BlockManager:
                 self._cached[number] = None
 
     def drop_owner(self, owner: str) -> None:
-        """Forget what only this owner has used. What he still uses can't be found any more."""
+        """Unregister the blocks that only this owner has used, including those still in use."""
         for number in self._owned.pop(owner, set()):
             block = self._blocks[number]
             block.owners.discard(owner)

@@ -1,7 +1,7 @@
-"""Whether a worker that keeps somebody waiting hangs, or is only slow. Pure: what it does is handed in.
+"""Tells a hung worker from a slow one, by its progress and its processor time. Measurements are handed in.
 
-It is alive as long as it gets on, layer by layer, however long that takes. One that is starved to some hundredths of a
-processor gets on, too; one that uses much and does not get on runs in a circle; one that uses nothing stands still.
+A worker is alive as long as it makes progress, layer by layer, however slowly. It hangs if it uses the processor
+without progress (an endless loop) or if it neither makes progress nor uses the processor (a deadlock).
 """
 
 import ctypes
@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 ProgressCounter: TypeAlias = "ctypes.Array[ctypes.c_int64]"
-"""One number that a worker counts up as it gets on, in memory that both sides see."""
+"""One number in shared memory, counted up by the worker as it computes."""
 
 LOOKS_PER_TIMEOUT = 10
-"""How often it is looked at before patience ends."""
+"""Measurements within one progress timeout."""
 BUSY_LOOP_SHARE = 0.5
-"""Of the patience, in seconds of processor time and as many of waiting, without getting on: a circle. (Of many threads
-all but one may be waiting for that one.)"""
+"""Share of the timeout, in processor seconds and in measurements, that a worker may compute without progress. All but
+one of its threads may be waiting for that one."""
 IDLE_CPU_SHARE = 0.01
-"""Of a processor: what uses less, for all of the patience, stands still."""
+"""Share of one core. A worker that uses less for a whole timeout without progress is deadlocked."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerActivity:
-    """What a look shows: how often it got on, the processor time that it has used, and whether it waits for a disk.
-    None: can't be known."""
+    """One measurement: the progress counter, processor seconds (None if unknown), and whether it waits for a disk."""
 
     progress: int
     cpu_s: float | None = None
@@ -31,34 +30,34 @@ class WorkerActivity:
 
 
 class HangDetector:
-    """Told at every look, LOOKS of them in `patience` seconds. (Looks are counted, not seconds: after a Ctrl-Z of
-    everything one may come at once, and must not count for more.)"""
+    """Decides from measurements, LOOKS_PER_TIMEOUT within `timeout_s` seconds, whether a worker hangs.
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._since: WorkerActivity | None = None
-        """When it last got on."""
+    Measurements are counted instead of seconds: after a Ctrl-Z of the whole program much time has passed, but the
+    worker could not run either.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._last_progress: WorkerActivity | None = None
         self._looks = 0
 
     def reset(self) -> None:
-        """It gave a sign of life."""
-        self._since, self._looks = None, 0
+        """Start over: nobody waits, or an event has come."""
+        self._last_progress, self._looks = None, 0
 
     def is_hung(self, now: WorkerActivity) -> bool:
-        """Whether it is to be given up. Only while somebody waits."""
-        since = self._since
+        """Add a measurement. To be called only while a sequence waits for its next token."""
+        since = self._last_progress
         if since is None or since.progress != now.progress:
-            self._since, self._looks = now, 0
+            self._last_progress, self._looks = now, 0
             return False
         self._looks += 1
         if now.cpu_s is None or since.cpu_s is None:
             return self._looks >= LOOKS_PER_TIMEOUT
-        used = now.cpu_s - since.cpu_s
         if now.waits_for_disk:
             return False
-        circling = used >= BUSY_LOOP_SHARE * self._patience and self._looks >= LOOKS_PER_TIMEOUT * BUSY_LOOP_SHARE
-        still = (
-            used < IDLE_CPU_SHARE * self._looks * self._patience / LOOKS_PER_TIMEOUT
-            and self._looks >= LOOKS_PER_TIMEOUT
-        )
-        return circling or still
+        used = now.cpu_s - since.cpu_s
+        loops = used >= BUSY_LOOP_SHARE * self._timeout_s and self._looks >= LOOKS_PER_TIMEOUT * BUSY_LOOP_SHARE
+        idle = used < IDLE_CPU_SHARE * self._looks * self._timeout_s / LOOKS_PER_TIMEOUT
+        deadlocked = idle and self._looks >= LOOKS_PER_TIMEOUT
+        return loops or deadlocked

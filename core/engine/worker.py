@@ -1,4 +1,4 @@
-"""The worker: turns orders into tokens, all sequences together, step by step. Knows no torch, no process."""
+"""The worker: runs all sequences together, step by step. Imports no torch and knows no process."""
 
 import time
 import traceback
@@ -29,18 +29,20 @@ from core.engine.scheduler import Scheduler
 from core.engine.sequence import Sequence, SequenceSlice
 
 MAX_RUNNING = 32
-"""Sequences at once."""
+"""Sequences that run at once."""
 WARMING_ID = -1
-"""The id of what is only read ahead."""
+"""The id of a sequence that only warms a prefix."""
 MAX_FAILED_STEPS = 3
-"""So many failed steps in a row mean that the process is broken, not a sequence: another may do better."""
+"""Failed steps in a row after which the worker ends: the process is broken, and a new one may do better."""
 
 
 class Runner(Protocol):
-    """The model, ready to run."""
+    """A loaded model.
+
+    `context`: ids of prompt and answer together; the `blocks` of `block_size` ids each hold at least one context.
+    """
 
     context: int
-    """Ids of a sequence, prompt and answer together; there are blocks enough for one at least."""
     vocabulary: int
     blocks: int
     block_size: int
@@ -48,85 +50,61 @@ class Runner(Protocol):
 
     @property
     def weights(self) -> str:
-        """In what form they are held, and what computes with them."""
+        """How the weights are held and what computes with them, in words."""
 
     @property
     def costs(self) -> StepCosts:
-        """What steps cost; see Pace."""
+        """The measured durations of steps."""
 
-    def count_progress(self, signs: ProgressCounter) -> None:
-        """From now on count up the number there as the computing gets on, many times a step."""
+    def count_progress(self, counter: ProgressCounter) -> None:
+        """From now on count `counter` up while a step computes, many times per step."""
 
     def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
-        """Compute the batch. By the sequence's id the token that each part draws which `draws`."""
+        """Compute a batch. Returns a token by sequence id for each slice that samples one."""
 
     def forget(self, id: int) -> None:
-        """The sequence has ended. Idempotent."""
+        """Release what is kept for a sequence that has ended. Idempotent."""
 
 
 class Worker:
-    """Owns the runner and every sequence; nothing else touches them."""
+    """Runs the sequences that it is asked for over a channel. The only user of the runner."""
 
     def __init__(self, runner: Runner, channel: Channel[Event, Request], meter: ThroughputMeter | None = None) -> None:
+        blocks = BlockManager(runner.blocks, runner.block_size)
+        self.scheduler = Scheduler(blocks, MAX_RUNNING, PrefillBudget(runner.costs))
+        self.meter = meter or ThroughputMeter(processor.available_cores())
         self._runner = runner
         self._channel = channel
-        self.scheduler = Scheduler(
-            BlockManager(runner.blocks, runner.block_size), MAX_RUNNING, PrefillBudget(runner.costs)
-        )
-        self.meter = meter or ThroughputMeter(processor.available_cores())
         self._failed_steps = 0
 
     def run(self) -> None:
-        """Work until told to close, or until it is of no use."""
+        """Work until a Shutdown, or until MAX_FAILED_STEPS steps in a row have failed."""
         while self.drain() and self._failed_steps < MAX_FAILED_STEPS:
             self.step()
 
     def drain(self) -> bool:
-        """Take every order that has come; with nothing to do, wait for one. False: it is time to close."""
+        """Handle every request that has come, waiting for one if there is no work. Returns False at a Shutdown."""
         while self._channel.poll(0.0 if self.scheduler.has_work else None):
-            order = self._channel.recv()
-            if isinstance(order, Shutdown):
+            request = self._channel.recv()
+            if isinstance(request, Shutdown):
                 return False
-            self.handle(order)
+            self.handle(request)
         return True
 
-    def handle(self, order: Generate | Cancel | WarmPrefix | DropOwner) -> None:
-        match order:
+    def handle(self, request: Generate | Cancel | WarmPrefix | DropOwner) -> None:
+        """Pass a request to the scheduler, and send the events that follow at once."""
+        match request:
             case Generate():
-                self._generate(order)
+                self._generate(request)
             case Cancel(id):
                 self._cancel(id)
             case WarmPrefix():
-                self._warm(order)
+                self._warm(request)
             case DropOwner(owner):
                 self.scheduler.drop_owner(owner)
 
-    def _generate(self, order: Generate) -> None:
-        limit = min(len(order.ids) + order.sampling.max_tokens, self._runner.context)
-        if not self._in_vocabulary(order.ids):
-            self._fail(order.id, ValueError("a prompt is one or more ids of the model's vocabulary"))
-        elif limit <= len(order.ids):
-            self._channel.send(Finished(order.id, "length"))
-        else:
-            self.scheduler.add(Sequence(order.id, order.owner, list(order.ids), order.sampling, limit))
-
-    def _in_vocabulary(self, ids: tuple[int, ...]) -> bool:
-        """A foreign id would be an IndexError on a CPU, but the end of every sequence on a GPU."""
-        return bool(ids) and min(ids) >= 0 and max(ids) < self._runner.vocabulary
-
-    def _warm(self, order: WarmPrefix) -> None:
-        """Only whole blocks can be found again."""
-        size = self._runner.block_size
-        whole = min(len(order.ids), self._runner.context) // size * size
-        if whole and self._in_vocabulary(order.ids):
-            self.scheduler.warm(Sequence(WARMING_ID, order.owner, list(order.ids[:whole])))
-
-    def _cancel(self, id: int) -> None:
-        if self.scheduler.remove(id):
-            self._finish(id, "cancelled")
-
     def step(self) -> None:
-        """Compute a batch, and tell what it brought."""
+        """Compute one batch and send its events. Does nothing if there is no work."""
         batch = self.scheduler.next_batch()
         if not batch:
             return
@@ -134,33 +112,57 @@ class Worker:
         started = time.monotonic()
         self.meter.begin(started)
         try:
-            drawn = self._runner.run(batch)
+            sampled = self._runner.run(batch)
         except Exception as error:
             self._fail_batch(batch, error)
             return
         self._failed_steps = 0
         ended = time.monotonic()
-        if any(part.count > 1 for part in batch):
-            self.scheduler.prefill_budget.observe(sum(part.count for part in batch), ended - started)
+        if any(each.count > 1 for each in batch):
+            self.scheduler.prefill_budget.observe(sum(each.count for each in batch), ended - started)
         self.scheduler.advance(batch)
-        self._hand_out(batch, drawn)
-        read = sum(part.count for part in batch if part.count > 1)
-        if speed := self.meter.end(ended, ended - started, read, len(drawn)):
-            self._channel.send(speed)
+        self._hand_out(batch, sampled)
+        prefilled = sum(each.count for each in batch if each.count > 1)
+        if throughput := self.meter.end(ended, ended - started, prefilled, len(sampled)):
+            self._channel.send(throughput)
+
+    def _generate(self, request: Generate) -> None:
+        max_length = min(len(request.ids) + request.sampling.max_tokens, self._runner.context)
+        if not self._in_vocabulary(request.ids):
+            self._fail(request.id, ValueError("a prompt is one or more ids of the model's vocabulary"))
+        elif max_length <= len(request.ids):
+            self._channel.send(Finished(request.id, "length"))
+        else:
+            self.scheduler.add(Sequence(request.id, request.owner, list(request.ids), request.sampling, max_length))
+
+    def _in_vocabulary(self, ids: tuple[int, ...]) -> bool:
+        """Whether there are ids, all known to the model. Others would end every sequence on a GPU."""
+        return bool(ids) and min(ids) >= 0 and max(ids) < self._runner.vocabulary
+
+    def _warm(self, request: WarmPrefix) -> None:
+        """Warm the whole blocks of a prefix: only these can be found again."""
+        size = self._runner.block_size
+        length = min(len(request.ids), self._runner.context) // size * size
+        if length and self._in_vocabulary(request.ids):
+            self.scheduler.warm(Sequence(WARMING_ID, request.owner, list(request.ids[:length])))
+
+    def _cancel(self, id: int) -> None:
+        if self.scheduler.remove(id):
+            self._finish(id, "cancelled")
 
     def _report_admitted(self, batch: list[SequenceSlice]) -> None:
-        for part in batch:
-            sequence = part.sequence
+        for each in batch:
+            sequence = each.sequence
             if sequence.id != WARMING_ID and not sequence.admission_reported:
                 sequence.admission_reported = True
-                self._channel.send(Admitted(sequence.id, len(sequence.ids), part.start))
+                self._channel.send(Admitted(sequence.id, len(sequence.ids), each.start))
 
-    def _hand_out(self, batch: list[SequenceSlice], drawn: dict[int, int]) -> None:
+    def _hand_out(self, batch: list[SequenceSlice], sampled: dict[int, int]) -> None:
         tokens: list[tuple[int, int]] = []
         ended: list[tuple[int, FinishReason]] = []
-        for part in batch:
-            sequence = part.sequence
-            token = drawn.get(sequence.id)
+        for each in batch:
+            sequence = each.sequence
+            token = sampled.get(sequence.id)
             if sequence.id == WARMING_ID:
                 continue
             if token is None:
@@ -183,9 +185,10 @@ class Worker:
         self._channel.send(Finished(id, reason))
 
     def _fail_batch(self, batch: list[SequenceSlice], error: Exception) -> None:
-        """Nobody can tell whose fault it was. What these have computed is not kept: it may be half of it."""
-        for part in batch:
-            sequence = part.sequence
+        """End every sequence of a failed step, as any of them may have caused it. Its blocks may be half written, so
+        they are not registered."""
+        for each in batch:
+            sequence = each.sequence
             if sequence.id == WARMING_ID:
                 self.scheduler.stop_warming(sequence.owner)
             elif self.scheduler.remove(sequence.id):

@@ -1,4 +1,4 @@
-"""Where a worker lives: a process of its own or, for tests, a thread. Knows nothing of what crosses its pipe."""
+"""The worker's process: how it is started, watched and ended."""
 
 import ctypes
 import os
@@ -28,27 +28,30 @@ PROCESS_NAME = "qwentin-engine"
 
 
 class WorkerHost(Protocol):
-    """A place for one worker after another: start, (kill,) join, start again."""
+    """Runs one worker after another: start, (kill,) join, start again."""
 
     @property
     def alive(self) -> bool:
-        """Whether there is a worker."""
+        """Whether a worker is running."""
 
     def start(self) -> Channel[Request, Event]:
-        """Start a worker without waiting for it; the bot's end of its pipe, which reads as ended once it is gone."""
+        """Start a worker without waiting for it.
+
+        Returns the bot's end of its pipe, on which recv() raises EOFError once the worker has ended.
+        """
 
     def kill(self) -> None:
-        """End it at once. Nothing if there is none."""
+        """End the worker at once. Without effect if there is none."""
 
     def join(self) -> int | None:
-        """Free what an ended worker leaves behind, killing it if it hangs at its end; its exit code."""
+        """Wait a second for the worker's end, kill it if need be, and free its resources. Returns its exit code."""
 
     def activity(self) -> WorkerActivity:
-        """What can be seen of it from outside."""
+        """Measure the worker's progress and processor time."""
 
 
 def run_worker(channel: Channel[Event, Request], load: LoadRunner, signs: ProgressCounter) -> None:
-    """A worker's life: load, then work until told to close or the other end is gone."""
+    """Load the model, then work until a Shutdown or until the other end of the channel is closed."""
     with suppress(EOFError, ConnectionError):
         if runner := load_runner(channel, load):
             runner.count_progress(signs)
@@ -73,9 +76,9 @@ def error_line(error: Exception) -> str:
 
 
 class ProcessHost:
-    """A process of its own: what it does wrong costs the bot nothing but a restart.
+    """Runs the worker in a process of its own, so that its crash costs the bot nothing but a restart.
 
-    `nice`: how far it stands back for everything else on the machine, 0 to 19.
+    `nice`: the process's niceness, 0 to 19.
     """
 
     def __init__(self, load: LoadRunner, nice: int = 0) -> None:
@@ -128,10 +131,10 @@ class ProcessHost:
 
 @contextmanager
 def hidden_from_child() -> Iterator[None]:
-    """While a child is spawned: no SIGINT for it, and nothing of the main script.
+    """While a child is spawned: block SIGINT for it, and hide the main script from it.
 
-    A Ctrl-C goes to the whole terminal, and the child could not ignore it before it has run its first line; it
-    inherits the mask. And spawn would run a console script again in the child, with all that the bot imports.
+    A Ctrl-C reaches every process of the terminal, and the child can't ignore it before its first line has run; it
+    inherits the signal mask. Spawn would also run a console script again in the child, with all the bot's imports.
     """
     resource_tracker.ensure_running()  # its start would lift the mask
     main = vars(sys.modules["__main__"])
@@ -147,17 +150,17 @@ def hidden_from_child() -> Iterator[None]:
 
 
 def run_process(channel: Connection, load: LoadRunner, signs: ProgressCounter, nice: int) -> None:
-    """What the process runs. Its end is abrupt on purpose: nothing of it needs tidying, and torch takes its time."""
-    for told in (signal.SIGINT, signal.SIGTERM):  # they go to a whole group: the bot decides when its engine ends
-        signal.signal(told, signal.SIG_IGN)
+    """The worker process's main function. It ends by os._exit: nothing needs cleaning up, and torch's exit is slow."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, but the bot decides when its engine ends
+        signal.signal(number, signal.SIG_IGN)
     Thread(target=exit_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")
     with suppress(OSError):
         os.nice(nice)
     with suppress(OSError):
         Path("/proc/self/comm").write_text(PROCESS_NAME)
-    # Where PyTorch computes with threads of its own, they must not wait in a loop: beside other work, and beside the
-    # kernels' threads, that costs three times what it gains. Read by OpenMP when it is loaded.
+    # PyTorch's own threads must not wait in a loop: beside other programs and beside the kernels' threads that costs
+    # three times what it gains. OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run_worker(channel, load, signs)
     os._exit(0)

@@ -329,7 +329,7 @@ async def test_a_stream_waits_for_the_model() -> None:
 
 async def test_a_hung_worker_is_lost() -> None:
     hung = Counter()
-    engine = Engine(ThreadHost(Loads(hung, Counter())), patience=0.2)
+    engine = Engine(ThreadHost(Loads(hung, Counter())), progress_timeout_s=0.2)
     async with engine:
         with pytest.raises(EngineDied):
             await answer(engine, HANG, sampling=ENDLESS)
@@ -339,7 +339,7 @@ async def test_a_hung_worker_is_lost() -> None:
 
 async def test_an_idle_worker_is_not_hung(runner: Counter) -> None:
     loads = Loads(runner)
-    async with Engine(ThreadHost(loads), patience=0.05) as engine:
+    async with Engine(ThreadHost(loads), progress_timeout_s=0.05) as engine:
         await asyncio.sleep(0.3)
         assert await answer(engine, 1) == [2, 3, 4]
     assert loads.count == 1

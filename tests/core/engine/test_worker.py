@@ -38,9 +38,9 @@ class Fixed(ThroughputMeter):
         self.speed = speed
         self.steps: list[tuple[int, int]] = []
 
-    def end(self, now: float, seconds: float, read: int, drawn: int) -> Throughput | None:
+    def end(self, now: float, seconds: float, prefilled: int, sampled: int) -> Throughput | None:
         assert seconds >= 0
-        self.steps.append((read, drawn))
+        self.steps.append((prefilled, sampled))
         return self.speed
 
 

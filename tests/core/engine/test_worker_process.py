@@ -92,7 +92,7 @@ PATIENCE = 3.0
 
 async def test_computing_in_a_circle_is_noticed_and_costs_one_answer() -> None:
     host = ProcessHost(load)
-    async with Engine(host, patience=PATIENCE) as engine:
+    async with Engine(host, progress_timeout_s=PATIENCE) as engine:
         first = host.pid
         async with engine.stream([CIRCLE], ENDLESS, "someone") as stream:
             assert await anext(stream) == CIRCLE + 1
@@ -105,7 +105,7 @@ async def test_computing_in_a_circle_is_noticed_and_costs_one_answer() -> None:
 async def test_a_starved_engine_is_slow_and_not_dead(caplog: pytest.LogCaptureFixture) -> None:
     """With a twentieth of a core a step takes longer than the patience; it gets on, and is left alone."""
     host = ProcessHost(load_laborious)
-    async with Engine(host, patience=PATIENCE) as engine:
+    async with Engine(host, progress_timeout_s=PATIENCE) as engine:
         assert host.pid
         starved, done = psutil.Process(host.pid), asyncio.Event()
         starving = asyncio.create_task(starve(starved, done))
