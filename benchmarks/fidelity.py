@@ -77,14 +77,17 @@ def logits(runner: TorchRunner, ids: list[int], chunk: int) -> Iterator[tuple[sl
     sequence.blocks = list(range(-(-len(ids) // runner.block_size)))
     for start in range(0, len(ids), chunk):
         part = SequenceSlice(sequence, start, min(chunk, len(ids) - start))
-        yield slice(start, part.end), runner.compute(replace(plan_batch([part]), logit_rows=np.arange(part.count)))
+        yield (
+            slice(start, part.end),
+            runner.computer.compute(replace(plan_batch([part]), logit_rows=np.arange(part.count))),
+        )
 
 
 def step(runner: TorchRunner, parts: list[SequenceSlice]) -> torch.Tensor:
     """One step; float32 logits of the last row of each part, in their order."""
     made = plan_batch(parts)
     ends = np.cumsum([part.count for part in made.slices]) - 1
-    found = runner.compute(replace(made, logit_rows=ends))
+    found = runner.computer.compute(replace(made, logit_rows=ends))
     return found[[made.slices.index(part) for part in parts]]
 
 
@@ -136,16 +139,16 @@ def placed(runner: TorchRunner, number: int, ids: list[int]) -> Sequence:
 
 def compared(runner: TorchRunner, ids: list[int], truth: torch.Tensor) -> Iterator[tuple[str, float, float]]:
     """In each way that the runner has: its name, KL and agreement."""
-    tuning = runner.tuning
-    if tuning is None or runner.kernel_model is None:
+    tuning = runner.computer.tuning
+    if tuning is None or runner.computer.kernel_model is None:
         yield "", *compare(runner, ids, truth, CHUNK)
         return
     for name, chunk, crossing in WAYS:
-        runner.tuning = replace(tuning, torch_min_rows=crossing)
-        if runner.kernel_model:
-            runner.kernel_model.panel_min_rows = PANEL_MIN_ROWS
+        runner.computer.tuning = replace(tuning, torch_min_rows=crossing)
+        if runner.computer.kernel_model:
+            runner.computer.kernel_model.panel_min_rows = PANEL_MIN_ROWS
         yield name, *compare(runner, ids, truth, chunk)
-    runner.tuning = tuning
+    runner.computer.tuning = tuning
 
 
 def measure(checkpoint: Checkpoint, forms: tuple[WeightFormat, ...]) -> Iterator[Row]:
@@ -167,7 +170,7 @@ def measure(checkpoint: Checkpoint, forms: tuple[WeightFormat, ...]) -> Iterator
             gc.collect()
             torch.set_num_threads(threads)  # each form has its own best
             runner = loaded(folder, form, context)
-            rates, size = speed(runner, ids), runner.model_format.total_bytes / checkpoint.parameters
+            rates, size = speed(runner, ids), runner.computer.model_format.total_bytes / checkpoint.parameters
             if form == "auto":
                 print(f"{name}: {runner.weights}; alone against {OTHERS} neighbours: {neighbours(runner, ids)}")
             for way, kl, same in compared(runner, ids, truth):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.engine.kernels.jit import Array, compiled, intrinsic
-from core.engine.kernels.layout import GROUP, padded_groups
+from core.engine.kernels.layout import GROUP, compiled_padded_groups
 from core.engine.kernels.team import finish_chunk, take_chunk, wait_for_phase
 from core.engine.kernels.vectors import (
     F32,
@@ -104,7 +104,7 @@ def unpack_row(matrix: Any, row: int, target: Array) -> None:
         else:
             _int8_to_bf16(columns, codes, scale, address)
         return
-    step = row * padded_groups(columns // GROUP) * 2
+    step = row * compiled_padded_groups(columns // GROUP) * 2
     codes = matrix.codes + row * columns // 2
     if target.itemsize == 4:
         _int4_to_float32(columns, codes, matrix.scales + step, matrix.offsets + step, address)

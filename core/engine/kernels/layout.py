@@ -46,7 +46,10 @@ def block_count(columns: int) -> int:
     return (columns + BLOCK - 1) // BLOCK
 
 
-@compiled
 def padded_groups(groups: int) -> int:
-    """How many groups a row of scales has room for."""
+    """The groups that a row of scales or offsets has room for: the next multiple of SCALES_MULTIPLE."""
     return (groups + SCALES_MULTIPLE - 1) // SCALES_MULTIPLE * SCALES_MULTIPLE
+
+
+compiled_padded_groups = compiled(padded_groups)
+"""The same for compiled code, which can't call a plain function."""

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.engine.kernels.jit import Array, compiled
-from core.engine.kernels.layout import BLOCK, GROUP, GROUPS_PER_BLOCK, QuantizedRows, block_count, padded_groups
+from core.engine.kernels.layout import (
+    BLOCK,
+    GROUP,
+    GROUPS_PER_BLOCK,
+    QuantizedRows,
+    block_count,
+    compiled_padded_groups,
+)
 from core.engine.kernels.tiles import (
     JOB_FIELDS,
     TILE_OUTPUTS,
@@ -58,7 +65,7 @@ def fill_job(job: Array, matrix: Any, x: QuantizedRows, y: Array, first: int, ou
     job[_COLUMNS], job[_BLOCKS], job[_OUTPUTS] = columns, blocks, outputs
     job[_CODES_STEP] = columns // 2 if four else columns
     job[_CODES_BLOCK] = BLOCK // 2 if four else BLOCK
-    job[_SCALES_STEP] = padded_groups(columns // GROUP) * 2 if four else 4
+    job[_SCALES_STEP] = compiled_padded_groups(columns // GROUP) * 2 if four else 4
     job[_SCALES_BLOCK] = GROUPS_PER_BLOCK * 2 if four else 0
     job[_CODES] = matrix.codes + first * job[_CODES_STEP]
     job[_SCALES], job[_OFFSETS] = (

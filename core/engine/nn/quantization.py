@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoints.safetensors_index import GROUP
-from core.engine.kernels.layout import SCALES_MULTIPLE
+from core.engine.kernels.layout import padded_groups
 from core.engine.nn.weight_reader import Int4Tensor
 
 CHUNK_ROWS = 1024
@@ -63,11 +63,6 @@ QuantizedMatrix = Int8Matrix | Int4Matrix
 def fits_kernels(columns: int) -> bool:
     """Whether the kernels take rows of this width."""
     return columns % GROUP == 0
-
-
-def padded_groups(groups: int) -> int:
-    """How many groups a row of scales has room for."""
-    return -(-groups // SCALES_MULTIPLE) * SCALES_MULTIPLE
 
 
 def quantize_int8(values: torch.Tensor) -> Int8Matrix:

@@ -142,7 +142,7 @@ class Other:
     """In place of the module `machine`."""
 
     @staticmethod
-    def instructions() -> str:
+    def instruction_set() -> str:
         return "another"
 
 

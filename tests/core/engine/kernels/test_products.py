@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.engine.kernels.jit import Array
-from core.engine.kernels.layout import BLOCK, GROUP, MAX_ACTIVATION, block_count
+from core.engine.kernels.layout import BLOCK, GROUP, MAX_ACTIVATION, block_count, padded_groups
 from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
 from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
-from core.engine.nn.quantization import Int4Matrix, Int8Matrix, padded_groups, quantize_int4, quantize_int8
+from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
 
 EPS = float(np.finfo(np.float32).eps)

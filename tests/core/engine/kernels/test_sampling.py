@@ -208,7 +208,7 @@ def test_a_whole_vocabulary(teams: dict[int, ThreadTeam]) -> None:
 
 def test_the_runner_draws_all_at_once(models: Models, teams: dict[int, ThreadTeam]) -> None:
     runner = models.runner("llama", "int8")
-    assert runner.kernel_model and runner.team
+    assert runner.computer.kernel_model and runner.computer.team
     logits = np.asarray(torch.stack([random_logits(row, 2.0) for row in range(9)]).numpy())
 
     def draws() -> list[SequenceSampler]:
@@ -217,4 +217,4 @@ def test_the_runner_draws_all_at_once(models: Models, teams: dict[int, ThreadTea
             for row in range(9)
         ]
 
-    assert runner.sample(logits.copy(), draws()) == drawn(teams[1], logits, draws())
+    assert runner.computer.sample(torch.from_numpy(logits.copy()), draws()) == drawn(teams[1], logits, draws())

@@ -17,6 +17,7 @@ from core.engine.kernels.team import ThreadTeam
 from core.engine.loader import Loader
 from core.engine.nn import kernel_model as joint
 from core.engine.nn import model_runner as module
+from core.engine.nn import step_computer
 from core.engine.nn.batch_plan import plan_batch
 from core.engine.nn.kernel_model import can_compute
 from core.engine.nn.model_runner import TorchRunner, load_model
@@ -55,15 +56,21 @@ Alone = Callable[..., list[int]]
 def test_what_the_kernels_can_compute(models: Models, variant: str, weights: WeightFormat) -> None:
     """All else is PyTorch's, and answers all the same."""
     runner = load_model(Loader(models.folder(variant), weights, threads=1), silent)
-    assert can_compute(runner.model) == (runner.kernel_model is not None) == (runner.team is not None)
-    assert (runner.kernel_model is None) == (variant in ALONE)
+    assert (
+        can_compute(runner.computer.model)
+        == (runner.computer.kernel_model is not None)
+        == (runner.computer.team is not None)
+    )
+    assert (runner.computer.kernel_model is None) == (variant in ALONE)
     assert len(answers(runner, prompt(10))[0]) == 12
 
 
 @pytest.mark.parametrize("weights", ["float32", "bf16"])
 def test_dense_matrices_are_pytorchs(models: Models, weights: WeightFormat) -> None:
     runner = load_model(Loader(models.folder("llama"), weights, threads=1), silent)
-    assert not can_compute(runner.model) and runner.kernel_model is None and runner.team is None
+    assert (
+        not can_compute(runner.computer.model) and runner.computer.kernel_model is None and runner.computer.team is None
+    )
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
@@ -73,7 +80,7 @@ def test_against_pytorch(variant: str, weights: WeightFormat, native: bool, load
     ids = prompt(120)
     theirs = logits(loaded(variant, weights, False, "torch"), ids)
     runner = loaded(variant, weights, native)
-    assert runner.kv.like.itemsize == (2 if native else 4)
+    assert runner.computer.kv.like.itemsize == (2 if native else 4)
     for chunk in (120, 37, 7):
         off = (logits(runner, ids, chunk) - theirs).abs().mean()
         assert off < MEAN[native] * COARSE * theirs.std()
@@ -103,7 +110,7 @@ def part(id: int, ids: list[int], start: int, count: int, first: int) -> Sequenc
 def last_logits(runner: TorchRunner, *parts: SequenceSlice) -> dict[int, torch.Tensor]:
     """By the sequence's id."""
     made = plan_batch(list(parts))
-    found = runner.compute(made).clone()
+    found = runner.computer.compute(made).clone()
     return {
         each.sequence.id: row
         for each, row in zip([one for one in made.slices if one.samples_token], found, strict=True)
@@ -117,7 +124,7 @@ def test_company_changes_no_bit(variant: str, weights: WeightFormat, native: boo
     """Some draw while others read, of any length."""
     runner, a, b, c, d = loaded(variant, weights, native), prompt(60), prompt(33), prompt(150), prompt(24)
     for ids, first in ((a, 0), (b, 20), (c, 40)):
-        runner.compute(plan_batch([part(0, ids, 0, len(ids) - 3, first)]))
+        runner.computer.compute(plan_batch([part(0, ids, 0, len(ids) - 3, first)]))
     one, two, three = part(1, a[:58], 57, 1, 0), part(2, b, 30, 3, 20), part(3, c[:148], 147, 1, 40)
     alone = {id: row for each in (one, two, three) for id, row in last_logits(runner, each).items()}
     together = last_logits(runner, two, one, three)
@@ -138,11 +145,13 @@ def test_company_changes_no_bit(variant: str, weights: WeightFormat, native: boo
 def test_threads_change_no_bit(threads: int, loaded: Loaded) -> None:
     runner, ids = loaded("qwen3", "auto"), prompt(90)
     before = [logits(runner, ids, chunk) for chunk in (1, 15, 30)]
-    assert runner.kernel_model
-    runner.team = runner.kernel_model.team = ThreadTeam(threads)
-    runner.kernel_model._buffers = None
-    runner.tuning = (
-        replace(runner.tuning, few_rows_threads=threads, many_rows_threads=threads) if runner.tuning else None
+    assert runner.computer.kernel_model
+    runner.computer.team = runner.computer.kernel_model.team = ThreadTeam(threads)
+    runner.computer.kernel_model._buffers = None
+    runner.computer.tuning = (
+        replace(runner.computer.tuning, few_rows_threads=threads, many_rows_threads=threads)
+        if runner.computer.tuning
+        else None
     )
     for _ in range(3):
         found = [logits(runner, ids, chunk) for chunk in (1, 15, 30)]
@@ -154,11 +163,11 @@ def test_threads_change_no_bit(threads: int, loaded: Loaded) -> None:
 def test_the_first_layers_alone(loaded: Loaded) -> None:
     """As they are measured: nothing is drawn from them."""
     runner = loaded("llama")
-    assert runner.kernel_model
+    assert runner.computer.kernel_model
     made = plan_batch([SequenceSlice(Sequence(0, "", prompt(9), blocks=[0, 1]), 0, 9)])
-    runner.kv.tensor[:, :, :2] = 0
-    assert runner.kernel_model(made, 1).shape == (0, runner.vocabulary)
-    assert (runner.kv.tensor[0, :, 0] != 0).all() and (runner.kv.tensor[1, :, 0] == 0).all()
+    runner.computer.kv.tensor[:, :, :2] = 0
+    assert runner.computer.kernel_model(made, 1).shape == (0, runner.vocabulary)
+    assert (runner.computer.kv.tensor[0, :, 0] != 0).all() and (runner.computer.kv.tensor[1, :, 0] == 0).all()
 
 
 # Answers
@@ -238,11 +247,11 @@ def test_what_is_no_number_is_an_error(way: Way, bad: float, loaded: Loaded) -> 
     before = logits(runner, ids)
     sequence = Sequence(1, "someone", ids, Sampling(0), max_length=30, blocks=[0, 1, 2])
     runner.run([SequenceSlice(sequence, 0, 19)])
-    good = runner.kv.tensor[1, :, 1].clone()
-    runner.kv.tensor[1, :, 1] = bad
+    good = runner.computer.kv.tensor[1, :, 1].clone()
+    runner.computer.kv.tensor[1, :, 1] = bad
     with pytest.raises(ValueError, match="no number"):
         runner.run([SequenceSlice(sequence, 19, 1)])
-    runner.kv.tensor[1, :, 1] = good
+    runner.computer.kv.tensor[1, :, 1] = good
     assert runner.run([SequenceSlice(sequence, 19, 1)]) == {1: int(before[-1].argmax())}
     runner.forget(1)
 
@@ -252,7 +261,7 @@ def broken(*arguments: Any, **named: Any) -> Any:
 
 
 FAULTS: dict[str, list[tuple[Any, str]]] = {
-    "in what is prepared": [(module, "KernelModel")],
+    "in what is prepared": [(step_computer, "KernelModel")],
     "in the kernels of a step": [(step, "run_step"), (dense, "unpack_rows")],
     "in drawing": [(sampling, "sample_rows")],
 }
@@ -268,12 +277,12 @@ def test_where_nothing_can_be_compiled(
         monkeypatch.setattr(holder, name, broken)
     steps: list[str] = []
     runner = load_model(Loader(models.folder("qwen2"), "int8", threads=1), steps.append)
-    assert runner.kernel_model is None
+    assert runner.computer.kernel_model is None
     (told,) = [step for step in steps if "can't be compiled" in step]
     assert "RuntimeError" in told and "\n" not in told
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info and "no such instruction" in str(record.exc_info[1])
-    assert runner.weights == "int8" and runner.tuning and runner.tuning.torch_min_rows is None
+    assert runner.weights == "int8" and runner.computer.tuning and runner.computer.tuning.torch_min_rows is None
     model = reference(models.reference("qwen2"), models.folder("qwen2"), "int8", False)
     prompts = [prompt(10), prompt(60)]
     assert answers(runner, *prompts) == [expected(model, ids) for ids in prompts]
@@ -294,7 +303,7 @@ def test_signs_of_life(way: Way, each: int, more: int, loaded: Loaded) -> None:
     runner = loaded("llama", way=way)
     runner.count_progress(signs)
     answers(runner, prompt(10), tokens=1)
-    layers = len(runner.model.layers)
+    layers = len(runner.computer.model.layers)
     assert signs[0] == 40 + each * layers + more
     answers(runner, prompt(40), tokens=3)
     assert signs[0] == 40 + 4 * (each * layers + more)
@@ -305,13 +314,13 @@ def test_signs_of_life_come_during_a_step(loaded: Loaded) -> None:
     signs, seen = (ctypes.c_int64 * 1)(), list[int]()
     runner = loaded("llama", way="torch")
     runner.count_progress(signs)
-    turn = runner.model.mlp
+    turn = runner.computer.model.mlp
 
     def watched(*arguments: Any) -> torch.Tensor:
         seen.append(signs[0])
         return turn(*arguments)
 
-    runner.model.mlp = watched  # type: ignore[method-assign,assignment]
+    runner.computer.model.mlp = watched  # type: ignore[method-assign,assignment]
     answers(runner, prompt(10), tokens=1)
     assert seen == [0, 1]
 
@@ -323,15 +332,15 @@ def test_phases() -> None:
 def test_memory_for_rows_is_kept(loaded: Loaded) -> None:
     """It grows with the largest step, and is not made anew for smaller ones."""
     runner = loaded("llama")
-    assert runner.kernel_model
+    assert runner.computer.kernel_model
     logits(runner, prompt(300), 50)
-    room = runner.kernel_model._buffers
+    room = runner.computer.kernel_model._buffers
     assert room and len(room.normed) >= 50 and len(room.logits) >= 50
     for chunk in (1, 20, 50):
         logits(runner, prompt(60), chunk)
-        assert runner.kernel_model._buffers is room
+        assert runner.computer.kernel_model._buffers is room
     logits(runner, prompt(300))
-    assert runner.kernel_model._buffers is not room
+    assert runner.computer.kernel_model._buffers is not room
 
 
 @pytest.mark.parametrize("shape", [(3,), (5, 7), (2, 3, 9), (0, 4)])

@@ -29,12 +29,12 @@ Way = Literal["kernels", "products", "torch"]
 
 def by(runner: TorchRunner, way: Way) -> TorchRunner:
     """The same, with everything computed in this way, whatever is the faster one here."""
-    assert runner.kernel_model, "there are no kernels for it"
-    runner.tuning = Tuning(1, 1, 1 if way == "products" else None, UNMEASURED_COSTS)
-    runner.kernel_model.panel_min_rows = PANEL_MIN_ROWS
+    assert runner.computer.kernel_model, "there are no kernels for it"
+    runner.computer.tuning = Tuning(1, 1, 1 if way == "products" else None, UNMEASURED_COSTS)
+    runner.computer.kernel_model.panel_min_rows = PANEL_MIN_ROWS
     if way == "torch":
-        runner.kernel_model = None
-        for product in linears(runner.model):
+        runner.computer.kernel_model = None
+        for product in linears(runner.computer.model):
             for part in linear_parts(product):
                 assert isinstance(part, LowBitLinear)
                 part.unpack_rows = unpack_in_torch
@@ -132,7 +132,7 @@ def logits(runner: TorchRunner, ids: Ids[int], chunk: int = 1 << 20) -> torch.Te
     found = []
     for start in range(0, len(ids), chunk):
         part = SequenceSlice(sequence, start, min(chunk, len(ids) - start))
-        found.append(runner.compute(replace(plan_batch([part]), logit_rows=np.arange(part.count))).clone())
+        found.append(runner.computer.compute(replace(plan_batch([part]), logit_rows=np.arange(part.count))).clone())
         assert found[-1].dtype == torch.float32
     return torch.cat(found)
 

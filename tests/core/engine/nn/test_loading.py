@@ -92,18 +92,18 @@ def test_the_form_follows_the_machine(
     monkeypatch.delenv(machine.CPU_VARIABLE, raising=False)
     runner = load_model(Loader(llama, weights, threads=1), silent)
     held = "float32" if weights == "float32" or not (native or weights == "bf16") else "bf16"
-    assert str(runner.model_format) == FORMS[weights]
-    assert runner.kv.like.dtype == TORCH_DTYPES[held]
-    assert (runner.kernel_model is not None) == ("int" in FORMS[weights])
+    assert str(runner.computer.model_format) == FORMS[weights]
+    assert runner.computer.kv.like.dtype == TORCH_DTYPES[held]
+    assert (runner.computer.kernel_model is not None) == ("int" in FORMS[weights])
     kernels = f"by numba ({machine.INSTRUCTION_SET_NAMES[machine.instruction_set()]})"
-    assert runner.tuning
+    assert runner.computer.tuning
     for panels, crossing, words in (
         (None, None, ""),
         (8, None, ", in panels from 8 rows on"),
         (16, 33, f", in panels from 16 rows on, as {held} by PyTorch from 33 rows on"),
     ):
-        runner.tuning = replace(runner.tuning, panel_min_rows=panels, torch_min_rows=crossing)
-        said = f"{FORMS[weights]} {kernels}{words}; 1 thread" if runner.kernel_model else FORMS[weights]
+        runner.computer.tuning = replace(runner.computer.tuning, panel_min_rows=panels, torch_min_rows=crossing)
+        said = f"{FORMS[weights]} {kernels}{words}; 1 thread" if runner.computer.kernel_model else FORMS[weights]
         assert runner.weights == said
     (tokens,) = answers(runner, PROMPT)
     assert len(tokens) == 12
@@ -149,16 +149,16 @@ def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pyt
     def measured(weights: WeightFormat, threads: int) -> int:
         runner = load_model(Loader(llama, weights, threads=threads, cache=tmp_path / "cache"), silent)
         files = list((tmp_path / "cache").glob("tuning-*.json"))
-        assert runner.tuning in map(tune.load_tuning, files)
+        assert runner.computer.tuning in map(tune.load_tuning, files)
         runner.close()
         return len(files)
 
     assert [measured("float32", 1) for _ in range(2)] == [1, 1]
     kept = (tmp_path / "cache" / "kept").with_suffix(".json")
     (file,) = (tmp_path / "cache").glob("tuning-*.json")
-    kept.write_text(json.dumps(json.loads(file.read_text()) | {"few": 3, "many": 2}))
+    kept.write_text(json.dumps(json.loads(file.read_text()) | {"few_rows_threads": 3, "many_rows_threads": 2}))
     kept.replace(file)
-    tuning = load_model(Loader(llama, "float32", threads=1, cache=tmp_path / "cache"), silent).tuning
+    tuning = load_model(Loader(llama, "float32", threads=1, cache=tmp_path / "cache"), silent).computer.tuning
     assert tuning and (tuning.few_rows_threads, tuning.many_rows_threads) == (3, 2), "what the file says is done"
     assert measured("float32", 2) == 2
     assert measured("bf16", 1) == 3
@@ -168,16 +168,18 @@ def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pyt
 def test_panels_begin_where_they_were_measured_to(models: Models, tmp_path: Path) -> None:
     """Whatever the kernels did while they were measured."""
     runner = load_model(Loader(models.folder("llama"), "int8", threads=1), silent)
-    assert runner.kernel_model and runner.tuning
-    measured = StepBenchmark(runner.model, runner.model_format, runner.kv, runner.kernel_model)
+    assert runner.computer.kernel_model and runner.computer.tuning
+    measured = StepBenchmark(
+        runner.computer.model, runner.computer.model_format, runner.computer.kv, runner.computer.kernel_model
+    )
     file = tmp_path / f"tuning-{measured.fingerprint(1)}.json"
     for panels, many in ((5, 5), (None, NEVER_ROWS)):
-        tune.save_tuning(replace(runner.tuning, panel_min_rows=panels, other_cores=0.0, spread=1.0), file)
-        runner.kernel_model.panel_min_rows = 77
+        tune.save_tuning(replace(runner.computer.tuning, panel_min_rows=panels, other_cores=0.0, spread=1.0), file)
+        runner.computer.kernel_model.panel_min_rows = 77
         assert measured.tune(1, tmp_path).panel_min_rows == panels
-        assert runner.kernel_model.panel_min_rows == many
+        assert runner.computer.kernel_model.panel_min_rows == many
     found = measured.tune(1, None)
-    assert runner.kernel_model.panel_min_rows == (found.panel_min_rows or NEVER_ROWS)
+    assert runner.computer.kernel_model.panel_min_rows == (found.panel_min_rows or NEVER_ROWS)
 
 
 MEASURED = """
@@ -186,15 +188,15 @@ from dataclasses import replace
 from pathlib import Path, PosixPath, WindowsPath
 from core.engine.loader import Loader
 from core.engine.nn import autotune as tune
-from core.engine.nn.kernel_model import Compiled
+from core.engine.nn.kernel_model import KernelModel
 
-compute, furthest = Compiled.__call__, [0]
+compute, furthest = KernelModel.__call__, [0]
 
 def watched(self, plan, layers=None):
     furthest[0] = max(furthest[0], int(plan.positions.max()) + 1)
     return compute(self, plan, layers)
 
-Compiled.__call__, tune.SECONDS, tune.TURNS = watched, 0, 1
+KernelModel.__call__, tune.MIN_MEASURE_S, tune.MIN_RUNS = watched, 0, 1
 for context in (1000, 256, 255, 100, 7, 1):
     furthest[0] = 0
     replace(%r, context=context)(lambda step: None)
@@ -222,7 +224,7 @@ def test_the_size_of_the_kv_memory(llama: Path, kv_bytes: int | None, blocks: in
 
 @pytest.mark.parametrize("kv_bytes", [None, 1000 * BLOCK])
 def test_the_kv_memory_takes_no_more_than_is_free(llama: Path, kv_bytes: int | None) -> None:
-    weights = plain(llama).model_format.total_bytes
+    weights = plain(llama).computer.model_format.total_bytes
     assert plain(llama, kv_bytes=kv_bytes, free=OVERHEAD_BYTES + weights + 160 * BLOCK).blocks == 160
     assert plain(llama, kv_bytes=kv_bytes, free=OVERHEAD_BYTES + weights + LEAST * BLOCK).blocks == LEAST
     with pytest.raises(SetupError):
@@ -240,8 +242,8 @@ def test_a_whole_context_fits(llama: Path) -> None:
 def test_low_bits_leave_more_to_the_kv_memory(llama: Path, weights: WeightFormat) -> None:
     """The weights are held once, in whatever form."""
     runner = load_model(Loader(llama, weights, threads=1, kv_bytes=1 << 40, free=OVERHEAD_BYTES + 4_000_000), silent)
-    each = BLOCK * runner.kv.like.itemsize // 4
-    assert runner.blocks == (4_000_000 - runner.model_format.total_bytes) // each
+    each = BLOCK * runner.computer.kv.like.itemsize // 4
+    assert runner.blocks == (4_000_000 - runner.computer.model_format.total_bytes) // each
 
 
 def test_too_little_memory(llama: Path) -> None:

@@ -17,7 +17,7 @@ from core.engine.loader import Loader
 from core.engine.nn import model_runner as module
 from core.engine.nn.model_builder import ModelBuilder
 from core.engine.nn.model_runner import TorchRunner, load_model
-from core.engine.nn.weight_formats import choose_format
+from core.engine.nn.weight_formats import FormatContext, choose_format
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import Kind, TinyGguf, model_of, read_weights
@@ -68,7 +68,7 @@ class Load:
     def __call__(self, folder: Path, weights: WeightFormat, native: bool, way: Way) -> TorchRunner:
         self.patch.setattr(module, "computes_bf16", lambda device: native)
         runner = load_model(Loader(folder, weights, threads=1), silent)
-        return by(runner, way) if runner.kernel_model or way == "kernels" else runner
+        return by(runner, way) if runner.computer.kernel_model or way == "kernels" else runner
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def reference(model: Any, folder: Path, weights: WeightFormat, native: bool) -> 
     settings = json.loads((folder / "config.json").read_text())
     architecture, tensors = Architecture.read(settings, "tiny"), WeightReader(folder)
     exact = settings.get("qwentin_source") == "gguf"
-    how = choose_format(architecture, tensors, weights, native=native, exact=exact)
+    how = choose_format(architecture, FormatContext(architecture.tensors(), tensors, weights, native, exact))
     builder = ModelBuilder(architecture, AutoConfig.from_pretrained(folder), tensors, how, torch.device("cpu"))
     table = model.model.embed_tokens.weight.detach().clone()
     state = model.state_dict()
@@ -103,7 +103,7 @@ def check(runner: TorchRunner, model: Any, way: Way) -> None:
     with torch.inference_mode():
         theirs = model(torch.tensor([ids])).logits[0]
     ours = logits(runner, ids, 33)
-    if runner.kv.like.dtype == torch.float32:
+    if runner.computer.kv.like.dtype == torch.float32:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=NEAR[way])
         assert (ours - theirs).abs().mean() < MEAN[way] * theirs.std()
     else:
@@ -136,7 +136,7 @@ def test_what_a_gguf_file_holds_is_what_is_computed(gguf: Path, way: Way, loaded
     with torch.inference_mode():
         theirs = model(torch.tensor([ids])).logits[0]
     found = logits(runner, ids)
-    assert str(runner.model_format) == "int4"
+    assert str(runner.computer.model_format) == "int4"
     assert (found - theirs).abs().mean() < 0.02 * theirs.std()
 
 
@@ -178,11 +178,11 @@ def test_the_crossing_parts_the_kernels_from_pytorch(models: Models, loaded: Loa
     assert not torch.equal(found["kernels"], found["products"])
     torch.testing.assert_close(found["products"], found["torch"], rtol=0, atol=NEAR["products"])
     runner = loaded(folder, "int8", False, "kernels")
-    assert runner.tuning
+    assert runner.computer.tuning
     cases: list[tuple[int, Way]] = [(1, "products"), (5, "products"), (6, "kernels")]
     for crossing, way in cases:
-        runner.tuning = replace(runner.tuning, torch_min_rows=crossing)
+        runner.computer.tuning = replace(runner.computer.tuning, torch_min_rows=crossing)
         assert torch.equal(logits(runner, ids, 5), found[way])
     model = reference(models.reference("llama"), folder, "int8", False)
-    runner.tuning = replace(runner.tuning, torch_min_rows=4)
+    runner.computer.tuning = replace(runner.computer.tuning, torch_min_rows=4)
     assert strays(model, ids, answers(runner, ids, tokens=20)[0]) < NEAR["kernels"]

@@ -5,13 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from core.engine.kernels.layout import SCALES_MULTIPLE
+from core.engine.kernels.layout import SCALES_MULTIPLE, padded_groups
 from core.engine.nn import quantization as quantise
 from core.engine.nn.linear import LowBitLinear
 from core.engine.nn.quantization import (
     Int4Matrix,
     fits_kernels,
-    padded_groups,
     quantize_int4,
     quantize_int8,
     repack_int4,

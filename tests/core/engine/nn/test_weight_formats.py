@@ -14,7 +14,7 @@ from core.checkpoints.gguf_convert import convert
 from core.engine.nn.linear import Linear
 from core.engine.nn.model_builder import TORCH_DTYPES, ModelBuilder
 from core.engine.nn.transformer import Transformer
-from core.engine.nn.weight_formats import BYTES_PER_NUMBER, MatrixFormat, ModelFormat, choose_format
+from core.engine.nn.weight_formats import BYTES_PER_NUMBER, FormatContext, MatrixFormat, ModelFormat, choose_format
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import Kind, TinyGguf
@@ -44,8 +44,10 @@ class Held(WeightReader):
 
 
 def made(weights: WeightFormat, codes: tuple[str, ...] = (), **machine: bool) -> ModelFormat:
-    settings = {"native": True, "exact": bool(codes)} | machine
-    return choose_format(Architecture.read(CONFIG, "tiny"), Held(*codes), weights, **settings)
+    settings = {"native_bf16": True, "from_gguf": bool(codes)} | machine
+    architecture = Architecture.read(CONFIG, "tiny")
+    context = FormatContext(architecture.tensors(), Held(*codes), weights, **settings)
+    return choose_format(architecture, context)
 
 
 def forms(found: ModelFormat) -> str:
@@ -82,9 +84,8 @@ GGUF = {
 def test_every_setting(codes: tuple[str, ...], table: dict[str, str], weights: WeightFormat, native: bool) -> None:
     """What else there is, keys and values among it, is bf16 where the machine computes with it."""
     dense = "bf16" if weights == "bf16" or (native and weights != "float32") else "float32"
-    found = made(weights, codes, native=native)
+    found = made(weights, codes, native_bf16=native)
     assert forms(found) == f"{table[weights]} {dense}"
-    assert found.low == ("-" not in table[weights])
 
 
 def test_a_gguf_head_of_4_bits() -> None:
@@ -108,7 +109,7 @@ def test_what_is_multiplied_at_once() -> None:
 
 def shaped(**changes: int) -> str:
     architecture = Architecture.read(CONFIG | changes, "tiny")
-    return forms(choose_format(architecture, Held(), "int4", native=True, exact=False))
+    return forms(choose_format(architecture, FormatContext(architecture.tensors(), Held(), "int4", True, False)))
 
 
 def test_shapes_that_the_kernels_do_not_take() -> None:
@@ -140,7 +141,6 @@ def test_in_words_nothing_comes_twice() -> None:
     assert str(ModelFormat((low, low), dense, "bf16")) == "int8 and bf16"
     assert str(ModelFormat((dense, low, dense), dense, "bf16")) == "int8 and bf16"
     assert str(ModelFormat((low, dense), MatrixFormat(("c",), (8,), 32, "int4"), "float32")) == "int8, float32 and int4"
-    assert not ModelFormat((low, low), dense, "bf16").low and not ModelFormat((dense,), low, "bf16").low
 
 
 # What is really held
@@ -201,7 +201,8 @@ def test_bytes(folders: dict[str, Path], source: str, weights: WeightFormat, nat
     folder = folders[source]
     architecture = Architecture.read(json.loads((folder / "config.json").read_text()), "tiny")
     tensors = WeightReader(folder)
-    found = choose_format(architecture, tensors, weights, native=native, exact=source == "gguf")
+    context = FormatContext(architecture.tensors(), tensors, weights, native, source == "gguf")
+    found = choose_format(architecture, context)
     config = AutoConfig.from_pretrained(folder)
     model = ModelBuilder(architecture, config, tensors, found, torch.device("cpu")).build(32)
     assert found.total_bytes == held(model) == counted(found)
