@@ -1,4 +1,4 @@
-"""The model as the kernels compute it: its weights by their addresses, and room for what is computed on the way."""
+"""The model as the kernels compute it: the addresses of its weights, and buffers for intermediate results."""
 
 import math
 from itertools import chain
@@ -27,83 +27,85 @@ from core.engine.nn.quantization import Int8Matrix
 from core.engine.nn.transformer import Transformer
 
 _CACHE_LINE_BYTES = 64
-"""Bytes of a cache line."""
 
 
 def can_compute(model: Transformer) -> bool:
-    """Whether the kernels know all that the model is made of."""
+    """Whether the kernels can compute the model: all matrices in low bits, and a head_dim that attention supports."""
     fits = model.sizes.head_dim % attention.HEAD_DIM_MULTIPLE == 0
     return fits and all(isinstance(part, LowBitLinear) for product in linears(model) for part in linear_parts(product))
 
 
 def linears(model: Transformer) -> list[Linear]:
-    """In the order of a step; the head's is the last."""
+    """The model's products in the order of a step; the head is last."""
     layers = chain.from_iterable((layer.qkv, layer.out, layer.gate_up, layer.down) for layer in model.layers)
     return [*layers, model.head]
 
 
 def linear_parts(product: Linear) -> list[Linear]:
-    """The matrices whose results stand side by side."""
+    """The matrices of a product, whose results are concatenated."""
     return list(product.matrices) if isinstance(product, ConcatLinear) else [product]
 
 
 class KernelModel:
-    """Computes plans in a team of threads. `signs`: int64 [1], counted up as it gets on."""
+    """Computes batch plans in a team of threads.
+
+    `progress`: int64 [1], counted up at every phase. `panel_min_rows`: rows from which products are computed panel by
+    panel (kernels/products.py).
+    """
 
     def __init__(self, model: Transformer, kv: KVCache, team: ThreadTeam, signs: Array) -> None:
         self.model, self.team, self.progress = model, team, signs
         self.panel_min_rows = PANEL_MIN_ROWS
-        """The rows from which products are made panel by panel (kernels/products.py)."""
         self._weights, self._sizes = kernel_weights(model), kernel_sizes(model)
         self._kv = as_numpy(kv.tensor)
         self._buffers: step.StepBuffers | None = None
 
     def __call__(self, plan: BatchPlan, layers: int | None = None) -> torch.Tensor:
-        """The logits that are wanted, float32 [last, vocabulary]. They are overwritten by the next call. A ValueError
-        if they are made of something that is no number.
+        """Compute a plan, writing its keys and values to the KV cache.
 
-        `layers`: only the first, to measure them; then no logits are to be wanted.
+        Returns logits, float32 [logit rows, vocabulary], which the next call overwrites. Raises ValueError if a hidden
+        state is not finite. `layers`: compute only the first, to measure them, for a plan without logits.
         """
-        room = self._buffers_for(len(plan.ids), len(plan.logit_rows))
+        buffers = self._buffers_for(len(plan.ids), len(plan.logit_rows))
         x = self.model.embedding(torch.from_numpy(plan.ids)).numpy()
         rows = step.StepRows(x, plan.positions, plan.slots, plan.block_starts, plan.blocks, plan.logit_rows)
         sizes = self._sizes if layers is None else self._sizes._replace(layers=layers)
-        room = room._replace(panels=room.panels._replace(panel_min_rows=self.panel_min_rows))
-        whole = step.StepData(sizes, self._weights, rows, self._kv, room)
-        self.team.run(step.run_step, step.phase_count(sizes.layers), whole, self.progress)
-        # What comes in as no number, or becomes none on the way, is kept by every sum.
+        buffers = buffers._replace(panels=buffers.panels._replace(panel_min_rows=self.panel_min_rows))
+        data = step.StepData(sizes, self._weights, rows, self._kv, buffers)
+        self.team.run(step.run_step, step.phase_count(sizes.layers), data, self.progress)
+        # Whatever is not finite on the way makes every later sum of its row so.
         if not np.isfinite(x[plan.logit_rows]).all():
             raise ValueError("the model computed something that is no number")
-        return torch.from_numpy(room.logits[: len(plan.logit_rows)])
+        return torch.from_numpy(buffers.logits[: len(plan.logit_rows)])
 
     def unpack_for_torch(self) -> None:
-        """Have PyTorch's products, where they are used, unpack matrices with the kernel."""
+        """Have PyTorch's products of this model unpack their matrices by the kernel."""
         for product in linears(self.model):
             for part in linear_parts(product):
                 assert isinstance(part, LowBitLinear)
                 part.unpack_rows = self.unpack_rows
 
     def unpack_rows(self, low: Linear, first: int, target: torch.Tensor) -> None:
-        """See linear.Unpack."""
+        """Unpack the rows of a low-bit matrix from `first` on into `target`, float32 or bf16 [rows, columns]."""
         assert isinstance(low, LowBitLinear)
-        whole = as_numpy(target)
-        self.team.run(dense.unpack_rows, 1, np.array([matrix_record(low, 0)], MATRIX_RECORD)[0], first, whole)
+        record = np.array([matrix_record(low, 0)], MATRIX_RECORD)[0]
+        self.team.run(dense.unpack_rows, 1, record, first, as_numpy(target))
 
-    def _buffers_for(self, rows: int, last: int) -> step.StepBuffers:
-        """Kept from step to step, and made anew where more is needed."""
-        if self._buffers is None or len(self._buffers.normed) < rows or len(self._buffers.logits) < last:
-            kept = (0, 0) if self._buffers is None else (len(self._buffers.normed), len(self._buffers.logits))
-            self._buffers = step_buffers(self.model, self.team.count, max(rows, kept[0]), max(last, kept[1], 1))
+    def _buffers_for(self, rows: int, logit_rows: int) -> step.StepBuffers:
+        """The buffers of the last step, or larger ones if they are too small."""
+        if self._buffers is None or len(self._buffers.normed) < rows or len(self._buffers.logits) < logit_rows:
+            had = (0, 0) if self._buffers is None else (len(self._buffers.normed), len(self._buffers.logits))
+            self._buffers = step_buffers(self.model, self.team.count, max(rows, had[0]), max(logit_rows, had[1], 1))
         return self._buffers
 
 
 def as_numpy(tensor: torch.Tensor) -> Array:
-    """As numpy has it: float32, or the bits of bf16."""
+    """A numpy view of a tensor: float32, or the bits of bf16 as uint16."""
     return tensor.view(torch.int16).numpy().view(np.uint16) if tensor.itemsize == 2 else tensor.numpy()
 
 
 def kernel_weights(model: Transformer) -> step.KernelWeights:
-    """The addresses of everything; the model must outlive them."""
+    """The addresses of a model's weights. The model must outlive them."""
     matrices: list[tuple[int, ...]] = []
     spans = []
     for product in linears(model):
@@ -129,7 +131,7 @@ def kernel_weights(model: Transformer) -> step.KernelWeights:
 
 
 def matrix_record(low: LowBitLinear, place: int) -> tuple[int, ...]:
-    """As MATRIX has it."""
+    """The fields of a MATRIX_RECORD. `place`: the first output's column in the product's result."""
     matrix = low.matrix
     bits = 8 if isinstance(matrix, Int8Matrix) else 4
     offsets = 0 if isinstance(matrix, Int8Matrix) else matrix.offsets.data_ptr()
@@ -138,7 +140,7 @@ def matrix_record(low: LowBitLinear, place: int) -> tuple[int, ...]:
 
 
 def kernel_sizes(model: Transformer) -> step.ModelSizes:
-    """See step.Sizes."""
+    """The sizes of a model, as the kernels take them."""
     sizes, layer = model.sizes, model.layers[0]
     return step.ModelSizes(
         layers=len(model.layers),
@@ -151,22 +153,22 @@ def kernel_sizes(model: Transformer) -> step.ModelSizes:
     )
 
 
-def step_buffers(model: Transformer, threads: int, rows: int, last: int) -> step.StepBuffers:
-    """For so many rows at once, of so many of which logits are wanted."""
+def step_buffers(model: Transformer, threads: int, rows: int, logit_rows: int) -> step.StepBuffers:
+    """Buffers for steps of up to `rows` rows and `logit_rows` logits, in `threads` threads."""
     sizes = kernel_sizes(model)
     columns = max(sizes.hidden, sizes.heads * sizes.head_dim, sizes.intermediate)
     blocks = block_count(columns)
-    rounded = QuantizedRows(
+    quantized = QuantizedRows(
         aligned_empty((rows * columns,), np.int16),
         aligned_empty((rows * blocks,), np.float32),
         aligned_empty((rows * blocks * GROUPS_PER_BLOCK,), np.float32),
     )
     qkv = aligned_empty((rows, (sizes.heads + 2 * sizes.kv_heads) * sizes.head_dim), np.float32)
-    mixed = aligned_empty((rows, sizes.heads * sizes.head_dim), np.float32)
-    seen = len(model.rotary.cos) + SCALES_MULTIPLE
+    attended = aligned_empty((rows, sizes.heads * sizes.head_dim), np.float32)
+    score_columns = len(model.rotary.cos) + SCALES_MULTIPLE
     head = linear_parts(model.head)
     return step.StepBuffers(
-        quantized=rounded,
+        quantized=quantized,
         panels=PanelBuffers(
             aligned_empty((threads, 2, len(JOB_FIELDS)), np.int64),
             aligned_empty((threads, PANEL_OUTPUTS, BLOCK), np.int16),
@@ -175,16 +177,18 @@ def step_buffers(model: Transformer, threads: int, rows: int, last: int) -> step
         normed=aligned_empty((rows, sizes.hidden), np.float32),
         qkv=qkv,
         heads=qkv.reshape(rows, -1, sizes.head_dim),
-        attended=mixed,
-        attended_heads=mixed.reshape(rows, -1, sizes.head_dim),
+        attended=attended,
+        attended_heads=attended.reshape(rows, -1, sizes.head_dim),
         gate_up=aligned_empty((rows, 2 * sizes.intermediate), np.float32),
-        scores=aligned_empty((threads, sizes.heads // sizes.kv_heads, seen), np.float32),
-        logits=aligned_empty((last, sum(part.rows for part in head if isinstance(part, LowBitLinear))), np.float32),
+        scores=aligned_empty((threads, sizes.heads // sizes.kv_heads, score_columns), np.float32),
+        logits=aligned_empty(
+            (logit_rows, sum(part.rows for part in head if isinstance(part, LowBitLinear))), np.float32
+        ),
     )
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array whose first number stands at the beginning of a cache line: a vector never lies in two of them."""
+    """An array that begins at a cache line, so that no vector load touches two of them."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.empty(size + _CACHE_LINE_BYTES, np.uint8)
     start = -raw.ctypes.data % _CACHE_LINE_BYTES

@@ -1,4 +1,4 @@
-"""Building the model from its tensors, one matrix at a time, so that the peak stays near the final size."""
+"""Builds the model from its tensors, one matrix at a time, so that peak memory stays near the final size."""
 
 from typing import Any
 
@@ -7,29 +7,39 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from core.checkpoints.architecture import Architecture
 from core.domain.errors import SetupError
-from core.engine.nn import weight_formats as recipes
+from core.engine.nn import weight_formats
 from core.engine.nn.linear import ConcatLinear, DenseLinear, Linear, LowBitLinear, OneDnnLinear
 from core.engine.nn.quantization import QuantizedMatrix, quantize_int4, quantize_int8, repack_int4, row_chunks
 from core.engine.nn.transformer import Embedding, HeadSizes, Layer, RMSNorm, RotaryEmbedding, Transformer
 from core.engine.nn.weight_formats import MatrixFormat, ModelFormat
-from core.engine.nn.weight_reader import Int4Tensor as Codes
-from core.engine.nn.weight_reader import WeightReader
+from core.engine.nn.weight_reader import Int4Tensor, WeightReader
 
 TORCH_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 class ModelBuilder:
-    """`config` is transformers', for what Architecture doesn't know."""
+    """Builds a model on a device.
+
+    `config`: transformers' configuration, for what Architecture does not hold.
+    """
 
     def __init__(
-        self, architecture: Architecture, config: Any, tensors: WeightReader, recipe: ModelFormat, device: torch.device
+        self,
+        architecture: Architecture,
+        config: Any,
+        tensors: WeightReader,
+        model_format: ModelFormat,
+        device: torch.device,
     ) -> None:
         self._architecture, self._config, self._tensors, self._device = architecture, config, tensors, device
-        self._format, self._dtype = recipe, TORCH_DTYPES[recipe.dense_dtype]
+        self._format, self._dtype = model_format, TORCH_DTYPES[model_format.dense_dtype]
 
     def build(self, positions: int) -> Transformer:
-        """The whole model, for so many positions."""
-        # The head first: beside the rest, what lies in its file would be the peak.
+        """Build the whole model for contexts of up to `positions` ids.
+
+        Raises SetupError if a tensor is missing or of an unsupported type.
+        """
+        # The head is the largest matrix: read last, its file's pages would add to the peak.
         head = (self._norm("model.norm.weight"), self._linear(self._format.head))
         made = {matrix.names: self._linear(matrix) for matrix in self._format.matrices}
         layers = [self._layer(number, made) for number in range(self._architecture.num_hidden_layers)]
@@ -39,7 +49,7 @@ class ModelBuilder:
         return Transformer(sizes, self._embedding(), layers, head, self._rotary(positions))
 
     def _layer(self, number: int, made: dict[tuple[str, ...], Linear]) -> Layer:
-        start = recipes.LAYER_PREFIX.format(number)
+        start = weight_formats.LAYER_PREFIX.format(number)
 
         def product(parts: tuple[str, ...]) -> Linear:
             names = tuple(f"{start}{part}.weight" for part in parts)
@@ -50,20 +60,20 @@ class ModelBuilder:
 
         return Layer(
             self._norm(f"{start}input_layernorm.weight"),
-            product(recipes.QKV),
+            product(weight_formats.QKV),
             norm("self_attn.q_norm"),
             norm("self_attn.k_norm"),
-            product(recipes.OUT),
+            product(weight_formats.OUT),
             self._norm(f"{start}post_attention_layernorm.weight"),
-            product(recipes.GATE_UP),
-            product(recipes.DOWN),
+            product(weight_formats.GATE_UP),
+            product(weight_formats.DOWN),
         )
 
     def _norm(self, name: str) -> RMSNorm:
         return RMSNorm(self._tensors.float32(name).to(self._device), self._config.rms_norm_eps, self._dtype)
 
     def _embedding(self) -> Embedding:
-        """It stays in the file, unless a GPU is to read it."""
+        """On a CPU the embedding stays in its file."""
         name = "model.embed_tokens.weight"
         if self._device.type == "cuda":
             return Embedding(self._tensors.float32(name).to(self._device, self._dtype))
@@ -73,7 +83,7 @@ class ModelBuilder:
         return RotaryEmbedding(*self._rotary_angles(), positions)
 
     def _rotary_angles(self) -> tuple[torch.Tensor, float]:
-        """The angle of each pair of numbers a position, and what cos and sin are multiplied with."""
+        """The angle per position of each pair of numbers, float32 [head_dim / 2], and a factor for cos and sin."""
         parameters = getattr(self._config, "rope_parameters", None) or {}
         kind = parameters.get("rope_type", "default")
         if kind == "default":
@@ -89,7 +99,7 @@ class ModelBuilder:
             if matrix.low_bits is None:
                 bias = self._bias(matrix)
                 return self._dense(self._stacked(matrix), None if bias is None else bias.to(self._device, self._dtype))
-            return LowBitLinear(self._quantized(matrix), self._bias(matrix))
+            return LowBitLinear(self.quantized(matrix), self._bias(matrix))
         finally:
             self._tensors.release_pages()
 
@@ -98,7 +108,7 @@ class ModelBuilder:
         return OneDnnLinear(weight, bias) if reorders else DenseLinear(weight, bias)
 
     def _bias(self, matrix: MatrixFormat) -> torch.Tensor | None:
-        """float32, of all the matrix's parts."""
+        """The bias of all the matrix's tensors, float32 [rows]; None if there is none."""
         names = [name.replace(".weight", ".bias") for name in matrix.names]
         if not any(name in self._tensors for name in names):
             self._refuse_missing(names)
@@ -110,7 +120,7 @@ class ModelBuilder:
         return torch.cat(each)
 
     def _refuse_missing(self, names: list[str]) -> None:
-        """Biases that the configuration speaks of (transformers' LlamaConfig), and no file holds."""
+        """Raise SetupError if transformers' LlamaConfig declares biases that no file holds."""
         for part, key in ((".self_attn.", "attention_bias"), (".mlp.", "mlp_bias")):
             if part in names[0] and self._architecture.family == "llama" and getattr(self._config, key, False):
                 raise SetupError(f"the weights lack {names[0]}, which config.json speaks of: download the model again")
@@ -124,17 +134,18 @@ class ModelBuilder:
             start += rows
         return whole
 
-    def _quantized(self, matrix: MatrixFormat) -> QuantizedMatrix:
+    def quantized(self, matrix: MatrixFormat) -> QuantizedMatrix:
+        """A matrix in its low bits: the file's own 4-bit codes, or rounded."""
         if matrix.low_bits == "int4" and all(self._tensors.is_int4(name) for name in matrix.names):
             codes = [self._tensors.int4(name) for name in matrix.names]
             fields = ([each.codes for each in codes], [each.scale for each in codes], [each.offset for each in codes])
-            return repack_int4(Codes(*map(torch.cat, fields)))
+            return repack_int4(Int4Tensor(*map(torch.cat, fields)))
         views = [self._rows(name, slice(None)) for name in matrix.names]
         values = views[0] if len(views) == 1 else torch.cat(views)
         return quantize_int4(values) if matrix.low_bits == "int4" else quantize_int8(values)
 
     def _rows(self, name: str, rows: slice) -> torch.Tensor:
-        """In whatever type the file has it; what is 4 bits there, in float32."""
+        """Rows of a tensor in the file's dtype; float32 if the file has 4-bit codes."""
         if self._tensors.is_int4(name):
             return self._tensors.int4(name)[rows].dequantize()
         return self._tensors.view(name)[rows]

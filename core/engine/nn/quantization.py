@@ -1,4 +1,4 @@
-"""Rounding weights to 8 and 4 bits, in the layout that the kernels read (core/engine/kernels/layout.py)."""
+"""Quantizes weights to 8 and 4 bits, in the layout that the kernels read (core/engine/kernels/layout.py)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from core.engine.kernels.layout import padded_groups
 from core.engine.nn.weight_reader import Int4Tensor
 
 CHUNK_ROWS = 1024
-"""Rows rounded at a time: the intermediate results are small beside the matrix."""
+"""Rows quantized at a time, so that intermediate results are small beside the matrix."""
 MAX_CODE_4 = 15
-"""The largest code of 4 bits."""
+"""The largest 4-bit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Int8Matrix:
-    """value = code * scale, a scale for each row. `codes`: int8 [rows, columns]; `scales`: float32 [rows]."""
+    """value = code * scale, one scale per row. `codes`: int8 [rows, columns]; `scales`: float32 [rows]."""
 
     codes: torch.Tensor
     scales: torch.Tensor
@@ -28,7 +28,7 @@ class Int8Matrix:
         return len(self.codes), self.codes.shape[1]
 
     def dequantize(self, rows: slice = slice(None)) -> torch.Tensor:
-        """What some rows stand for, float32 [rows, columns]."""
+        """The values of some rows, float32 [rows, columns]."""
         return self.codes[rows].float().mul_(self.scales[rows, None])
 
 
@@ -37,7 +37,7 @@ class Int4Matrix:
     """value = code * scale + offset, in groups of 32 columns.
 
     `codes`: uint8 [rows, columns / 2]; of each group's 16 bytes the low halves are its first 16 columns, the high
-    halves the others. `scales`, `offsets`: bf16 [rows, groups], with zeros up to a multiple of PADDING.
+    halves the others. `scales`, `offsets`: bf16 [rows, groups], zero-padded to a multiple of SCALES_MULTIPLE.
     """
 
     codes: torch.Tensor
@@ -50,7 +50,7 @@ class Int4Matrix:
         return len(self.codes), 2 * self.codes.shape[1]
 
     def dequantize(self, rows: slice = slice(None)) -> torch.Tensor:
-        """What some rows stand for, float32 [rows, columns]."""
+        """The values of some rows, float32 [rows, columns]."""
         halves = self.codes[rows].view(-1, self.shape[1] // GROUP, GROUP // 2)
         groups = torch.cat((halves & MAX_CODE_4, halves >> 4), -1).float()
         scales, offsets = (part[rows, : groups.shape[1], None].float() for part in (self.scales, self.offsets))
@@ -61,12 +61,12 @@ QuantizedMatrix = Int8Matrix | Int4Matrix
 
 
 def fits_kernels(columns: int) -> bool:
-    """Whether the kernels take rows of this width."""
+    """Whether the kernels can multiply rows of this width."""
     return columns % GROUP == 0
 
 
 def quantize_int8(values: torch.Tensor) -> Int8Matrix:
-    """Round a matrix to 8 bits."""
+    """Quantize a matrix [rows, columns] to 8 bits."""
     codes = torch.empty(values.shape, dtype=torch.int8)
     scales = torch.empty(len(values), dtype=torch.float32)
     for rows in row_chunks(len(values)):
@@ -78,8 +78,7 @@ def quantize_int8(values: torch.Tensor) -> Int8Matrix:
 
 
 def quantize_int4(values: torch.Tensor) -> Int4Matrix:
-    """Round a matrix to 4 bits. Codes are chosen for scale and offset as they will be used, after their own
-    rounding."""
+    """Quantize a matrix [rows, columns] to 4 bits. Codes are chosen for the scales and offsets as rounded to bf16."""
 
     def group(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         groups = values[rows].float().view(-1, values.shape[1] // GROUP, GROUP)
@@ -91,7 +90,7 @@ def quantize_int4(values: torch.Tensor) -> Int4Matrix:
 
 
 def repack_int4(matrix: Int4Tensor) -> Int4Matrix:
-    """A GGUF file's own codes, unchanged; scale and offset are rounded to bf16."""
+    """Keep a GGUF file's own 4-bit codes. Only scales and offsets are rounded, to bf16."""
 
     def group(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         part = matrix[rows]
@@ -102,11 +101,11 @@ def repack_int4(matrix: Int4Tensor) -> Int4Matrix:
 
 
 CodesOfRows = Callable[[slice], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-"""Codes [rows, groups, 32], scale and offset [rows, groups] of some rows."""
+"""Returns codes [rows, groups, 32], scales and offsets [rows, groups] of some rows."""
 
 
 def pack_int4(shape: tuple[int, ...], group: CodesOfRows) -> Int4Matrix:
-    """Put together, some rows at a time."""
+    """Pack a matrix of this shape in the kernels' layout, some rows at a time."""
     rows, columns = shape
     codes = torch.empty(rows, columns // 2, dtype=torch.uint8)
     scales, offsets = torch.zeros(2, rows, padded_groups(columns // GROUP), dtype=torch.bfloat16)
@@ -120,11 +119,11 @@ def pack_int4(shape: tuple[int, ...], group: CodesOfRows) -> Int4Matrix:
 
 
 def row_chunks(rows: int, size: int = CHUNK_ROWS) -> list[slice]:
-    """So many rows at a time."""
+    """Split the rows of a matrix into slices of at most `size` rows."""
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def nearest_codes(groups: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """The codes whose values are nearest, as floats [rows, groups, 32]."""
+    """The codes whose values are nearest to `groups`, as floats [rows, groups, 32]."""
     step = scale.where(scale != 0, torch.ones(()))[..., None]
     return ((groups - offset[..., None]) / step).round_().clamp_(0, MAX_CODE_4)

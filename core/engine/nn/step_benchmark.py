@@ -1,4 +1,4 @@
-"""How fast a model's steps are on this machine: what tune.py decides by, measured on some of its layers."""
+"""Measures a model's steps on this machine, on some of its layers, for the choices in autotune.py."""
 
 import hashlib
 import platform
@@ -18,21 +18,21 @@ from core.engine.nn.weight_formats import ModelFormat
 from core.engine.sequence import Sequence, SequenceSlice
 
 MIN_MEASURED_BYTES = 1 << 26
-"""Bytes of weights that no cache holds."""
-NEVER_ROWS = 1 << 30
-"""More rows than there ever are."""
+"""Weights measured for few rows, at least: more than a processor's caches hold."""
 MANY_ROWS_LAYERS = 2
-"""For many rows, of which the arithmetic is the bound."""
+"""Layers measured for many rows, which are bound by arithmetic."""
+NEVER_ROWS = 1 << 30
+"""More rows than a step ever has."""
 
 
 def max_threads() -> int:
-    """As many as PyTorch would take, one a core, but no more than this process may use."""
+    """PyTorch's default, one per core, but at most the cores that this process may use."""
     return max(1, min(torch.get_num_threads(), processor.available_cores()))
 
 
 @dataclass(frozen=True, slots=True)
 class StepBenchmark:
-    """What is measured: a model as it is held, and its kernels, if there are any."""
+    """Measures the steps of a model, and of its kernels if there are any."""
 
     model: Transformer
     model_format: ModelFormat
@@ -40,7 +40,7 @@ class StepBenchmark:
     kernel_model: KernelModel | None
 
     def tune(self, threads: int | None, folder: Path | None) -> Tuning:
-        """What is kept of an earlier start, or else what is measured now."""
+        """The tuning kept in `folder` from an earlier start, or a new measurement. `threads` fixes their number."""
         file = folder / f"tuning-{self.fingerprint(threads)}.json" if folder else None
         tuning = load_or_measure(lambda: self.measure(threads), file)
         if self.kernel_model:
@@ -48,7 +48,7 @@ class StepBenchmark:
         return tuning
 
     def fingerprint(self, threads: int | None) -> str:
-        """Another processor, other cores of it, other libraries, other kernels or another model is measured anew."""
+        """Identifies a measurement: by processor, cores, libraries, kernels, the model's shapes and formats."""
         name = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
         libraries = torch.__version__, cache.fingerprint(), self.kernel_model is None
         shapes = [(matrix.rows, matrix.columns, matrix.low_bits) for matrix in self.model_format.all_matrices]
@@ -56,32 +56,30 @@ class StepBenchmark:
         return hashlib.sha256(what.encode()).hexdigest()[:16]
 
     def measure(self, threads: int | None) -> Tuning:
-        """Some layers, for all of them. (The head, of one row a chat, is left out.)"""
-        ways: tuple[ComputePath, ...] = ("kernels", "panels", "torch") if self.kernel_model else ("torch",)
-        found = measure_tuning(self.run_step, ways, threads or max_threads(), threads, Clock())
-        whole = len(self.model.layers)
-        return replace(
-            found, costs=tuple((rows, cost * whole / self.measured_layers(rows)) for rows, cost in found.costs)
-        )
+        """Measure some layers, and scale the costs up to all of them. Leaves out the head, which has few rows."""
+        paths: tuple[ComputePath, ...] = ("kernels", "panels", "torch") if self.kernel_model else ("torch",)
+        tuning = measure_tuning(self.run_step, paths, threads or max_threads(), threads, Clock())
+        layers = len(self.model.layers)
+        costs = tuple((rows, cost * layers / self.measured_layers(rows)) for rows, cost in tuning.costs)
+        return replace(tuning, costs=costs)
 
     def measured_layers(self, rows: int) -> int:
-        """How many are measured."""
-        whole = len(self.model.layers)
-        return min(
-            whole,
-            MANY_ROWS_LAYERS if rows >= FEW_ROWS else -(-MIN_MEASURED_BYTES * whole // self.model_format.total_bytes),
-        )
+        """The number of layers that are measured for steps of `rows` rows."""
+        layers = len(self.model.layers)
+        if rows >= FEW_ROWS:
+            return min(layers, MANY_ROWS_LAYERS)
+        return min(layers, -(-MIN_MEASURED_BYTES * layers // self.model_format.total_bytes))
 
-    def run_step(self, way: ComputePath, rows: int, threads: int) -> None:
-        """A prompt of so many ids, of which no logits are wanted, in blocks that nobody uses yet."""
+    def run_step(self, path: ComputePath, rows: int, threads: int) -> None:
+        """Compute a prompt of `rows` ids without logits, in blocks that no sequence uses yet."""
         rows = min(rows, len(self.model.rotary.cos))
         blocks = [number % self.kv.blocks for number in range(-(-rows // BLOCK_IDS))]
-        made = plan_batch([SequenceSlice(Sequence(0, "", [0] * rows, blocks=blocks), 0, rows)])
+        plan = plan_batch([SequenceSlice(Sequence(0, "", [0] * rows, blocks=blocks), 0, rows)])
         torch.set_num_threads(threads)
         if self.kernel_model:
             self.kernel_model.team.active = threads
-            self.kernel_model.panel_min_rows = 1 if way == "panels" else rows + 1
-        if self.kernel_model and way != "torch":
-            self.kernel_model(made, self.measured_layers(rows))
+            self.kernel_model.panel_min_rows = 1 if path == "panels" else rows + 1
+        if self.kernel_model and path != "torch":
+            self.kernel_model(plan, self.measured_layers(rows))
         else:
-            self.model(made, self.kv, lambda: None, self.measured_layers(rows))
+            self.model(plan, self.kv, lambda: None, self.measured_layers(rows))

@@ -87,7 +87,7 @@ def reference(model: Any, folder: Path, weights: WeightFormat, native: bool) -> 
     state = model.state_dict()
     for matrix in how.all_matrices:
         if matrix.low_bits:
-            values = builder._quantized(matrix).dequantize()
+            values = builder.quantized(matrix).dequantize()
             names = [name.replace("model.embed_tokens", "lm_head") for name in matrix.names]
             for name, part in zip(names, values.split(list(matrix.rows)), strict=True):  # type: ignore[no-untyped-call]
                 state[name] = part

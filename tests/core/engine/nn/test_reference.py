@@ -59,7 +59,7 @@ def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     x = torch.randn(runner.context, turned + sizes.kv_heads, sizes.head_dim)
     cos, sin = model.rotary_emb(x, positions[None])
     theirs, _ = apply_rotary_pos_emb(x, x, cos[0], sin[0])
-    ours = runner.computer.model.rotary.tables(positions, sizes, runner.computer.kv.like)(x)
+    ours = runner.computer.model.rotary.tables(positions, sizes, runner.computer.kv.like).apply(x)
     torch.testing.assert_close(ours[:, :turned], theirs[:, :turned], rtol=0, atol=5e-6)
     assert torch.equal(ours[:, turned:], x[:, turned:]), "values are not turned"
 
