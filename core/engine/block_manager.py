@@ -4,8 +4,8 @@ A block holds the keys and values of `size` ids. A full block is registered unde
 a prompt with the same beginning shares it. A registered block without users stays cached until no free block is left;
 then the least recently used one goes first.
 
-Invariants, checked by the tests: whoever uses a block also uses its predecessor, the predecessor has every owner that
-the block has, and it is cached at least as long. So a prefix that is found is complete.
+Invariants, checked by the tests: a sequence that uses a block also uses its predecessor, the predecessor has every
+owner that the block has, and it is cached at least as long. So a prefix that is found is complete.
 """
 
 from collections import OrderedDict

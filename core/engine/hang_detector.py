@@ -42,7 +42,7 @@ class HangDetector:
         self._looks = 0
 
     def reset(self) -> None:
-        """Start over: nobody waits, or an event has come."""
+        """Start over: no sequence waits, or an event has come."""
         self._last_progress, self._looks = None, 0
 
     def is_hung(self, now: WorkerActivity) -> bool:

@@ -46,7 +46,7 @@ class WorkerPipe:
         self._post(None)
 
     def _post(self, event: Event | None) -> None:
-        with suppress(RuntimeError):  # the event loop is closed, so nobody waits for events any more
+        with suppress(RuntimeError):  # the event loop is closed, so no task waits for events any more
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     def _write(self) -> None:

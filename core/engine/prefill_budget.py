@@ -43,7 +43,7 @@ class PrefillBudget:
         return fits or self._best_rate(decoding)
 
     def warming_ids(self) -> int:
-        """The prompt ids for a step that warms a prefix: nobody waits, but a request may arrive."""
+        """The prompt ids for a step that warms a prefix, short enough for a request that may arrive."""
         return self.prefill_ids(1)
 
     def observe(self, rows: int, seconds: float) -> None:

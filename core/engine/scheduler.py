@@ -146,11 +146,11 @@ class Scheduler:
         put back for one of them comes after it."""
         return [each for each in slices if each.sequence in self.running and self._allocate_blocks(each)]
 
-    def _allocate_blocks(self, wanted: SequenceSlice) -> bool:
+    def _allocate_blocks(self, part: SequenceSlice) -> bool:
         """Allocate the blocks of a slice, putting back the youngest sequences until there are enough. Returns False if
         the slice's own sequence was put back."""
-        sequence = wanted.sequence
-        missing = self.blocks.blocks_for(wanted.end) - len(sequence.blocks)
+        sequence = part.sequence
+        missing = self.blocks.blocks_for(part.end) - len(sequence.blocks)
         while missing > self.blocks.available:
             youngest = self.running.pop()
             self._release(youngest)

@@ -50,11 +50,11 @@ class WorkerHost(Protocol):
         """Measure the worker's progress and processor time."""
 
 
-def run_worker(channel: Channel[Event, Request], load: LoadRunner, signs: ProgressCounter) -> None:
+def run_worker(channel: Channel[Event, Request], load: LoadRunner, progress: ProgressCounter) -> None:
     """Load the model, then work until a Shutdown or until the other end of the channel is closed."""
     with suppress(EOFError, ConnectionError):
         if runner := load_runner(channel, load):
-            runner.count_progress(signs)
+            runner.count_progress(progress)
             Worker(runner, channel).run()
 
 
@@ -84,7 +84,7 @@ class ProcessHost:
     def __init__(self, load: LoadRunner, nice: int = 0) -> None:
         self.load, self.nice = load, nice
         self.process: SpawnProcess | None = None
-        self.signs: ProgressCounter = RawArray(ctypes.c_int64, 1)
+        self._progress: ProgressCounter = RawArray(ctypes.c_int64, 1)
 
     @property
     def alive(self) -> bool:
@@ -98,20 +98,22 @@ class ProcessHost:
         spawn = get_context("spawn")
         ours, theirs = spawn.Pipe()
         with theirs, hidden_from_child():
-            arguments = (theirs, self.load, self.signs, self.nice)
+            arguments = (theirs, self.load, self._progress, self.nice)
             self.process = spawn.Process(target=run_process, args=arguments, name=PROCESS_NAME, daemon=True)
             self.process.start()
         return ours
 
     def activity(self) -> WorkerActivity:
         if self.pid is None:
-            return WorkerActivity(self.signs[0])
+            return WorkerActivity(self._progress[0])
         try:
-            seen = psutil.Process(self.pid)
-            times = seen.cpu_times()
-            return WorkerActivity(self.signs[0], times.user + times.system, seen.status() == psutil.STATUS_DISK_SLEEP)
+            process = psutil.Process(self.pid)
+            times = process.cpu_times()
+            return WorkerActivity(
+                self._progress[0], times.user + times.system, process.status() == psutil.STATUS_DISK_SLEEP
+            )
         except (psutil.Error, TypeError, ValueError):  # it has just ended
-            return WorkerActivity(self.signs[0])
+            return WorkerActivity(self._progress[0])
 
     def kill(self) -> None:
         if self.process:
@@ -149,7 +151,7 @@ def hidden_from_child() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def run_process(channel: Connection, load: LoadRunner, signs: ProgressCounter, nice: int) -> None:
+def run_process(channel: Connection, load: LoadRunner, progress: ProgressCounter, nice: int) -> None:
     """The worker process's main function. It ends by os._exit: nothing needs cleaning up, and torch's exit is slow."""
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, but the bot decides when its engine ends
         signal.signal(number, signal.SIG_IGN)
@@ -162,7 +164,7 @@ def run_process(channel: Connection, load: LoadRunner, signs: ProgressCounter, n
     # PyTorch's own threads must not wait in a loop: beside other programs and beside the kernels' threads that costs
     # three times what it gains. OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    run_worker(channel, load, signs)
+    run_worker(channel, load, progress)
     os._exit(0)
 
 

@@ -1,5 +1,5 @@
-"""Some rows of a matrix as float32 or bf16, for products that PyTorch computes: on some processors its bf16 products of
-very many rows are faster than ours."""
+"""Unpacks rows of a matrix to float32 or bf16 for products in PyTorch, whose bf16 products of very many rows are faster
+on some processors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,11 +32,11 @@ from core.engine.kernels.vectors import (
 )
 
 CHUNK_ROWS = 16
-"""Rows of a chunk."""
+"""Rows that a thread unpacks at a time."""
 
 
 def int8_row_kernel(size: int) -> Callable[..., None]:
-    """A function of (columns, codes, scale, target), addresses: one row, in numbers of 4 or 2 bytes."""
+    """Compiles a function of (columns, codes, scale, target) that unpacks one row to numbers of 4 or 2 bytes."""
 
     def write(b: Builder, columns: Value, codes: Value, scale: Value, target: Value) -> None:
         times = broadcast(b, load(b, scale, F32, aligned=4), LANES)
@@ -48,7 +48,7 @@ def int8_row_kernel(size: int) -> Callable[..., None]:
 
 
 def int4_row_kernel(size: int) -> Callable[..., None]:
-    """A function of (columns, codes, scales, offsets, target), addresses: one row, in numbers of 4 or 2 bytes."""
+    """Compiles a function of (columns, codes, scales, offsets, target) that unpacks one row to 4- or 2-byte numbers."""
 
     def write(b: Builder, columns: Value, codes: Value, scales: Value, offsets: Value, target: Value) -> None:
         with Loop(b, b.udiv(columns, I64(GROUP)), 1, []) as group:
@@ -80,8 +80,10 @@ _int8_to_float32, _int8_to_bf16, _int4_to_float32, _int4_to_bf16 = (
 
 @compiled
 def unpack_rows(thread: int, counters: Array, matrix: Any, first: int, target: Array) -> None:
-    """What each thread of a team does: the rows from `first` on into `target`, float32 or the bits of bf16, [rows,
-    columns]."""
+    """Unpack the rows from `first` on to `target`, together with the other threads of a team.
+
+    `matrix`: a MATRIX_RECORD. `target`: float32 or the bits of bf16, [rows, columns].
+    """
     rows = len(target)
     chunks = (rows + CHUNK_ROWS - 1) // CHUNK_ROWS
     chunk = take_chunk(counters, 0)
@@ -95,7 +97,7 @@ def unpack_rows(thread: int, counters: Array, matrix: Any, first: int, target: A
 
 @compiled
 def unpack_row(matrix: Any, row: int, target: Array) -> None:
-    """One row."""
+    """Unpack one row to `target`, float32 or the bits of bf16."""
     columns, address = matrix.columns, target.ctypes.data
     if matrix.bits == 8:
         codes, scale = matrix.codes + row * columns, matrix.scales + row * 4

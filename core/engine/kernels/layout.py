@@ -1,4 +1,4 @@
-"""How weights and rounded activations lie in memory."""
+"""The memory layout of weights and of quantized activations."""
 
 from typing import NamedTuple
 
@@ -7,32 +7,32 @@ import numpy as np
 from core.engine.kernels.jit import Array, compiled
 
 BLOCK = 1024
-"""Columns that are added up in 32 bits: BLOCK * 127 * LARGEST is less than 2**31."""
+"""Columns whose products are summed in 32 bits: BLOCK * 127 * MAX_ACTIVATION is less than 2**31."""
 GROUP = 32
-"""Columns that share a scale and an offset in 4 bits. The columns of a matrix are a multiple of it."""
+"""Columns that share a scale and an offset in 4 bits. A matrix has a multiple of GROUP columns."""
 GROUPS_PER_BLOCK = BLOCK // GROUP
 MAX_ACTIVATION = 16383
-"""The largest activation, rounded."""
+"""The largest code of a quantized activation."""
 SCALES_MULTIPLE = 16
-"""The scales of a row are held as a multiple of it: the most lanes of a vector."""
+"""Rows of scales are padded to a multiple of this, the largest number of lanes of a vector."""
 
 MATRIX_RECORD = np.dtype(
     [(name, np.int64) for name in ("bits", "rows", "columns", "codes", "scales", "offsets", "bias", "place")]
 )
-"""A matrix, by the addresses of its arrays. `bias`: float32 [rows], or 0. `place`: where its results begin among those
-of the matrices beside it.
+"""A matrix, by the addresses of its arrays.
 
 8 bits: value = code * scale. `codes`: int8 [rows, columns]; `scales`: float32 [rows].
-4 bits: value = code * scale + offset. `codes`: uint8 [rows, columns / 2], of each group the first half in the low bits;
-`scales` and `offsets`: bf16 [rows, groups], with zeros up to a multiple of PADDING.
+4 bits: value = code * scale + offset. `codes`: uint8 [rows, columns / 2], the first half of each group in the low bits;
+`scales` and `offsets`: bf16 [rows, groups], zero-padded to a multiple of SCALES_MULTIPLE.
+`bias`: float32 [rows], or 0 for none. `place`: the first output's column in the product's result.
 """
 
 
 class QuantizedRows(NamedTuple):
-    """Rows of activations, value = code * scale. All arrays are flat, and may be longer.
+    """Rows of activations, value = code * scale. All arrays are flat and may be longer than needed.
 
-    `codes`: int16 [rows, columns]; `scales`: float32 [rows, blocks]; `sums`: float32 [rows, blocks, GROUPS], the codes
-    of each group added up.
+    `codes`: int16 [rows, columns]; `scales`: float32 [rows, blocks]; `sums`: the sum of each group's codes, float32
+    [rows, blocks, GROUPS_PER_BLOCK].
     """
 
     codes: Array
@@ -42,7 +42,7 @@ class QuantizedRows(NamedTuple):
 
 @compiled
 def block_count(columns: int) -> int:
-    """In how many blocks so many columns are multiplied."""
+    """The number of blocks of `columns` columns."""
     return (columns + BLOCK - 1) // BLOCK
 
 

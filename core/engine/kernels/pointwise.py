@@ -1,5 +1,5 @@
-"""What a step computes between its products: norms, rotary positions, softmax, the MLP's activation, and the rounding
-of activations. All of it in float32."""
+"""What a step computes between its products, in float32: norms, rotary positions, softmax, the MLP's activation, and
+the quantization of activations."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ from core.engine.kernels.vectors import (
 )
 
 MASKED_SCORE = np.float32(-1e30)
-"""Fills up scores to a whole vector: it weighs nothing."""
+"""Pads scores to a whole vector; its weight is zero."""
 
 
 def _load_lanes(b: Builder, address: Value, index: Value) -> Value:
@@ -42,7 +42,7 @@ def _load_lanes(b: Builder, address: Value, index: Value) -> Value:
 
 @compiled
 def rms_norm(x: Array, weight: Array, epsilon: Any, result: Array) -> None:
-    """x / sqrt(mean(x**2) + epsilon) * weight, of one row; in place, too."""
+    """x / sqrt(mean(x**2) + epsilon) * weight, of one row. `result` may be `x`."""
     total = np.float32(0)
     for column in range(len(weight)):
         total += x[column] * x[column]
@@ -53,7 +53,7 @@ def rms_norm(x: Array, weight: Array, epsilon: Any, result: Array) -> None:
 
 @compiled
 def rotate_pairs(head: Array, cos: Array, sin: Array, factor: Any) -> None:
-    """Turn each pair of numbers, one of each half of a head, by its angle; times a factor."""
+    """Rotate each pair of numbers, one from each half of a head, by its angle, and multiply with `factor`. In place."""
     half = len(cos)
     for place in range(half):
         first, second = head[place], head[place + half]
@@ -61,15 +61,15 @@ def rotate_pairs(head: Array, cos: Array, sin: Array, factor: Any) -> None:
         head[place + half] = (second * cos[place] + first * sin[place]) * factor
 
 
-# Rounding
+# Quantization
 
 
 def _write_quantize(b: Builder, values: Value, columns: Value, codes: Value, scale: Value, sums: Value) -> None:
     with Loop(b, columns, LANES, [zeros(F32, LANES)] * 2) as loop:
-        some, (largest, nothing) = _load_lanes(b, values, loop.index), loop.values
+        some, (largest, not_finite) = _load_lanes(b, values, loop.index), loop.values
         loop.values = [
             maximum(b, call_intrinsic(b, "fabs", some), largest),
-            b.fadd(nothing, b.fmul(some, float_vector(0.0))),
+            b.fadd(not_finite, b.fmul(some, float_vector(0.0))),  # NaN where a number is not finite, else 0
         ]
     largest = reduce_lanes(b, loop.values[0], lambda x, y: maximum(b, x, y))
     step = b.fdiv(largest, F32(float(MAX_ACTIVATION)))
@@ -91,8 +91,10 @@ _quantize = intrinsic(_write_quantize, 5)
 
 @compiled
 def quantize_block(values: Array, x: QuantizedRows, columns: int, row: int, block: int) -> None:
-    """Round one block of a row of activations, float32 [columns]. Where one is infinite or no number, no integer could
-    say so: then the scale is no number, and nor will anything be that is made of the row."""
+    """Quantize one block of a row of activations, float32 [columns].
+
+    If an activation is not finite, the block's scale becomes NaN, and so does every result of the row.
+    """
     place, width = row * block_count(columns) + block, min(BLOCK, columns - block * BLOCK)
     codes = x.codes[row * columns + block * BLOCK :]
     sums = x.sums[place * GROUPS_PER_BLOCK : (place + 1) * GROUPS_PER_BLOCK]
@@ -109,13 +111,13 @@ def quantize_block(values: Array, x: QuantizedRows, columns: int, row: int, bloc
 def _write_silu_multiply(b: Builder, gate: Value, up: Value, count: Value) -> None:
     with Loop(b, count, LANES, []) as loop:
         some = _load_lanes(b, gate, loop.index)
-        chance = b.fadd(float_vector(1.0), exponential(b, b.fneg(some)))
-        product = b.fmul(b.fdiv(some, chance), _load_lanes(b, up, loop.index))
+        divisor = b.fadd(float_vector(1.0), exponential(b, b.fneg(some)))
+        product = b.fmul(b.fdiv(some, divisor), _load_lanes(b, up, loop.index))
         store(b, product, offset(b, gate, loop.index, 4))
 
 
 silu_multiply = intrinsic(_write_silu_multiply, 3)
-"""A function of (gate, up, count), addresses of float32: silu(gate) * up, into gate. `count` is a multiple of GROUP."""
+"""A function of (gate, up, count): gate = silu(gate) * up. Addresses of float32; `count` is a multiple of GROUP."""
 
 
 # Softmax
@@ -126,9 +128,9 @@ def _write_exp_and_sum(b: Builder, scores: Value, count: Value) -> Value:
         loop.values = [maximum(b, _load_lanes(b, scores, loop.index), loop.values[0])]
     largest = broadcast(b, reduce_lanes(b, loop.values[0], lambda x, y: maximum(b, x, y)), LANES)
     with Loop(b, count, LANES, [zeros(F32, LANES)]) as loop:
-        chances = exponential(b, b.fsub(_load_lanes(b, scores, loop.index), largest))
-        store(b, chances, offset(b, scores, loop.index, 4))
-        loop.values = [b.fadd(loop.values[0], chances)]
+        weights = exponential(b, b.fsub(_load_lanes(b, scores, loop.index), largest))
+        store(b, weights, offset(b, scores, loop.index, 4))
+        loop.values = [b.fadd(loop.values[0], weights)]
     return reduce_lanes(b, loop.values[0], b.fadd)
 
 
@@ -137,8 +139,10 @@ _exp_and_sum = intrinsic(_write_exp_and_sum, 2, types.float32)
 
 @compiled
 def exp_and_sum(scores: Array, count: int) -> Any:
-    """e**(score - the largest) of the first, in place; what they add up to. There must be room up to a multiple of
-    LANES."""
+    """Replace the first `count` scores by e**(score - largest score), in place. Returns their sum.
+
+    `scores` must have room for the next multiple of LANES.
+    """
     for place in range(count, (count + LANES - 1) // LANES * LANES):
         scores[place] = MASKED_SCORE
     return _exp_and_sum(scores.ctypes.data, count)
@@ -146,7 +150,7 @@ def exp_and_sum(scores: Array, count: int) -> Any:
 
 @compiled
 def softmax(scores: Array, count: int) -> None:
-    """The softmax of the first, in place; as raise_to."""
+    """The softmax of the first `count` scores, in place. Needs room as exp_and_sum() does."""
     inverse = np.float32(1) / exp_and_sum(scores, count)
     for place in range(count):
         scores[place] *= inverse
@@ -159,7 +163,7 @@ _float32_bits = intrinsic(lambda b, value: b.zext(b.bitcast(value, I32), I64), 1
 
 @compiled
 def bf16_bits(value: Any) -> Any:
-    """The bits of the nearest bf16; of two as near, the even one. No number stays no number."""
+    """The bits of the nearest bf16, rounding half to even. NaN stays NaN."""
     bits = _float32_bits(value)
     if np.isnan(value):
         return np.uint16((bits >> 16) | 64)

@@ -1,10 +1,9 @@
-"""Products of a few or many rows of activations with a matrix in 8 or 4 bits.
+"""Products of rows of activations with a matrix in 8 or 4 bits.
 
-Activations are rounded to 15 bits, with a scale for every BLOCK columns of a row, and multiplied as integers: exactly,
-twice as many at a time as float32, and with less loss than bf16 has. Weights go from memory into the registers once for
-four rows. In 4 bits a group's scale costs as much as its products do, so for many rows a panel is unpacked to integers
-with one scale for a block. A row's result does not depend on the rows beside it, bit for bit, but for where that
-begins.
+Activations are quantized to 15 bits, with a scale for every BLOCK columns of a row, and multiplied as integers:
+exactly, twice as many at a time as float32, and with less error than bf16. Weights are loaded into registers once for
+four rows. In 4 bits a group's scale costs as much time as its products, so for many rows a panel is unpacked to
+integers with one scale per block. A row's result depends on the rows beside it only by whether panels are unpacked.
 """
 
 from collections.abc import Callable
@@ -33,17 +32,22 @@ from core.engine.kernels.tiles import (
 from core.engine.kernels.vectors import float_at
 
 PANEL_OUTPUTS = 64
-"""Outputs that are computed in one go, for all rows: their weights stay in the cache."""
+"""Outputs that are computed together for all rows, so that their weights stay in the processor's cache."""
 PANEL_MIN_ROWS = 16
-"""Rows for which a panel is gone through block by block, unless it is measured. Fewer have each output's weights read
-from one end to the other: only so does the processor fetch them from memory ahead of time, three times as fast as from
-several places in turn."""
+"""Default number of rows from which a panel is computed block by block; autotune.py measures a better one.
+
+For fewer rows each output's weights are read from beginning to end, which the processor prefetches three times as fast
+as several places in turn.
+"""
 
 
 class PanelBuffers(NamedTuple):
-    """A thread's own: the JOB that it does and the same for unpacked weights, int64 [2, numbers of a JOB]; and room for
-    one panel, `codes` int16 [PANEL, BLOCK] and `scales` float32 [PANEL]. `many`: the rows from which there are
-    panels."""
+    """The buffers of one thread.
+
+    `jobs`: its job, and the same with unpacked weights, int64 [2, JOB_FIELDS]. `codes` and `scales`: one unpacked block
+    of a panel, int16 [PANEL_OUTPUTS, BLOCK] and float32 [PANEL_OUTPUTS]. `panel_min_rows`: rows from which products
+    are computed panel by panel.
+    """
 
     jobs: Array
     codes: Array
@@ -59,7 +63,7 @@ class PanelBuffers(NamedTuple):
 
 @compiled
 def fill_job(job: Array, matrix: Any, x: QuantizedRows, y: Array, first: int, outputs: int) -> None:
-    """What is to be multiplied: see JOB."""
+    """Fill in a job: `outputs` outputs of a matrix from `first` on, times all rows of x, added to y."""
     columns = matrix.columns
     four, blocks = matrix.bits == 4, block_count(columns)
     job[_COLUMNS], job[_BLOCKS], job[_OUTPUTS] = columns, blocks, outputs
@@ -80,14 +84,14 @@ def fill_job(job: Array, matrix: Any, x: QuantizedRows, y: Array, first: int, ou
 
 @compiled
 def advance_rows(job: Array, rows: int) -> int:
-    """Go on behind so many rows; how many."""
+    """Move a job's addresses forward by `rows` rows. Returns `rows`."""
     for place, step in ((_X, _X_STEP), (_X_SCALES, _X_SCALES_STEP), (_X_SUMS, _X_SUMS_STEP), (_Y, _Y_STEP)):
         job[place] += rows * job[step]
     return rows
 
 
 def row_kernel(bits: CodeBits) -> Callable[..., None]:
-    """A function of (job, rows): each output's weights are read once for all rows, up to eight of them."""
+    """Compiles a function of (job, rows) that reads each output's weights once for up to eight rows."""
     eight, four, two, one = (all_blocks_tile(bits, rows) for rows in (8, 4, 2, 1))
 
     def multiplied(job: Array, rows: int) -> None:
@@ -108,7 +112,7 @@ def row_kernel(bits: CodeBits) -> Callable[..., None]:
 
 
 def panel_kernel(bits: CodeBits) -> Callable[..., None]:
-    """A function of (job, block, rows): one block of columns for all rows."""
+    """Compiles a function of (job, block, rows) that multiplies one block of columns with all rows."""
     several, single = one_block_tile(bits, TILE_OUTPUTS, TILE_ROWS), one_block_tile(bits, TILE_OUTPUTS, 1)
 
     def multiplied(job: Array, block: int, rows: int) -> None:
@@ -128,63 +132,65 @@ _rows_8, _rows_4, _panel_8, _panel_16 = row_kernel(8), row_kernel(4), panel_kern
 
 
 @compiled
-def multiply_panel(matrix: Any, panel: int, x: QuantizedRows, rows: int, y: Array, room: PanelBuffers) -> None:
-    """Add one panel of outputs of the first rows to `y`, float32 [rows, outputs of all matrices side by side]."""
+def multiply_panel(matrix: Any, panel: int, x: QuantizedRows, rows: int, y: Array, buffers: PanelBuffers) -> None:
+    """Add the products of one panel and the first `rows` rows to y, float32 [rows, outputs of the whole product]."""
     first = panel * PANEL_OUTPUTS
-    packed = room.jobs[0]
+    packed = buffers.jobs[0]
     fill_job(packed, matrix, x, y, first, min(PANEL_OUTPUTS, matrix.rows - first))
-    if rows < room.panel_min_rows and matrix.bits == 8:
+    if rows < buffers.panel_min_rows and matrix.bits == 8:
         _rows_8(packed, rows)
-    elif rows < room.panel_min_rows:
+    elif rows < buffers.panel_min_rows:
         _rows_4(packed, rows)
     elif matrix.bits == 8:
         for block in range(packed[_BLOCKS]):
             _panel_8(packed, block, rows)
     else:
-        job = unpacked_job(room)
+        job = unpacked_job(buffers)
         for block in range(packed[_BLOCKS]):
-            unpack_block(packed.ctypes.data, block, room.codes.ctypes.data, room.scales.ctypes.data)
+            unpack_block(packed.ctypes.data, block, buffers.codes.ctypes.data, buffers.scales.ctypes.data)
             _panel_16(job, block, rows)
 
 
 @compiled
-def unpacked_job(room: PanelBuffers) -> Array:
-    """The same job with unpacked weights."""
-    packed, job = room.jobs[0], room.jobs[1]
-    for place in range(len(job)):  # (to assign a slice has numba compile the words of its errors, for seconds)
+def unpacked_job(buffers: PanelBuffers) -> Array:
+    """Fill in and return the second job: the same as the first, with unpacked weights."""
+    packed, job = buffers.jobs[0], buffers.jobs[1]
+    for place in range(len(job)):  # assigning a slice would have numba compile error messages, for seconds
         job[place] = packed[place]
-    job[_CODES], job[_CODES_STEP], job[_CODES_BLOCK] = room.codes.ctypes.data, BLOCK * 2, 0
-    job[_SCALES], job[_SCALES_STEP], job[_SCALES_BLOCK] = room.scales.ctypes.data, 4, 0
+    job[_CODES], job[_CODES_STEP], job[_CODES_BLOCK] = buffers.codes.ctypes.data, BLOCK * 2, 0
+    job[_SCALES], job[_SCALES_STEP], job[_SCALES_BLOCK] = buffers.scales.ctypes.data, 4, 0
     return job
 
 
 @compiled
-def init_outputs(matrix: Any, panel: int, rows: int, y: Array, fresh: bool) -> None:
-    """The matrix's bias, or zeros, into a panel's part of y; not `fresh`: added to what is there."""
-    if not fresh and not matrix.bias:
+def init_outputs(matrix: Any, panel: int, rows: int, y: Array, overwrite: bool) -> None:
+    """Write the matrix's bias, or zeros, to a panel's part of y. Without `overwrite` the bias is added."""
+    if not overwrite and not matrix.bias:
         return
     for row in range(rows):
         for output in range(panel * PANEL_OUTPUTS, min((panel + 1) * PANEL_OUTPUTS, matrix.rows)):
             bias = float_at(matrix.bias + output * 4) if matrix.bias else np.float32(0)
             place = matrix.place + output
-            y[row, place] = bias if fresh else y[row, place] + bias
+            y[row, place] = bias if overwrite else y[row, place] + bias
 
 
 @compiled
 def panel_count(matrix: Any) -> int:
-    """In how many panels a matrix is multiplied."""
+    """The number of panels of a matrix."""
     return int((matrix.rows + PANEL_OUTPUTS - 1) // PANEL_OUTPUTS)
 
 
 @compiled
-def panels_per_chunk(rows: int, many: int) -> int:
-    """How many panels a thread takes at a time. For few rows it is the memory that is waited for, and the first of each
-    stretch the longest: two together are read a tenth faster."""
-    return 2 if rows < many else 1
+def panels_per_chunk(rows: int, panel_min_rows: int) -> int:
+    """The number of panels that a thread takes at a time.
+
+    Few rows are bound by memory latency at the start of each chunk: two panels together are a tenth faster.
+    """
+    return 2 if rows < panel_min_rows else 1
 
 
 @compiled
-def chunk_count(matrix: Any, rows: int, many: int) -> int:
-    """In how many parts a matrix is multiplied."""
-    size = panels_per_chunk(rows, many)
+def chunk_count(matrix: Any, rows: int, panel_min_rows: int) -> int:
+    """The number of chunks in which threads multiply a matrix."""
+    size = panels_per_chunk(rows, panel_min_rows)
     return (panel_count(matrix) + size - 1) // size

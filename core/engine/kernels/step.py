@@ -1,7 +1,7 @@
-"""A step of the whole model: rows of hidden numbers in, logits out. Every layer is ten phases, which a team computes.
+"""A step of the whole model: rows of embeddings in, logits out. A team of threads computes ten phases per layer.
 
-What a row becomes depends on its own sequence alone: whatever else is in the step, bit for bit, up to the number of
-rows from which products go another way (products.py, Unpacked.many).
+A row's result depends on its own sequence alone, bit for bit, whatever other rows are in the step. Only the number of
+rows matters, as products are computed differently from PanelBuffers.panel_min_rows on.
 """
 
 from typing import NamedTuple
@@ -22,17 +22,17 @@ from core.engine.kernels.products import (
 )
 from core.engine.kernels.team import finish_chunk, take_chunk, wait_for_phase
 
-NORM, QKV, ROTATE, ATTEND, ROUND, OUT, MLP_NORM, GATE_UP, ACTIVATE, DOWN = range(10)
-"""The phases of a layer. After the last layer NORM and HEAD, for the rows whose logits are wanted."""
+NORM, QKV, ROPE, ATTEND, QUANTIZE, OUT, MLP_NORM, GATE_UP, ACTIVATE, DOWN = range(10)
+"""The phases of a layer. NORM and HEAD follow the last layer, for the rows whose logits are computed."""
 HEAD, PHASES_PER_LAYER = QKV, 10
 PHASE_PRODUCT = (-1, 0, -1, -1, -1, 1, -1, 2, -1, 3)
-"""The number of a phase's product in its layer; -1: it has none."""
+"""By phase, the number of its product in the layer; -1 if it has none."""
 PRODUCTS_PER_LAYER = 4
-"""Products of a layer; the head's comes after those of all layers."""
+"""Products per layer. The head follows those of all layers."""
 
 
 class ModelSizes(NamedTuple):
-    """Of the model: layers, numbers of a row, query heads, key heads, numbers of a head, of the MLP."""
+    """The sizes of a model. `hidden`: width of a row. `heads`: query heads. `intermediate`: width of the MLP."""
 
     layers: int
     hidden: int
@@ -44,9 +44,12 @@ class ModelSizes(NamedTuple):
 
 
 class KernelWeights(NamedTuple):
-    """`products`: the first of its matrices and how many, for each of PRODUCTS a layer and the head: int64 [.., 2].
-    `norms`: two a layer and the last, float32 [.., hidden]; `head_norms`: of queries and keys, [layers, 2, width], or
-    no layers. `cos` and `sin`: float32 [positions, width / 2]."""
+    """The weights of a model.
+
+    `matrices`: MATRIX_RECORD [..]. `products`: for each product of each layer and the head, its first matrix and the
+    number of matrices, int64 [.., 2]. `norms`: two per layer and the last one, float32 [.., hidden]. `head_norms`: of
+    queries and keys, float32 [layers, 2, head_dim], or of length 0. `cos`, `sin`: float32 [positions, head_dim / 2].
+    """
 
     matrices: Array
     products: Array
@@ -57,8 +60,7 @@ class KernelWeights(NamedTuple):
 
 
 class StepRows(NamedTuple):
-    """`x`: float32 [rows, hidden], changed. For each row its position, its place in the KV memory, where in `blocks`
-    those of its sequence begin, all int64. `last`: the rows whose logits are wanted."""
+    """The rows of a step, as in BatchPlan. `x`: the residual stream, float32 [rows, hidden], updated in place."""
 
     x: Array
     positions: Array
@@ -69,10 +71,14 @@ class StepRows(NamedTuple):
 
 
 class StepBuffers(NamedTuple):
-    """For what is computed on the way: `unpacked` of each thread, [threads, ..]; all others float32: `normed` [rows,
-    hidden], `qkv` [rows, all heads * width] and the same as `heads` [rows, all heads, width], `mixed` [rows, query
-    heads * width] and [rows, query heads, width], `gate_up` [rows, 2 * inner], `scores` [threads, query heads that
-    share a key head, positions]. The results are `logits` [last, vocabulary]."""
+    """Buffers for intermediate results, and `logits`, float32 [logit rows, vocabulary].
+
+    `quantized`: the activations of the next product. `panels`: one PanelBuffers per thread, with a first dimension
+    [threads]. All others are float32: `normed` [rows, hidden]; `qkv` [rows, all heads * head_dim], and a view of it,
+    `heads` [rows, all heads, head_dim]; `attended` [rows, query heads * head_dim], and a view of it, `attended_heads`
+    [rows, query heads, head_dim]; `gate_up` [rows, 2 * intermediate]; `scores` [threads, query heads per key head,
+    positions + SCALES_MULTIPLE].
+    """
 
     quantized: QuantizedRows
     panels: PanelBuffers
@@ -87,7 +93,10 @@ class StepBuffers(NamedTuple):
 
 
 class StepData(NamedTuple):
-    """All that a step needs. `kv`: float32 or the bits of bf16, [layers, 2 * key heads, blocks, ids a block, width]."""
+    """Everything that a step reads and writes.
+
+    `kv`: float32 or the bits of bf16, [layers, 2 * key heads, blocks, ids per block, head_dim].
+    """
 
     sizes: ModelSizes
     weights: KernelWeights
@@ -97,13 +106,13 @@ class StepData(NamedTuple):
 
 
 def phase_count(layers: int) -> int:
-    """Of a step."""
+    """The number of phases of a step."""
     return layers * PHASES_PER_LAYER + 2
 
 
 @compiled
-def run_step(thread: int, counters: Array, step: StepData, signs: Array) -> None:
-    """What each thread of a team does. `signs`: int64 [1], counted up at every phase: a sign of life."""
+def run_step(thread: int, counters: Array, step: StepData, progress: Array) -> None:
+    """Compute a step together with the other threads of a team. `progress`: int64 [1], counted up at every phase."""
     for phase in range(len(counters)):
         chunks = phase_chunks(step, phase)
         chunk = take_chunk(counters, phase)
@@ -113,15 +122,15 @@ def run_step(thread: int, counters: Array, step: StepData, signs: Array) -> None
             chunk = take_chunk(counters, phase)
         wait_for_phase(counters, phase, chunks)
         if thread == 0:
-            signs[0] += 1
+            progress[0] += 1
 
 
 @compiled
 def phase_chunks(step: StepData, phase: int) -> int:
-    """In how many parts a phase is computed."""
+    """The number of chunks of a phase."""
     layer, kind = phase // PHASES_PER_LAYER, phase % PHASES_PER_LAYER
-    last = layer == step.sizes.layers
-    rows = len(step.rows.logit_rows) if last else len(step.rows.x)
+    after_layers = layer == step.sizes.layers
+    rows = len(step.rows.logit_rows) if after_layers else len(step.rows.x)
     if PHASE_PRODUCT[kind] < 0:
         return rows * chunks_per_row(step.sizes, kind)
     return product_chunks(step, layer * PRODUCTS_PER_LAYER + PHASE_PRODUCT[kind], rows) if rows else 0
@@ -129,28 +138,28 @@ def phase_chunks(step: StepData, phase: int) -> int:
 
 @compiled
 def chunks_per_row(sizes: ModelSizes, kind: int) -> int:
-    """In how many parts a phase without a product computes a row."""
+    """The number of chunks per row of a phase without a product."""
     if kind == ATTEND:
         return sizes.kv_heads
-    if kind == ROUND:
+    if kind == QUANTIZE:
         return block_count(sizes.heads * sizes.head_dim)
     return block_count(sizes.intermediate) if kind == ACTIVATE else 1
 
 
 @compiled
 def compute_chunk(step: StepData, phase: int, chunk: int, thread: int) -> None:
-    """One part of a phase."""
+    """Compute one chunk of a phase."""
     layer, kind = phase // PHASES_PER_LAYER, phase % PHASES_PER_LAYER
     if PHASE_PRODUCT[kind] >= 0:
         compute_product(step, layer, kind, chunk, thread)
     elif layer == step.sizes.layers:
         normalise_row(step, step.rows.logit_rows[chunk], chunk, 2 * layer)
-    elif kind == ROTATE:
+    elif kind == ROPE:
         apply_rope(step, layer, chunk)
         write_kv(step, layer, chunk)
     elif kind == ATTEND:
         attend_row(step, layer, chunk, thread)
-    elif kind == ROUND:
+    elif kind == QUANTIZE:
         columns = step.sizes.heads * step.sizes.head_dim
         row, block = chunk // block_count(columns), chunk % block_count(columns)
         quantize_block(step.buffers.attended[row], step.buffers.quantized, columns, row, block)
@@ -162,7 +171,7 @@ def compute_chunk(step: StepData, phase: int, chunk: int, thread: int) -> None:
 
 @compiled
 def product_chunks(step: StepData, number: int, rows: int) -> int:
-    """In how many parts a product is computed: of all its matrices."""
+    """The number of chunks of all matrices of a product."""
     first, count = step.weights.products[number]
     total = 0
     for each in range(first, first + count):
@@ -171,30 +180,30 @@ def product_chunks(step: StepData, number: int, rows: int) -> int:
 
 
 @compiled
-def compute_product(step: StepData, layer: int, kind: int, span: int, thread: int) -> None:
-    """One part of a product. What goes out of attention and of the MLP is added to the row itself."""
-    room, weights, whole = step.buffers, step.weights, step.buffers.panels
+def compute_product(step: StepData, layer: int, kind: int, chunk: int, thread: int) -> None:
+    """Compute one chunk of a product. OUT and DOWN add their results to the residual stream."""
+    buffers, weights, panels = step.buffers, step.weights, step.buffers.panels
     rows, y = len(step.rows.x), step.rows.x
     if layer == step.sizes.layers:
-        rows, y = len(step.rows.logit_rows), room.logits
+        rows, y = len(step.rows.logit_rows), buffers.logits
     elif kind == QKV:
-        y = room.qkv
+        y = buffers.qkv
     elif kind == GATE_UP:
-        y = room.gate_up
+        y = buffers.gate_up
     number = weights.products[layer * PRODUCTS_PER_LAYER + PHASE_PRODUCT[kind], 0]
-    while span >= chunk_count(weights.matrices[number], rows, whole.panel_min_rows):
-        span -= chunk_count(weights.matrices[number], rows, whole.panel_min_rows)
+    while chunk >= chunk_count(weights.matrices[number], rows, panels.panel_min_rows):
+        chunk -= chunk_count(weights.matrices[number], rows, panels.panel_min_rows)
         number += 1
-    matrix, size = weights.matrices[number], panels_per_chunk(rows, whole.panel_min_rows)
-    mine = PanelBuffers(whole.jobs[thread], whole.codes[thread], whole.scales[thread], whole.panel_min_rows)
-    for panel in range(span * size, min((span + 1) * size, panel_count(matrix))):
+    matrix, size = weights.matrices[number], panels_per_chunk(rows, panels.panel_min_rows)
+    own = PanelBuffers(panels.jobs[thread], panels.codes[thread], panels.scales[thread], panels.panel_min_rows)
+    for panel in range(chunk * size, min((chunk + 1) * size, panel_count(matrix))):
         init_outputs(matrix, panel, rows, y, kind not in (OUT, DOWN))
-        multiply_panel(matrix, panel, room.quantized, rows, y, mine)
+        multiply_panel(matrix, panel, buffers.quantized, rows, y, own)
 
 
 @compiled
 def normalise_row(step: StepData, row: int, place: int, number: int) -> None:
-    """A row normalised and rounded, ready to be multiplied, as the one at `place`."""
+    """Normalise and quantize a row for the next product, as its row `place`. `number`: of the norm."""
     hidden, normed = step.sizes.hidden, step.buffers.normed[place]
     rms_norm(step.rows.x[row], step.weights.norms[number], np.float32(step.sizes.epsilon), normed)
     for block in range(block_count(hidden)):
@@ -203,7 +212,7 @@ def normalise_row(step: StepData, row: int, place: int, number: int) -> None:
 
 @compiled
 def apply_rope(step: StepData, layer: int, row: int) -> None:
-    """Norm and position of a row's queries and keys. Queries are divided by the square root of their width as well."""
+    """Apply norms and rotary positions to a row's queries and keys. Queries are also divided by sqrt(head_dim)."""
     sizes, weights, heads = step.sizes, step.weights, step.buffers.heads[row]
     position = step.rows.positions[row]
     cos, sin = weights.cos[position], weights.sin[position]
@@ -218,7 +227,7 @@ def apply_rope(step: StepData, layer: int, row: int) -> None:
 
 @compiled
 def write_kv(step: StepData, layer: int, row: int) -> None:
-    """Keys and values of a row into the KV memory."""
+    """Write a row's keys and values to the KV cache."""
     kv, slot, heads = step.kv, step.rows.slots[row], step.buffers.heads[row]
     ids = kv.shape[3]
     for head in range(2 * step.sizes.kv_heads):
@@ -231,26 +240,26 @@ def write_kv(step: StepData, layer: int, row: int) -> None:
 
 @compiled
 def attend_row(step: StepData, layer: int, chunk: int, thread: int) -> None:
-    """The query heads of a row that share a key head."""
-    sizes, rows, room, kv = step.sizes, step.rows, step.buffers, step.kv
+    """Compute the attention of a row's query heads that share a key head."""
+    sizes, rows, buffers, kv = step.sizes, step.rows, step.buffers, step.kv
     row, key_head = chunk // sizes.kv_heads, chunk % sizes.kv_heads
-    each = sizes.heads // sizes.kv_heads
-    some = slice(key_head * each, (key_head + 1) * each)
-    q, mixed, scores = room.heads[row, some], room.attended_heads[row, some], room.scores[thread]
-    blocks, end = rows.blocks[rows.block_starts[row] :], rows.positions[row] + 1
-    seen = KVView(kv[layer, key_head], kv[layer, sizes.kv_heads + key_head], blocks, end)
+    queries = sizes.heads // sizes.kv_heads
+    heads = slice(key_head * queries, (key_head + 1) * queries)
+    q, result, scores = buffers.heads[row, heads], buffers.attended_heads[row, heads], buffers.scores[thread]
+    blocks, length = rows.blocks[rows.block_starts[row] :], rows.positions[row] + 1
+    view = KVView(kv[layer, key_head], kv[layer, sizes.kv_heads + key_head], blocks, length)
     if kv.itemsize == 4:
-        attend_float32(q, seen, scores, mixed)
+        attend_float32(q, view, scores, result)
     else:
-        attend_bf16(q, seen, scores, mixed)
+        attend_bf16(q, view, scores, result)
 
 
 @compiled
 def activate_block(step: StepData, chunk: int) -> None:
-    """One block of the MLP's inner numbers of a row, ready to be multiplied."""
-    inner = step.sizes.intermediate
-    row, block = chunk // block_count(inner), chunk % block_count(inner)
-    gate, up = step.buffers.gate_up[row, :inner], step.buffers.gate_up[row, inner:]
-    start, stop = block * BLOCK, min((block + 1) * BLOCK, inner)
+    """Compute one block of a row's MLP activation, and quantize it for the next product."""
+    columns = step.sizes.intermediate
+    row, block = chunk // block_count(columns), chunk % block_count(columns)
+    gate, up = step.buffers.gate_up[row, :columns], step.buffers.gate_up[row, columns:]
+    start, stop = block * BLOCK, min((block + 1) * BLOCK, columns)
     silu_multiply(gate[start:].ctypes.data, up[start:].ctypes.data, stop - start)
-    quantize_block(gate, step.buffers.quantized, inner, row, block)
+    quantize_block(gate, step.buffers.quantized, columns, row, block)

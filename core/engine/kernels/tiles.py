@@ -1,7 +1,7 @@
-"""The innermost loops: a few outputs of a few rows, over one block of columns.
+"""The innermost loops of products: tiles of a few outputs of a few rows, over one block of columns.
 
-Each weight that is read is used for all rows of the tile, and each activation for all its outputs. A sum is always made
-in the same order, so that it does not depend on the size of the tile.
+A weight is used for all rows of the tile, and an activation for all its outputs. Every sum has a fixed order, so it
+does not depend on the size of the tile.
 """
 
 from collections.abc import Callable
@@ -41,28 +41,30 @@ from core.engine.kernels.vectors import (
 )
 
 CodeBits = Literal[4, 8, 16]
-"""Of a weight's code. 16: unpacked from 4 for the moment, with a scale for a block of a row."""
+"""Bits of a weight's code. 16: unpacked from 4 bits for one block, with one scale per row."""
 
 TILE_ROWS = 4
-"""Of the largest tile."""
+"""Rows of the largest tile."""
 TILE_OUTPUTS = 4 if LANES == 16 else 2
-"""Of a tile with ROWS rows: as many as there are registers for."""
+"""Outputs of a tile with TILE_ROWS rows: as many as fit into the registers."""
 MAX_UNPACKED_WEIGHT = (2**31 - 1) // (BLOCK // LANES * (MAX_ACTIVATION + 1)) - 1
-"""The largest unpacked weight: a lane adds up BLOCK / LANES products in 32 bits, and rounding may add one to each."""
+"""The largest unpacked weight. A lane sums BLOCK / LANES products in 32 bits; rounding may add one to each factor."""
 
 JOB_FIELDS = (
     "columns", "blocks", "outputs", "codes", "codes_step", "codes_block", "scales", "offsets", "scales_step",
     "scales_block", "x", "x_step", "x_scales", "x_scales_step", "x_sums", "x_sums_step", "y", "y_step",
 )  # fmt: skip
-"""What is to be multiplied, int64 each: numbers of columns, blocks and outputs; addresses; steps in bytes from row to
-row, and from block to block of a row. `y`: of the first output of the first row."""
+"""The fields of a job, int64 each: what a tile multiplies.
+
+Counts of columns, blocks and outputs; addresses of arrays; `_step`: bytes from row to row (of weights: from output to
+output); `_block`: bytes from block to block within a row. `y`: address of the first output of the first row.
+"""
 
 JobFields = dict[str, Value]
 
 
 def all_blocks_tile(bits: CodeBits, rows: int) -> Callable[..., None]:
-    """A function of the address of a JOB: adds the products of all blocks to all outputs of so many rows, one output
-    after the other."""
+    """Compiles a function of a job's address: adds the products of all blocks to `rows` rows, output by output."""
 
     def write(b: Builder, job: Value) -> None:
         given = _load_job(b, job)
@@ -73,8 +75,10 @@ def all_blocks_tile(bits: CodeBits, rows: int) -> Callable[..., None]:
 
 
 def one_block_tile(bits: CodeBits, outputs: int, rows: int) -> Callable[..., None]:
-    """A function of (the address of a JOB, block): adds the products of one block to all outputs of so many rows,
-    `outputs` at a time, and the remaining ones singly."""
+    """Compiles a function of (a job's address, block): adds the products of one block to `rows` rows.
+
+    Computes `outputs` outputs at a time, and the remaining ones singly.
+    """
 
     def write(b: Builder, job: Value, block: Value) -> None:
         given = _load_job(b, job)
@@ -94,7 +98,7 @@ def _load_job(b: Builder, job: Value) -> JobFields:
 
 
 def _job_at(b: Builder, given: JobFields, output: Value, block: Value | None) -> JobFields:
-    """The same, from an output on; with a block, only that one's columns."""
+    """The job from an output on, and with a block for only that block's columns."""
     moved = dict(given)
     for name, step in (("codes", "codes_step"), ("scales", "scales_step"), ("offsets", "scales_step")):
         moved[name] = offset(b, given[name], output, given[step])
@@ -110,7 +114,7 @@ def _job_at(b: Builder, given: JobFields, output: Value, block: Value | None) ->
 
 
 def _accumulate(b: Builder, bits: CodeBits, size: tuple[int, int], given: JobFields) -> None:
-    """y[row, output] += the products of one block of columns. `size`: how many outputs and rows."""
+    """y[row, output] += the products of one block of columns. `size`: the tile's outputs and rows."""
     tile = _Tile(b, *size, given)
     tile.add_to_outputs(tile.sum_groups() if bits == 4 else tile.sum_block(bits))
 
@@ -122,12 +126,12 @@ class _Tile:
         self.b, self.outputs, self.rows, self.given = b, outputs, rows, given
 
     def addresses(self, name: str, count: int) -> list[Value]:
-        """The addresses of so many rows of something."""
+        """The addresses of the first `count` rows of an array of the job."""
         step = "scales_step" if name == "offsets" else f"{name}_step"
         return [offset(self.b, self.given[name], row, self.given[step]) for row in range(count)]
 
     def sum_block(self, bits: CodeBits) -> list[Value]:
-        """With a scale for each output: for each row the vector of its outputs."""
+        """The products of 8- or 16-bit weights: for each row a vector of its outputs."""
         b, codes, x = self.b, self.addresses("codes", self.outputs), self.addresses("x", self.rows)
         with Loop(b, self.given["columns"], LANES_16, [zeros(I32, LANES)] * (self.outputs * self.rows)) as loop:
             weights = [self.load_weights(bits, each, loop.index) for each in codes]
@@ -150,8 +154,11 @@ class _Tile:
         return extend(b, load(b, b.add(start, column), vector(I8, LANES_16)), I16)
 
     def sum_groups(self) -> list[Value]:
-        """In 4 bits. A group's products are integers; what its offset adds comes last, from the sums of the
-        activations."""
+        """The products of 4-bit weights: for each row a vector of its outputs.
+
+        Products within a group are summed as integers. The offsets are multiplied with the groups' sums of activations
+        at the end.
+        """
         b, codes, x = self.b, self.addresses("codes", self.outputs), self.addresses("x", self.rows)
         scales = self.addresses("scales", self.outputs)
         groups = b.udiv(self.given["columns"], I64(GROUP))
@@ -169,7 +176,7 @@ class _Tile:
         return sums_by_row(b, self.add_offsets(groups, loop.values), self.outputs, b.fadd)
 
     def add_offsets(self, groups: Value, totals: list[Value]) -> list[Value]:
-        """Those of all groups, LANES at a time."""
+        """Add the offsets of all groups times their sums of activations, LANES groups at a time."""
         b, offsets, x_sums = self.b, self.addresses("offsets", self.outputs), self.addresses("x_sums", self.rows)
         with Loop(b, groups, LANES, totals) as loop:
             added = [from_bf16(b, load(b, offset(b, each, loop.index, 2), vector(I16, LANES))) for each in offsets]
@@ -181,7 +188,7 @@ class _Tile:
         return loop.values
 
     def add_to_outputs(self, products: list[Value]) -> None:
-        """To y, times the scales of the activations."""
+        """Add products, times the scales of the activations, to y."""
         b = self.b
         for result, x_scale, y in zip(
             products, self.addresses("x_scales", self.rows), self.addresses("y", self.rows), strict=True
@@ -213,7 +220,7 @@ def _write_unpack(b: Builder, job: Value, block: Value, codes: Value, scales: Va
 
 
 def _largest_weight(b: Builder, groups: Value, at: JobFields) -> Value:
-    """The largest value, either sign, that a row's codes can stand for."""
+    """The largest magnitude that the codes of a row's groups can represent."""
     with Loop(b, groups, LANES, [zeros(F32, LANES)]) as loop:
         scale, added = (
             from_bf16(b, load(b, offset(b, at[name], loop.index, 2), vector(I16, LANES)))
@@ -225,5 +232,8 @@ def _largest_weight(b: Builder, groups: Value, at: JobFields) -> Value:
 
 
 unpack_block = intrinsic(_write_unpack, 4)
-"""A function of (the address of a JOB in 4 bits, block, codes, scales): one block of all outputs as int16 codes
-[outputs, BLOCK], with a scale, float32, for each output. All but the block are addresses."""
+"""A function of (the address of a 4-bit job, block, codes, scales).
+
+It unpacks one block of all outputs to int16 codes [outputs, BLOCK] and float32 scales [outputs]. `codes` and `scales`
+are addresses.
+"""

@@ -1,6 +1,6 @@
-"""Vector operations in LLVM's language: what numba's own Python can't say. The products (products.py) are made of them.
+"""Vector operations as LLVM instructions, which numba's Python can't express.
 
-Everything takes and gives LLVM values; `b` is the builder that writes the instructions.
+Functions take and return LLVM values. `b` is the builder that writes the instructions.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,22 +15,23 @@ from core.engine.kernels.jit import intrinsic, types
 I1, I8, I16, I32, I64, F32 = (*(ir.IntType(bits) for bits in (1, 8, 16, 32, 64)), ir.FloatType())
 INSTRUCTION_SET = machine.instruction_set()
 LANES = {"vnni": 16, "avx512": 16, "avx2": 8, "generic": 4}[INSTRUCTION_SET]
-"""32-bit numbers of a vector."""
+"""32-bit numbers per vector."""
 LANES_16 = 2 * LANES
-"""16-bit numbers of a vector."""
+"""16-bit numbers per vector."""
 
 Value = Any
 Builder = Any
 Combine = Callable[[Value, Value], Value]
+"""Writes an operation on two vectors, such as their sum or maximum."""
 
 
 def vector(kind: Any, lanes: int) -> Any:
-    """The type of so many numbers of a kind."""
+    """The type of a vector of `lanes` numbers of a kind."""
     return ir.VectorType(kind, lanes)
 
 
 def load(b: Builder, address: Value, kind: Any, *, aligned: int = 1) -> Value:
-    """A number or a vector at an address."""
+    """Read a number or a vector at an address."""
     return b.load(b.inttoptr(address, kind.as_pointer()), align=aligned)
 
 
@@ -46,7 +47,7 @@ def offset(b: Builder, address: Value, index: Value | int, step: Value | int) ->
 
 
 def lane_indices(of: Iterable[int]) -> ir.Constant:
-    """Which lanes a shuffle takes."""
+    """The constant that tells a shuffle which lanes to take."""
     numbers = list(of)
     return ir.Constant(vector(I32, len(numbers)), numbers)
 
@@ -57,7 +58,7 @@ def zeros(kind: Any, count: int) -> ir.Constant:
 
 
 def select_lanes(b: Builder, value: Value, of: Iterable[int]) -> Value:
-    """Some lanes of a vector."""
+    """The lanes `of` a vector, as a vector."""
     return b.shuffle_vector(value, value, lane_indices(of))
 
 
@@ -68,7 +69,7 @@ def broadcast(b: Builder, value: Value, count: int) -> Value:
 
 
 def extend(b: Builder, value: Value, kind: Any, *, signed: bool = True) -> Value:
-    """The same integers, each in more bits."""
+    """The same integers in a type `kind` of more bits."""
     wide = vector(kind, value.type.count)
     return b.sext(value, wide) if signed else b.zext(value, wide)
 
@@ -79,7 +80,7 @@ def to_float32(b: Builder, value: Value) -> Value:
 
 
 def from_bf16(b: Builder, value: Value) -> Value:
-    """bf16 as float32: the same bits, sixteen more behind them."""
+    """bf16 as float32: the same bits, followed by sixteen zeros."""
     if isinstance(value.type, ir.VectorType):
         count = value.type.count
         bits = b.shl(extend(b, value, I32, signed=False), ir.Constant(vector(I32, count), [16] * count))
@@ -88,25 +89,25 @@ def from_bf16(b: Builder, value: Value) -> Value:
 
 
 def multiply_add(b: Builder, x: Value, y: Value, z: Value) -> Value:
-    """x * y + z of vectors of float32, rounded once where the processor can."""
+    """x * y + z of float32 vectors, fused where the processor can."""
     return call_intrinsic(b, "fmuladd", x, y, z)
 
 
 def to_bf16(b: Builder, value: Value) -> Value:
-    """The nearest bf16 of finite numbers, as 16-bit integers; of two as near, the even one."""
+    """The nearest bf16 of finite numbers, as 16-bit integers, rounding half to even."""
     kind = vector(I32, value.type.count)
     bits = b.bitcast(value, kind)
 
-    def same(number: int) -> Any:
+    def in_every_lane(number: int) -> Any:
         return ir.Constant(kind, [number] * kind.count)
 
-    odd = b.and_(b.lshr(bits, same(16)), same(1))
-    rounded = b.lshr(b.add(b.add(bits, same(0x7FFF)), odd), same(16))
+    odd = b.and_(b.lshr(bits, in_every_lane(16)), in_every_lane(1))
+    rounded = b.lshr(b.add(b.add(bits, in_every_lane(0x7FFF)), odd), in_every_lane(16))
     return b.trunc(rounded, vector(I16, kind.count))
 
 
 def call_intrinsic(b: Builder, name: str, *values: Value) -> Value:
-    """One of LLVM's functions of float32 vectors, such as rint or fabs."""
+    """Call one of LLVM's functions of float32 vectors, such as rint or fabs."""
     kind = values[0].type
     function = ir.FunctionType(kind, [kind] * len(values))
     return b.call(b.module.declare_intrinsic(f"llvm.{name}.v{kind.count}f32", (), function), values)
@@ -118,13 +119,15 @@ def float_vector(value: float, count: int = LANES) -> ir.Constant:
 
 
 def maximum(b: Builder, x: Value, y: Value) -> Value:
-    """The larger of each two; y where one is no number."""
+    """The larger of each two lanes; y where either is NaN."""
     return b.select(b.fcmp_ordered(">", x, y), x, y)
 
 
 def exponential(b: Builder, x: Value) -> Value:
-    """e**x to the last digits of float32, up to the largest that it has, and 0 where it would be less than the least;
-    NaN stays NaN. (Cephes, expf: a polynomial around the nearest power of two.)"""
+    """e**x to the precision of float32, after Cephes' expf: a polynomial around the nearest power of two.
+
+    Saturates for x above 88 and is 0 below -87. NaN stays NaN.
+    """
     tiny = b.fcmp_ordered("<", x, float_vector(-87.0))
     x = b.select(tiny, float_vector(-87.0), x)
     x = b.select(b.fcmp_ordered(">", x, float_vector(88.0)), float_vector(88.0), x)
@@ -141,14 +144,14 @@ def exponential(b: Builder, x: Value) -> Value:
 
 
 def reduce_lanes(b: Builder, value: Value, add: Combine) -> Value:
-    """The lanes of a vector put together, two by two."""
+    """Combine all lanes of a vector to one number, two by two."""
     while value.type.count > 1:
         value = _combine_pairs(b, value, None, add)
     return b.extract_element(value, I32(0))
 
 
 def dot_accumulate(b: Builder, total: Value, x: Value, y: Value) -> Value:
-    """`total`, 32-bit integers, and the products of two vectors of 16-bit integers: neighbours' sums in its lanes."""
+    """Add the products of two vectors of 16-bit integers to `total`, 32-bit integers: two products per lane."""
     wide, result = vector(I16, LANES_16), vector(I32, LANES)
     if INSTRUCTION_SET == "vnni":
         kind = ir.FunctionType(result, [result, wide, wide])
@@ -163,7 +166,7 @@ def dot_accumulate(b: Builder, total: Value, x: Value, y: Value) -> Value:
 
 
 def unpack_nibbles(b: Builder, address: Value) -> list[Value]:
-    """The 32 codes of 16 bytes, the low halves first, as vectors of WIDE 16-bit integers."""
+    """The 32 4-bit codes of 16 bytes, the low halves first, as vectors of LANES_16 16-bit integers."""
     bytes_ = load(b, address, vector(I8, 16))
     low = b.and_(bytes_, ir.Constant(bytes_.type, [15] * 16))
     high = b.lshr(bytes_, ir.Constant(bytes_.type, [4] * 16))
@@ -174,9 +177,10 @@ def unpack_nibbles(b: Builder, address: Value) -> list[Value]:
 
 
 def sum_lanes(b: Builder, vectors: Sequence[Value], add: Combine) -> Value:
-    """One vector with the sum of each, in their order. As many as a power of two, at most as many as they have lanes.
+    """A vector of the sums of each vector's lanes, in order.
 
-    Always added in the same order, so that a sum does not depend on how many others are made beside it.
+    The number of vectors is a power of two, at most their number of lanes. Lanes are always added in the same order, so
+    a sum does not depend on how many are computed together.
     """
     level = list(vectors)
     while len(level) > 1:
@@ -188,7 +192,7 @@ def sum_lanes(b: Builder, vectors: Sequence[Value], add: Combine) -> Value:
 
 
 def _combine_pairs(b: Builder, x: Value, y: Value | None, add: Combine) -> Value:
-    """The sums of neighbouring lanes of x, then of y."""
+    """Combine neighbouring lanes of x, then of y."""
     count = x.type.count * (1 if y is None else 2)
     y = x if y is None else y
     return add(
@@ -198,7 +202,7 @@ def _combine_pairs(b: Builder, x: Value, y: Value | None, add: Combine) -> Value
 
 
 def sums_by_row(b: Builder, totals: Sequence[Value], outputs: int, add: Combine) -> list[Value]:
-    """The lanes of each total added up, as float32: so many outputs to a vector, row by row."""
+    """Sum the lanes of each total, as float32. Returns a vector of `outputs` sums per row."""
     found = []
     for start in range(0, len(totals), LANES):
         some = sum_lanes(b, totals[start : start + LANES], add)
@@ -208,10 +212,12 @@ def sums_by_row(b: Builder, totals: Sequence[Value], outputs: int, add: Combine)
 
 
 class Loop:
-    """for index in range(0, end, step), at least once. `values` go from round to round and are what the last one
-    leaves.
+    """Writes a loop: for index in range(0, end, step), at least once.
 
-    with Loop(...) as loop: loop.values = [... loop.index ... loop.values ...]
+    `values` are carried from one iteration to the next, and hold the last iteration's results afterwards:
+
+        with Loop(...) as loop:
+            loop.values = [... loop.index ... loop.values ...]
     """
 
     def __init__(self, b: Builder, end: Value, step: int, values: Sequence[Value]) -> None:
@@ -241,4 +247,4 @@ class Loop:
 
 
 float_at = intrinsic(lambda b, address: load(b, address, F32, aligned=4), 1, types.float32)
-"""The float32 at an address."""
+"""Reads the float32 at an address."""

@@ -53,8 +53,8 @@ class KernelModel:
     panel (kernels/products.py).
     """
 
-    def __init__(self, model: Transformer, kv: KVCache, team: ThreadTeam, signs: Array) -> None:
-        self.model, self.team, self.progress = model, team, signs
+    def __init__(self, model: Transformer, kv: KVCache, team: ThreadTeam, progress: Array) -> None:
+        self.model, self.team, self.progress = model, team, progress
         self.panel_min_rows = PANEL_MIN_ROWS
         self._weights, self._sizes = kernel_weights(model), kernel_sizes(model)
         self._kv = as_numpy(kv.tensor)

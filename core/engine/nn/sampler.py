@@ -67,12 +67,12 @@ class SequenceSampler:
 
     def _penalise(self, logits: torch.Tensor) -> None:
         if len(self.penalised_ids):
-            penalty, seen = (
+            penalty, ids = (
                 float(self.sampling.repetition_penalty),
                 torch.from_numpy(self.penalised_ids).to(logits.device),
             )
-            scores = logits[seen]
-            logits[seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
+            scores = logits[ids]
+            logits[ids] = torch.where(scores < 0, scores * penalty, scores / penalty)
 
     def _sample(self, logits: torch.Tensor) -> int:
         probabilities, ids = candidates(logits / max(self.sampling.temperature, 1e-4), self.sampling)

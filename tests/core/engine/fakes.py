@@ -47,15 +47,15 @@ class Counter:
         self.memory: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         """By block and offset: position and id."""
         self.wake = threading.Event()
-        self.signs: ProgressCounter | None = None
+        self.progress: ProgressCounter | None = None
 
-    def count_progress(self, signs: ProgressCounter) -> None:
-        self.signs = signs
+    def count_progress(self, progress: ProgressCounter) -> None:
+        self.progress = progress
 
     def get_on(self) -> None:
-        """A sign of life."""
-        if self.signs:
-            self.signs[0] += 1
+        """Count up, as a real model does."""
+        if self.progress:
+            self.progress[0] += 1
 
     def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
         self.steps.append([(part.sequence.id, part.count) for part in batch])

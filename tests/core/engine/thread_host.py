@@ -20,7 +20,7 @@ class ThreadHost:
     def __init__(self, load: LoadRunner) -> None:
         self.load = load
         self.thread: Thread | None = None
-        self.signs: ProgressCounter = (ctypes.c_int64 * 1)()
+        self.progress: ProgressCounter = (ctypes.c_int64 * 1)()
 
     @property
     def alive(self) -> bool:
@@ -35,11 +35,11 @@ class ThreadHost:
 
     def run(self, theirs: Connection, line: socket.socket) -> None:
         with theirs, line:
-            run_worker(theirs, self.load, self.signs)
+            run_worker(theirs, self.load, self.progress)
 
     def activity(self) -> WorkerActivity:
         """A thread's processor time is not known apart."""
-        return WorkerActivity(self.signs[0])
+        return WorkerActivity(self.progress[0])
 
     def kill(self) -> None:
         if self.thread:
