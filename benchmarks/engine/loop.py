@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.engine.loading import NICE, loader
-from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 from core.checkpoints import inspect_checkpoint
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
@@ -23,8 +23,8 @@ class Loop:
     def __init__(self, engine: Engine, tokenizer: Tokenizer, runner: asyncio.Runner) -> None:
         self.engine, self.tokenizer, self.runner = engine, tokenizer, runner
 
-    def __call__(self, request: Request) -> Answer:
-        return self.runner.run(self.delays(**request))
+    def __call__(self, workload: Workload) -> Answer:
+        return self.runner.run(self.delays(**workload))
 
     async def delays(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
         """Of ticks, from the first prompt's reading to the last token."""

@@ -10,7 +10,7 @@ from core.checkpoints import Checkpoint
 from core.domain.prompt import Prompt
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine, TokenStream
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.llm.tokenizer import THINK_TAG, Decoder, Tokenizer
 
 _MIN_SPEED_TOKENS = 8
@@ -21,7 +21,7 @@ class Stream(Protocol):
     """The text of one answer, piece by piece."""
 
     @property
-    def reason(self) -> Reason | None:
+    def reason(self) -> FinishReason | None:
         """Why the answer ended: "stop" (an end token), "length" (the token limit) or "cancelled"; None while it
         runs."""
 
@@ -99,15 +99,15 @@ class LocalModel:
 
     def status(self) -> str:
         """See Model."""
-        info, prompted = self._engine.info, self._engine.prompted
+        info, prompted = self._engine.info, self._engine.prompt_ids
         parts = [info.device, info.weights] if info else []
         if self._speed:
             parts.append(f"{_round_rate(self._speed)} tokens/s")
-        if speed := self._engine.speed:
-            parts += [f"{_round_rate(speed.read)} tokens/s of prompts"] if speed.read else []
+        if speed := self._engine.throughput:
+            parts += [f"{_round_rate(speed.prefill_rate)} tokens/s of prompts"] if speed.prefill_rate else []
             parts.append(speed.bottleneck)
         if prompted:
-            parts.append(f"{100 * self._engine.reused / prompted:.0f} % of prompts reused")
+            parts.append(f"{100 * self._engine.reused_ids / prompted:.0f} % of prompts reused")
         return ", ".join(parts)
 
 
@@ -126,7 +126,7 @@ class _TextStream:
         """When the first and the last token came, in seconds of the monotonic clock."""
 
     @property
-    def reason(self) -> Reason | None:
+    def reason(self) -> FinishReason | None:
         return self._tokens.reason
 
     @property

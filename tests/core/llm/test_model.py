@@ -8,11 +8,11 @@ from core.checkpoints import open_checkpoint
 from core.domain.prompt import Message
 from core.engine.engine import Engine
 from core.engine.options import Report
-from core.engine.protocol import Ready, Speed
+from core.engine.protocol import Ready, Throughput
 from core.engine.worker import Runner
-from core.engine.worker_process import ThreadHost
 from core.llm.model import LocalModel
 from core.llm.tokenizer import Tokenizer
+from tests.core.engine.thread_host import ThreadHost
 from tests.real import CACHE
 
 CHECKPOINT = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
@@ -68,17 +68,17 @@ def test_warming_encodes_everything_before_the_question(engine: RecordingEngine)
 )
 def test_status(engine: RecordingEngine, info: Ready | None, speed: float, read: tuple[int, int], said: str) -> None:
     model = LocalModel(CHECKPOINT, TOKENIZER, engine, 4096)
-    engine.info, (engine.prompted, engine.reused), model._speed = info, read, speed
+    engine.info, (engine.prompt_ids, engine.reused_ids), model._speed = info, read, speed
     assert model.status() == said
 
 
 @pytest.mark.parametrize(
     ("speed", "said"),
     [
-        (Speed(310.2, 12.5, 1.9, 0.02, 2), "310 tokens/s of prompts, the engine gets 1.9 of 2 cores"),
-        (Speed(0, 0.3, 0.1, 1.9, 2), "the engine gets 0.1 of 2 cores, other programs 1.9"),
+        (Throughput(310.2, 12.5, 1.9, 0.02, 2), "310 tokens/s of prompts, the engine gets 1.9 of 2 cores"),
+        (Throughput(0, 0.3, 0.1, 1.9, 2), "the engine gets 0.1 of 2 cores, other programs 1.9"),
     ],
 )
-def test_status_names_the_bottleneck(engine: RecordingEngine, speed: Speed, said: str) -> None:
-    engine.speed = speed
+def test_status_names_the_bottleneck(engine: RecordingEngine, speed: Throughput, said: str) -> None:
+    engine.throughput = speed
     assert LocalModel(CHECKPOINT, TOKENIZER, engine, 4096).status() == said
