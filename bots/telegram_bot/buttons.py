@@ -8,7 +8,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from core.commands.settings_view import revision
 from core.domain.conversation import ChatId
 from core.domain.platform import ButtonAction, Controls
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, Settings
+from core.domain.settings import MAX_MEMORY_TURNS, MAX_TOKENS_CHOICES, REPLY_LANGUAGES, Settings
 from core.i18n import t
 
 STEP = 0.1
@@ -73,12 +73,12 @@ def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
         ),
         tuple(
             _button(_marked(count, settings.max_tokens), set_to("k", count, settings.max_tokens))
-            for count in MAX_TOKENS
+            for count in MAX_TOKENS_CHOICES
         ),
         (
             _button("− 1", set_to("m", max(memory - 1, 1), memory)),
             _button(f"🧠 {memory}", NOTHING),
-            _button("+ 1", set_to("m", min(memory + 1, MEMORY_MOST), memory)),
+            _button("+ 1", set_to("m", min(memory + 1, MAX_MEMORY_TURNS), memory)),
         ),
         tuple(
             _button(

@@ -11,7 +11,7 @@ from core.domain.errors import Refused
 from core.domain.permissions import Access
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
-from core.domain.settings import PARSERS, Rules, Settings
+from core.domain.settings import SETTING_PARSERS, Rules, Settings
 from core.domain.store import Store
 from core.filters import Filter
 from core.i18n import choose_language, t
@@ -189,7 +189,7 @@ class ButtonActions:
     async def _change(self, press: Press, name: str, text: str, seen: str) -> tuple[bool, Settings]:
         if not name:
             raise Refused("press.stale")
-        setting = Setting(str(PARSERS[name](text)), press.author.name, self._now()) if text != RESET else None
+        setting = Setting(str(SETTING_PARSERS[name](text)), press.author.name, self._now()) if text != RESET else None
         async with self._store.begin() as tx:
             before = self._rules.settings(await tx.preferences.settings(press.chat))
             if revision(press.chat, before, name) != seen:

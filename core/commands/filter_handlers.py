@@ -51,9 +51,9 @@ async def _allow(call: "Call", tx: Transaction, rest: str) -> str:
     word = _word(rest)
     if (
         call.role < Role.OWNER
-        and call.filter.check(word.strip("*"), Policy(call.rules.least, owners=call.rules.own_list)).blocked
+        and call.filter.check(word.strip("*"), Policy(call.rules.min_level, owners=call.rules.owner_wordlist)).blocked
     ):
-        raise Refused("refused.allow", level=call.rules.least)
+        raise Refused("refused.allow", level=call.rules.min_level)
     await _move(call, tx, word, ALLOWED)
     return call.t("filter.allowed", word=_shown(call, word))
 

@@ -16,7 +16,7 @@ from core.commands.setting_handlers import change
 from core.domain.conversation import Question, Reply, Role
 from core.domain.errors import Refused
 from core.domain.reply_states import Event, State
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Rules
+from core.domain.settings import MAX_MEMORY_TURNS, MAX_SYSTEM_CHARACTERS, MAX_TOKENS_CHOICES, REPLY_LANGUAGES, Rules
 from core.domain.store import Transaction
 from core.filters import WORD_LONGEST, Filter, Level
 from core.i18n import LANGUAGES, choose_language, t
@@ -312,11 +312,13 @@ COMMANDS = (
         "maxtokens",
         _set("max_tokens"),
         "[256|512|1024]",
-        (Option("value", Kind.INTEGER, choices=tuple(map(str, MAX_TOKENS))), _RESET),
+        (Option("value", Kind.INTEGER, choices=tuple(map(str, MAX_TOKENS_CHOICES))), _RESET),
         changes=True,
     ),
-    Command("memory", _set("memory"), "[1-10]", (Option("value", Kind.INTEGER, 1, MEMORY_MOST), _RESET), changes=True),
-    Command("system", _set("system"), "[text]", (Option("text", most=SYSTEM_MOST), _RESET), changes=True),
+    Command(
+        "memory", _set("memory"), "[1-10]", (Option("value", Kind.INTEGER, 1, MAX_MEMORY_TURNS), _RESET), changes=True
+    ),
+    Command("system", _set("system"), "[text]", (Option("text", most=MAX_SYSTEM_CHARACTERS), _RESET), changes=True),
     Command(
         "lang",
         _lang,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from core.commands import settings_view as panel
 from core.domain.conversation import Setting
 from core.domain.errors import Refused
-from core.domain.settings import PARSERS, Source, Value
+from core.domain.settings import SETTING_PARSERS, Source, Value
 from core.domain.store import Transaction
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ async def change(call: "Call", tx: Transaction, name: str, argument: str) -> str
         new = call.rules.value(name, (await tx.preferences.settings(call.reply.chat)).get(name))
         key = "set.reset_chat" if new.source is Source.CHAT else "set.reset"
         return call.t(key, **_told(call, old=old, new=new))
-    setting = Setting(str(PARSERS[name](argument)), call.reply.author.name, call.now)
+    setting = Setting(str(SETTING_PARSERS[name](argument)), call.reply.author.name, call.now)
     if call.filter.check(setting.value, call.rules.settings(rows).policy).blocked:
         raise Refused("blocked.setting")
     await tx.preferences.set(call.reply.chat, name, setting)

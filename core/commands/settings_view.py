@@ -4,7 +4,7 @@ import zlib
 from datetime import UTC, datetime
 
 from core.domain.conversation import ChatId
-from core.domain.settings import NAMES, Settings, Value
+from core.domain.settings import SETTING_NAMES, Settings, Value
 from core.i18n import t
 from core.i18n.markdown import escape
 
@@ -16,7 +16,7 @@ TYPED = "system"
 
 def described(settings: Settings, language: str) -> str:
     """All settings, each with where it comes from."""
-    values = [settings.values[name] for name in NAMES]
+    values = [settings.values[name] for name in SETTING_NAMES]
     lines = [
         t(
             language,
@@ -44,7 +44,7 @@ def shown(value: Value, language: str) -> str:
 
 def wanted(value: Value, language: str) -> str:
     """The value that the owner's cap does not let through."""
-    return t(language, f"value.{value.name}", value=value.wanted)
+    return t(language, f"value.{value.name}", value=value.requested)
 
 
 def source(value: Value, language: str) -> str:

@@ -9,7 +9,7 @@ from bots.telegram_bot.buttons import NOTHING, Acted, Changed, keyboard, read
 from core.commands.settings_view import PANEL, revision
 from core.domain.conversation import ChatId, Setting
 from core.domain.platform import NO_CONTROLS, ButtonAction, Controls
-from core.domain.settings import MAX_TOKENS, PARSERS, REPLY_LANGUAGES, Settings
+from core.domain.settings import MAX_TOKENS_CHOICES, REPLY_LANGUAGES, SETTING_PARSERS, Settings
 from core.i18n import t
 from tests.conftest import RULES
 
@@ -45,7 +45,7 @@ def test_what_is_under_an_answer(language: str) -> None:
 
 @given(
     st.floats(0, 1).map(lambda value: f"{value:.2f}"),
-    st.sampled_from(MAX_TOKENS).map(str),
+    st.sampled_from(MAX_TOKENS_CHOICES).map(str),
     st.integers(1, 10).map(str),
     st.sampled_from(REPLY_LANGUAGES),
     st.sampled_from(["en", "vi"]),
@@ -59,7 +59,7 @@ def test_every_button_of_a_panel_sets_what_may_be_set(t: str, k: str, m: str, la
         asked = read(data(button))
         assert isinstance(asked, Changed) and asked.name in PANEL
         assert asked.revision == revision(CHAT, now, asked.name)
-        assert PARSERS[asked.name](asked.value) != now.values[asked.name].value
+        assert SETTING_PARSERS[asked.name](asked.value) != now.values[asked.name].value
 
 
 def test_a_panel_shows_what_is_in_force() -> None:
