@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from core.domain.conversation import Author, ChatId, QueueLoad, Reply
 from core.domain.reply_states import Lane, State
-from storage.store import DatabaseStore, StoredTransaction
+from storage.store import DatabaseStore, SqlTransaction
 from storage.tables import Base
 from tests.fakes import incoming
 
@@ -18,7 +18,7 @@ CHAT = ChatId("fake", "unknown", "topic")
 MESSAGE = incoming("hello", chat=CHAT)
 REPLY = Reply(9, CHAT, True, 1, Lane.ANSWER, State.QUEUED, 0, Author("a", "A"), "why?", "bot", "m:1", 1)
 
-Read = Callable[[StoredTransaction], Awaitable[object]]
+Read = Callable[[SqlTransaction], Awaitable[object]]
 READS: dict[str, tuple[Read, object]] = {
     "inbox.stored_keys": (lambda tx: tx.inbox.stored_keys([MESSAGE]), set()),
     "inbox.queue_load": (lambda tx: tx.inbox.queue_load([MESSAGE], 0, ["fake"]), QueueLoad({CHAT: 0}, 0, {})),
@@ -62,7 +62,7 @@ WRITES = {
 """The others: they need a stored reply, or store something."""
 
 
-async def row_counts(tx: StoredTransaction) -> dict[str, int]:
+async def row_counts(tx: SqlTransaction) -> dict[str, int]:
     tables = Base.metadata.tables.items()
     session = tx.replies._session
     return {name: await session.scalar(select(func.count()).select_from(table)) or 0 for name, table in tables}
