@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.domain.conversation import Reply
-from core.domain.reply_states import ACTIVE, Event, Lane, State, after
+from core.domain.reply_states import ACTIVE, Event, Lane, State, next_state
 from storage.mapping import select_replies
 from storage.replies import SqlReplies
 from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow
@@ -62,7 +62,7 @@ class SqlRecovery:
         # In the notice lane, because another answer may be in progress in the conversation.
         expired = {
             "lane": Lane.NOTICE,
-            "state": after(State.QUEUED, Event.EXPIRE),
+            "state": next_state(State.QUEUED, Event.EXPIRE),
             "outcome": State.FAILED,
             "final": text,
         }
@@ -75,7 +75,7 @@ class SqlRecovery:
 
     async def _merge_queued(self, into: Reply, others: Sequence[Reply]) -> None:
         ids = [reply.id for reply in others]
-        merged = {"state": after(State.QUEUED, Event.MERGE), "merged_into": into.id, "updated_at": self._now()}
+        merged = {"state": next_state(State.QUEUED, Event.MERGE), "merged_into": into.id, "updated_at": self._now()}
         await self._session.execute(self._update_queued(ReplyRow.id.in_(ids)).values(merged))
         inbox = select(ReplyRow.inbox_id).where(ReplyRow.id.in_(ids))
         await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(CLOSED_INBOX))

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.domain.conversation import ChatId, Question, Reply
-from core.domain.reply_states import ACTIVE, OPEN, Event, Lane, State, after
+from core.domain.reply_states import ACTIVE, OPEN, Event, Lane, State, next_state
 from core.domain.store import Stale
 from storage.chats import get_chat
 from storage.fence import lock_current_row
@@ -74,7 +74,7 @@ class SqlReplies:
         row = await lock_current_row(self._session, reply)
         if event is Event.FINISH and (row.state, row.final) == (State.SENDING, final):
             return await self.get(reply.id)  # an earlier commit of the same text, whose success was not reported
-        if (target := after(State(row.state), event, State(row.outcome) if row.outcome else None)) is None:
+        if (target := next_state(State(row.state), event, State(row.outcome) if row.outcome else None)) is None:
             raise Stale(f"reply {reply.id}: {event} in {row.state}")
         row.state, row.updated_at = target, self._now()
         if event is Event.CLAIM:
