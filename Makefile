@@ -42,6 +42,7 @@ check: $(VENV)/ready-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest --quiet tests/test_layers.py
 
 format: $(VENV)/ready-dev
@@ -68,7 +69,7 @@ mutants: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.faults.mutants
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(SAY) "Setting up in $(VENV): this takes a minute or two, once."

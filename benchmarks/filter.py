@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.filters import blocked, stream_guard
-from core.filters.normalize import bare
+from core.filters.normalize import strip_marks
 
 LANGUAGES = ("en", "vi")
 MEDICAL = "medical"
@@ -87,7 +87,7 @@ def dictionary(language: str) -> None:
         return
     lines = file.read_text("utf-8").splitlines()
     words = [line.split("/")[0].strip() for line in lines if line.strip() and not line.isdigit()]
-    forms = {word for entry in words for word in (entry, bare(entry.lower()) if language == "vi" else entry)}
+    forms = {word for entry in words for word in (entry, strip_marks(entry.lower()) if language == "vi" else entry)}
     hits = sorted(word for word in forms if blocked(word))
     print(f"{language}: dictionary words {len(hits) / len(forms):.4%} of {len(forms)}: {' '.join(hits[:12])}")
 

@@ -14,7 +14,7 @@ from core.checkpoints import DEFAULT_MODEL
 from core.domain.errors import ChatError, SetupError
 from core.domain.permissions import Access
 from core.domain.settings import MAX_MEMORY_TURNS, MAX_TOKENS_CHOICES, SETTING_NAMES, SETTING_PARSERS, Limits, Rules
-from core.filters import Level, owners
+from core.filters import Level, owner_lexicon
 from core.i18n import t
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Config(BaseSettings):
     def _readable(cls, value: Path | None) -> Path | None:
         """Raises ValueError with the line that can't be read."""
         try:
-            owners(_lines(value))
+            owner_lexicon(_lines(value))
         except OSError as error:
             raise ValueError(f"{value} can't be read: {error.strerror}") from None
         return value

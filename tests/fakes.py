@@ -13,7 +13,7 @@ from core.domain.reply_states import Lane
 from core.domain.sampling import Sampling
 from core.domain.store import Store, Transaction, Unavailable
 from core.engine.protocol import Reason
-from core.filters import FilterAction, Policy, Verdict
+from core.filters import FilterAction, Guard, Policy, Verdict
 from core.llm.model import Stream
 
 CHAT = ChatId("fake", "1")
@@ -195,6 +195,35 @@ class FlakyStore:
             if self.fails:
                 self.fails -= 1
                 raise Unavailable("database is locked")
+
+
+class OpenGuard:
+    """Releases every piece at once."""
+
+    blocked = False
+    verdict = Verdict()
+
+    def feed(self, piece: str) -> str:
+        return piece
+
+    def finish(self) -> str:
+        return ""
+
+
+class OpenFilter:
+    """A filter that blocks nothing and counts nothing."""
+
+    def check(self, text: str, policy: Policy) -> Verdict:
+        return Verdict()
+
+    def guard(self, policy: Policy) -> Guard:
+        return OpenGuard()
+
+    def count(self, where: str, verdict: Verdict) -> None:
+        pass
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        return {}
 
 
 class WordFilter:

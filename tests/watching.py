@@ -40,7 +40,7 @@ async def now(bot: Bot, reply: Reply) -> State:
 
 async def outcome(bot: Bot, reply: Reply) -> State:
     async with asyncio.timeout(5):
-        return (await bot.dispatcher.outcome(reply)).state
+        return (await bot.outcome(reply)).state
 
 
 async def running(bot: Bot, count: int = 1) -> None:

@@ -10,10 +10,10 @@ from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bots.config import Config
-from bots.console.adapter import PLATFORM, ConsolePlatform, Repl, new_chat, somebody, user_name
+from bots.console.adapter import PLATFORM, ConsoleAdapter, local_author, new_chat, user_name
 from bots.console.input import PipedLines, PromptedLines
-from bots.console.outgoing import LiveScreen, PlainScreen, is_terminal
-from core.dispatch.dispatcher import Dispatcher
+from bots.console.outgoing import LiveScreen, PlainScreen
+from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.errors import ChatError, SetupError
 from core.domain.reply_states import Event, State
@@ -69,35 +69,37 @@ async def console_database(config: Config) -> AsyncIterator[AsyncEngine]:
 
 
 class ConsoleSession:
-    """The console's platform and its talk, for a person or a pipe, whichever is there."""
+    """One talk at this terminal, by a person or a pipe, whichever is there."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._watched = is_terminal()
+        self._is_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
         self._console = Console()
-        self._screen = LiveScreen(self._console) if self._watched else PlainScreen(sys.stdout)
-        self.platform = ConsolePlatform(self._screen)
+        self._screen = LiveScreen(self._console) if self._is_terminal else PlainScreen(sys.stdout)
 
-    async def talk(self, store: DatabaseStore, dispatcher: Dispatcher, model: str, parse_options: Options) -> bool:
-        """Until the lines end. Whether every one of them came to a good end."""
-        chat, pending = await conversation(store, parse_options)
-        async with dispatcher.running():
-            talk = Repl(dispatcher, self._screen, chat, somebody(), interruptible=self._watched)
-            if self._watched:
+    async def talk(self, store: DatabaseStore, service: ChatService, model: str, options: Options) -> bool:
+        """Until the lines end. Whether every one of them succeeded. `model`: its name, for the greeting."""
+        chat, pending = await conversation(store, options)
+        adapter = ConsoleAdapter(self._screen, self._lines(), chat, service.control, interruptible=self._is_terminal)
+        async with service.running():
+            await service.serve(adapter)
+            service.settle(adapter.name)
+            if self._is_terminal:
                 self._greet(model)
             for reply in pending:
-                await talk.follow(reply)
-            return await talk.run(self._lines())
+                await adapter.follow(reply)
+            await service.events.run(adapter)
+        return adapter.all_succeeded
 
     def _lines(self) -> PromptedLines | PipedLines:
         return (
             PromptedLines(self._config.data_dir / "console_history")
-            if self._watched
+            if self._is_terminal
             else PipedLines(sys.stdin or io.StringIO())
         )
 
     def _greet(self, model: str) -> None:
-        language = choose_language("auto", somebody().locale)
+        language = choose_language("auto", local_author().locale)  # before anything can have been chosen
         self._console.print(t(language, "console.hello", name=self._config.bot_name, model=model), style="dim")
 
 

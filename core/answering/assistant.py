@@ -17,11 +17,11 @@ from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.domain.settings import Rules, Settings
 from core.domain.store import Store
-from core.filters import SEVERE, Filter, FilterAction, Policy, Verdict
+from core.filters import SEVERITY_SEVERE, Filter, FilterAction, Policy, Verdict
 from core.i18n import t
 from core.llm.model import Model
 from core.runtime.cancellation import unless, until
-from core.runtime.retry import while_unavailable
+from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
 
 T = TypeVar("T")
 
@@ -84,9 +84,16 @@ class _Draft:
 class Assistant:
     """Answers one question from what the store remembers. Knows no platform."""
 
-    def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        model: Model,
+        rules: Rules,
+        content_filter: Filter,
+        database_backoff: Backoff = DATABASE_BACKOFF,
+    ) -> None:
         self.model, self.rules, self.filter = model, rules, content_filter
-        self._store = store
+        self._store, self._backoff = store, database_backoff
         self._forgotten = 0
         """So many conversations."""
 
@@ -135,7 +142,7 @@ class Assistant:
     async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
         question = reply.question
-        return await while_unavailable(f"reply {reply.id}", lambda: self._read(reply, question))
+        return await while_unavailable(f"reply {reply.id}", lambda: self._read(reply, question), self._backoff)
 
     async def _read(self, reply: Reply, before: int) -> tuple[Settings, list[Turn]]:
         async with self._store.begin() as tx:
@@ -196,7 +203,7 @@ class Assistant:
         draft.text += guard.feed(output.finish()) + guard.finish()
         draft.text = draft.text[: len(draft.text) - output.surplus].rstrip()
         draft.blocked, draft.looped = guard.blocked, bool(output.surplus)
-        draft.severe = self._screened("answer", guard.verdict).severity >= SEVERE
+        draft.severe = self._screened("answer", guard.verdict).severity >= SEVERITY_SEVERE
         return draft
 
     def _ending(self, work: _Work, draft: _Draft, stop: asyncio.Event) -> Ending:

@@ -56,7 +56,7 @@ class ChatRateLimiter:
         past = self._past(key)
         past.held = max(past.held, self._clock() + seconds)
 
-    def held(self, key: str) -> bool:
+    def is_held(self, key: str) -> bool:
         """Whether a penalty runs."""
         return self._past(key).held > self._clock()
 

@@ -1,10 +1,9 @@
 """A growing message: when to edit, where to split, the final edit always. What decides is pure."""
 
 import asyncio
-import itertools
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -31,12 +30,14 @@ from core.domain.reply_states import Lane
 from core.domain.store import Store, Transaction
 from core.runtime.cancellation import uncancelled
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import while_unavailable
+from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
 
 log = logging.getLogger(__name__)
 
-TYPING_EVERY = 4.0
-"""Seconds; platforms show it for five."""
+TYPING_EVERY_S = 4.0
+"""Platforms show a typing indicator for five seconds."""
+SEND_BACKOFF = Backoff(1.0, 60.0)
+"""Between attempts at a final text."""
 
 
 GIVEN_UP = 24 * 3600 * 1000
@@ -55,6 +56,9 @@ class Delivery:
     instance: str
     allowed: Callable[[str], bool]
     now: Callable[[], int]
+    send_backoff: Backoff = SEND_BACKOFF
+    database_backoff: Backoff = DATABASE_BACKOFF
+    typing_every_s: float = TYPING_EVERY_S
 
 
 class StreamingMessage:
@@ -168,14 +172,14 @@ class StreamingMessage:
             if not self._text:
                 await self._type()
             try:
-                async with asyncio.timeout(TYPING_EVERY):
+                async with asyncio.timeout(self._delivery.typing_every_s):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
     async def _type(self) -> None:
         """Only a courtesy, and none to a command, which is answered at once."""
-        if self._answer and not self._delivery.rate.held(self._surface.key):
+        if self._answer and not self._delivery.rate.is_held(self._surface.key):
             try:
                 await uncancelled(self._surface.typing())  # a penalty must be heard of
             except NotSent as error:
@@ -190,7 +194,7 @@ class StreamingMessage:
         edit changes nothing then, nor does a send that the platform knows again, and of an answer it is only a stub. So
         is a notice from the second time on: its text shows twice at most."""
         given_up = self._delivery.now() + GIVEN_UP
-        for pause in _pauses():
+        for pause in self._delivery.send_backoff.pauses():
             await self._turn()
             if self._delivery.now() > given_up:
                 raise Unacceptable
@@ -266,7 +270,7 @@ class StreamingMessage:
                 await step(tx)
                 failpoint(point)
 
-        await while_unavailable(f"reply {self._reply.id}", store)
+        await while_unavailable(f"reply {self._reply.id}", store, self._delivery.database_backoff)
 
     def _forget(self, index: int, gone: MessageGone) -> None:
         """The message is not there any more: another takes its place. Where that goes too, somebody wants none. What is
@@ -307,8 +311,3 @@ class StreamingMessage:
         if seconds >= 1:
             until = self._delivery.now() + round(seconds * 1000)
             await self._stored(lambda tx: tx.replies.delay(self._reply, until))
-
-
-def _pauses() -> Iterator[float]:
-    """Seconds: 1, 2, 4, ... 60, 60, ..."""
-    return (min(2.0**n, 60.0) for n in itertools.count())

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.domain.conversation import Author, ChatId, Reply, Role, fit_id
+from core.domain.conversation import Author, ChatId, Question, Reply, Role, fit_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ def may_change(private: bool, role: Role) -> bool:
 def is_asker(reply: Reply, author: Author) -> bool:
     """Whether the person asked the reply's question, or had it answered again."""
     return fit_id(author.id) in {each.id for each in (reply.author, reply.asker) if each is not None}
+
+
+def has_asked(question: Question, author: Author) -> bool:
+    """Whether the person asked the question."""
+    return fit_id(author.id) == question.author.id
 
 
 def _is_listed(ids: frozenset[str], platform: str, id: str) -> bool:

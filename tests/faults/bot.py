@@ -9,18 +9,22 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from bots.discord_bot.timing import DiscordTiming, IdentifyLimits
 from core.domain.platform import Pace
 from core.runtime import failpoints as crash
+from core.runtime.retry import Backoff
 from tests.faults.models import TrialModel, asked_for
 
 LOGINS, CLOCK = "FAULTS_LOGINS", "FAULTS_CLOCK"
 """Set where logins are to be counted as they really are; what time Discord's adapter takes it to be, in ms."""
+DISCORD = "bots.discord_bot.adapter.DiscordBot"
 FULL, READ_ONLY = "full", "read-only"
 """Files in the data folder while SQLite may not grow, or not be written."""
 ARM, ARMED = "crash-at", "armed"
@@ -37,19 +41,17 @@ TIMES: dict[str, Any] = {
     "core.dispatch.dispatcher.ADRIFT": 0.5,
     "core.inbound.storing.backoff": _quickly(0.1),
     "bots.telegram_bot.long_polling._backoff": _quickly(0.05),
-    "bots.discord_bot.gateway._backoff": _quickly(0.05),
-    "bots.discord_bot.gateway.SETTLED_AFTER": 0.05,
-    "bots.discord_bot.channel_order.pauses": _quickly(0.05),
-    "bots.discord_bot.adapter.pauses": _quickly(0.05),
-    "bots.discord_bot.channel_order.BETWEEN": 0.0,
-    "bots.discord_bot.gateway.SILENCE": 2.0,
     "bots.telegram_bot.long_polling.OTHER_POLLER": 0.2,
     "core.dispatch.dispatcher.backoff": _quickly(0.1),
     "core.runtime.retry.backoff": _quickly(0.1),
 }
-LOGIN_TIMES = {"bots.discord_bot.identify_limits.AT_ONCE": 20, "bots.discord_bot.identify_limits.FREE": 1000}
 """Time alone is made smaller. A name that is not there any more ends the trial."""
 QUICK = Pace(interval=0.15, gap=0.02)
+QUICKLY = Backoff(0.05, 0.05)
+DISCORD_TIMES = DiscordTiming(
+    pace=QUICK, connection=QUICKLY, retry=QUICKLY, backfill_pause_s=0.0, silence_s=2.0, settled_after_s=0.05
+)
+MANY_LOGINS = IdentifyLimits(unspaced_per_hour=1000, least_spacing_ms=20)
 
 
 class NoEngine:
@@ -76,11 +78,8 @@ def prepare() -> None:
     for path, value in TIMES.items():
         put(path, value)
     paces = importlib.import_module("bots.telegram_bot.outgoing").Paces(QUICK, QUICK)
-    for path, quick in (
-        ("bots.telegram_bot.adapter.TelegramBot", {"paces": paces}),
-        ("bots.discord_bot.adapter.DiscordBot", {"pace": QUICK}),
-    ):
-        put(path, functools.partial(found(path), **quick))
+    telegram = "bots.telegram_bot.adapter.TelegramBot"
+    put(telegram, functools.partial(found(telegram), paces=paces))
     put("bots.bootstrap.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
     put("bots.bootstrap.Tokenizer", lambda *_: None)
     put("bots.bootstrap.Engine", NoEngine)
@@ -105,13 +104,10 @@ def put(path: str, value: Any) -> None:
 def run() -> None:
     """The program from here to its end, as its owner starts it."""
     signal.signal(signal.SIGUSR1, _arm)
-    if LOGINS not in os.environ:
-        for path, value in LOGIN_TIMES.items():
-            put(path, value)
-    if CLOCK in os.environ:
-        ahead = int(os.environ[CLOCK]) - time.time_ns() // 1_000_000
-        path = "bots.discord_bot.adapter.DiscordBot"
-        put(path, functools.partial(found(path), now=lambda: time.time_ns() // 1_000_000 + ahead))
+    times = DISCORD_TIMES if LOGINS in os.environ else replace(DISCORD_TIMES, identify=MANY_LOGINS)
+    ahead = int(os.environ[CLOCK]) - time.time_ns() // 1_000_000 if CLOCK in os.environ else 0
+    discord = functools.partial(found(DISCORD), timing=times, now=lambda: time.time_ns() // 1_000_000 + ahead)
+    put(DISCORD, discord)
     sys.argv = ["qwentin"]
     found("bots.cli.main")()
 

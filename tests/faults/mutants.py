@@ -1,6 +1,7 @@
 """The tests are tested: the bot is made worse in twelve ways, and a test must see each. `make mutants`.
 
-Each change is made in a copy of the tree. One that does not fit any more is a mistake here, and ends the run.
+Each change is made in a copy of the tree, and names what it changes (changes.py). One that does not fit any more is a
+mistake here, and ends the run.
 """
 
 import os
@@ -12,18 +13,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from storage.database import ROOT
+from tests.faults.changes import (
+    Change,
+    Misfit,
+    instead_of_call,
+    instead_of_value,
+    keyword,
+    not_awaited,
+    returning,
+    without_comparison,
+    without_statement,
+)
 
-PATIENCE = 120
-"""Seconds that a test may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Text of a file that stands there once, and what takes its place."""
-
-    file: str
-    old: str
-    new: str
+TEST_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,107 +34,79 @@ class Mutant:
 
     name: str
     test: str
-    edits: tuple[Edit, ...]
+    changes: tuple[Change, ...]
 
 
 MUTANTS = (
     Mutant(
         "the offset is advanced before the commit",
         "tests/bots/telegram_bot/test_telegram_faults.py::test_nothing_is_confirmed_before_it_is_stored",
-        (
-            Edit(
-                "bots/telegram_bot/long_polling.py",
-                "            await self._take_all(gathered.groups)\n",
-                "            self._confirm(updates)\n"
-                "            asyncio.ensure_future(self._take_all(gathered.groups))\n",
-            ),
-        ),
+        (Change("bots/telegram_bot/long_polling.py::Poller.run", not_awaited("_take_all")),),
     ),
     Mutant(
         "two answers of a conversation may be active",
         "tests/storage/test_replies.py::test_the_database_itself_refuses_a_second_active_answer",
         (
-            Edit(
-                "alembic/versions/0001_first_tables.py",
-                '"one_active_answer", ["chat_id"], unique=True,',
-                '"one_active_answer", ["chat_id"], unique=False,',
+            Change(
+                "alembic/versions/0001_first_tables.py::upgrade",
+                keyword("unique", "False", beside="one_active_answer"),
             ),
         ),
     ),
     Mutant(
         "a transaction begins without the lock",
         "tests/storage/test_database.py::test_a_transaction_that_only_reads_holds_the_lock_already",
-        (Edit("storage/database.py", '"BEGIN IMMEDIATE"', '"BEGIN"'),),
+        (Change("storage/database.py::_begin_immediate", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
     ),
     Mutant(
         "each try has a nonce of its own",
         "tests/core/delivery/test_nonces.py::test_sends_that_are_known_again_are_repeated_as_often_as_it_takes",
         (
-            Edit(
-                "core/delivery/streaming_message.py",
-                "            return self._chunks[index].nonce\n",
-                '            return f"{self._chunks[index].nonce}-{os.urandom(2).hex()}"\n',
+            Change(
+                "core/delivery/streaming_message.py::StreamingMessage._intend",
+                returning("RETURNED + __import__('secrets').token_hex(2)", instead_of="_chunks"),
             ),
         ),
     ),
     Mutant(
         "mentions are allowed",
         "tests/bots/discord_bot/test_discord_sending.py::test_words_of_people_are_no_markup",
-        (Edit("bots/discord_bot/api.py", "        allowed_mentions=NOBODY,\n", ""),),
+        (Change("bots/discord_bot/api.py::payload", keyword("allowed_mentions", None)),),
     ),
     Mutant(
         "control tokens are read in what people write",
         "tests/core/llm/test_tokenizer.py::test_nobody_can_forge_a_turn",
-        (Edit("core/llm/tokenizer.py", "sanitize_control_tokens=True", "sanitize_control_tokens=False"),),
+        (Change("core/llm/tokenizer.py::Tokenizer.encode", keyword("sanitize_control_tokens", "False")),),
     ),
     Mutant(
         "the fence is never looked at",
         "tests/storage/test_replies.py::test_a_stale_attempt_changes_nothing",
-        (
-            Edit(
-                "storage/fence.py",
-                "ReplyRow.id == reply.id, ReplyRow.attempt == reply.attempt",
-                "ReplyRow.id == reply.id",
-            ),
-        ),
+        (Change("storage/fence.py::lock_current_row", without_comparison("attempt")),),
     ),
     Mutant(
         "secrets stay in the log",
         "tests/bots/test_logging_setup.py::test_secrets_are_replaced",
-        (
-            Edit(
-                "bots/logging_setup.py",
-                'return _KEYS.sub(r"\\1[secret]", _TOKENS.sub("[secret]", line))',
-                "return super().format(record)",
-            ),
-        ),
+        (Change("bots/logging_setup.py::RedactingFormatter.format", returning("super().format(record)")),),
     ),
     Mutant(
         "only the final text is filtered",
         "tests/faults/test_previews.py::test_no_preview_shows_what_may_become_a_blocked_word",
         (
-            Edit(
-                "core/answering/assistant.py",
-                "                live.write(released)\n",
-                "                live.write(piece)\n",
-            ),
-            Edit("core/delivery/streaming_message.py", " and self._pass(parts) else []", " else []"),
+            Change("core/answering/assistant.py::Assistant._generate", instead_of_value("released", "piece")),
+            Change("core/delivery/streaming_message.py::StreamingMessage._news", instead_of_call("_pass", "True")),
         ),
     ),
     Mutant(
         "what is refused for good is tried again",
         "tests/bots/telegram_bot/test_telegram_errors.py::test_every_failure_has_its_class",
-        (Edit("bots/telegram_bot/errors.py", "else Unacceptable()", "else Ambiguous()"),),
+        (Change("bots/telegram_bot/errors.py::_refused", instead_of_call("Unacceptable", "Ambiguous()")),),
     ),
     Mutant(
         "an intent is not stored before the send",
         "tests/core/delivery/test_streaming_message.py::test_an_intent_is_stored_before_the_send",
         (
-            Edit(
-                "core/delivery/streaming_message.py",
-                "        await self._stored(lambda tx: tx.messages.add_intent(self._reply, nonce, "
-                'instead_of=instead_of), "intending")\n',
-                "",
+            Change(
+                "core/delivery/streaming_message.py::StreamingMessage._intend", without_statement(calling="add_intent")
             ),
         ),
     ),
@@ -140,10 +114,8 @@ MUTANTS = (
         "logins are not counted",
         "tests/bots/discord_bot/test_identify_limits.py::test_counted_in_the_database",
         (
-            Edit(
-                "bots/discord_bot/identify_limits.py",
-                "            await tx.accounts.record_login(self._platform, self._bot, self._now())\n",
-                "            pass\n",
+            Change(
+                "bots/discord_bot/identify_limits.py::IdentifyLimiter.count", without_statement(calling="record_login")
             ),
         ),
     ),
@@ -152,9 +124,11 @@ MUTANTS = (
 
 def misfit(mutant: Mutant, root: Path = ROOT) -> str:
     """Why it can't be made; "" where it can."""
-    for edit in mutant.edits:
-        if (count := (root / edit.file).read_text("utf-8").count(edit.old)) != 1:
-            return f"{mutant.name}: {edit.old!r} stands {count} times in {edit.file}"
+    try:
+        for change in mutant.changes:
+            change.applied((root / change.file).read_text("utf-8"))
+    except (Misfit, OSError) as error:
+        return f"{mutant.name}: {error}"
     return ""
 
 
@@ -186,21 +160,16 @@ def _copied(copy: Path) -> None:
 
 
 def _caught(copy: Path, mutant: Mutant) -> bool:
-    for edit in mutant.edits:
-        text = (copy / edit.file).read_text("utf-8")
-        (copy / edit.file).write_text(_imported(edit, text.replace(edit.old, edit.new)), "utf-8")
+    for change in mutant.changes:
+        file = copy / change.file
+        file.write_text(change.applied(file.read_text("utf-8")), "utf-8")
     try:
         caught = not _passes(copy, mutant.test)
     finally:
-        for edit in mutant.edits:
-            shutil.copy(ROOT / edit.file, copy / edit.file)
+        for change in mutant.changes:
+            shutil.copy(ROOT / change.file, copy / change.file)
     _say(f"{'caught' if caught else 'MISSED'}: {mutant.name} ({mutant.test})")
     return caught
-
-
-def _imported(edit: Edit, text: str) -> str:
-    """An edit may need a module that its file does not have."""
-    return text.replace("import asyncio\n", "import asyncio\nimport os\n", 1) if "os." in edit.new else text
 
 
 def _passes(copy: Path, *tests: str) -> bool:
@@ -208,7 +177,7 @@ def _passes(copy: Path, *tests: str) -> bool:
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
-        cwd=copy, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        cwd=copy, env=environment, capture_output=True, text=True, timeout=TEST_TIMEOUT_S, check=False,
     )  # fmt: skip
     if done.returncode not in (0, 1):
         sys.exit(f"{tests}: {done.stdout[-2000:]}{done.stderr[-2000:]}")

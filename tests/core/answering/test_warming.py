@@ -126,7 +126,7 @@ async def test_a_clear_while_the_turns_are_looked_over(bot: Bot, monkeypatch: py
     async def slow(self: SqlTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         turns = await recent(self, chat, before, limit)
         if before == TO_COME and chat == CHAT:
-            bot.dispatcher._assistant.forget(chat)
+            bot.assistant.forget(chat)
         return turns
 
     monkeypatch.setattr(SqlTurns, "recent", slow)
@@ -141,7 +141,7 @@ async def test_a_refused_clear_drops_nothing(bot: Bot) -> None:
 
 
 async def test_a_chat_that_is_closed_is_dropped(bot: Bot) -> None:
-    await bot.dispatcher.leave("fake", "1")
+    await bot.service.leave("fake", "1")
     assert bot.model.dropped == ["fake/1"]
 
 
@@ -188,7 +188,7 @@ async def test_nothing_is_read_ahead_once_the_bot_is_ending(make_bot: MakeBot) -
     async with make_bot(held()) as bot:
         reply = await bot.accept("one two")
         await running(bot)
-        draining = asyncio.create_task(bot.dispatcher.drain(5))
+        draining = asyncio.create_task(bot.service.drain(5))
         await asyncio.sleep(0)
         release(bot.model)
         await draining

@@ -25,7 +25,7 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
         await running(bot)
         bot.platform.surfaces[reply.id].fails = [NotSent(30.0)]
         release(bot.model)
-        while not bot.dispatcher.rate.held("fake"):
+        while not bot.service.rate_limiter.is_held("fake"):
             await asyncio.sleep(0.005)
         while await now(bot, reply) is not State.SENDING:
             await asyncio.sleep(0.005)
@@ -35,9 +35,9 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
         assert [(held.id, 25_000 < until - now_ms() < 31_000) for held, until in penalties] == [(reply.id, True)]
     async with make_bot() as bot:
         await asyncio.sleep(0.1)
-        assert bot.dispatcher.rate.held("fake") and await now(bot, reply) is State.SENDING
+        assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
         assert bot.platform.surfaces == {} or not bot.platform.surfaces[reply.id].history, "nothing is sent meanwhile"
-        bot.dispatcher.rate._chats.clear()  # time alone
+        bot.service.rate_limiter._chats.clear()  # time alone
 
 
 class Seen(FakeSurface):
@@ -117,7 +117,7 @@ async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_stands(
         first = await bot.accept("first", BOB, ChatId("fake", "2"))
         await running(bot)
         asked = incoming("How big is the son?")
-        reply = await bot.dispatcher.accept(asked)
+        reply = await bot.service.ingest.accept(asked)
         assert reply
         for text in (
             "How big is the moon?",
@@ -125,9 +125,9 @@ async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_stands(
             "",
             "/temp 0",
         ):  # nothing, and a command, are no questions
-            await bot.dispatcher.amend(incoming(text, ANN, asked.chat, external_id=asked.external_id))
-        await bot.dispatcher.amend(incoming("another message", external_id="m:unknown"))
-        await bot.dispatcher.amend(incoming("too late", BOB, first.chat, external_id=first.external_id))
+            await bot.service.ingest.edit(incoming(text, ANN, asked.chat, external_id=asked.external_id))
+        await bot.service.ingest.edit(incoming("another message", external_id="m:unknown"))
+        await bot.service.ingest.edit(incoming("too late", BOB, first.chat, external_id=first.external_id))
         release(model)
         assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "How big is the sun?"
         assert await outcome(bot, first) is State.DONE and bot.platform.text(first) == "first"
@@ -137,7 +137,7 @@ async def test_told_to_end_it_begins_nothing_more(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         running_one = await bot.accept("one")
         await running(bot)
-        draining = asyncio.create_task(bot.dispatcher.drain(5))
+        draining = asyncio.create_task(bot.service.drain(5))
         await asyncio.sleep(0)
         late = await bot.accept("two", BOB, ChatId("fake", "2"))
         await asyncio.sleep(0.05)
@@ -152,7 +152,7 @@ async def test_it_waits_only_so_long_for_what_is_in_progress(make_bot: MakeBot) 
         reply = await bot.accept("one")
         await running(bot)
         async with asyncio.timeout(2):
-            await bot.dispatcher.drain(0.05)
+            await bot.service.drain(0.05)
     async with make_bot() as bot:
         assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "one"
 

@@ -53,10 +53,10 @@ async def test_a_penalty_holds_its_own_chat_alone(clock: Clock) -> None:
     gate = ChatRateLimiter(clock)
     gate.hold("a", 30)
     gate.hold("a", 5)  # a shorter one takes nothing away
-    assert gate.delay("a", GROUP) == 30 and gate.held("a")
-    assert gate.delay("b", GROUP) == 0 and not gate.held("b")
+    assert gate.delay("a", GROUP) == 30 and gate.is_held("a")
+    assert gate.delay("b", GROUP) == 0 and not gate.is_held("b")
     await gate.wait("a", GROUP)
-    assert clock.now == 1030 and not gate.held("a")
+    assert clock.now == 1030 and not gate.is_held("a")
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20)), max_size=60))

@@ -74,7 +74,7 @@ async def test_a_command_does_not_wait_for_an_answer_and_counts_for_the_next(mak
 
 async def test_a_burst_is_stored_and_answered_once(bot: Bot) -> None:
     messages = [incoming(f"q{i}", ANN, ChatId("fake", str(i % 7)), external_id=f"x{i}") for i in range(50)]
-    replies = await asyncio.gather(*(bot.dispatcher.accept(message) for message in messages * 2))
+    replies = await asyncio.gather(*(bot.service.ingest.accept(message) for message in messages * 2))
     stored = [reply for reply in replies if reply is not None]
     assert len(stored) == 50
     assert {await outcome(bot, reply) for reply in stored} == {State.DONE}
@@ -125,10 +125,10 @@ async def test_stop_by_button_or_key(make_bot: MakeBot) -> None:
     async with make_bot(held(1)) as bot:
         reply, queued = await bot.accept("one two"), await bot.accept("three")
         await shown(bot, reply, "one")
-        await bot.dispatcher.stop(queued)
-        await bot.dispatcher.stop(reply)
+        await bot.service.control.stop(queued)
+        await bot.service.control.stop(reply)
         assert [await outcome(bot, r) for r in (reply, queued)] == [State.STOPPED, State.CANCELLED]
-        await bot.dispatcher.stop(reply)  # nothing happens
+        await bot.service.control.stop(reply)  # nothing happens
         assert await now(bot, reply) is State.STOPPED
 
 
@@ -201,7 +201,7 @@ async def test_what_was_asked_after_a_clear_or_stop_is_not_swept_away(make_bot: 
     async with make_bot() as bot:
         for command in ("/clear", "/stop"):
             texts = ("old", command, "new")
-            old, done, new = await asyncio.gather(*(bot.dispatcher.accept(incoming(text)) for text in texts))
+            old, done, new = await asyncio.gather(*(bot.service.ingest.accept(incoming(text)) for text in texts))
             assert old and done and new
             assert await outcome(bot, new) is State.DONE
             assert bot.platform.text(new) == "new"

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.filters import Level, Policy, blocked, check
-from core.filters.deobfuscate import REACH
+from core.filters.deobfuscate import WINDOW_CHARACTERS
 from core.filters.stream_guard import StreamGuard
 from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
 from tests.core.filters.steps import counted
@@ -66,7 +66,7 @@ def test_whatever_is_said_in_whatever_pieces(said: list[str], level: Level) -> N
     whole = "".join(said)
     if not check(whole, policy).blocked:
         assert seen[-1] == whole
-        assert all(len("".join(said[: at + 1])) - len(text) <= REACH for at, text in enumerate(seen[:-1]))
+        assert all(len("".join(said[: at + 1])) - len(text) <= WINDOW_CHARACTERS for at, text in enumerate(seen[:-1]))
 
 
 @given(st.text(max_size=100), st.integers(1, 7))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.filters import FilterAction, Level, Policy, Verdict, blocked, check, normal
+from core.filters import FilterAction, Level, Policy, Verdict, blocked, check, normalize_word
 from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
 from tests.core.filters.steps import counted
 
@@ -154,14 +154,14 @@ def test_allowed_words(allowed: str, text: str, hit: bool) -> None:
     ],
 )  # fmt: skip
 def test_how_a_word_is_kept(written: str, found: str) -> None:
-    assert normal(written) == found
+    assert normalize_word(written) == found
 
 
 @given(st.text(max_size=60))
 def test_what_is_kept_is_found(written: str) -> None:
-    word = normal(written)
+    word = normalize_word(written)
     if word:
-        assert normal(word) == word and check(word.strip("*"), Policy(Level.OFF, (word,))).blocked
+        assert normalize_word(word) == word and check(word.strip("*"), Policy(Level.OFF, (word,))).blocked
 
 
 # Whatever comes

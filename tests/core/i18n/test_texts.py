@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.commands.handlers import COMMANDS
+from core.commands.registry import COMMANDS
 from core.domain.settings import SETTING_NAMES, Source
 from core.i18n import LANGUAGES, catalogue, choose_language, placeholders, t
 
