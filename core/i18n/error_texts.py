@@ -1,11 +1,14 @@
 """Errors as texts for the people in a chat."""
 
+import logging
 import secrets
 
-from core.domain.errors import ChatError, log
+from core.domain.errors import ChatError
 from core.domain.store import Unavailable
 from core.i18n import t
 from core.runtime.safe_traceback import safe_traceback
+
+log = logging.getLogger(__name__)
 
 
 def describe_error(error: Exception, language: str, where: str) -> str:

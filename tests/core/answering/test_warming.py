@@ -13,7 +13,7 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.filters import ContentFilter
 from core.i18n import t
-from storage.history import StoredHistory
+from storage.history import SqlTurns
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.watching import contents, held, outcome, release, running, shown, warmed
@@ -123,15 +123,15 @@ async def test_a_clear_under_a_running_answer(make_bot: MakeBot) -> None:
 
 
 async def test_a_clear_while_the_turns_are_read(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    recent = StoredHistory.recent
+    recent = SqlTurns.recent
 
-    async def slow(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+    async def slow(self: SqlTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         turns = await recent(self, chat, before, limit)
         if before == NEXT_QUESTION_ID and chat == CHAT:
             bot.assistant.forget(chat)
         return turns
 
-    monkeypatch.setattr(StoredHistory, "recent", slow)
+    monkeypatch.setattr(SqlTurns, "recent", slow)
     await bot.say("a secret")
     await quiet(bot)
     assert bot.model.warmed == [] and bot.model.dropped == ["fake/1"]
@@ -223,15 +223,15 @@ async def test_a_failure_of_the_model_is_ignored(make_bot: MakeBot, caplog: pyte
 async def test_a_failure_of_the_store_is_ignored(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recent, asked = StoredHistory.recent, list[int]()
+    recent, asked = SqlTurns.recent, list[int]()
 
-    async def troubled(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+    async def troubled(self: SqlTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         if before == NEXT_QUESTION_ID:
             asked.append(limit)
             raise OperationalError("recent", {}, Exception("database is locked"))
         return await recent(self, chat, before, limit)
 
-    monkeypatch.setattr(StoredHistory, "recent", troubled)
+    monkeypatch.setattr(SqlTurns, "recent", troubled)
     with caplog.at_level(logging.INFO):
         for count in (1, 2):
             assert await bot.say("one two") == "one two"
