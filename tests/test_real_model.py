@@ -108,7 +108,7 @@ async def test_a_stop_ends_it_within_a_token_and_keeps_what_was_shown(bot: Bot) 
     here = chat("stop")
     reply = await bot.accept("Write a very long story about a dragon, at least 2000 words.", ANN, here)
     async with asyncio.timeout(60):
-        while not (surface := bot.platform.surfaces.get(reply.id)) or not surface.messages:
+        while not (surface := bot.platform.channels.get(reply.id)) or not surface.messages:
             await asyncio.sleep(0.01)
     await bot.say("/stop", ANN, here)
     assert await _outcome(bot, reply) is State.STOPPED

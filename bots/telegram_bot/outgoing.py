@@ -18,8 +18,8 @@ EMPTIED_TEXT = "…"
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 """An answer with a link must not make Telegram's servers, and with them a stranger's, fetch it."""
 
-PRIVATE_PACE = Pace(interval=1.5, gap=1.0)
-GROUP_PACE = Pace(interval=4.0, gap=1.0, previews=15, calls=20)
+PRIVATE_PACE = Pace(preview_interval_s=1.5, gap_s=1.0)
+GROUP_PACE = Pace(preview_interval_s=4.0, gap_s=1.0, previews_per_minute=15, calls_per_minute=20)
 
 
 @dataclass(frozen=True, slots=True)

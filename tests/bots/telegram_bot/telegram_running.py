@@ -25,7 +25,10 @@ from tests.platforms.bot_api import BotApi
 
 BOT = "@qwentin_bot"
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
-QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previews=15, calls=20))
+QUICK = Paces(
+    Pace(preview_interval_s=0.02, gap_s=0.01),
+    Pace(preview_interval_s=0.03, gap_s=0.01, previews_per_minute=15, calls_per_minute=20),
+)
 """Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
 QUICK_BACKOFF = Backoff(least_s=0.03, most_s=0.03)
 QUICK_SERVICE = ServiceTiming(database_backoff=QUICK_BACKOFF, send_backoff=QUICK_BACKOFF)

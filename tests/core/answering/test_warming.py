@@ -59,7 +59,7 @@ async def test_warming_starts_once_the_answer_is_shown(make_bot: MakeBot) -> Non
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].slow = gate = asyncio.Event()
+        bot.platform.channels[reply.id].slow = gate = asyncio.Event()
         release(bot.model)
         await quiet(bot)
         assert bot.model.warmed == []

@@ -7,9 +7,8 @@ from core.commands.registry import COMMANDS, UNKNOWN, find
 from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Author, ChatId, OptionValue, Reply, Role
 from core.domain.reply_states import Lane, State
-from core.filters import OpenFilter
 from tests.conftest import RULES
-from tests.fakes import ANN, CHAT, FakeModel
+from tests.fakes import ANN, CHAT, FakeModel, OpenFilter
 
 NO_OPTIONS: Mapping[str, OptionValue] = {}
 

@@ -70,7 +70,7 @@ class Pressing:
 
     def press(self, payload: ButtonPayload | None, reply: Reply, by: Author) -> Press:
         self.count += 1
-        message = next(iter(self.bot.platform.surfaces[reply.id].messages))
+        message = next(iter(self.bot.platform.channels[reply.id].messages))
         return Press(f"p{self.count}", reply.chat, message, by, reply.private, "bot", now_ms(), payload, seq=7)
 
 
@@ -110,9 +110,9 @@ async def test_retry_answers_again_in_the_same_message(make_bot: MakeBot) -> Non
         press = Pressing(bot)
         reply = await bot.accept("question")
         await outcome(bot, reply)
-        surface = bot.platform.surfaces[reply.id]
+        surface = bot.platform.channels[reply.id]
         assert surface.controls["1"].actions == (ButtonAction.RETRY,)
-        bot.platform.surfaces[reply.id + 1] = surface
+        bot.platform.channels[reply.id + 1] = surface
         assert await press(ButtonAction.RETRY, reply) == NO_RESULT
         async with asyncio.timeout(5):
             while surface.messages != {"1": "second"}:
@@ -124,7 +124,7 @@ async def test_a_press_that_comes_twice_counts_once(bot: Bot) -> None:
     reply = await bot.accept("question")
     await outcome(bot, reply)
     press = presses.press(ActionPayload(ButtonAction.RETRY, reply.id), reply, ANN)
-    bot.platform.surfaces[reply.id + 1] = bot.platform.surfaces[reply.id]
+    bot.platform.channels[reply.id + 1] = bot.platform.channels[reply.id]
     for _ in range(2):
         await presses.send(press)
     async with asyncio.timeout(5):
@@ -152,10 +152,10 @@ async def test_an_answer_that_was_cut_goes_on_in_its_message(make_bot: MakeBot) 
         press = Pressing(bot)
         reply = await bot.accept("count")
         await outcome(bot, reply)
-        surface = bot.platform.surfaces[reply.id]
+        surface = bot.platform.channels[reply.id]
         assert list(surface.controls["1"].actions) == [ButtonAction.CONTINUE, ButtonAction.RETRY]
         model.ends = "stop"
-        bot.platform.surfaces[reply.id + 1] = surface
+        bot.platform.channels[reply.id + 1] = surface
         assert await press(ButtonAction.CONTINUE, reply) == NO_RESULT
         async with asyncio.timeout(5):
             while surface.messages["1"] != "one two three four" or [*surface.controls["1"].actions] != [
@@ -205,7 +205,7 @@ async def test_a_forged_or_foreign_press_changes_nothing(bot: Bot, chat: ChatId,
 async def test_only_the_last_answer_keeps_its_buttons(bot: Bot) -> None:
     first = await bot.accept("one")
     await outcome(bot, first)
-    surface = bot.platform.surfaces[first.id + 1] = bot.platform.surfaces[first.id]
+    surface = bot.platform.channels[first.id + 1] = bot.platform.channels[first.id]
     await outcome(bot, await bot.accept("two"))
     async with asyncio.timeout(5):
         while surface.controls["1"] != NO_CONTROLS:
@@ -216,7 +216,7 @@ async def test_only_the_last_answer_keeps_its_buttons(bot: Bot) -> None:
 async def test_refusals_offer_nothing(bot: Bot) -> None:
     reply = await bot.accept("word " * 5000)
     assert await outcome(bot, reply) is State.REFUSED
-    assert bot.platform.surfaces[reply.id].controls == {"1": NO_CONTROLS}
+    assert bot.platform.channels[reply.id].controls == {"1": NO_CONTROLS}
 
 
 # The panel
@@ -225,7 +225,7 @@ async def test_refusals_offer_nothing(bot: Bot) -> None:
 async def panel(bot: Bot, *, private: bool = True, chat: ChatId = CHAT) -> tuple[Reply, Settings]:
     reply = await bot.accept("/settings", ANN, chat, private=private)
     await outcome(bot, reply)
-    settings = bot.platform.surfaces[reply.id].controls["1"].panel
+    settings = bot.platform.channels[reply.id].controls["1"].panel
     assert settings is not None
     return reply, settings
 

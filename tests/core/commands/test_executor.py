@@ -16,12 +16,11 @@ from core.domain.permissions import Access
 from core.domain.platform import NotSent
 from core.domain.reply_states import Event, Lane, State
 from core.domain.store import Stale, Store, Transaction, Unavailable
-from core.filters import OpenFilter
 from core.i18n import t
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import RULES
-from tests.fakes import ANN, BOB, CHAT, FakeModel, FakePlatform, incoming, owe
+from tests.fakes import ANN, BOB, CHAT, FakeModel, FakePlatform, OpenFilter, incoming, owe
 
 GROUP = ChatId("fake", "group")
 AT_ONCE = Backoff(least_s=0.001, most_s=0.001)

@@ -177,7 +177,7 @@ async def test_rendering_joins_nothing_that_is_blocked(said: str, shown: str | N
     async with make_bot(answering(said), content_filter=ContentFilter()) as bot:
         reply = await bot.accept("hi")
         await bot.outcome(reply)
-        texts = bot.platform.surfaces[reply.id].history
+        texts = bot.platform.channels[reply.id].history
         assert texts and not any("fuck" in re.sub(r"[*\[\]]|\(.*?\)", "", text) for text in texts)
         assert shown is None or texts[-1] == shown
 

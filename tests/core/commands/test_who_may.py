@@ -23,11 +23,10 @@ from core.domain.permissions import Access, has_asked, is_asker, may_change
 from core.domain.platform import ButtonAction, ChatMoved, NotSent, Unreachable
 from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction
-from core.filters import OpenFilter
 from core.i18n.person_language import PersonLanguages
 from tests.conftest import RULES
 from tests.core.commands.calls import command_call
-from tests.fakes import FakePlatform
+from tests.fakes import FakePlatform, OpenFilter
 
 ASKER, AGAIN, OTHER = Author("asker", "Asker"), Author("again", "Again"), Author("other", "Other")
 """Who asked, who had it answered again, and somebody else."""

@@ -113,7 +113,7 @@ async def test_an_engine_that_dies_once_costs_nobody_anything(make_bot: MakeBot)
             model.gate.release()
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.text(reply) == "one two three"
-        assert len(bot.platform.surfaces[reply.id].messages) == 1, "the same message"
+        assert len(bot.platform.channels[reply.id].messages) == 1, "the same message"
         assert len(await history(bot)) == 1
 
 

@@ -18,7 +18,7 @@ from storage.database import open_database
 from storage.replies import SqlReplies
 from storage.store import DatabaseStore
 from tests.conftest import QUICK, Bot, MakeBot, running_bot
-from tests.fakes import ANN, FakeModel, FakeSurface, FlakyStore, WordFilter, incoming
+from tests.fakes import ANN, FakeChannel, FakeModel, FlakyStore, WordFilter, incoming
 from tests.watching import held, history, now, outcome, release, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -83,11 +83,11 @@ async def test_a_loop_ends_the_answer_with_a_mark(make_bot: MakeBot) -> None:
         assert (await history(bot))[0].answer == sentence.strip()
 
 
-async def test_a_surface_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:
+async def test_a_channel_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [PermissionError]
+        bot.platform.channels[reply.id].fails = [PermissionError]
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         assert await bot.say("two", ANN, OTHER) == "two"
@@ -98,8 +98,8 @@ async def test_an_answer_that_cannot_be_shown_becomes_an_apology(make_bot: MakeB
     async with make_bot(held()) as bot:
         reply = await bot.accept("unspeakable")
         await running(bot)
-        surface = bot.platform.surfaces[reply.id]
-        surface.refuses = "unspeakable"
+        channel = bot.platform.channels[reply.id]
+        channel.refuses = "unspeakable"
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         assert "id " in bot.platform.text(reply)
@@ -113,7 +113,7 @@ async def test_an_apology_is_in_the_language_that_its_person_has_chosen(
         await bot.say("/lang vi")
         reply = await bot.accept("unspeakable")
         await running(bot)
-        bot.platform.surfaces[reply.id].refuses = "unspeakable"
+        bot.platform.channels[reply.id].refuses = "unspeakable"
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         (bug,) = [record.args[0] for record in caplog.records if record.msg.startswith("error %s")]  # type: ignore[index]
@@ -144,10 +144,10 @@ async def test_one_message_that_cannot_be_stored_does_not_cost_its_neighbours(bo
 
 
 async def test_the_platforms_typing_may_fail(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: FakeSurface) -> None:
+    async def broken(self: FakeChannel) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(FakeSurface, "typing", broken)
+    monkeypatch.setattr(FakeChannel, "typing", broken)
     async with make_bot(held(1)) as bot:
         reply = await bot.accept("one two")
         await shown(bot, reply, "one")
@@ -170,7 +170,7 @@ async def test_a_blocked_answer_is_cut_where_the_guard_says(make_bot: MakeBot) -
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.text(reply) == f"good and\n\n{t('en', 'refused.answer')}"
-        assert all("bad" not in text for text in bot.platform.surfaces[reply.id].history)
+        assert all("bad" not in text for text in bot.platform.channels[reply.id].history)
         assert await history(bot) == [Turn("hi", "good and", "Ann")]
 
 
@@ -185,7 +185,7 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
     async with make_bot(FakeModel(lambda prompt: ["b*a*d ", "x"]), content_filter=WordFilter("bad")) as bot:
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
-        assert bot.platform.surfaces[reply.id].history == [t("en", "refused.answer")]
+        assert bot.platform.channels[reply.id].history == [t("en", "refused.answer")]
         assert await history(bot) == []
 
 
@@ -223,7 +223,7 @@ async def test_a_chat_that_closes_while_the_database_is_in_trouble(database: str
     async with flaky(database, held()) as (bot, store):
         reply = await bot.accept("one two")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [Unreachable()]
+        bot.platform.channels[reply.id].fails = [Unreachable()]
         store.fails = 3
         release(bot.model)
         assert await ended(bot, reply) is State.FAILED

@@ -94,7 +94,7 @@ async def test_what_was_stored_already_wakes_nobody(make_bot: MakeBot, claims: C
         assert reply and await outcome(bot, reply) is State.DONE
         before = await quiet(claims)
         assert await bot.service.ingest.accept(message) is None
-        bot.service.dispatcher.stored([])
+        bot.service._dispatcher.stored([])
         assert await quiet(claims) == before
 
 

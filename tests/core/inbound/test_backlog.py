@@ -108,7 +108,7 @@ async def test_a_day_old_question_gets_an_apology(database: str, make_bot: MakeB
         assert bot.platform.text(second) == t("vi", "error.late")
         assert await outcome(bot, third) is State.DONE
         assert [turn.question for turn in await history(bot)] == ["How far is the moon?"]
-        assert list(bot.platform.surfaces) == [second.id, third.id]
+        assert list(bot.platform.channels) == [second.id, third.id]
 
 
 async def test_the_apology_is_in_the_language_that_its_person_has_chosen(database: str, make_bot: MakeBot) -> None:

@@ -35,7 +35,7 @@ from core.inbound.ingest import Ingest
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY
-from tests.fakes import ANN, BOB, CHAT, FakePlatform, FakeSurface, incoming
+from tests.fakes import ANN, BOB, CHAT, FakeChannel, FakePlatform, incoming
 
 QUICK = Backoff(0.001, 0.001)
 OTHER = ChatId("fake", "other")
@@ -57,7 +57,7 @@ class ScriptedAdapter:
         while True:
             yield await self.script.get()
 
-    def channel(self, reply: Reply) -> FakeSurface:
+    def channel(self, reply: Reply) -> FakeChannel:
         return self._platform.channel(reply)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
