@@ -12,7 +12,7 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane
 from core.domain.sampling import Sampling
 from core.domain.store import Store, Transaction, Unavailable
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.filters import FilterAction, Guard, Policy, Verdict
 from core.llm.model import Stream
 
@@ -31,9 +31,9 @@ def echo(prompt: Prompt) -> Sequence[str]:
 class FakeStream:
     """The pieces of one answer. With a gate each piece waits to be let through."""
 
-    def __init__(self, pieces: Sequence[str], reason: Reason, gate: asyncio.Semaphore | None) -> None:
+    def __init__(self, pieces: Sequence[str], reason: FinishReason, gate: asyncio.Semaphore | None) -> None:
         self._pieces, self._ends, self._gate = pieces, reason, gate
-        self.reason: Reason | None = None
+        self.reason: FinishReason | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         for piece in self._pieces:
@@ -54,7 +54,7 @@ class FakeModel:
     def __init__(self, says: Callable[[Prompt], Sequence[str]] = echo, slots: int = 4) -> None:
         self.says, self.slots = says, slots
         self.sampling = Sampling(top_p=0.9)
-        self.ends: Reason = "stop"
+        self.ends: FinishReason = "stop"
         self.gate: asyncio.Semaphore | None = None
         self.prompts: list[Prompt] = []
         self.samplings: list[Sampling] = []

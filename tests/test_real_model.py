@@ -17,7 +17,7 @@ from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
 from core.engine.loader import Loader
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.engine.worker_process import ProcessHost
 from core.llm.model import LocalModel, Stream
 from core.llm.tokenizer import Tokenizer
@@ -141,7 +141,7 @@ async def test_no_control_text_is_ever_shown(bot: Bot) -> None:
 
 
 async def test_why_an_answer_ended(model: Recorded) -> None:
-    reasons: list[Reason | None] = []
+    reasons: list[FinishReason | None] = []
     for limit in (1, 200):
         sampling = Sampling(temperature=0, max_tokens=limit, stop_ids=model.sampling.stop_ids)
         async with model.stream((Message("user", "Say only: yes"),), sampling, "test") as stream:

@@ -39,7 +39,7 @@ class DiscordTiming:
     read back a channel or to publish the commands. `backfill_pause_s`: seconds between two channels that are read back.
     `silence_s`: seconds without a word from Discord after which the connection counts as lost. `settled_after_s`:
     seconds without another server after which all servers are known. `stored_within_s`: seconds in which an interaction
-    must be stored; Discord wants an answer within three.
+    must be stored, `form_within_s`: seconds in which a form must be opened; Discord wants an answer within three.
     """
 
     pace: Pace = CHANNEL_PACE
@@ -49,6 +49,7 @@ class DiscordTiming:
     silence_s: float = 60.0
     settled_after_s: float = 2.0
     stored_within_s: float = 1.5
+    form_within_s: float = 2.5
     identify: IdentifyLimits = IDENTIFY_LIMITS
 
 

@@ -6,7 +6,7 @@ from core.commands.button_payloads import ActionPayload, ButtonPayload, InertPay
 from core.commands.settings_view import setting_revision
 from core.domain.conversation import ChatId
 from core.domain.platform import Controls
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, Settings
+from core.domain.settings import MAX_MEMORY_TURNS, MAX_TOKENS_CHOICES, REPLY_LANGUAGES, Settings
 from core.i18n import t
 
 TEMPERATURE_STEP = 0.1
@@ -45,11 +45,11 @@ def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
             _button(f"🌡 {temperature:g}", InertPayload()),
             setter(f"+ {TEMPERATURE_STEP}", "temperature", warmer),
         ),
-        tuple(choice("", str(count), "max_tokens", count) for count in MAX_TOKENS),
+        tuple(choice("", str(count), "max_tokens", count) for count in MAX_TOKENS_CHOICES),
         (
             setter("− 1", "memory", max(memory - 1, 1)),
             _button(f"🧠 {memory}", InertPayload()),
-            setter("+ 1", "memory", min(memory + 1, MEMORY_MOST)),
+            setter("+ 1", "memory", min(memory + 1, MAX_MEMORY_TURNS)),
         ),
         tuple(choice("🗣 ", t(language, f"language.{name}"), "reply_language", name) for name in REPLY_LANGUAGES),
     ]

@@ -15,7 +15,7 @@ from core.domain.errors import Refused
 from core.domain.permissions import has_asked, is_asker, may_change
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
-from core.domain.settings import PARSERS, Settings
+from core.domain.settings import SETTING_PARSERS, Settings
 from core.domain.store import Transaction
 from core.i18n import t
 from core.i18n.error_texts import describe_error
@@ -128,7 +128,7 @@ class ButtonActions:
         await self._check_may_change(press)
         setting = None
         if text != RESET:
-            setting = Setting(str(PARSERS[name](text)), press.author.name, self._services.now())
+            setting = Setting(str(SETTING_PARSERS[name](text)), press.author.name, self._services.now())
         async with self._store.begin() as tx:
             settings = self._rules.settings(await tx.preferences.settings(press.chat))
             is_current = setting_revision(press.chat, settings, name) == revision

@@ -107,7 +107,7 @@ class AnswerRunner:
             return Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
         self._throughput.record_answer(time.monotonic() - began)
         notice = t(language, ending.notice) if ending.notice else ""
-        return Conclusion(ending.outcome, ending.text, notice, truncated=ending.cut)
+        return Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
 
     async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
         if stop.is_set():

@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "a transaction begins without the lock",
         "tests/storage/test_database.py::test_a_transaction_that_only_reads_holds_the_lock_already",
-        (Change("storage/database.py::_begin", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
+        (Change("storage/database.py::_begin_immediate", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
     ),
     Mutant(
         "each try has a nonce of its own",
@@ -81,7 +81,7 @@ MUTANTS = (
     Mutant(
         "the fence is never looked at",
         "tests/storage/test_replies.py::test_a_stale_attempt_changes_nothing",
-        (Change("storage/replies.py::StoredReplies._fenced", without_comparison("attempt")),),
+        (Change("storage/fence.py::lock_current_row", without_comparison("attempt")),),
     ),
     Mutant(
         "secrets stay in the log",

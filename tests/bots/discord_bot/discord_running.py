@@ -29,7 +29,7 @@ from tests.platforms.discord_server import DiscordServer
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
 QUICK = Backoff(0.03, 0.03)
 QUICK_SERVICE = ServiceTiming(database_backoff=QUICK, send_backoff=QUICK)
-TIMING = DiscordTiming(
+QUICK_DISCORD = DiscordTiming(
     pace=Pace(preview_interval_s=0.02, gap_s=0.01),
     connection=QUICK,
     retry=QUICK,
@@ -53,7 +53,7 @@ class Running:
 
 
 def discord_bot(
-    server: DiscordServer, store: Store, *, now: Callable[[], int] = now_ms, timing: DiscordTiming = TIMING
+    server: DiscordServer, store: Store, *, now: Callable[[], int] = now_ms, timing: DiscordTiming = QUICK_DISCORD
 ) -> DiscordBot:
     """The adapter for `server`."""
     endpoints = Endpoints(server.api_url, server.gateway_url)
@@ -69,17 +69,17 @@ async def running(
     access: Access = EVERYBODY,
     content_filter: Filter | None = None,
     now: Callable[[], int] = now_ms,
-    timing: DiscordTiming = TIMING,
-    service_timing: ServiceTiming = QUICK_SERVICE,
+    timing: ServiceTiming = QUICK_SERVICE,
+    discord_timing: DiscordTiming = QUICK_DISCORD,
 ) -> AsyncIterator[Running]:
     """A bot that is logged in at `server` while the block lasts; a second one on the same database is a restart."""
     model = model or FakeModel()
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
         trouble = FlakyStore(store)
-        discord = discord_bot(server, trouble, now=now, timing=timing)
+        discord = discord_bot(server, trouble, now=now, timing=discord_timing)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
-        service = ChatService(trouble, assistant, access, now=now_ms, timing=service_timing)
+        service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)
         async with discord.connected(), service.running():
             await service.serve(discord)
             before = len(server.identifies)

@@ -12,7 +12,7 @@ from bots.logging_setup import RedactingFormatter
 from core.domain.conversation import KnownChat
 from core.domain.permissions import Access
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import RETRY, TIMING, Running, asked, known_guild, quiet, running
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, Running, asked, known_guild, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -92,7 +92,7 @@ async def test_a_thread_that_the_library_does_not_know(
 async def test_nothing_comes_of_what_its_person_was_told_to_try_again(
     server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
-    async with running(server, database, timing=replace(TIMING, stored_within_s=0.1)) as bot:
+    async with running(server, database, discord_timing=replace(QUICK_DISCORD, stored_within_s=0.1)) as bot:
         await published(server)
         async with bot.store.begin() as held_open:
             await held_open.replies.count_active()

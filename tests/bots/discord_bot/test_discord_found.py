@@ -34,7 +34,7 @@ def where(request: pytest.FixtureRequest, dm: Channel, channel: Channel) -> Chan
 async def crashed(server: DiscordServer, database: str, channel: Channel, by: Person) -> None:
     """It dies while the first text is on its way; so it never learns that it arrived."""
     server.fault("accept_then_drop", "POST", r"/messages$")
-    async with running(server, database, held(2), service_timing=PATIENT):
+    async with running(server, database, held(2), timing=PATIENT):
         channel.say("one two three", by, mention=channel.guild is not None)
         await channel.until(lambda channel: channel.messages)
         await quiet(0.1)

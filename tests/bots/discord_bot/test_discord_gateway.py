@@ -15,7 +15,7 @@ from core.domain.errors import SetupError
 from core.i18n.person_language import PersonLanguages
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.bots.discord_bot.discord_running import TIMING, asked, quiet, running
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
@@ -93,7 +93,7 @@ async def test_a_session_that_discord_says_it_has_forgotten(
 
 async def test_heartbeats_that_nobody_answers(server: DiscordServer, database: str, ann: Person, dm: Channel) -> None:
     server.gateway.heartbeat_ms = 100
-    async with running(server, database, timing=replace(TIMING, silence_s=0.4)):
+    async with running(server, database, discord_timing=replace(QUICK_DISCORD, silence_s=0.4)):
         dm.say("question 1", ann)
         await dm.ended()
         server.silence()

@@ -12,7 +12,7 @@ from bots.discord_bot.timing import CHANNEL_PACE
 from core.domain.platform import Pace
 from core.domain.reply_states import State
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import RETRY, TIMING, asked, quiet, running
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, asked, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -190,7 +190,7 @@ async def test_the_pace_that_discord_bears(server: DiscordServer, database: str,
     """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
     assert Pace(preview_interval_s=1.5, gap_s=1.0) == CHANNEL_PACE
     model = held()
-    async with running(server, database, model, timing=replace(TIMING, pace=CHANNEL_PACE)):
+    async with running(server, database, model, discord_timing=replace(QUICK_DISCORD, pace=CHANNEL_PACE)):
         dm.say(" ".join(f"w{i}" for i in range(40)))
         for _ in range(40):
             release(model, 1)

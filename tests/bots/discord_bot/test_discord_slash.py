@@ -8,7 +8,7 @@ import pytest
 from core.commands.registry import COMMANDS
 from core.domain.permissions import Access
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import CONTINUE, RETRY, STOP, TIMING, asked, quiet, running
+from tests.bots.discord_bot.discord_running import CONTINUE, QUICK_DISCORD, RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
@@ -233,7 +233,7 @@ async def test_a_stranger_is_told_so(server: DiscordServer, database: str, ann: 
 
 async def test_a_store_that_is_too_slow(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
     """Nothing is kept of what its person was told to try again."""
-    async with running(server, database, timing=replace(TIMING, stored_within_s=0.1)) as bot:
+    async with running(server, database, discord_timing=replace(QUICK_DISCORD, stored_within_s=0.1)) as bot:
         await published(server)
         async with bot.store.begin() as held_open:
             await held_open.replies.count_active()

@@ -70,6 +70,7 @@ class LineBot:
             finally:
                 listening.cancel()
                 writer.close()
+                await writer.wait_closed()
 
     async def events(self) -> AsyncIterator[Event]:
         """Everything that happens, without end."""

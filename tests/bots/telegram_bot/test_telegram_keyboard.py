@@ -10,7 +10,7 @@ from core.commands.button_payloads import ActionPayload, InertPayload, SettingPa
 from core.commands.settings_view import CHOICE_SETTINGS, setting_revision
 from core.domain.conversation import ChatId, Setting
 from core.domain.platform import NO_CONTROLS, ButtonAction, Controls
-from core.domain.settings import MAX_TOKENS, PARSERS, REPLY_LANGUAGES, Settings
+from core.domain.settings import MAX_TOKENS_CHOICES, REPLY_LANGUAGES, SETTING_PARSERS, Settings
 from core.i18n import t
 from tests.conftest import RULES
 
@@ -49,7 +49,7 @@ def test_what_is_under_an_answer(language: str) -> None:
 
 @given(
     st.floats(0, 1).map(lambda value: f"{value:.2f}"),
-    st.sampled_from(MAX_TOKENS).map(str),
+    st.sampled_from(MAX_TOKENS_CHOICES).map(str),
     st.integers(1, 10).map(str),
     st.sampled_from(REPLY_LANGUAGES),
     st.sampled_from(["en", "vi"]),
@@ -63,7 +63,7 @@ def test_every_button_of_a_panel_sets_what_may_be_set(t: str, k: str, m: str, la
             continue
         assert isinstance(asked, SettingPayload) and asked.name in CHOICE_SETTINGS
         assert asked.revision == setting_revision(CHAT, now, asked.name)
-        assert PARSERS[asked.name](asked.value) != now.values[asked.name].value
+        assert SETTING_PARSERS[asked.name](asked.value) != now.values[asked.name].value
 
 
 def test_a_panel_shows_what_is_in_force() -> None:

@@ -15,7 +15,7 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
 from core.i18n import t
 from storage.database import open_database
-from storage.replies import StoredReplies
+from storage.replies import SqlReplies
 from storage.store import DatabaseStore
 from tests.conftest import QUICK, Bot, MakeBot, running_bot
 from tests.fakes import ANN, FakeChannel, FakeModel, FlakyStore, WordFilter, incoming
@@ -121,14 +121,14 @@ async def test_an_apology_is_in_the_language_that_its_person_has_chosen(
 
 
 async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim, failures = StoredReplies.claim, iter([True, True])
+    claim, failures = SqlReplies.claim, iter([True, True])
 
-    async def troubled(self: StoredReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+    async def troubled(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         if next(failures, False):
             raise OperationalError("claim", {}, Exception("database is locked"))
         return await claim(self, lane, platforms, now)
 
-    monkeypatch.setattr(StoredReplies, "claim", troubled)
+    monkeypatch.setattr(SqlReplies, "claim", troubled)
     async with make_bot() as bot:
         assert await bot.say("hello") == "hello"
 

@@ -11,7 +11,7 @@ from core.dispatch.lanes import LaneSignals
 from core.domain.conversation import Reply
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Limits
-from storage.replies import StoredReplies
+from storage.replies import SqlReplies
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, incoming
 from tests.watching import held, outcome, release, running
@@ -53,13 +53,13 @@ async def test_what_a_reply_held_up_goes_on_when_it_ends(ended: Lane, woken: set
 @pytest.fixture
 def claims(monkeypatch: pytest.MonkeyPatch) -> Counter[Lane]:
     """How often each lane has looked for a reply."""
-    counts, claim = Counter[Lane](), StoredReplies.claim
+    counts, claim = Counter[Lane](), SqlReplies.claim
 
-    async def counted(self: StoredReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+    async def counted(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         counts[lane] += 1
         return await claim(self, lane, platforms, now)
 
-    monkeypatch.setattr(StoredReplies, "claim", counted)
+    monkeypatch.setattr(SqlReplies, "claim", counted)
     return counts
 
 

@@ -14,7 +14,7 @@ from core.domain.store import Store, Transaction, Unavailable
 from core.i18n import t
 from core.inbound.backlog import EXPIRE_AFTER_MS, MERGE_AFTER_MS
 from storage.database import open_database
-from storage.recovery import ATTEMPTS
+from storage.recovery import MAX_ATTEMPTS
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import QUICK, RULES, Bot, running_bot
 from tests.fakes import ANN, BOB, FakeModel, incoming, owe
@@ -184,7 +184,7 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
     (reply,) = await waiting(database, incoming("hello"))
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             async with store.begin() as tx:
                 claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
                 assert claimed and claimed.attempt == attempt
@@ -192,7 +192,7 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
                 assert await tx.recovery.find_orphaned(["fake"], [], claimed.at - 1000) == [], "just claimed"
             async with store.begin() as tx:
                 (left,) = await tx.recovery.find_orphaned(["fake"], [(reply.id, attempt - 1)], now_ms() + 1)
-                assert left.state is (State.QUEUED if attempt < ATTEMPTS else State.FAILED)
+                assert left.state is (State.QUEUED if attempt < MAX_ATTEMPTS else State.FAILED)
 
 
 async def test_an_edit_of_one_of_several_questions_that_are_one_costs_no_other(database: str) -> None:
