@@ -19,7 +19,6 @@ from core.domain.settings import SETTING_PARSERS, Settings
 from core.domain.store import Transaction
 from core.i18n import t
 from core.i18n.error_texts import describe_error
-from core.i18n.person_language import PersonLanguages
 
 FORM_ROLE_TIMEOUT_S = 1.5
 """Seconds to find out whether a person may change settings, before the form opens anyway. Discord allows three."""
@@ -32,15 +31,14 @@ Accept = Callable[[Incoming], Awaitable[Reply | None]]
 class ButtonActions:
     """Carries out presses of people who are admitted."""
 
-    def __init__(self, services: CommandServices, accept: Accept, languages: PersonLanguages) -> None:
+    def __init__(self, services: CommandServices, accept: Accept) -> None:
         self._services, self._store, self._rules = services, services.store, services.rules
-        self._accept, self._languages = accept, languages
+        self._accept = accept
         self._repeated: deque[int] = deque(maxlen=MAX_REMEMBERED_REPLIES)
         """Ids of answers that are being retried or continued: a second tap does nothing more."""
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         """Do what the press asks for, where the person may. What goes wrong is told to them in the result."""
-        language = await self._languages.of(press.chat.platform, press.author)
         try:
             return await self._judge(press, language)
         except Exception as error:

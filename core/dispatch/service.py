@@ -76,7 +76,7 @@ class ChatService:
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
         self.ingest = Ingest(store, access, admission, self._dispatcher.stored, signals.notify_all)
         self.languages = PersonLanguages(store)
-        self.buttons = ButtonActions(services, self.ingest.accept, self.languages)
+        self.buttons = ButtonActions(services, self.ingest.accept)
         self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """Buttons: what a press does, and what a forged, stale or foreign one does not."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -9,11 +9,9 @@ from core.commands import buttons
 from core.commands.button_payloads import (
     ActionPayload,
     ButtonPayload,
-    FormPayload,
     InertPayload,
     OpenFormPayload,
     QuestionFormPayload,
-    SettingPayload,
 )
 from core.commands.buttons import is_unknown_placeholder
 from core.commands.press import NO_RESULT, Press, PressResult
@@ -25,6 +23,7 @@ from core.domain.settings import Settings
 from core.i18n import t
 from storage.store import now_ms
 from tests.conftest import RULES, Bot, MakeBot
+from tests.core.commands.pressing import Pressing
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.watching import held, history, outcome, shown
 
@@ -38,40 +37,6 @@ def refusal(key: str, language: str = "en") -> PressResult:
 
 STALE = refusal("press.stale")
 STOPPED = PressResult("Stopped.")
-
-
-@dataclass
-class Pressing:
-    """A bot whose buttons are pressed."""
-
-    bot: Bot
-    count: int = 0
-
-    async def __call__(
-        self, action: ButtonAction, reply: Reply, by: Author = ANN, *, chat: ChatId | None = None, message: str = ""
-    ) -> PressResult:
-        press = self.press(ActionPayload(action, reply.id), reply, by)
-        return await self.send(replace(press, chat=chat or press.chat, message_id=message or press.message_id))
-
-    async def set(self, reply: Reply, by: Author, name: str, value: str, revision: str) -> PressResult:
-        """A button of the panel."""
-        return await self.send(self.press(SettingPayload(name, value, revision), reply, by))
-
-    async def choose(self, reply: Reply, by: Author, name: str, value: str, revision: str) -> PressResult:
-        """A list of the panel."""
-        return await self.send(replace(self.press(SettingPayload(name, "", revision), reply, by), value=value))
-
-    async def fill_in(self, reply: Reply, by: Author, text: str, revision: str) -> PressResult:
-        """The form of the panel."""
-        return await self.send(replace(self.press(FormPayload(revision), reply, by), value=text))
-
-    async def send(self, press: Press) -> PressResult:
-        return await self.bot.service.buttons.press(press)
-
-    def press(self, payload: ButtonPayload | None, reply: Reply, by: Author) -> Press:
-        self.count += 1
-        message = next(iter(self.bot.platform.channels[reply.id].messages))
-        return Press(f"p{self.count}", reply.chat, message, by, reply.private, "bot", now_ms(), payload, seq=7)
 
 
 # Stop

@@ -23,7 +23,6 @@ from core.domain.permissions import Access, has_asked, is_asker, may_change
 from core.domain.platform import ButtonAction, ChatMoved, NotSent, Unreachable
 from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction
-from core.i18n.person_language import PersonLanguages
 from tests.conftest import RULES
 from tests.core.commands.calls import command_call
 from tests.fakes import FakePlatform, OpenFilter
@@ -145,9 +144,9 @@ class World:
             cast(Store, self), cast(ReplyControl, self), RoleLookup({"fake": platform}, access), RULES, OpenFilter(),
             lambda: 0,
         )  # fmt: skip
-        buttons = ButtonActions(services, self.accept, PersonLanguages(cast(Store, self)))
+        buttons = ButtonActions(services, self.accept)
         press = Press("p", HERE, "8", author, self.private, "bot", 0, payload)  # type: ignore[arg-type]
-        result = await buttons.press(replace(press, value="5"))
+        result = await buttons.press(replace(press, value="5"), "en")
         assert (self.done or result.form is not None) is not result.alert, result.text
         return not result.alert
 

@@ -97,7 +97,7 @@ class Buttons:
         self.failure: Exception | None = None
         self.never: asyncio.Event | None = None
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         if self.failure:
             raise self.failure
         if self.never:
