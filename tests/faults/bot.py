@@ -3,12 +3,10 @@
 import asyncio
 import functools
 import importlib
-import itertools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from bots.discord_bot.timing import DiscordTiming, IdentifyLimits
+from bots.telegram_bot.timing import TelegramTiming
+from core.dispatch.timing import ServiceTiming
 from core.domain.platform import Pace
 from core.runtime import failpoints as crash
 from core.runtime.retry import Backoff
@@ -29,28 +29,18 @@ FULL, READ_ONLY = "full", "read-only"
 """Files in the data folder while SQLite may not grow, or not be written."""
 ARM, ARMED = "crash-at", "armed"
 """Files in the data folder: where the process shall die from now on, and that it knows."""
-
-
-def _quickly(seconds: float) -> Callable[[], Any]:
-    return lambda: itertools.repeat(seconds)
-
-
-TIMES: dict[str, Any] = {
-    "core.delivery.streaming_message._pauses": _quickly(0.05),
-    "core.dispatch.dispatcher.SWEEP": 0.1,
-    "core.dispatch.dispatcher.ADRIFT": 0.5,
-    "core.inbound.storing.backoff": _quickly(0.1),
-    "bots.telegram_bot.long_polling._backoff": _quickly(0.05),
-    "bots.telegram_bot.long_polling.OTHER_POLLER": 0.2,
-    "core.dispatch.dispatcher.backoff": _quickly(0.1),
-    "core.runtime.retry.backoff": _quickly(0.1),
-}
-"""Time alone is made smaller. A name that is not there any more ends the trial."""
 QUICK = Pace(interval=0.15, gap=0.02)
 QUICKLY = Backoff(0.05, 0.05)
+SERVICE_TIMES = ServiceTiming(
+    database_backoff=Backoff(0.1, 0.1), send_backoff=QUICKLY, sweep_s=0.1, orphaned_after_s=0.5
+)
+TELEGRAM_TIMES = TelegramTiming(
+    private_pace=QUICK, group_pace=QUICK, connection_backoff=QUICKLY, established_conflict_pause_s=0.2
+)
 DISCORD_TIMES = DiscordTiming(
     pace=QUICK, connection=QUICKLY, retry=QUICKLY, backfill_pause_s=0.0, silence_s=2.0, settled_after_s=0.05
 )
+"""Time alone is made smaller."""
 MANY_LOGINS = IdentifyLimits(unspaced_per_hour=1000, least_spacing_ms=20)
 
 
@@ -75,11 +65,6 @@ def prepare() -> None:
     """Import everything, and put the fakes in their places."""
     for name in ("bots.bootstrap", "bots.telegram_bot.adapter", "bots.discord_bot.adapter"):
         importlib.import_module(name)
-    for path, value in TIMES.items():
-        put(path, value)
-    paces = importlib.import_module("bots.telegram_bot.outgoing").Paces(QUICK, QUICK)
-    telegram = "bots.telegram_bot.adapter.TelegramBot"
-    put(telegram, functools.partial(found(telegram), paces=paces))
     put("bots.bootstrap.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
     put("bots.bootstrap.Tokenizer", lambda *_: None)
     put("bots.bootstrap.Engine", NoEngine)
@@ -106,8 +91,8 @@ def run() -> None:
     signal.signal(signal.SIGUSR1, _arm)
     times = DISCORD_TIMES if LOGINS in os.environ else replace(DISCORD_TIMES, identify=MANY_LOGINS)
     ahead = int(os.environ[CLOCK]) - time.time_ns() // 1_000_000 if CLOCK in os.environ else 0
-    discord = functools.partial(found(DISCORD), timing=times, now=lambda: time.time_ns() // 1_000_000 + ahead)
-    put(DISCORD, discord)
+    put(DISCORD, functools.partial(found(DISCORD), now=lambda: time.time_ns() // 1_000_000 + ahead))
+    put("bots.bootstrap.TIMING", found("bots.bootstrap.Timing")(SERVICE_TIMES, TELEGRAM_TIMES, times))
     sys.argv = ["qwentin"]
     found("bots.cli.main")()
 
