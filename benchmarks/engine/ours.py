@@ -30,15 +30,15 @@ class Heard:
     def __init__(self) -> None:
         self.drawn: Counter[int] = Counter()
 
-    def send(self, news: Event) -> None:
+    def send(self, event: Event) -> None:
         """See Channel."""
-        if isinstance(news, NewTokens):
-            self.drawn.update(id for id, _ in news.tokens)
-        elif isinstance(news, Failed):
-            raise RuntimeError(news.message)
+        if isinstance(event, NewTokens):
+            self.drawn.update(id for id, _ in event.tokens)
+        elif isinstance(event, Failed):
+            raise RuntimeError(event.message)
 
     def poll(self, timeout: float | None) -> bool:
-        """See Channel. Orders are handed to the worker directly."""
+        """See Channel. Requests are handed to the worker directly."""
         return False
 
     def recv(self) -> Request:
