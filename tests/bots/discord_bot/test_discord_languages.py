@@ -43,8 +43,8 @@ async def test_a_press_while_busy(server: DiscordServer, database: str, ann: Per
         panel = await open_panel(server, ann, channel)
         await told(server.press(ann, channel, custom_id="junk", message=panel), t("vi", "press.stale"))
         await quiet()
-        bot.trouble.fails = 2  # so that not even the language can be read
-        await told(server.press(ann, channel, custom_id="junk", message=panel), t("vi", "error.busy"))
+        bot.trouble.fails = 3  # so that not even the language can be read
+        await told(server.choose(ann, channel, "p:m", "5", message=panel), t("vi", "error.busy"))
 
 
 async def test_a_stale_press(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
