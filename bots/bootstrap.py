@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import typer
 from rich.console import Console
 
 from bots.config import Config
@@ -16,9 +15,10 @@ from bots.console.adapter import LOCAL, PLATFORM
 from bots.console.app import ConsoleSession, Options, console_database
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
-from bots.shutdown import DRAINING, Shutdown
+from bots.shutdown import DRAIN_TIMEOUT_S, Shutdown
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
+from core.checkpoints.builtin import builtin_file
 from core.commands.buttons import ButtonActions
 from core.dispatch.dispatcher import Dispatcher
 from core.domain.errors import SetupError
@@ -41,23 +41,22 @@ log = logging.getLogger(__name__)
 MIB = 2**20
 
 
-def converse(config: Config, wishes: Options) -> None:
-    """The console from here to its end."""
+def converse(config: Config, wishes: Options) -> int:
+    """Run the console until its end. Returns the exit code: 1 where a line came to no good end."""
     set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
     errors = Console(stderr=True)
     make_folder(config.data_dir)
     checkpoint = find_checkpoint(config, errors)
-    if not asyncio.run(hold(config, wishes, checkpoint, errors)):
-        raise typer.Exit(1)
+    return 0 if asyncio.run(hold(config, wishes, checkpoint, errors)) else 1
 
 
-def serve(config: Config) -> None:
-    """The bots, until they are told to end."""
+def serve(config: Config) -> int:
+    """Run the bots until SIGTERM or Ctrl-C. Returns the exit code: 1 after an error that nothing can go on after."""
     set_up_logging(config.log_level, config.secrets)
     make_folder(config.data_dir)
     try:
         with bars(Console(stderr=True)) as progress:
-            checkpoint = open_checkpoint(config.model, cache=models(config), progress=progress)
+            checkpoint = open_checkpoint(config.model, cache=config.model_cache, progress=progress)
     except HubUnreachable as error:
         raise SetupError(
             f"{error} A bot does not start with another model than yours: connect once to load it, or name a folder, "
@@ -69,7 +68,8 @@ def serve(config: Config) -> None:
         raise
     except Exception as error:
         log.critical("the bot can't go on\n%s", safe_traceback(error))
-        raise typer.Exit(1) from None
+        return 1
+    return 0
 
 
 def make_folder(folder: Path) -> None:
@@ -82,12 +82,11 @@ def make_folder(folder: Path) -> None:
 
 def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
     """The model to talk with. The default one gives way to the built-in one where it can't be had or takes too long."""
-    cache = models(config)
     try:
         with bars(errors) as progress:
-            if config.model == DEFAULT_MODEL:
+            if config.model == DEFAULT_MODEL and not missing_builtin():
                 progress.note("Ctrl-C: talk with the small built-in model instead")
-            return open_checkpoint(config.model, cache=cache, progress=progress)
+            return open_checkpoint(config.model, cache=config.model_cache, progress=progress)
     except HubUnreachable:
         if config.model != DEFAULT_MODEL:
             raise
@@ -96,9 +95,23 @@ def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
         if config.model != DEFAULT_MODEL:
             raise
         reason = "the download was interrupted"
-    errors.print(f"{DEFAULT_MODEL.partition('@')[0]}: {reason}; talking with the small built-in model.", style="yellow")
+    name = DEFAULT_MODEL.partition("@")[0]
+    if missing := missing_builtin():
+        raise SetupError(
+            f"{name}: {reason}, and {missing} or name a folder or a .gguf file: qwentin console --model FILE"
+        )
+    errors.print(f"{name}: {reason}; talking with the small built-in model.", style="yellow")
     with bars(errors) as progress:
-        return open_checkpoint(BUILTIN, cache=cache, progress=progress)
+        return open_checkpoint(BUILTIN, cache=config.model_cache, progress=progress)
+
+
+def missing_builtin() -> str:
+    """Why the built-in model can't be used, and how to install it; "" where it can."""
+    try:
+        builtin_file()
+    except SetupError as error:
+        return str(error)
+    return ""
 
 
 def loader(config: Config, checkpoint: Checkpoint) -> Loader:
@@ -109,13 +122,8 @@ def loader(config: Config, checkpoint: Checkpoint) -> Loader:
         threads=config.threads,
         context=config.context,
         kv_bytes=config.kv_cache * MIB if config.kv_cache else None,
-        cache=models(config),
+        cache=config.model_cache,
     )
-
-
-def models(config: Config) -> Path:
-    """Where converted models are kept, and what was measured of the machine that runs them."""
-    return config.data_dir / "models"
 
 
 async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: Console) -> bool:
@@ -160,15 +168,15 @@ async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[An
     async def ours() -> None:
         await lost
 
-    with Shutdown() as leaving:
+    with Shutdown() as shutdown:
         async with open_database(config.database, lost.set_exception) as database:
-            leaving.listen()  # before, there is nothing to come to an end
-            await leaving.first_of(
-                bots(config, DatabaseStore(database), model, leaving), ours(), *(wait() for wait in fatal)
+            shutdown.handle_signals()  # until here there is nothing to complete
+            await shutdown.run_until_first(
+                bots(config, DatabaseStore(database), model, shutdown), ours(), *(wait() for wait in fatal)
             )
 
 
-async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shutdown) -> None:
+async def bots(config: Config, store: DatabaseStore, model: Model, shutdown: Shutdown) -> None:
     """Every adapter that has a token, around one dispatcher. Told to end, it takes nothing in any more, and what is in
     progress comes to its end."""
     rules, access = config.rules, config.access
@@ -185,8 +193,8 @@ async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shut
             raise RuntimeError(f"{adapter.name} has ended")
 
         async with dispatcher.running():
-            await leaving.first_of(leaving.told.wait(), *(work(adapter) for adapter in adapters(config)))
-            await dispatcher.drain(DRAINING)
+            await shutdown.run_until_first(shutdown.requested.wait(), *(work(adapter) for adapter in adapters(config)))
+            await dispatcher.drain(DRAIN_TIMEOUT_S)
 
 
 class Adapter(Platform, Protocol):
