@@ -26,7 +26,7 @@ from bots.folders import FOLDERS
 from core.checkpoints import DEFAULT_MODEL
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, NAMES, Limits, Rules
+from core.domain.settings import MAX_MEMORY_TURNS, MAX_TOKENS_CHOICES, SETTING_NAMES, Limits, Rules
 from core.filters import Level
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,8 @@ class Config(BaseSettings):
     filter_words: WordList | None = None
     help_lines: str = Field(default="", max_length=1000)
     temperature_cap: float = Field(default=1.0, ge=0, le=1)
-    max_tokens_cap: MaxTokensCap = Field(default=MAX_TOKENS[-1], validate_default=True)
-    memory_cap: int = Field(default=MEMORY_MOST, ge=1, le=MEMORY_MOST)
+    max_tokens_cap: MaxTokensCap = Field(default=MAX_TOKENS_CHOICES[-1], validate_default=True)
+    memory_cap: int = Field(default=MAX_MEMORY_TURNS, ge=1, le=MAX_MEMORY_TURNS)
 
     waiting_per_chat: int = Field(default=5, ge=0, le=1000)
     questions_per_user: int = Field(default=20, ge=0, le=100_000)
@@ -88,7 +88,7 @@ class Config(BaseSettings):
         """The deployment's defaults and the owner's caps."""
         caps = {"temperature": self.temperature_cap, "max_tokens": self.max_tokens_cap, "memory": self.memory_cap}
         return Rules(
-            {name: getattr(self, name) for name in NAMES},
+            {name: getattr(self, name) for name in SETTING_NAMES},
             caps,
             self.filter_minimum,
             self.help_lines,

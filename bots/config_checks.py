@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
 
 from core.domain.errors import ChatError
-from core.domain.settings import MAX_TOKENS, PARSERS
-from core.filters import Level, owners
+from core.domain.settings import MAX_TOKENS_CHOICES, SETTING_PARSERS
+from core.filters import Level, owner_lexicon
 from core.i18n import t
 
 TELEGRAM_TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]+", re.ASCII)
@@ -50,14 +50,14 @@ def _websocket_url(value: str) -> str:
 def _conversation_setting(value: str, info: ValidationInfo) -> str:
     # The deployment's defaults obey the same ranges as a conversation's values.
     try:
-        return str(PARSERS[str(info.field_name)](value))
+        return str(SETTING_PARSERS[str(info.field_name)](value))
     except ChatError as error:
         raise ValueError(t("en", error.key, **error.values)) from error
 
 
 def _word_list(value: Path) -> Path:
     try:
-        owners(read_lines(value))
+        owner_lexicon(read_lines(value))
     except OSError as error:
         raise ValueError(f"{value} can't be read: {error.strerror}") from None
     return value
@@ -76,8 +76,8 @@ def _filter_minimum(value: Level, info: ValidationInfo) -> Level:
 
 
 def _max_tokens_cap(value: int, info: ValidationInfo) -> int:
-    if value not in MAX_TOKENS:
-        raise ValueError(f"one of {', '.join(map(str, MAX_TOKENS))}")
+    if value not in MAX_TOKENS_CHOICES:
+        raise ValueError(f"one of {', '.join(map(str, MAX_TOKENS_CHOICES))}")
     if info.data.get("context", 2 * value) < 2 * value:
         raise ValueError(f"CONTEXT must be at least twice MAX_TOKENS_CAP, {2 * value}")
     return value

@@ -6,19 +6,18 @@ from dataclasses import replace
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.domain.conversation import ChatId, Setting
-from storage.chats import get_or_create_chat
+from core.domain.conversation import ChatId, Setting, fit_id
+from storage.chats import get_chat, get_or_create_chat
 from storage.tables import ChatRow, SettingRow, UserRow
 
 
-class StoredPreferences:
+class SqlPreferences:
     """See core.domain.store.Preferences."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def settings(self, chat: ChatId) -> Mapping[str, Setting]:
-        """The conversation's own values over its chat's."""
         inherited = await self._rows(replace(chat, thread="")) if chat.thread else []
         return {
             **{row.name: Setting(row.value, row.set_by, row.set_at, inherited=True) for row in inherited},
@@ -26,27 +25,25 @@ class StoredPreferences:
         }
 
     async def _rows(self, chat: ChatId) -> Sequence[SettingRow]:
-        here = ChatRow.platform == chat.platform, ChatRow.chat == chat.chat, ChatRow.thread == chat.thread
+        fitted = chat.fitted()
+        here = ChatRow.platform == fitted.platform, ChatRow.chat == fitted.chat, ChatRow.thread == fitted.thread
         query = select(SettingRow).join(ChatRow, ChatRow.id == SettingRow.chat_id).where(*here)
         return list(await self._session.scalars(query))
 
     async def set(self, chat: ChatId, name: str, setting: Setting) -> None:
-        """Set one."""
         chat_id = (await get_or_create_chat(self._session, chat)).id
         await self._session.merge(
             SettingRow(chat_id=chat_id, name=name, value=setting.value, set_by=setting.by, set_at=setting.at)
         )
 
     async def delete(self, chat: ChatId, name: str) -> None:
-        """Delete one."""
-        chat_id = (await get_or_create_chat(self._session, chat)).id
-        await self._session.execute(delete(SettingRow).where(SettingRow.chat_id == chat_id, SettingRow.name == name))
+        if (row := await get_chat(self._session, chat)) is not None:
+            mine = SettingRow.chat_id == row.id, SettingRow.name == name
+            await self._session.execute(delete(SettingRow).where(*mine))
 
     async def language(self, platform: str, user: str) -> str:
-        """A person's interface language, "auto" unless set."""
-        row = await self._session.get(UserRow, (platform, user))
+        row = await self._session.get(UserRow, (platform, fit_id(user)))
         return row.language if row else "auto"
 
     async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
-        """Set it."""
-        await self._session.merge(UserRow(platform=platform, user=user, language=language, set_at=at))
+        await self._session.merge(UserRow(platform=platform, user=fit_id(user), language=language, set_at=at))

@@ -11,15 +11,18 @@ from typing import Protocol
 import pytest
 
 from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
+from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
 from core.domain.conversation import Reply
 from core.domain.permissions import Access
 from core.domain.settings import Rules
-from core.filters import Filter, OpenFilter
+from core.domain.store import Store
+from core.filters import Filter
+from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from storage.tables import Base
-from tests.fakes import FakeModel, FakePlatform, incoming
+from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 from tests.postgres import Postgres
 
 DEFAULTS = {
@@ -31,6 +34,10 @@ DEFAULTS = {
     "filter": "standard",
 }
 RULES, EVERYBODY = Rules(DEFAULTS), Access()
+QUICK = ServiceTiming(
+    database_backoff=Backoff(0.01, 0.01), send_backoff=Backoff(0.02, 0.02), sweep_s=0.02, orphaned_after_s=0.1
+)
+"""Seconds of patience become hundredths."""
 
 
 @pytest.fixture(scope="session")
@@ -104,24 +111,52 @@ async def store(database: str) -> AsyncIterator[DatabaseStore]:
 
 @dataclass
 class Bot:
-    """A bot around fakes; `say` talks to it."""
+    """A bot around fakes; `say` talks to it. `store` is what the test looks into."""
 
     store: DatabaseStore
     model: FakeModel
     platform: FakePlatform
-    dispatcher: Dispatcher
+    assistant: Assistant
+    service: ChatService
 
     async def accept(self, text: str, *args: object, **kwargs: object) -> Reply:
         """Store a message; its reply."""
-        reply = await self.dispatcher.accept(incoming(text, *args, **kwargs))  # type: ignore[arg-type]
+        reply = await self.service.ingest.accept(incoming(text, *args, **kwargs))  # type: ignore[arg-type]
         assert reply is not None
         return reply
 
     async def say(self, text: str, *args: object, **kwargs: object) -> str:
         """Say something and wait; what a person sees of the reply."""
         reply = await self.accept(text, *args, **kwargs)
-        await self.dispatcher.outcome(reply)
+        await self.outcome(reply)
         return self.platform.text(reply)
+
+    async def outcome(self, reply: Reply) -> Reply:
+        """The reply, once it is in a final state."""
+        return await self.service.control.wait_for_outcome(reply)
+
+
+@asynccontextmanager
+async def running_bot(
+    store: Store,
+    looking: DatabaseStore,
+    model: FakeModel,
+    *,
+    access: Access = EVERYBODY,
+    rules: Rules = RULES,
+    content_filter: Filter | None = None,
+    timing: ServiceTiming = DEFAULT_TIMING,
+    settled: bool = True,
+) -> AsyncIterator[Bot]:
+    """A bot that works on `store`; the test looks into `looking`. `settled`: nothing waits on its platform."""
+    platform = FakePlatform()
+    assistant = Assistant(store, model, rules, content_filter or OpenFilter(), timing.database_backoff)
+    service = ChatService(store, assistant, access, now=now_ms, timing=timing)
+    async with service.running():
+        await service.serve(platform)
+        if settled:
+            service.settle(platform.name)
+        yield Bot(looking, model, platform, assistant, service)
 
 
 class MakeBot(Protocol):
@@ -149,13 +184,12 @@ def make_bot(database: str) -> Iterator[MakeBot]:
         rules: Rules = RULES,
         content_filter: Filter | None = None,
     ) -> AsyncIterator[Bot]:
-        model, platform = model or FakeModel(), FakePlatform()
         async with open_database(database) as engine:
             store = DatabaseStore(engine)
-            assistant = Assistant(store, model, rules, content_filter or OpenFilter())
-            dispatcher = Dispatcher(store, assistant, {"fake": platform}, access, now=now_ms)
-            async with dispatcher.running():
-                yield Bot(store, model, platform, dispatcher)
+            async with running_bot(
+                store, store, model or FakeModel(), access=access, rules=rules, content_filter=content_filter
+            ) as bot:
+                yield bot
 
     yield make
 

@@ -10,26 +10,21 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.answering.assistant import Assistant
 from core.checkpoints import open_checkpoint
-from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId, Reply, Turn
-from core.domain.permissions import Access
 from core.domain.prompt import Message, Prompt
 from core.domain.reply_states import State
 from core.domain.sampling import Sampling
-from core.domain.settings import Rules
 from core.engine.engine import Engine
 from core.engine.loader import Loader
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.engine.worker_process import ProcessHost
-from core.filters import OpenFilter
 from core.llm.model import LocalModel, Stream
 from core.llm.tokenizer import Tokenizer
 from storage.database import open_database
-from storage.store import DatabaseStore, now_ms
-from tests.conftest import Bot
-from tests.fakes import ANN, FakePlatform
+from storage.store import DatabaseStore
+from tests.conftest import Bot, running_bot
+from tests.fakes import ANN
 from tests.real import CACHE, KERNELS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -62,13 +57,9 @@ async def model() -> AsyncIterator[Recorded]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bot(model: Recorded, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot]:
     file = tmp_path_factory.mktemp("real") / "real.db"
-    platform = FakePlatform()
     async with AsyncExitStack() as stack:
         store = DatabaseStore(await stack.enter_async_context(open_database(f"sqlite+aiosqlite:///{file}")))
-        assistant = Assistant(store, model, Rules(DEFAULTS), OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {"fake": platform}, Access(), now=now_ms)
-        await stack.enter_async_context(dispatcher.running())
-        yield Bot(store, model, platform, dispatcher)  # type: ignore[arg-type]
+        yield await stack.enter_async_context(running_bot(store, store, model))  # type: ignore[arg-type]
 
 
 def chat(name: str) -> ChatId:
@@ -117,7 +108,7 @@ async def test_a_stop_ends_it_within_a_token_and_keeps_what_was_shown(bot: Bot) 
     here = chat("stop")
     reply = await bot.accept("Write a very long story about a dragon, at least 2000 words.", ANN, here)
     async with asyncio.timeout(60):
-        while not (surface := bot.platform.surfaces.get(reply.id)) or not surface.messages:
+        while not (surface := bot.platform.channels.get(reply.id)) or not surface.messages:
             await asyncio.sleep(0.01)
     await bot.say("/stop", ANN, here)
     assert await _outcome(bot, reply) is State.STOPPED
@@ -129,7 +120,7 @@ async def test_a_stop_ends_it_within_a_token_and_keeps_what_was_shown(bot: Bot) 
 
 async def _outcome(bot: Bot, reply: Reply) -> State:
     async with asyncio.timeout(30):
-        return (await bot.dispatcher.outcome(reply)).state
+        return (await bot.outcome(reply)).state
 
 
 async def test_the_loop_is_never_blocked_while_it_generates(bot: Bot) -> None:
@@ -139,7 +130,7 @@ async def test_the_loop_is_never_blocked_while_it_generates(bot: Bot) -> None:
         before = loop.time()
         await asyncio.sleep(0.01)
         worst = max(worst, loop.time() - before)
-    await bot.dispatcher.stop(reply)
+    await bot.service.control.stop(reply)
     assert await _outcome(bot, reply) in (State.STOPPED, State.DONE)
     assert worst < 1.0
 
@@ -150,7 +141,7 @@ async def test_no_control_text_is_ever_shown(bot: Bot) -> None:
 
 
 async def test_why_an_answer_ended(model: Recorded) -> None:
-    reasons: list[Reason | None] = []
+    reasons: list[FinishReason | None] = []
     for limit in (1, 200):
         sampling = Sampling(temperature=0, max_tokens=limit, stop_ids=model.sampling.stop_ids)
         async with model.stream((Message("user", "Say only: yes"),), sampling, "test") as stream:

@@ -40,7 +40,7 @@ async def now(bot: Bot, reply: Reply) -> State:
 
 async def outcome(bot: Bot, reply: Reply) -> State:
     async with asyncio.timeout(5):
-        return (await bot.dispatcher.outcome(reply)).state
+        return (await bot.outcome(reply)).state
 
 
 async def running(bot: Bot, count: int = 1) -> None:
@@ -53,7 +53,7 @@ async def running(bot: Bot, count: int = 1) -> None:
 async def shown(bot: Bot, reply: Reply, words: str) -> None:
     """Wait until a person sees these words."""
     async with asyncio.timeout(5):
-        while reply.id not in bot.platform.surfaces or words not in bot.platform.text(reply):
+        while reply.id not in bot.platform.channels or words not in bot.platform.text(reply):
             await asyncio.sleep(0.001)
 
 

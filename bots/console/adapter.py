@@ -1,4 +1,4 @@
-"""The console's adapter: a line becomes an Incoming, its reply goes to the screen, the next line waits for that."""
+"""The terminal as an adapter: each line is a message; the next is read once the last has its outcome."""
 
 import asyncio
 import getpass
@@ -7,46 +7,86 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 
 from bots.console.input import LEAVE, Lines
 from bots.console.outgoing import ConsoleReplyChannel, Screen
+from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.reply_states import State
+from core.inbound.events import Event, MessageReceived
 
 PLATFORM = "console"
 LOCAL = "local"
 """The one person, and the one chat."""
 
 
-class Desk(Protocol):
-    """What the front needs of the dispatcher."""
-
-    async def accept(self, incoming: Incoming) -> Reply | None: ...
-    async def outcome(self, reply: Reply) -> Reply: ...
-    async def stop(self, reply: Reply) -> None: ...
-
-
-class ConsolePlatform:
-    """See core.domain.conversation.Platform."""
+class ConsoleAdapter:
+    """One conversation at a terminal. `interruptible`: Ctrl-C stops the answer, not the program."""
 
     name = PLATFORM
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    def __init__(
+        self, screen: Screen, lines: Lines, chat: ChatId, control: ReplyControl, *, interruptible: bool = False
+    ) -> None:
+        self._screen, self._lines, self._chat, self._control = screen, lines, chat, control
+        self._author = local_author()
+        self._interruptible = interruptible
+        self._stopping: asyncio.Task[None] | None = None
+        self.all_succeeded = True
+        """Whether no line so far has failed."""
+
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        """A terminal is always there."""
+        return nullcontext()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """A message for each line, until the lines end or the person leaves."""
+        async for line in self._lines:
+            if line in LEAVE:
+                return
+            event = MessageReceived(self._incoming(line))
+            yield event
+            receipt = await event.acknowledged()
+            if receipt.reply is not None:
+                await self.follow(receipt.reply)
+
+    async def follow(self, reply: Reply) -> None:
+        """Return once a reply has its outcome and is shown."""
+        with self._stop_on_interrupt(reply) if self._interruptible else nullcontext():
+            ended = await self._control.wait_for_outcome(reply)
+        self._screen.end()
+        self.all_succeeded = self.all_succeeded and ended.state is not State.FAILED
 
     def channel(self, reply: Reply) -> ConsoleReplyChannel:
         """The one screen."""
         return ConsoleReplyChannel(self._screen)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """The only one there is."""
+        """The only person there is decides."""
         return Role.ADMIN
 
+    def _incoming(self, text: str) -> Incoming:
+        now = time.time_ns()
+        return Incoming(self._chat, PLATFORM, uuid.uuid4().hex, now, self._author, text, True, now // 1_000_000)
 
-def somebody() -> Author:
-    """The person at the terminal, with the language of his locale."""
+    @contextmanager
+    def _stop_on_interrupt(self, reply: Reply) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        before = signal.getsignal(signal.SIGINT)
+        loop.add_signal_handler(signal.SIGINT, self._stop, reply)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            signal.signal(signal.SIGINT, before)
+
+    def _stop(self, reply: Reply) -> None:
+        self._stopping = asyncio.ensure_future(self._control.stop(reply))
+
+
+def local_author() -> Author:
+    """The person at the terminal, with the language of their locale."""
     locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     return Author(LOCAL, user_name(), locale.partition(".")[0])
 
@@ -62,58 +102,3 @@ def user_name() -> str:
 def new_chat() -> ChatId:
     """A conversation of its own, whose name sorts by time."""
     return ChatId(PLATFORM, LOCAL, time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:4])
-
-
-class Repl:
-    """One conversation at a terminal. `interruptible`: Ctrl-C stops the answer, not the program."""
-
-    def __init__(
-        self, desk: Desk, screen: Screen, chat: ChatId, author: Author, *, interruptible: bool = False
-    ) -> None:
-        self._desk, self._screen, self._chat, self._author = desk, screen, chat, author
-        self._keys = self._interruptible if interruptible else lambda reply: nullcontext()
-        self._stopping: asyncio.Task[None] | None = None
-
-    async def run(self, lines: Lines) -> bool:
-        """Until the lines end. Whether every one of them came to a good end."""
-        good = True
-        async for line in _until_left(lines):
-            good = await self.say(line) is not State.FAILED and good
-        return good
-
-    async def say(self, text: str) -> State | None:
-        """One line to its outcome; None where nothing is owed for it."""
-        reply = await self._desk.accept(self._incoming(text))
-        return await self.follow(reply) if reply else None
-
-    async def follow(self, reply: Reply) -> State:
-        """Wait for a reply's outcome."""
-        with self._keys(reply):
-            ended = await self._desk.outcome(reply)
-        self._screen.end()
-        return ended.state
-
-    def _incoming(self, text: str) -> Incoming:
-        now = time.time_ns()
-        return Incoming(self._chat, "console", uuid.uuid4().hex, now, self._author, text, True, now // 1_000_000)
-
-    @contextmanager
-    def _interruptible(self, reply: Reply) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        before = signal.getsignal(signal.SIGINT)
-        loop.add_signal_handler(signal.SIGINT, self._stop, reply)
-        try:
-            yield
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
-            signal.signal(signal.SIGINT, before)
-
-    def _stop(self, reply: Reply) -> None:
-        self._stopping = asyncio.ensure_future(self._desk.stop(reply))
-
-
-async def _until_left(lines: Lines) -> AsyncIterator[str]:
-    async for line in lines:
-        if line in LEAVE:
-            return
-        yield line

@@ -10,14 +10,14 @@ from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bots.config import Config
-from bots.console.adapter import PLATFORM, ConsolePlatform, Repl, new_chat, somebody, user_name
+from bots.console.adapter import PLATFORM, ConsoleAdapter, local_author, new_chat, user_name
 from bots.console.input import PipedLines, PromptedLines
-from bots.console.outgoing import LiveScreen, PlainScreen, is_terminal
-from core.dispatch.dispatcher import Dispatcher
+from bots.console.outgoing import LiveScreen, PlainScreen
+from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.errors import ChatError, SetupError
 from core.domain.reply_states import Event, State
-from core.domain.settings import PARSERS
+from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
 from core.i18n import choose_language, t
 from storage.database import InUse, open_database
@@ -46,10 +46,10 @@ def parse_options(options: Sequence[str], system: str | None, resume: bool) -> O
 
 
 def _mistake(name: str, value: str) -> str | None:
-    if name not in PARSERS:
-        return f"-o {name}: there is no such setting; there are {', '.join(PARSERS)}"
+    if name not in SETTING_PARSERS:
+        return f"-o {name}: there is no such setting; there are {', '.join(SETTING_PARSERS)}"
     try:
-        PARSERS[name](value)
+        SETTING_PARSERS[name](value)
     except ChatError as error:
         return f"-o {name}: {t('en', error.key, **error.values)}"
     return None
@@ -69,35 +69,37 @@ async def console_database(config: Config) -> AsyncIterator[AsyncEngine]:
 
 
 class ConsoleSession:
-    """The console's platform and its talk, for a person or a pipe, whichever is there."""
+    """One talk at this terminal, by a person or a pipe, whichever is there."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._watched = is_terminal()
+        self._is_terminal = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
         self._console = Console()
-        self._screen = LiveScreen(self._console) if self._watched else PlainScreen(sys.stdout)
-        self.platform = ConsolePlatform(self._screen)
+        self._screen = LiveScreen(self._console) if self._is_terminal else PlainScreen(sys.stdout)
 
-    async def talk(self, store: DatabaseStore, dispatcher: Dispatcher, model: str, parse_options: Options) -> bool:
-        """Until the lines end. Whether every one of them came to a good end."""
-        chat, pending = await conversation(store, parse_options)
-        async with dispatcher.running():
-            talk = Repl(dispatcher, self._screen, chat, somebody(), interruptible=self._watched)
-            if self._watched:
+    async def talk(self, store: DatabaseStore, service: ChatService, model: str, options: Options) -> bool:
+        """Until the lines end. Whether every one of them succeeded. `model`: its name, for the greeting."""
+        chat, pending = await conversation(store, options)
+        adapter = ConsoleAdapter(self._screen, self._lines(), chat, service.control, interruptible=self._is_terminal)
+        async with service.running():
+            await service.serve(adapter)
+            service.settle(adapter.name)
+            if self._is_terminal:
                 self._greet(model)
             for reply in pending:
-                await talk.follow(reply)
-            return await talk.run(self._lines())
+                await adapter.follow(reply)
+            await service.events.run(adapter)
+        return adapter.all_succeeded
 
     def _lines(self) -> PromptedLines | PipedLines:
         return (
             PromptedLines(self._config.data_dir / "console_history")
-            if self._watched
+            if self._is_terminal
             else PipedLines(sys.stdin or io.StringIO())
         )
 
     def _greet(self, model: str) -> None:
-        language = choose_language("auto", somebody().locale)
+        language = choose_language("auto", local_author().locale)  # before anything can have been chosen
         self._console.print(t(language, "console.hello", name=self._config.bot_name, model=model), style="dim")
 
 
@@ -110,7 +112,7 @@ async def conversation(store: DatabaseStore, parse_options: Options) -> tuple[Ch
     chat = last if parse_options.resume and last else new_chat()
     async with store.begin() as tx:
         for name, value in parse_options.settings.items():
-            await tx.preferences.set(chat, name, Setting(str(PARSERS[name](value)), user_name(), now_ms()))
+            await tx.preferences.set(chat, name, Setting(str(SETTING_PARSERS[name](value)), user_name(), now_ms()))
     pending = await _owed(store, last)
     if chat == last:
         return chat, pending

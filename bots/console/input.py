@@ -13,7 +13,7 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 
-from core.commands.handlers import COMMANDS
+from core.commands.registry import COMMANDS
 
 LEAVE = ("/exit", "/quit", "/bye")
 

@@ -1,63 +1,54 @@
 """What a terminal shows: streamed Markdown for people, plain final texts for pipes."""
 
 import itertools
-import sys
 from collections.abc import Sequence
-from io import StringIO
 from typing import Protocol, TextIO
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.spinner import Spinner
 from rich.text import Text
 
+from bots.console.formatting import count_final_lines, to_lines, to_plain_text
 from core.domain.platform import OutgoingMessage, Pace
-
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-"""What looks like HTML in an answer is text: vector<int> must not lose its type."""
-_LIVE_LINES = 8
-"""Lines at the end of an answer that may still change; those above are printed for good, so that it scrolls."""
 
 
 class Screen(Protocol):
     """Where replies are shown, one after the other."""
 
     def typing(self) -> None:
-        """Something is coming."""
+        """An answer is on its way."""
 
     def show(self, text: str) -> None:
-        """The reply as it stands."""
+        """The reply as it is now."""
 
     def end(self) -> None:
         """The reply is complete."""
 
 
 class PlainScreen:
-    """For pipes: the final text alone."""
+    """For pipes: final texts only."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._text = ""
 
     def typing(self) -> None:
-        """Nothing: whoever reads a pipe sees no spinner."""
+        """Nothing: a pipe has no spinner."""
 
     def show(self, text: str) -> None:
-        """Remember it; a pipe can't be edited."""
+        """Keep the text: what is in a pipe can't be edited."""
         self._text = text
 
     def end(self) -> None:
-        """Print it."""
+        """Print the text."""
         if self._text:
             print(self._text, file=self._out, flush=True)
         self._text = ""
 
 
 class LiveScreen:
-    """For people: Markdown that grows. What has scrolled out of the last lines is printed and not touched again."""
+    """For people: Markdown that grows. Lines that are final are printed and not touched again."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -71,11 +62,12 @@ class LiveScreen:
             self._window().update(Spinner("dots", style="dim"))
 
     def show(self, text: str) -> None:
-        """The text as it stands; an edit of lines that are printed already prints it all anew."""
-        self._lines = self._render(text)
+        """Show the text. An edit of lines that are printed already prints all of it again."""
+        self._lines = to_lines(text, self._console.width)
         if self._lines[: len(self._printed)] != self._printed:
             self._printed = []
-        self._print(self._lines[len(self._printed) : self._settled(text)])
+        final = count_final_lines(text, len(self._lines), self._console.width)
+        self._print(self._lines[len(self._printed) : final])
         rest = self._lines[len(self._printed) :]
         self._window().update(Group(*(Text.from_ansi(line) for line in rest)), refresh=True)
 
@@ -86,17 +78,6 @@ class LiveScreen:
             self._live.stop()
         self._print(self._lines[len(self._printed) :])
         self._live, self._lines, self._printed = None, [], []
-
-    def _settled(self, text: str) -> int:
-        """How many lines will not change any more: those of the blocks before the last, which may be a table or a list
-        that is laid out anew with every line. Plain text longer than the screen must scroll all the same."""
-        blocks = [token for token in _MARKDOWN.parse(text) if token.level == 0 and token.map]
-        if not blocks:
-            return 0
-        if blocks[-1].type in ("paragraph_open", "fence", "code_block"):
-            return max(0, len(self._lines) - _LIVE_LINES)
-        lines = text.split("\n")[: (blocks[-1].map or [0])[0]]
-        return len(self._render("\n".join(lines))) if any(map(str.strip, lines)) else 0
 
     def _window(self) -> Live:
         if self._live is None:
@@ -109,22 +90,12 @@ class LiveScreen:
             self._console.print(Text.from_ansi(line))
         self._printed += lines
 
-    def _render(self, text: str) -> list[str]:
-        page = Console(
-            file=StringIO(), width=self._console.width, force_terminal=True, color_system="256", legacy_windows=False
-        )
-        markdown = Markdown("", code_theme="ansi_dark")
-        markdown.parsed = _MARKDOWN.parse(text)
-        page.print(markdown)
-        assert isinstance(page.file, StringIO)
-        return [line.rstrip() for line in page.file.getvalue().rstrip("\n").split("\n")]
-
 
 class ConsoleReplyChannel:
     """One reply on a screen. See core.domain.platform.ReplyChannel."""
 
     key = "console"
-    pace = Pace(interval=0.08)
+    pace = Pace(preview_interval_s=0.08)
     needs_placeholder = False
 
     def __init__(self, screen: Screen) -> None:
@@ -132,8 +103,8 @@ class ConsoleReplyChannel:
         self._ids = itertools.count(1)
 
     def format(self, markdown: str) -> Sequence[OutgoingMessage]:
-        """One, however long; its words as they stand between the markup."""
-        return [OutgoingMessage("\n".join(_words(markdown)), markdown)]
+        """One message, however long."""
+        return [OutgoingMessage(to_plain_text(markdown), markdown)]
 
     async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """Show the first text."""
@@ -141,29 +112,15 @@ class ConsoleReplyChannel:
         return str(next(self._ids))
 
     async def edit(self, message_id: str, part: OutgoingMessage) -> None:
-        """Show what it has become."""
+        """Show the text as it is now."""
         self._screen.show(str(part.body))
 
     async def delete(self, message_id: str) -> None:
-        """There is only ever one."""
+        """Nothing: a reply on a screen is one message."""
 
     async def remove_buttons(self, message_id: str) -> None:
-        """A terminal has no buttons."""
+        """Nothing: a terminal has no buttons."""
 
     async def typing(self) -> None:
-        """A spinner."""
+        """Show a spinner."""
         self._screen.typing()
-
-
-def _words(text: str) -> list[str]:
-    blocks = [token for token in _MARKDOWN.parse(text) if token.type in ("inline", "fence", "code_block")]
-    return ["".join(map(_word, block.children or [block])) for block in blocks]
-
-
-def _word(part: Token) -> str:
-    return "\n" if part.type in ("softbreak", "hardbreak") else part.content
-
-
-def is_terminal() -> bool:
-    """Whether a person sits at both ends."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))

@@ -1,51 +1,52 @@
-"""Discord as a whole: log in, publish the commands, take what comes in, show what goes out."""
+"""Discord as a platform and a source of events: log in, publish the commands, receive, send."""
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import discord
-from discord import Interaction, LoginFailure, Message, Permissions, RawMessageUpdateEvent, Thread
+from discord import (
+    Interaction,
+    LoginFailure,
+    Message,
+    Permissions,
+    RawBulkMessageDeleteEvent,
+    RawMessageDeleteEvent,
+    RawMessageUpdateEvent,
+)
 from discord.abc import GuildChannel
 from discord.http import Route
 from discord.utils import oauth_url
 
-from bots.discord_bot.api import Rest, payload
-from bots.discord_bot.button_handler import Buttons
-from bots.discord_bot.channel_order import Inlet
+from bots.discord_bot.api import Rest
+from bots.discord_bot.backfill import Backfill
+from bots.discord_bot.button_handler import ButtonHandler
+from bots.discord_bot.channel_order import ChannelOrder
 from bots.discord_bot.command_menu import publish
-from bots.discord_bot.errors import FAILURES
-from bots.discord_bot.gateway import TOLD, Gateway
-from bots.discord_bot.identify_limits import Identifies
+from bots.discord_bot.errors import LIBRARY_ERRORS
+from bots.discord_bot.gateway import FATAL_CODES, TOKEN_REFUSED_CODE, Gateway
+from bots.discord_bot.identify_limits import IdentifyLimiter
 from bots.discord_bot.incoming import PLATFORM
+from bots.discord_bot.interaction_token import DeferredResponses
 from bots.discord_bot.interactions import Interactions
-from bots.discord_bot.outgoing import PACE, DiscordReplyChannel
+from bots.discord_bot.message_events import MessageEvents
+from bots.discord_bot.outgoing import DiscordReplyChannel
 from bots.discord_bot.roles import Members
-from core.commands.buttons import ButtonActions
-from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
+from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
+from core.domain.conversation import Author, ChatId, Reply, Role
 from core.domain.errors import SetupError
-from core.domain.permissions import Access
-from core.domain.platform import Pace, Unacceptable, Unreachable
+from core.domain.platform import Unacceptable, Unreachable
 from core.domain.store import Store
-from core.i18n import choose_language, t
+from core.i18n.person_language import PersonLanguages
+from core.inbound.events import BotAdded, BotRemoved, Event, Receipt
 from core.runtime.supervision import logged, must_not_end
 
 log = logging.getLogger(__name__)
-
-
-class Desk(Protocol):
-    """What Discord needs of the dispatcher."""
-
-    access: Access
-
-    async def accept(self, incoming: Incoming) -> Reply | None: ...
-    async def amend(self, incoming: Incoming) -> None: ...
-    def settle(self, platform: str) -> None: ...
-    async def leave(self, platform: str, chat: str) -> None: ...
 
 
 def now_ms() -> int:
@@ -53,24 +54,44 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where Discord is: the address of its REST API, and that of its gateway."""
+
+    api_url: str
+    gateway_url: str
+
+
 class DiscordBot:
-    """See core.domain.platform.Platform. Works inside `connected()`."""
+    """See core.inbound.events.Adapter.
+
+    The store keeps what Discord wants of its clients: logins are counted in it, the menu's fingerprint and how far each
+    channel was read. `languages` resolves the language of people who are refused before there is an event.
+    """
 
     name = PLATFORM
 
     def __init__(
-        self, token: str, api_url: str, gateway_url: str, *, pace: Pace = PACE, now: Callable[[], int] = now_ms
+        self,
+        token: str,
+        endpoints: Endpoints,
+        store: Store,
+        languages: PersonLanguages,
+        *,
+        now: Callable[[], int] = now_ms,
+        timing: DiscordTiming = DISCORD_TIMING,
     ) -> None:
-        Route.BASE = api_url.rstrip("/")
-        self._token, self._gateway_url, self._pace, self._now = token, gateway_url, pace, now
-        self._client = Gateway(gateway_url, self._heard)
-        self._listening: Listening | None = None
-        self._promised: dict[int, asyncio.Event] = {}
+        Route.BASE = endpoints.api_url.rstrip("/")
+        self._secret, self._gateway_url = token, endpoints.gateway_url
+        self._store, self._languages, self._now, self._timing = store, languages, now, timing
+        self._deferred = DeferredResponses()
+        self._client = self._new_client()
+        self._receiver: Receiver | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Inside the block the bot can send. Waits for the network; raises SetupError for a token that is refused."""
-        await self._until_known()
+        await self._log_in()
         try:
             log.info("Discord: logged in as %s", self._client.user)
             log.info("Discord: this link takes it into a server: %s", invitation(self._client.application_id or 0))
@@ -78,125 +99,138 @@ class DiscordBot:
         finally:
             await self._client.close()
 
+    async def events(self) -> AsyncIterator[Event]:
+        """Everything that happens, without end, inside `connected()`. Raises SetupError where Discord will never let
+        the bot in, and any other error that ends the connection for good."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        receiving = asyncio.create_task(self._receive(queue))
+        receiving.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            await receiving  # raises why it has ended
+        except BaseExceptionGroup as group:
+            raise _first_error(group) from None
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+
     def channel(self, reply: Reply) -> DiscordReplyChannel:
         """Where a reply goes."""
-        return DiscordReplyChannel(Rest(self._client), reply, self._pace, self._promised, self._now)
+        return DiscordReplyChannel(Rest(self._client), reply, self._timing.pace, self._deferred, self._now)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """By the permissions in the channel. One that the bot can't see is no reason to leave it."""
+        """By the permissions in the channel. Raises Unacceptable for a channel that the bot can't see: that is no
+        reason to leave it."""
         try:
             return await Members(self._client).role(chat, author)
         except Unreachable as error:
             raise Unacceptable from error
 
-    async def run(self, store: Store, desk: Desk, presses: ButtonActions) -> None:
-        """Take what comes in, for ever."""
-        account = str(self._client.application_id)
-        self._client.identifies = Identifies(store, PLATFORM, account, self._now)
-        interactions = Interactions(desk, Buttons(Rest(self._client), presses), self._promised)
-        async with asyncio.TaskGroup() as tasks:
+    def _new_client(self) -> Gateway:
+        return Gateway(self._gateway_url, self._handle, self._timing)
 
-            def answerable(message: Message, incoming: Incoming, live: bool) -> bool:
-                if may_write(message):
-                    return True
-                if live and desk.access.admits(incoming.chat, incoming.author):
-                    telling = partial(self._tell_of_no_way, message, incoming)
-                    tasks.create_task(logged("saying that no answer is possible", telling))
-                return False
+    def _handle(self, event: str, args: tuple[Any, ...]) -> None:
+        if self._receiver is not None:
+            self._receiver.handle(event, args)
 
-            inlet = Inlet(self._client, store, desk, tasks, answerable, self._now)
-            self._listening = Listening(tasks, inlet, interactions, desk)
-            tasks.create_task(logged("publishing the commands", partial(publish, self._client, store, account)))
-            tasks.create_task(must_not_end("reading back on Discord", inlet.run))
-            await must_not_end("the connection to Discord's gateway", self._client.connect)
-
-    def _heard(self, event: str, args: tuple[Any, ...]) -> None:
-        if self._listening is not None:
-            self._listening.hear(event, args)
-
-    async def _tell_of_no_way(self, message: Message, incoming: Incoming) -> None:
-        """A person who asks where the bot may not write is told so in private, where that is possible."""
-        text = t(choose_language("auto", incoming.author.locale), "discord.closed", channel=f"<#{message.channel.id}>")
-        log.info("Discord: the bot may not write in %s; who asks it there is told so in private", incoming.chat)
-        rest = Rest(self._client)
-        try:
-            await rest.create(await rest.direct(message.author.id), payload(text, None, nonce=f"c-{message.id}"))
-        except Exception as error:
-            log.info("Discord: nor can that be told: %s", type(error).__name__)
-
-    async def _until_known(self) -> None:
-        pause = 1.0
-        while True:
+    async def _log_in(self) -> None:
+        for pause in self._timing.connection.pauses():
             try:
-                return await self._client.login(self._token)
+                return await self._client.login(self._secret)
             except LoginFailure as error:
                 await self._client.close()
-                raise SetupError(TOLD[4004]) from error
-            except FAILURES as error:
+                raise SetupError(FATAL_CODES[TOKEN_REFUSED_CODE]) from error
+            except LIBRARY_ERRORS as error:
                 log.warning("%s can't be reached: %s. Trying again in %.0f s.", Route.BASE, type(error).__name__, pause)
             await self._client.close()
             await asyncio.sleep(pause)
-            pause = min(2 * pause, 30.0)
-            self._client = Gateway(self._gateway_url, self._heard)
+            self._client = self._new_client()
+
+    async def _receive(self, queue: asyncio.Queue[Event | None]) -> None:
+        """Connect to the gateway, and put events into the queue. Never returns."""
+        client, timing, account = self._client, self._timing, str(self._client.application_id)
+        client.identify_limiter = IdentifyLimiter(self._store, PLATFORM, account, self._now, timing.identify)
+
+        async def deliver(event: Event) -> Receipt:
+            queue.put_nowait(event)
+            return await event.acknowledged()
+
+        async with asyncio.TaskGroup() as tasks:
+            messages = MessageEvents(client, deliver, tasks)
+            backfill = Backfill(client, self._store, messages, deliver, self._now, timing)
+            order = ChannelOrder(messages, backfill, tasks)
+            buttons = ButtonHandler(Rest(client), deliver, self._languages, timing.form_within_s)
+            interactions = Interactions(deliver, buttons, self._languages, self._deferred, timing.stored_within_s)
+            self._receiver = Receiver(order, backfill, interactions, queue.put_nowait, tasks)
+            publishing = partial(publish, client, self._store, account, timing.retry)
+            tasks.create_task(logged("publishing the commands", publishing))
+            tasks.create_task(must_not_end("reading back on Discord", backfill.run))
+            await must_not_end("the connection to Discord's gateway", client.connect)
+
+
+class Receiver:
+    """Hands the gateway's events to those who make the core's of them."""
+
+    def __init__(
+        self,
+        order: ChannelOrder,
+        backfill: Backfill,
+        interactions: Interactions,
+        emit: Callable[[Event], None],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._order, self._backfill, self._interactions = order, backfill, interactions
+        self._emit, self._tasks = emit, tasks
+
+    def handle(self, event: str, args: tuple[Any, ...]) -> None:
+        """Take one event, by the library's name, with its arguments. Never waits."""
+        match event, args:
+            case "interaction", (Interaction() as interaction,):
+                self._tasks.create_task(logged("an interaction", partial(self._interactions.handle, interaction)))
+            case "connect", _:
+                self._backfill.session_began()
+            case "ready", _:
+                log.info("Discord: ready")
+                self._backfill.session_ready()
+            case _:
+                self._handle_message(event, args)
+                self._handle_membership(event, args)
+
+    def _handle_message(self, event: str, args: tuple[Any, ...]) -> None:
+        match event, args:
+            case "message", (Message() as message,):
+                self._order.received(message)
+            case "raw_message_edit", (RawMessageUpdateEvent() as edit,):
+                self._order.edited(edit.message)
+            case "raw_message_delete", (RawMessageDeleteEvent() as deletion,):
+                self._order.deleted(deletion.channel_id, [deletion.message_id])
+            case "raw_bulk_message_delete", (RawBulkMessageDeleteEvent() as deletion,):
+                self._order.deleted(deletion.channel_id, sorted(deletion.message_ids))
+
+    def _handle_membership(self, event: str, args: tuple[Any, ...]) -> None:
+        """Every channel of a server is a chat of its own."""
+        match event, args:
+            case "guild_join", (discord.Guild() as guild,):
+                for channel in guild.channels:
+                    self._emit(BotAdded(PLATFORM, str(channel.id)))
+            case "guild_remove", (discord.Guild() as guild,):
+                for channel in guild.channels:
+                    self._emit(BotRemoved(PLATFORM, str(channel.id)))
+            case "guild_channel_delete", (GuildChannel() as channel,):
+                self._emit(BotRemoved(PLATFORM, str(channel.id)))
 
 
 def invitation(application: int) -> str:
-    """Where an admin takes the bot into his server, with what it needs there."""
+    """The link by which an admin adds the bot to a server, with the permissions that it needs there."""
     needed = Permissions(
         view_channel=True, send_messages=True, send_messages_in_threads=True, read_message_history=True
     )
     return oauth_url(application, permissions=needed, scopes=("bot", "applications.commands"))
 
 
-def may_write(message: Message) -> bool:
-    """Whether the bot can answer where that was said."""
-    channel, me = message.channel, message.guild.me if message.guild else None
-    thread = isinstance(channel, Thread)
-    place = channel.parent if isinstance(channel, Thread) else channel
-    if me is None or not isinstance(place, GuildChannel):
-        return True  # private messages; or nobody knows, and it is tried
-    may = place.permissions_for(me)
-    if isinstance(channel, Thread) and channel.locked and not may.manage_threads:
-        return False
-    return may.view_channel and (may.send_messages_in_threads if thread else may.send_messages)
-
-
-class Listening:
-    """What happens with events while the bot runs."""
-
-    def __init__(self, tasks: asyncio.TaskGroup, inlet: Inlet, interactions: Interactions, desk: Desk) -> None:
-        self._tasks, self._inlet, self._interactions, self._desk = tasks, inlet, interactions, desk
-
-    def hear(self, event: str, args: tuple[Any, ...]) -> None:
-        """One event. Never waits."""
-        match event, args:
-            case "message", (Message() as message,):
-                self._inlet.take(message)
-            case "interaction", (Interaction() as interaction,):
-                self._tasks.create_task(logged("an interaction", partial(self._interactions.take, interaction)))
-            case "raw_message_edit", (RawMessageUpdateEvent() as edit,):
-                self._inlet.amend(edit.message)
-            case "connect", _:
-                self._inlet.logged_in()
-            case "ready", _:
-                log.info("Discord: ready")
-                self._inlet.settled()
-            case _:
-                for channel in gone(event, args):
-                    self._tasks.create_task(self._leave(channel))
-
-    async def _leave(self, channel: int) -> None:
-        try:
-            await self._desk.leave(PLATFORM, str(channel))
-        except Exception as error:
-            log.error("channel %s can't be marked as left: %s", channel, type(error).__name__)
-
-
-def gone(event: str, args: tuple[Any, ...]) -> Sequence[int]:
-    """The channels that are no more, or not for the bot, after an event."""
-    match event, args:
-        case "guild_channel_delete", (GuildChannel() as channel,):
-            return [channel.id]
-        case "guild_remove", (discord.Guild() as guild,):
-            return [channel.id for channel in guild.channels]
-    return []
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,6 +1,5 @@
-"""A press on one of our buttons, a choice on the panel, the form of the panel: judged by the core, answered always."""
+"""A press on a button, a choice on the panel, the panel's form: the core judges it, Discord always gets a response."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -8,111 +7,124 @@ from discord import Interaction
 
 from bots.discord_bot import slash_commands as slash
 from bots.discord_bot.api import Rest, call_shielded, payload
-from bots.discord_bot.buttons import Acted, Chosen, Filled, Opened, Sent, prompt_form, read, settings_panel
+from bots.discord_bot.buttons import prompt_form, settings_panel
 from bots.discord_bot.formatting import messages
+from bots.discord_bot.incoming import PLATFORM
 from bots.discord_bot.interaction_token import sent_at
-from core.commands.buttons import Answer, ButtonActions, Press
-from core.commands.settings_view import described
+from bots.discord_bot.message_events import Deliver
+from core.commands.button_payloads import (
+    ActionPayload,
+    ButtonPayload,
+    FormPayload,
+    OpenFormPayload,
+    SettingPayload,
+    decode_payload,
+)
+from core.commands.press import Press
+from core.commands.settings_view import describe_settings
 from core.domain.platform import DeliveryError
 from core.domain.settings import Settings
-from core.i18n import choose_language, t
+from core.i18n import t
+from core.i18n.person_language import PersonLanguages
+from core.inbound.events import ButtonPressed, PressReceipt, Receipt
 
 log = logging.getLogger(__name__)
 
-OPENED_WITHIN = 1.5
-"""Seconds to find out who may change settings: a form must be opened within three."""
 
+class ButtonHandler:
+    """Handles presses. `form_within_s`: seconds in which the core must know whether a form may be opened."""
 
-class Buttons:
-    """Answers presses."""
+    def __init__(self, rest: Rest, deliver: Deliver, languages: PersonLanguages, form_within_s: float) -> None:
+        self._rest, self._deliver, self._languages, self._form_within_s = rest, deliver, languages, form_within_s
 
-    def __init__(self, rest: Rest, core: ButtonActions) -> None:
-        self._rest, self._core = rest, core
-
-    async def answer(self, interaction: Interaction[Any]) -> None:
-        """One, whatever it carries."""
-        data: dict[str, Any] = dict(interaction.data or {})
-        sent = read(str(data.get("custom_id")))
-        press = pressed(interaction, sent)
-        if isinstance(sent, Opened) and press:
-            return await self._open(interaction, press)
-        await call_shielded(interaction.response.defer())
-        try:
-            answer, settings = await self._judge(press, sent, data)
-        except Exception as error:
-            log.error("a press can't be carried out: %s", type(error).__name__)
-            busy = t(choose_language("auto", interaction.locale.value), "error.busy")
-            answer, settings = Answer(busy, alert=True), None
-        if settings is not None and press:
-            await self._paint(interaction, press, settings)
-        if answer.text and (answer.alert or not isinstance(sent, Acted)):
-            await self._tell(interaction, answer)
-
-    async def _judge(
-        self, press: Press | None, sent: Sent | None, data: dict[str, Any]
-    ) -> tuple[Answer, Settings | None]:
-        """What the presser is told, and what a panel should show now."""
-        match sent:
-            case Acted(action, reply) if press:
-                return await self._core.act(press, action, reply), None
-            case Chosen(name, seen) if press:
-                return await self._core.change(press, name, chosen(data), seen)
-            case Filled(seen) if press:
-                return await self._core.fill_in(press, slash.typed(data), seen)
-        locale = press.author.locale if press else ""
-        return Answer(t(choose_language("auto", locale), "press.stale"), alert=True), None
-
-    async def _open(self, interaction: Interaction[Any], press: Press) -> None:
-        """The form of the panel, for who may use it; where that can't be told in time, it is judged once filled in."""
-        try:
-            async with asyncio.timeout(OPENED_WITHIN):
-                refused = await self._core.may_change(press)
-        except TimeoutError:
-            refused = None
-        if refused is not None:
+    async def handle(self, interaction: Interaction[Any]) -> None:
+        """Handle one press, whatever it carries. Raises DeliveryError where Discord does not take the response."""
+        press = to_press(interaction)
+        if press is None:
             await call_shielded(interaction.response.defer())
-            return await self._tell(interaction, refused)
-        settings, language = await self._core.settings(press.chat), await self._core.language(press)
-        await call_shielded(interaction.response.send_modal(prompt_form(settings, press.chat, language)))
+            language = await self._languages.of(PLATFORM, slash.author_of(interaction))
+            await self._tell(interaction, t(language, "press.stale"))
+        elif isinstance(press.payload, OpenFormPayload):
+            await self._open_form(interaction, press)
+        else:
+            await call_shielded(interaction.response.defer())
+            await self._carry_out(interaction, press)
 
-    async def _paint(self, interaction: Interaction[Any], press: Press, settings: Settings) -> None:
-        language = await self._core.language(press)
-        text = messages(described(settings, language), bare=True)[-1].content
+    async def _carry_out(self, interaction: Interaction[Any], press: Press) -> None:
+        receipt = _press_receipt(await self._deliver(ButtonPressed(press)))
+        result = receipt.result
+        if result.panel is not None:
+            await self._paint(interaction, press, result.panel, receipt.language)
+        if result.text and (result.alert or not isinstance(press.payload, ActionPayload)):
+            await self._tell(interaction, result.text)
+
+    async def _open_form(self, interaction: Interaction[Any], press: Press) -> None:
+        """A form can only be the first response, so the core is asked before there is one."""
+        receipt = _press_receipt(await self._deliver(ButtonPressed(press, deadline_s=self._form_within_s)))
+        if receipt.result.form is not None:
+            form = prompt_form(receipt.result.form, press.chat, receipt.language)
+            await call_shielded(interaction.response.send_modal(form))
+            return
+        await call_shielded(interaction.response.defer())
+        if receipt.result.text:
+            await self._tell(interaction, receipt.result.text)
+
+    async def _paint(self, interaction: Interaction[Any], press: Press, settings: Settings, language: str) -> None:
+        """Show the settings on the panel under which the person pressed."""
+        text = messages(describe_settings(settings, language), bare=True)[-1].content
         panel = settings_panel(settings, text, press.chat, language)
         try:
             await self._rest.respond(interaction.token, payload(None, panel))
         except DeliveryError as error:
             log.info("a panel can't be repainted: %s", type(error).__name__)
 
-    async def _tell(self, interaction: Interaction[Any], answer: Answer) -> None:
+    async def _tell(self, interaction: Interaction[Any], text: str) -> None:
+        """Tell the person who pressed alone."""
         try:
-            await self._rest.follow_up(interaction.token, payload(answer.text, None), hidden=True)
+            await self._rest.follow_up(interaction.token, payload(text, None), hidden=True)
         except DeliveryError as error:
             log.debug("a press stays unanswered: %s", type(error).__name__)
 
 
-def pressed(interaction: Interaction[Any], sent: Sent | None) -> Press | None:
-    """The press as the core sees it. An answer that only one person sees belongs to a conversation of his own; a panel
-    that only one sees shows the channel's."""
-    message = interaction.message
-    alone = isinstance(sent, Acted) and message is not None and message.flags.ephemeral
+def to_press(interaction: Interaction[Any]) -> Press | None:
+    """The press as the core's. None where Discord names no channel.
+
+    An answer that only one person sees belongs to a conversation of their own; a panel that only one person sees shows
+    the channel's settings.
+    """
+    data: dict[str, Any] = dict(interaction.data or {})
+    button, message = decode_payload(str(data.get("custom_id"))), interaction.message
+    alone = isinstance(button, ActionPayload) and message is not None and message.flags.ephemeral
     place = slash.place_of(interaction, alone=alone)
     if place is None:
         return None
     chat, private = place
     return Press(
-        str(interaction.id),
-        chat,
-        str(message.id) if message else "",
-        0,
-        slash.author(interaction),
-        private,
-        str(interaction.application_id),
-        sent_at(interaction.id),
-        str(slash.pressed(interaction)),
+        id=str(interaction.id),
+        chat=chat,
+        message_id=str(message.id) if message else "",
+        author=slash.author_of(interaction),
+        private=private,
+        bot=str(interaction.application_id),
+        at=sent_at(interaction.id),
+        payload=button,
+        value=_value(button, data),
+        reply_token=slash.press_token(interaction).encode(),
     )
 
 
-def chosen(data: dict[str, Any]) -> str:
-    """What was chosen of a list."""
-    return next((str(value) for value in data.get("values", ())), "")
+def _value(button: ButtonPayload | None, data: dict[str, Any]) -> str:
+    """What was chosen in a list, or typed into a form."""
+    match button:
+        case SettingPayload():
+            return next((str(value) for value in data.get("values", ())), "")
+        case FormPayload():
+            return slash.form_text(data)
+    return ""
+
+
+def _press_receipt(receipt: Receipt) -> PressReceipt:
+    """The core acknowledges a press with a PressReceipt; any other has nothing to show."""
+    if isinstance(receipt, PressReceipt):
+        return receipt
+    return PressReceipt(receipt.acceptance, receipt.language)

@@ -1,4 +1,4 @@
-"""A model's Markdown for Discord: what Discord lacks is written otherwise, what only Discord has is escaped. Pure."""
+"""A model's Markdown as Discord's: what Discord lacks is rewritten, what only Discord has is escaped. Pure."""
 
 import re
 import unicodedata
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from core.delivery.splitting import split, utf16
 
-LIMIT = 2000
-"""UTF-16 units of a message. Discord does not say what it counts; this is safe either way."""
+MAX_MESSAGE_UNITS = 2000
+"""UTF-16 units of a message. Discord does not document what it counts; characters are never more than these."""
 
 _FENCE = re.compile(r"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}|~{3,})([^\n`]*)$")
 _INLINE = re.compile(r"(?<![\\`])(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -16,7 +16,11 @@ _RULE = re.compile(r"^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})
 _DELIMITER = re.compile(r"^ {0,3}\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?[ \t]*)?$")
 _CELL = re.compile(r"(?<!\\)\|")
 _URL = re.compile(r"https?://[^\s<>]+")
-_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\(\s*<?((?:https?://)(?:[^\s()<>]|\([^\s()<>]*\))+)>?(?:\s+\"[^\"\n]*\")?\s*\)")
+_LINK = re.compile(
+    r"!?\[(?P<label>[^\[\]\n]*)\]"
+    r"\(\s*<?(?P<target>(?:https?://)(?:[^\s()<>]|\([^\s()<>]*\))+)>?(?:\s+\"[^\"\n]*\")?\s*\)"
+)
+_ANY_LINK = re.compile(rf"{_LINK.pattern}|<?(?P<address>{_URL.pattern})>?")
 _TRAILING = ".,:;!?'\"*_~"
 _MARKS = re.compile(r"\\([!-/:-@\[-`{-~])|(\|\||~~|\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|\u200b)")
 _LINE_MARK = re.compile(r"^(?:#{1,3} |-# |(?:> )+)", re.MULTILINE)
@@ -35,20 +39,21 @@ _REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One message: what is sent, and what a person reads."""
+    """One message. `content` is what is sent, `text` what a person reads."""
 
     content: str
     text: str
 
 
 def messages(markdown: str, *, bare: bool = False) -> Sequence[Rendered]:
-    """The text in messages. `bare`: links are written so that they show no preview even where none can be forbidden."""
-    parts = split(rendered(markdown, bare=bare), lambda part: utf16(part) <= LIMIT)
+    """The Markdown text as messages, each within Discord's limit. `bare`: links are written as <link>, which shows no
+    preview even where a message has no flag against previews."""
+    parts = split(rendered(markdown, bare=bare), lambda part: utf16(part) <= MAX_MESSAGE_UNITS)
     return [Rendered(part, plain(part)) for part in parts]
 
 
 def rendered(markdown: str, *, bare: bool = False) -> str:
-    """The text as Discord understands it."""
+    """The Markdown text in Discord's dialect, in one piece. `bare` as in `messages`."""
 
     def rewrite(text: str) -> str:
         return _links(text, bare=bare)
@@ -57,12 +62,12 @@ def rendered(markdown: str, *, bare: bool = False) -> str:
 
 
 def plain(content: str) -> str:
-    """What a person reads of a message, without marks; code as it is. This is what the last gate judges."""
+    """What a person reads of a message's content: without marks, code as it is. The final check judges this."""
     blocks = (_without_fences(block) for block in _blocks(content.split("\n"), tables=False))
     return "\n".join(_lines(blocks, _unmarked, code=lambda _, body: body))
 
 
-# Blocks: code is left alone, tables become code
+# Blocks: code stays as it is, tables become code
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def _blocks(lines: Sequence[str], *, tables: bool = True) -> Iterator[_Block]:
 
 
 def _fenced(lines: Sequence[str], opening: re.Match[str]) -> list[str]:
-    """Code between fences as Discord knows them: three backticks, one word behind them, and none within."""
+    """The code between fences as Discord knows them: three backticks, one word after them, and no backticks within."""
     body = list(lines[1:])
     closed = bool(body) and body[-1].strip(" \t>").strip(opening[2][0]) == "" and opening[2] in body[-1]
     inside = body[:-1] if closed else body
@@ -115,7 +120,7 @@ def _fence_end(lines: Sequence[str], at: int, opening: re.Match[str]) -> int:
 
 
 def _table(lines: Sequence[str], at: int) -> list[str]:
-    """The rows of a table that begins at a line, its delimiter left out; none where none begins."""
+    """The rows of the table that begins at line `at`, without its delimiter row; empty where no table begins."""
     if at + 1 >= len(lines) or "|" not in lines[at] or not _DELIMITER.match(lines[at + 1]):
         return []
     rows = [lines[at]]
@@ -138,13 +143,13 @@ def _cells(row: str) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """Columns in a monospaced font."""
+    """Columns that the text takes in a monospaced font."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 
-# Lines: inline code is left alone
+# Lines: inline code stays as it is
 
 
 def _lines(
@@ -165,40 +170,46 @@ def _lines(
 
 
 def _links(text: str, *, bare: bool) -> str:
-    """Text outside code. Links are set apart first: an underscore in an address is no mark."""
-    out, at = "", 0
-    for link in re.finditer(f"{_LINK.pattern}|<?({_URL.pattern})>?", text):
-        label, address, plain_address = link[1], link[2], link[3]
-        out += _escaped(text[at : link.start()])
-        at = link.end()
-        if address:
-            out += _masked(label, address, bare=bare)
-            continue
-        whole = link[0].startswith("<") and link[0].endswith(">")
-        address = plain_address if whole else _without_end(plain_address)
-        at -= 0 if whole else len(plain_address) - len(address) + link[0].endswith(">")
-        out += f"<{address}>" if bare or whole else address
-    return out + _escaped(text[at:])
+    """Rewrite text outside code. Links are set apart first: an underscore in an address is no mark."""
+    out, position = "", 0
+    while link := _ANY_LINK.search(text, position):
+        rewritten, consumed = _link(link, bare=bare)
+        out += _escaped(text[position : link.start()]) + rewritten
+        position = link.start() + consumed
+    return out + _escaped(text[position:])
+
+
+def _link(link: re.Match[str], *, bare: bool) -> tuple[str, int]:
+    """What is written for a match of _ANY_LINK, and how many of its characters that stands for: punctuation after an
+    address belongs to the sentence."""
+    whole, label, target, address = link[0], link["label"], link["target"], link["address"]
+    if target:
+        return _masked(label, target, bare=bare), len(whole)
+    if whole.startswith("<") and whole.endswith(">"):
+        return whole, len(whole)
+    address = _without_punctuation(address)
+    opening = "<" if whole.startswith("<") else ""
+    return f"<{address}>" if bare else address, len(opening) + len(address)
 
 
 def _masked(label: str, address: str, *, bare: bool) -> str:
-    """A link behind words. Behind another address Discord shows no link, so neither is hidden."""
-    shown = f"<{address}>" if bare else address
+    """A link with a label. Where the label is an address too, Discord shows no link: both addresses are written."""
+    written = f"<{address}>" if bare else address
     if not label.strip() or label.strip() == address:
-        return shown
-    # Nothing can be escaped in there: backslashes would show.
-    return f"{_links(label, bare=bare)} ({shown})" if _URL.search(label) else f"[{label}]({shown})"
+        return written
+    # Nothing can be escaped in a label: backslashes would show.
+    return f"{_links(label, bare=bare)} ({written})" if _URL.search(label) else f"[{label}]({written})"
 
 
-def _without_end(address: str) -> str:
-    """An address without the punctuation of the sentence that it ends."""
+def _without_punctuation(address: str) -> str:
+    """An address without the punctuation of the sentence that ends with it."""
     while address and (address[-1] in _TRAILING or (address[-1] == ")" and address.count(")") > address.count("("))):
         address = address[:-1]
     return address
 
 
 def _escaped(text: str) -> str:
-    """What Discord alone would take for markup is escaped, what it does not know is written otherwise."""
+    """Text without links: what only Discord takes for markup is escaped, what it does not know is rewritten."""
     text = "\n".join("───" if _RULE.match(line) else line for line in text.split("\n"))
     for pattern, replacement in _REWRITTEN:
         text = pattern.sub(replacement, text)
@@ -206,5 +217,5 @@ def _escaped(text: str) -> str:
 
 
 def _unmarked(text: str) -> str:
-    text = re.sub(_LINK, lambda link: link[1], text)
+    text = _LINK.sub(lambda link: link["label"], text)
     return _MARKS.sub(lambda mark: mark[1] or "", _LINE_MARK.sub("", text))

@@ -1,12 +1,11 @@
 """The connection to Discord's gateway: the library's own socket and cache, but a loop that survives its first failure.
 
 discord.py 2.7.1's `connect` dies with an AttributeError where the very first connection fails, and has no pause after a
-socket that closes at once. What is dispatched goes to one function, in order.
+socket that closes at once. Every event that the library dispatches goes to one function, in order.
 """
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,167 +23,171 @@ from discord import (
 )
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
-from bots.discord_bot.api import NOBODY
-from bots.discord_bot.identify_limits import RESERVE, Identifies
+from bots.discord_bot.api import NO_MENTIONS
+from bots.discord_bot.identify_limits import IdentifyLimiter
+from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
 from core.domain.errors import SetupError
 from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
-SERVERS, PEOPLE = 0, 1
+FOR_SERVERS, FOR_PEOPLE = 0, 1
 """Who may install the bot: Discord's integration types."""
-EVERYBODY = (SERVERS, PEOPLE)
-CONNECTED_WITHIN = 60.0
-LASTED = 10.0
-"""Seconds after which a lost connection was a good one, and is made anew at once."""
-LONGEST_PENALTY = 30.0
-"""Seconds of a penalty that the library sleeps through by itself: the least that it can be told."""
-SILENCE = 60.0
-"""Seconds without a word from Discord, after which the connection counts as lost."""
-SETTLED_AFTER = 2.0
-"""Seconds without another server, after which all are known."""
-RESUMABLE = 4000
+ALL_INSTALLS = (FOR_SERVERS, FOR_PEOPLE)
+CONNECT_TIMEOUT_S = 60.0
+GOOD_CONNECTION_S = 10.0
+"""A connection that lasted longer was a good one: the next follows at once."""
+MAX_PENALTY_SLEEP_S = 30.0
+"""The longest penalty that the library sleeps through; the least that it can be configured to."""
+RESUMABLE_CODE = 4000
 """A close code after which Discord keeps the session."""
-FORGOTTEN = (4007, 4009)
-"""Close codes after which it has none: a number that it does not know, a session that timed out."""
-NO_INTENT = 4014
-TOLD = {
-    4004: "DISCORD_TOKEN is refused by Discord. Copy it again from the Developer Portal (Bot, Reset Token).",
+SESSION_LOST_CODES = (4007, 4009)
+"""Close codes after which it has no session: a sequence number that it does not know, a session that timed out."""
+NO_INTENT_CODE = 4014
+TOKEN_REFUSED_CODE = 4004
+FATAL_CODES = {
+    TOKEN_REFUSED_CODE: "DISCORD_TOKEN is refused by Discord. "
+    "Copy it again from the Developer Portal (Bot, Reset Token).",
     4010: "Discord refuses the connection: invalid shard (4010).",
     4011: "Discord wants this bot to be sharded (4011): it is in more servers than one process may serve.",
     4012: "Discord refuses the gateway's version (4012): a newer Qwentin is needed.",
     4013: "Discord refuses the intents (4013): a newer Qwentin is needed.",
-    4014: "Discord refuses the intents (4014). Look at the Developer Portal, Bot, Privileged Gateway Intents.",
+    NO_INTENT_CODE: "Discord refuses the intents (4014). "
+    "Look at the Developer Portal, Bot, Privileged Gateway Intents.",
 }
-"""Close codes after which no other try may be made (opcodes-and-status-codes)."""
+"""Close codes after which no other try may be made (opcodes-and-status-codes), with what the owner reads."""
 
-Heard = Callable[[str, tuple[Any, ...]], None]
+EventHandler = Callable[[str, tuple[Any, ...]], None]
+"""Gets the library's name of an event, and its arguments. Must not wait."""
 
 
 def intents() -> Intents:
-    """Messages in servers and in private, with what stands in them where the owner has allowed it."""
-    wanted = Intents.none()
-    wanted.guilds = wanted.guild_messages = wanted.dm_messages = wanted.message_content = True
-    return wanted
+    """Messages in servers and in private, with their text where the owner has allowed it."""
+    needed = Intents.none()
+    needed.guilds = needed.guild_messages = needed.dm_messages = needed.message_content = True
+    return needed
 
 
 class Gateway(Client):
-    """A client whose events go to `heard`. No view, message or member is kept."""
+    """A client whose events go to `handle`. It caches no view, message or member.
 
-    identifies: Identifies
+    `identify_limiter` is set before `connect`: the account that it counts for is known after the login.
+    """
 
-    def __init__(self, url: str, heard: Heard) -> None:
+    identify_limiter: IdentifyLimiter
+
+    def __init__(self, url: str, handle: EventHandler, timing: DiscordTiming = DISCORD_TIMING) -> None:
         super().__init__(
             intents=intents(),
-            allowed_mentions=NOBODY,
+            allowed_mentions=NO_MENTIONS,
             max_messages=None,
             member_cache_flags=MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
-            guild_ready_timeout=SETTLED_AFTER,
-            heartbeat_timeout=SILENCE,
-            max_ratelimit_timeout=LONGEST_PENALTY,
+            guild_ready_timeout=timing.settled_after_s,
+            heartbeat_timeout=timing.silence_s,
+            max_ratelimit_timeout=MAX_PENALTY_SLEEP_S,
         )
         self._url = yarl.URL(url)
-        self._heard = heard
+        self._handle = handle
+        self._backoff = timing.connection
 
     @property
     def reads_all(self) -> bool:
-        """Whether it sees what stands in messages that don't address it."""
+        """Whether it gets the text of messages that don't address it."""
         return self._connection._intents.message_content
 
     @property
     def installed_by(self) -> Sequence[int]:
-        """Who may install it: Discord refuses commands for others. One that does not say is for everybody."""
-        told = self.application
-        configs = (told.guild_integration_config, told.user_integration_config) if told else ()
-        return [kind for kind, config in zip(EVERYBODY, configs, strict=False) if config] or EVERYBODY
+        """Who may install it; all where Discord does not say. Discord refuses commands for others."""
+        application = self.application
+        configs = (application.guild_integration_config, application.user_integration_config) if application else ()
+        return [kind for kind, config in zip(ALL_INSTALLS, configs, strict=False) if config] or ALL_INSTALLS
 
     async def setup_hook(self) -> None:
-        """After the login: the application says what its owner allows it to see."""
+        """The library calls this after the login: the application says what its owner allows it to see."""
         flags = self.application_flags
         if not (flags.gateway_message_content or flags.gateway_message_content_limited):
-            self._see_less()
+            self._drop_content_intent()
 
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
-        """In order, and without a task each: nothing here waits."""
+        """The library calls this for every event. Unlike its own, in order and without a task for each."""
         try:
-            self._heard(event, args)
-        except Exception as error:  # one event that can't be understood must not end the connection
+            self._handle(event, args)
+        except Exception as error:  # an event that can't be handled must not end the connection
             log.error("an event of Discord (%s) can't be taken in:\n%s", event, safe_traceback(error))
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Counted at the last moment."""
-        await self.identifies.count()
+        """The library calls this right before each login."""
+        await self.identify_limiter.count()
 
     async def connect(self, *, reconnect: bool = True) -> None:
-        """For ever. Raises SetupError where Discord will never let it in."""
+        """Stay connected until the client is closed. Raises SetupError where Discord will never let it in."""
         session: dict[str, Any] = {}
-        pauses = _backoff()
+        pauses = self._backoff.pauses()
         while not self.is_closed():
             began = time.monotonic()
             try:
                 await self._until_lost(session)
             except ReconnectWebSocket as lost:
-                session = self._session(lost.resume and self.ws.socket.close_code not in FORGOTTEN)
+                session = self._session(lost.resume and self.ws.socket.close_code not in SESSION_LOST_CODES)
             except ConnectionClosed as closed:
-                session = self._refused(closed)
-            except Exception as error:  # the network, or the database that counts logins: there is always another try
+                session = self._after_refusal(closed)
+            except Exception as error:  # the network, or the database that counts logins: it is tried again
                 log.warning("Discord's gateway can't be reached: %s", type(error).__name__)
                 session = self._session(True)
                 if session:
-                    session["gateway"] = self._url  # the address of its own may be what is gone
-            if time.monotonic() - began > LASTED:
-                pauses = _backoff()
+                    session["gateway"] = self._url  # the session's own address may be what is gone
+            if time.monotonic() - began > GOOD_CONNECTION_S:
+                pauses = self._backoff.pauses()
             else:
                 await asyncio.sleep(next(pauses))
 
     async def _until_lost(self, session: dict[str, Any]) -> None:
         if not session:
-            await self.identifies.wait()
-            await self._in_reserve()
+            await self.identify_limiter.wait()
+            await self._check_remaining_logins()
         options: dict[str, Any] = {"gateway": self._url, "initial": True} | session
-        self.ws = await asyncio.wait_for(DiscordWebSocket.from_client(self, **options), CONNECTED_WITHIN)
+        self.ws = await asyncio.wait_for(DiscordWebSocket.from_client(self, **options), CONNECT_TIMEOUT_S)
         while True:
-            await self._event()
+            await self._read_event()
 
-    async def _event(self) -> None:
-        """The next one."""
+    async def _read_event(self) -> None:
         try:
-            with _setting_aside():
+            with _unreadable_events_logged():
                 await self.ws.poll_event()
         except OSError:
-            await self.ws.close(RESUMABLE)
+            await self.ws.close(RESUMABLE_CODE)
             raise
 
-    def tell(self, event: str, data: object) -> None:
-        """An event as Discord sends it, through the library's reader, without a socket."""
-        with _setting_aside():
+    def feed(self, event: str, data: object) -> None:
+        """Hand an event, as Discord sends it, to the library's reader, without a socket."""
+        with _unreadable_events_logged():
             self._connection.parsers[event](data)
 
     def _session(self, resume: bool) -> dict[str, Any]:
-        """What a lost connection goes on with; nothing, where Discord has forgotten it."""
+        """What a new connection needs to resume the lost one's session; empty where Discord has none."""
         if not resume or self.ws is None or self.ws.session_id is None:
             return {}
         return {"initial": False, "resume": True, "gateway": self.ws.gateway, "session": self.ws.session_id,
                 "sequence": self.ws.sequence}  # fmt: skip
 
-    def _refused(self, closed: ConnectionClosed) -> dict[str, Any]:
-        """After a close code that the library does not go on after. Raises SetupError where nobody may."""
-        if closed.code == NO_INTENT and self.reads_all:
-            self._see_less()
-        elif closed.code in TOLD:
-            raise SetupError(TOLD[closed.code]) from None
+    def _after_refusal(self, closed: ConnectionClosed) -> dict[str, Any]:
+        """The next session after a close code on which the library gives up. Raises SetupError for FATAL_CODES."""
+        if closed.code == NO_INTENT_CODE and self.reads_all:
+            self._drop_content_intent()
+        elif closed.code in FATAL_CODES:
+            raise SetupError(FATAL_CODES[closed.code]) from None
         return {}
 
-    async def _in_reserve(self) -> None:
-        """Discord counts logins, too, and its count is the one that matters."""
+    async def _check_remaining_logins(self) -> None:
+        """Discord counts logins too, and its count is the one that matters."""
         _, _, limit = await self.http.get_bot_gateway()
-        if limit["remaining"] < RESERVE:
+        if limit["remaining"] < self.identify_limiter.limits.reserve:
             log.error("Discord: only %s logins are left today; waiting for new ones", limit["remaining"])
             await asyncio.sleep(limit["reset_after"] / 1000)
             raise GatewayNotFound
 
-    def _see_less(self) -> None:
+    def _drop_content_intent(self) -> None:
         log.warning(
             "Discord: without the Message Content intent (Developer Portal, Bot) the bot reads only what mentions it, "
             "what replies to it and private messages; in its threads it must be mentioned too."
@@ -193,19 +196,11 @@ class Gateway(Client):
 
 
 @contextmanager
-def _setting_aside() -> Iterator[None]:
-    """What the library can't read is told and passed over: it must not end the connection."""
+def _unreadable_events_logged() -> Iterator[None]:
+    """An event that the library can't read is logged and passed over: it must not end the connection."""
     try:
         yield
     except (ReconnectWebSocket, DiscordException, aiohttp.ClientError, OSError):
         raise
     except Exception as error:
         log.error("an event of Discord can't be read, set aside:\n%s", safe_traceback(error))
-
-
-def _backoff() -> Iterator[float]:
-    """Seconds: 1, 2, 4, ... 60, 60, ... with up to a third more, so that many bots don't come back at once."""
-    pause = 1.0
-    while True:
-        yield pause * random.uniform(1.0, 1.33)
-        pause = min(2 * pause, 60.0)

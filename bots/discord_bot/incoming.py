@@ -1,6 +1,6 @@
-"""Reading Discord's messages: what of them is addressed to the bot, as the nouns of the core. Pure.
+"""Discord's messages as the core's: which of them are addressed to the bot, and what they ask. Pure.
 
-Addressed are private messages, mentions, replies that ping the bot, and all that is said in its own threads.
+Addressed are private messages, mentions, replies that ping the bot, and everything in its own threads.
 """
 
 import re
@@ -11,50 +11,59 @@ from discord import DMChannel, Member, Message, MessageType, Thread, User
 from discord.abc import GuildChannel
 
 from bots.discord_bot.interaction_token import sent_at
-from core.commands.handlers import parse
 from core.domain.conversation import Author, ChatId, Incoming
-from core.i18n import choose_language, t
-from core.inbound.question_text import GREETING, about, seam
+from core.inbound.question_text import QuestionParts, compose_question, join_around_name
 
 PLATFORM = "discord"
+MESSAGE_PREFIX, INTERACTION_PREFIX = "m:", "i:"
+"""Begin the external ids of messages and of interactions."""
 
-_TALK = (MessageType.default, MessageType.reply)
-_PERSON = re.compile(r"<@!?(\d{1,20})>")
-_OTHER = re.compile(r"<#(\d{1,20})>|<(a?:\w{1,32}:)\d{1,20}>")
+_WRITTEN_BY_PEOPLE = (MessageType.default, MessageType.reply)
+_USER_MENTION = re.compile(r"<@!?(\d{1,20})>")
+_CHANNEL_OR_EMOJI = re.compile(r"<#(\d{1,20})>|<(a?:\w{1,32}:)\d{1,20}>")
 
 
 @dataclass(frozen=True, slots=True)
-class Me:
+class BotIdentity:
     """The bot's own account, and the threads that it was asked in."""
 
     id: int
     threads: Container[str]
 
 
-def read(message: Message, me: Me) -> Incoming | None:
-    """What a message says. None: not addressed to the bot, or nothing that could be answered."""
+def parse_message(message: Message, bot: BotIdentity) -> Incoming | None:
+    """What a message says to the bot. None where it is not addressed to it, or nothing could be answered."""
     chat = conversation(message.channel)
-    if chat is None or not _spoken(message) or not _addressed(message, chat, me):
+    if chat is None or not _is_from_person(message) or not _is_addressed(message, chat, bot):
         return None
     private = isinstance(message.channel, DMChannel)
-    author = person(message.author, message.guild.preferred_locale.value if message.guild else "")
-    text = _question(message, author, me)
+    has_media = bool(message.attachments or message.stickers)
+    text = compose_question(
+        QuestionParts(
+            readable_text(message, bot),
+            quoted=_quoted_text(message, bot),
+            has_media=has_media,
+            is_forwarded=not message.content,
+        )
+    )
     if not (text or private):
         return None
     return Incoming(
         chat=chat,
-        bot=str(me.id),
-        external_id=f"m:{message.id}",
+        bot=str(bot.id),
+        external_id=f"{MESSAGE_PREFIX}{message.id}",
         seq=message.id,
-        author=author,
+        author=person(message.author, message.guild.preferred_locale.value if message.guild else ""),
         text=text,
         private=private,
         at=sent_at(message.id),
+        has_unseen_media=has_media,
     )
 
 
 def conversation(channel: object) -> ChatId | None:
-    """A thread belongs to its channel, whose settings it takes over. None for what is no place to talk in."""
+    """The conversation of a channel. A thread belongs to its channel, whose settings it inherits. None for what is no
+    place to talk in."""
     if isinstance(channel, Thread):
         return ChatId(PLATFORM, str(channel.parent_id), str(channel.id))
     if isinstance(channel, (DMChannel, GuildChannel)):
@@ -63,71 +72,51 @@ def conversation(channel: object) -> ChatId | None:
 
 
 def person(user: Member | User, locale: str = "") -> Author:
-    """Who wrote. Messages don't tell a person's language: his server's stands in for it."""
+    """Who wrote. A message doesn't say its author's language: the caller passes their server's in its place."""
     return Author(str(user.id), user.display_name, locale)
 
 
-def _spoken(message: Message) -> bool:
-    """Whether a person said something."""
-    return not (message.author.bot or message.webhook_id) and message.type in _TALK
+def _is_from_person(message: Message) -> bool:
+    return not (message.author.bot or message.webhook_id) and message.type in _WRITTEN_BY_PEOPLE
 
 
-def _addressed(message: Message, chat: ChatId, me: Me) -> bool:
-    if isinstance(message.channel, DMChannel) or _named(message, me):
+def _is_addressed(message: Message, chat: ChatId, bot: BotIdentity) -> bool:
+    if isinstance(message.channel, DMChannel) or _pings(message, bot):
         return True
     if not isinstance(message.channel, Thread) or message.mentions:
-        return False  # in a thread too, who speaks to somebody else does not speak to the bot
-    own = message.channel.owner_id == me.id or chat.thread in me.threads
-    return own and bool(_says(message) or message.attachments or message.stickers)
+        return False  # in a thread too, a message to another person is not for the bot
+    own = message.channel.owner_id == bot.id or chat.thread in bot.threads
+    return own and bool(_raw_text(message) or message.attachments or message.stickers)
 
 
-def _named(message: Message, me: Me) -> bool:
+def _pings(message: Message, bot: BotIdentity) -> bool:
     """Whether it pings the bot: by its name, by a reply, or by the role that Discord made for it."""
     by_role = any(role.id == _own_role(message) for role in message.role_mentions)
-    return by_role or any(user.id == me.id for user in message.mentions)
+    return by_role or any(user.id == bot.id for user in message.mentions)
 
 
-def _says(message: Message) -> str:
-    """Its words, or those that it passes on."""
-    passed_on = [snapshot.content for snapshot in message.message_snapshots]
-    return message.content or "\n\n".join(filter(None, passed_on))
+def _raw_text(message: Message) -> str:
+    """Its own text, or else that of the messages that it forwards."""
+    forwarded = [snapshot.content for snapshot in message.message_snapshots]
+    return message.content or "\n\n".join(filter(None, forwarded))
 
 
-def _question(message: Message, author: Author, me: Me) -> str:
-    """The text for the core; "" for nothing that a model could answer."""
-    text = words(message, me)
-    name, asked = parse(text) or ("", text)
-    if name and not message.content:
-        return f"/ask {text}"  # somebody else's command: no order of whoever passes it on
-    if name not in ("", "ask"):
-        return text
-    body = about(asked, replied(message, me))
-    seen = not (message.attachments or message.stickers)
-    if not (body or name):
-        return GREETING if seen else ""
-    if body and not seen:
-        body += "\n\n" + t(choose_language("auto", author.locale), "media.unseen")
-    # A command that somebody else wrote is a question here, not an order of whoever points at it.
-    head = f"/{name}" if name else "/ask" if not asked and parse(body) else ""
-    return f"{head} {body}".strip()
-
-
-def words(message: Message, me: Me) -> str:
-    """Its text as people see it: without the bot's name, others' names and channels spelt out."""
-    left, *rest = re.split(rf"<@!?{me.id}>|<@&{_own_role(message)}>", _says(message))
+def readable_text(message: Message, bot: BotIdentity) -> str:
+    """Its text as people see it: without the bot's name, with other names and channels spelt out."""
+    left, *rest = re.split(rf"<@!?{bot.id}>|<@&{_own_role(message)}>", _raw_text(message))
     for right in rest:
-        left = seam(left, right)
+        left = join_around_name(left, right)
     names = {user.id: user.display_name for user in message.mentions}
-    text = _PERSON.sub(lambda found: f"@{names.get(int(found[1]), found[1])}", left)
-    return _OTHER.sub(lambda found: _spelt(message, found), text).strip()
+    text = _USER_MENTION.sub(lambda mention: f"@{names.get(int(mention[1]), mention[1])}", left)
+    return _CHANNEL_OR_EMOJI.sub(lambda match: _spelt_out(message, match), text).strip()
 
 
-def replied(message: Message, me: Me) -> str:
-    """What the question is about and history may not have: somebody's message, but not the bot's own."""
+def _quoted_text(message: Message, bot: BotIdentity) -> str:
+    """The text of the message that it replies to; "" for one of the bot's own, which the history has."""
     reference = message.reference.resolved if message.reference else None
-    if not isinstance(reference, Message) or reference.author.id == me.id:
+    if not isinstance(reference, Message) or reference.author.id == bot.id:
         return ""
-    return words(reference, me)
+    return readable_text(reference, bot)
 
 
 def _own_role(message: Message) -> int:
@@ -135,8 +124,8 @@ def _own_role(message: Message) -> int:
     return role.id if role else 0
 
 
-def _spelt(message: Message, found: re.Match[str]) -> str:
-    if found[2]:
-        return f":{found[2].split(':')[1]}:"
-    channel = message.guild.get_channel_or_thread(int(found[1])) if message.guild else None
+def _spelt_out(message: Message, match: re.Match[str]) -> str:
+    if match[2]:
+        return f":{match[2].split(':')[1]}:"
+    channel = message.guild.get_channel_or_thread(int(match[1])) if message.guild else None
     return f"#{channel.name}" if channel else "#?"

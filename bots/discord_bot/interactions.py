@@ -1,159 +1,162 @@
-"""Slash commands, the menu on a message, and forms: stored first, promised an answer within Discord's three seconds."""
+"""Slash commands, the menu on a message, and forms: stored first, and answered within Discord's three seconds."""
 
-import asyncio
 import itertools
 import logging
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from discord import Interaction, InteractionType
-from discord.app_commands import Choice
 
 from bots.discord_bot import slash_commands as slash
-from bots.discord_bot.api import NOBODY, call_shielded
-from bots.discord_bot.button_handler import Buttons
-from bots.discord_bot.buttons import About, question_form, read
-from bots.discord_bot.command_menu import PRIVATE
-from bots.discord_bot.errors import FAILURES
-from core.domain.conversation import Incoming, Reply
-from core.domain.permissions import Access
+from bots.discord_bot.api import NO_MENTIONS, call_shielded
+from bots.discord_bot.button_handler import ButtonHandler
+from bots.discord_bot.buttons import question_form
+from bots.discord_bot.command_menu import PRIVATE_OPTION
+from bots.discord_bot.errors import LIBRARY_ERRORS
+from bots.discord_bot.incoming import PLATFORM
+from bots.discord_bot.interaction_token import DeferredResponses, decode_token
+from bots.discord_bot.message_events import Deliver
+from core.commands.button_payloads import QuestionFormPayload, decode_payload
+from core.domain.conversation import Incoming
 from core.domain.platform import DeliveryError
-from core.i18n import choose_language, t
-from core.inbound.question_text import about
+from core.i18n import t
+from core.i18n.person_language import PersonLanguages
+from core.inbound.events import Acceptance, MessageReceived
+from core.inbound.question_text import QuestionParts, compose_question
 from core.runtime.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
-STORED_WITHIN = 1.5
-"""Seconds: what takes longer might miss the three in which Discord wants an answer."""
-REMEMBERED = 1000
-"""Interactions, and messages that are being asked about, at most."""
+MAX_MENU_TARGETS = 1000
+"""Messages that menus were opened on whose text is remembered until the question comes."""
+FETCH_TIMEOUT_S = 0.75
+"""For the text of such a message after a restart: there are three seconds in all."""
 
-
-class Desk(Protocol):
-    """What interactions need of the dispatcher."""
-
-    access: Access
-
-    async def accept(self, incoming: Incoming) -> Reply | None: ...
+_MESSAGE_MENU = 3
+"""Discord's type of a command in the menu on a message."""
 
 
 class Interactions:
-    """Takes them in. `promised` tells surfaces when a response may be filled in; interactions are kept there."""
+    """Handles interactions. `deferred` tells reply channels when a response may be filled in."""
 
-    def __init__(self, desk: Desk, buttons: Buttons, promised: dict[int, asyncio.Event]) -> None:
-        self._desk, self._buttons, self._promised = desk, buttons, promised
-        self._asked_about: dict[tuple[int, int], str] = {}
+    def __init__(
+        self,
+        deliver: Deliver,
+        buttons: ButtonHandler,
+        languages: PersonLanguages,
+        deferred: DeferredResponses,
+        stored_within_s: float,
+    ) -> None:
+        self._deliver, self._buttons, self._languages = deliver, buttons, languages
+        self._deferred, self._stored_within_s = deferred, stored_within_s
+        self._menu_targets: dict[tuple[int, int], str] = {}
+        """The texts of messages, by the person who opened the menu and the message."""
 
-    async def take(self, interaction: Interaction[Any]) -> None:
-        """One, whatever it is. Raises nothing: what fails is told to the person, who can do it again."""
+    async def handle(self, interaction: Interaction[Any]) -> None:
+        """Handle one of any kind. Raises nothing: where it fails, Discord tells the person, who can do it again."""
         try:
-            await self._take(interaction)
+            await self._handle(interaction)
         except Exception as error:
             log.error("an interaction can't be answered: %s", type(error).__name__)
 
-    async def _take(self, interaction: Interaction[Any]) -> None:
+    async def _handle(self, interaction: Interaction[Any]) -> None:
         data: dict[str, Any] = dict(interaction.data or {})
         match interaction.type:
             case InteractionType.autocomplete:
                 await self._suggest(interaction, data)
-            case InteractionType.application_command if data.get("type") == 3:
-                await self._open_question(interaction)
+            case InteractionType.application_command if data.get("type") == _MESSAGE_MENU:
+                await self._open_question_form(interaction)
             case InteractionType.application_command:
                 await self._command(interaction)
-            case InteractionType.modal_submit if isinstance(asked := read(str(data.get("custom_id"))), About):
-                await self._ask_about(interaction, asked.message, slash.typed(data))
+            case InteractionType.modal_submit if isinstance(
+                form := decode_payload(str(data.get("custom_id"))), QuestionFormPayload
+            ):
+                await self._ask_about(interaction, form.message_id, slash.form_text(data))
             case InteractionType.component | InteractionType.modal_submit:
-                await self._buttons.answer(interaction)
+                await self._buttons.handle(interaction)
 
     async def _command(self, interaction: Interaction[Any]) -> None:
-        command, values = slash.given(interaction)
+        command, values = slash.command_of(interaction), slash.option_values(interaction)
         if command is None:
             return await self._refuse(interaction, "press.stale")
-        private = command.name == "ask" and bool(values.get(PRIVATE, slash.is_foreign(interaction)))
+        private = command.name == "ask" and bool(values.get(PRIVATE_OPTION, slash.is_foreign(interaction)))
         hidden = command.ephemeral or (private and not slash.in_own_messages(interaction))
         if slash.is_foreign(interaction) and command.name != "ask":
             hidden = True
-        message = slash.incoming(interaction, command.written(values), hidden=hidden, alone=private)
-        await self._store(interaction, message)
+        options = {option.name: values[option.name] for option in command.options if option.name in values}
+        text = command.written(options)
+        await self._store(interaction, slash.to_incoming(interaction, text, options, hidden=hidden, alone=private))
 
     async def _store(self, interaction: Interaction[Any], message: Incoming | None) -> None:
-        """C1, and only then the promise. Who has to wait too long is told so at once, and nothing of it is kept."""
+        """Have it stored (C1), and only then defer the response. Where that takes too long, nothing of it is kept and
+        the person is told so at once."""
         if message is None:
             return await self._refuse(interaction, "press.stale")
-        if interaction.id in self._promised:
-            return  # told twice: whoever took the first answers it, and says when it is promised
-        promised = self._promise(interaction.id)
-        hidden = "h" in message.reply_token.split(":")[1]
+        responded = self._deferred.begin(interaction.id)
+        if responded is None:
+            return  # Discord has told of it twice: the first one is responded to
         try:
-            async with asyncio.timeout(STORED_WITHIN):
-                reply = await self._desk.accept(message)
-        except Exception as error:
-            log.error("an interaction can't be stored: %s", type(error).__name__)
-            await self._refuse(interaction, "error.busy")
-        else:
-            if reply is None:
-                return await self._refuse_stranger(interaction, message)
-            failpoint("deferring")
-            await call_shielded(interaction.response.defer(ephemeral=hidden, thinking=True))
+            await self._store_and_respond(interaction, message)
         finally:
-            promised.set()
+            responded.set()
 
-    async def _refuse_stranger(self, interaction: Interaction[Any], message: Incoming) -> None:
-        """Nothing is owed: to a stranger in a server, or again for what is stored already."""
-        if not self._desk.access.admits(message.chat, message.author):
-            user = f"{message.chat.platform}:{message.author.id}"
-            await self._refuse(interaction, "refused.access", user=user)
+    async def _store_and_respond(self, interaction: Interaction[Any], message: Incoming) -> None:
+        receipt = await self._deliver(MessageReceived(message, deadline_s=self._stored_within_s))
+        match receipt.acceptance:
+            case Acceptance.STORED:
+                failpoint("deferring")
+                token = decode_token(message.reply_token)
+                hidden = token is not None and token.hidden
+                await call_shielded(interaction.response.defer(ephemeral=hidden, thinking=True))
+            case Acceptance.NOT_ADMITTED:
+                user = f"{PLATFORM}:{message.author.id}"
+                await self._respond(interaction, t(receipt.language, "refused.access", user=user))
+            case Acceptance.UNAVAILABLE | Acceptance.REJECTED:
+                await self._respond(interaction, t(receipt.language, "error.busy"))
 
-    def _promise(self, interaction: int) -> asyncio.Event:
-        promised = self._promised[interaction] = asyncio.Event()
-        _forget(self._promised)
-        return promised
+    async def _refuse(self, interaction: Interaction[Any], key: str) -> None:
+        """Tell the person alone why nothing comes of it. Nothing is stored."""
+        await self._respond(interaction, t(await self._language(interaction), key))
 
-    async def _refuse(self, interaction: Interaction[Any], key: str, **values: object) -> None:
-        """Told to the person alone, and stored nowhere. One that was answered before stays as it is."""
-        language = choose_language("auto", interaction.locale.value)
-        text = t(language, key, **values)
+    async def _respond(self, interaction: Interaction[Any], text: str) -> None:
+        """Respond to the person alone. An interaction that has its first response already stays as it is."""
         response = interaction.response
         with suppress(DeliveryError):
             await call_shielded(
-                response.send_message(text, ephemeral=True, allowed_mentions=NOBODY, suppress_embeds=True)
+                response.send_message(text, ephemeral=True, allowed_mentions=NO_MENTIONS, suppress_embeds=True)
             )
+
+    async def _language(self, interaction: Interaction[Any]) -> str:
+        return await self._languages.of(PLATFORM, slash.author_of(interaction))
 
     # Asking about a message
 
-    async def _open_question(self, interaction: Interaction[Any]) -> None:
-        message, text = slash.target(interaction)
+    async def _open_question_form(self, interaction: Interaction[Any]) -> None:
+        message_id, text = slash.menu_target(interaction)
         if not text:
             return await self._refuse(interaction, "media.only_text")
-        self._asked_about[interaction.user.id, message] = text
-        _forget(self._asked_about)
-        form = question_form(message, choose_language("auto", interaction.locale.value))
+        self._menu_targets[interaction.user.id, message_id] = text
+        for oldest in list(itertools.islice(self._menu_targets, max(len(self._menu_targets) - MAX_MENU_TARGETS, 0))):
+            del self._menu_targets[oldest]
+        form = question_form(message_id, await self._language(interaction))
         await call_shielded(interaction.response.send_modal(form))
 
-    async def _ask_about(self, interaction: Interaction[Any], message: int, question: str) -> None:
-        text = self._asked_about.get((interaction.user.id, message)) or await self._fetched(interaction, message)
+    async def _ask_about(self, interaction: Interaction[Any], message_id: int, question: str) -> None:
+        text = self._menu_targets.get((interaction.user.id, message_id)) or await self._fetch(interaction, message_id)
         if not text:
             return await self._refuse(interaction, "discord.gone")
         hidden = not slash.in_own_messages(interaction)
-        asked = f"/ask {about(question, text)}"
-        await self._store(interaction, slash.incoming(interaction, asked, hidden=hidden, alone=True))
+        asked = compose_question(QuestionParts(f"/ask {question}".strip(), quoted=text))
+        await self._store(interaction, slash.to_incoming(interaction, asked, hidden=hidden, alone=True))
 
-    async def _fetched(self, interaction: Interaction[Any], message: int) -> str:
-        """After a restart, where the bot may read it."""
+    async def _fetch(self, interaction: Interaction[Any], message_id: int) -> str:
+        """A message's text after a restart; "" where the bot may not read it."""
         channel = interaction.client.get_partial_messageable(interaction.channel_id or 0)
         with suppress(DeliveryError):
-            return str((await call_shielded(channel.fetch_message(message), STORED_WITHIN / 2)).content)
+            return str((await call_shielded(channel.fetch_message(message_id), FETCH_TIMEOUT_S)).content)
         return ""
 
     async def _suggest(self, interaction: Interaction[Any], data: dict[str, Any]) -> None:
-        typed_so_far = next((str(option["value"]) for option in data.get("options", ()) if option.get("focused")), "")
-        choices: list[Choice[str]] = slash.suggestions(typed_so_far, choose_language("auto", interaction.locale.value))
-        with suppress(*FAILURES):
-            await interaction.response.autocomplete(choices)
-
-
-def _forget(kept: dict[Any, Any]) -> None:
-    """The oldest, where there are too many."""
-    for key in list(itertools.islice(kept, max(len(kept) - REMEMBERED, 0))):
-        del kept[key]
+        typed = next((str(option["value"]) for option in data.get("options", ()) if option.get("focused")), "")
+        with suppress(*LIBRARY_ERRORS):
+            await interaction.response.autocomplete(slash.suggestions(typed, await self._language(interaction)))

@@ -1,25 +1,30 @@
-"""A message that was sent, though nobody could note its id: recognised in what its channel tells. Pure.
+"""Finds a message that was sent but whose id was never stored, in the history of its channel. Pure.
 
-A nonce is known for a few minutes; this is for after that. Better none than another reply's.
+Discord remembers a nonce for a few minutes; this is for later. Rather no message than another reply's.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bots.discord_bot.buttons import Acted, read
+from core.commands.button_payloads import ActionPayload, decode_payload
 from core.domain.platform import PLACEHOLDER
 
 MessageJson = Mapping[str, Any]
-"""A message as Discord tells of it."""
+"""A message as Discord's REST API returns it."""
 
 _LOADING = 1 << 7
+"""The flag of a deferred response that is not filled in yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """What is known of it: whose it is, its reply, what it was sent with. `question`: the message that it quotes.
-    `interaction`: what it may be a response to. `known`: messages of the reply that it is not."""
+    """The message that is looked for.
+
+    `account`: the bot's. `reply`: the reply that it belongs to. `nonce`, `content`: what it was sent with. `question`:
+    the message that it quotes. `interaction`: the one that it may respond to. `other_ids`: ids of messages that it is
+    not.
+    """
 
     account: int
     reply: int
@@ -27,62 +32,64 @@ class SentMessage:
     content: str
     question: int | None
     interaction: int | None
-    known: Collection[str]
+    other_ids: Collection[str]
 
 
-def recognised(sought: SentMessage, told: Sequence[MessageJson]) -> str | None:
-    """The id of the message that is the one; None where none surely is. The surest sign counts first, then the age."""
-    own = [each for each in told if _own(sought, each)]
-    own.sort(key=lambda each: int(each["id"]))
-    for sign in (_by_nonce, _by_button, _by_quote, _by_interaction, _by_content):
-        for each in own:
-            if sign(sought, each):
-                return str(each["id"])
+def find_sent_message(sent: SentMessage, history: Sequence[MessageJson]) -> str | None:
+    """The id of the message in a channel's history; None where none is surely the one. The surest sign counts first;
+    among equals, the oldest message."""
+    candidates = [message for message in history if _may_be(sent, message)]
+    candidates.sort(key=lambda message: int(message["id"]))
+    for matches in (_by_nonce, _by_button, _by_quote, _by_interaction, _by_content):
+        for message in candidates:
+            if matches(sent, message):
+                return str(message["id"])
     return None
 
 
-def _own(sought: SentMessage, told: MessageJson) -> bool:
-    """Whether the bot wrote it, and it shows something: a response that is only promised is none."""
-    promised = bool(int(told.get("flags") or 0) & _LOADING)
-    mine = str((told.get("author") or {}).get("id")) == str(sought.account)
-    return mine and not promised and str(told["id"]) not in sought.known
+def _may_be(sent: SentMessage, message: MessageJson) -> bool:
+    """Whether the bot wrote it, it shows something, and it is no other message of the reply."""
+    loading = bool(int(message.get("flags") or 0) & _LOADING)
+    own = str((message.get("author") or {}).get("id")) == str(sent.account)
+    return own and not loading and str(message["id"]) not in sent.other_ids
 
 
-def _by_nonce(sought: SentMessage, told: MessageJson) -> bool:
-    return str(told.get("nonce")) == sought.nonce
+def _by_nonce(sent: SentMessage, message: MessageJson) -> bool:
+    return str(message.get("nonce")) == sent.nonce
 
 
-def _by_button(sought: SentMessage, told: MessageJson) -> bool:
-    return sought.reply in _replies(told)
+def _by_button(sent: SentMessage, message: MessageJson) -> bool:
+    return sent.reply in _replies(message)
 
 
-def _by_quote(sought: SentMessage, told: MessageJson) -> bool:
-    return sought.question is not None and _quoted(told) == str(sought.question)
+def _by_quote(sent: SentMessage, message: MessageJson) -> bool:
+    return sent.question is not None and _quoted(message) == str(sent.question)
 
 
-def _by_interaction(sought: SentMessage, told: MessageJson) -> bool:
-    return sought.interaction is not None and _interaction(told) == str(sought.interaction)
+def _by_interaction(sent: SentMessage, message: MessageJson) -> bool:
+    return sent.interaction is not None and _interaction(message) == str(sent.interaction)
 
 
-def _by_content(sought: SentMessage, told: MessageJson) -> bool:
-    """The weakest sign: whatever points to something else outweighs it, and a stub is like any other."""
-    content = sought.content.strip()
-    elsewhere = _replies(told) or _quoted(told) or _interaction(told) or told.get("nonce")
-    return content not in ("", PLACEHOLDER) and str(told.get("content")).strip() == content and not elsewhere
+def _by_content(sent: SentMessage, message: MessageJson) -> bool:
+    """The weakest sign: anything that points to another reply outweighs it, and one placeholder is like another."""
+    content = sent.content.strip()
+    has_other_sign = _replies(message) or _quoted(message) or _interaction(message) or message.get("nonce")
+    return content not in ("", PLACEHOLDER) and str(message.get("content")).strip() == content and not has_other_sign
 
 
-def _quoted(told: MessageJson) -> str:
-    return str((told.get("message_reference") or {}).get("message_id") or "")
+def _quoted(message: MessageJson) -> str:
+    return str((message.get("message_reference") or {}).get("message_id") or "")
 
 
-def _interaction(told: MessageJson) -> str:
-    return str((told.get("interaction_metadata") or {}).get("id") or "")
+def _interaction(message: MessageJson) -> str:
+    return str((message.get("interaction_metadata") or {}).get("id") or "")
 
 
-def _replies(told: MessageJson) -> list[int]:
-    """Those that its buttons name."""
-    pressed = (read(str(each.get("custom_id"))) for each in _components(told.get("components") or ()))
-    return [sent.reply for sent in pressed if isinstance(sent, Acted)]
+def _replies(message: MessageJson) -> list[int]:
+    """The replies that the message's buttons name."""
+    components = _components(message.get("components") or ())
+    payloads = (decode_payload(str(component.get("custom_id"))) for component in components)
+    return [payload.reply_id for payload in payloads if isinstance(payload, ActionPayload)]
 
 
 def _components(rows: Sequence[MessageJson]) -> Iterator[MessageJson]:

@@ -14,7 +14,8 @@ from telegram import (
     BotShortDescription,
 )
 
-from core.commands.handlers import COMMANDS, Command
+from core.commands.context import Command
+from core.commands.registry import COMMANDS
 from core.i18n import t
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _offered(command: Command, scope: Scope) -> bool:
     """In private everything; in groups no greeting, and to members nothing that only admins may use to the full."""
     if scope == "all_private_chats":
         return True
-    admins_only = command.admins or command.changes
+    admins_only = command.admins_only or command.changes_settings
     return command.name != "start" and (scope == "all_chat_administrators" or not admins_only)
 
 

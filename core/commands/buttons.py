@@ -1,225 +1,194 @@
-"""Buttons: what a press does, judged at this moment. Whatever a press carries may be forged, stale or a stranger's."""
+"""What a press on a button does, judged when it comes. Whatever a press carries may be forged, or out of date."""
 
+import asyncio
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
-from core.commands.settings_view import PANEL, TYPED, revision
-from core.domain.conversation import Author, ChatId, Incoming, Question, Reply, Role, Setting
+from core.commands.button_payloads import ActionPayload, FormPayload, InertPayload, OpenFormPayload, SettingPayload
+from core.commands.press import NO_RESULT, Press, PressResult
+from core.commands.services import CommandServices
+from core.commands.setting_handlers import RESET
+from core.commands.settings_view import CHOICE_SETTINGS, FORM_SETTING, setting_revision
+from core.domain.conversation import ChatId, Incoming, Reply, Setting
 from core.domain.errors import Refused
-from core.domain.permissions import Access
+from core.domain.permissions import has_asked, is_asker, may_change
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
-from core.domain.settings import PARSERS, Rules, Settings
-from core.domain.store import Store
-from core.filters import Filter
-from core.i18n import choose_language, t
+from core.domain.settings import SETTING_PARSERS, Settings
+from core.domain.store import Transaction
+from core.i18n import t
 from core.i18n.error_texts import describe_error
 
-RESET = "reset"
-"""In place of a value: back to the default, as with the commands."""
+FORM_ROLE_TIMEOUT_S = 1.5
+"""Seconds to find out whether a person may change settings, before the form opens anyway. Discord allows three."""
+MAX_REMEMBERED_REPLIES = 1000
 
-
-@dataclass(frozen=True, slots=True)
-class Press:
-    """Somebody pressed a button under one of the bot's messages. `id` is the platform's, unique for a bot."""
-
-    id: str
-    chat: ChatId
-    message_id: str
-    seq: int
-    author: Author
-    private: bool
-    bot: str
-    at: int
-    reply_token: str = field(default="", repr=False)
-    """See core.domain.conversation.Incoming."""
-    text: str | None = field(default=None, repr=False)
-    """What the message shows, where the platform says so and it is the bot's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the presser alone is told; "" is nothing. `alert`: so that he must see it. `remove`: the message under whose
-    button he pressed is nobody's, and goes."""
-
-    text: str
-    alert: bool = False
-    remove: bool = False
-
-
-class Desk(Protocol):
-    """What presses need of the dispatcher."""
-
-    async def accept(self, incoming: Incoming) -> Reply | None: ...
-    async def stop(self, reply: Reply) -> None: ...
-    async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role: ...
+Accept = Callable[[Incoming], Awaitable[Reply | None]]
+"""Stores a message, see core.inbound.ingest.Ingest.accept."""
 
 
 class ButtonActions:
-    """Does what a press asks for, where the presser may."""
+    """Carries out presses of people who are admitted."""
 
-    def __init__(
-        self, store: Store, desk: Desk, access: Access, rules: Rules, content_filter: Filter, now: Callable[[], int]
-    ) -> None:
-        self._store, self._desk, self._access, self._rules, self._now = store, desk, access, rules, now
-        self._filter = content_filter
-        self._again: deque[int] = deque(maxlen=1000)
-        """Answers that are being retried or continued: a second tap is one too many."""
+    def __init__(self, services: CommandServices, accept: Accept) -> None:
+        self._services, self._store, self._rules = services, services.store, services.rules
+        self._accept = accept
+        self._repeated: deque[int] = deque(maxlen=MAX_REMEMBERED_REPLIES)
+        """Ids of answers that are being retried or continued: a second tap does nothing more."""
 
-    async def language(self, press: Press) -> str:
-        """The presser's."""
+    async def press(self, press: Press, language: str) -> PressResult:
+        """Do what the press asks for, where the person may. What goes wrong is told to them in the result."""
+        try:
+            return await self._judge(press, language)
+        except Exception as error:
+            return PressResult(describe_error(error, language, f"press {press.id}"), alert=True)
+
+    async def _judge(self, press: Press, language: str) -> PressResult:
+        match press.payload:
+            case InertPayload():
+                return NO_RESULT
+            case ActionPayload(ButtonAction.STOP, reply_id):
+                return await self._stop(press, reply_id, language)
+            case ActionPayload(action, reply_id):
+                return await self._repeat(press, reply_id, action)
+            case SettingPayload(name, value, revision) if name in CHOICE_SETTINGS:
+                return await self._change(press, name, value or press.value, revision, language)
+            case FormPayload(revision):
+                return await self._change(press, FORM_SETTING, press.value or RESET, revision, language)
+            case OpenFormPayload():
+                return await self._open_form(press)
+        raise Refused("press.stale")
+
+    # Buttons under an answer
+
+    async def _stop(self, press: Press, reply_id: int, language: str) -> PressResult:
+        if await self._is_unknown_placeholder(press, reply_id):
+            return PressResult(t(language, "press.removed"), remove_message=True)
+        reply = await self._pressed_answer(press, reply_id)
+        if reply.state not in (State.QUEUED, State.GENERATING):
+            raise Refused("stop.nothing")
+        if not (is_asker(reply, press.author) or await self._may_change(press)):
+            raise Refused("stop.others")
+        await self._services.control.stop(reply)
+        return PressResult(t(language, "stop.done"))
+
+    async def _repeat(self, press: Press, reply_id: int, action: ButtonAction) -> PressResult:
+        """Retry or continue, by the command of that name, which checks once more when its turn comes."""
+        reply = await self._pressed_answer(press, reply_id)
         async with self._store.begin() as tx:
-            wanted = await tx.preferences.language(press.chat.platform, press.author.id)
-        return choose_language(wanted, press.author.locale)
+            question = await tx.turns.last_question(press.chat)
+            is_busy = bool(await tx.replies.open_answers(press.chat))
+            is_truncated = question is not None and await tx.turns.is_truncated(question.id)
+        if question is None or question.id != reply.question or is_busy:
+            raise Refused("press.stale")
+        if action is ButtonAction.CONTINUE and not is_truncated:
+            raise Refused("press.stale")
+        if not (has_asked(question, press.author) or await self._may_change(press)):
+            raise Refused(f"{action}.others")
+        if reply.id in self._repeated:
+            raise Refused("press.stale")
+        await self._accept(_command(press, f"/{action}"))
+        self._repeated.append(reply.id)
+        return NO_RESULT
 
-    async def settings(self, chat: ChatId) -> Settings:
-        """What is in force there now."""
-        async with self._store.begin() as tx:
-            return self._rules.settings(await tx.preferences.settings(chat))
-
-    async def act(self, press: Press, action: ButtonAction, reply_id: int) -> Answer:
-        """Stop, retry or continue the answer that the button is under."""
-        language = await self.language(press)
-        try:
-            if action is ButtonAction.STOP and await self._orphaned(press, reply_id):
-                return Answer(t(language, "press.removed"), remove=True)
-            reply = await self._pressed(press, reply_id)
-            if action is ButtonAction.STOP:
-                await self._stop(press, reply)
-                return Answer(t(language, "stop.done"))
-            await self._once_more(press, reply, action)
-            return Answer("")
-        except Exception as error:
-            return Answer(describe_error(error, language, f"press {press.id}"), alert=True)
-
-    async def change(self, press: Press, name: str, text: str, seen: str) -> tuple[Answer, Settings | None]:
-        """Set one of the panel's settings, if the panel showed what is still so (`seen` is the value's revision); and
-        what the panel should show now. RESET goes back to the default."""
-        return await self._changed(press, name if name in PANEL else "", text, seen)
-
-    async def fill_in(self, press: Press, text: str, seen: str) -> tuple[Answer, Settings | None]:
-        """The same for what is typed into a form of the panel."""
-        return await self._changed(press, TYPED, text or RESET, seen)
-
-    async def may_change(self, press: Press) -> Answer | None:
-        """What the presser is told who may not change settings there, so that nobody fills in a form for nothing."""
-        language = await self.language(press)
-        try:
-            await self._ask(press)
-        except Exception as error:
-            return Answer(describe_error(error, language, f"press {press.id}"), alert=True)
-        return None
-
-    async def _ask(self, press: Press) -> None:
-        self._admit(press)
-        if not await self._setter(press):
-            raise Refused("refused.press")
-
-    async def _changed(self, press: Press, name: str, text: str, seen: str) -> tuple[Answer, Settings | None]:
-        language = await self.language(press)
-        try:
-            await self._ask(press)
-            changed, settings = await self._change(press, name, text, seen)
-        except Exception as error:
-            return Answer(describe_error(error, language, f"press {press.id}"), alert=True), None
-        if not changed:
-            return Answer(t(language, "press.changed"), alert=True), settings
-        value = settings.values[name]
-        return Answer(t(language, "press.clamped") if value.clamped else ""), settings
-
-    async def _orphaned(self, press: Press, reply_id: int) -> bool:
-        """See `orphaned`. Who is admitted may remove it: it is nobody's."""
-        self._admit(press)
+    async def _pressed_answer(self, press: Press, reply_id: int) -> Reply:
+        """The answer that the button is under. Raises Refused where it is under none, whatever its payload says."""
         async with self._store.begin() as tx:
             reply = await tx.replies.find(reply_id)
-            shown = await tx.replies.has_message(press.chat.platform, press.chat.chat, press.message_id)
-            answers = await tx.replies.open_answers(press.chat)
-        sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
-        return orphaned(press, reply, known=shown or sending)
-
-    async def _pressed(self, press: Press, reply_id: int) -> Reply:
-        """The answer that the button is under. Raises Refused for one that is not, whatever the button says."""
-        self._admit(press)
-        async with self._store.begin() as tx:
-            reply = await tx.replies.find(reply_id)
-        here = reply is not None and reply.chat == press.chat and reply.lane is Lane.ANSWER
-        if reply is None or not here or press.message_id not in [chunk.message_id for chunk in reply.chunks]:
+        is_here = reply is not None and reply.chat == press.chat and reply.lane is Lane.ANSWER
+        if reply is None or not is_here or press.message_id not in [chunk.message_id for chunk in reply.chunks]:
             raise Refused("press.stale")
         return reply
 
-    async def _stop(self, press: Press, reply: Reply) -> None:
-        if reply.state not in (State.QUEUED, State.GENERATING):
-            raise Refused("stop.nothing")
-        asker = reply.asker.id if reply.asker else ""
-        if press.author.id not in (reply.author.id, asker) and not await self._setter(press):
-            raise Refused("stop.others")
-        await self._desk.stop(reply)
-
-    async def _once_more(self, press: Press, reply: Reply, action: ButtonAction) -> None:
-        """As the command does, which checks once more when its turn comes."""
+    async def _is_unknown_placeholder(self, press: Press, reply_id: int) -> bool:
         async with self._store.begin() as tx:
-            question = await tx.turns.last_question(press.chat)
-            busy = bool(await tx.replies.open_answers(press.chat))
-            cut = question is not None and await tx.turns.is_truncated(question.id)
-        if question is None or question.id != reply.question or busy or (action is ButtonAction.CONTINUE and not cut):
-            raise Refused("press.stale")
-        await self._ours(press, question, action)
-        command = Incoming(
-            press.chat,
-            press.bot,
-            f"b:{press.id}",
-            press.seq,
-            press.author,
-            f"/{action}",
-            press.private,
-            press.at,
-            press.reply_token,
-        )
-        if reply.id in self._again:
-            raise Refused("press.stale")
-        await self._desk.accept(command)
-        self._again.append(reply.id)
+            reply = await tx.replies.find(reply_id)
+            is_stored = await tx.messages.exists(press.chat.platform, press.chat.chat, press.message_id)
+            answers = await tx.replies.open_answers(press.chat)
+        is_sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
+        return is_unknown_placeholder(press, reply, may_be_known=is_stored or is_sending)
 
-    async def _ours(self, press: Press, question: Question, action: ButtonAction) -> None:
-        if press.author.id != question.author.id and not await self._setter(press):
-            raise Refused(f"{action}.others")
+    # The settings panel
 
-    async def _change(self, press: Press, name: str, text: str, seen: str) -> tuple[bool, Settings]:
-        if not name:
-            raise Refused("press.stale")
-        setting = Setting(str(PARSERS[name](text)), press.author.name, self._now()) if text != RESET else None
+    async def _open_form(self, press: Press) -> PressResult:
+        """The form's settings, so that nobody fills in in vain what they may not change.
+
+        Where the platform does not tell the role in time, the form opens: filled in, it is judged again.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FORM_ROLE_TIMEOUT_S):
+                await self._check_may_change(press)
+        return PressResult(form=await self._settings(press.chat))
+
+    async def _change(self, press: Press, name: str, text: str, revision: str, language: str) -> PressResult:
+        """Set a setting, or reset it (RESET), if the panel that was pressed showed the value which is in force."""
+        await self._check_may_change(press)
+        setting = None
+        if text != RESET:
+            setting = Setting(str(SETTING_PARSERS[name](text)), press.author.name, self._services.now())
         async with self._store.begin() as tx:
-            before = self._rules.settings(await tx.preferences.settings(press.chat))
-            if revision(press.chat, before, name) != seen:
-                wanted = self._rules.value(name, setting).value  # tapped twice: it is so already
-                return before.values[name].value == wanted, before
-            if setting and self._filter.check(setting.value, before.policy).blocked:
-                raise Refused("blocked.setting")
-            if setting:
-                await tx.preferences.set(press.chat, name, setting)
-            else:
-                await tx.preferences.delete(press.chat, name)
-            return True, self._rules.settings(await tx.preferences.settings(press.chat))
+            settings = self._rules.settings(await tx.preferences.settings(press.chat))
+            is_current = setting_revision(press.chat, settings, name) == revision
+            if is_current:
+                if setting and self._services.filter.check(setting.value, settings.policy).blocked:
+                    raise Refused("blocked.setting")
+                await _store_setting(tx, press.chat, name, setting)
+                settings = self._rules.settings(await tx.preferences.settings(press.chat))
+        value = settings.values[name]
+        # A second tap on the same button finds the value that the first one has set: nothing is out of date then.
+        if not is_current and value.value != self._rules.value(name, setting).value:
+            return PressResult(t(language, "press.changed"), alert=True, panel=settings)
+        return PressResult(t(language, "press.clamped") if value.clamped else "", panel=settings)
 
-    def _admit(self, press: Press) -> None:
-        if not self._access.admits(press.chat, press.author):
-            raise Refused("refused.access", user=f"{press.chat.platform}:{press.author.id}")
+    async def _settings(self, chat: ChatId) -> Settings:
+        async with self._store.begin() as tx:
+            return self._rules.settings(await tx.preferences.settings(chat))
 
-    async def _setter(self, press: Press) -> bool:
+    # Who may
+
+    async def _check_may_change(self, press: Press) -> None:
+        if not await self._may_change(press):
+            raise Refused("refused.press")
+
+    async def _may_change(self, press: Press) -> bool:
+        """Raises Refused where the platform can't tell the person's role."""
         try:
-            return press.private or await self._desk.role(press.chat, press.author, private=False) >= Role.ADMIN
+            role = await self._services.roles.role(press.chat, press.author, press.private)
         except DeliveryError as error:
             raise Refused("error.role") from error
+        return may_change(press.private, role)
 
 
-def orphaned(press: Press, reply: Reply | None, *, known: bool) -> bool:
-    """Whether the message under whose Stop button somebody pressed is an empty stub that nobody knows: a crash between
-    the platform's taking it and its id being stored leaves one.
+async def _store_setting(tx: Transaction, chat: ChatId, name: str, setting: Setting | None) -> None:
+    if setting is None:
+        await tx.preferences.delete(chat, name)
+    else:
+        await tx.preferences.set(chat, name, setting)
 
-    `known`: a reply there has it; or one is being sent, which may be this very message, whose id is not stored yet.
+
+def _command(press: Press, text: str) -> Incoming:
+    """The message of somebody who types a command in place of the press."""
+    return Incoming(
+        press.chat,
+        press.bot,
+        f"b:{press.id}",
+        press.seq,
+        press.author,
+        text,
+        press.private,
+        press.at,
+        press.reply_token,
+    )
+
+
+def is_unknown_placeholder(press: Press, reply: Reply | None, *, may_be_known: bool) -> bool:
+    """Whether the message under the pressed Stop button is a placeholder that belongs to no reply.
+
+    A crash leaves one where it comes after the platform has taken the message and before its id is stored. `reply` is
+    the one that the button names. `may_be_known`: a reply there has the message, or one is being sent there, which may
+    be this very message, whose id is not stored yet.
     """
-    if known or reply is None or reply.lane is not Lane.ANSWER or reply.chat != press.chat:
+    if may_be_known or reply is None or reply.lane is not Lane.ANSWER or reply.chat != press.chat:
         return False
-    return press.text == PLACEHOLDER and press.message_id not in [chunk.message_id for chunk in reply.chunks]
+    return press.message_text == PLACEHOLDER and press.message_id not in [chunk.message_id for chunk in reply.chunks]

@@ -1,148 +1,134 @@
-"""The notice lane: a command is carried out, from who may to what is said. It never waits for an answer in progress."""
+"""Executes claimed commands: from the role of the person who asks to the stored reply."""
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+import itertools
+from collections.abc import Callable
 
 from core.answering.assistant import Assistant
-from core.commands.handlers import UNKNOWN, Call, find, parse, run
-from core.domain.conversation import Author, ChatId, Reply, Role
+from core.commands.context import Call, Outcome, check_call
+from core.commands.registry import COMMANDS, UNKNOWN, find
+from core.commands.services import CommandServices
+from core.domain.command_line import CommandLine, parse_command
+from core.domain.conversation import Reply
 from core.domain.errors import Refused, outcome_of
-from core.domain.permissions import Access
-from core.domain.platform import ChatMoved, DeliveryError, Platform, Unreachable
+from core.domain.permissions import is_asker
+from core.domain.platform import ChatMoved, Unreachable
 from core.domain.reply_states import ACTIVE, Event, State
-from core.domain.store import Stale, Store, Unavailable
+from core.domain.store import Stale, Transaction, Unavailable
 from core.i18n.error_texts import describe_error
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import while_unavailable
-
-
-class Desk(Protocol):
-    """What the clerk needs of the dispatcher."""
-
-    name: str
-    """The bot's own."""
-
-    async def stop(self, reply: Reply) -> None: ...
-    async def outcome(self, reply: Reply) -> Reply: ...
-    def halt(self, reply_id: int) -> None: ...
-    def tidy(self, reply: Reply) -> None: ...
+from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
 
 
 class CommandExecutor:
-    """Carries out commands for whoever may give them."""
+    """Executes commands in the notice lane. Only /retry and /undo wait for an answer: for the end of one they stop."""
 
     def __init__(
         self,
-        store: Store,
+        services: CommandServices,
         assistant: Assistant,
-        platforms: Mapping[str, Platform],
-        access: Access,
-        desk: Desk,
-        now: Callable[[], int],
+        *,
+        bot_name: str = "Qwentin",
+        backoff: Backoff = DATABASE_BACKOFF,
     ) -> None:
-        self._store, self._assistant, self._platforms, self._access = store, assistant, platforms, access
-        self._desk, self._now = desk, now
+        self._services, self._store, self._assistant = services, services.store, assistant
+        self._bot_name, self._backoff = bot_name, backoff
 
-    async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
-        """A claimed command to what is said about it; a database in trouble is waited for. `let_go` is called before a
-        wait that may be long."""
-        again = False
+    async def carry_out(self, reply: Reply, language: str, release_slot: Callable[[], None]) -> Reply:
+        """Execute a claimed command and return its reply as it is stored then: SENDING with its text, or QUEUED where
+        the command became an answer.
 
-        async def step() -> Reply:
-            nonlocal again
-            if again and (done := await self._done(reply)):
+        Waits for a database that can't be used. `release_slot` is called before a wait that may be long. Raises Stale,
+        ChatMoved, Unreachable.
+        """
+        attempts = itertools.count(1)
+
+        async def attempt() -> Reply:
+            if next(attempts) > 1 and (done := await self._already_done(reply)):
                 return done
-            again = True
-            return await self._tried(reply, language, let_go)
+            return await self._try_once(reply, language, release_slot)
 
-        return await while_unavailable(f"command {reply.id}", step)
+        return await while_unavailable(f"command {reply.id}", attempt, self._backoff)
 
-    async def _done(self, reply: Reply) -> Reply | None:
-        """The reply, if the command was carried out by a commit that nobody knew had happened. Raises Stale where it
-        runs on as an answer."""
+    async def _already_done(self, reply: Reply) -> Reply | None:
+        """The reply, if a commit whose result was lost has executed the command. Raises Stale where the reply became
+        an answer."""
         async with self._store.begin() as tx:
             current = await tx.replies.get(reply.id)
         if current.attempt != reply.attempt:
-            raise Stale(f"reply {reply.id}: it runs on as an answer")
+            raise Stale(f"reply {reply.id}: it became an answer")
         return current if current.state is not State.GENERATING else None
 
-    async def _tried(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply:
+    async def _try_once(self, reply: Reply, language: str, release_slot: Callable[[], None]) -> Reply:
         try:
-            return await self._do(await self._call(reply, language), let_go)
+            return await self._execute(await self._call(reply, language), release_slot)
         except (Stale, ChatMoved, Unreachable, Unavailable):
             raise
         except Exception as error:
-            said = describe_error(error, language, f"reply {reply.id}")
+            text = describe_error(error, language, f"reply {reply.id}")
             async with self._store.begin() as tx:
-                return await tx.replies.move(reply, Event.FINISH, outcome=outcome_of(error), final=said)
-
-    async def role(self, chat: ChatId, author: Author, *, private: bool) -> Role:
-        """What a person may do in a chat, asked at this moment. Raises Refused where the platform can't tell."""
-        if private:
-            return self._access.role(chat.platform, author, Role.ADMIN)
-        try:
-            role = await self._platforms[chat.platform].role(chat, author)
-        except (ChatMoved, Unreachable):
-            raise
-        except DeliveryError as error:
-            raise Refused("error.role") from error
-        return self._access.role(chat.platform, author, role)
+                return await tx.replies.move(reply, Event.FINISH, outcome=outcome_of(error), final=text)
 
     async def _call(self, reply: Reply, language: str) -> Call:
-        """What the command will need: asked outside any transaction, at this moment."""
-        name, argument = parse(reply.text) or ("", "")
-        command = find(name) or UNKNOWN
-        role = self._access.role(reply.chat.platform, reply.author, Role.MEMBER)
-        if reply.private or command.asks_role(argument):
-            role = await self.role(reply.chat, reply.author, private=reply.private)
+        """All that the command will need. The role is asked for outside any transaction."""
+        line = parse_command(reply.text) or CommandLine("")
+        command = find(line.name) or UNKNOWN
+        services, model = self._services, self._assistant.model
+        role = services.roles.unasked(reply.chat.platform, reply.author)
+        if reply.private or command.asks_role(line.argument):
+            role = await services.roles.role(reply.chat, reply.author, reply.private)
         return Call(
             reply,
             command,
-            argument,
+            line,
+            command.arguments(line.argument, reply.options),
             role,
-            model=self._assistant.model,
-            rules=self._assistant.rules,
-            filter=self._assistant.filter,
-            now=self._now(),
-            name=self._desk.name,
+            model=model,
+            rules=services.rules,
+            filter=services.filter,
+            now=services.now(),
+            bot_name=self._bot_name,
             language=language,
+            commands=COMMANDS,
         )
 
-    async def _do(self, call: Call, let_go: Callable[[], None]) -> Reply:
-        if not self._access.admits(call.reply.chat, call.reply.author):
-            raise Refused("refused.access", user=f"{call.reply.chat.platform}:{call.reply.author.id}")
-        if call.command.settles:
-            let_go()  # this may take as long as a platform is slow
-            await self._settle(call)
+    async def _execute(self, call: Call, release_slot: Callable[[], None]) -> Reply:
+        if call.command.stops_answer:
+            release_slot()  # this may take as long as a platform is slow
+            await self._stop_running_answer(call)
         failpoint("commanding")
+        check_call(call)
+        outcome = Outcome()
         try:
             async with self._store.begin() as tx:
-                text = await run(call, tx)
-                if text is not None:
-                    reply = await tx.replies.move(call.reply, Event.FINISH, outcome=State.DONE, final=text)
-                else:
-                    reply = await tx.replies.get(call.reply.id)
+                outcome = await call.command.handler(call, tx)
+                reply = await _store_outcome(tx, call.reply, outcome)
         except Unavailable:
-            self._follow_up(call)  # it may be stored, or will be
+            self._follow_up(call.reply, outcome)  # the commit may have happened
             raise
         failpoint("commanded")
-        self._follow_up(call)
+        self._follow_up(call.reply, outcome)
         return reply
 
-    def _follow_up(self, call: Call) -> None:
-        for stopped in call.stopped:
-            self._desk.halt(stopped)
-        for cancelled in call.cancelled:
-            self._desk.tidy(cancelled)
-        if call.forgets:
-            self._assistant.forget(call.reply.chat)
-
-    async def _settle(self, call: Call) -> None:
-        """Stop the running answer, which only its asker and admins may, and wait until it is done."""
+    async def _stop_running_answer(self, call: Call) -> None:
+        """Stop the running answer and wait for its end. Raises Refused for everybody but its asker and admins."""
         async with self._store.begin() as tx:
             active = [reply for reply in await tx.replies.open_answers(call.reply.chat) if reply.state in ACTIVE]
         for reply in active:
-            if not (call.setter or call.owns(reply)):
+            if not (call.may_change or is_asker(reply, call.reply.author)):
                 raise Refused(f"{call.command.name}.others")
-            await self._desk.stop(reply)
-            await self._desk.outcome(reply)
+            await self._services.control.stop(reply)
+            await self._services.control.wait_for_outcome(reply)
+
+    def _follow_up(self, reply: Reply, outcome: Outcome) -> None:
+        for reply_id in outcome.stopped:
+            self._services.control.halt(reply_id)
+        for cancelled in outcome.cancelled:
+            self._services.control.tidy(cancelled)
+        if outcome.forget:
+            self._assistant.forget(reply.chat)
+
+
+async def _store_outcome(tx: Transaction, reply: Reply, outcome: Outcome) -> Reply:
+    if outcome.became_answer:
+        return await tx.replies.get(reply.id)
+    return await tx.replies.move(reply, Event.FINISH, outcome=State.DONE, final=outcome.text)

@@ -1,280 +1,199 @@
-"""The commands, in one table: name, help, arguments, who may, ephemeral, function. Adapters map it, never extend it.
-
-A function runs inside one transaction and returns what to say, or None where its own row became an answer. It may raise
-a ChatError: then nothing of the transaction is kept and the error's words are said.
-"""
+"""What the commands do, but for settings and the filter. See core.commands.context.Handler."""
 
 import difflib
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from core.commands import filter_handlers as filter_command
-from core.commands import settings_view as panel
-from core.commands.options import Kind, Option
-from core.commands.setting_handlers import change
-from core.domain.conversation import Question, Reply, Role
+from core.commands.context import Call, Command, Outcome, find_command
+from core.commands.filter_handlers import describe_counts
+from core.commands.setting_handlers import change_setting
+from core.commands.settings_view import describe_settings
+from core.domain.conversation import OptionValue, Question, Reply, Role
 from core.domain.errors import Refused
+from core.domain.permissions import has_asked, is_asker
 from core.domain.reply_states import Event, State
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Rules
 from core.domain.store import Transaction
-from core.filters import WORD_LONGEST, Filter, Level
-from core.i18n import LANGUAGES, choose_language, t
+from core.i18n import LANGUAGES, choose_language
 from core.i18n.markdown import escape
-from core.llm.model import Model
 
-_COMMAND = re.compile(r"/([A-Za-z_]+)(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
-_QUOTED = 80
+MAX_QUOTE_CHARACTERS = 80
 """Characters of a question that /undo names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One row of the table. `changes`: an argument changes the conversation, only setters may give it. `admins`: only
-    setters may use it at all. `settles`: a running answer is stopped and waited for first. `ephemeral`: only the asker
-    need see what it says. `personal`: what it does depends on who asks."""
-
-    name: str
-    run: "Function"
-    argument: str = ""
-    """How the argument is written in usage; "" takes none."""
-    options: tuple[Option, ...] = ()
-    """The same, field by field."""
-    aliases: tuple[str, ...] = ()
-    changes: bool = False
-    admins: bool = False
-    settles: bool = False
-    personal: bool = False
-    ephemeral: bool = False
-
-    def asks_role(self, argument: str) -> bool:
-        """Whether the asker's role decides anything; if not, a platform that can't tell it is no obstacle."""
-        return self.admins or self.settles or self.personal or (self.changes and bool(argument))
-
-    @property
-    def usage(self) -> str:
-        """`/name argument`"""
-        return f"/{self.name} {self.argument}".strip()
-
-    def written(self, values: Mapping[str, object]) -> str:
-        """The command as a person would write it, from what was put into its options."""
-        parts = [option.written(values[option.name]) for option in self.options if option.name in values]
-        return " ".join([f"/{self.name}", *filter(None, parts)])
-
-
-@dataclass(slots=True)
-class Call:
-    """One use of a command, with all that its function may need."""
-
-    reply: Reply
-    command: Command
-    argument: str
-    role: Role
-    """At this moment, asked of the platform."""
-    model: Model
-    rules: Rules
-    filter: Filter
-    now: int
-    name: str
-    """The bot's own."""
-    language: str
-    stopped: list[int] = field(default_factory=list)
-    """Running replies to be stopped once the transaction is committed."""
-    cancelled: list[Reply] = field(default_factory=list)
-    """Replies that waited, and will not be answered."""
-    forgets: bool = False
-    """Whether the history goes with the transaction."""
-
-    def t(self, key: str, /, **values: object) -> str:
-        """A text in the asker's language."""
-        return t(self.language, key, **values)
-
-    @property
-    def setter(self) -> bool:
-        """Whether the asker may change the conversation: in private everyone, else admins."""
-        return self.reply.private or self.role >= Role.ADMIN
-
-    def owns(self, reply: Reply) -> bool:
-        """Whether the asker asked that question, or had it answered again."""
-        return self.reply.author.id in (reply.author.id, reply.asker.id if reply.asker else "")
-
-
-Function = Callable[[Call, Transaction], Awaitable[str | None]]
-
-
-def parse(text: str) -> tuple[str, str] | None:
-    """A command's name and argument ("/Temp@bot 0.5": "temp", "0.5"); None for what is no command, such as a path.
-
-    Whose name stands behind the @ is the adapter's to judge: it hands on what is addressed to its bot.
-    """
-    match = _COMMAND.fullmatch(text.strip())
-    return (match[1].lower(), (match[2] or "").strip()) if match else None
-
-
-def named(text: str) -> str:
-    """The name of the command that a text is, whichever alias it was called by; "" where it is none."""
-    name, _ = parse(text) or ("", "")
-    command = find(name)
-    return command.name if command else ""
-
-
-def find(name: str) -> Command | None:
-    """The command of a name or an alias."""
-    return _BY_NAME.get(name)
-
-
-async def run(call: Call, tx: Transaction) -> str | None:
-    """Check who may and what may be given, then do it. Raises Refused."""
-    command = call.command
-    if command.admins and not call.setter:
-        raise Refused("refused.admins")
-    if command.changes and call.argument and not call.setter:
-        raise Refused("refused.may", usage=f"/{command.name}")
-    if call.argument and not command.argument:
-        raise Refused("bad.argument", usage=f"`{command.usage}`")
-    return await command.run(call, tx)
-
-
-async def unknown(call: Call, tx: Transaction) -> str:
-    """What is said to a command that does not exist, and to what is no text."""
-    name = (parse(call.reply.text) or ("", ""))[0]
-    if not name:
+async def refuse_unknown(call: Call, tx: Transaction) -> Outcome:
+    """Refuse a command that does not exist, and a message without a text."""
+    if not call.line.name:
         raise Refused("media.only_text")
-    nearest = difflib.get_close_matches(name, _BY_NAME, 1)
-    raise Refused("bad.command", command=f"/{name}", nearest=f"/{nearest[0] if nearest else 'help'}")
+    raise _unknown(call, call.line.name)
 
 
-async def _start(call: Call, tx: Transaction) -> str:
-    return call.t("start.hello", name=call.name, model=call.model.name)
+def _unknown(call: Call, name: str) -> Refused:
+    """The refusal of a command's name, with the nearest name that there is."""
+    names = [each for command in call.commands for each in command.names]
+    nearest = difflib.get_close_matches(name, names, 1)
+    return Refused("bad.command", command=f"/{name}", nearest=f"/{nearest[0] if nearest else 'help'}")
 
 
-async def _help(call: Call, tx: Transaction) -> str:
-    if not call.argument:
-        lines = [_help_line(call, "help.line", command) for command in COMMANDS]
-        return "\n".join([call.t("help.intro"), "", *(f"- {line}" for line in lines), "", call.t("help.outro")])
-    name = call.argument.removeprefix("/").lower()
-    if (command := find(name)) is None:
-        return await unknown(replace(call, reply=replace(call.reply, text=f"/{name}")), tx)
-    return _help_line(call, "help.one", command, more=call.t(f"more.{command.name}"))
+async def start(call: Call, tx: Transaction) -> Outcome:
+    """/start: the greeting."""
+    return Outcome(call.t("start.hello", name=call.bot_name, model=call.model.name))
+
+
+async def show_help(call: Call, tx: Transaction) -> Outcome:
+    """/help: every command, or one with more about it."""
+    if "command" not in call.arguments:
+        lines = [_help_line(call, "help.line", command) for command in call.commands]
+        parts = [call.t("help.intro"), "", *(f"- {line}" for line in lines), "", call.t("help.outro")]
+        return Outcome("\n".join(parts))
+    name = str(call.arguments["command"]).removeprefix("/").lower()
+    if (command := find_command(call.commands, name)) is None:
+        raise _unknown(call, name)
+    return Outcome(_help_line(call, "help.one", command, more=call.t(f"more.{command.name}")))
 
 
 def _help_line(call: Call, key: str, command: Command, /, **values: object) -> str:
     return call.t(key, usage=f"`{command.usage}`", about=call.t(f"about.{command.name}"), **values)
 
 
-async def _ask(call: Call, tx: Transaction) -> str:
-    raise Refused("bad.question")  # with an argument it is a question and never comes here
+async def refuse_empty_question(call: Call, tx: Transaction) -> Outcome:
+    """/ask without a question. With one it is stored as a question and never comes here."""
+    raise Refused("bad.question")
 
 
-async def _clear(call: Call, tx: Transaction) -> str:
-    dropped = sum([await _halt(call, tx, reply, Event.CLEAR) for reply in await _before(call, tx)])
+async def clear(call: Call, tx: Transaction) -> Outcome:
+    """/clear: delete the history, and end the answers to earlier questions."""
+    ended = await _end_answers(tx, await _earlier_answers(call, tx), Event.CLEAR)
     await tx.turns.clear(call.reply)
-    call.forgets = True
-    return call.t("clear.queued", count=dropped) if dropped else call.t("clear.done")
+    count = len(ended.cancelled)
+    text = call.t("clear.queued", count=count) if count else call.t("clear.done")
+    return replace(ended, text=text, forget=True)
 
 
-async def _before(call: Call, tx: Transaction) -> list[Reply]:
-    """The answers that are owed for what was asked before this command: what came after it is none of its business."""
+async def stop(call: Call, tx: Transaction) -> Outcome:
+    """/stop: end the person's own answers, and for admins whatever runs."""
+    replies = [reply for reply in await _earlier_answers(call, tx) if reply.state is not State.SENDING]
+    running = [reply for reply in replies if reply.state is State.GENERATING]
+    author = call.reply.author
+    stoppable = [reply for reply in replies if is_asker(reply, author) or (call.may_change and reply in running)]
+    if not stoppable:
+        raise Refused("stop.others" if running else "stop.nothing")
+    ended = await _end_answers(tx, stoppable, Event.STOP)
+    count = len(ended.cancelled)
+    return replace(ended, text=call.t("stop.queued", count=count) if count else call.t("stop.done"))
+
+
+async def _earlier_answers(call: Call, tx: Transaction) -> list[Reply]:
+    """The open answers to what was asked before this command. Later questions are not its business."""
     return [reply for reply in await tx.replies.open_answers(call.reply.chat) if reply.id < call.reply.id]
 
 
-async def _halt(call: Call, tx: Transaction, reply: Reply, event: Event) -> int:
-    """Cancel what is queued (1 is returned), stop what runs, leave what is being sent."""
-    if reply.state is State.SENDING:
-        return 0
-    moved = await tx.replies.move(reply, event)
-    if moved.state is State.CANCELLED:
-        call.cancelled.append(replace(moved, reply_token=reply.reply_token))
-        return 1
-    call.stopped.append(reply.id)
-    return 0
+async def _end_answers(tx: Transaction, replies: Sequence[Reply], event: Event) -> Outcome:
+    """Cancel those that are queued and stop those that run; those that are being sent stay."""
+    stopped, cancelled = [], []
+    for reply in replies:
+        if reply.state is State.SENDING:
+            continue
+        moved = await tx.replies.move(reply, event)
+        if moved.state is State.CANCELLED:
+            cancelled.append(replace(moved, reply_token=reply.reply_token))  # the store has dropped it
+        else:
+            stopped.append(reply.id)
+    return Outcome(stopped=tuple(stopped), cancelled=tuple(cancelled))
 
 
-async def _stop(call: Call, tx: Transaction) -> str:
-    replies = [reply for reply in await _before(call, tx) if reply.state is not State.SENDING]
-    running = [reply for reply in replies if reply.state is State.GENERATING]
-    mine = [reply for reply in replies if call.owns(reply) or (call.setter and reply in running)]
-    if not mine:
-        raise Refused("stop.others" if running else "stop.nothing")
-    dropped = sum([await _halt(call, tx, reply, Event.STOP) for reply in mine])
-    return call.t("stop.queued", count=dropped) if dropped else call.t("stop.done")
-
-
-async def _retry(call: Call, tx: Transaction) -> None:
-    question = _allowed(call, await tx.turns.last_question(call.reply.chat), "retry")
+async def retry(call: Call, tx: Transaction) -> Outcome:
+    """/retry: answer the last question again."""
+    question = await _last_question(call, tx)
     if any(reply.question == question.id for reply in await tx.replies.open_answers(call.reply.chat)):
         raise Refused("retry.waiting")
     await tx.replies.become_answer(call.reply, question)
+    return Outcome(became_answer=True)
 
 
-async def _continue(call: Call, tx: Transaction) -> None:
-    question = _allowed(call, await tx.turns.last_question(call.reply.chat), "continue")
+async def continue_answer(call: Call, tx: Transaction) -> Outcome:
+    """/continue: go on with the last answer, if the token limit ended it."""
+    question = await _last_question(call, tx)
     if await tx.replies.open_answers(call.reply.chat) or not await tx.turns.is_truncated(question.id):
         raise Refused("continue.nothing")
     await tx.replies.become_answer(call.reply, question, goes_on=True)
+    return Outcome(became_answer=True)
 
 
-async def _undo(call: Call, tx: Transaction) -> str:
-    question = _allowed(call, await tx.turns.last_question(call.reply.chat), "undo")
+async def undo(call: Call, tx: Transaction) -> Outcome:
+    """/undo: delete the last question and its answer."""
+    question = await _last_question(call, tx)
     await tx.turns.delete_pair(question.id)
-    return call.t("undo.done", question=escape(_shortened(question.text)))
+    return Outcome(call.t("undo.done", question=escape(_shorten(question.text))))
 
 
-def _allowed(call: Call, question: Question | None, group: str) -> Question:
+async def _last_question(call: Call, tx: Transaction) -> Question:
+    """The last question. Raises Refused where there is none, or the person may do nothing about it."""
+    question = await tx.turns.last_question(call.reply.chat)
     if question is None:
-        raise Refused(f"{group}.nothing")
-    if question.author.id != call.reply.author.id and not call.setter:
-        raise Refused(f"{group}.others")
+        raise Refused(f"{call.command.name}.nothing")
+    if not (call.may_change or has_asked(question, call.reply.author)):
+        raise Refused(f"{call.command.name}.others")
     return question
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
+    return line if len(line) <= MAX_QUOTE_CHARACTERS else f"{line[: MAX_QUOTE_CHARACTERS - 1]}…"
 
 
-def _set(name: str) -> Function:
-    """The function of a command that shows, sets or resets one setting of the conversation."""
+async def set_languages(call: Call, tx: Transaction) -> Outcome:
+    """/lang: show or set the person's own language, the conversation's reply language, or both.
 
-    async def setter(call: Call, tx: Transaction) -> str:
-        return await change(call, tx, name, call.argument)
+    The person's own comes first, so that the rest is said in it.
+    """
+    language, reply_language = call.arguments.get("language"), call.arguments.get("reply")
+    if language is None and reply_language is None:
+        return Outcome(await _describe_languages(call, tx))
+    if language is None:
+        return Outcome(await _change_reply_language(call, tx, reply_language or ""))
+    outcome = await _set_person_language(call, tx, language)
+    if reply_language is None:
+        return outcome
+    text = await _change_reply_language(replace(call, language=outcome.language), tx, reply_language)
+    return replace(outcome, text=f"{outcome.text}\n{text}")
 
-    return setter
+
+async def _change_reply_language(call: Call, tx: Transaction, value: OptionValue) -> str:
+    if value and not call.may_change:
+        raise Refused("refused.may", usage="/lang reply")
+    return await change_setting(call, tx, "reply_language", value)
 
 
-async def _lang(call: Call, tx: Transaction) -> str:
-    word, *after = call.argument.lower().split(None, 1)[:2] or [""]
-    rest = after[0].strip() if after else ""
-    if word == "reply":
-        if rest and not call.setter:
-            raise Refused("refused.may", usage="/lang reply")
-        return await change(call, tx, "reply_language", rest)
-    if word and word not in (*LANGUAGES, "auto"):
+async def _set_person_language(call: Call, tx: Transaction, value: OptionValue) -> Outcome:
+    chosen = str(value).lower().split()[0]
+    if chosen not in (*LANGUAGES, "auto"):
         raise Refused("bad.language")
-    said = await (_speak(call, tx, word) if word else _spoken(call, tx))
-    if not rest.startswith("reply"):
-        return said
-    return f"{said}\n{await _lang(replace(call, argument=rest), tx)}"  # both at once
+    await tx.preferences.set_language(call.reply.chat.platform, call.reply.author.id, chosen, call.now)
+    language = choose_language(chosen, call.reply.author.locale)
+    speaking = replace(call, language=language)
+    text = speaking.t("set.language", language=speaking.t(f"language.{language}"))
+    return Outcome(text, language=language)
 
 
-async def _speak(call: Call, tx: Transaction, language: str) -> str:
-    await tx.preferences.set_language(call.reply.chat.platform, call.reply.author.id, language, call.now)
-    call.language = choose_language(language, call.reply.author.locale)
-    return call.t("set.language", language=call.t(f"language.{call.language}"))
-
-
-async def _spoken(call: Call, tx: Transaction) -> str:
-    wanted = await tx.preferences.language(call.reply.chat.platform, call.reply.author.id)
+async def _describe_languages(call: Call, tx: Transaction) -> str:
+    chosen = await tx.preferences.language(call.reply.chat.platform, call.reply.author.id)
     reply = call.rules.value("reply_language", (await tx.preferences.settings(call.reply.chat)).get("reply_language"))
-    words = {"wanted": wanted, "language": call.language, "reply": reply.value}
-    return call.t("set.language_shown", **{key: call.t(f"language.{value}") for key, value in words.items()})
+    languages = {"wanted": chosen, "language": call.language, "reply": reply.value}
+    names = {key: call.t(f"language.{language}") for key, language in languages.items()}
+    return call.t("set.language_shown", **names)
 
 
-async def _settings(call: Call, tx: Transaction) -> str:
-    return panel.described(call.rules.settings(await tx.preferences.settings(call.reply.chat)), call.language)
+async def show_settings(call: Call, tx: Transaction) -> Outcome:
+    """/settings: all of them. Platforms with a panel show it below."""
+    return Outcome(await _describe_settings(call, tx))
 
 
-async def _status(call: Call, tx: Transaction) -> str:
+async def _describe_settings(call: Call, tx: Transaction) -> str:
+    return describe_settings(call.rules.settings(await tx.preferences.settings(call.reply.chat)), call.language)
+
+
+async def show_status(call: Call, tx: Transaction) -> Outcome:
+    """/status: the model, the queue, for the owner the filter's counts, and the settings."""
     model, running, waiting = call.model, *await tx.replies.count_active()
     sampling = {name: getattr(model.sampling, name) for name in ("top_p", "top_k", "repetition_penalty")}
     lines = [
@@ -283,14 +202,15 @@ async def _status(call: Call, tx: Transaction) -> str:
         call.t("status.context", context=model.context),
         call.t("status.busy", running=running, waiting=waiting) if running + waiting else call.t("status.idle"),
     ]
-    if call.role is Role.OWNER and (found := filter_command.counted(call)):
+    if call.role is Role.OWNER and (found := describe_counts(call)):
         lines.append(call.t("status.filter", found=found))
-    return "\n".join([*(f"- {line}" for line in lines), "", str(await _settings(call, tx))])
+    return Outcome("\n".join([*(f"- {line}" for line in lines), "", await _describe_settings(call, tx)]))
 
 
-async def _whoami(call: Call, tx: Transaction) -> str:
+async def show_identity(call: Call, tx: Transaction) -> Outcome:
+    """/whoami: the ids of person and chat, and the person's role."""
     reply = call.reply
-    return call.t(
+    text = call.t(
         "whoami.text",
         platform=reply.chat.platform,
         user=f"{reply.chat.platform}:{reply.author.id}",
@@ -298,58 +218,4 @@ async def _whoami(call: Call, tx: Transaction) -> str:
         chat=f"{reply.chat.platform}:{reply.chat.chat}",
         conversation=reply.chat,
     )
-
-
-_RESET = Option("reset", Kind.FLAG)
-
-COMMANDS = (
-    Command("start", _start),
-    Command("help", _help, "[command]", (Option("command", Kind.COMMAND),), ephemeral=True),
-    Command("ask", _ask, "question", (Option("question", required=True, most=6000),)),
-    Command("clear", _clear, aliases=("new", "reset"), admins=True),
-    Command("temp", _set("temperature"), "[0-1]", (Option("value", Kind.NUMBER, 0, 1), _RESET), changes=True),
-    Command(
-        "maxtokens",
-        _set("max_tokens"),
-        "[256|512|1024]",
-        (Option("value", Kind.INTEGER, choices=tuple(map(str, MAX_TOKENS))), _RESET),
-        changes=True,
-    ),
-    Command("memory", _set("memory"), "[1-10]", (Option("value", Kind.INTEGER, 1, MEMORY_MOST), _RESET), changes=True),
-    Command("system", _set("system"), "[text]", (Option("text", most=SYSTEM_MOST), _RESET), changes=True),
-    Command(
-        "lang",
-        _lang,
-        "[en|vi|auto]",
-        (
-            Option("language", choices=(*LANGUAGES, "auto")),
-            Option("reply", choices=(*REPLY_LANGUAGES, "reset"), word="reply"),
-        ),
-        personal=True,
-        ephemeral=True,
-    ),
-    Command(
-        "filter",
-        filter_command.run,
-        "[off|standard|strict|add|remove|allow|list|test]",
-        (
-            Option("level", choices=(*Level, "reset")),
-            *(Option(verb, most=WORD_LONGEST, word=verb) for verb in ("add", "remove", "allow")),
-            Option("list", Kind.FLAG),
-            Option("test", most=1000, word="test"),
-        ),
-        personal=True,
-        ephemeral=True,
-    ),
-    Command("settings", _settings, ephemeral=True),
-    Command("stop", _stop, personal=True),
-    Command("retry", _retry, settles=True, ephemeral=True),
-    Command("continue", _continue, personal=True, ephemeral=True),
-    Command("undo", _undo, settles=True),
-    Command("status", _status, ephemeral=True),
-    Command("whoami", _whoami, personal=True, ephemeral=True),
-)
-
-UNKNOWN = Command("", unknown, "anything")
-
-_BY_NAME = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
+    return Outcome(text)

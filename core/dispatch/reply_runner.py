@@ -1,30 +1,22 @@
-"""A claimed reply to its end: generated or carried out, stored, shown. What goes wrong stays in its conversation."""
+"""A claimed reply to its end: generated or carried out, stored, shown. An error stays in its conversation."""
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from core.answering.assistant import Assistant, Ending
-from core.commands.handlers import named
+from core.answering.assistant import Assistant
 from core.delivery.button_cleanup import ButtonCleanup
-from core.delivery.final_check import FinalCheck
-from core.delivery.partial_markdown import close, finished
-from core.delivery.streaming_message import Delivery, StreamingMessage
+from core.delivery.streaming_message import StreamingMessage
+from core.dispatch.answer_runner import AnswerRunner, Generated
+from core.dispatch.environment import Environment
+from core.dispatch.reply_messages import ReplyContext, ReplyMessages
 from core.domain.conversation import ChatId, Reply
-from core.domain.errors import EngineDied, outcome_of
-from core.domain.platform import NO_CONTROLS, ButtonAction, ChatMoved, Controls, Platform, Unreachable
-from core.domain.reply_states import ACTIVE, OUTCOMES, Event, Lane, State
+from core.domain.platform import ChatMoved, Unreachable
+from core.domain.reply_states import ACTIVE, Event, Lane, State
 from core.domain.store import Stale
-from core.filters import STANDARD, Policy
-from core.i18n import choose_language, t
-from core.i18n.error_texts import describe_error
-from core.inbound.admission import ThroughputEstimate
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import until_stored, while_unavailable
+from core.runtime.retry import until_stored
 from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
@@ -33,286 +25,157 @@ T = TypeVar("T")
 
 
 class Slot:
-    """One of the few that work at once. Let go as soon as the scarce part is over, at the latest at the end."""
+    """One of a lane's few places for replies that run at once; or none, for a reply that needs no place."""
 
-    def __init__(self, hands: asyncio.Semaphore) -> None:
-        self._hands: asyncio.Semaphore | None = hands
+    def __init__(self, places: asyncio.Semaphore | None = None) -> None:
+        self._places = places
 
-    def let_go(self) -> None:
-        """Idempotent."""
-        hands, self._hands = self._hands, None
-        if hands is not None:
-            hands.release()
+    def release(self) -> None:
+        """Let another reply run, as soon as the scarce part of this one is over. Idempotent."""
+        places, self._places = self._places, None
+        if places is not None:
+            places.release()
 
 
 class Commands(Protocol):
-    """Who carries out commands."""
+    """What carries out commands."""
 
     async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply: ...
 
 
-STRIKES = 3
-"""So often the engine may die under a question that runs by itself."""
-
-
-class Requeued(Exception):
-    """The engine died under it, and it will be answered later."""
-
-
 class ReplyRunner:
-    """Runs replies. `pulse` tells everybody who waits that something has changed."""
+    """Runs claimed replies."""
 
     def __init__(
         self,
+        environment: Environment,
         assistant: Assistant,
-        platforms: Mapping[str, Platform],
-        delivery: Delivery,
+        messages: ReplyMessages,
+        answers: AnswerRunner,
         commands: Commands,
-        speed: ThroughputEstimate,
-        pulse: Callable[[], None],
     ) -> None:
-        self._assistant, self._platforms, self._delivery, self._pulse = assistant, platforms, delivery, pulse
-        self._store, self._commands, self._speed = delivery.store, commands, speed
-        self._gate = FinalCheck(assistant.filter)
-        self._retiring = ButtonCleanup(delivery.store, platforms, delivery.rate)
-        self._stops: dict[int, asyncio.Event] = {}
-        self._marking: set[asyncio.Task[None]] = set()
-        self.running: set[tuple[int, int]] = set()
-        """The replies that are being run, or about to be: id and attempt."""
+        self._env, self._assistant, self._messages = environment, assistant, messages
+        self._answers, self._commands = answers, commands
+        self._button_cleanup = ButtonCleanup(environment.store, environment.platforms, environment.rate_limiter)
         self.closing = False
         """Nothing more is begun."""
 
-    def start(self, tasks: asyncio.TaskGroup, reply: Reply, hand: Slot) -> None:
-        """Run a claimed reply beside the others. From now on it is known to be run."""
-        self.running.add((reply.id, reply.attempt))
-        tasks.create_task(self.run(reply, hand))
+    def start(self, tasks: asyncio.TaskGroup, reply: Reply, slot: Slot) -> None:
+        """Run a claimed reply in a task. From now on it counts as running."""
+        self._env.running.add((reply.id, reply.attempt))
+        tasks.create_task(self.run(reply, slot))
 
-    async def run(self, reply: Reply, hand: Slot) -> None:
-        """A claimed reply to its end. Whatever goes wrong here stays in this conversation."""
+    async def run(self, reply: Reply, slot: Slot) -> None:
+        """Run a claimed reply to its end. Raises only what keeps that from being stored."""
         try:
-            await self._bring(reply, hand)
-        except (Stale, Requeued) as over:
-            log.debug("%s", over)
+            await self._run(reply, slot)
+        except Stale as stale:
+            log.debug("%s", stale)
         except ChatMoved as moved:
-            await self._follow(reply, moved, hand)
+            await self._follow(reply, moved, slot)
         except Unreachable:
             log.info("chat %s can't be reached; it is inactive now", reply.chat)
-            await self._insist(reply, lambda: self.leave(reply.chat.platform, reply.chat.chat))
+            await self._store(reply, lambda: self.leave(reply.chat.platform, reply.chat.chat))
             await self._fail(reply)
         except Exception as error:
             await self._apologise(reply, error)
             await self._fail(reply)
         finally:
-            self._over(reply)
-            hand.let_go()
-
-    def _over(self, reply: Reply) -> None:
-        self.running.discard((reply.id, reply.attempt))
-        if all(id != reply.id for id, _ in self.running):  # /retry runs on as an answer under the same id
-            self._stops.pop(reply.id, None)
-        self._pulse()
+            self._ended(reply)
+            slot.release()
 
     async def leave(self, platform: str, chat: str) -> None:
-        """A chat is closed to the bot: what waits there is dropped, what runs there is stopped. Its data stay."""
-        async with self._store.begin() as tx:
+        """A chat is closed to the bot: cancel what waits there, stop what runs. Its data stay. Raises Unavailable."""
+        async with self._env.store.begin() as tx:
             running = await tx.chats.deactivate(platform, chat)
         for reply_id in running:
-            self.halt(reply_id)
+            self._env.control.halt(reply_id)
         self._assistant.forget(ChatId(platform, chat))  # its topics' go when others need the room
-        self._pulse()
+        self._env.control.notify_changed()
+        self._env.signals.notify_all()
 
-    def halt(self, reply_id: int) -> None:
-        """Raise the flag of a reply that is being generated; its run may not have looked for it yet."""
-        self._stops.setdefault(reply_id, asyncio.Event()).set()
-
-    def tidy(self, reply: Reply) -> None:
-        """What a cancelled reply has shown already, before a crash, gets its mark: else its Stop button would stay.
-        `reply` still has its origin."""
-        if reply.state is State.CANCELLED and any(chunk.message_id for chunk in reply.chunks):
-            task = asyncio.create_task(self._mark(reply))
-            self._marking.add(task)
-            task.add_done_callback(self._marking.discard)
-
-    def end(self) -> None:
-        """Nothing more is tidied."""
-        for task in self._marking:
-            task.cancel()
-
-    async def _bring(self, reply: Reply, hand: Slot) -> None:
-        language, policy = await self._insist(reply, lambda: self._manners(reply)) or ("en", STANDARD)
-        kept = False
-        async with self._live(reply, language, policy) as live:
-            if reply.state is State.GENERATING:
-                if reply.lane is Lane.ANSWER:
-                    reply, kept = await self._answer(reply, live, language, policy)
-                else:
-                    reply = await self._commands.carry_out(reply, language, hand.let_go)
-            hand.let_go()  # showing takes no model: a slow platform must not keep others from theirs
+    async def _run(self, reply: Reply, slot: Slot) -> None:
+        context = await self._messages.context(reply)
+        growing = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
+        unreachable = self._env.control.stop_flag(reply.id) if growing else None
+        async with self._messages.open(reply, context, unreachable) as message:
+            generated = await self._generate(reply, message, context, slot)
+            slot.release()  # showing takes no model: a slow platform must not keep others from theirs
+            reply = generated.reply
             if reply.state is not State.SENDING:
-                return  # /retry: the command's row waits in the other lane now
-            sending = reply
-            controls = await self._insist(reply, lambda: self._controls(sending, language)) or NO_CONTROLS
-            shown = self._gate.shown(reply.final or "", live, policy) or t(language, "refused.answer")
-            await live.finish(shown, controls)
+                return  # requeued after the engine's death; or /retry, whose row waits in the answer lane now
+            if reply.isolated:
+                self._env.signals.notify(Lane.ANSWER)  # others may begin beside it
+            await self._messages.show_final(reply, context, message)
         failpoint("shown")
-        await self._insist(reply, lambda: self._move(sending, Event.DELIVER))  # C7
-        failpoint("delivered")
-        self._over(reply)
-        if kept and not self.closing:
+        await self._delivered(reply)
+        if generated.extends_history and not self.closing:
             await self._warm(reply)
-        await self._retiring.retire_before(reply)
+        await self._button_cleanup.remove_earlier_buttons(reply)
+
+    async def _generate(self, reply: Reply, message: StreamingMessage, context: ReplyContext, slot: Slot) -> Generated:
+        if reply.state is not State.GENERATING:
+            return Generated(reply)
+        if reply.lane is Lane.ANSWER:
+            return await self._answers.run(reply, message, context)
+        return Generated(await self._commands.carry_out(reply, context.language, slot.release))
+
+    async def _delivered(self, reply: Reply) -> None:
+        """C7."""
+        try:
+            await self._store(reply, lambda: self._move(reply, Event.DELIVER))
+        except Stale as stale:  # stored by a commit that nobody knew had happened
+            log.debug("%s", stale)
+        failpoint("delivered")
+        self._ended(reply)
+
+    def _ended(self, reply: Reply) -> None:
+        """The reply runs no more. Idempotent."""
+        ended_now = (reply.id, reply.attempt) in self._env.running
+        self._env.running.discard((reply.id, reply.attempt))
+        if all(running_id != reply.id for running_id, _ in self._env.running):  # /retry goes on under the same id
+            self._env.control.forget(reply.id)
+        if ended_now:
+            self._env.signals.notify_ended(reply.lane)
+            self._env.control.notify_changed()
 
     async def _warm(self, reply: Reply) -> None:
-        """So that who asks next waits for his question alone. Nothing of this may cost the answer that is shown."""
+        """Let the model read ahead, so that the next question is answered sooner. A failure costs nothing."""
         try:
             await self._assistant.warm(reply)
         except Exception as error:
             log.debug("nothing is warmed after reply %s: %s", reply.id, type(error).__name__)
 
-    async def _move(self, reply: Reply, event: Event) -> None:
-        async with self._store.begin() as tx:
-            await tx.replies.move(reply, event)
-
-    async def _insist(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T | None:
-        return await until_stored(f"reply {reply.id}", step)
-
     async def _fail(self, reply: Reply) -> None:
-        """Nothing more is owed."""
+        """Nothing can be shown any more: nothing more is owed."""
         try:
-            await self._insist(reply, lambda: self._move(reply, Event.FAIL))
+            await self._store(reply, lambda: self._move(reply, Event.FAIL))
+        except Stale as stale:
+            log.debug("%s", stale)
         except Exception as error:
             log.error("reply %s can't be ended\n%s", reply.id, safe_traceback(error))
 
-    async def _controls(self, reply: Reply, language: str) -> Controls:
-        """What may be pressed under a final text: asked anew, so that it is the same after a restart."""
-        if reply.lane is Lane.NOTICE:
-            return await self._panel(reply, language) if named(reply.text) == "settings" else NO_CONTROLS
-        if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
-            return NO_CONTROLS
-        async with self._store.begin() as tx:
-            cut = await tx.turns.is_truncated(reply.question)
-        return Controls(
-            (ButtonAction.CONTINUE, ButtonAction.RETRY) if cut else (ButtonAction.RETRY,), language=language
-        )
-
-    async def _panel(self, reply: Reply, language: str) -> Controls:
-        async with self._store.begin() as tx:
-            rows = await tx.preferences.settings(reply.chat)
-        return Controls(panel=self._assistant.rules.settings(rows), language=language)
-
-    async def _follow(self, reply: Reply, moved: ChatMoved, hand: Slot) -> None:
-        """The chat has another id now: what was to be shown is shown there."""
+    async def _follow(self, reply: Reply, moved: ChatMoved, slot: Slot) -> None:
+        """The chat has another id now: run the reply there."""
 
         async def move() -> Reply:
-            async with self._store.begin() as tx:
+            async with self._env.store.begin() as tx:
                 await tx.chats.change_id(reply.chat.platform, reply.chat.chat, moved.chat)
                 return await tx.replies.get(reply.id)
 
-        current = await self._insist(reply, move)
-        if current and current.attempt == reply.attempt and current.state in ACTIVE and current.chat != reply.chat:
-            await self.run(current, hand)
+        current = await self._store(reply, move)
+        if current.attempt == reply.attempt and current.state in ACTIVE and current.chat != reply.chat:
+            await self.run(current, slot)
 
     async def _apologise(self, reply: Reply, error: Exception) -> None:
-        """In place of what can't be shown, if even that can be."""
         try:
-            reply = await while_unavailable(f"reply {reply.id}", lambda: self._found(reply.id))
-            language = choose_language("auto", reply.author.locale)
-            async with self._live(reply, language) as live:
-                await live.finish(describe_error(error, language, f"reply {reply.id}"))
+            await self._messages.apologise(reply, error)
         except Exception as again:
             log.error("reply %s can't be shown\n%s", reply.id, safe_traceback(again))
 
-    async def _found(self, reply_id: int) -> Reply:
-        async with self._store.begin() as tx:
-            return await tx.replies.get(reply_id)
+    async def _move(self, reply: Reply, event: Event) -> None:
+        async with self._env.store.begin() as tx:
+            await tx.replies.move(reply, event)
 
-    def _live(self, reply: Reply, language: str, policy: Policy = STANDARD) -> StreamingMessage:
-        surface = self._platforms[reply.chat.platform].channel(reply)
-        running = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
-        controls = Controls((ButtonAction.STOP,), language=language) if running else NO_CONTROLS
-        lost = self._stops.setdefault(reply.id, asyncio.Event()) if running else asyncio.Event()
-        delivery = replace(self._delivery, allowed=partial(self._gate.opens, policy))
-        return StreamingMessage(delivery, reply, surface, controls, lost)
-
-    # The answer lane
-
-    async def _answer(self, reply: Reply, live: StreamingMessage, language: str, policy: Policy) -> tuple[Reply, bool]:
-        """The reply as it is stored then, and whether history keeps an answer of it."""
-        stop = self._stops.setdefault(reply.id, asyncio.Event())
-        ending, notice = await self._ending(reply, live, stop, language)
-        whole = ending.outcome is State.DONE and not ending.cut
-        text = (close if whole else finished)(ending.text)
-        if text and (shown := self._gate.shown(text, live, policy)) != text:
-            ending, text = replace(ending, text=shown), shown
-            notice = notice if shown else t(language, "refused.answer")
-        final = "\n\n".join(filter(None, (text, notice)))
-        failpoint("concluding")
-        stored = await self._insist(reply, lambda: self._conclude(reply, ending, final))
-        failpoint("concluded")
-        if stored is None:
-            raise Stale(f"reply {reply.id}: its end means nothing any more")
-        return stored, ending.kept
-
-    async def _conclude(self, reply: Reply, ending: Ending, final: str) -> Reply:
-        """C6."""
-        async with self._store.begin() as tx:
-            if ending.outcome is State.REFUSED and reply.question:
-                await tx.turns.delete_unanswered(reply.question)
-            else:
-                await tx.turns.save_answer(reply, ending.text, cut=ending.cut)
-            return await tx.replies.move(reply, Event.FINISH, outcome=ending.outcome, final=final)
-
-    async def _ending(
-        self, reply: Reply, live: StreamingMessage, stop: asyncio.Event, language: str
-    ) -> tuple[Ending, str]:
-        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
-            return Ending(State.STOPPED), t(language, "mark.stopped")
-        try:
-            began = time.monotonic()
-            ending = await self._assistant.answer(reply, live, stop)
-            self._speed.took(time.monotonic() - began)
-        except EngineDied:
-            await live.rest()  # whoever runs it next must know what was sent
-            return await self._lost(reply, stop, language)
-        except Exception as error:
-            # What the last answer had is still there to go on with.
-            return Ending(outcome_of(error), reply.prefix, cut=bool(reply.prefix)), describe_error(
-                error, language, f"reply {reply.id}"
-            )
-        return ending, t(language, ending.notice) if ending.notice else ""
-
-    async def _lost(self, reply: Reply, stop: asyncio.Event, language: str) -> tuple[Ending, str]:
-        """Its question runs again by itself, so that it costs no other one anything; not for ever."""
-        if stop.is_set():
-            return Ending(State.STOPPED), t(language, "mark.stopped")
-        if reply.isolated and reply.engine_deaths + 1 >= STRIKES:
-            log.error("reply %s: the engine died %d times while it ran alone; given up", reply.id, STRIKES)
-            return Ending(State.FAILED, reply.prefix, cut=bool(reply.prefix)), t(language, "error.lost")
-
-        async def lose() -> Reply:
-            async with self._store.begin() as tx:
-                return await tx.replies.requeue_isolated(reply)
-
-        lost = await self._insist(reply, lose)
-        if lost is not None and lost.state is State.GENERATING:
-            return Ending(State.STOPPED), t(language, "mark.stopped")
-        raise Requeued(f"reply {reply.id}: the engine is lost; it will run by itself")
-
-    # Small things
-
-    async def _manners(self, reply: Reply) -> tuple[str, Policy]:
-        """The asker's language, and what may be shown there. A command's words are not held against the conversation's
-        own list: /filter shows that."""
-        async with self._store.begin() as tx:
-            wanted = await tx.preferences.language(reply.chat.platform, reply.author.id)
-            policy = self._assistant.rules.settings(await tx.preferences.settings(reply.chat)).policy
-        policy = replace(policy, words=()) if reply.lane is Lane.NOTICE else policy
-        return choose_language(wanted, reply.author.locale), policy
-
-    async def _mark(self, reply: Reply) -> None:
-        try:
-            language, _ = await self._manners(reply)
-            async with self._live(reply, language) as live:
-                await live.finish(t(language, "mark.stopped"))
-        except Exception as error:
-            log.info("reply %s keeps what it showed: %s", reply.id, type(error).__name__)
+    async def _store(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T:
+        return await until_stored(f"reply {reply.id}", step, self._env.timing.database_backoff)

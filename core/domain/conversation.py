@@ -1,12 +1,21 @@
-"""The nouns of a conversation, and what is remembered of them: the Store, which the outside fills."""
+"""The value types of a conversation: chats, people, messages, questions, replies. Pure."""
 
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from hashlib import sha256
+from math import isfinite
 
 from core.domain.reply_states import Lane, State
+
+MAX_ID_CHARACTERS = 255
+MAX_NAME_CHARACTERS = 255
+MAX_LOCALE_CHARACTERS = 32
+
+OptionValue = str | int | float | bool
+"""A typed value of a slash command."""
 
 _FORBIDDEN = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -18,6 +27,10 @@ class ChatId:
     platform: str
     chat: str
     thread: str = ""
+
+    def fitted(self) -> "ChatId":
+        """The conversation with ids that a database takes, see fit_id."""
+        return replace(self, chat=fit_id(self.chat), thread=fit_id(self.thread))
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.platform, self.chat, self.thread)))
@@ -39,6 +52,12 @@ class Author:
     name: str
     locale: str = ""
 
+    def fitted(self) -> "Author":
+        """The person with an id that a database takes, see fit_id, and a name: the id where the platform has none."""
+        id = fit_id(self.id)
+        name, locale = clean(self.name).strip(), clean(self.locale).strip()
+        return Author(id, name[:MAX_NAME_CHARACTERS] or id, locale[:MAX_LOCALE_CHARACTERS])
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -55,18 +74,48 @@ class Incoming:
     """Milliseconds UTC."""
     reply_token: str = field(default="", repr=False)
     """What the adapter needs to answer where this came from; handed back with the reply, unread. It may be a key."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+    """The typed values of a slash command, by the option's name."""
+    has_unseen_media: bool = False
+    """Whether the message holds a picture, sticker or file that the model can't see. Not stored."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What the message is known by."""
+        """The message's identity: platform, bot, external id."""
         return self.chat.platform, self.bot, self.external_id
 
     def cleaned(self) -> "Incoming":
-        """Without what no database or encoder takes (NUL, lone surrogates), and in NFC: a decomposed Vietnamese
-        question costs a model three times the tokens."""
-        id, name, locale = (clean(part).strip() for part in (self.author.id, self.author.name, self.author.locale))
-        author = Author(id[:64], name or id[:64], locale[:32])  # as long as a database takes
-        return replace(self, text=clean(self.text).strip(), external_id=clean(self.external_id)[:128], author=author)
+        """The message as it can be stored: ids that fit, no NUL and no lone surrogates (no database or encoder takes
+        them), and NFC, because a decomposed Vietnamese question costs a model three times the tokens."""
+        return replace(
+            self,
+            chat=self.chat.fitted(),
+            bot=fit_id(self.bot),
+            external_id=fit_id(self.external_id),
+            author=self.author.fitted(),
+            text=clean(self.text).strip(),
+            options={name: _clean_option(value) for name, value in self.options.items()},
+        )
+
+
+def _clean_option(value: OptionValue) -> OptionValue:
+    """`value`, storable as JSON. Infinity and NaN become text, which the option's parser refuses."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return clean(value) if isinstance(value, str) else value
+
+
+def fit_id(id: str) -> str:
+    """`id` itself where a database takes it: up to 255 characters, no NUL, no lone surrogates.
+
+    Any other keeps its beginning and ends in the SHA-256 digest of the whole, 255 characters at most, so that
+    different ids stay different.
+    """
+    kept = storable(id)
+    if kept == id and len(id) <= MAX_ID_CHARACTERS:
+        return id
+    digest = "~" + sha256(id.encode("utf-8", "surrogatepass")).hexdigest()
+    return kept[: MAX_ID_CHARACTERS - len(digest)] + digest
 
 
 def clean(text: str) -> str:
@@ -99,15 +148,20 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One message of a reply: the nonce it was sent with, its id once the platform has told it (None: intent only)."""
+    """One message of a reply."""
 
     nonce: str
+    """The key that it is sent with, so that the platform can recognise a repeated send."""
     message_id: str | None = None
+    """The platform's id; None while only the intent to send is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What we owe for one incoming message. `attempt` is the fence: a worker whose attempt is stale changes nothing."""
+    """The bot's reply to one incoming message, from the queue to the delivered text.
+
+    `attempt` is the fencing token: it rises with each claim, and a worker with an older one can change nothing.
+    """
 
     id: int
     chat: ChatId
@@ -118,36 +172,41 @@ class Reply:
     attempt: int
     author: Author
     text: str
-    """The question, or the command as it was written."""
+    """The question, or the command as it was written; a command's is "" once the reply is closed."""
     bot: str
     external_id: str
     seq: int
-    """What the platform knows the message by."""
+    """The message's place in the platform's order; 0 where its chat has changed its id since."""
     reply_token: str = field(default="", repr=False)
-    """What the adapter asked to be reminded of, as long as the reply is open."""
+    """The token of the incoming message; "" once the reply is closed."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+    """The typed values of a slash command, by the option's name; empty once the reply is closed."""
     question: int | None = None
     """The stored question's id, in the answer lane."""
     asker: Author | None = None
-    """Who asked the question: another than the author where an admin has it answered again."""
+    """Who asked the question: another person than the author where an admin has it answered again."""
     outcome: State | None = None
+    """The terminal state that the delivery of `final` leads to."""
     final: str | None = None
+    """The final text; None before it is stored, and once the reply is closed."""
     chunks: tuple[Chunk, ...] = ()
+    """Its messages on the platform, in order."""
     at: int = 0
-    """When the question was asked or the command given, as the platform says; milliseconds UTC."""
+    """When the question was asked, or the command stored; milliseconds UTC."""
     isolated: bool = False
-    """The engine died while it ran: it runs by itself now."""
+    """Whether it is generated with no other answer beside it, because the engine died while it ran."""
     engine_deaths: int = 0
-    """So often the engine died while it did."""
+    """How often the engine died while the reply ran isolated."""
     merged_into: int | None = None
-    """The reply that answers its message too."""
+    """The id of the reply that answers this one's message too."""
     prefix: str = ""
-    """The answer that was cut at the token limit, where this one goes on with it."""
+    """The truncated answer that this one continues; "" for a new answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewReply:
-    """What a message is owed: an answer, or what is said to a command, from `queued` on; or nothing but the text
-    `final`, as `sending`; or nothing more than another reply says already, as `merged`."""
+    """A reply to be stored with its message. QUEUED: to be generated, or a command to be executed. SENDING: `final` is
+    its text. MERGED: the reply `merged_into` answers it too."""
 
     incoming: Incoming
     lane: Lane
@@ -158,29 +217,34 @@ class NewReply:
 
 @dataclass(frozen=True, slots=True)
 class QueueLoad:
-    """Who waits: answers in each conversation, answers in all; when each person asked lately (platform and id;
-    milliseconds UTC, oldest first)."""
+    """How many answers are queued, and how often people asked lately."""
 
     here: Mapping[ChatId, int]
+    """Queued answers in each conversation."""
     waiting: int
+    """Queued answers in all conversations."""
     asked: Mapping[tuple[str, str], Sequence[int]]
+    """When each person, by platform and id, asked: milliseconds UTC, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A stored value of a conversation, with who set it and when (milliseconds UTC)."""
+    """A stored value of a conversation."""
 
     value: str
     by: str
+    """The name of the person who set it."""
     at: int
+    """When it was set; milliseconds UTC."""
     inherited: bool = False
-    """It is the chat's, and holds in a topic or thread that has none of its own."""
+    """Whether it belongs to the chat and is used in a topic or thread without a value of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownChat:
-    """A conversation that the platform's people have used. `seq`: the newest message in it that is stored."""
+    """A stored conversation that the bot can write to."""
 
     chat: ChatId
     private: bool
     seq: int
+    """The place of its newest stored message in the platform's order."""

@@ -1,4 +1,8 @@
-"""The Store: what is remembered, as the outside fills it."""
+"""The port of the store: repositories within short transactions. Pure protocols; storage/ implements them.
+
+Every method may raise Unavailable. Reads of a chat, reply or person that is not stored return None or an empty result,
+where no other error is named, and store nothing. Times are milliseconds UTC.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +13,7 @@ from core.domain.reply_states import Event, Lane, State
 
 
 class Stale(Exception):
-    """The reply is no longer this worker's, or no longer in a state in which the event means anything."""
+    """The reply has been claimed again since, or is in a state in which the event has no meaning."""
 
 
 class Unavailable(Exception):
@@ -17,182 +21,215 @@ class Unavailable(Exception):
 
 
 class Inbox(Protocol):
-    """What came in, each message once."""
+    """Incoming messages, each stored once."""
 
     async def stored_keys(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
-        """The keys of those that are stored already."""
+        """The keys of those messages that are stored already."""
 
     async def add(self, owed: Sequence[NewReply]) -> Sequence[Reply]:
-        """Store messages that are not known, each with its reply; in order."""
+        """Store messages that are not stored yet, each with its reply; return the replies in the same order.
+
+        The messages must be cleaned, see Incoming.cleaned.
+        """
 
     async def queue_load(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> QueueLoad:
-        """Who waits in these messages' conversations and on these platforms, and how often their authors have asked
-        since."""
+        """The queued answers in the messages' conversations and on `platforms`, and the times after `since` at which
+        the messages' authors asked."""
 
     async def merge_refused(self, others: Sequence[Reply], into: Reply) -> None:
-        """What is said about one message is said about the others too."""
+        """Record that the refusal `into` answers the messages of `others` too."""
 
     async def edit_question(self, incoming: Incoming) -> bool:
-        """A message was edited: the question it asked gets its new text, if nobody has begun to answer it."""
+        """Replace the text of an edited question, if it is still queued. Return whether it was."""
 
 
 class Replies(Protocol):
-    """The work queue."""
+    """The work queue and its replies."""
 
     async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
-        """Take the next reply of a lane, on a platform that is served: least recently served conversation first."""
+        """Claim the next queued reply of a lane on one of the platforms; None where none can run.
+
+        The conversation that was served longest ago comes first. `now` is stored as the time it was served.
+        """
 
     async def get(self, reply_id: int) -> Reply:
-        """The reply as it stands."""
+        """The reply as it is stored. Raises LookupError for an unknown id."""
 
     async def find(self, reply_id: int) -> Reply | None:
-        """The same for an id from outside, which may be none."""
-
-    async def has_message(self, platform: str, chat: str, message_id: str) -> bool:
-        """Whether this message is one that a reply is known to have in the platform's chat."""
+        """The reply with an id that came from outside; None for an unknown id."""
 
     async def previous_answer(self, reply: Reply) -> Reply | None:
-        """The conversation's answer before this one that was shown."""
+        """The last answer before `reply` in its conversation that has a message on the platform."""
 
     async def move(
         self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
-        """Apply an event. Raises Stale where it means nothing."""
+        """Apply an event; return the reply as it then is. `outcome` and `final` belong to Event.FINISH.
+
+        Raises Stale where the reply's attempt is over or the event has no meaning in its state.
+        """
 
     async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
-        """/retry, /continue: the command's row takes the question and its last answer's messages, and waits in the
-        answer lane. `goes_on`: its answer begins with the one that is there."""
+        """Turn a command's reply into a queued answer to `question`, with the messages of the question's last answer.
 
-    async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
-        """C3: before a first send. `instead_of`: the nonce of a message that has vanished."""
-
-    async def set_message_id(self, reply: Reply, nonce: str, message_id: str) -> None:
-        """C4: after it."""
-
-    async def remove_message(self, reply: Reply, nonce: str) -> None:
-        """The message is deleted."""
+        `goes_on`: the new answer continues the stored one. Raises Stale, see move.
+        """
 
     async def open_answers(self, chat: ChatId) -> Sequence[Reply]:
         """The open answers of a conversation, oldest first."""
 
     async def longest_waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
-        """The answers that wait longest, on these platforms."""
+        """The `limit` oldest queued answers on the platforms."""
 
     async def count_active(self) -> tuple[int, int]:
-        """How many answers run and how many wait, in all conversations."""
+        """How many answers are running, and how many are queued, in all conversations."""
 
     async def requeue_isolated(self, reply: Reply) -> Reply:
-        """The engine died under it: it waits to run by itself; a death while it did so is a strike."""
+        """Queue an answer again whose engine died, to run with no other beside it; count the death if it did already.
+
+        An answer that was stopped meanwhile is returned unchanged. Raises Stale, see move.
+        """
 
     async def delay(self, reply: Reply, until: int) -> None:
-        """Its chat wants to hear nothing until then (milliseconds UTC)."""
+        """Store that the platform accepts no call for the reply's chat before `until`. Never shortens a delay."""
+
+
+class Messages(Protocol):
+    """The messages of a reply on the platform: each is an intent before it is sent, and has an id afterwards."""
+
+    async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
+        """C3: store the intent to send a message, after the others or in place of the one with the nonce `instead_of`.
+
+        Idempotent. Raises Stale where the reply's attempt is over.
+        """
+
+    async def set_id(self, reply: Reply, nonce: str, message_id: str) -> None:
+        """C4: store the platform's id of the message sent with `nonce`. Raises Stale where the attempt is over."""
+
+    async def remove(self, reply: Reply, nonce: str) -> None:
+        """Remove a message that is deleted. Idempotent. Raises Stale where the attempt is over."""
+
+    async def exists(self, platform: str, chat: str, message_id: str) -> bool:
+        """Whether a reply has this message in any conversation of the platform's chat."""
 
 
 class Recovery(Protocol):
-    """After a restart."""
+    """Replies that were left unfinished."""
 
     async def recover(self, platform: str) -> Sequence[Reply]:
-        """Apply the crash event to what is open on a platform; what need not be generated again is returned."""
+        """Requeue the platform's answers that were being generated; return those to be delivered or stopped."""
 
     async def find_orphaned(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
-        """The same for what nobody runs (by id and attempt) although it was claimed before then; as it stands after."""
+        """Requeue replies that changed last before `before` and are not in `running`, the ids and attempts of those
+        that are worked on. Return all of them as they then are."""
 
     async def delayed(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
-        """Replies whose chats want to hear nothing yet, each with the time until when."""
+        """Replies whose chats accept no call yet, each with the time until when."""
 
     async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
-        """The queued answers and commands, and the commands that came since then, oldest first."""
+        """The platform's queued answers and commands, and the commands stored after `since`, oldest first."""
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
-        """One reply answers the others' questions too: its own becomes all of them, theirs are merged."""
+        """Append the question of `into` to those of `others`, so that one answer is given to all; close `others`."""
 
     async def expire(self, reply: Reply, others: Sequence[Reply], text: str) -> Reply:
-        """Nobody answered for too long: `text` is said about all of them, beside the conversation's answers."""
+        """Finish a queued reply with the apology `text`, in the notice lane, and merge `others` into it.
+
+        Return the reply as it then is.
+        """
 
 
 class Turns(Protocol):
-    """The history. Only answered pairs of the current conversation count."""
+    """The history. Only answered questions of the conversation's current number are read."""
 
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
-        """The last `limit` answered pairs older than the question `before`, oldest first."""
+        """The last `limit` answered questions with an id below `before`, oldest first."""
 
     async def save_answer(self, reply: Reply, text: str, *, cut: bool = False) -> None:
-        """Store an answer in place of the question's last one, unless its conversation has been cleared; "" is none.
-        `cut`: the token limit ended it."""
+        """Store the answer to a reply's question in place of an earlier one; "" only deletes that.
+
+        Nothing is stored where the question is deleted or its conversation cleared. `cut`: the token limit ended the
+        answer.
+        """
 
     async def is_truncated(self, question: int) -> bool:
         """Whether the question has an answer that the token limit ended."""
 
     async def last_question(self, chat: ChatId) -> Question | None:
-        """The newest question that was answered, stopped or failed."""
+        """The newest question whose answer is done, stopped or failed."""
 
     async def delete_pair(self, question: int) -> None:
-        """Delete a question and its answer."""
+        """Delete a question and its answer. Idempotent."""
 
     async def delete_unanswered(self, question: int) -> None:
-        """Delete a question that has no answer."""
+        """Delete a question that has no answer. Idempotent."""
 
     async def clear(self, reply: Reply) -> None:
-        """Delete what was said before this command and raise the conversation's number. What came after it stays."""
+        """Delete the turns before this command and raise the conversation's number. Later questions are kept."""
 
 
 class Preferences(Protocol):
-    """Settings of conversations and the interface language of people."""
+    """Settings of conversations and interface languages of people."""
 
     async def settings(self, chat: ChatId) -> Mapping[str, Setting]:
-        """A conversation's own values by name, over those of the chat that its topic or thread belongs to."""
+        """A conversation's values by name. A topic or thread inherits those of its chat that it does not set itself."""
 
     async def set(self, chat: ChatId, name: str, setting: Setting) -> None:
-        """Set one."""
+        """Store a conversation's value, which replaces an earlier one."""
 
     async def delete(self, chat: ChatId, name: str) -> None:
-        """Fall back to the chat's, or the deployment's."""
+        """Delete a conversation's value, so that the chat's or the deployment's is in force. Idempotent."""
 
     async def language(self, platform: str, user: str) -> str:
-        """A person's interface language: "en", "vi" or "auto"."""
+        """A person's interface language: "en", "vi", or "auto" where none is stored."""
 
     async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
-        """Set it."""
+        """Store a person's interface language, chosen at the time `at`."""
 
 
 class Chats(Protocol):
-    """The platform's chats, with all their conversations."""
+    """The chats of a platform, each with all its conversations."""
 
     async def deactivate(self, platform: str, chat: str) -> Sequence[int]:
-        """Mark it inactive and cancel what waits there, until it writes again; the ids of the answers that run."""
+        """Mark a chat as closed to the bot until its next message, and cancel its queued replies.
+
+        Return the ids of the answers that are being generated there. Idempotent.
+        """
 
     async def change_id(self, platform: str, old: str, new: str) -> None:
-        """Everything of a chat goes on under another id. Idempotent."""
+        """Move everything of the chat `old` to the id `new`, and merge it into what is stored there. Idempotent."""
 
     async def active(self, platform: str) -> Sequence[KnownChat]:
-        """The conversations that are not closed to the bot, the one used last first."""
+        """The conversations that the bot can write to, the one with the newest message first."""
 
 
 class Accounts(Protocol):
-    """What a platform knows of the bot's account."""
+    """What is stored of a bot's account on a platform."""
 
     async def record_login(self, platform: str, bot: str, at: int) -> None:
-        """It logs in at a gateway that counts logins."""
+        """Store a login at a gateway that limits logins; delete those older than a day."""
 
     async def logins_since(self, platform: str, bot: str, since: int) -> Sequence[int]:
-        """When it did, oldest first; milliseconds UTC."""
+        """The times of the logins from `since` on, oldest first."""
 
     async def menu_fingerprint(self, platform: str, bot: str) -> str:
-        """The fingerprint of the menu that was published last; "" where none was."""
+        """The fingerprint of the command menu that was published last; "" where none was."""
 
     async def set_menu_fingerprint(self, platform: str, bot: str, fingerprint: str) -> None:
-        """Another has been published."""
+        """Store the fingerprint of the command menu that is published now."""
 
 
 class Transaction(Protocol):
-    """One short transaction: all of it happens, or nothing. Never held across anything but its own calls."""
+    """One short transaction: all of it is stored, or nothing. Never held across anything but its own calls."""
 
     @property
     def inbox(self) -> Inbox: ...
     @property
     def replies(self) -> Replies: ...
+    @property
+    def messages(self) -> Messages: ...
     @property
     def recovery(self) -> Recovery: ...
     @property
@@ -206,7 +243,11 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """The memory."""
+    """The bot's memory."""
 
     def begin(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction, committed when its block is left without an error."""
+        """A transaction, committed when its block ends without an error and rolled back otherwise.
+
+        Raises Unavailable, also for what the block itself calls. A commit that is cancelled or ends in Unavailable may
+        have happened.
+        """

@@ -1,7 +1,7 @@
-"""What may be asked and what may be shown, in English and Vietnamese (docs/filter.md).
+"""The content filter: what may be asked and what may be shown, in English and Vietnamese (docs/filter.md).
 
-Three gates: `check` judges a question, a `Guard` releases an answer piece by piece while it streams, and `check` judges
-once more what a platform will really show (rendering can join what was apart).
+It works at three points. `check` judges a question; a `Guard` releases an answer piece by piece while it streams;
+`check` judges again what a platform will show, because rendering can join what stood apart.
 """
 
 import logging
@@ -9,35 +9,35 @@ from collections import Counter
 from typing import Protocol
 
 from core.domain.filter_policy import STANDARD, Level, Policy
-from core.filters.lexicon import ALWAYS, CUSTOM, WORD_LONGEST, normal, owners
-from core.filters.stream_guard import StreamGuard, masked
+from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM
+from core.filters.lexicon_parser import MAX_WORD_CHARACTERS, normalize_word, owner_lexicon
+from core.filters.stream_guard import StreamGuard, mask_word
 from core.filters.verdict import FilterAction, Verdict, check
 
 __all__ = [
-    "SEVERE",
+    "MAX_WORD_CHARACTERS",
+    "SEVERITY_SEVERE",
     "STANDARD",
-    "WORD_LONGEST",
     "ContentFilter",
     "Filter",
     "FilterAction",
     "Guard",
     "Level",
-    "OpenFilter",
     "Policy",
     "StreamGuard",
     "Verdict",
     "blocked",
     "check",
-    "masked",
-    "normal",
-    "owners",
+    "mask_word",
+    "normalize_word",
+    "owner_lexicon",
     "stream_guard",
 ]
 
 log = logging.getLogger(__name__)
 
-SEVERE = 3
-"""The severity of which nothing that was shown before stays."""
+SEVERITY_SEVERE = 3
+"""From this severity on the whole answer is withdrawn, also what was shown of it before."""
 
 
 class Guard(Protocol):
@@ -48,14 +48,14 @@ class Guard(Protocol):
     """What was found last."""
 
     def feed(self, piece: str) -> str:
-        """The text that this piece sets free."""
+        """Take the next piece; returns the text that may be shown by now."""
 
     def finish(self) -> str:
-        """What was still held, at the end."""
+        """The rest of the text that may be shown, at the end."""
 
 
 class Filter(Protocol):
-    """The seam between the assistant and the content filter."""
+    """The content filter, as the rest of the bot uses it."""
 
     def check(self, text: str, policy: Policy) -> Verdict:
         """Judge a whole text."""
@@ -64,72 +64,42 @@ class Filter(Protocol):
         """A guard for one streamed answer."""
 
     def count(self, where: str, verdict: Verdict) -> None:
-        """Something was found: for the owner, without any text."""
+        """Log and count what was found, without any text. `where` is "question", "answer" or "gate"."""
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """How often something was found since the start, by category and rule; "" where no rule is to be named."""
+        """Counts since the start by (category, rule); the rule is "" where it must not be named."""
 
 
 class ContentFilter:
-    """By the word list, the conversation's own words, and its level."""
+    """The Filter that judges by the built-in word lists, the owner's, and the conversation's."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def check(self, text: str, policy: Policy) -> Verdict:
-        """Judge a whole text."""
+        """See Filter."""
         return check(text, policy)
 
     def guard(self, policy: Policy) -> StreamGuard:
-        """A guard for one streamed answer."""
+        """See Filter."""
         return StreamGuard(policy)
 
     def count(self, where: str, verdict: Verdict) -> None:
-        """In the log the rule is named, but never one of what is blocked at every level, nor a conversation's own."""
-        rule = "" if verdict.category in (ALWAYS, CUSTOM) else verdict.rule
+        """See Filter. Rules that are blocked at every level, and a conversation's own words, are never named."""
+        rule = "" if verdict.category in (ALWAYS_BLOCKED, CUSTOM) else verdict.rule
         self._counts[verdict.category, rule] += 1
         log.info("filter: %s: %s, severity %d, rule %s", where, verdict.category, verdict.severity, rule or "-")
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """The most frequent first."""
+        """See Filter. The most frequent first."""
         return dict(self._counts.most_common())
 
 
-class _Open:
-    blocked = False
-    verdict = Verdict()
-
-    def feed(self, piece: str) -> str:
-        return piece
-
-    def finish(self) -> str:
-        return ""
-
-
-class OpenFilter:
-    """Lets everything through."""
-
-    def check(self, text: str, policy: Policy) -> Verdict:
-        """Nothing is found."""
-        return Verdict()
-
-    def guard(self, policy: Policy) -> Guard:
-        """Nothing is held."""
-        return _Open()
-
-    def count(self, where: str, verdict: Verdict) -> None:
-        """Nothing is."""
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Nothing was."""
-        return {}
-
-
 def blocked(text: str) -> bool:
-    """Whether a text is blocked at the standard level: for measuring."""
+    """Whether a text is blocked at the standard level; for benchmarks/filter.py."""
     return check(text).blocked
 
 
 def stream_guard() -> StreamGuard:
-    """A guard at the standard level: for measuring."""
+    """A guard at the standard level; for benchmarks/filter.py."""
     return StreamGuard()

@@ -1,131 +1,136 @@
-"""Words in disguise, as the words that they may be: spaced out, cut by signs, in leet digits, masked, repeated. Pure.
+"""Disguised words, as the words that they may stand for: spaced out, cut by signs, in leet digits, masked, with
+repeated letters. Pure.
 
-Only what looks odd is looked at, so that ordinary text costs nothing; every step is linear, and nothing longer than
-REACH is one disguise.
+Only stretches that look disguised are examined, so ordinary text costs nothing. Every step is linear in the length of
+the text, and no disguised word is longer than WINDOW_CHARACTERS.
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from core.filters.lexicon import Lexicon, squeeze
-from core.filters.normalize import Folded, bare, fold
+from core.filters.lexicon import Lexicon
+from core.filters.normalize import Folded, collapse_repeats, fold, strip_marks
 
-REACH = 64
-"""Characters that a rule sees at most."""
+WINDOW_CHARACTERS = 64
+"""The longest hit, and how far a rule looks to its left."""
+_MAX_LEET_CHARACTERS = 24
 
 _LETTER = r"[^\W\d_]"
-_ODD = re.compile(
+_DISGUISE = re.compile(
     rf"{_LETTER}[^\w\s'’]+{_LETTER}|{_LETTER}_+{_LETTER}|{_LETTER}[@$!|+(<0-9]|[@$!|+(<0-9]{_LETTER}|({_LETTER})\1\1"
     rf"|(?<![^\W_]){_LETTER}(?:[\W_]{{1,4}}{_LETTER}(?![^\W_])){{2,}}"
 )
 _CHUNK = re.compile(r"[\"'“‘]*(\S+?)[.,;:?…)\"'”’]*(?=\s|$)")
-_RUN = re.compile(rf"(?<![^\W_]){_LETTER}(?:[\W_]{{1,4}}{_LETTER}(?![^\W_])){{2,27}}")
-_MASK = re.compile(rf"(?<![^\W_])({_LETTER}+(?:[*#@%]{{1,2}}{_LETTER}+){{1,2}})(?![^\W_])")
+_SPACED_LETTERS = re.compile(rf"(?<![^\W_]){_LETTER}(?:[\W_]{{1,4}}{_LETTER}(?![^\W_])){{2,27}}")
+_MASKED_WORD = re.compile(rf"(?<![^\W_])({_LETTER}+(?:[*#@%]{{1,2}}{_LETTER}+){{1,2}})(?![^\W_])")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S*|\S+@\S+\.\S+|\d{1,2}h\d{0,2}")
 _REPEATED = re.compile(r"(.)\1\1")
 _SIGNS = re.compile(r"[\W_]+")
 
 
-def _leet(one: str, v: str) -> dict[int, int]:
+def _leet_table(one: str, v: str) -> dict[int, int]:
+    """A translation of leet signs to letters: "1", "!" and "|" to `one`, "v" to `v`."""
     return str.maketrans("@48(<3960$57+2" + "1!|v", "aabccegg" + "o" + "ss" + "tt" + "z" + one * 3 + v)
 
 
-_MAPS = [_leet("i", "v"), _leet("l", "v"), _leet("i", "u"), _leet("l", "u")]
+_LEET_TABLES = [_leet_table("i", "v"), _leet_table("l", "v"), _leet_table("i", "u"), _leet_table("l", "u")]
 _LEET_SIGNS = re.compile(r"[@48(<3960$57+21!|]")
 
 
 class Form(NamedTuple):
-    """What a token may be, with and without marks."""
+    """A folded word that a token may stand for, with marks (`accented`) and without (`skeleton`)."""
 
     accented: str
     skeleton: str
-    sure: bool = True
-    """Its accents are as they were typed."""
-    drawn: bool = False
-    """Every letter once: some were repeated."""
+    typed_accents: bool = True
+    """Whether the accents are the typed ones. Leet digits have none, so the letters behind them may have any."""
+    collapsed: bool = False
+    """Whether repeated letters were reduced to one."""
 
 
-def form(accented: str, *, sure: bool = True, drawn: bool = False) -> Form:
-    """A form from its accents."""
-    return Form(accented, accented if accented.isascii() else bare(accented), sure, drawn)
+def form(accented: str, *, typed_accents: bool = True, collapsed: bool = False) -> Form:
+    """The form of a folded word; its skeleton is derived."""
+    return Form(accented, accented if accented.isascii() else strip_marks(accented), typed_accents, collapsed)
 
 
 class Token(NamedTuple):
-    """A word, or what may be one. Places are in the text itself."""
+    """A word or disguised word, and the forms that it may stand for. `start` and `end` (exclusive) are positions in the
+    source text."""
 
     start: int
     end: int
     forms: tuple[Form, ...]
-    run: bool = False
-    """Letters that stood apart."""
-    odd: bool = False
-    """In disguise."""
+    spaced: bool = False
+    """Whether its letters stood apart."""
+    disguised: bool = False
 
 
-def odd(folded: Folded) -> bool:
-    """Whether anything may be in disguise."""
-    return _ODD.search(folded.accented) is not None
+def may_be_disguised(folded: Folded) -> bool:
+    """Whether the text may hold a disguised word."""
+    return _DISGUISE.search(folded.accented) is not None
 
 
-def unmasked(text: str, words: Lexicon) -> Iterator[Token]:
-    """Masked words: "f*ck", "l*n"."""
+def masked_words(text: str, lexicon: Lexicon) -> Iterator[Token]:
+    """Masked words such as "f*ck" and "l*n", each with the listed words that its mask may hide."""
     folded = fold(text, markup=False)
-    for match in _MASK.finditer(folded.accented):
-        if match.end() - match.start() <= REACH:
+    for match in _MASKED_WORD.finditer(folded.accented):
+        if match.end() - match.start() <= WINDOW_CHARACTERS:
             pattern = re.sub(r"[*#@%]", "*", match[1])
-            found = {word for each in {pattern, bare(pattern)} for word in _masked_words(each, words)}
-            if found:
-                start, end = folded.raw(match.start(), match.end())
-                yield Token(start, end, tuple(form(word) for word in sorted(found)), odd=True)
+            candidates = {word for each in {pattern, strip_marks(pattern)} for word in _unmask(each, lexicon)}
+            if candidates:
+                start, end = folded.source_span(match.start(), match.end())
+                yield Token(start, end, tuple(form(word) for word in sorted(candidates)), disguised=True)
 
 
-def _masked_words(pattern: str, words: Lexicon) -> Iterator[str]:
-    """What the mask may hide: a word of the list, or one that begins like that."""
-    yield from words.masks.get(pattern, ())
-    for length in words.prefix_lengths:
+def _unmask(pattern: str, lexicon: Lexicon) -> Iterator[str]:
+    """The words that a mask may hide: listed words, and words that begin with a listed prefix."""
+    yield from lexicon.masked.get(pattern, ())
+    for length in lexicon.prefix_lengths:
         if "*" not in (rest := pattern[length:]) and rest:
-            for beginning in words.masks.get(pattern[:length], ()):
-                if beginning in words.prefixes:
+            for beginning in lexicon.masked.get(pattern[:length], ()):
+                if beginning in lexicon.prefixes:
                     yield beginning + rest
 
 
-def runs(folded: Folded) -> Iterator[Token]:
-    """Letters that stand apart: "f u c k", also with signs, line ends and pictures between them."""
-    for match in _RUN.finditer(folded.accented):
-        start, end = folded.raw(match.start(), match.end())
+def spaced_words(folded: Folded) -> Iterator[Token]:
+    """Words with their letters apart: by spaces, signs, line ends or pictures."""
+    for match in _SPACED_LETTERS.finditer(folded.accented):
+        start, end = folded.source_span(match.start(), match.end())
         letters = _SIGNS.sub("", match[0])
-        yield Token(start, end, _repeated(letters), run=True, odd=True)
+        yield Token(start, end, _repeat_forms(letters), spaced=True, disguised=True)
 
 
-def chunks(folded: Folded) -> Iterator[Token]:
-    """What stands between two spaces, where that is odd."""
+def disguised_chunks(folded: Folded) -> Iterator[Token]:
+    """What stands between two spaces, where it may be disguised; addresses and times are not."""
     for match in _CHUNK.finditer(folded.accented):
         chunk = match[1]
-        if len(chunk) > REACH or _ADDRESS.fullmatch(chunk) or not _ODD.search(chunk):
+        if len(chunk) > WINDOW_CHARACTERS or _ADDRESS.fullmatch(chunk) or not _DISGUISE.search(chunk):
             continue
-        start, end = folded.raw(match.start(1), match.end(1))
-        if forms := tuple(dict.fromkeys(_readings(chunk))):
-            yield Token(start, end, forms, odd=True)
+        start, end = folded.source_span(match.start(1), match.end(1))
+        if forms := tuple(dict.fromkeys(_chunk_forms(chunk))):
+            yield Token(start, end, forms, disguised=True)
 
 
-def _readings(chunk: str) -> Iterator[Form]:
+def _chunk_forms(chunk: str) -> Iterator[Form]:
+    """A chunk without its signs, without digits around it, and with its leet signs as letters."""
     plain = _SIGNS.sub("", chunk)
-    yield from _repeated(plain)
+    yield from _repeat_forms(plain)
     if len(letters := plain.strip("0123456789")) > 2:
-        yield from _repeated(letters)
+        yield from _repeat_forms(letters)
     trimmed = chunk.strip(".,;:?\"'“”‘’)]}")
-    if _LEET_SIGNS.search(trimmed) and not trimmed.isdigit() and len(trimmed) <= 24:
-        for mapped in dict.fromkeys(trimmed.translate(table) for table in _MAPS):
-            yield from _repeated(_SIGNS.sub("", mapped), sure=False)
+    if _LEET_SIGNS.search(trimmed) and not trimmed.isdigit() and len(trimmed) <= _MAX_LEET_CHARACTERS:
+        for mapped in dict.fromkeys(trimmed.translate(table) for table in _LEET_TABLES):
+            yield from _repeat_forms(_SIGNS.sub("", mapped), typed_accents=False)
 
 
-def _repeated(letters: str, *, sure: bool = True) -> tuple[Form, ...]:
-    """As it is, and with repeated letters once and twice."""
+def _repeat_forms(letters: str, *, typed_accents: bool = True) -> tuple[Form, ...]:
+    """The letters as they are; where a letter is repeated three times or more: every run as one letter, and these runs
+    as one and as two letters."""
     if len(letters) < 2:
         return ()
     if not _REPEATED.search(letters):
-        return (form(letters, sure=sure),)
+        return (form(letters, typed_accents=typed_accents),)
     once, twice = re.sub(r"(.)\1{2,}", r"\1", letters), re.sub(r"(.)\1{2,}", r"\1\1", letters)
-    others = tuple(form(each, sure=sure) for each in dict.fromkeys((twice, once)))
-    return (form(squeeze(letters), sure=sure, drawn=True), *others)
+    others = tuple(form(each, typed_accents=typed_accents) for each in dict.fromkeys((twice, once)))
+    return (form(collapse_repeats(letters), typed_accents=typed_accents, collapsed=True), *others)

@@ -1,61 +1,66 @@
-"""What of a text that goes on may still become a hit. Pure."""
+"""Which end of a growing text may still become a hit. Pure."""
 
 import re
 from collections.abc import Sequence
 
-from core.filters.deobfuscate import REACH, Form, Token
-from core.filters.lexicon import GAP, Entry, Lexicon
-from core.filters.matcher import GAP_MOST, Reading, is_word, reads
+from core.filters.deobfuscate import WINDOW_CHARACTERS, Form, Token
+from core.filters.entry_rules import is_allowed_word, is_word
+from core.filters.lexicon import GAP, MAX_GAP_WORDS, Entry, Lexicon
+from core.filters.tokenize import Reading
 
-_OPEN_RUN = re.compile(r"(?:(?<![^\W_])[^\W\d_](?![^\W_])[\W_]{0,4})+$")
-"""Letters that stand apart, at the end."""
+_SPACED_LETTERS_AT_END = re.compile(r"(?:(?<![^\W_])[^\W\d_](?![^\W_])[\W_]{0,4})+$")
 
 
-def undecided(reading: Reading, words: Lexicon) -> int:
-    """From where on something may still become a hit by what follows the text; its length where nothing may."""
+def undecided_from(reading: Reading, lexicon: Lexicon) -> int:
+    """The position from which text that follows may still complete a hit; the text's length where it can't."""
     text = reading.text
-    last = (len(text) - len(text.rstrip()) and len(text)) or (
-        max(text.rfind(" "), text.rfind("\n"), text.rfind("\t")) + 1
-    )
-    start = last
+    last_word = _last_word(text)
+    start = last_word
     for tokens in (reading.plain, reading.disguised):
-        done = [token for token in tokens if token.end <= last and token.start >= last - REACH]
-        for at, token in enumerate(done):
-            if token.start < start and any(_open(done, at, shape, words) for shape in token.forms):
+        complete = [t for t in tokens if t.end <= last_word and t.start >= last_word - WINDOW_CHARACTERS]
+        for at, token in enumerate(complete):
+            if token.start < start and any(_may_go_on(complete, at, shape, lexicon) for shape in token.forms):
                 start = token.start
-    if (match := _OPEN_RUN.search(text, max(0, last - REACH), last)) and match.start() < start:
-        start = match.start()
-    return start
+    letters = _SPACED_LETTERS_AT_END.search(text, max(0, last_word - WINDOW_CHARACTERS), last_word)
+    return min(start, letters.start()) if letters else start
 
 
-def _open(tokens: Sequence[Token], at: int, shape: Form, words: Lexicon) -> bool:
-    """Whether a phrase has begun there and not ended, or waits for what stands to its right."""
-    if at == len(tokens) - 1 and any(entry.end or entry.code for entry in words.words.get(shape.skeleton, ())):
+def _last_word(text: str) -> int:
+    """Where the last word begins, which may go on; the text's length where it ends with white space."""
+    ends_with_space = text[-1:].isspace()
+    return len(text) if ends_with_space else max(text.rfind(sign) for sign in " \n\t") + 1
+
+
+def _may_go_on(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> bool:
+    """Whether an entry or an allowed phrase begins at token `at` and depends on what follows the last token."""
+    if at == len(tokens) - 1 and any(
+        entry.at_sentence_end or entry.abbreviation for entry in lexicon.words.get(shape.skeleton, ())
+    ):
         return True
-    openings = words.openers.get(shape.skeleton, ())
-    if any(is_word(shape, entry, 0) and _unfinished(tokens, at, entry) for entry in openings):
+    phrases = lexicon.phrases_by_first.get(shape.skeleton, ())
+    if any(is_word(shape, entry, 0) and _is_unfinished(tokens, at, entry) for entry in phrases):
         return True
     rest = len(tokens) - at
     return any(
-        len(phrase) > rest and all(reads(t, w) for t, w in zip(tokens[at:], phrase, strict=False))
-        for phrase in words.allowed_phrases.get(shape.skeleton, ())
+        len(phrase) > rest and all(is_allowed_word(t, w) for t, w in zip(tokens[at:], phrase, strict=False))
+        for phrase in lexicon.allowed_phrases.get(shape.skeleton, ())
     )
 
 
-def _unfinished(tokens: Sequence[Token], at: int, entry: Entry) -> bool:
-    """Whether the last tokens are the beginning of an entry, or all of it where it needs to see what follows."""
+def _is_unfinished(tokens: Sequence[Token], at: int, entry: Entry) -> bool:
+    """Whether the tokens from `at` on are the beginning of a phrase, or all of one that depends on what follows."""
     index, step = 1, at + 1
     while index < len(entry.words) and step < len(tokens):
         if entry.words[index] == GAP:
             index += 1
             if index == len(entry.words):
                 return True
-            ahead = [n for n in range(step, min(step + GAP_MOST + 1, len(tokens)))
+            ahead = [n for n in range(step, min(step + MAX_GAP_WORDS + 1, len(tokens)))
                      if any(is_word(shape, entry, index) for shape in tokens[n].forms)]  # fmt: skip
             if not ahead:
-                return len(tokens) - step <= GAP_MOST
+                return len(tokens) - step <= MAX_GAP_WORDS
             step = ahead[0]
         if not any(is_word(shape, entry, index) for shape in tokens[step].forms):
             return False
         index, step = index + 1, step + 1
-    return index < len(entry.words) or (step == len(tokens) and (entry.end or entry.code))
+    return index < len(entry.words) or (step == len(tokens) and (entry.at_sentence_end or entry.abbreviation))

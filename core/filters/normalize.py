@@ -1,8 +1,8 @@
-"""Text as a reader sees it: letters without disguise, each with the place that it stands at. Pure.
+"""Text normalisation: folded letters, each with its position in the source text. Pure.
 
-Two channels of the same length: `accented` keeps the eight marks of Vietnamese, `skeleton` has none. Confusable letters
-are mapped before NFKC (which makes an ordinary sigma of a lunate one), invisible characters and foreign marks are
-dropped, and so is the markup that a platform renders.
+A folded text has two channels of the same length: `accented` keeps the eight marks of Vietnamese, `skeleton` has none.
+Confusable letters are mapped before NFKC, which turns a lunate sigma into an ordinary one. Invisible characters,
+foreign marks and the markup that a platform renders are dropped.
 """
 
 import re
@@ -12,58 +12,73 @@ from dataclasses import dataclass
 
 MARKS = "\u0300\u0301\u0302\u0303\u0306\u0309\u031b\u0323"
 """Grave, acute, circumflex, tilde, breve, hook, horn, dot below."""
+_MARK_ORDER = {mark: at for at, mark in enumerate("\u031b\u0302\u0306\u0300\u0301\u0309\u0303\u0323")}
+"""The order in which NFC composes them."""
 
-_ALIKE = {
+_LOOK_ALIKES = {
     "a": "аɑα", "b": "ЬьƄɓвВʙ", "c": "сϲсⅽᴄ¢", "d": "ԁɗⅾɖ", "e": "еєεёҽ℮ɛ", "f": "ƒſϝ", "g": "ɡցǥԍ", "h": "һհнНʜ",
     "i": "іιїıӏіɩ", "j": "јϳʝ", "k": "кκкқᴋ", "l": "ӏⅼʟ", "m": "мⅿᴍ", "n": "ոпηɴ", "o": "оοօσøᴏ", "p": "рρᴘ",
     "q": "ԛգ", "r": "гᴦʀ", "s": "ѕꜱʂ", "t": "тτᴛ", "u": "υսцᴜʋ", "v": "ѵνᴠ", "w": "ԝѡωшᴡ", "x": "хχ×", "y": "уүγʏ",
     "z": "ᴢʐ", "A": "АΑ", "B": "Β", "C": "СϹ", "D": "Ɖ", "E": "ЕΕ", "H": "Η", "I": "ІΙ", "J": "Ј", "K": "КΚ", "M": "МΜ",
     "N": "Ν", "O": "ОΟ", "P": "РΡ", "S": "Ѕ", "T": "ТΤ", "X": "ХΧ", "Y": "УΥ", "Z": "Ζ",
 }  # fmt: skip
-_CONFUSABLE = {alike: letter.lower() for letter, others in _ALIKE.items() for alike in others}
+_CONFUSABLE = {alike: letter.lower() for letter, others in _LOOK_ALIKES.items() for alike in others}
 _CONFUSABLE |= {chr(0x1F150 + at): chr(97 + at) for at in range(26)}  # negative circled
 _CONFUSABLE |= {chr(0x1F170 + at): chr(97 + at) for at in range(26)}  # negative squared
 _CONFUSABLE |= {chr(0x1F1E6 + at): chr(97 + at) for at in range(26)}  # regional indicators
-_VIETNAMESE = "àáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵđ"
-_BARE = str.maketrans({char: "d" if char == "đ" else unicodedata.normalize("NFD", char)[0] for char in _VIETNAMESE})
-_ORDINARY = re.compile(rf"[\x20-\x7e\n\t{_VIETNAMESE}{_VIETNAMESE.upper()}–—“”‘’…•°€→≥≤]*")
+VIETNAMESE_MARKED = "àáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵđ"
+"""The small Vietnamese letters that ASCII lacks."""
+_WITHOUT_MARKS = str.maketrans(
+    {char: "d" if char == "đ" else unicodedata.normalize("NFD", char)[0] for char in VIETNAMESE_MARKED}
+)
+_ORDINARY = re.compile(rf"[\x20-\x7e\n\t{VIETNAMESE_MARKED}{VIETNAMESE_MARKED.upper()}–—“”‘’…•°€→≥≤]*")
 _MARKUP = re.compile(r"\*\*+|__+|~~+|\|\|+|`+|</?[a-zA-Z]{1,6}>")
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_MAX_LETTERS_PER_CHARACTER = 4
+"""One Arabic ligature stands for a sentence of 18 letters."""
+_CACHE_ENTRIES = 20_000
+_decomposed: dict[str, tuple[str, ...]] = {}
+_composed: dict[tuple[str, str], str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """`places[i]` is where the `i`th letter stands in the text, with all that belongs to it up to `ends[i]`; None where
-    it is the `i`th character."""
+    """A folded text. Letter `i` is source characters `starts[i]` to `ends[i]` (exclusive), its marks included. `starts`
+    is None where letter `i` is source character `i`."""
 
     skeleton: str
     accented: str
-    places: Sequence[int] | None = None
+    starts: Sequence[int] | None = None
     ends: Sequence[int] = ()
 
-    def raw(self, start: int, end: int) -> tuple[int, int]:
-        """Where a stretch of letters stands in the text."""
-        if self.places is None:
+    def source_span(self, start: int, end: int) -> tuple[int, int]:
+        """The span of the source text that folded letters `start` to `end` (exclusive) come from."""
+        if self.starts is None:
             return start, end
-        return self.places[start], self.ends[end - 1]
+        return self.starts[start], self.ends[end - 1]
 
 
 def fold(text: str, *, markup: bool = True) -> Folded:
-    """`text` folded. `markup`: what a platform would not show is left out."""
+    """Fold a text. `markup` drops the Markdown and HTML markup that a platform renders instead of showing."""
     dropped = _MARKUP.search(text) if markup else None
     if dropped is None and _ORDINARY.fullmatch(text):
         accented = text.lower()
-        return Folded(accented if text.isascii() else accented.translate(_BARE), accented)
-    return _folded(text, _kept(text) if dropped else range(len(text)))
+        return Folded(accented if text.isascii() else accented.translate(_WITHOUT_MARKS), accented)
+    return _fold_characters(text, _outside_markup(text) if dropped else range(len(text)))
 
 
-def bare(text: str) -> str:
-    """Folded Vietnamese without its marks."""
-    return text.translate(_BARE)
+def strip_marks(text: str) -> str:
+    """Folded Vietnamese without its marks; "đ" becomes "d"."""
+    return text.translate(_WITHOUT_MARKS)
 
 
-def _kept(text: str) -> list[int]:
-    """The places of what is no markup."""
+def collapse_repeats(word: str) -> str:
+    """The word with every run of one letter reduced to a single one: "soooo" becomes "so"."""
+    return "".join(char for at, char in enumerate(word) if not at or char != word[at - 1])
+
+
+def _outside_markup(text: str) -> list[int]:
+    """The positions of the characters that are not markup."""
     kept, at = list[int](), 0
     for match in _MARKUP.finditer(text):
         kept += range(at, match.start())
@@ -71,39 +86,33 @@ def _kept(text: str) -> list[int]:
     return [*kept, *range(at, len(text))]
 
 
-def _folded(text: str, kept: Sequence[int]) -> Folded:
-    letters, places, ends = list[str](), list[int](), list[int]()
-    for place in kept:
-        for part in (parts := _parts(text[place])):
+def _fold_characters(text: str, positions: Sequence[int]) -> Folded:
+    letters, starts, ends = list[str](), list[int](), list[int]()
+    for position in positions:
+        for part in (parts := _decompose(text[position])):
             if part not in MARKS:
                 letters.append(part)
-                places.append(place)
-                ends.append(place + 1)
+                starts.append(position)
+                ends.append(position + 1)
             elif letters:
-                letters[-1] = _composed(letters[-1], part)
+                letters[-1] = _compose(letters[-1], part)
         if ends and not any(part not in MARKS for part in parts):
-            ends[-1] = place + 1
+            ends[-1] = position + 1
     accented = "".join(letters)
-    return Folded(accented.translate(_BARE), accented, places, ends)
+    return Folded(accented.translate(_WITHOUT_MARKS), accented, starts, ends)
 
 
-_LIGATURE = 4
-"""Letters of one character at most: one of Arabic's stands for a sentence of eighteen."""
-_known_parts: dict[str, tuple[str, ...]] = {}
-_known_letters: dict[tuple[str, str], str] = {}
+def _decompose(char: str) -> tuple[str, ...]:
+    """A character's base letters and Vietnamese marks, one character each; empty for an invisible character."""
+    parts = _decomposed.get(char)
+    if parts is None:
+        if len(_decomposed) > _CACHE_ENTRIES:
+            _decomposed.clear()
+        parts = _decomposed[char] = tuple(_decompose_uncached(char))
+    return parts
 
 
-def _parts(char: str) -> tuple[str, ...]:
-    """A character's letters, one character each, and Vietnamese marks; nothing for what is not seen."""
-    found = _known_parts.get(char)
-    if found is None:
-        if len(_known_parts) > 20_000:
-            _known_parts.clear()
-        found = _known_parts[char] = tuple(_taken_apart(char))
-    return found
-
-
-def _taken_apart(char: str) -> list[str]:
+def _decompose_uncached(char: str) -> list[str]:
     if char in MARKS:
         return [char]
     if unicodedata.category(char) in ("Cf", "Mn", "Me", "Mc", "Cs") or _INVISIBLE.match(char):
@@ -114,18 +123,15 @@ def _taken_apart(char: str) -> list[str]:
         part = _CONFUSABLE.get(one, one)
         if part in MARKS or unicodedata.category(part) not in ("Cf", "Mn", "Me"):
             parts.append(part)
-    return parts[:_LIGATURE]
+    return parts[:_MAX_LETTERS_PER_CHARACTER]
 
 
-def _composed(letter: str, mark: str) -> str:
-    """The letter with one mark more; as it was, where there is no such letter in Vietnamese."""
-    found = _known_letters.get((letter, mark))
-    if found is None:
-        marks = sorted({*unicodedata.normalize("NFD", letter)[1:], mark}, key=_ORDER.__getitem__)
+def _compose(letter: str, mark: str) -> str:
+    """The letter with one more mark; unchanged where Vietnamese has no such letter."""
+    composed = _composed.get((letter, mark))
+    if composed is None:
+        marks = sorted({*unicodedata.normalize("NFD", letter)[1:], mark}, key=_MARK_ORDER.__getitem__)
         base = "đ" if letter == "đ" else unicodedata.normalize("NFD", letter)[0]
-        made = unicodedata.normalize("NFC", base + "".join(marks))
-        found = _known_letters[letter, mark] = made if made in _VIETNAMESE else letter
-    return found
-
-
-_ORDER = {mark: at for at, mark in enumerate("\u031b\u0302\u0306\u0300\u0301\u0309\u0303\u0323")}
+        candidate = unicodedata.normalize("NFC", base + "".join(marks))
+        composed = _composed[letter, mark] = candidate if candidate in VIETNAMESE_MARKED else letter
+    return composed

@@ -1,126 +1,137 @@
-"""An answer on its way: only text that is judged is released, and nothing that follows makes it blocked."""
+"""Filtering an answer while it streams: releases only text that is judged, and that nothing after it can make
+blocked."""
 
 import re
 from collections.abc import Callable
 
 from core.domain.filter_policy import STANDARD, Policy
-from core.filters.deobfuscate import REACH, odd
-from core.filters.lookahead import undecided
-from core.filters.matcher import Hit, read
+from core.filters.deobfuscate import WINDOW_CHARACTERS, may_be_disguised
+from core.filters.lookahead import undecided_from
+from core.filters.matcher import Hit
 from core.filters.normalize import fold
-from core.filters.verdict import FilterAction, Verdict, action_on, found, known, verdict
+from core.filters.tokenize import tokenize
+from core.filters.verdict import FilterAction, Verdict, action_for, find_hits, judge, policy_lexicons
 
 MASK = "•••"
 _WORD = re.compile(r"\w+")
 
 
-def masked(text: str) -> str:
-    """Its first letter, and no more. No sign that a platform reads as markup."""
+def mask_word(text: str) -> str:
+    """The first letter and MASK, which no platform reads as markup."""
     return f"{text[:1]}{MASK}"
 
 
-def _nothing(text: str) -> str:
+def _mask_fully(text: str) -> str:
     return MASK
 
 
 class StreamGuard:
-    """Holds back what may still become a hit, at most REACH characters.
+    """Holds back what may still become a hit, WINDOW_CHARACTERS at most.
 
-    Profanity comes out masked; after anything worse it is `blocked`, and releases nothing more.
+    Profanity is released masked. At anything worse the guard becomes `blocked` and releases nothing more.
     """
 
     def __init__(self, policy: Policy = STANDARD) -> None:
         self._policy = policy
-        self._before, self._held = "", ""
-        self._seen = ""
-        """The end of what was shown, as it was shown."""
+        self._context, self._pending = "", ""
+        """The end of the text that is decided, and the text after it that is not."""
+        self._released_context = ""
+        """The end of the released text, masks included."""
         self.blocked = False
         self.masked = False
+        """Whether anything was masked."""
         self.verdict = Verdict()
         """What was found last."""
 
     def feed(self, piece: str) -> str:
-        """The text that this piece sets free."""
+        """Take the next piece of the answer; returns the text that is decided by now, "" once the guard is blocked."""
         if self.blocked:
             return ""
-        self._held += piece
-        if len(self._held) < REACH and not any(map(str.isspace, piece)):
+        self._pending += piece
+        if len(self._pending) < WINDOW_CHARACTERS and not any(map(str.isspace, piece)):
             return ""  # the last word goes on: nothing new is decided
         return self._release(final=False)
 
     def finish(self) -> str:
-        """What was still held, at the end."""
+        """Release what is left at the end of the answer; "" once the guard is blocked."""
         return "" if self.blocked else self._release(final=True)
 
     def _release(self, *, final: bool) -> str:
-        text, start = self._before + self._held, len(self._before)
-        hits = found(text, self._policy)
-        end = len(text) if final else self._end(text, start, hits)
+        text, start = self._context + self._pending, len(self._context)
+        hits = find_hits(text, self._policy)
+        end = len(text) if final else self._releasable_end(text, start, hits)
         if end <= start:
             return ""
         hits = [hit for hit in hits if hit.start < end and start < hit.end]
         end = max([end, *(hit.end for hit in hits)])
-        shown = self._clean(self._shown(text[:end], start, hits))
-        self._before, self._held = _context(text[:end]), text[end:]
-        self._seen = _context(self._seen + shown)
-        return shown
+        released = self._recheck(self._apply(text[:end], start, hits))
+        self._context, self._pending = _context_of(text[:end]), text[end:]
+        self._released_context = _context_of(self._released_context + released)
+        return released
 
-    def _end(self, text: str, start: int, hits: list[Hit]) -> int:
-        """Up to where text may be released: nothing that follows changes what is found there, and it stands alone too:
-        the first word of a phrase that is allowed is not."""
-        end, known_hits = self._decided(text), set(hits)
+    def _releasable_end(self, text: str, start: int, hits: list[Hit]) -> int:
+        """The end of the text that may be released: nothing after it changes the hits in it, and it has no hit of its
+        own that the whole text lacks, as the first word of an allowed phrase would be."""
+        end, known_hits = self._decided_end(text), set(hits)
         end = min([end, *(hit.start for hit in hits if start <= hit.start < end < hit.end)])
         while end > start:
-            early = [hit.start for hit in found(text[:end], self._policy) if hit not in known_hits]
-            if not early or min(early) >= end:
+            new = [hit.start for hit in find_hits(text[:end], self._policy) if hit not in known_hits]
+            if not new or min(new) >= end:
                 break
-            end = min(early)
-        return max(end, len(text) - REACH)
+            end = min(new)
+        return max(end, len(text) - WINDOW_CHARACTERS)
 
-    def _decided(self, text: str) -> int:
-        """Up to where nothing that follows changes what is found."""
-        folded, layers = fold(text), known(self._policy)
-        ends = [undecided(read(text, folded, words, strange=odd(folded)), words) for words in layers]
-        return min(ends)
+    def _decided_end(self, text: str) -> int:
+        """The end of the text in which no text that follows changes the hits."""
+        folded = fold(text)
+        disguised = may_be_disguised(folded)
+        return min(
+            undecided_from(tokenize(text, folded, lexicon, deobfuscate=disguised), lexicon)
+            for lexicon in policy_lexicons(self._policy)
+        )
 
-    def _shown(self, text: str, start: int, hits: list[Hit]) -> str:
-        """What comes of the hits: up to the first that ends the answer, the others masked."""
-        stop = next((hit for hit in hits if action_on(hit.entry) is FilterAction.STOP), None)
+    def _apply(self, text: str, start: int, hits: list[Hit]) -> str:
+        """The text from `start` up to the first hit that ends the answer, the other hits masked."""
+        stop = next((hit for hit in hits if action_for(hit.entry) is FilterAction.STOP), None)
         if stop is not None:
-            self.blocked, self.verdict = True, verdict([stop])
+            self.blocked, self.verdict = True, judge([stop])
             hits, text = [hit for hit in hits if hit.start < stop.start], text[: max(stop.start, start)]
-        return self._covered(text, start, hits, masked)
+        return self._mask(text, start, hits, mask_word)
 
-    def _clean(self, shown: str) -> str:
-        """The last word on what is shown, together with what was shown before. What a mask or the end of an answer
-        leaves may be something else beside its neighbours; what had to be let go too early may be incomplete."""
-        for cover in (masked, _nothing, _nothing):
-            text, start = self._seen + shown, len(self._seen)
-            hits = [hit for hit in found(text, self._policy) if action_on(hit.entry) is not FilterAction.SUPPORT]
+    def _recheck(self, text: str) -> str:
+        """Judge the text again together with what was released before it, and mask what is found.
+
+        A mask, or the end of an answer, can leave a hit beside its neighbours. So can text that the window did not hold
+        long enough.
+        """
+        for mask in (mask_word, _mask_fully, _mask_fully):
+            whole, start = self._released_context + text, len(self._released_context)
+            hits = [hit for hit in find_hits(whole, self._policy) if action_for(hit.entry) is not FilterAction.SUPPORT]
             if not hits:
-                return shown
-            if all(hit.end <= start for hit in hits):  # the next word made it so: there shall be none
-                shown, self.masked = _WORD.sub(MASK, shown, count=1), True
+                return text
+            if all(hit.end <= start for hit in hits):  # released text became a hit by the word after it: mask that word
+                text, self.masked = _WORD.sub(MASK, text, count=1), True
             else:
-                shown = self._covered(text, start, hits, cover)
+                text = self._mask(whole, start, hits, mask)
         self.blocked = True
         return ""
 
-    def _covered(self, text: str, start: int, hits: list[Hit], cover: Callable[[str], str]) -> str:
+    def _mask(self, text: str, start: int, hits: list[Hit], mask: Callable[[str], str]) -> str:
+        """The text from `start` on, the hits in it masked, except those that ask for support."""
         out, at = "", start
         for hit in hits:
-            if hit.end > at and action_on(hit.entry) is not FilterAction.SUPPORT and at < len(text):
-                out += text[at : max(hit.start, at)] + cover(text[max(hit.start, at) : hit.end])
+            if hit.end > at and action_for(hit.entry) is not FilterAction.SUPPORT and at < len(text):
+                out += text[at : max(hit.start, at)] + mask(text[max(hit.start, at) : hit.end])
                 at, self.masked = hit.end, True
-                self.verdict = self.verdict if self.blocked else verdict([hit])
+                self.verdict = self.verdict if self.blocked else judge([hit])
         return out + text[at:]
 
 
-def _context(text: str) -> str:
-    """What later words may have to be seen with, from the beginning of a word on: a hit of REACH characters, and as
-    much to its left."""
-    near = text[-2 * REACH :]
-    if len(near) == len(text):
-        return near
-    cut = next((at for at, char in enumerate(near) if char.isspace()), None)
-    return near if cut is None else near[cut:]
+def _context_of(text: str) -> str:
+    """The end of a text that later words may have to be judged with: twice WINDOW_CHARACTERS, for a hit and what stands
+    to its left, from the beginning of a word on."""
+    tail = text[-2 * WINDOW_CHARACTERS :]
+    if len(tail) == len(text):
+        return tail
+    cut = next((at for at, char in enumerate(tail) if char.isspace()), None)
+    return tail if cut is None else tail[cut:]

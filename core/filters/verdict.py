@@ -1,25 +1,27 @@
-"""The judgement on a text: what is done about it, and where. Pure."""
+"""The verdict on a text: what is done about it, and where. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from core.domain.filter_policy import STANDARD, Level, Policy
-from core.filters.deobfuscate import odd
-from core.filters.lexicon import ALWAYS, CUSTOM, Entry, Lexicon, custom, lexicon, owners
-from core.filters.matcher import Hit, allowances, find, read, suspicious
+from core.filters.deobfuscate import may_be_disguised
+from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM, Entry, Lexicon
+from core.filters.lexicon_parser import builtin_lexicon, conversation_lexicon, owner_lexicon
+from core.filters.matcher import Hit, allowed_spans, match_entries, may_match
 from core.filters.normalize import fold
+from core.filters.tokenize import tokenize
 
-SUPPORTED = "self_harm"
-"""Answered, with help."""
-KEPT = (ALWAYS, SUPPORTED)
-"""What no list of a conversation or an owner lets through."""
-MASKED = ("profanity", CUSTOM)
-"""What an answer may hold in a masked form."""
+SELF_HARM = "self_harm"
+"""The category that is answered, with help lines, instead of blocked."""
+NEVER_ALLOWED = (ALWAYS_BLOCKED, SELF_HARM)
+"""Categories that no list of a conversation or an owner lets through."""
+MASKABLE = ("profanity", CUSTOM)
+"""Categories that an answer may hold in masked form."""
 
 
 class FilterAction(StrEnum):
-    """What is done about a text."""
+    """What is done about a text, the mildest first."""
 
     PASS = "pass"
     SUPPORT = "support"
@@ -27,9 +29,13 @@ class FilterAction(StrEnum):
     STOP = "stop"
 
 
+_ACTION_ORDER = tuple(FilterAction)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement on one text. `spans`: where it was found, in the text itself; `rule` names the entry."""
+    """The verdict on one text. `spans` are the blocked stretches, start and exclusive end in the text; category,
+    severity (1 to 3) and rule are those of the worst entry found."""
 
     action: FilterAction = FilterAction.PASS
     category: str = ""
@@ -37,66 +43,66 @@ class Verdict:
     spans: tuple[tuple[int, int], ...] = ()
     rule: str = ""
     support: bool = False
-    """Whether somebody may be in danger, whatever else is found."""
+    """Whether a person may be in danger, whatever else was found."""
 
     @property
     def blocked(self) -> bool:
-        """Whether it must not be shown, or asked, as it is."""
+        """Whether the text must not be shown, or asked, as it is."""
         return self.action in (FilterAction.MASK, FilterAction.STOP)
-
-
-_ORDER = (FilterAction.PASS, FilterAction.SUPPORT, FilterAction.MASK, FilterAction.STOP)
 
 
 def check(text: str, policy: Policy = STANDARD) -> Verdict:
     """Judge a whole text."""
-    return verdict(found(text, policy))
+    return judge(find_hits(text, policy))
 
 
-def found(text: str, policy: Policy) -> list[Hit]:
-    """All that matters at the policy's level, in order; those within others too."""
-    layers, folded = known(policy), fold(text)
-    strange, suspects = odd(folded), [suspicious(folded, words) for words in layers]
-    if not strange and not any(suspects):
+def find_hits(text: str, policy: Policy) -> list[Hit]:
+    """All hits that count at the policy's level, nested ones too, ordered by position."""
+    lexicons, folded = policy_lexicons(policy), fold(text)
+    disguised = may_be_disguised(folded)
+    plain_matches = [may_match(folded, lexicon) for lexicon in lexicons]
+    if not disguised and not any(plain_matches):
         return []  # as with most texts
-    readings = [read(text, folded, words, strange=strange) for words in layers]
-    seen = zip(readings, layers, suspects, strict=True)
-    hits = [hit for reading, words, suspect in seen for hit in find(reading, words, suspect=suspect)]
-    hits = [hit for hit in hits if matters(hit.entry, policy.level)]
-    for reading, words in zip(readings[1:], layers[1:], strict=True):
-        allowed = allowances(reading, words, hits)
-        hits = [hit for hit in hits if hit.entry.category in KEPT or not allowed.touch(hit.start, hit.end)]
+    readings = [tokenize(text, folded, lexicon, deobfuscate=disguised) for lexicon in lexicons]
+    searches = zip(readings, lexicons, plain_matches, strict=True)
+    hits = [hit for reading, lexicon, plain in searches for hit in match_entries(reading, lexicon, plain=plain)]
+    hits = [hit for hit in hits if applies_at(hit.entry, policy.level)]
+    for reading, lexicon in zip(readings[1:], lexicons[1:], strict=True):
+        allowed = allowed_spans(reading, lexicon, hits)
+        hits = [hit for hit in hits if hit.entry.category in NEVER_ALLOWED or not allowed.overlaps(hit.start, hit.end)]
     shortest = {(hit.start, hit.entry.rule): hit for hit in sorted(hits, key=lambda hit: -hit.end)}
-    return sorted(shortest.values(), key=Hit.order)
+    return sorted(shortest.values(), key=Hit.sort_key)
 
 
-def matters(entry: Entry, level: Level) -> bool:
-    """Whether an entry is found at a level."""
-    return entry.category in (ALWAYS, SUPPORTED, CUSTOM) or entry.severity >= level.severity
+def applies_at(entry: Entry, level: Level) -> bool:
+    """Whether an entry counts at a level."""
+    return entry.category in (ALWAYS_BLOCKED, SELF_HARM, CUSTOM) or entry.severity >= level.severity
 
 
-def action_on(entry: Entry) -> FilterAction:
-    """What a hit of an entry asks for."""
-    if entry.category == SUPPORTED:
+def action_for(entry: Entry) -> FilterAction:
+    """What is done about a text with this entry."""
+    if entry.category == SELF_HARM:
         return FilterAction.SUPPORT
-    return FilterAction.MASK if entry.category in MASKED else FilterAction.STOP
+    return FilterAction.MASK if entry.category in MASKABLE else FilterAction.STOP
 
 
-def verdict(hits: Sequence[Hit]) -> Verdict:
-    """The worst of them decides."""
+def judge(hits: Sequence[Hit]) -> Verdict:
+    """The verdict on a text with these hits; the worst one decides."""
     if not hits:
         return Verdict()
-    worst = max(hits, key=lambda hit: (_ORDER.index(action_on(hit.entry)), hit.entry.severity))
-    spans = tuple((hit.start, hit.end) for hit in hits if action_on(hit.entry) is not FilterAction.SUPPORT)
-    support = any(hit.entry.category == SUPPORTED for hit in hits)
-    return Verdict(action_on(worst.entry), worst.entry.category, worst.entry.severity, spans, worst.entry.rule, support)
+    worst = max(hits, key=lambda hit: (_ACTION_ORDER.index(action_for(hit.entry)), hit.entry.severity))
+    spans = tuple((hit.start, hit.end) for hit in hits if action_for(hit.entry) is not FilterAction.SUPPORT)
+    support = any(hit.entry.category == SELF_HARM for hit in hits)
+    return Verdict(
+        action_for(worst.entry), worst.entry.category, worst.entry.severity, spans, worst.entry.rule, support
+    )
 
 
-def known(policy: Policy) -> tuple[Lexicon, ...]:
-    """The words that a policy knows: those that come along, the owner's, and the conversation's."""
-    layers = [lexicon()]
+def policy_lexicons(policy: Policy) -> tuple[Lexicon, ...]:
+    """The lexicons of a policy: the built-in one, then the owner's and the conversation's where there are any."""
+    lexicons = [builtin_lexicon()]
     if policy.owners:
-        layers.append(owners(policy.owners))
+        lexicons.append(owner_lexicon(policy.owners))
     if policy.words or policy.allowed:
-        layers.append(custom(policy.words, policy.allowed))
-    return tuple(layers)
+        lexicons.append(conversation_lexicon(policy.words, policy.allowed))
+    return tuple(lexicons)

@@ -1,165 +1,193 @@
-"""How many questions may wait, and what is said to those that may not."""
+"""How many questions may wait, and what people are told whose questions may not."""
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.domain.conversation import ChatId, Incoming, NewReply, QueueLoad, Reply
 from core.domain.reply_states import Lane, State
 from core.domain.settings import NO_LIMITS, Limits
 from core.domain.store import Transaction
-from core.i18n import choose_language, t
+from core.i18n import t
+from core.i18n.person_language import read_language
 
-WINDOW = 600_000
-"""Milliseconds in which a person's questions are counted."""
-TOLD_EVERY = 60_000
-"""Milliseconds in which a person hears once in a conversation that it is too much."""
-SMOOTH = 0.2
-"""How much the last answer counts in the measured speed."""
+QUESTION_WINDOW_MS = 600_000
+"""A person's questions are counted over this time."""
+REFUSAL_INTERVAL_MS = 60_000
+"""A person is told once in this time and conversation that their questions are too many."""
+LAST_ANSWER_WEIGHT = 0.2
+"""How much the last answer counts in the measured time of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A question that may not wait: which limit it met, that limit, the place that it would have had, and where the
-    limit is a person's, the milliseconds until he may ask again."""
+    """A question for which there is no room.
+
+    `limit`: which limit it met ("chat", "user" or "full"), `maximum`: that limit, `place`: the place in the queue that
+    it would have had, `wait_ms`: for "user", the time until the person may ask again.
+    """
 
     limit: str
-    most: int
+    maximum: int
     place: int
-    wait: int = 0
+    wait_ms: int = 0
 
 
 class ThroughputEstimate:
-    """Seconds that an answer takes, as measured: the last ones count most."""
+    """How long answers take. `slots`: answers that are generated at once."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self.seconds: float | None = None
+        self.answer_s: float | None = None
+        """The measured seconds of an answer, the last ones counting most; None before the first."""
 
-    def took(self, seconds: float) -> None:
-        """An answer has ended."""
-        self.seconds = seconds if self.seconds is None else (1 - SMOOTH) * self.seconds + SMOOTH * seconds
+    def record_answer(self, seconds: float) -> None:
+        """An answer took this long."""
+        if self.answer_s is None:
+            self.answer_s = seconds
+        else:
+            self.answer_s = (1 - LAST_ANSWER_WEIGHT) * self.answer_s + LAST_ANSWER_WEIGHT * seconds
 
-    def until(self, place: int, here: int = 0) -> float | None:
-        """Seconds until whoever stands there is answered, where `here` go before him one by one; None before anything
-        was measured."""
-        return None if self.seconds is None else max(math.ceil(place / self._slots), here) * self.seconds
+    def wait_s(self, place: int, ahead_in_chat: int = 0) -> float | None:
+        """Seconds until the question at this place is answered, where so many of its own chat are answered one by one
+        before it. None before anything was measured."""
+        return None if self.answer_s is None else max(math.ceil(place / self._slots), ahead_in_chat) * self.answer_s
 
 
 class Queue:
-    """Counts on from what the store knows while a batch is admitted."""
+    """The questions that wait, counted on from what the store has while a batch is admitted. `now`: ms UTC."""
 
-    def __init__(self, limits: Limits, crowd: QueueLoad, now: int) -> None:
+    def __init__(self, limits: Limits, load: QueueLoad, now: int) -> None:
         self._limits, self._now = limits, now
-        self._here = defaultdict(int, crowd.here)
-        self._asked = defaultdict(list, {author: list(times) for author, times in crowd.asked.items()})
-        self._waiting = crowd.waiting
+        self._by_chat = defaultdict(int, load.here)
+        self._asked_at = defaultdict(list, {author: list(times) for author, times in load.asked.items()})
+        self._waiting = load.waiting
 
-    def join(self, incoming: Incoming, *, piled: bool) -> Busy | None:
-        """None where the question may wait, and is counted then; one that piled up may in any case."""
-        asked = self._asked[incoming.chat.platform, incoming.author.id]
-        busy = None if piled else self._busy(incoming.chat, asked)
+    def admit(self, incoming: Incoming, *, exempt: bool) -> Busy | None:
+        """Count a question in, and return None; or return why there is no room. An exempt question always has room."""
+        asked_at = self._asked_at[incoming.chat.platform, incoming.author.id]
+        busy = None if exempt else self._busy(incoming.chat, asked_at)
         if busy is None:
-            self._here[incoming.chat] += 1
+            self._by_chat[incoming.chat] += 1
             self._waiting += 1
-            if not piled:
-                asked.append(self._now)
+            if not exempt:
+                asked_at.append(self._now)
         return busy
 
-    def _busy(self, chat: ChatId, asked: Sequence[int]) -> Busy | None:
-        most, place = self._limits, self._waiting + 1
-        if most.user and len(asked) >= most.user:
-            return Busy("user", most.user, place, max(asked[-most.user] + WINDOW - self._now, 0))
-        if most.chat and self._here[chat] >= most.chat:
-            return Busy("chat", most.chat, place)
-        if most.waiting and self._waiting >= most.waiting:
-            return Busy("full", most.waiting, place)
+    def _busy(self, chat: ChatId, asked_at: Sequence[int]) -> Busy | None:
+        limits, place = self._limits, self._waiting + 1
+        if limits.user and len(asked_at) >= limits.user:
+            free_at = asked_at[-limits.user] + QUESTION_WINDOW_MS
+            return Busy("user", limits.user, place, max(free_at - self._now, 0))
+        if limits.chat and self._by_chat[chat] >= limits.chat:
+            return Busy("chat", limits.chat, place)
+        if limits.waiting and self._waiting >= limits.waiting:
+            return Busy("full", limits.waiting, place)
         return None
 
 
+_Asker = tuple[ChatId, str]
+"""A person in a conversation."""
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What is to be stored of a batch, in its order."""
+
+    replies: list[NewReply] = field(default_factory=list)
+    refusals: dict[_Asker, int] = field(default_factory=dict)
+    """Where in `replies` a person's refusal stands."""
+    silent: dict[_Asker, list[int]] = field(default_factory=dict)
+    """Where in `replies` a person's questions stand that are refused together with that one."""
+
+
 class AdmissionControl:
-    """Lets questions in, while there is room. What was asked until `away` (milliseconds UTC) waited while the bot was
-    not there, and is held against no limit; who waits on other than `platforms` does not count."""
+    """Lets questions in while there is room.
+
+    What was asked until `away_until` (ms UTC) waited while the bot was not there, and is exempt from every limit.
+    Questions on other than `platforms` don't count.
+    """
 
     def __init__(
         self,
         limits: Limits,
-        speed: ThroughputEstimate,
+        throughput: ThroughputEstimate,
         now: Callable[[], int],
-        away: int,
+        away_until: int,
         platforms: Collection[str],
     ) -> None:
-        self._limits, self._speed, self._now, self._away, self._platforms = limits, speed, now, away, platforms
-        self._told: dict[tuple[ChatId, str], tuple[int, int]] = {}
-        """When somebody was told last in a conversation, and by which reply."""
+        self._limits, self._throughput, self._now = limits, throughput, now
+        self._away_until, self._platforms = away_until, platforms
+        self._refused: dict[_Asker, tuple[int, int]] = {}
+        """When a person was told last (ms UTC), and by which reply."""
 
-    async def admit(self, tx: Transaction, owed: Sequence[NewReply]) -> Sequence[NewReply]:
-        """The same, with a refusal in place of each question for which there is no room. Commands pass."""
-        asking = [each.incoming for each in owed if each.lane is Lane.ANSWER]
-        if not asking or self._limits == NO_LIMITS:
-            return owed
-        now = self._now()
-        crowd = await tx.inbox.queue_load(asking, max(now - WINDOW, self._away + 1), self._platforms)
-        queue, telling = Queue(self._limits, crowd, now), set[tuple[ChatId, str]]()
-        admitted = []
-        for each in owed:
-            busy = self._busy(queue, each.incoming) if each.lane is Lane.ANSWER else None
-            admitted.append(await self._refusal(tx, each.incoming, busy, telling) if busy else each)
+    async def admit(self, tx: Transaction, new: Sequence[NewReply]) -> Admitted:
+        """The batch with a refusal in place of each question for which there is no room. Everything else passes."""
+        questions = [each.incoming for each in new if each.lane is Lane.ANSWER]
+        if not questions or self._limits == NO_LIMITS:
+            return Admitted(list(new))
+        now, admitted = self._now(), Admitted()
+        since = max(now - QUESTION_WINDOW_MS, self._away_until + 1)
+        queue = Queue(self._limits, await tx.inbox.queue_load(questions, since, self._platforms), now)
+        for each in new:
+            busy = self._busy(queue, each)
+            admitted.replies.append(await self._refusal(tx, each.incoming, busy, admitted) if busy else each)
         return admitted
 
-    def _busy(self, queue: Queue, incoming: Incoming) -> Busy | None:
-        return queue.join(incoming, piled=incoming.at <= self._away)
+    async def join_refusals(self, tx: Transaction, admitted: Admitted, stored: Sequence[Reply]) -> None:
+        """What was refused beside another question of the same batch is answered by that question's refusal."""
+        for asker, places in admitted.silent.items():
+            await tx.inbox.merge_refused([stored[place] for place in places], stored[admitted.refusals[asker]])
 
-    async def join(self, tx: Transaction, owed: Sequence[NewReply], replies: Sequence[Reply]) -> None:
-        """What was refused beside another question of the same batch is told with that one."""
-        told = {_who(each): reply for each, reply in zip(owed, replies, strict=True) if each.state is State.SENDING}
-        silent: defaultdict[tuple[ChatId, str], list[Reply]] = defaultdict(list)
-        for each, reply in zip(owed, replies, strict=True):
-            if each.state is State.MERGED and each.merged_into is None:
-                silent[_who(each)].append(reply)
-        for who, others in silent.items():
-            await tx.inbox.merge_refused(others, told[who])
-
-    def told(self, owed: Sequence[NewReply], replies: Sequence[Reply]) -> None:
-        """They are stored. Whoever is let in again is told again, too."""
+    def record(self, admitted: Admitted, stored: Sequence[Reply]) -> None:
+        """The batch is stored. A person whose question had room is told again when there is none."""
         now = self._now()
-        self._told = {who: told for who, told in self._told.items() if told[0] > now - TOLD_EVERY}
-        for each, reply in zip(owed, replies, strict=True):
+        self._refused = {
+            asker: refused for asker, refused in self._refused.items() if refused[0] > now - REFUSAL_INTERVAL_MS
+        }
+        for each in admitted.replies:
             if each.lane is Lane.ANSWER:
-                self._told.pop(_who(each), None)
-            elif each.state is State.SENDING:
-                self._told[_who(each)] = now, reply.id
+                self._refused.pop(_asker(each.incoming), None)
+        for asker, place in admitted.refusals.items():
+            self._refused[asker] = now, stored[place].id
 
-    async def _refusal(
-        self, tx: Transaction, incoming: Incoming, busy: Busy, telling: set[tuple[ChatId, str]]
-    ) -> NewReply:
-        """Told once a minute; what is refused meanwhile is told with it. An interaction wants a response of its own."""
-        who = incoming.chat, incoming.author.id
-        at, by = self._told.get(who, (0, None))
-        if not incoming.reply_token and (who in telling or at > self._now() - TOLD_EVERY):
-            return NewReply(replace(incoming, text=""), Lane.NOTICE, State.MERGED, merged_into=by)
-        telling.add(who)
-        wanted = await tx.preferences.language(incoming.chat.platform, incoming.author.id)
-        said = words(busy, self._speed, choose_language(wanted, incoming.author.locale))
-        return NewReply(replace(incoming, text=""), Lane.NOTICE, State.SENDING, final=said)
+    def _busy(self, queue: Queue, new: NewReply) -> Busy | None:
+        if new.lane is not Lane.ANSWER:
+            return None
+        return queue.admit(new.incoming, exempt=new.incoming.at <= self._away_until)
+
+    async def _refusal(self, tx: Transaction, incoming: Incoming, busy: Busy, admitted: Admitted) -> NewReply:
+        """One line a minute; what is refused meanwhile is merged into it. An interaction needs a line of its own."""
+        asker, place = _asker(incoming), len(admitted.replies)
+        refused_at, by = self._refused.get(asker, (0, None))
+        unread = replace(incoming, text="")  # nothing is kept of a refused question
+        if not incoming.reply_token:
+            if asker in admitted.refusals:
+                admitted.silent.setdefault(asker, []).append(place)
+                return NewReply(unread, Lane.NOTICE, State.MERGED)
+            if refused_at > self._now() - REFUSAL_INTERVAL_MS:
+                return NewReply(unread, Lane.NOTICE, State.MERGED, merged_into=by)
+        admitted.refusals[asker] = place
+        language = await read_language(tx, incoming.chat.platform, incoming.author)
+        return NewReply(unread, Lane.NOTICE, State.SENDING, final=describe_refusal(busy, self._throughput, language))
 
 
-def _who(owed: NewReply) -> tuple[ChatId, str]:
-    return owed.incoming.chat, owed.incoming.author.id
+def _asker(incoming: Incoming) -> _Asker:
+    return incoming.chat, incoming.author.id
 
 
-def words(busy: Busy, speed: ThroughputEstimate, language: str) -> str:
-    """The limit, the place, and when it would be one's turn."""
+def describe_refusal(busy: Busy, throughput: ThroughputEstimate, language: str) -> str:
+    """The limit, the place in the queue, and when it would be the question's turn."""
     if busy.limit == "user":
-        return t(language, "busy.user", most=busy.most, time=_time(busy.wait / 1000, language))
-    until = speed.until(busy.place, busy.most if busy.limit == "chat" else 0)
-    turn = t(language, "busy.turn", time=_time(until, language)) if until is not None else ""
-    lines = t(language, f"busy.{busy.limit}", most=busy.most), t(language, "busy.place", place=busy.place), turn
+        return t(language, "busy.user", most=busy.maximum, time=_duration(busy.wait_ms / 1000, language))
+    wait_s = throughput.wait_s(busy.place, busy.maximum if busy.limit == "chat" else 0)
+    turn = t(language, "busy.turn", time=_duration(wait_s, language)) if wait_s is not None else ""
+    lines = t(language, f"busy.{busy.limit}", most=busy.maximum), t(language, "busy.place", place=busy.place), turn
     return " ".join(filter(None, lines))
 
 
-def _time(seconds: float, language: str) -> str:
+def _duration(seconds: float, language: str) -> str:
     if seconds < 60:
         return t(language, "busy.seconds", count=max(5, 5 * round(seconds / 5)))
     return t(language, "busy.minutes", count=math.ceil(seconds / 60))

@@ -1,4 +1,4 @@
-"""What piled up while the bot was away: answered together, once per author; too old for that, one apology. Pure."""
+"""What waited while the bot was away: merged by author, or too old and given one apology. Pure."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from core.domain.conversation import ChatId, Reply
 from core.domain.reply_states import Lane, State
 
-PATIENCE = 120_000
-"""Milliseconds that a question must have waited at the start."""
-TOO_OLD = 24 * 3600 * 1000
-"""Milliseconds after which nobody waits for an answer any more."""
-LONGEST = 4000
-"""Characters that are put together at most, so that they fit into a model's context."""
+MERGE_AFTER_MS = 120_000
+"""A question that waited at least this long at the start may be merged with others."""
+EXPIRE_AFTER_MS = 24 * 3600 * 1000
+"""A question that waited this long at the start is not answered any more."""
+MAX_MERGED_CHARACTERS = 4000
+"""Questions are merged up to this length, so that they fit into a model's context."""
+_SEPARATOR_LENGTH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +25,46 @@ class Batch:
 
 
 def expired(waiting: Sequence[Reply], started: int) -> list[Batch]:
-    """One pile for each conversation in which questions are too old, of all that are. Where one was begun before a
-    crash, its message takes the apology."""
+    """The questions that are too old, one batch for each conversation. `started`: when the bot started, ms UTC.
+
+    Where one was begun before a crash, its message takes the apology.
+    """
     old = defaultdict[ChatId, list[Reply]](list)
     for reply in waiting:
-        if _queued(reply) and reply.at <= started - TOO_OLD:
+        if reply.lane is Lane.ANSWER and reply.state is State.QUEUED and reply.at <= started - EXPIRE_AFTER_MS:
             old[reply.chat].append(reply)
-    return [_pile(sorted(replies, key=lambda reply: bool(reply.chunks))) for replies in old.values()]
+    return [_batch(sorted(replies, key=lambda reply: bool(reply.chunks))) for replies in old.values()]
 
 
 def mergeable(waiting: Sequence[Reply], started: int) -> list[Batch]:
-    """Each author's questions in a conversation, where there are several that waited for long; `waiting` has commands
-    too, and what was asked before one is not put together with what was asked after it. What was asked through an
-    interaction has a response of its own to fill in, and what was begun has a message: they stay alone."""
+    """Each author's questions in a conversation, where several waited for long. `started`: ms UTC.
+
+    `waiting` holds commands too: what was asked before one is not merged with what was asked after it.
+    """
     groups: list[list[Reply]] = []
     growing: dict[ChatId, dict[str, list[Reply]]] = {}
     for reply in waiting:
         if reply.lane is Lane.NOTICE:
             growing.pop(reply.chat, None)
-        elif started - TOO_OLD < reply.at <= started - PATIENCE and not (
-            reply.reply_token or reply.chunks or reply.attempt
-        ):
-            here = growing.setdefault(reply.chat, {})
-            if reply.author.id not in here or _length(here[reply.author.id]) + len(reply.text) > LONGEST:
+        elif _may_merge(reply, started):
+            by_author = growing.setdefault(reply.chat, {})
+            group = by_author.get(reply.author.id)
+            if group is None or _length(group) + len(reply.text) > MAX_MERGED_CHARACTERS:
                 groups.append([])
-                here[reply.author.id] = groups[-1]
-            here[reply.author.id].append(reply)
-    return [_pile(group) for group in groups if len(group) > 1]
+                group = by_author[reply.author.id] = groups[-1]
+            group.append(reply)
+    return [_batch(group) for group in groups if len(group) > 1]
 
 
-def _queued(reply: Reply) -> bool:
-    return reply.lane is Lane.ANSWER and reply.state is State.QUEUED
+def _may_merge(reply: Reply, started: int) -> bool:
+    """An interaction needs a response of its own, and an answer that was begun has a message: they stay alone."""
+    waited_long = started - EXPIRE_AFTER_MS < reply.at <= started - MERGE_AFTER_MS
+    return waited_long and not (reply.reply_token or reply.chunks or reply.attempt)
 
 
-def _pile(replies: Sequence[Reply]) -> Batch:
+def _batch(replies: Sequence[Reply]) -> Batch:
     return Batch(replies[-1], tuple(replies[:-1]))
 
 
 def _length(replies: Sequence[Reply]) -> int:
-    return sum(len(reply.text) + 2 for reply in replies)
+    return sum(len(reply.text) + _SEPARATOR_LENGTH for reply in replies)

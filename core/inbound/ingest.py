@@ -1,122 +1,175 @@
-"""C1: what comes in is stored, once, with the reply it is owed. One writer commits all that waits."""
+"""C1: a message is stored once, with the reply that it is owed. One writer commits everything that waits."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from core.commands.handlers import find, parse
-from core.domain.conversation import Incoming, NewReply, Reply
+from core.commands.registry import find
+from core.domain.command_line import parse_command
+from core.domain.conversation import Author, ChatId, Incoming, NewReply, Reply
 from core.domain.permissions import Access
-from core.domain.reply_states import Lane
+from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction, Unavailable
-from core.inbound.admission import AdmissionControl
+from core.i18n import t
+from core.i18n.person_language import read_language
+from core.inbound.admission import AdmissionControl, Admitted
 from core.runtime.failpoints import failpoint
 
-AT_ONCE = 1000
-"""Messages that one commit stores at most."""
+MAX_MESSAGES_PER_COMMIT = 1000
 
 
-@dataclass(slots=True)
-class _Arrival:
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A message that somebody waits to see stored."""
+
     incoming: Incoming
     stored: asyncio.Future[Reply | None]
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits any more: the person was told so, and nothing should come of it."""
+        return self.stored.cancelled()
 
-class _GivenUp(Exception):
-    """Somebody waits no longer for what was about to be committed."""
 
-
-def _wanted(batch: list[_Arrival]) -> list[_Arrival]:
-    """Who has given up waiting has told his person so: then nothing should come of it."""
-    return [arrival for arrival in batch if not arrival.stored.cancelled()]
+class _Abandoned(Exception):
+    """Somebody stopped waiting while the transaction ran: it is rolled back and made anew without their message."""
 
 
 class Ingest:
-    """A burst of messages costs a few commits, not one each. `stored` is called after each, with what is owed now."""
+    """Stores messages. A burst of them costs a few commits, not one each.
+
+    `on_stored` is called after each commit with the replies that are owed now; `on_doubt` after one that failed and may
+    have happened all the same.
+    """
 
     def __init__(
-        self, store: Store, access: Access, door: AdmissionControl, stored: Callable[[Sequence[Reply]], None]
+        self,
+        store: Store,
+        access: Access,
+        admission: AdmissionControl,
+        on_stored: Callable[[Sequence[Reply]], None],
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._access, self._door, self._stored = store, access, door, stored
-        self._arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
+        self._store, self._access, self._admission = store, access, admission
+        self._on_stored, self._on_doubt = on_stored, on_doubt
+        self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
+
+    def admits(self, chat: ChatId, author: Author) -> bool:
+        """Whether the bot answers this person in this chat at all."""
+        return self._access.admits(chat, author)
 
     async def accept(self, incoming: Incoming) -> Reply | None:
         """Return when the message is stored. None: it was stored before, or nothing is owed for it.
 
-        Raises what the store raised: then nothing is stored.
+        Raises what the store raised: then nothing is stored. Cancelled, nothing of the message is kept.
         """
-        arrival = _Arrival(incoming.cleaned(), asyncio.get_running_loop().create_future())
-        self._arrivals.put_nowait(arrival)
-        return await arrival.stored
+        pending = _Pending(incoming.cleaned(), asyncio.get_running_loop().create_future())
+        self._pending.put_nowait(pending)
+        return await pending.stored
 
-    async def amend(self, incoming: Incoming) -> None:
-        """A message was edited: its question, where it still waits, is answered as it stands now."""
-        owed = self._owed(incoming.cleaned())
-        if owed is not None and owed.lane is Lane.ANSWER:
-            async with self._store.begin() as tx:
-                await tx.inbox.edit_question(owed.incoming)
+    async def edit(self, incoming: Incoming) -> None:
+        """A message was edited: its question, if it still waits, gets the new text. Raises what the store raises."""
+        async with self._store.begin() as tx:
+            new = await self._owed(tx, incoming.cleaned())
+            if new is not None and new.lane is Lane.ANSWER:
+                await tx.inbox.edit_question(new.incoming)
 
-    async def write(self) -> None:
-        """Commit what arrives, for ever."""
+    async def run(self) -> None:
+        """Commit what arrives, without end."""
         while True:
-            batch = [await self._arrivals.get()]
-            while not self._arrivals.empty() and len(batch) < AT_ONCE:
-                batch.append(self._arrivals.get_nowait())
-            await self._commit(batch)
+            batch = [await self._pending.get()]
+            while not self._pending.empty() and len(batch) < MAX_MESSAGES_PER_COMMIT:
+                batch.append(self._pending.get_nowait())
+            await self._store_all(batch)
 
-    async def _commit(self, batch: list[_Arrival]) -> None:
-        try:
-            async with self._store.begin() as tx:
-                batch = _wanted(batch)
-                owed, replies = await self._admit(tx, [arrival.incoming for arrival in batch])
-                if len(_wanted(batch)) < len(batch):
-                    raise _GivenUp
-                failpoint("admitting")
-        except _GivenUp:
-            await self._commit(_wanted(batch))
-            return
-        except Exception as error:
-            await self._one_by_one(batch, error)
-            return
+    async def _store_all(self, batch: list[_Pending]) -> None:
+        """Store a batch in one commit; where a message can't be stored, each by itself, so that it costs no other."""
+        groups = [batch]
+        while groups:
+            group = [pending for pending in groups.pop(0) if not pending.abandoned]
+            if not group:
+                continue
+            try:
+                admitted, replies = await self._commit(group)
+            except _Abandoned:
+                groups.insert(0, group)
+            except Exception as error:
+                if len(group) > 1 and not isinstance(error, Unavailable):
+                    groups[:0] = [[pending] for pending in group]
+                else:
+                    if isinstance(error, Unavailable):
+                        self._on_doubt()
+                    _fail(group, error)
+            else:
+                self._announce(group, admitted, replies)
+
+    async def _commit(self, group: Sequence[_Pending]) -> tuple[Admitted, Sequence[Reply]]:
+        async with self._store.begin() as tx:
+            admitted, replies = await self._add(tx, [pending.incoming for pending in group])
+            if any(pending.abandoned for pending in group):
+                raise _Abandoned
+            failpoint("admitting")
         failpoint("admitted")
-        self._door.told(owed, replies)
-        self._stored(replies)
-        by_key = {each.incoming.key: reply for each, reply in zip(owed, replies, strict=True)}
-        for arrival in batch:
-            reply = by_key.pop(arrival.incoming.key, None)  # the second time it is known already
-            if not arrival.stored.cancelled():
-                arrival.stored.set_result(reply)
+        return admitted, replies
 
-    async def _one_by_one(self, batch: list[_Arrival], error: Exception) -> None:
-        """One that can't be stored must not cost its neighbours; who sent it must learn that nothing is stored."""
-        if len(batch) > 1 and not isinstance(error, Unavailable):
-            for arrival in batch:
-                await self._commit([arrival])
-            return
-        for arrival in _wanted(batch):
-            arrival.stored.set_exception(error)
-
-    async def _admit(self, tx: Transaction, messages: Sequence[Incoming]) -> tuple[Sequence[NewReply], Sequence[Reply]]:
-        known = set(await tx.inbox.stored_keys(messages))
-        wanted: list[NewReply] = []
+    async def _add(self, tx: Transaction, messages: Sequence[Incoming]) -> tuple[Admitted, Sequence[Reply]]:
+        stored = set(await tx.inbox.stored_keys(messages))
+        owed: list[NewReply] = []
         for message in messages:
-            if message.key not in known:
-                known.add(message.key)
-                wanted += filter(None, [self._owed(message)])
-        owed = await self._door.admit(tx, wanted)
-        replies = await tx.inbox.add(owed)
-        await self._door.join(tx, owed, replies)
-        return owed, replies
+            if message.key not in stored:
+                stored.add(message.key)
+                owed += filter(None, [await self._owed(tx, message)])
+        admitted = await self._admission.admit(tx, owed)
+        replies = await tx.inbox.add(admitted.replies)
+        await self._admission.join_refusals(tx, admitted, replies)
+        return admitted, replies
 
-    def _owed(self, incoming: Incoming) -> NewReply | None:
-        if not self._access.admits(incoming.chat, incoming.author):
-            # One polite line in private, silence in groups; a stranger's words are not kept.
-            return NewReply(replace(incoming, text=""), Lane.NOTICE) if incoming.private else None
-        if not incoming.text:  # a picture, a sticker: one short notice in private, silence in groups
-            return NewReply(incoming, Lane.NOTICE) if incoming.private else None
-        name, argument = parse(incoming.text) or ("", "")
-        if name == "ask" and argument:
-            return NewReply(replace(incoming, text=argument), Lane.ANSWER)
-        if name and find(name) is None and not (incoming.private or "@" in incoming.text.split()[0]):
-            return None
-        return NewReply(incoming, Lane.NOTICE if name else Lane.ANSWER)
+    def _announce(self, group: Sequence[_Pending], admitted: Admitted, replies: Sequence[Reply]) -> None:
+        self._admission.record(admitted, replies)
+        self._on_stored(replies)
+        by_key = {each.incoming.key: reply for each, reply in zip(admitted.replies, replies, strict=True)}
+        for pending in group:
+            reply = by_key.pop(pending.incoming.key, None)  # the same message twice: the second is stored already
+            if not pending.abandoned:
+                pending.stored.set_result(reply)
+
+    async def _owed(self, tx: Transaction, incoming: Incoming) -> NewReply | None:
+        """The reply that is owed for a message; None where nothing is.
+
+        In private chats strangers, and messages without a text, get one line at once; in groups they get silence.
+        """
+        if not self.admits(incoming.chat, incoming.author):
+            user = f"{incoming.chat.platform}:{incoming.author.id}"
+            return await _line(tx, incoming, "refused.access", user=user)  # a stranger's words are not kept
+        if not incoming.text:  # a picture, a sticker
+            return await _line(tx, incoming, "media.only_text")
+        command = parse_command(incoming.text)
+        if command and command.name == "ask" and command.argument:
+            incoming = replace(incoming, text=command.argument)
+        elif command:
+            addressed = incoming.private or "@" in incoming.text.split()[0]
+            return NewReply(incoming, Lane.NOTICE) if addressed or find(command.name) else None
+        return NewReply(await _with_media_note(tx, incoming), Lane.ANSWER)
+
+
+async def _line(tx: Transaction, incoming: Incoming, key: str, **values: object) -> NewReply | None:
+    """A reply that is ready to be shown, in private chats only."""
+    if not incoming.private:
+        return None
+    language = await read_language(tx, incoming.chat.platform, incoming.author)
+    return NewReply(replace(incoming, text=""), Lane.NOTICE, State.SENDING, final=t(language, key, **values))
+
+
+async def _with_media_note(tx: Transaction, incoming: Incoming) -> Incoming:
+    """A question about a picture says that the model can't see it."""
+    if not incoming.has_unseen_media:
+        return incoming
+    language = await read_language(tx, incoming.chat.platform, incoming.author)
+    return replace(incoming, text=f"{incoming.text}\n\n{t(language, 'media.unseen')}")
+
+
+def _fail(group: Sequence[_Pending], error: Exception) -> None:
+    """Whoever sent a message must learn that nothing is stored."""
+    for pending in group:
+        if not pending.abandoned:
+            pending.stored.set_exception(error)

@@ -1,4 +1,4 @@
-"""Calls that must not be cut in half: a commit, or a message on its way to a platform."""
+"""Calls that must not be cut in half, and waits that end as soon as a flag is set."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable
@@ -9,8 +9,11 @@ T = TypeVar("T")
 
 
 async def uncancelled(call: Awaitable[T]) -> T:
-    """The call's result. Cancellations meanwhile, however many, go on once the call has ended: asyncio.shield alone
-    would leave it running behind everybody's back."""
+    """The result of a call that is not to be cut in half: a commit, or a message on its way to a platform.
+
+    A cancellation meanwhile is raised once the call has ended. asyncio.shield alone would leave the call running
+    with nobody waiting for it.
+    """
     task = asyncio.ensure_future(call)
     try:
         return await asyncio.shield(task)
@@ -22,14 +25,14 @@ async def uncancelled(call: Awaitable[T]) -> T:
 
 
 async def until(stop: asyncio.Event, pieces: AsyncIterable[str]) -> AsyncIterator[str]:
-    """The pieces, until `stop` is set: also while the next one is still being waited for."""
+    """The pieces until `stop` is set, also while the next one is being waited for."""
     iterator = aiter(pieces)
     while not stop.is_set() and (piece := await unless(stop, anext(iterator, None))) is not None:
         yield piece
 
 
 async def unless(stop: asyncio.Event, awaitable: Awaitable[T]) -> T | None:
-    """The awaitable's result; None if `stop` is set first. Either way nothing of it goes on."""
+    """The awaitable's result; None if `stop` is set first. In both cases nothing of it is left running."""
     work = asyncio.ensure_future(_awaited(awaitable))
     stopped = asyncio.ensure_future(stop.wait())
     try:

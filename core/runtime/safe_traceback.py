@@ -4,7 +4,7 @@ import traceback
 
 
 def safe_traceback(error: BaseException) -> str:
-    """Where it happened and of what kind, without the errors' own messages: they may quote what people wrote."""
+    """The lines and the type of an error and of its causes, in the order of a usual traceback."""
     lines = "".join(traceback.format_tb(error.__traceback__))
     cause = error.__cause__ or error.__context__
     return (

@@ -10,23 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bots.console.adapter import ConsolePlatform, Repl, new_chat, somebody
+from bots.console.adapter import ConsoleAdapter, new_chat
 from bots.console.app import Options, conversation, parse_options
-from bots.console.input import PipedLines
+from bots.console.input import Lines, PipedLines
 from bots.console.outgoing import ConsoleReplyChannel, LiveScreen, PlainScreen
 from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
 from core.domain.prompt import Prompt
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Event, Lane
 from core.domain.settings import Rules
-from core.filters import OpenFilter
 from core.i18n import t
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import DEFAULTS
-from tests.fakes import FakeModel, incoming, owe
+from tests.fakes import FakeModel, OpenFilter, incoming, owe
 
 
 class Terminal:
@@ -36,16 +35,21 @@ class Terminal:
         self.store, self.model, self.out = store, model or FakeModel(), io.StringIO()
         self.screen = PlainScreen(self.out)
         assistant = Assistant(store, self.model, Rules(DEFAULTS), OpenFilter())
-        platform = ConsolePlatform(self.screen)
-        self.dispatcher = Dispatcher(
-            store, assistant, {platform.name: platform}, Access(owners=frozenset({"console:local"})), now=now_ms
-        )
+        self.service = ChatService(store, assistant, Access(owners=frozenset({"console:local"})), now=now_ms)
         self.good: bool | None = None
 
+    async def talk(self, lines: Lines, *, chat: ChatId | None = None, interruptible: bool = False) -> None:
+        adapter = ConsoleAdapter(
+            self.screen, lines, chat or new_chat(), self.service.control, interruptible=interruptible
+        )
+        async with self.service.running():
+            await self.service.serve(adapter)
+            self.service.settle(adapter.name)
+            await self.service.events.run(adapter)
+        self.good = adapter.all_succeeded
+
     async def say(self, *lines: str, chat: ChatId | None = None) -> str:
-        async with self.dispatcher.running():
-            talk = Repl(self.dispatcher, self.screen, chat or new_chat(), somebody())
-            self.good = await talk.run(PipedLines(io.StringIO("".join(f"{line}\n" for line in lines))))
+        await self.talk(PipedLines(io.StringIO("".join(f"{line}\n" for line in lines))), chat=chat)
         text = self.out.getvalue()
         self.out.truncate(self.out.seek(0))
         return text
@@ -101,9 +105,8 @@ async def test_each_line_waits_for_the_outcome_of_the_one_before(store: Database
             read.append(len(terminal.model.prompts))
             return super().readline()
 
-    async with terminal.dispatcher.running():
-        talk = Repl(terminal.dispatcher, terminal.screen, new_chat(), somebody())
-        assert await talk.run(PipedLines(Watched("one\ntwo\nthree\n")))
+    await terminal.talk(PipedLines(Watched("one\ntwo\nthree\n")))
+    assert terminal.good
     assert read == [0, 1, 2, 3]
     assert terminal.out.getvalue() == "one\ntwo\nthree\n"
 
@@ -125,16 +128,19 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(store: DatabaseStore)
     model = FakeModel()
     model.gate = asyncio.Semaphore(1)
     terminal = Terminal(store, model)
-    async with terminal.dispatcher.running():
-        talk = Repl(terminal.dispatcher, terminal.screen, new_chat(), somebody(), interruptible=True)
-        line = asyncio.create_task(talk.say("one two"))
-        async with asyncio.timeout(5):
-            while terminal.screen._text.strip() != "one":
-                await asyncio.sleep(0.001)
-        os.kill(os.getpid(), signal.SIGINT)
-        assert await line is State.STOPPED
+
+    async def lines() -> AsyncIterator[str]:
+        yield "one two"
         model.gate = None
-        assert await talk.say("again") is State.DONE
+        yield "again"
+
+    talking = asyncio.create_task(terminal.talk(lines(), interruptible=True))
+    async with asyncio.timeout(20):
+        while terminal.screen._text.strip() != "one":
+            await asyncio.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+    await talking
+    assert terminal.good, "a stopped answer has not failed"
     assert terminal.out.getvalue() == f"one\n\n{t('en', 'mark.stopped')}\nagain\n"
 
 

@@ -124,10 +124,11 @@ class Guild:
         self.members.pop(self.world.application_id)
 
     def add_bot(self) -> None:
-        """The bot is let in."""
+        """The bot is let in. Only of a server that it was in before Discord says that it is available again."""
         self.bot_in = True
         self.members[self.world.application_id] = {self.bot_role.id}
-        self.world.dispatch("GUILD_CREATE", self.created, GUILDS)
+        joined = {name: value for name, value in self.created.items() if name != "unavailable"}
+        self.world.dispatch("GUILD_CREATE", joined, GUILDS)
 
     def deny(self, channel: Channel, *names: str, person: Person | None = None) -> None:
         """Take permissions from the bot, or from a person, in a channel."""

@@ -101,8 +101,8 @@ async def test_what_was_said_under_the_new_id_already_stands_after_the_old(store
 async def test_which_answer_was_shown_before(store: DatabaseStore) -> None:
     first = await asked(store, incoming("one"), run=True)
     async with store.begin() as tx:
-        await tx.replies.add_intent(first, "n")
-        await tx.replies.set_message_id(first, "n", "7")
+        await tx.messages.add_intent(first, "n")
+        await tx.messages.set_id(first, "n", "7")
         first = await tx.replies.move(first, Event.FINISH, final="1")
         await tx.replies.move(first, Event.DELIVER)
     await asked(store, incoming("never shown"), answer="2")
@@ -146,14 +146,14 @@ async def test_messages_of_the_old_id_are_nobodys_in_the_new(store: DatabaseStor
     """There they are counted anew: the same numbers are other people's messages."""
     done = await asked(store, incoming("one", ANN, OLD), run=True)
     async with store.begin() as tx:
-        await tx.replies.add_intent(done, "n")
-        await tx.replies.set_message_id(done, "n", "7")
+        await tx.messages.add_intent(done, "n")
+        await tx.messages.set_id(done, "n", "7")
         done = await tx.replies.move(done, Event.FINISH, final="1")
         await tx.replies.move(done, Event.DELIVER)
     running = await asked(store, incoming("two", ANN, OLD), run=True)
     async with store.begin() as tx:
-        await tx.replies.add_intent(running, "m")
-        await tx.replies.set_message_id(running, "m", "9")
+        await tx.messages.add_intent(running, "m")
+        await tx.messages.set_id(running, "m", "9")
         await tx.chats.change_id("fake", "-1", "-100")
         done, running = await tx.replies.get(done.id), await tx.replies.get(running.id)
     assert done.chunks == () and running.chunks == (Chunk("m"),) and running.seq == 0

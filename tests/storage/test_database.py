@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from core.domain.errors import SetupError
 from storage import database as database_module
-from storage import postgres_lock as server_lock
+from storage import postgres_lock
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore
 from storage.tables import Base
@@ -75,7 +75,7 @@ async def test_a_password_is_never_shown(tmp_path: Path) -> None:
 @pytest.mark.databases("sqlite", "postgresql")
 async def test_a_second_process_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_database(database):
-        monkeypatch.setattr(server_lock, "HAND_OVER", 0.3)
+        monkeypatch.setattr(postgres_lock, "HAND_OVER_TIMEOUT_S", 0.3)
         with pytest.raises(InUse, match="in use"):
             async with open_database(database):
                 pass
@@ -119,7 +119,7 @@ async def test_migrations_make_what_the_tables_say(database: str) -> None:
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "9999", "0004"
+revision, down_revision = "9999", "0005"
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("mood", sa.Text()))
@@ -131,7 +131,7 @@ async def test_what_was_there_is_copied_before_a_migration(
 ) -> None:
     """A newer version of the code, with one migration more."""
     file = Path(database.removeprefix("sqlite+aiosqlite:///"))
-    kept = file.with_name(f"{file.name}.0004.bak")
+    kept = file.with_name(f"{file.name}.0005.bak")
     async with open_database(database) as engine, engine.begin() as connection:
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
     assert not kept.exists(), "nothing to migrate, nothing to copy"

@@ -97,8 +97,8 @@ ANN_WITHOUT_LOCALE = type(ANN)(ANN.id, ANN.name)
 async def test_retry_takes_the_question_and_the_messages_of_its_last_answer(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         first = await tx.replies.move(await asked(tx, "why?"), Event.CLAIM)
-        await tx.replies.add_intent(first, "n-0")
-        await tx.replies.set_message_id(first, "n-0", "55")
+        await tx.messages.add_intent(first, "n-0")
+        await tx.messages.set_id(first, "n-0", "55")
         await tx.turns.save_answer(first, "because")
         await tx.replies.move(await tx.replies.move(first, Event.FINISH), Event.DELIVER)
         command = await owe(tx, incoming("/retry"), Lane.NOTICE)

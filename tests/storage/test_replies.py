@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from core.domain.conversation import ChatId, Chunk, Reply
-from core.domain.reply_states import OUTCOMES, Event, Lane, State, after
+from core.domain.reply_states import OUTCOMES, Event, Lane, State, next_state
 from core.domain.store import Stale, Transaction
 from storage.store import DatabaseStore
 from tests.fakes import BOB, CHAT, incoming, owe
@@ -46,7 +46,7 @@ async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
 @pytest.mark.parametrize("state", State)
 async def test_every_event_in_every_state(store: DatabaseStore, state: State, event: Event) -> None:
     reply = await bring(store, state, State.STOPPED)
-    expected = after(state, event, reply.outcome)
+    expected = next_state(state, event, reply.outcome)
     if expected is None:
         with pytest.raises(Stale):
             async with store.begin() as tx:
@@ -88,7 +88,7 @@ async def test_a_stale_attempt_changes_nothing(store: DatabaseStore) -> None:
                 await tx.replies.move(first, work)
     with pytest.raises(Stale):
         async with store.begin() as tx:
-            await tx.replies.add_intent(first, "nonce")
+            await tx.messages.add_intent(first, "nonce")
 
 
 async def test_the_same_message_is_stored_once(store: DatabaseStore) -> None:
@@ -179,9 +179,9 @@ async def test_the_database_itself_refuses_a_second_active_answer(store: Databas
 async def test_intents_and_message_ids_survive(store: DatabaseStore) -> None:
     reply = await bring(store, State.GENERATING, State.DONE)
     async with store.begin() as tx:
-        await tx.replies.add_intent(reply, "a-0")
-        await tx.replies.add_intent(reply, "a-1")
-        await tx.replies.set_message_id(reply, "a-0", "77")
+        await tx.messages.add_intent(reply, "a-0")
+        await tx.messages.add_intent(reply, "a-1")
+        await tx.messages.set_id(reply, "a-0", "77")
     async with store.begin() as tx:
         assert (await tx.replies.get(reply.id)).chunks == (Chunk("a-0", "77"), Chunk("a-1"))
 
@@ -191,8 +191,8 @@ async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store:
         await add(tx, "one")
         reply = await tx.replies.claim(Lane.ANSWER, HERE, 1)
         assert reply
-        await tx.replies.add_intent(reply, "a-0")
-        await tx.replies.set_message_id(reply, "a-0", "77")
+        await tx.messages.add_intent(reply, "a-0")
+        await tx.messages.set_id(reply, "a-0", "77")
         sending = await add(tx, "two", OTHER)
         sending = await tx.replies.move(await tx.replies.move(sending, Event.CLAIM), Event.FINISH, final="said")
     async with store.begin() as tx:

@@ -1,6 +1,5 @@
 """A server, and people and places on it."""
 
-import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -40,16 +39,3 @@ def guild(server: DiscordServer, ann: Person, bob: Person) -> Guild:
 @pytest.fixture
 def channel(guild: Guild) -> Channel:
     return guild.channel("general")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds of patience become hundredths."""
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.gateway._backoff", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.gateway.SETTLED_AFTER", 0.05)
-    monkeypatch.setattr("bots.discord_bot.channel_order.pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.command_menu.pauses", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.discord_bot.channel_order.BETWEEN", 0.0)
-    monkeypatch.setattr("bots.discord_bot.identify_limits.AT_ONCE", 20)

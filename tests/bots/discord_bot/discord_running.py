@@ -7,23 +7,36 @@ from dataclasses import dataclass
 
 import discord
 
-from bots.discord_bot.adapter import DiscordBot
+from bots.discord_bot.adapter import DiscordBot, Endpoints
+from bots.discord_bot.timing import DiscordTiming, IdentifyLimits
 from core.answering.assistant import Assistant
-from core.commands.buttons import ButtonActions
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
+from core.dispatch.timing import ServiceTiming
 from core.domain.permissions import Access
 from core.domain.platform import Pace
-from core.filters import Filter, OpenFilter
+from core.domain.store import Store
+from core.filters import Filter
 from core.i18n import t
+from core.i18n.person_language import PersonLanguages
+from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
-from tests.fakes import FakeModel, FlakyStore
+from tests.fakes import FakeModel, FlakyStore, OpenFilter
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
-QUICK = Pace(interval=0.02, gap=0.01)
+QUICK = Backoff(0.03, 0.03)
+QUICK_SERVICE = ServiceTiming(database_backoff=QUICK, send_backoff=QUICK)
+QUICK_DISCORD = DiscordTiming(
+    pace=Pace(preview_interval_s=0.02, gap_s=0.01),
+    connection=QUICK,
+    retry=QUICK,
+    backfill_pause_s=0.0,
+    settled_after_s=0.05,
+    identify=IdentifyLimits(least_spacing_ms=20),
+)
 """Discord's pace is for Discord; what keeps to it is tested by its own clock."""
 
 
@@ -34,9 +47,17 @@ class Running:
     store: DatabaseStore
     trouble: FlakyStore
     model: FakeModel
-    dispatcher: Dispatcher
+    service: ChatService
     discord: DiscordBot
     working: asyncio.Task[None]
+
+
+def discord_bot(
+    server: DiscordServer, store: Store, *, now: Callable[[], int] = now_ms, timing: DiscordTiming = QUICK_DISCORD
+) -> DiscordBot:
+    """The adapter for `server`."""
+    endpoints = Endpoints(server.api_url, server.gateway_url)
+    return DiscordBot(server.token, endpoints, store, PersonLanguages(store), now=now, timing=timing)
 
 
 @asynccontextmanager
@@ -47,27 +68,27 @@ async def running(
     *,
     access: Access = EVERYBODY,
     content_filter: Filter | None = None,
-    pace: Pace = QUICK,
     now: Callable[[], int] = now_ms,
+    timing: ServiceTiming = QUICK_SERVICE,
+    discord_timing: DiscordTiming = QUICK_DISCORD,
 ) -> AsyncIterator[Running]:
     """A bot that is logged in at `server` while the block lasts; a second one on the same database is a restart."""
     model = model or FakeModel()
-    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=pace, now=now)
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
         trouble = FlakyStore(store)
+        discord = discord_bot(server, trouble, now=now, timing=discord_timing)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
-        dispatcher = Dispatcher(trouble, assistant, {}, access, now=now_ms)
-        presses = ButtonActions(trouble, dispatcher, access, RULES, assistant.filter, now_ms)
-        async with discord.connected(), dispatcher.running():
-            await dispatcher.serve(discord)
+        service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)
+        async with discord.connected(), service.running():
+            await service.serve(discord)
             before = len(server.identifies)
-            working = asyncio.create_task(discord.run(trouble, dispatcher, presses))
+            working = asyncio.create_task(service.events.run(discord))
             ready = asyncio.create_task(server.ready(before + 1))
             try:
                 await asyncio.wait({working, ready}, return_when=asyncio.FIRST_COMPLETED)
                 await (working if working.done() else ready)
-                yield Running(store, trouble, model, dispatcher, discord, working)
+                yield Running(store, trouble, model, service, discord, working)
             finally:
                 working.cancel()
                 ready.cancel()

@@ -1,13 +1,17 @@
 """What comes in on Discord: when all that was missed is read back, edited questions, and where a crash would hit."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from bots.discord_bot.channel_order import Inlet
-from core.dispatch.dispatcher import Dispatcher
+from bots.discord_bot.adapter import DiscordBot
+from bots.discord_bot.backfill import Backfill
+from bots.discord_bot.message_events import MessageEvents
 from core.domain.conversation import Incoming, Reply
+from core.inbound.events import CaughtUp, Event
+from core.inbound.ingest import Ingest
 from tests.bots.discord_bot.discord_running import asked, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.platforms.discord_channels import Channel
@@ -21,19 +25,21 @@ from tests.watching import held, release
 def settled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How much was stored each time that a platform said that all of it is."""
     stored, told = list[str](), list[int]()
-    accept, settle = Dispatcher.accept, Dispatcher.settle
+    accept, events = Ingest.accept, DiscordBot.events
 
-    async def noted(self: Dispatcher, incoming: Incoming) -> Reply | None:
+    async def noted(self: Ingest, incoming: Incoming) -> Reply | None:
         reply = await accept(self, incoming)
         stored.extend([incoming.text] if reply else [])
         return reply
 
-    def heard(self: Dispatcher, platform: str) -> None:
-        told.append(len(stored))
-        settle(self, platform)
+    async def watched(self: DiscordBot) -> AsyncIterator[Event]:
+        async for event in events(self):
+            if isinstance(event, CaughtUp):
+                told.append(len(stored))
+            yield event
 
-    monkeypatch.setattr(Dispatcher, "accept", noted)
-    monkeypatch.setattr(Dispatcher, "settle", heard)
+    monkeypatch.setattr(Ingest, "accept", noted)
+    monkeypatch.setattr(DiscordBot, "events", watched)
     return told
 
 
@@ -110,10 +116,10 @@ async def test_what_discord_itself_adds_is_no_edit(
 ) -> None:
     amended = list[str]()
 
-    async def amend(self: Dispatcher, incoming: Incoming) -> None:
+    async def edit(self: Ingest, incoming: Incoming) -> None:
         amended.append(incoming.text)
 
-    monkeypatch.setattr(Dispatcher, "amend", amend)
+    monkeypatch.setattr(Ingest, "edit", edit)
     async with running(server, database):
         said = dm.say("look: https://example.org", ann)
         said.dispatch("MESSAGE_UPDATE")  # a link preview
@@ -137,7 +143,7 @@ async def test_the_points_of_a_crash(
         def note(name: str) -> None:
             passed.append((name, [effect.path[-8:] for effect in server.effects("POST", "/callback$")]))
 
-        monkeypatch.setattr("bots.discord_bot.channel_order.failpoint", note)
+        monkeypatch.setattr("bots.discord_bot.message_events.failpoint", note)
         monkeypatch.setattr("bots.discord_bot.interactions.failpoint", note)
         dm.say("hello", ann)
         await dm.ended()
@@ -157,10 +163,10 @@ async def test_what_must_not_end_ends_the_program(
 
     connected = asyncio.Event()
 
-    async def ends(self: Inlet) -> None:
+    async def ends(self: Backfill) -> None:
         await connected.wait()
 
-    monkeypatch.setattr(Inlet, "run", ends)
+    monkeypatch.setattr(Backfill, "run", ends)
     async with running(server, database) as bot:
         connected.set()
         with pytest.raises(ExceptionGroup) as ended:
@@ -171,14 +177,14 @@ async def test_what_must_not_end_ends_the_program(
 async def test_a_message_that_breaks_its_own_task_ends_nothing_else(
     server: DiscordServer, database: str, dm: Channel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stored = Inlet._stored
+    received = MessageEvents.received
 
-    async def breaks(self: Inlet, message: Any, *, live: bool) -> None:
+    async def breaks(self: MessageEvents, message: Any, *, live: bool) -> None:
         if message.content == "poison":
             raise KeyError("poison")
-        await stored(self, message, live=live)
+        await received(self, message, live=live)
 
-    monkeypatch.setattr(Inlet, "_stored", breaks)
+    monkeypatch.setattr(MessageEvents, "received", breaks)
     async with running(server, database) as bot:
         dm.say("poison")
         dm.say("hello")

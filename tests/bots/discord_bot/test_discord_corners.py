@@ -3,15 +3,16 @@
 import asyncio
 import itertools
 import logging
+from dataclasses import replace
 
 import pytest
 
-from bots.discord_bot.channel_order import Inlet
+from bots.discord_bot.backfill import Backfill
 from bots.logging_setup import RedactingFormatter
 from core.domain.conversation import KnownChat
 from core.domain.permissions import Access
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, Running, asked, known_guild, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -89,10 +90,9 @@ async def test_a_thread_that_the_library_does_not_know(
 
 
 async def test_nothing_comes_of_what_its_person_was_told_to_try_again(
-    server: DiscordServer, database: str, ann: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
-    monkeypatch.setattr("bots.discord_bot.interactions.STORED_WITHIN", 0.1)
-    async with running(server, database) as bot:
+    async with running(server, database, discord_timing=replace(QUICK_DISCORD, stored_within_s=0.1)) as bot:
         await published(server)
         async with bot.store.begin() as held_open:
             await held_open.replies.count_active()
@@ -255,7 +255,7 @@ async def test_a_press_in_a_database_in_trouble(
         channel.say("hello", ann, mention=True)
         await channel.ended()
         await quiet()
-        bot.trouble.fails = 1
+        bot.trouble.fails = 2
         pressed = server.press(ann, channel, RETRY)
         async with asyncio.timeout(8):
             while not pressed.followups:
@@ -307,13 +307,13 @@ async def test_a_slash_command_does_not_hide_what_was_missed(
         dm.say("before", ann)
         await dm.ended()
     dm.say("missed", ann)
-    at_once = Inlet._until_known
+    at_once = Backfill._read_active_chats
 
-    async def later(self: Inlet) -> object:
+    async def later(self: Backfill) -> object:
         await asyncio.sleep(0.3)
         return await at_once(self)
 
-    monkeypatch.setattr(Inlet, "_until_known", later)
+    monkeypatch.setattr(Backfill, "_read_active_chats", later)
     async with running(server, database) as bot:
         server.slash(ann, dm, "ask", question="slashed")
         await dm.ended(3)
@@ -338,7 +338,7 @@ async def test_reading_back_is_tried_until_it_works(
 async def test_more_than_can_be_held_is_read_back(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bots.discord_bot.channel_order.HELD", 3)
+    monkeypatch.setattr("bots.discord_bot.channel_order.MAX_WAITING", 3)
     async with running(server, database) as bot:
         dm.say("before", ann)
         await dm.ended()
@@ -350,7 +350,7 @@ async def test_more_than_can_be_held_is_read_back(
 
 
 def known_before(bot: Running) -> list[KnownChat]:
-    return list(bot.discord._listening._inlet._behind.values()) if bot.discord._listening else []
+    return list(bot.discord._receiver._backfill._behind.values()) if bot.discord._receiver else []
 
 
 async def test_what_is_no_conversation_of_its_own_is_not_read_back(

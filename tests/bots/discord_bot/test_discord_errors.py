@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from discord import DiscordServerError, Forbidden, HTTPException, NotFound, RateLimited
 
-from bots.discord_bot.errors import A_WHILE, Expired, classed
+from bots.discord_bot.errors import DEFAULT_PENALTY_S, TokenExpired, to_delivery_error
 from core.domain.platform import Ambiguous, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 
 
@@ -41,9 +41,9 @@ CASES: list[tuple[Exception, type[DeliveryError]]] = [
     (answered(403, 50007), Unreachable),
     (answered(403, 50013), Unreachable),
     # the interaction's token is no key any more
-    (answered(401, 50027), Expired),
-    (answered(404, 10015), Expired),
-    (answered(404, 10062), Expired),
+    (answered(401, 50027), TokenExpired),
+    (answered(404, 10015), TokenExpired),
+    (answered(404, 10062), TokenExpired),
     # nobody knows
     (answered(500), Ambiguous),
     (answered(503), Ambiguous),
@@ -57,7 +57,7 @@ CASES: list[tuple[Exception, type[DeliveryError]]] = [
 
 @pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda case: f"{case!r}"[:60])
 def test_every_failure_has_its_class(error: Exception, kind: type[DeliveryError]) -> None:
-    assert type(classed(error)) is kind
+    assert type(to_delivery_error(error)) is kind
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_every_failure_has_its_class(error: Exception, kind: type[DeliveryError]
     [
         (RateLimited(31.0), 31.5),
         (answered(429, headers={"Retry-After": "3"}), 3.5),
-        (answered(429), A_WHILE),
-        (answered(429, headers={"Retry-After": "soon"}), A_WHILE),
-        (answered(400, 30046), A_WHILE),
+        (answered(429), DEFAULT_PENALTY_S),
+        (answered(429, headers={"Retry-After": "soon"}), DEFAULT_PENALTY_S),
+        (answered(400, 30046), DEFAULT_PENALTY_S),
     ],
 )
 def test_how_long_a_penalty_lasts(error: Exception, wait: float) -> None:
-    failure = classed(error)
+    failure = to_delivery_error(error)
     assert isinstance(failure, NotSent) and failure.wait == wait

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bots.discord_bot.formatting import LIMIT, messages, plain, rendered
+from bots.discord_bot.formatting import MAX_MESSAGE_UNITS, messages, plain, rendered
 from core.delivery.splitting import utf16
 
 CASES = [
@@ -120,7 +120,7 @@ def test_nothing_fails_and_nothing_is_lost(text: str) -> None:
 def test_every_message_fits(text: str) -> None:
     for bare in (False, True):
         parts = messages(text, bare=bare)
-        assert parts and all(utf16(part.content) <= LIMIT for part in parts)
+        assert parts and all(utf16(part.content) <= MAX_MESSAGE_UNITS for part in parts)
 
 
 @given(TEXT)

@@ -1,26 +1,28 @@
 """A crash between a message's sending and the noting of its id, longer ago than Discord remembers a nonce."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from bots.discord_bot.adapter import DiscordBot
-from bots.discord_bot.interaction_token import Origin
+from bots.discord_bot.interaction_token import InteractionToken
 from bots.discord_bot.outgoing import DiscordReplyChannel
+from core.dispatch.timing import ServiceTiming
 from core.domain.conversation import Author, ChatId, Chunk, Reply
 from core.domain.platform import Ambiguous, NotSent
 from core.domain.reply_states import Lane, State
+from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.bots.discord_bot.discord_running import QUICK, RETRY, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, discord_bot, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
 from tests.watching import held
+
+PATIENT = ServiceTiming(send_backoff=Backoff(60, 60))
 
 
 @pytest.fixture(params=["a server", "private"])
@@ -29,17 +31,13 @@ def where(request: pytest.FixtureRequest, dm: Channel, channel: Channel) -> Chan
     return dm if request.param == "private" else channel
 
 
-async def crashed(
-    server: DiscordServer, database: str, channel: Channel, by: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def crashed(server: DiscordServer, database: str, channel: Channel, by: Person) -> None:
     """It dies while the first text is on its way; so it never learns that it arrived."""
-    with monkeypatch.context() as patch:
-        patch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(60))
-        server.fault("accept_then_drop", "POST", r"/messages$")
-        async with running(server, database, held(2)):
-            channel.say("one two three", by, mention=channel.guild is not None)
-            await channel.until(lambda channel: channel.messages)
-            await quiet(0.1)
+    server.fault("accept_then_drop", "POST", r"/messages$")
+    async with running(server, database, held(2), timing=PATIENT):
+        channel.say("one two three", by, mention=channel.guild is not None)
+        await channel.until(lambda channel: channel.messages)
+        await quiet(0.1)
     server.advance(server.nonce_seconds + 1)
     for message in channel.messages:
         message.nonce = None  # Discord need not tell it
@@ -48,18 +46,20 @@ async def crashed(
 @asynccontextmanager
 async def found(server: DiscordServer, database: str) -> AsyncIterator[tuple[DiscordReplyChannel, Reply]]:
     """The reply's surface in the next process."""
-    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK)
-    async with open_database(database) as engine, discord.connected():
-        async with DatabaseStore(engine).begin() as tx:
-            reply = await tx.replies.get(1)
-        assert [chunk.message_id for chunk in reply.chunks] == [None]
-        yield discord.channel(reply), reply
+    async with open_database(database) as engine:
+        store = DatabaseStore(engine)
+        discord = discord_bot(server, store)
+        async with discord.connected():
+            async with store.begin() as tx:
+                reply = await tx.replies.get(1)
+            assert [chunk.message_id for chunk in reply.chunks] == [None]
+            yield discord.channel(reply), reply
 
 
 async def test_it_is_found_and_becomes_the_answer(
-    server: DiscordServer, database: str, ann: Person, where: Channel, monkeypatch: pytest.MonkeyPatch
+    server: DiscordServer, database: str, ann: Person, where: Channel
 ) -> None:
-    await crashed(server, database, where, ann, monkeypatch)
+    await crashed(server, database, where, ann)
     where.say("something else", ann)
     async with found(server, database) as (surface, reply):
         part = surface.format("another text")[0]
@@ -70,10 +70,10 @@ async def test_it_is_found_and_becomes_the_answer(
 
 
 async def test_where_there_is_none_there_is_none(
-    server: DiscordServer, database: str, ann: Person, bob: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    server: DiscordServer, database: str, ann: Person, bob: Person, channel: Channel
 ) -> None:
     """What somebody else was answered is not it; nor is what can't be read. In trouble it is asked again."""
-    await crashed(server, database, channel, ann, monkeypatch)
+    await crashed(server, database, channel, ann)
     channel.last.remove()
     said = channel.say("and I?", bob, mention=True)
     channel.create("another text", [], 4, reference=channel.refer(said.id), kind=19)
@@ -94,9 +94,9 @@ async def test_where_there_is_none_there_is_none(
 
 
 async def test_it_is_found_behind_much_that_was_said(
-    server: DiscordServer, database: str, ann: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
-    await crashed(server, database, channel, ann, monkeypatch)
+    await crashed(server, database, channel, ann)
     answer = channel.known.pop(channel.last.id)
     for number in range(250):
         channel.say(f"chatter {number}", ann)
@@ -108,17 +108,17 @@ async def test_it_is_found_behind_much_that_was_said(
 
 @pytest.mark.parametrize("minutes", [1, 20])
 async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages(
-    server: DiscordServer, ann: Person, dm: Channel, channel: Channel, minutes: int
+    server: DiscordServer, store: DatabaseStore, ann: Person, dm: Channel, channel: Channel, minutes: int
 ) -> None:
     """Once the interaction's token is good no more; until then the response is simply filled in again."""
-    origin = Origin(server.snowflake(), "token", hidden=True)
+    token = InteractionToken(server.snowflake(), "token", hidden=True)
     place = ChatId("discord", str(channel.id), f"u{ann.id}")
     asker = Author(str(ann.id), "Ann")
-    reply = Reply(7, place, True, 1, Lane.ANSWER, State.GENERATING, 2, asker, "hi", "1", f"i:{origin.interaction}", 0,
-                  str(origin), chunks=(Chunk("n"),))  # fmt: skip
+    reply = Reply(7, place, True, 1, Lane.ANSWER, State.GENERATING, 2, asker, "hi", "1", f"i:{token.interaction_id}", 0,
+                  token.encode(), chunks=(Chunk("n"),))  # fmt: skip
     sent = dm.create("…", [], 4, nonce="n")
     now = now_ms() + minutes * 60_000
-    discord = DiscordBot(server.token, server.api_url, server.gateway_url, pace=QUICK, now=lambda: now)
+    discord = discord_bot(server, store, now=lambda: now)
     async with discord.connected():
         surface = discord.channel(reply)
         found = await surface.find(0, surface.format("…")[0], "n")
@@ -127,9 +127,9 @@ async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages
 
 
 async def test_a_crash_longer_ago_than_a_nonce_leaves_one_message(
-    server: DiscordServer, database: str, ann: Person, where: Channel, monkeypatch: pytest.MonkeyPatch
+    server: DiscordServer, database: str, ann: Person, where: Channel
 ) -> None:
-    await crashed(server, database, where, ann, monkeypatch)
+    await crashed(server, database, where, ann)
     async with running(server, database, FakeModel(lambda prompt: ["quite ", "another"])):
         await where.until(lambda where: where.texts and where.texts[-1] == "quite another")
         await where.until(lambda where: where.last.buttons == [RETRY])

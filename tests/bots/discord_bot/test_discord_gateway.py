@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from bots.discord_bot.adapter import DiscordBot
-from bots.discord_bot.channel_order import Inlet
-from bots.discord_bot.identify_limits import A_DAY, HOUR
+from bots.discord_bot.adapter import DiscordBot, Endpoints
+from bots.discord_bot.backfill import Backfill
+from bots.discord_bot.identify_limits import HOUR_MS
+from bots.discord_bot.timing import IDENTIFY_LIMITS
 from core.domain.conversation import ChatId, KnownChat
 from core.domain.errors import SetupError
+from core.i18n.person_language import PersonLanguages
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.bots.discord_bot.discord_running import asked, quiet, running
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
@@ -56,16 +59,16 @@ async def test_a_new_login_reads_how_far_each_place_was_read_before_it_stores(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or what comes first would seem to be all there was."""
-    at_once = Inlet._until_known
+    at_once = Backfill._read_active_chats
 
-    async def later(self: Inlet) -> Sequence[KnownChat]:
+    async def later(self: Backfill) -> Sequence[KnownChat]:
         await asyncio.sleep(0.3)
         return await at_once(self)
 
     async with running(server, database) as bot:
         dm.say("question 1", ann)
         await dm.ended()
-        monkeypatch.setattr(Inlet, "_until_known", later)
+        monkeypatch.setattr(Backfill, "_read_active_chats", later)
         server.gateway.session_seconds = -1
         server.drop()
         dm.say("question 2", ann)
@@ -88,12 +91,9 @@ async def test_a_session_that_discord_says_it_has_forgotten(
         assert len(server.identifies) == 2 and server.resumes == 0
 
 
-async def test_heartbeats_that_nobody_answers(
-    server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bots.discord_bot.gateway.SILENCE", 0.4)
+async def test_heartbeats_that_nobody_answers(server: DiscordServer, database: str, ann: Person, dm: Channel) -> None:
     server.gateway.heartbeat_ms = 100
-    async with running(server, database):
+    async with running(server, database, discord_timing=replace(QUICK_DISCORD, silence_s=0.4)):
         dm.say("question 1", ann)
         await dm.ended()
         server.silence()
@@ -143,9 +143,10 @@ async def test_what_must_not_be_tried_again(server: DiscordServer, database: str
     assert isinstance(error, SetupError) and line in str(error) and len(server.identifies) == 1
 
 
-async def test_a_token_that_is_refused(server: DiscordServer) -> None:
+async def test_a_token_that_is_refused(server: DiscordServer, store: DatabaseStore) -> None:
+    endpoints = Endpoints(server.api_url, server.gateway_url)
     with pytest.raises(SetupError, match="DISCORD_TOKEN is refused"):
-        async with DiscordBot("x.y.z", server.api_url, server.gateway_url).connected():
+        async with DiscordBot("x.y.z", endpoints, store, PersonLanguages(store)).connected():
             pass
 
 
@@ -161,8 +162,8 @@ async def test_so_many_logins_that_another_has_to_wait(
     server: DiscordServer, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        for ago in range(A_DAY, 0, -1):
-            await tx.accounts.record_login("discord", str(server.application_id), now_ms() - 10 * HOUR - ago)
+        for ago in range(IDENTIFY_LIMITS.per_day, 0, -1):
+            await tx.accounts.record_login("discord", str(server.application_id), now_ms() - 10 * HOUR_MS - ago)
     bot = asyncio.create_task(until_ready(server, database))
     async with asyncio.timeout(8):
         while "too many logins lately" not in caplog.text:

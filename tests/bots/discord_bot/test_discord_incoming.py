@@ -5,15 +5,19 @@ from typing import Any
 import discord
 import pytest
 
-from bots.discord_bot.buttons import About, Acted, Chosen, Filled, Opened
-from bots.discord_bot.buttons import read as read_id
-from bots.discord_bot.incoming import Me, read
+from bots.discord_bot.incoming import BotIdentity, parse_message
+from core.commands.button_payloads import (
+    ActionPayload,
+    FormPayload,
+    OpenFormPayload,
+    QuestionFormPayload,
+    SettingPayload,
+    decode_payload,
+)
 from core.domain.platform import ButtonAction
-from core.i18n import t
 
 BOT, ANN, BOB = 1, 2, 3
 GUILD, PLACE, THREAD, OWN_THREAD, DM, ROLE = 100, 200, 300, 301, 400, 500
-UNSEEN = f"\n\n{t('en', 'media.unseen')}"
 SINCE = "2026-01-01T00:00:00+00:00"
 FILE = {"id": "9", "filename": "a.png", "size": 1, "url": "http://x", "proxy_url": "http://x"}
 
@@ -64,7 +68,7 @@ def message(content: str, place: int, extra: dict[str, Any]) -> discord.Message:
     return discord.Message(state=state, channel=channel, data=data)
 
 
-ME = Me(BOT, {str(THREAD)})
+ME = BotIdentity(BOT, {str(THREAD)})
 HIM: dict[str, Any] = {"mentions": [PEOPLE[BOT]]}
 BOTH: dict[str, Any] = {"mentions": [PEOPLE[BOT], PEOPLE[BOB]]}
 
@@ -116,7 +120,7 @@ CASES: list[tuple[str, str, int, dict[str, Any], str | None]] = [
     ("another's command", f"<@{BOT}>", PLACE, replying(BOB, "/clear", **HIM), "/ask /clear"),
     ("a picture", "", DM, {"attachments": [FILE]}, ""),
     ("a picture in a channel", f"<@{BOT}>", PLACE, {"attachments": [FILE]} | HIM, None),
-    ("a picture with words", "what?", DM, {"attachments": [FILE]}, f"what?{UNSEEN}"),
+    ("a picture with words", "what?", DM, {"attachments": [FILE]}, "what?"),
     ("passed on", "", DM, passing_on("news"), "news"),
     ("a command passed on", "", DM, passing_on("/clear"), "/ask /clear"),
 ]
@@ -126,37 +130,44 @@ CASES: list[tuple[str, str, int, dict[str, Any], str | None]] = [
     ("content", "place", "extra", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_what_is_asked(content: str, place: int, extra: dict[str, Any], text: str | None) -> None:
-    incoming = read(message(content, place, extra), ME)
+    incoming = parse_message(message(content, place, extra), ME)
     assert (incoming.text if incoming else None) == text
 
 
+def test_whether_there_is_a_picture() -> None:
+    """What is said of it is the core's, in the person's language."""
+    for extra, expected in ({"attachments": [FILE]}, True), ({}, False):
+        incoming = parse_message(message("what?", DM, extra), ME)
+        assert incoming is not None and incoming.has_unseen_media is expected
+
+
 def test_who_asks_where() -> None:
-    incoming = read(message("hello", THREAD, {}), ME)
+    incoming = parse_message(message("hello", THREAD, {}), ME)
     assert incoming is not None
     assert (str(incoming.chat), incoming.private, incoming.external_id, incoming.seq) == (
         f"discord/{PLACE}/{THREAD}", False, "m:7000000000000", 7000000000000,
     )  # fmt: skip
     assert (incoming.author.id, incoming.author.name, incoming.author.locale) == (str(ANN), "Ann", "vi")
-    private = read(message("hello", DM, {}), ME)
+    private = parse_message(message("hello", DM, {}), ME)
     assert private and (str(private.chat), private.private, private.author.locale) == (f"discord/{DM}", True, "")
 
 
 @pytest.mark.parametrize(
     ("custom_id", "meaning"),
     [
-        ("a:s:5", Acted(ButtonAction.STOP, 5)),
-        ("a:r:123456789012345678", Acted(ButtonAction.RETRY, 123456789012345678)),
-        ("a:c:7", Acted(ButtonAction.CONTINUE, 7)),
-        ("p:t:0123abcd", Chosen("temperature", "0123abcd")),
-        ("p:k:0123abcd", Chosen("max_tokens", "0123abcd")),
-        ("p:m:0123abcd", Chosen("memory", "0123abcd")),
-        ("p:l:0123abcd", Chosen("reply_language", "0123abcd")),
-        ("o:0123abcd", Opened("0123abcd")),
-        ("f:0123abcd", Filled("0123abcd")),
-        ("q:1575213092726374400", About(1575213092726374400)),
+        ("a:s:5", ActionPayload(ButtonAction.STOP, 5)),
+        ("a:r:123456789012345678", ActionPayload(ButtonAction.RETRY, 123456789012345678)),
+        ("a:c:7", ActionPayload(ButtonAction.CONTINUE, 7)),
+        ("p:t:0123abcd", SettingPayload("temperature", "", "0123abcd")),
+        ("p:k:0123abcd", SettingPayload("max_tokens", "", "0123abcd")),
+        ("p:m:0123abcd", SettingPayload("memory", "", "0123abcd")),
+        ("p:l:0123abcd", SettingPayload("reply_language", "", "0123abcd")),
+        ("o:0123abcd", OpenFormPayload("0123abcd")),
+        ("f:0123abcd", FormPayload("0123abcd")),
+        ("q:1575213092726374400", QuestionFormPayload(1575213092726374400)),
         *((forged, None) for forged in ("", "a:s:", "a:x:5", "a:s:-5", "a:s:٣", "p:s:0123abcd", "p:t:0123ABCD",
                                         "p:t:0123abcd ", "o:0", "q:", "q:1x", "a:s:1234567890123456789")),
     ],
 )  # fmt: skip
 def test_what_a_press_means(custom_id: str, meaning: object) -> None:
-    assert read_id(custom_id) == meaning
+    assert decode_payload(custom_id) == meaning

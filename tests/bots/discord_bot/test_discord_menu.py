@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from bots.discord_bot.command_menu import Payload, fingerprint, menu
-from bots.discord_bot.gateway import PEOPLE, SERVERS
-from bots.discord_bot.slash_commands import is_foreign, target
+from bots.discord_bot.api import Payload
+from bots.discord_bot.command_menu import fingerprint, menu
+from bots.discord_bot.gateway import FOR_PEOPLE, FOR_SERVERS
+from bots.discord_bot.slash_commands import is_foreign, menu_target
 
 
 def test_the_menu_fits_discord() -> None:
@@ -23,7 +24,7 @@ def test_commands_carry_their_bounds_their_languages_and_whose_they_are() -> Non
 
 
 def test_another_menu_has_another_fingerprint() -> None:
-    assert fingerprint(menu()) == fingerprint(menu([SERVERS, PEOPLE])) != fingerprint(menu([SERVERS]))
+    assert fingerprint(menu()) == fingerprint(menu([FOR_SERVERS, FOR_PEOPLE])) != fingerprint(menu([FOR_SERVERS]))
 
 
 @pytest.mark.parametrize(
@@ -48,4 +49,4 @@ def test_which_servers_are_foreign(known: bool, installed: bool, foreign: bool) 
 def test_what_a_menu_was_opened_on(message: Payload, text: str) -> None:
     data = {"target_id": "5", "resolved": {"messages": {"5": message}}}
     interaction: Any = SimpleNamespace(data=data)
-    assert target(interaction) == (5, text)
+    assert menu_target(interaction) == (5, text)

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from discord import Message, RawMessageUpdateEvent
 
-from bots.discord_bot.channel_order import Inlet
 from bots.discord_bot.gateway import Gateway
+from bots.wire_validation import has_valid_fields
 from core.domain.conversation import Incoming, NewReply
 from core.domain.reply_states import Lane
-from core.inbound.storing import has_valid_fields
 from tests.bots.discord_bot.discord_running import running
 from tests.bots.mutation import mutated
 from tests.fakes import incoming as a_message
@@ -26,7 +25,7 @@ def test_nothing_is_raised_by_the_reader() -> None:
     rubbish: list[Any] = [None, 1, "x", [], {}, {"id": "x"}, {"id": "1", "channel_id": None}]
     for data in rubbish:
         for event in ("MESSAGE_CREATE", "MESSAGE_UPDATE", "INTERACTION_CREATE", "GUILD_CREATE", "READY", "NO_SUCH"):
-            client.tell(event, data)
+            client.feed(event, data)
 
 
 async def test_whatever_comes_the_neighbours_are_answered(
@@ -56,18 +55,18 @@ async def test_what_is_understood_can_be_stored(
     valid = [channel.say("what?", ann, mention=True).event(), dm.say("hello", ann).event()]
     messages, known = list[Message](), list[Incoming]()
     async with running(server, database) as bot:
-        client, heard = bot.discord._client, bot.discord._client._heard
-        client._heard = lambda event, args: messages.extend(
+        client, handle = bot.discord._client, bot.discord._client._handle
+        client._handle = lambda event, args: messages.extend(
             each.message if isinstance(each, RawMessageUpdateEvent) else each
             for each in args
             if isinstance(each, (Message, RawMessageUpdateEvent))
         )
         for seed in range(2000):
-            client.tell("MESSAGE_UPDATE" if seed % 4 == 3 else "MESSAGE_CREATE", mutated(valid[seed % 2], seed))
-        client._heard = heard
-        inlet: Inlet = bot.discord._listening._inlet  # type: ignore[union-attr]
+            client.feed("MESSAGE_UPDATE" if seed % 4 == 3 else "MESSAGE_CREATE", mutated(valid[seed % 2], seed))
+        client._handle = handle
+        assert bot.discord._receiver is not None
         for message in messages:
-            incoming = await inlet._understood(message, live=False)
+            incoming, _ = await bot.discord._receiver._order._events._read(message)
             known.extend([incoming] if incoming else [])
         assert len(known) > 300 and all(has_valid_fields(incoming) for incoming in known)
         async with bot.store.begin() as tx:

@@ -50,7 +50,7 @@ async def test_told_again_when_nobody_remembers_it(
     server: DiscordServer, database: str, ann: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store still knows it: that it owes nothing more does not make its person a stranger, who is told so."""
-    monkeypatch.setattr("bots.discord_bot.interactions.REMEMBERED", 0)
+    monkeypatch.setattr("bots.discord_bot.interaction_token.MAX_REMEMBERED", 0)
     async with running(server, database) as bot:
         await published(server)
         server.fault("duplicate", "EVENT", "INTERACTION_CREATE")

@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from bots.discord_bot.outgoing import PACE
+from bots.discord_bot.timing import CHANNEL_PACE
 from core.domain.platform import Pace
 from core.domain.reply_states import State
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import RETRY, asked, quiet, running
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, asked, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
@@ -97,7 +98,7 @@ async def test_a_long_penalty_holds_it_too(server: DiscordServer, database: str,
         his.say("free", bob)
         assert (await his.ended()).content == "free"
         await quiet()
-        assert mine.texts == [] and 30 < bot.dispatcher.rate.delay(f"discord:{mine.id}", Pace()) < 41
+        assert mine.texts == [] and 30 < bot.service.rate_limiter.delay(f"discord:{mine.id}", Pace()) < 41
 
 
 async def test_a_message_that_was_deleted_is_sent_anew(server: DiscordServer, database: str, dm: Channel) -> None:
@@ -187,9 +188,9 @@ async def test_nothing_is_lost_or_doubled_over_a_restart(
 
 async def test_the_pace_that_discord_bears(server: DiscordServer, database: str, dm: Channel) -> None:
     """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
-    assert Pace(interval=1.5, gap=1.0) == PACE
+    assert Pace(preview_interval_s=1.5, gap_s=1.0) == CHANNEL_PACE
     model = held()
-    async with running(server, database, model, pace=PACE):
+    async with running(server, database, model, discord_timing=replace(QUICK_DISCORD, pace=CHANNEL_PACE)):
         dm.say(" ".join(f"w{i}" for i in range(40)))
         for _ in range(40):
             release(model, 1)

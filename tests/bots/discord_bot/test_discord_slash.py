@@ -1,13 +1,14 @@
 """Slash commands, the menu on a message, user installs: the real library against a server that answers as Discord."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from core.commands.handlers import COMMANDS
+from core.commands.registry import COMMANDS
 from core.domain.permissions import Access
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import CONTINUE, RETRY, STOP, asked, quiet, running
+from tests.bots.discord_bot.discord_running import CONTINUE, QUICK_DISCORD, RETRY, STOP, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
@@ -230,17 +231,16 @@ async def test_a_stranger_is_told_so(server: DiscordServer, database: str, ann: 
         assert response.ephemeral and f"discord:{ann.id}" in response.data["content"]
 
 
-async def test_a_store_that_is_too_slow(
-    server: DiscordServer, database: str, ann: Person, channel: Channel, monkeypatch: object
-) -> None:
+async def test_a_store_that_is_too_slow(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
     """Nothing is kept of what its person was told to try again."""
-    monkeypatch.setattr("bots.discord_bot.interactions.STORED_WITHIN", 0.1)  # type: ignore[attr-defined]
-    async with running(server, database) as bot:
+    async with running(server, database, discord_timing=replace(QUICK_DISCORD, stored_within_s=0.1)) as bot:
         await published(server)
         async with bot.store.begin() as held_open:
             await held_open.replies.count_active()
             response = await server.slash(ann, channel, "ask", question="hello").responded()
             assert response.type == 4 and response.data["content"] == t("en", "error.busy") and response.ephemeral
+        await quiet()
+        assert asked(bot) == []
 
 
 # The menu on a message

@@ -1,18 +1,25 @@
-"""Where an answer goes, for every kind of interaction; and how origins are kept."""
+"""Where an answer goes, for every kind of interaction; and how tokens are kept."""
 
 import pytest
 from discord.utils import time_snowflake
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bots.discord_bot.interaction_token import GOOD_FOR, Origin, Route, choose_route, read, sent_at
+from bots.discord_bot.interaction_token import (
+    VALID_FOR_MS,
+    InteractionToken,
+    Route,
+    choose_route,
+    decode_token,
+    sent_at,
+)
 
 TOKEN = "aW50ZXJhY3Rpb246MTI.abc_-="
 
 
 @given(
     st.builds(
-        Origin,
+        InteractionToken,
         st.integers(min_value=0, max_value=2**63),
         st.from_regex(r"[!-~]{1,300}", fullmatch=True),
         st.booleans(),
@@ -20,27 +27,27 @@ TOKEN = "aW50ZXJhY3Rpb246MTI.abc_-="
         st.booleans(),
     )
 )
-def test_what_is_kept_comes_back(origin: Origin) -> None:
-    assert read(str(origin)) == origin
+def test_what_is_kept_comes_back(token: InteractionToken) -> None:
+    assert decode_token(token.encode()) == token
 
 
 @pytest.mark.parametrize("text", ["", "m:5", "5:x:token", "5:h:", "h:5:token", "5:hp token"])
-def test_what_is_no_origin(text: str) -> None:
-    assert read(text) is None
+def test_what_is_no_token(text: str) -> None:
+    assert decode_token(text) is None
 
 
 def test_a_token_is_not_shown() -> None:
-    assert TOKEN not in repr(Origin(1, TOKEN))
+    assert TOKEN not in repr(InteractionToken(1, TOKEN))
 
 
 def test_a_token_is_good_for_less_than_discord_takes_it() -> None:
     import datetime
 
     made = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
-    origin, at = Origin(time_snowflake(made), TOKEN), int(made.timestamp() * 1000)
-    assert sent_at(origin.interaction) == at
-    assert origin.good(at) and origin.good(at + GOOD_FOR - 1)
-    assert not origin.good(at + GOOD_FOR) and GOOD_FOR < 15 * 60 * 1000
+    token, at = InteractionToken(time_snowflake(made), TOKEN), int(made.timestamp() * 1000)
+    assert sent_at(token.interaction_id) == at
+    assert token.is_valid(at) and token.is_valid(at + VALID_FOR_MS - 1)
+    assert not token.is_valid(at + VALID_FOR_MS) and VALID_FOR_MS < 15 * 60 * 1000
 
 
 WAYS = [
@@ -64,15 +71,15 @@ WAYS = [
 
 @pytest.mark.parametrize(("hidden", "kind", "good", "first", "further"), WAYS)
 def test_every_way(hidden: bool, kind: tuple[bool, bool, bool], good: bool, first: Route, further: Route) -> None:
-    origin = Origin(1, TOKEN, *kind)
-    assert [choose_route(origin, index, good=good, hidden=hidden) for index in (0, 1, 2)] == [first, further, further]
+    token = InteractionToken(1, TOKEN, *kind)
+    assert [choose_route(token, index, valid=good, hidden=hidden) for index in (0, 1, 2)] == [first, further, further]
 
 
 @given(st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 9))
 def test_what_is_hidden_never_goes_to_a_channel(
     promised: bool, pressed: bool, outside: bool, good: bool, hidden: bool, index: int
 ) -> None:
-    found = choose_route(Origin(1, TOKEN, promised, pressed, outside), index, good=good, hidden=hidden)
+    found = choose_route(InteractionToken(1, TOKEN, promised, pressed, outside), index, valid=good, hidden=hidden)
     if hidden:
         assert found is not Route.CHANNEL and not (found is Route.ORIGINAL and not promised)
     if outside:
@@ -82,5 +89,5 @@ def test_what_is_hidden_never_goes_to_a_channel(
 
 
 def test_messages_are_answered_in_their_channel() -> None:
-    assert {choose_route(None, index, good=False, hidden=False) for index in range(3)} == {Route.CHANNEL}
-    assert {choose_route(None, index, good=False, hidden=True) for index in range(3)} == {Route.DIRECT}
+    assert {choose_route(None, index, valid=False, hidden=False) for index in range(3)} == {Route.CHANNEL}
+    assert {choose_route(None, index, valid=False, hidden=True) for index in range(3)} == {Route.DIRECT}

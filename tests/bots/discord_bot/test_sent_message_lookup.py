@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bots.discord_bot.sent_message_lookup import SentMessage, recognised
+from bots.discord_bot.sent_message_lookup import SentMessage, find_sent_message
 
 Json = dict[str, Any]
 
@@ -59,4 +59,4 @@ def responds(interaction: int) -> Json:
     ],
 )
 def test_which_message_is_the_one(sought: SentMessage, history: list[Json], found: str | None) -> None:
-    assert recognised(sought, history) == found
+    assert find_sent_message(sought, history) == found

@@ -9,7 +9,7 @@ from telegram import BotCommand, BotCommandScope, BotDescription, BotShortDescri
 from telegram.error import NetworkError
 
 from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish
-from core.commands.handlers import COMMANDS
+from core.commands.registry import COMMANDS
 from core.i18n import t
 
 MEMBERS = {"filter", "ask", "help", "stop", "retry", "continue", "undo", "settings", "status", "lang", "whoami"}

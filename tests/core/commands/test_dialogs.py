@@ -73,7 +73,7 @@ GROUPS = {
         (BOB, "/clear", "chỉ quản trị viên"), (BOB, "/temp", "0.7.*mặc định"),
     ],
     "admins may": [(ANN, "/temp 0", "→ 0"), (ANN, "/clear", "Forgotten"), (BOB, "/temp", "0.*Ann")],
-    "everyone has his own language": [(CARL, "/lang vi", "tiếng Việt"), (CARL, "/temp", "Nhiệt độ"),
+    "everyone has their own language": [(CARL, "/lang vi", "tiếng Việt"), (CARL, "/temp", "Nhiệt độ"),
                                       (ANN, "/temp", "Temp")],
     "only the asker and admins take back": [
         (BOB, "bob asks", "Bob: bob asks"), (CARL, "/undo", "Only the person"), (CARL, "/retry", "Only the person"),
@@ -99,13 +99,13 @@ async def test_an_echoed_name_is_cut_in_groups(bot: Bot) -> None:
 
 
 async def test_an_unknown_command_in_a_group_is_for_somebody_else(bot: Bot) -> None:
-    assert await bot.dispatcher.accept(incoming("/play", BOB, GROUP, private=False)) is None
+    assert await bot.service.ingest.accept(incoming("/play", BOB, GROUP, private=False)) is None
     assert "/help" in await bot.say("/pley@bot", BOB, GROUP, private=False), "but not where this bot is named"
 
 
 async def test_what_is_no_text_gets_a_notice_in_private_and_silence_in_groups(bot: Bot) -> None:
     assert await bot.say("   ") == t("en", "media.only_text")
-    assert await bot.dispatcher.accept(incoming("", BOB, GROUP, private=False)) is None
+    assert await bot.service.ingest.accept(incoming("", BOB, GROUP, private=False)) is None
 
 
 async def test_conversations_have_settings_and_histories_of_their_own(bot: Bot) -> None:
@@ -144,7 +144,7 @@ async def test_access(make_bot: MakeBot, access: Access, author: Author, chat: C
         assert bool(bot.model.prompts) is admitted
         if not admitted:
             assert "`fake:ann`" in await bot.say("/temp 0", author, chat)
-            assert await bot.dispatcher.accept(incoming("hello", author, chat, private=False)) is None
+            assert await bot.service.ingest.accept(incoming("hello", author, chat, private=False)) is None
 
 
 async def test_an_owner_may_set_in_any_group(make_bot: MakeBot) -> None:

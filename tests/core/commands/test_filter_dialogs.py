@@ -6,19 +6,19 @@ import re
 
 import pytest
 
-from core.answering.prompt import NOBODY
+from core.answering.prompt import ANONYMOUS_NAME
 from core.domain.conversation import Author, ChatId, Setting, Turn
 from core.domain.permissions import Access
 from core.domain.reply_states import State
 from core.domain.settings import Rules
 from core.filters import ContentFilter, Level
 from core.i18n import t
-from core.inbound.question_text import about
+from core.inbound.question_text import with_quote
 from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
 
 GROUP = ChatId("fake", "group")
-OPEN = Rules(DEFAULTS, least=Level.OFF)
+OPEN = Rules(DEFAULTS, min_level=Level.OFF)
 
 
 def answering(*pieces: str) -> FakeModel:
@@ -124,7 +124,7 @@ async def test_a_broken_list_stops_no_conversation(row: str, make_bot: MakeBot) 
 
 
 async def test_the_owners_list_holds_everywhere(make_bot: MakeBot) -> None:
-    rules = Rules(DEFAULTS, own_list=("[slur 2]", "blorg*", "[allow]", "fuck"))
+    rules = Rules(DEFAULTS, owner_wordlist=("[slur 2]", "blorg*", "[allow]", "fuck"))
     async with make_bot(rules=rules, content_filter=ContentFilter()) as bot:
         assert await bot.say("you blorgs", chat=GROUP) == t("en", "blocked.slur")
         assert await bot.say("oh fuck") == "oh fuck"
@@ -143,7 +143,7 @@ async def test_a_list_is_full_at_500(make_bot: MakeBot) -> None:
 async def test_a_blocked_question_reaches_neither_the_model_nor_the_history(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
         reply = await bot.accept("thằng mặt lồn", author=BOB)
-        assert (await bot.dispatcher.outcome(reply)).outcome is State.REFUSED
+        assert (await bot.outcome(reply)).outcome is State.REFUSED
         assert bot.platform.text(reply) == t("vi", "blocked.profanity")
         assert bot.model.prompts == [] and await turns(bot) == []
 
@@ -158,7 +158,7 @@ async def test_a_slur_ends_the_answer_at_once(make_bot: MakeBot) -> None:
     model = answering("He said ", "nig", "ger ", *["and more "] * 50)
     async with make_bot(model, content_filter=ContentFilter()) as bot:
         reply = await bot.accept("hi")
-        await bot.dispatcher.outcome(reply)
+        await bot.outcome(reply)
         assert bot.platform.text(reply) == f"He said\n\n{t('en', 'refused.answer')}"
         assert model.running == 0 and [turn.answer for turn in await turns(bot)] == ["He said"]
 
@@ -176,8 +176,8 @@ async def test_of_the_worst_nothing_stays(make_bot: MakeBot) -> None:
 async def test_rendering_joins_nothing_that_is_blocked(said: str, shown: str | None, make_bot: MakeBot) -> None:
     async with make_bot(answering(said), content_filter=ContentFilter()) as bot:
         reply = await bot.accept("hi")
-        await bot.dispatcher.outcome(reply)
-        texts = bot.platform.surfaces[reply.id].history
+        await bot.outcome(reply)
+        texts = bot.platform.channels[reply.id].history
         assert texts and not any("fuck" in re.sub(r"[*\[\]]|\(.*?\)", "", text) for text in texts)
         assert shown is None or texts[-1] == shown
 
@@ -210,13 +210,13 @@ async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
         rude = Author("rude", "Fucking Bob")
         for author in (rude, ANN):
             await bot.say("hello", chat=GROUP, private=False, author=author)
-        assert bot.model.prompts[0][-1].content == f"{NOBODY}: hello"
+        assert bot.model.prompts[0][-1].content == f"{ANONYMOUS_NAME}: hello"
         assert all("Fucking" not in message.content for prompt in bot.model.prompts for message in prompt)
 
 
 async def test_quoted_text_counts_as_what_people_write(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
-        assert await bot.say(about("what does that mean?", "oh\nfuck")) == t("en", "blocked.profanity")
+        assert await bot.say(with_quote("what does that mean?", "oh\nfuck")) == t("en", "blocked.profanity")
         assert bot.model.prompts == []
 
 
@@ -259,8 +259,8 @@ async def test_the_owner_sees_counts_and_the_log_no_text(make_bot: MakeBot, capl
 async def test_commands_show_nothing_that_is_blocked(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
         assert await bot.say("/help fuck") == await bot.say("/help f•••") or "f•••" in await bot.say("/help fuck")
-        reply = await bot.dispatcher.accept(incoming("/temp", author=Author("x", "Fucking Bob")))
+        reply = await bot.service.ingest.accept(incoming("/temp", author=Author("x", "Fucking Bob")))
         assert reply is not None
-        await bot.dispatcher.outcome(reply)
+        await bot.outcome(reply)
         await bot.say("/temp 0.3", author=Author("x", "Fucking Bob"))
         assert "F•••" in await bot.say("/temp")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.commands.handlers import COMMANDS, find
 from core.commands.options import Kind
+from core.commands.registry import COMMANDS, find
 from core.i18n import t
 from tests.conftest import Bot
 
@@ -57,5 +57,5 @@ def test_every_argument_has_its_options(command: object) -> None:
     for option in row.options:
         for language in ("en", "vi"):
             assert t(language, f"option.{option.name}") and t(language, f"field.{option.name}")
-        if row.changes and option.name != "reset":
+        if row.changes_settings and option.name != "reset":
             assert any(other.kind is Kind.FLAG for other in row.options), "what can be set can be reset"

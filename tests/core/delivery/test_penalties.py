@@ -1,19 +1,21 @@
 """What a platform wants to hear nothing of for a while is stored; what may have been sent is looked for."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.delivery.streaming_message import GIVEN_UP, Delivery, StreamingMessage
+from core.delivery.streaming_message import GIVE_UP_AFTER_MS, Delivery, StreamingMessage
 from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, OutgoingMessage, Unacceptable
 from core.domain.reply_states import Event, Lane, State
 from core.runtime.failpoints import POINTS, failpoint
+from core.runtime.retry import Backoff
 from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot
-from tests.fakes import ANN, BOB, FakeSurface, incoming, owe
+from tests.fakes import ANN, BOB, FakeChannel, incoming, owe
 from tests.watching import held, now, outcome, release, running
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -23,9 +25,9 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [NotSent(30.0)]
+        bot.platform.channels[reply.id].fails = [NotSent(30.0)]
         release(bot.model)
-        while not bot.dispatcher.rate.held("fake"):
+        while not bot.service.rate_limiter.is_held("fake"):
             await asyncio.sleep(0.005)
         while await now(bot, reply) is not State.SENDING:
             await asyncio.sleep(0.005)
@@ -35,12 +37,11 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
         assert [(held.id, 25_000 < until - now_ms() < 31_000) for held, until in penalties] == [(reply.id, True)]
     async with make_bot() as bot:
         await asyncio.sleep(0.1)
-        assert bot.dispatcher.rate.held("fake") and await now(bot, reply) is State.SENDING
-        assert bot.platform.surfaces == {} or not bot.platform.surfaces[reply.id].history, "nothing is sent meanwhile"
-        bot.dispatcher.rate._chats.clear()  # time alone
+        assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
+        assert bot.platform.channels == {} or not bot.platform.channels[reply.id].history, "nothing is sent meanwhile"
 
 
-class Seen(FakeSurface):
+class Seen(FakeChannel):
     """A platform that can tell what was sent; `there` was."""
 
     def __init__(self, there: str | None) -> None:
@@ -59,53 +60,51 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
         reply = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert reply
         for chunk in chunks:
-            await tx.replies.add_intent(reply, chunk.nonce)
+            await tx.messages.add_intent(reply, chunk.nonce)
             if chunk.message_id:
-                await tx.replies.set_message_id(reply, chunk.nonce, chunk.message_id)
+                await tx.messages.set_id(reply, chunk.nonce, chunk.message_id)
         return await tx.replies.move(reply, Event.FINISH, final="the end")
 
 
 def delivery(store: DatabaseStore) -> Delivery:
-    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
+    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms, send_backoff=Backoff(0.0, 0.0))
 
 
 @pytest.mark.parametrize("there", ["77", None])
 async def test_what_an_earlier_process_may_have_sent_is_looked_for(store: DatabaseStore, there: str | None) -> None:
-    reply, surface = await begun(store, Chunk("old-1-0")), Seen(there)
-    surface.messages["77"] = "the e"
-    async with StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    reply, channel = await begun(store, Chunk("old-1-0")), Seen(there)
+    channel.messages["77"] = "the e"
+    async with StreamingMessage(delivery(store), reply, channel, NO_CONTROLS, asyncio.Event()) as live:
         await live.finish("the end")
     async with store.begin() as tx:
         (chunk,) = (await tx.replies.get(reply.id)).chunks
-    assert surface.asked == 1
-    assert (chunk.message_id, surface.messages["77"]) == (("77", "the end") if there else ("1", "the e"))
-    assert surface.nonces == ([] if there else ["old-1-0"]), "sent again with the nonce that was stored"
+    assert channel.asked == 1
+    assert (chunk.message_id, channel.messages["77"]) == (("77", "the end") if there else ("1", "the e"))
+    assert channel.nonces == ([] if there else ["old-1-0"]), "sent again with the nonce that was stored"
 
 
 async def test_what_was_never_sent_is_not_looked_for(store: DatabaseStore) -> None:
-    reply, surface = await begun(store), Seen("77")
-    async with StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    reply, channel = await begun(store), Seen("77")
+    async with StreamingMessage(delivery(store), reply, channel, NO_CONTROLS, asyncio.Event()) as live:
         await live.finish("the end")
-    assert surface.asked == 0 and len(surface.nonces) == 1
+    assert channel.asked == 0 and len(channel.nonces) == 1
 
 
 async def test_after_a_lost_connection_it_is_looked_for_too(store: DatabaseStore) -> None:
-    reply, surface = await begun(store), Seen("77")
-    surface.messages["77"], surface.fails = "the e", [Ambiguous(), None]
-    live = StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event())
-    live._delivery.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
+    reply, channel = await begun(store), Seen("77")
+    channel.messages["77"], channel.fails = "the e", [Ambiguous(), None]
+    live = StreamingMessage(delivery(store), reply, channel, NO_CONTROLS, asyncio.Event())
     async with live:
         await live.finish("the end")
-    assert surface.asked == 1 and surface.nonces == [] and surface.messages["77"] == "the end"
+    assert channel.asked == 1 and channel.nonces == [] and channel.messages["77"] == "the end"
 
 
 async def test_after_a_day_nobody_waits_any_more(store: DatabaseStore) -> None:
-    reply, surface = await begun(store), FakeSurface()
-    surface.fails = [NotSent()]
-    clock = iter(range(0, 10 * GIVEN_UP, GIVEN_UP // 3))
-    works_with = Delivery(store, ChatRateLimiter(), "i", lambda text: True, lambda: next(clock))
-    works_with.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
-    async with StreamingMessage(works_with, reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    reply, channel = await begun(store), FakeChannel()
+    channel.fails = [NotSent()]
+    clock = iter(range(0, 10 * GIVE_UP_AFTER_MS, GIVE_UP_AFTER_MS // 3))
+    works_with = replace(delivery(store), now=lambda: next(clock))
+    async with StreamingMessage(works_with, reply, channel, NO_CONTROLS, asyncio.Event()) as live:
         with pytest.raises(Unacceptable):
             await live.finish("the end")
 
@@ -117,7 +116,7 @@ async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_stands(
         first = await bot.accept("first", BOB, ChatId("fake", "2"))
         await running(bot)
         asked = incoming("How big is the son?")
-        reply = await bot.dispatcher.accept(asked)
+        reply = await bot.service.ingest.accept(asked)
         assert reply
         for text in (
             "How big is the moon?",
@@ -125,9 +124,9 @@ async def test_a_message_that_is_edited_while_it_waits_is_answered_as_it_stands(
             "",
             "/temp 0",
         ):  # nothing, and a command, are no questions
-            await bot.dispatcher.amend(incoming(text, ANN, asked.chat, external_id=asked.external_id))
-        await bot.dispatcher.amend(incoming("another message", external_id="m:unknown"))
-        await bot.dispatcher.amend(incoming("too late", BOB, first.chat, external_id=first.external_id))
+            await bot.service.ingest.edit(incoming(text, ANN, asked.chat, external_id=asked.external_id))
+        await bot.service.ingest.edit(incoming("another message", external_id="m:unknown"))
+        await bot.service.ingest.edit(incoming("too late", BOB, first.chat, external_id=first.external_id))
         release(model)
         assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "How big is the sun?"
         assert await outcome(bot, first) is State.DONE and bot.platform.text(first) == "first"
@@ -137,7 +136,7 @@ async def test_told_to_end_it_begins_nothing_more(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         running_one = await bot.accept("one")
         await running(bot)
-        draining = asyncio.create_task(bot.dispatcher.drain(5))
+        draining = asyncio.create_task(bot.service.drain(5))
         await asyncio.sleep(0)
         late = await bot.accept("two", BOB, ChatId("fake", "2"))
         await asyncio.sleep(0.05)
@@ -152,7 +151,7 @@ async def test_it_waits_only_so_long_for_what_is_in_progress(make_bot: MakeBot) 
         reply = await bot.accept("one")
         await running(bot)
         async with asyncio.timeout(2):
-            await bot.dispatcher.drain(0.05)
+            await bot.service.drain(0.05)
     async with make_bot() as bot:
         assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "one"
 

@@ -74,7 +74,7 @@ async def test_a_command_does_not_wait_for_an_answer_and_counts_for_the_next(mak
 
 async def test_a_burst_is_stored_and_answered_once(bot: Bot) -> None:
     messages = [incoming(f"q{i}", ANN, ChatId("fake", str(i % 7)), external_id=f"x{i}") for i in range(50)]
-    replies = await asyncio.gather(*(bot.dispatcher.accept(message) for message in messages * 2))
+    replies = await asyncio.gather(*(bot.service.ingest.accept(message) for message in messages * 2))
     stored = [reply for reply in replies if reply is not None]
     assert len(stored) == 50
     assert {await outcome(bot, reply) for reply in stored} == {State.DONE}
@@ -125,10 +125,10 @@ async def test_stop_by_button_or_key(make_bot: MakeBot) -> None:
     async with make_bot(held(1)) as bot:
         reply, queued = await bot.accept("one two"), await bot.accept("three")
         await shown(bot, reply, "one")
-        await bot.dispatcher.stop(queued)
-        await bot.dispatcher.stop(reply)
+        await bot.service.control.stop(queued)
+        await bot.service.control.stop(reply)
         assert [await outcome(bot, r) for r in (reply, queued)] == [State.STOPPED, State.CANCELLED]
-        await bot.dispatcher.stop(reply)  # nothing happens
+        await bot.service.control.stop(reply)  # nothing happens
         assert await now(bot, reply) is State.STOPPED
 
 
@@ -163,9 +163,9 @@ async def test_retry_edits_the_old_message_and_replaces_the_turn(make_bot: MakeB
     async with make_bot(FakeModel(lambda prompt: [next(answers)])) as bot:
         first = await bot.accept("why?")
         assert await outcome(bot, first) is State.DONE
-        message = bot.platform.surfaces[first.id]
+        message = bot.platform.channels[first.id]
         again = await bot.accept("/retry")
-        bot.platform.surfaces[again.id] = message  # the same chat
+        bot.platform.channels[again.id] = message  # the same chat
         assert await outcome(bot, again) is State.DONE
         assert message.messages == {"1": "a second"}
         assert contents(bot.model.prompts[-1]) == ["why?"]
@@ -201,7 +201,7 @@ async def test_what_was_asked_after_a_clear_or_stop_is_not_swept_away(make_bot: 
     async with make_bot() as bot:
         for command in ("/clear", "/stop"):
             texts = ("old", command, "new")
-            old, done, new = await asyncio.gather(*(bot.dispatcher.accept(incoming(text)) for text in texts))
+            old, done, new = await asyncio.gather(*(bot.service.ingest.accept(incoming(text)) for text in texts))
             assert old and done and new
             assert await outcome(bot, new) is State.DONE
             assert bot.platform.text(new) == "new"
@@ -214,7 +214,7 @@ async def test_a_slow_platform_keeps_no_other_chat_from_the_model(make_bot: Make
     async with make_bot(model) as bot:
         slow = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[slow.id].slow = gate = asyncio.Event()
+        bot.platform.channels[slow.id].slow = gate = asyncio.Event()
         release(model)
         other = await bot.accept("two", ANN, OTHER)
         assert await outcome(bot, other) is State.DONE
@@ -230,7 +230,7 @@ async def test_many_waiting_commands_keep_no_other_from_theirs(make_bot: MakeBot
         slow = [await bot.accept("one", ANN, ChatId("fake", f"slow{i}")) for i in range(4)]
         await running(bot, 4)
         for reply in slow:
-            bot.platform.surfaces[reply.id].slow = gate
+            bot.platform.channels[reply.id].slow = gate
         release(bot.model)
         waiting = [await bot.accept("/undo", ANN, reply.chat) for reply in slow for _ in range(4)]
         async with asyncio.timeout(5):
@@ -376,14 +376,14 @@ async def test_what_was_shown_before_a_crash_is_marked_when_it_is_cancelled_whil
         reply = await bot.accept("one two")
         await shown(bot, reply, "one")
         await bot.accept("never served yet", ANN, OTHER)
-        surface = bot.platform.surfaces[reply.id]
+        channel = bot.platform.channels[reply.id]
     model = held()
     model.slots = 1
     async with make_bot(model) as bot:
-        bot.platform.surfaces[reply.id] = surface
+        bot.platform.channels[reply.id] = channel
         await running(bot)
         assert contents(model.prompts[0]) == ["never served yet"]
         assert "1" in await bot.say("/stop")
         async with asyncio.timeout(5):
-            while surface.messages != {"1": STOPPED}:
+            while channel.messages != {"1": STOPPED}:
                 await asyncio.sleep(0.001)

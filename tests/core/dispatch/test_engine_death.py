@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from core.dispatch.reply_runner import STRIKES
+from core.dispatch.answer_runner import MAX_ENGINE_DEATHS
 from core.domain.conversation import ChatId, Reply
 from core.domain.errors import EngineDied
 from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.domain.sampling import Sampling
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.i18n import t
 from core.llm.model import Stream
 from tests.conftest import Bot, MakeBot
@@ -54,7 +54,7 @@ class Mortal:
         self._stream, self._model, self._deadly, self._died = stream, model, deadly, died
 
     @property
-    def reason(self) -> Reason | None:
+    def reason(self) -> FinishReason | None:
         return self._stream.reason
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -97,7 +97,7 @@ async def test_a_question_that_kills_the_engine_is_given_up_and_its_neighbours_a
         for number, reply in enumerate(replies):
             assert await outcome(bot, reply) is State.DONE
             assert bot.platform.text(reply) == f"question {number} of them"
-        assert model.deaths == 1 + STRIKES and model.beside and not any(model.beside), "each by itself"
+        assert model.deaths == 1 + MAX_ENGINE_DEATHS and model.beside and not any(model.beside), "each by itself"
         assert await history(bot, chat(7)) == []
         assert await bot.say("and now?", BOB, chat(7)) == "and now?"
 
@@ -113,7 +113,7 @@ async def test_an_engine_that_dies_once_costs_nobody_anything(make_bot: MakeBot)
             model.gate.release()
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.text(reply) == "one two three"
-        assert len(bot.platform.surfaces[reply.id].messages) == 1, "the same message"
+        assert len(bot.platform.channels[reply.id].messages) == 1, "the same message"
         assert len(await history(bot)) == 1
 
 
@@ -123,7 +123,7 @@ async def test_deaths_outlive_a_restart(make_bot: MakeBot) -> None:
     async with make_bot(model) as bot:
         model.gate = asyncio.Semaphore(0)
         reply = await bot.accept(f"{POISON} it is")
-        for deaths in range(STRIKES):
+        for deaths in range(MAX_ENGINE_DEATHS):
             await running(bot)
             model.gate.release()
             async with asyncio.timeout(5):
@@ -131,7 +131,7 @@ async def test_deaths_outlive_a_restart(make_bot: MakeBot) -> None:
                     await asyncio.sleep(0.001)
     async with make_bot(FakeModel()) as bot:
         assert await outcome(bot, reply) is State.DONE, "another engine lives through it"
-        assert (await found(bot, reply)).engine_deaths == STRIKES - 1
+        assert (await found(bot, reply)).engine_deaths == MAX_ENGINE_DEATHS - 1
 
 
 async def found(bot: Bot, reply: Reply) -> Reply:
@@ -147,7 +147,7 @@ async def test_what_is_stopped_when_the_engine_dies_stays_stopped(make_bot: Make
         reply = await bot.accept("one two")
         await shown(bot, reply, "one")
         if stopped:
-            await bot.dispatcher.stop(reply)
+            await bot.service.control.stop(reply)
         model.die()
         for _ in range(10):
             model.gate.release()

@@ -1,7 +1,6 @@
 """What goes wrong stays in its conversation and is told there; what the filter blocks is never shown."""
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -10,19 +9,16 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import DataError, OperationalError
 
-from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.platform import Unreachable
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
-from core.filters import OpenFilter
 from core.i18n import t
 from storage.database import open_database
-from storage.replies import StoredReplies
-from storage.store import DatabaseStore, now_ms
-from tests.conftest import EVERYBODY, RULES, Bot, MakeBot
-from tests.fakes import ANN, FakeModel, FakePlatform, FakeSurface, FlakyStore, WordFilter, incoming
+from storage.replies import SqlReplies
+from storage.store import DatabaseStore
+from tests.conftest import QUICK, Bot, MakeBot, running_bot
+from tests.fakes import ANN, FakeChannel, FakeModel, FlakyStore, WordFilter, incoming
 from tests.watching import held, history, now, outcome, release, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -87,11 +83,11 @@ async def test_a_loop_ends_the_answer_with_a_mark(make_bot: MakeBot) -> None:
         assert (await history(bot))[0].answer == sentence.strip()
 
 
-async def test_a_surface_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:
+async def test_a_channel_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [PermissionError]
+        bot.platform.channels[reply.id].fails = [PermissionError]
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         assert await bot.say("two", ANN, OTHER) == "two"
@@ -102,22 +98,37 @@ async def test_an_answer_that_cannot_be_shown_becomes_an_apology(make_bot: MakeB
     async with make_bot(held()) as bot:
         reply = await bot.accept("unspeakable")
         await running(bot)
-        surface = bot.platform.surfaces[reply.id]
-        surface.refuses = "unspeakable"
+        channel = bot.platform.channels[reply.id]
+        channel.refuses = "unspeakable"
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         assert "id " in bot.platform.text(reply)
 
 
-async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim, failures = StoredReplies.claim, iter([True, True])
+async def test_an_apology_is_in_the_language_that_its_person_has_chosen(
+    make_bot: MakeBot, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ann's client is English."""
+    async with make_bot(held()) as bot:
+        await bot.say("/lang vi")
+        reply = await bot.accept("unspeakable")
+        await running(bot)
+        bot.platform.channels[reply.id].refuses = "unspeakable"
+        release(bot.model)
+        assert await outcome(bot, reply) is State.FAILED
+        (bug,) = [record.args[0] for record in caplog.records if record.msg.startswith("error %s")]  # type: ignore[index]
+        assert bot.platform.text(reply) == t("vi", "error.bug", id=bug)
 
-    async def troubled(self: StoredReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+
+async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, failures = SqlReplies.claim, iter([True, True])
+
+    async def troubled(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         if next(failures, False):
             raise OperationalError("claim", {}, Exception("database is locked"))
         return await claim(self, lane, platforms, now)
 
-    monkeypatch.setattr(StoredReplies, "claim", troubled)
+    monkeypatch.setattr(SqlReplies, "claim", troubled)
     async with make_bot() as bot:
         assert await bot.say("hello") == "hello"
 
@@ -125,17 +136,18 @@ async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch:
 async def test_one_message_that_cannot_be_stored_does_not_cost_its_neighbours(bot: Bot) -> None:
     bad = replace(incoming("bad"), seq=2**70)
     results = await asyncio.gather(
-        *(bot.dispatcher.accept(message) for message in (incoming("one"), bad, incoming("two"))), return_exceptions=True
+        *(bot.service.ingest.accept(message) for message in (incoming("one"), bad, incoming("two"))),
+        return_exceptions=True,
     )
     assert isinstance(results[1], OverflowError | DataError)  # SQLite's driver, PostgreSQL
     assert all(isinstance(result, Reply) for result in (results[0], results[2]))
 
 
 async def test_the_platforms_typing_may_fail(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: FakeSurface) -> None:
+    async def broken(self: FakeChannel) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(FakeSurface, "typing", broken)
+    monkeypatch.setattr(FakeChannel, "typing", broken)
     async with make_bot(held(1)) as bot:
         reply = await bot.accept("one two")
         await shown(bot, reply, "one")
@@ -158,7 +170,7 @@ async def test_a_blocked_answer_is_cut_where_the_guard_says(make_bot: MakeBot) -
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.text(reply) == f"good and\n\n{t('en', 'refused.answer')}"
-        assert all("bad" not in text for text in bot.platform.surfaces[reply.id].history)
+        assert all("bad" not in text for text in bot.platform.channels[reply.id].history)
         assert await history(bot) == [Turn("hi", "good and", "Ann")]
 
 
@@ -173,24 +185,17 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
     async with make_bot(FakeModel(lambda prompt: ["b*a*d ", "x"]), content_filter=WordFilter("bad")) as bot:
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
-        assert bot.platform.surfaces[reply.id].history == [t("en", "refused.answer")]
+        assert bot.platform.channels[reply.id].history == [t("en", "refused.answer")]
         assert await history(bot) == []
 
 
 @asynccontextmanager
-async def flaky(
-    database: str, model: FakeModel, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[Bot, FlakyStore]]:
-    monkeypatch.setattr("core.dispatch.dispatcher.SWEEP", 0.02)
-    monkeypatch.setattr("core.dispatch.dispatcher.ADRIFT", 0.1)
-    for module in ("runtime.retry", "dispatch.dispatcher"):
-        monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.01))  # time alone
+async def flaky(database: str, model: FakeModel) -> AsyncIterator[tuple[Bot, FlakyStore]]:
     async with open_database(database) as engine:
-        store, platform = FlakyStore(DatabaseStore(engine)), FakePlatform()
-        assistant = Assistant(store, model, RULES, OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {"fake": platform}, EVERYBODY, now=now_ms)
-        async with dispatcher.running():
-            yield Bot(DatabaseStore(engine), model, platform, dispatcher), store
+        store = DatabaseStore(engine)
+        trouble = FlakyStore(store)
+        async with running_bot(trouble, store, model, timing=QUICK) as bot:
+            yield bot, trouble
 
 
 async def ended(bot: Bot, reply: Reply) -> State:
@@ -201,9 +206,9 @@ async def ended(bot: Bot, reply: Reply) -> State:
     return state
 
 
-async def test_a_database_in_trouble_costs_no_answer(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_in_trouble_costs_no_answer(database: str) -> None:
     """Neither where it is stored, nor where it is done: what is shown is never replaced by an apology."""
-    async with flaky(database, held(), monkeypatch) as (bot, store):
+    async with flaky(database, held()) as (bot, store):
         for count in range(1, 6):
             bot.model.gate = asyncio.Semaphore(0)  # held anew: what was released last time would let it slip past
             reply = await bot.accept("one two")
@@ -214,13 +219,11 @@ async def test_a_database_in_trouble_costs_no_answer(database: str, monkeypatch:
         assert len(await history(bot)) == 5
 
 
-async def test_a_chat_that_closes_while_the_database_is_in_trouble(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with flaky(database, held(), monkeypatch) as (bot, store):
+async def test_a_chat_that_closes_while_the_database_is_in_trouble(database: str) -> None:
+    async with flaky(database, held()) as (bot, store):
         reply = await bot.accept("one two")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [Unreachable()]
+        bot.platform.channels[reply.id].fails = [Unreachable()]
         store.fails = 3
         release(bot.model)
         assert await ended(bot, reply) is State.FAILED

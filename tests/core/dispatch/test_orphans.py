@@ -1,27 +1,23 @@
 """What a lost commit, a platform that is away or an engine's death leaves behind stops nobody, and is taken up."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import ChatId, Incoming, Reply
 from core.domain.reply_states import Event, Lane, State
 from core.domain.settings import Limits, Rules
 from core.domain.store import Store, Transaction, Unavailable
-from core.filters import OpenFilter
 from core.i18n import t
-from core.inbound.backlog import PATIENCE, TOO_OLD
+from core.inbound.backlog import EXPIRE_AFTER_MS, MERGE_AFTER_MS
 from storage.database import open_database
-from storage.recovery import ATTEMPTS
+from storage.recovery import MAX_ATTEMPTS
 from storage.store import DatabaseStore, now_ms
-from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import ANN, BOB, FakeModel, FakePlatform, incoming, owe
+from tests.conftest import QUICK, RULES, Bot, running_bot
+from tests.fakes import ANN, BOB, FakeModel, incoming, owe
 from tests.watching import held, now, release, running
 
 GONE, OTHER = ChatId("gone", "1"), ChatId("fake", "9")
@@ -53,25 +49,15 @@ class LosingStore:
         self.lost = lambda: self.until_lost(reply_id, state, lane)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time alone."""
-    monkeypatch.setattr("core.runtime.retry.backoff", lambda: itertools.repeat(0.02))
-    monkeypatch.setattr("core.dispatch.dispatcher.backoff", lambda: itertools.repeat(0.02))
-    monkeypatch.setattr("core.dispatch.dispatcher.SWEEP", 0.02)
-    monkeypatch.setattr("core.dispatch.dispatcher.ADRIFT", 0.1)
-
-
 @asynccontextmanager
 async def losing(
     database: str, model: FakeModel | None = None, rules: Rules = RULES
 ) -> AsyncIterator[tuple[Bot, LosingStore]]:
     async with open_database(database) as engine:
-        store, platform, model = LosingStore(DatabaseStore(engine)), FakePlatform(), model or FakeModel()
-        assistant = Assistant(store, model, rules, OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {"fake": platform}, EVERYBODY, now=now_ms)
-        async with dispatcher.running():
-            yield Bot(DatabaseStore(engine), model, platform, dispatcher), store
+        store = DatabaseStore(engine)
+        trouble = LosingStore(store)
+        async with running_bot(trouble, store, model or FakeModel(), rules=rules, timing=QUICK) as bot:
+            yield bot, trouble
 
 
 async def waiting(database: str, *messages: Incoming) -> list[Reply]:
@@ -111,6 +97,19 @@ async def test_a_platform_that_is_away_stops_no_other(database: str, alone: bool
         assert await bot.say("and now?") == "and now?", "nor does it count as waiting"
 
 
+async def test_a_question_whose_commit_was_lost_is_answered(database: str) -> None:
+    """Stored again it is known already: then nobody is told of a new reply."""
+    async with losing(database) as (bot, store):
+        store.lose(1, State.QUEUED)
+        message = incoming("hello")
+        with pytest.raises(Unavailable):
+            await bot.service.ingest.accept(message)
+        assert await bot.service.ingest.accept(message) is None, "as an adapter does"
+        async with bot.store.begin() as tx:
+            reply = await tx.replies.get(1)
+        assert await ended(bot, reply) is State.DONE and bot.platform.text(reply) == "hello"
+
+
 async def test_a_refusal_whose_commit_was_lost_is_told(database: str) -> None:
     async with losing(database, held(), replace(RULES, limits=Limits(chat=1))) as (bot, store):
         await bot.accept("one")
@@ -119,15 +118,15 @@ async def test_a_refusal_whose_commit_was_lost_is_told(database: str) -> None:
         store.lose(3, State.SENDING)
         message = incoming("three")
         with pytest.raises(Unavailable):
-            await bot.dispatcher.accept(message)
-        assert await bot.dispatcher.accept(message) is None, "as an adapter does"
+            await bot.service.ingest.accept(message)
+        assert await bot.service.ingest.accept(message) is None, "as an adapter does"
         async with bot.store.begin() as tx:
             refused = await tx.replies.get(3)
         assert await ended(bot, refused) is State.REFUSED and "waiting already" in bot.platform.text(refused)
 
 
 async def test_an_apology_whose_commit_was_lost_is_told(database: str) -> None:
-    (old,) = await waiting(database, replace(incoming("old"), at=now_ms() - TOO_OLD))
+    (old,) = await waiting(database, replace(incoming("old"), at=now_ms() - EXPIRE_AFTER_MS))
     async with losing(database) as (bot, store):
         store.lose(old.id, State.SENDING)
         assert await ended(bot, old) is State.FAILED
@@ -161,7 +160,7 @@ async def test_a_press_whose_commit_was_lost_stops(database: str) -> None:
         await running(bot)
         store.lost = lambda: stopped(bot, reply)
         with pytest.raises(Unavailable):
-            await bot.dispatcher.stop(reply)
+            await bot.service.control.stop(reply)
         release(bot.model)
         assert await ended(bot, reply) is State.STOPPED
 
@@ -185,7 +184,7 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
     (reply,) = await waiting(database, incoming("hello"))
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             async with store.begin() as tx:
                 claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
                 assert claimed and claimed.attempt == attempt
@@ -193,26 +192,26 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
                 assert await tx.recovery.find_orphaned(["fake"], [], claimed.at - 1000) == [], "just claimed"
             async with store.begin() as tx:
                 (left,) = await tx.recovery.find_orphaned(["fake"], [(reply.id, attempt - 1)], now_ms() + 1)
-                assert left.state is (State.QUEUED if attempt < ATTEMPTS else State.FAILED)
+                assert left.state is (State.QUEUED if attempt < MAX_ATTEMPTS else State.FAILED)
 
 
 async def test_an_edit_of_one_of_several_questions_that_are_one_costs_no_other(database: str) -> None:
     texts = ("What is 2+2?", "Who wrote Hamlet?", "How far is the moon?")
-    messages = [replace(incoming(text), at=now_ms() - PATIENCE) for text in texts]
+    messages = [replace(incoming(text), at=now_ms() - MERGE_AFTER_MS) for text in texts]
     *_, last = await waiting(database, incoming("first", BOB, OTHER), *messages)
     model = held()
     model.slots = 1
     async with losing(database, model) as (bot, _):
         await running(bot)
         assert await now(bot, last) is State.QUEUED
-        await bot.dispatcher.amend(replace(messages[-1], text="How far is the sun?"))
+        await bot.service.ingest.edit(replace(messages[-1], text="How far is the sun?"))
         release(model)
         assert await ended(bot, last) is State.DONE and bot.platform.text(last) == "\n\n".join(texts)
 
 
 async def test_what_waited_does_not_count_against_its_author(database: str) -> None:
-    old = [replace(incoming(f"old {number}"), at=now_ms() - PATIENCE) for number in range(20)]
+    old = [replace(incoming(f"old {number}"), at=now_ms() - MERGE_AFTER_MS) for number in range(20)]
     async with losing(database, rules=replace(RULES, limits=Limits(user=5))) as (bot, _):
-        replies = [await bot.dispatcher.accept(message) for message in old]
+        replies = [await bot.service.ingest.accept(message) for message in old]
         assert all(reply and reply.state is not State.MERGED for reply in replies)
         assert await bot.say("and now?") == "and now?"

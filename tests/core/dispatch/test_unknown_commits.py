@@ -1,22 +1,18 @@
 """A database that is lost in mid-commit: what was asked may be stored or not, and the bot does not know which."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
 from core.domain.conversation import Reply
 from core.domain.reply_states import State
 from core.domain.store import Store, Transaction, Unavailable
-from core.filters import OpenFilter
 from storage.database import open_database
-from storage.store import DatabaseStore, now_ms
-from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import FakeModel, FakePlatform, incoming
+from storage.store import DatabaseStore
+from tests.conftest import QUICK, Bot, running_bot
+from tests.fakes import FakeModel, incoming
 from tests.watching import history, now
 
 SAID = ("/temp 0.1", "one two", "/undo", "three")
@@ -43,12 +39,10 @@ class DoubtfulStore:
 @asynccontextmanager
 async def doubtful(database: str, nth: int, *, stored: bool) -> AsyncIterator[tuple[Bot, DoubtfulStore]]:
     async with open_database(database) as engine:
-        store = DoubtfulStore(DatabaseStore(engine), nth, stored=stored)
-        platform, model = FakePlatform(), FakeModel()
-        assistant = Assistant(store, model, RULES, OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {"fake": platform}, EVERYBODY, now=now_ms)
-        async with dispatcher.running():
-            yield Bot(DatabaseStore(engine), model, platform, dispatcher), store
+        store = DatabaseStore(engine)
+        trouble = DoubtfulStore(store, nth, stored=stored)
+        async with running_bot(trouble, store, FakeModel(), timing=QUICK) as bot:
+            yield bot, trouble
 
 
 async def say(bot: Bot, text: str) -> Reply:
@@ -56,7 +50,7 @@ async def say(bot: Bot, text: str) -> Reply:
     message, reply = incoming(text), None
     for _ in range(3):
         try:
-            reply = await bot.dispatcher.accept(message) or reply
+            reply = await bot.service.ingest.accept(message) or reply
             break
         except Unavailable:
             continue
@@ -73,11 +67,7 @@ LOST = [*((nth, True) for nth in range(1, 31)), *((nth, False) for nth in range(
 
 
 @pytest.mark.parametrize(("nth", "stored"), LOST)
-async def test_each_thing_happens_once(database: str, monkeypatch: pytest.MonkeyPatch, nth: int, stored: bool) -> None:
-    monkeypatch.setattr("core.dispatch.dispatcher.SWEEP", 0.02)
-    monkeypatch.setattr("core.dispatch.dispatcher.ADRIFT", 0.1)
-    for module in ("runtime.retry", "dispatch.dispatcher"):
-        monkeypatch.setattr(f"core.{module}.backoff", lambda: itertools.repeat(0.005))  # time alone
+async def test_each_thing_happens_once(database: str, nth: int, stored: bool) -> None:
     async with doubtful(database, nth, stored=stored) as (bot, store):
         replies = [await say(bot, text) for text in SAID]
         assert [await now(bot, reply) for reply in replies] == [State.DONE] * len(SAID)
@@ -85,5 +75,5 @@ async def test_each_thing_happens_once(database: str, monkeypatch: pytest.Monkey
         shown = [bot.platform.text(reply) for reply in replies]
         assert (shown[1], shown[3]) == ("one two", "three")
         assert shown[0].endswith("→ 0.1.") and "one two" in shown[2]
-        assert all(len(surface.messages) == 1 for surface in bot.platform.surfaces.values())
+        assert all(len(channel.messages) == 1 for channel in bot.platform.channels.values())
         assert store.commits >= nth, "the fault was met"

@@ -1,28 +1,31 @@
-"""The word list's format, and the list that comes along."""
+"""The format of word lists, and the built-in lists."""
 
 import re
 from importlib.resources import files
 
 import pytest
 
-from core.filters.lexicon import LANGUAGES, WORDS_MOST, Lexicon, complete, lexicon, read, telex
+from core.filters.lexicon import LANGUAGES, MAX_PHRASE_WORDS, Lexicon
+from core.filters.lexicon_parser import add_derived_forms, builtin_lexicon, parse_wordlist, telex_keystrokes
 from core.filters.normalize import fold
 
 CATEGORIES = {"profanity", "slur", "sexual", "sexual_minors", "self_harm", "violence", "weapons", "drugs", "allow"}
 
 
-def lines(language: str) -> list[str]:
-    """Of the list that comes along."""
+def list_lines(language: str) -> list[str]:
+    """The lines of a built-in list."""
     return files("core.filters").joinpath("words", f"{language}.txt").read_text("utf-8").splitlines()
 
 
-def test_what_a_list_says() -> None:
+def test_entries_are_indexed_by_how_they_are_found() -> None:
     made = Lexicon()
-    read(["# a comment", "[profanity 2]", "foo", "*bar*", "baz*  # why", "one two", "[allow]", "foolish"], "en", made)
-    complete(made)
+    parse_wordlist(
+        ["# a comment", "[profanity 2]", "foo", "*bar*", "baz*  # why", "one two", "[allow]", "foolish"], "en", made
+    )
+    add_derived_forms(made)
     assert [entry.rule for entry in made.words["foo"]] == ["en:foo"]
-    assert made.stems["bar"].severity == 2 and "baz" in made.prefixes
-    assert made.openers["one"][0].words == ("one", "two") and made.allowed == {"foolish"}
+    assert made.substrings["bar"].severity == 2 and "baz" in made.prefixes
+    assert made.phrases_by_first["one"][0].words == ("one", "two") and made.allowed == {"foolish"}
 
 
 @pytest.mark.parametrize(
@@ -37,25 +40,25 @@ def test_what_a_list_says() -> None:
         (["[profanity 2]", "*"], "line 2"),
     ],
 )
-def test_mistakes_in_a_list(list_: list[str], mistake: str) -> None:
+def test_mistakes_in_a_list_are_reported_with_their_line(list_: list[str], mistake: str) -> None:
     with pytest.raises(ValueError, match=mistake):
-        read(list_, "en", Lexicon())
+        parse_wordlist(list_, "en", Lexicon())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_list_that_comes_along(language: str) -> None:
-    sections = {re.split(r"[\[ \]]", line)[1] for line in lines(language) if line.startswith("[")}
+def test_the_built_in_lists_are_well_formed(language: str) -> None:
+    sections = {re.split(r"[\[ \]]", line)[1] for line in list_lines(language) if line.startswith("[")}
     assert sections == CATEGORIES
-    entries = [line.split("#")[0].strip() for line in lines(language) if line.strip() and line[0] not in "#["]
-    assert all(len(entry.split("=")[0].split()) <= WORDS_MOST for entry in entries)
+    entries = [line.split("#")[0].strip() for line in list_lines(language) if line.strip() and line[0] not in "#["]
+    assert all(len(entry.split("=")[0].split()) <= MAX_PHRASE_WORDS for entry in entries)
     assert all(fold(entry, markup=False).accented == entry.casefold() for entry in entries if "*" not in entry)
 
 
-def test_it_has_all_categories_in_both_languages() -> None:
-    made = lexicon()
+def test_the_built_in_lists_have_all_categories() -> None:
+    made = builtin_lexicon()
     found = {
         (entry.rule[:2], entry.category)
-        for entries in [*made.words.values(), *made.openers.values()]
+        for entries in [*made.words.values(), *made.phrases_by_first.values()]
         for entry in entries
     }
     assert found == {(language, category) for language in LANGUAGES for category in CATEGORIES - {"allow"}}
@@ -66,5 +69,5 @@ def test_it_has_all_categories_in_both_languages() -> None:
     [("lồn", {"loonf", "loofn"}), ("địt", {"ddijt", "dditj"}), ("được", {"dduwowcj", "dduwowjc"}), ("mẹ", {"mej"}),
      ("ăn", {"awn"}), ("ban", {"ban"})],
 )  # fmt: skip
-def test_telex(word: str, typed: set[str]) -> None:
-    assert telex(word) == typed
+def test_telex_keystrokes(word: str, typed: set[str]) -> None:
+    assert telex_keystrokes(word) == typed

@@ -12,7 +12,14 @@ from core.domain.conversation import Author, ChatId, QueueLoad
 from core.domain.reply_states import State
 from core.domain.settings import Limits
 from core.i18n import t
-from core.inbound.admission import TOLD_EVERY, WINDOW, Busy, Queue, ThroughputEstimate, words
+from core.inbound.admission import (
+    QUESTION_WINDOW_MS,
+    REFUSAL_INTERVAL_MS,
+    Busy,
+    Queue,
+    ThroughputEstimate,
+    describe_refusal,
+)
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, incoming
 from tests.watching import held, outcome, release, running
@@ -32,32 +39,32 @@ def queue(crowd: QueueLoad = NOBODY, limits: Limits = LIMITS) -> Queue:
 
 def test_a_conversation_a_person_and_all_of_them_have_their_limits() -> None:
     here = queue()
-    assert [here.join(incoming("?"), piled=False) for _ in range(3)] == [None] * 3
-    assert here.join(incoming("?"), piled=False) == Busy("chat", 3, 4)
-    assert here.join(incoming("?", BOB), piled=False) == Busy("chat", 3, 4), "whoever asks"
-    assert [here.join(incoming("?", ANN, chat(number)), piled=False) for number in (2, 3)] == [None] * 2
-    assert here.join(incoming("?", ANN, chat(4)), piled=False) == Busy("user", 5, 6, WINDOW)
-    assert [here.join(incoming("?", BOB, chat(number)), piled=False) for number in (5, 6, 7)] == [None] * 3
-    assert here.join(incoming("?", BOB, chat(8)), piled=False) == Busy("full", 8, 9)
+    assert [here.admit(incoming("?"), exempt=False) for _ in range(3)] == [None] * 3
+    assert here.admit(incoming("?"), exempt=False) == Busy("chat", 3, 4)
+    assert here.admit(incoming("?", BOB), exempt=False) == Busy("chat", 3, 4), "whoever asks"
+    assert [here.admit(incoming("?", ANN, chat(number)), exempt=False) for number in (2, 3)] == [None] * 2
+    assert here.admit(incoming("?", ANN, chat(4)), exempt=False) == Busy("user", 5, 6, QUESTION_WINDOW_MS)
+    assert [here.admit(incoming("?", BOB, chat(number)), exempt=False) for number in (5, 6, 7)] == [None] * 3
+    assert here.admit(incoming("?", BOB, chat(8)), exempt=False) == Busy("full", 8, 9)
 
 
 def test_what_waits_already_counts_and_a_persons_oldest_question_says_when_he_may_ask_again() -> None:
     asked = [NOW - 400_000, NOW - 300_000, NOW - 3, NOW - 2, NOW - 1]
     full = queue(QueueLoad({CHAT: 2}, 7, {("fake", "ann"): asked}))
-    assert full.join(incoming("?"), piled=False) == Busy("user", 5, 8, WINDOW - 400_000)
-    assert full.join(incoming("?", BOB), piled=False) is None
-    assert full.join(incoming("?", BOB, chat(2)), piled=False) == Busy("full", 8, 9)
+    assert full.admit(incoming("?"), exempt=False) == Busy("user", 5, 8, QUESTION_WINDOW_MS - 400_000)
+    assert full.admit(incoming("?", BOB), exempt=False) is None
+    assert full.admit(incoming("?", BOB, chat(2)), exempt=False) == Busy("full", 8, 9)
 
 
 def test_what_piled_up_is_held_against_no_limit_but_counts() -> None:
     full = queue(QueueLoad({CHAT: 3}, 3, {}))
-    assert full.join(incoming("?"), piled=True) is None
-    assert full.join(incoming("?", BOB), piled=False) == Busy("chat", 3, 5)
+    assert full.admit(incoming("?"), exempt=True) is None
+    assert full.admit(incoming("?", BOB), exempt=False) == Busy("chat", 3, 5)
 
 
 def test_nothing_is_bounded_where_the_owner_says_so() -> None:
     free = queue(limits=Limits())
-    assert [free.join(incoming("?"), piled=False) for _ in range(500)] == [None] * 500
+    assert [free.admit(incoming("?"), exempt=False) for _ in range(500)] == [None] * 500
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans()), max_size=60))
@@ -66,7 +73,7 @@ def test_no_limit_is_ever_passed(asks: list[tuple[int, int, bool]]) -> None:
     by_author = [0] * 3
     for where, who, piled in asks:
         message = incoming("?", Author(str(who), "Somebody"), chat(where))
-        busy = here.join(message, piled=piled)
+        busy = here.admit(message, exempt=piled)
         if busy is None:
             let_in[where] += 1
             by_author[who] += not piled
@@ -76,23 +83,23 @@ def test_no_limit_is_ever_passed(asks: list[tuple[int, int, bool]]) -> None:
 
 
 def test_the_speed_is_measured_and_the_last_answers_count_most() -> None:
-    speed = ThroughputEstimate(slots=2)
-    assert speed.until(4) is None
-    speed.took(10)
-    assert speed.until(4) == 20 and speed.until(1) == 10 and speed.until(1, here=3) == 30
+    throughput = ThroughputEstimate(slots=2)
+    assert throughput.wait_s(4) is None
+    throughput.record_answer(10)
+    assert throughput.wait_s(4) == 20 and throughput.wait_s(1) == 10 and throughput.wait_s(1, ahead_in_chat=3) == 30
     for _ in range(30):
-        speed.took(2)
-    assert 4 <= (speed.until(4) or 0) < 4.1
+        throughput.record_answer(2)
+    assert 4 <= (throughput.wait_s(4) or 0) < 4.1
 
 
 def test_the_speed_follows_answers_that_slow_each_other_down() -> None:
     """Alone an answer takes 2 s, beside fifteen others 10: they are measured as they are."""
-    speed = ThroughputEstimate(slots=16)
-    speed.took(2)
-    assert speed.until(32) == 4
+    throughput = ThroughputEstimate(slots=16)
+    throughput.record_answer(2)
+    assert throughput.wait_s(32) == 4
     for _ in range(16):
-        speed.took(10)
-    assert 19 < (speed.until(32) or 0) <= 20
+        throughput.record_answer(10)
+    assert 19 < (throughput.wait_s(32) or 0) <= 20
 
 
 @pytest.mark.parametrize(
@@ -109,11 +116,11 @@ def test_the_speed_follows_answers_that_slow_each_other_down() -> None:
     ],
 )  # fmt: skip
 def test_what_is_said(busy: Busy, seconds: float | None, said: str) -> None:
-    speed = ThroughputEstimate(slots=2)
+    throughput = ThroughputEstimate(slots=2)
     if seconds:
-        speed.took(seconds)
-    assert words(busy, speed, "en") == said
-    assert words(busy, speed, "vi") != said
+        throughput.record_answer(seconds)
+    assert describe_refusal(busy, throughput, "en") == said
+    assert describe_refusal(busy, throughput, "vi") != said
 
 
 @pytest.fixture
@@ -146,7 +153,7 @@ async def test_it_is_said_once_a_minute_to_each_person(small: Bot) -> None:
     other = await small.accept("me too?", BOB)
     assert [await outcome(small, reply) for reply in (told, other)] == [State.REFUSED] * 2
     assert {reply.state for reply in silent} == {State.MERGED}
-    assert {reply.merged_into for reply in silent} == {told.id} and not set(small.platform.surfaces) & {
+    assert {reply.merged_into for reply in silent} == {told.id} and not set(small.platform.channels) & {
         reply.id for reply in silent
     }
 
@@ -160,16 +167,16 @@ async def test_a_burst_is_told_once_too(small: Bot) -> None:
 async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         await small.accept(f"question {number}")
-    monkeypatch.setattr(small.dispatcher._intake._door, "_now", lambda: NOW * 2)
+    monkeypatch.setattr(small.service.ingest._admission, "_now", lambda: NOW * 2)
     again = await small.accept("and now?")
-    assert TOLD_EVERY < NOW and await outcome(small, again) is State.REFUSED
+    assert REFUSAL_INTERVAL_MS < NOW and await outcome(small, again) is State.REFUSED
 
 
 async def test_whoever_asked_through_an_interaction_is_told_each_time(small: Bot) -> None:
     for number in range(4):
         await small.accept(f"question {number}")
     for number in range(2):
-        reply = await small.dispatcher.accept(replace(incoming(f"/ask noise {number}"), reply_token="a key"))
+        reply = await small.service.ingest.accept(replace(incoming(f"/ask noise {number}"), reply_token="a key"))
         assert reply and await outcome(small, reply) is State.REFUSED
 
 

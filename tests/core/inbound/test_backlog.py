@@ -1,6 +1,5 @@
 """What piled up while the bot was away: one answer for each author's questions, one apology for what is too old."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 from core.domain.conversation import Author, ChatId, Incoming, Reply
 from core.domain.reply_states import Lane, State
 from core.i18n import t
-from core.inbound.backlog import LONGEST, PATIENCE, TOO_OLD, expired, mergeable
+from core.inbound.backlog import EXPIRE_AFTER_MS, MAX_MERGED_CHARACTERS, MERGE_AFTER_MS, expired, mergeable
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.conftest import MakeBot
+from tests.conftest import MakeBot, running_bot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming, owe
 from tests.watching import history, now, outcome
 
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 STARTED = 1_800_000_000_000
 OTHER = ChatId("fake", "2")
-WAITED, OLD = PATIENCE, TOO_OLD
+WAITED, OLD = MERGE_AFTER_MS, EXPIRE_AFTER_MS
 
 
 def reply(id: int, age: int, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.ANSWER, text: str = "?",
@@ -74,7 +73,7 @@ def test_nobody_is_in_two_piles_and_none_is_too_long(rows: list[tuple[int, bool,
     assert len(everybody) == len(set(everybody))
     for pile in mergeable(waiting, STARTED):
         assert {each.author for each in pile.others} == {pile.into.author}
-        assert sum(len(each.text) for each in (*pile.others, pile.into)) <= LONGEST or not pile.others
+        assert sum(len(each.text) for each in (*pile.others, pile.into)) <= MAX_MERGED_CHARACTERS or not pile.others
 
 
 def aged(message: Incoming, age: int) -> Incoming:
@@ -109,7 +108,16 @@ async def test_a_day_old_question_gets_an_apology(database: str, make_bot: MakeB
         assert bot.platform.text(second) == t("vi", "error.late")
         assert await outcome(bot, third) is State.DONE
         assert [turn.question for turn in await history(bot)] == ["How far is the moon?"]
-        assert list(bot.platform.surfaces) == [second.id, third.id]
+        assert list(bot.platform.channels) == [second.id, third.id]
+
+
+async def test_the_apology_is_in_the_language_that_its_person_has_chosen(database: str, make_bot: MakeBot) -> None:
+    """Ann's client is English."""
+    (old,) = await waiting(database, aged(incoming("Hello?"), OLD))
+    async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
+        await tx.preferences.set_language("fake", ANN.id, "vi", now_ms())
+    async with make_bot() as bot:
+        assert await outcome(bot, old) is State.FAILED and bot.platform.text(old) == t("vi", "error.late")
 
 
 async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: MakeBot) -> None:
@@ -118,8 +126,8 @@ async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: M
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
         assert claimed and claimed.id == begun.id
-        await tx.replies.add_intent(claimed, "n")
-        await tx.replies.set_message_id(claimed, "n", "1")
+        await tx.messages.add_intent(claimed, "n")
+        await tx.messages.set_id(claimed, "n", "1")
     async with make_bot() as bot:
         bot.platform.channel(begun).messages["1"] = "on"
         assert await outcome(bot, begun) is State.DONE and bot.platform.text(begun) == "one"
@@ -135,16 +143,13 @@ async def test_what_is_asked_before_a_clear_is_forgotten_with_it(database: str, 
         assert [turn.question for turn in await history(bot)] == ["one\n\ntwo"]
 
 
-async def test_until_all_is_handed_over_nothing_of_it_is_answered(make_bot: MakeBot) -> None:
-    async with make_bot() as bot:
+async def test_until_all_is_handed_over_nothing_of_it_is_answered(store: DatabaseStore) -> None:
+    async with running_bot(store, store, FakeModel(), settled=False) as bot:
         platform = bot.platform
-        while not bot.dispatcher._settled:
-            await asyncio.sleep(0)
-        bot.dispatcher._settled.clear()
-        first = await bot.dispatcher.accept(aged(incoming("one"), WAITED + 1000))
-        second = await bot.dispatcher.accept(aged(incoming("two"), WAITED + 1000))
+        first = await bot.service.ingest.accept(aged(incoming("one"), WAITED + 1000))
+        second = await bot.service.ingest.accept(aged(incoming("two"), WAITED + 1000))
         assert first and second and "→ 0" in await bot.say("/temp 0", BOB, OTHER), "commands are carried out"
         assert await now(bot, first) is State.QUEUED
-        bot.dispatcher.settle(platform.name)
-        bot.dispatcher.settle(platform.name)
+        bot.service.settle(platform.name)
+        bot.service.settle(platform.name)
         assert await outcome(bot, second) is State.DONE and platform.text(second) == "one\n\ntwo"

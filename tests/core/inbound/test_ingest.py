@@ -10,16 +10,15 @@ import pytest
 from sqlalchemy import text
 
 from core.answering.assistant import Assistant
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
 from core.domain.reply_states import Lane, State
 from core.domain.settings import NO_LIMITS
-from core.filters import OpenFilter
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.ingest import Ingest
 from storage.database import open_database
-from storage.store import DatabaseStore, StoredTransaction, now_ms
+from storage.store import DatabaseStore, SqlTransaction, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import FakeModel, FakePlatform, incoming, owe
+from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming, owe
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -31,7 +30,7 @@ class HeldStore:
         self._store, self.gate = store, asyncio.Semaphore(0)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[StoredTransaction]:
+    async def begin(self) -> AsyncIterator[SqlTransaction]:
         await self.gate.acquire()
         async with self._store.begin() as tx:
             yield tx
@@ -42,7 +41,7 @@ async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseSt
     intake = Ingest(
         held, EVERYBODY, AdmissionControl(NO_LIMITS, ThroughputEstimate(1), now_ms, 0, ()), lambda replies: None
     )
-    writing = asyncio.create_task(intake.write())
+    writing = asyncio.create_task(intake.run())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
     await asyncio.sleep(0.01)
     with contextlib.suppress(TimeoutError):
@@ -61,9 +60,9 @@ async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseSt
 
 async def test_the_origin_comes_back_with_the_reply_and_goes_with_it(bot: Bot) -> None:
     for message in ("a question", "/temp 0.1"):
-        reply = await bot.dispatcher.accept(replace(incoming(message), reply_token="a key"))
+        reply = await bot.service.ingest.accept(replace(incoming(message), reply_token="a key"))
         assert reply and reply.reply_token == "a key" and "a key" not in repr(reply)
-        assert (await bot.dispatcher.outcome(reply)).reply_token == ""
+        assert (await bot.outcome(reply)).reply_token == ""
     async with bot.store.begin() as tx:
         rows = await tx.replies._session.execute(text("SELECT count(*) FROM inbox WHERE origin IS NOT NULL"))
         assert rows.scalar() == 0
@@ -78,13 +77,13 @@ async def test_a_platform_that_is_served_later(database: str) -> None:
             unfinished = await owe(tx, incoming("before"), Lane.ANSWER)
             assert unfinished
         assistant = Assistant(store, FakeModel(), RULES, OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {}, EVERYBODY, now=now_ms)
-        async with dispatcher.running():
+        service = ChatService(store, assistant, EVERYBODY, now=now_ms)
+        async with service.running():
             await asyncio.sleep(0.05)
             async with store.begin() as tx:
                 assert (await tx.replies.get(unfinished.id)).state is State.QUEUED
-            await dispatcher.serve(platform)
-            dispatcher.settle(platform.name)
+            await service.serve(platform)
+            service.settle(platform.name)
             async with asyncio.timeout(5):
-                assert (await dispatcher.outcome(unfinished)).state is State.DONE
+                assert (await service.control.wait_for_outcome(unfinished)).state is State.DONE
             assert platform.text(unfinished) == "before"

@@ -1,12 +1,9 @@
 """Watching tasks and handing messages on: what ends whom, and what is tried for how long."""
 
 import asyncio
-import itertools
-import logging
 
 import pytest
 
-from core.inbound.storing import store_with_retry
 from core.runtime.supervision import logged, must_not_end
 
 
@@ -52,23 +49,3 @@ async def test_what_may_fail_ends_nobody_else(caplog: pytest.LogCaptureFixture) 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(logged("a press", fails))
     assert "a press failed" in caplog.text and "ValueError" in caplog.text and "ValueError: what" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("error", "tries"), [(OSError, 20), (RuntimeError, 20), (ValueError, 4), (TypeError, 4), (OverflowError, 4)]
-)
-async def test_trouble_is_waited_for_and_poison_is_not(
-    error: type[Exception], tries: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level(logging.ERROR)
-    tried = 0
-
-    async def take() -> None:
-        nonlocal tried
-        tried += 1
-        if tried < 20:
-            raise error
-
-    monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.0))  # time alone
-    await store_with_retry("update 7", take)
-    assert tried == tries and ("set aside" in caplog.text) == (tries < 20)

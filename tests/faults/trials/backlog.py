@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.service import ChatService
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -57,23 +57,24 @@ async def _backlog(w: World, chats: int, each: int) -> Sequence[str]:
 async def _at_once(w: World) -> Sequence[str]:
     from core.answering.assistant import Assistant
     from core.domain.conversation import ChatId
-    from core.filters import OpenFilter
-    from tests.fakes import FakeModel, FakePlatform, incoming
+    from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 
     async with open_database(f"sqlite+aiosqlite:///{w.database.file}") as engine:
         store = DatabaseStore(engine)
         model = FakeModel()
         model.gate = asyncio.Semaphore(0)
         assistant = Assistant(store, model, RULES, OpenFilter())
-        dispatcher = Dispatcher(store, assistant, {"fake": FakePlatform()}, EVERYBODY, now=now_ms)
+        service, platform = ChatService(store, assistant, EVERYBODY, now=now_ms), FakePlatform()
         seconds: list[float] = []
 
         async def accept(number: int) -> None:
             began = time.monotonic()
-            await dispatcher.accept(incoming("hello", chat=ChatId("fake", str(number))))
+            await service.ingest.accept(incoming("hello", chat=ChatId("fake", str(number))))
             seconds.append(time.monotonic() - began)
 
-        async with dispatcher.running():
+        async with service.running():
+            await service.serve(platform)
+            service.settle(platform.name)
             await asyncio.gather(*(accept(number) for number in range(AT_ONCE)))
     late = sorted(seconds)[int(AT_ONCE * 0.99)]
     return [f"99 % of {AT_ONCE} are stored within {late * 1000:.0f} ms"] if late > PROMPTLY else []

@@ -1,0 +1,173 @@
+"""Reading back over REST what was missed.
+
+Discord does not repeat to a process what happened while it was away. So after every new login the conversations that
+the bot knows are read back; the core ignores what it has stored. Until it is clear how far each was read, nothing new
+is delivered: what happened just before it would seem to be read.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from discord import Client, Message, Object
+from discord.abc import Messageable
+
+from bots.discord_bot.api import call_shielded
+from bots.discord_bot.incoming import PLATFORM
+from bots.discord_bot.interaction_token import PERSONAL_PREFIX
+from bots.discord_bot.message_events import Deliver, MessageEvents
+from bots.discord_bot.timing import DiscordTiming
+from core.domain.conversation import ChatId, KnownChat
+from core.domain.platform import Ambiguous, DeliveryError, NotSent
+from core.domain.store import Store
+from core.inbound.events import CaughtUp
+from core.runtime.safe_traceback import safe_traceback
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK_MS = 24 * 3600 * 1000
+"""Older messages are not read back."""
+MAX_MESSAGES = 100
+"""Messages read back of a conversation: the newest."""
+TRIES_BEFORE_WARNING = 5
+"""Tries to read back a conversation after which the owner is warned."""
+DISCORD_EPOCH_MS = 1_420_070_400_000
+
+
+class Backfill:
+    """Reads back what was missed in each channel, one channel after another; first where people write now."""
+
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        events: MessageEvents,
+        deliver: Deliver,
+        now: Callable[[], int],
+        timing: DiscordTiming,
+    ) -> None:
+        self._client, self._store, self._events, self._deliver = client, store, events, deliver
+        self._now, self._timing = now, timing
+        self._behind: dict[int, KnownChat] = {}
+        """Channels that are still to be read back."""
+        self._reading: dict[int, asyncio.Task[None]] = {}
+        """Channels that are being read back."""
+        self._has_marks = asyncio.Event()
+        """Set where `_behind` is complete: it is clear how far each channel was read."""
+        self._needed, self._ready = asyncio.Event(), asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+
+    def session_began(self) -> None:
+        """A new login. Discord tells nothing of what was before it."""
+        self._ready.clear()
+        self.start_over()
+
+    def session_ready(self) -> None:
+        """The servers and channels of the session are cached."""
+        self._ready.set()
+
+    def start_over(self) -> None:
+        """Something was missed: read everything back again."""
+        self._has_marks.clear()
+        self._needed.set()
+
+    async def run(self) -> None:
+        """Read back whenever something was missed, without end. CaughtUp is delivered after each time."""
+        async with self._tasks:
+            while True:
+                await self._needed.wait()
+                self._needed.clear()
+                chats = await self._read_active_chats()
+                self._events.remember_threads(known.chat.thread for known in chats)
+                self._behind = {_channel_id(known.chat): known for known in chats if not _is_personal(known.chat)}
+                self._has_marks.set()
+                await self._ready.wait()
+                while self._behind and not self._needed.is_set():
+                    await self._catch_up(next(iter(self._behind)))
+                if not self._needed.is_set():
+                    await self._wait_for_all()
+                    await self._deliver(CaughtUp(PLATFORM))
+
+    async def wait_for(self, channel_id: int) -> None:
+        """Return when everything that was missed in a channel is acknowledged."""
+        await self._has_marks.wait()
+        await self._catch_up(channel_id)
+
+    async def _catch_up(self, channel_id: int) -> None:
+        if (known := self._behind.pop(channel_id, None)) is not None:
+            self._reading[channel_id] = self._tasks.create_task(self._read_back(channel_id, known))
+        if (task := self._reading.get(channel_id)) is not None:
+            await asyncio.wait({task})
+
+    async def _wait_for_all(self) -> None:
+        """Also for what ChannelOrder has begun to read back."""
+        while self._reading:
+            await asyncio.wait(set(self._reading.values()))
+
+    async def _read_back(self, channel_id: int, known: KnownChat) -> None:
+        try:
+            for message in await self._fetch_missed(known):
+                await self._events.received(message, live=False)
+        except Exception as error:
+            log.error("%s can't be read back:\n%s", known.chat, safe_traceback(error))
+        finally:
+            del self._reading[channel_id]
+
+    async def _fetch_missed(self, known: KnownChat) -> Sequence[Message]:
+        """However long it takes: a newer message, once stored, would make these seem to be read. Empty where Discord
+        refuses."""
+        for count, pause in enumerate(self._timing.retry.pauses(), 1):
+            try:
+                return await self._fetch_newest(known)
+            except (NotSent, Ambiguous) as error:
+                if count == TRIES_BEFORE_WARNING:
+                    log.warning("%s can't be read back so far: %s", known.chat, type(error).__name__)
+                await asyncio.sleep(max(pause, error.wait if isinstance(error, NotSent) else 0))
+            except DeliveryError as error:
+                log.info("%s is not read back: %s", known.chat, type(error).__name__)
+                return []
+        raise AssertionError("a back-off never ends")
+
+    async def _fetch_newest(self, known: KnownChat) -> Sequence[Message]:
+        """The newest messages after the last one that is stored, oldest first."""
+        start = max(known.seq, first_snowflake(self._now() - LOOK_BACK_MS))
+        channel = await self._channel(known.chat)
+        if channel is None or (getattr(channel, "last_message_id", None) or start + 1) <= start:
+            return []
+        await asyncio.sleep(self._timing.backfill_pause_s)
+
+        async def newest() -> list[Message]:
+            history = channel.history(limit=MAX_MESSAGES, after=Object(start), oldest_first=False)
+            return [message async for message in history]
+
+        return sorted(await call_shielded(newest()), key=lambda message: message.id)
+
+    async def _read_active_chats(self) -> Sequence[KnownChat]:
+        for pause in self._timing.retry.pauses():
+            try:
+                async with self._store.begin() as tx:
+                    return await tx.chats.active(PLATFORM)
+            except Exception as error:
+                log.error("the known conversations can't be read, trying again: %s", type(error).__name__)
+            await asyncio.sleep(pause)
+        raise AssertionError("a back-off never ends")
+
+    async def _channel(self, chat: ChatId) -> Messageable | None:
+        channel_id = _channel_id(chat)
+        channel = self._client.get_channel(channel_id) or await call_shielded(self._client.fetch_channel(channel_id))
+        return channel if isinstance(channel, Messageable) else None
+
+
+def _channel_id(chat: ChatId) -> int:
+    """A thread is a channel of its own."""
+    return int(chat.thread or chat.chat)
+
+
+def _is_personal(chat: ChatId) -> bool:
+    """Whether it is one person's conversation in a channel: nothing of it is in the channel's history."""
+    return chat.thread.startswith(PERSONAL_PREFIX)
+
+
+def first_snowflake(at: int) -> int:
+    """The smallest id of a time, in milliseconds UTC."""
+    return max(at - DISCORD_EPOCH_MS, 0) << 22

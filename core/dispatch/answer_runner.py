@@ -1,0 +1,154 @@
+"""A claimed answer to its end: generated, checked, stored (C6)."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from core.answering.assistant import Assistant
+from core.delivery.final_check import FinalCheck
+from core.delivery.partial_markdown import close_fence, close_open_markup
+from core.delivery.streaming_message import StreamingMessage
+from core.dispatch.environment import Environment
+from core.dispatch.reply_messages import ReplyContext
+from core.domain.conversation import Reply
+from core.domain.errors import EngineDied, outcome_of
+from core.domain.reply_states import Event, State
+from core.i18n import t
+from core.i18n.error_texts import describe_error
+from core.inbound.admission import ThroughputEstimate
+from core.runtime.failpoints import failpoint
+from core.runtime.retry import until_stored
+
+log = logging.getLogger(__name__)
+
+MAX_ENGINE_DEATHS = 3
+"""Deaths of the engine under a question that runs with no other beside it, after which the question is given up."""
+
+
+class EngineLoss(Enum):
+    """What becomes of an answer whose engine died."""
+
+    REQUEUED = auto()
+    """It is queued, and will run with no other beside it, so that it costs no other answer anything."""
+    STOPPED = auto()
+    """Somebody stopped it meanwhile."""
+    GIVEN_UP = auto()
+    """The engine died too often under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The end of an answer: `text` for the history, and `notice`, which is shown after it, in the asker's language.
+
+    `truncated`: the token limit ended the text.
+    """
+
+    outcome: State
+    text: str = ""
+    notice: str = ""
+    truncated: bool = False
+
+    @property
+    def extends_history(self) -> bool:
+        """Whether the history has a new answer then."""
+        return bool(self.text) and self.outcome in (State.DONE, State.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A reply that has run: SENDING with its final text, or QUEUED where it will run again."""
+
+    reply: Reply
+    extends_history: bool = False
+
+
+class AnswerRunner:
+    """Runs answers. Knows no platform."""
+
+    def __init__(
+        self, environment: Environment, assistant: Assistant, final_check: FinalCheck, throughput: ThroughputEstimate
+    ) -> None:
+        self._env, self._assistant = environment, assistant
+        self._final_check, self._throughput = final_check, throughput
+
+    async def run(self, reply: Reply, message: StreamingMessage, context: ReplyContext) -> Generated:
+        """Generate an answer, showing it on `message` while it grows, and store its end.
+
+        Raises Stale where that means nothing any more.
+        """
+        stop = self._env.control.stop_flag(reply.id)
+        try:
+            conclusion = await self._generate(reply, message, stop, context.language)
+        except EngineDied:
+            await message.stop_previews()  # whoever runs it next must know what was sent
+            loss = await self._lose(reply, stop)
+            if loss is EngineLoss.REQUEUED:
+                log.debug("reply %s: the engine died; it will run by itself", reply.id)
+                return Generated(replace(reply, state=State.QUEUED))
+            conclusion = _after_loss(loss, reply, context.language)
+        return await self._conclude(reply, message, context, conclusion)
+
+    async def _generate(
+        self, reply: Reply, message: StreamingMessage, stop: asyncio.Event, language: str
+    ) -> Conclusion:
+        """Raises EngineDied."""
+        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
+            return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
+        began = time.monotonic()
+        try:
+            ending = await self._assistant.answer(reply, message, stop)
+        except EngineDied:
+            raise
+        except Exception as error:
+            # What the last answer had is still there to go on with.
+            notice = describe_error(error, language, f"reply {reply.id}")
+            return Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
+        self._throughput.record_answer(time.monotonic() - began)
+        notice = t(language, ending.notice) if ending.notice else ""
+        return Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
+
+    async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
+        if stop.is_set():
+            return EngineLoss.STOPPED
+        if reply.isolated and reply.engine_deaths + 1 >= MAX_ENGINE_DEATHS:
+            log.error("reply %s: the engine died %d times while it ran alone; given up", reply.id, MAX_ENGINE_DEATHS)
+            return EngineLoss.GIVEN_UP
+
+        async def requeue() -> Reply:
+            async with self._env.store.begin() as tx:
+                return await tx.replies.requeue_isolated(reply)
+
+        requeued = await until_stored(f"reply {reply.id}", requeue, self._env.timing.database_backoff)
+        return EngineLoss.STOPPED if requeued.state is State.GENERATING else EngineLoss.REQUEUED
+
+    async def _conclude(
+        self, reply: Reply, message: StreamingMessage, context: ReplyContext, conclusion: Conclusion
+    ) -> Generated:
+        complete = conclusion.outcome is State.DONE and not conclusion.truncated
+        text = (close_fence if complete else close_open_markup)(conclusion.text)
+        if text and (allowed := self._final_check.permitted(text, message, context.policy)) != text:
+            notice = conclusion.notice if allowed else t(context.language, "refused.answer")
+            conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
+        final = "\n\n".join(filter(None, (text, conclusion.notice)))
+
+        async def store() -> Reply:
+            """C6."""
+            async with self._env.store.begin() as tx:
+                if conclusion.outcome is State.REFUSED and reply.question:
+                    await tx.turns.delete_unanswered(reply.question)
+                else:
+                    await tx.turns.save_answer(reply, conclusion.text, cut=conclusion.truncated)
+                return await tx.replies.move(reply, Event.FINISH, outcome=conclusion.outcome, final=final)
+
+        failpoint("concluding")
+        stored = await until_stored(f"reply {reply.id}", store, self._env.timing.database_backoff)
+        failpoint("concluded")
+        return Generated(stored, conclusion.extends_history)
+
+
+def _after_loss(loss: EngineLoss, reply: Reply, language: str) -> Conclusion:
+    if loss is EngineLoss.STOPPED:
+        return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
+    return Conclusion(State.FAILED, reply.prefix, t(language, "error.lost"), truncated=bool(reply.prefix))

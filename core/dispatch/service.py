@@ -1,0 +1,144 @@
+"""The whole bot around a store, a model and platforms: the one place where its parts are put together."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from core.answering.assistant import Assistant
+from core.commands.buttons import ButtonActions
+from core.commands.executor import CommandExecutor
+from core.commands.role_lookup import RoleLookup
+from core.commands.services import CommandServices
+from core.delivery.final_check import FinalCheck
+from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.reply_control import ReplyControl
+from core.delivery.streaming_message import Delivery
+from core.dispatch.answer_runner import AnswerRunner
+from core.dispatch.dispatcher import Dispatcher
+from core.dispatch.environment import Environment
+from core.dispatch.lanes import LaneSignals
+from core.dispatch.recovery import Recovery
+from core.dispatch.reply_messages import ReplyMessages
+from core.dispatch.reply_runner import ReplyRunner
+from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
+from core.dispatch.typing_indicator import TypingIndicator
+from core.domain.permissions import Access
+from core.domain.platform import Platform
+from core.domain.reply_states import Lane
+from core.domain.store import Store
+from core.filters import STANDARD
+from core.i18n.person_language import PersonLanguages
+from core.inbound.admission import AdmissionControl, ThroughputEstimate
+from core.inbound.backlog import MERGE_AFTER_MS
+from core.inbound.event_consumer import EventConsumer
+from core.inbound.ingest import Ingest
+from core.runtime.supervision import Work, running_loops
+
+
+class ChatService:
+    """Answers on every platform that it serves. Used inside `running()`.
+
+    `now`: milliseconds UTC. `name`: what the bot calls itself.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        assistant: Assistant,
+        access: Access,
+        *,
+        now: Callable[[], int],
+        name: str = "Qwentin",
+        timing: ServiceTiming = DEFAULT_TIMING,
+    ) -> None:
+        self._store = store
+        self._platforms: dict[str, Platform] = {}
+        signals = LaneSignals()
+        self.rate_limiter = ChatRateLimiter()
+        final_check = FinalCheck(assistant.filter)
+        messages = ReplyMessages(
+            _delivery(store, self.rate_limiter, final_check, now, timing), self._platforms, assistant.rules, final_check
+        )
+        self.control = ReplyControl(store, messages.mark_stopped, signals.notify_ended)
+        environment = Environment(store, self.control, signals, self.rate_limiter, now, timing, self._platforms)
+        services = CommandServices(
+            store, self.control, RoleLookup(self._platforms, access), assistant.rules, assistant.filter, now
+        )
+        commands = CommandExecutor(services, assistant, bot_name=name, backoff=timing.database_backoff)
+        throughput = ThroughputEstimate(assistant.model.slots)
+        answers = AnswerRunner(environment, assistant, final_check, throughput)
+        self._runner = ReplyRunner(environment, assistant, messages, answers, commands)
+        self._dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
+        started = now()
+        self._recovery = Recovery(environment, self._dispatcher.stored, started)
+        self._typing = TypingIndicator(environment)
+        admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
+        self.ingest = Ingest(store, access, admission, self._dispatcher.stored, signals.notify_all)
+        self.languages = PersonLanguages(store)
+        self.buttons = ButtonActions(services, self.ingest.accept)
+        self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work until the block is left. What is then unfinished stays in the store for the next start.
+
+        If one of the loops ends, the block is cancelled and its error raised.
+        """
+        loops: dict[str, Work] = {
+            "storing what comes in": self.ingest.run,
+            "showing what is ready": self._dispatcher.show_ready,
+            "merging backlogs": self._recovery.merge_backlogs,
+            "claiming answers": partial(self._dispatcher.run_lane, Lane.ANSWER),
+            "claiming commands": partial(self._dispatcher.run_lane, Lane.NOTICE),
+            "showing typing indicators": self._typing.run,
+            "looking for orphaned replies": self._recovery.sweep,
+        }
+        async with running_loops(loops):
+            try:
+                yield
+            finally:
+                self.control.close()
+
+    async def serve(self, platform: Platform) -> None:
+        """Run a platform's replies from now on, those that were left unfinished first.
+
+        Its questions are answered once all that waited there is stored (`settle`), or after a while.
+        """
+        await self._recovery.serve(platform)
+
+    def settle(self, platform: str) -> None:
+        """Everything that waited on a platform while the bot was away is stored. Idempotent, does not wait."""
+        self._recovery.settle(platform)
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and return once what is running has ended, after `seconds` at the latest."""
+        await self._dispatcher.drain(seconds)
+
+    async def leave(self, platform: str, chat: str) -> None:
+        """A chat is closed to the bot: cancel what waits there, stop what runs. Its data stay. Raises Unavailable."""
+        await self._runner.leave(platform, chat)
+
+    async def move(self, platform: str, old: str, new: str) -> None:
+        """A chat goes on under another id. Idempotent. Raises Unavailable."""
+        async with self._store.begin() as tx:
+            await tx.chats.change_id(platform, old, new)
+
+
+def _delivery(
+    store: Store,
+    rate_limiter: ChatRateLimiter,
+    final_check: FinalCheck,
+    now: Callable[[], int],
+    timing: ServiceTiming,
+) -> Delivery:
+    return Delivery(
+        store,
+        rate_limiter,
+        secrets.token_hex(4),
+        partial(final_check.allows, STANDARD),
+        now,
+        send_backoff=timing.send_backoff,
+        database_backoff=timing.database_backoff,
+        typing_every_s=timing.typing_every_s,
+    )

@@ -1,0 +1,335 @@
+"""The events of an adapter: stored in the order of their chat, acknowledged with what became of them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
+
+import pytest
+
+from core.commands.press import Press, PressResult
+from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
+from core.domain.permissions import Access
+from core.domain.settings import NO_LIMITS
+from core.domain.store import Transaction, Unavailable
+from core.i18n import t
+from core.i18n.person_language import PersonLanguages
+from core.inbound.admission import AdmissionControl, ThroughputEstimate
+from core.inbound.event_consumer import MAX_ODD_FAILURES, EventConsumer
+from core.inbound.events import (
+    Acceptance,
+    BotAdded,
+    BotRemoved,
+    ButtonPressed,
+    CaughtUp,
+    ChatMoved,
+    Event,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    PressReceipt,
+    Receipt,
+)
+from core.inbound.ingest import Ingest
+from core.runtime.retry import Backoff
+from storage.store import DatabaseStore, now_ms
+from tests.conftest import EVERYBODY
+from tests.fakes import ANN, BOB, CHAT, FakeChannel, FakePlatform, incoming
+
+QUICK = Backoff(0.001, 0.001)
+OTHER = ChatId("fake", "other")
+
+
+class ScriptedAdapter:
+    """Yields what a test gives it."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.script: asyncio.Queue[Event] = asyncio.Queue()
+        self._platform = FakePlatform()
+
+    def connected(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    async def events(self) -> AsyncIterator[Event]:
+        while True:
+            yield await self.script.get()
+
+    def channel(self, reply: Reply) -> FakeChannel:
+        return self._platform.channel(reply)
+
+    async def role(self, chat: ChatId, author: Author) -> Role:
+        return Role.MEMBER
+
+    async def tell(self, *events: Event) -> list[Receipt]:
+        """Yield events at once; their receipts."""
+        for event in events:
+            self.script.put_nowait(event)
+        async with asyncio.timeout(20):
+            return [await event.acknowledged() for event in events]
+
+
+class Chats:
+    """Keeps what is done with whole chats."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, ...]] = []
+        self.failures: list[Exception] = []
+
+    async def leave(self, platform: str, chat: str) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.done.append(("leave", chat))
+
+    async def move(self, platform: str, old: str, new: str) -> None:
+        self.done.append(("move", old, new))
+
+    def settle(self, platform: str) -> None:
+        self.done.append(("settle", platform))
+
+
+class Buttons:
+    """Answers every press."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.never: asyncio.Event | None = None
+
+    async def press(self, press: Press, language: str) -> PressResult:
+        if self.failure:
+            raise self.failure
+        if self.never:
+            await self.never.wait()
+        return PressResult(f"pressed {press.id}")
+
+
+class ScriptedStore:
+    """A store whose next transactions fail as told, or wait to be let through."""
+
+    def __init__(self, store: DatabaseStore) -> None:
+        self._store = store
+        self.failures: list[Exception] = []
+        self.gate: asyncio.Event | None = None
+        self.transactions = 0
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        self.transactions += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.gate:
+            await self.gate.wait()
+        async with self._store.begin() as tx:
+            yield tx
+
+
+class Consumed:
+    """A consumer at work around a scripted adapter."""
+
+    def __init__(self, store: DatabaseStore, access: Access) -> None:
+        self.store, self.adapter, self.chats, self.buttons = ScriptedStore(store), ScriptedAdapter(), Chats(), Buttons()
+        self.stored: list[Reply] = []
+        admission = AdmissionControl(NO_LIMITS, ThroughputEstimate(1), now_ms, 0, ())
+        self.ingest = Ingest(self.store, access, admission, self.stored.extend)
+        languages = PersonLanguages(store)
+        self.consumer = EventConsumer(self.ingest, self.buttons, self.chats, languages, QUICK)
+
+    @property
+    def texts(self) -> list[str]:
+        return [reply.text for reply in self.stored]
+
+
+@asynccontextmanager
+async def consumed(store: DatabaseStore, access: Access = EVERYBODY) -> AsyncIterator[Consumed]:
+    made = Consumed(store, access)
+    tasks = [asyncio.ensure_future(work) for work in (made.ingest.run(), made.consumer.run(made.adapter))]
+    try:
+        yield made
+    finally:
+        for task in tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
+
+
+def press(author: Author = ANN, number: str = "1") -> Press:
+    return Press(number, CHAT, "9", author, True, "bot", 0, None)
+
+
+def received(texts: Sequence[str], chat: ChatId = CHAT) -> list[MessageReceived]:
+    return [MessageReceived(incoming(text, chat=chat)) for text in texts]
+
+
+async def test_messages_are_stored_in_order_and_in_few_commits(store: DatabaseStore) -> None:
+    texts = [f"message {number}" for number in range(50)]
+    async with consumed(store) as made:
+        receipts = await made.adapter.tell(*received(texts), *received(["elsewhere"], OTHER))
+        assert {receipt.acceptance for receipt in receipts} == {Acceptance.STORED}
+        assert [receipt.reply.text for receipt in receipts if receipt.reply] == [*texts, "elsewhere"]
+        assert [text for text in made.texts if text != "elsewhere"] == texts
+        assert made.store.transactions <= 3
+
+
+async def test_what_is_stored_already_is_ignored(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        event = MessageReceived(message := incoming("once"))
+        receipts = await made.adapter.tell(event, MessageReceived(message))
+        assert [receipt.acceptance for receipt in receipts] == [Acceptance.STORED, Acceptance.IGNORED]
+
+
+async def test_a_database_in_trouble_changes_no_order(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        made.store.failures = [Unavailable()] * 5
+        receipts = await made.adapter.tell(*received(["one", "two", "three"]))
+        assert made.texts == ["one", "two", "three"]
+        assert all(receipt.acceptance is Acceptance.STORED for receipt in receipts)
+
+
+async def test_poison_is_set_aside_and_its_neighbours_are_stored(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        poison = MessageReceived(replace(incoming("poison"), seq=2**70))
+        before, after = received(["before", "after"])
+        receipts = await made.adapter.tell(before, poison, after)
+        assert [receipt.acceptance for receipt in receipts] == [
+            Acceptance.STORED, Acceptance.REJECTED, Acceptance.STORED
+        ]  # fmt: skip
+        assert made.texts == ["before", "after"]
+
+
+async def test_an_edit_waits_for_its_message_and_a_move_for_both(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        message = incoming("tpyo")
+        edited = MessageEdited(replace(message, text="typo"))
+        moved = ChatMoved("fake", message.chat.chat, "new")
+        await made.adapter.tell(MessageReceived(message), edited, moved)
+        async with store.begin() as tx:
+            assert [reply.text for reply in await tx.replies.open_answers(message.chat)] == ["typo"]
+        assert made.chats.done == [("move", message.chat.chat, "new")]
+
+
+async def test_chats_that_are_left_and_platforms_that_have_caught_up(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        made.chats.failures = [Unavailable(), Unavailable()]
+        events = BotAdded("fake", "7"), BotRemoved("fake", "7"), MessageDeleted(CHAT, "bot", "m:1")
+        receipts = await made.adapter.tell(*events)
+        assert [receipt.acceptance for receipt in receipts] == [
+            Acceptance.IGNORED, Acceptance.STORED, Acceptance.IGNORED
+        ]  # fmt: skip
+        await made.adapter.tell(CaughtUp("fake"))
+        assert made.chats.done == [("leave", "7"), ("settle", "fake")]
+
+
+@pytest.mark.parametrize(
+    ("error", "acceptance"),
+    [
+        (Unavailable, Acceptance.STORED),
+        (OSError, Acceptance.STORED),
+        (RuntimeError, Acceptance.STORED),
+        (KeyError, Acceptance.REJECTED),
+        (TypeError, Acceptance.REJECTED),
+        (OverflowError, Acceptance.REJECTED),
+    ],
+)
+async def test_trouble_is_waited_for_and_poison_is_not(
+    store: DatabaseStore, error: type[Exception], acceptance: Acceptance, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    async with consumed(store) as made:
+        made.chats.failures = [error() for _ in range(19)]
+        [receipt] = await made.adapter.tell(BotRemoved("fake", "7"))
+        assert receipt.acceptance is acceptance
+        assert ("set aside" in caplog.text) is (acceptance is Acceptance.REJECTED)
+        assert len(made.chats.failures) == (19 - MAX_ODD_FAILURES if acceptance is Acceptance.REJECTED else 0)
+
+
+async def test_what_has_a_deadline_is_stored_at_once_or_not_at_all(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        [receipt] = await made.adapter.tell(MessageReceived(incoming("/temp 0"), deadline_s=5.0))
+        assert receipt.acceptance is Acceptance.STORED and receipt.reply
+        made.store.gate = asyncio.Event()
+        late = incoming("/temp 1")
+        [receipt] = await made.adapter.tell(MessageReceived(late, deadline_s=0.05))
+        assert receipt.acceptance is Acceptance.UNAVAILABLE
+        made.store.gate.set()
+        [receipt] = await made.adapter.tell(*received(["after it"]))
+        assert receipt.reply and receipt.reply.text == "after it"
+        async with store.begin() as tx:
+            assert not await tx.inbox.stored_keys([late]), "the person was told that it is not stored"
+
+
+STRANGERS = Access(users=frozenset({BOB.id}))
+
+
+@pytest.mark.parametrize("event", ["message", "deadline", "unanswerable", "press"])
+async def test_strangers_are_told_so_in_their_own_language(store: DatabaseStore, event: str) -> None:
+    async with store.begin() as tx:
+        await tx.preferences.set_language("fake", ANN.id, "vi", 0)
+    async with consumed(store, STRANGERS) as made:
+        message = incoming("hi", private=False)
+        events: dict[str, Event] = {
+            "message": MessageReceived(message),
+            "deadline": MessageReceived(message, deadline_s=5.0),
+            "unanswerable": MessageReceived(message, answerable=False),
+            "press": ButtonPressed(press()),
+        }
+        [receipt] = await made.adapter.tell(events[event])
+        assert receipt.acceptance is Acceptance.NOT_ADMITTED and not made.stored
+        assert receipt.language == "vi" or event == "message"  # nobody is told anything about that one
+        if isinstance(receipt, PressReceipt):
+            assert receipt.result == PressResult(t("vi", "refused.access", user=f"fake:{ANN.id}"), alert=True)
+
+
+async def test_where_the_bot_may_not_write_nothing_is_stored(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        blocked = MessageReceived(incoming("hi", private=False), answerable=False)
+        receipts = await made.adapter.tell(blocked, *received(["elsewhere"], OTHER))
+        assert [receipt.acceptance for receipt in receipts] == [Acceptance.UNANSWERABLE, Acceptance.STORED]
+        assert made.texts == ["elsewhere"]
+
+
+async def test_presses_are_answered_whatever_happens(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        [receipt] = await made.adapter.tell(ButtonPressed(press()))
+        assert isinstance(receipt, PressReceipt) and receipt.result == PressResult("pressed 1")
+        busy = PressResult(t("en", "error.busy"), alert=True)
+        made.buttons.failure = ValueError()
+        [receipt] = await made.adapter.tell(ButtonPressed(press()))
+        assert isinstance(receipt, PressReceipt) and receipt.result == busy
+        made.buttons.failure, made.buttons.never = None, asyncio.Event()
+        [receipt] = await made.adapter.tell(ButtonPressed(press(), deadline_s=0.05))
+        assert (receipt.acceptance, isinstance(receipt, PressReceipt) and receipt.result) == (
+            Acceptance.UNAVAILABLE, busy
+        )  # fmt: skip
+
+
+async def test_a_picture_without_words_gets_one_line_in_private_and_silence_in_groups(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        messages = [replace(incoming("", private=private), has_unseen_media=True) for private in (True, False)]
+        receipts = await made.adapter.tell(*map(MessageReceived, messages))
+        assert [receipt.acceptance for receipt in receipts] == [Acceptance.STORED, Acceptance.IGNORED]
+        assert [reply.final for reply in made.stored] == [t("en", "media.only_text")]
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+async def test_a_question_about_a_picture_says_so_in_the_persons_language(store: DatabaseStore, language: str) -> None:
+    async with store.begin() as tx:
+        await tx.preferences.set_language("fake", ANN.id, language, 0)
+    async with consumed(store) as made:
+        await made.adapter.tell(MessageReceived(replace(incoming("what is it?"), has_unseen_media=True)))
+        assert made.texts == [f"what is it?\n\n{t(language, 'media.unseen')}"]
+
+
+def test_a_receipt_is_given_once() -> None:
+    async def twice() -> Receipt:
+        event = MessageReceived(_message())
+        event.acknowledge(Receipt(Acceptance.STORED))
+        event.acknowledge(Receipt(Acceptance.REJECTED))
+        return await event.acknowledged()
+
+    assert asyncio.run(twice()) == Receipt(Acceptance.STORED)
+
+
+def _message() -> Incoming:
+    return incoming("hi")
