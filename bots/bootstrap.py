@@ -17,8 +17,7 @@ from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
 from bots.shutdown import DRAIN_TIMEOUT_S, Shutdown
-from bots.telegram_bot.timing import DEFAULT_TIMING as TELEGRAM_TIMING
-from bots.telegram_bot.timing import TelegramTiming
+from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.checkpoints.builtin import builtin_file

@@ -24,9 +24,9 @@ from bots.telegram_bot.incoming import (
     Migration,
 )
 from bots.telegram_bot.long_polling import Batch, LongPoller, token_refused
-from bots.telegram_bot.outgoing import Paces, TelegramReplyChannel
+from bots.telegram_bot.outgoing import TelegramReplyChannel
 from bots.telegram_bot.roles import RoleLookup
-from bots.telegram_bot.timing import DEFAULT_TIMING, TelegramTiming
+from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.commands.press import Press
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
@@ -44,7 +44,6 @@ from core.runtime.supervision import logged
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PACES = Paces()
 MAX_REMEMBERED_GROUPED = 1000
 """Questions made of several messages that are remembered, for when one of their messages is edited."""
 
@@ -61,8 +60,7 @@ class TelegramBot:
         rate_limiter: ChatRateLimiter,
         *,
         drafts: bool = False,
-        paces: Paces = DEFAULT_PACES,
-        timing: TelegramTiming = DEFAULT_TIMING,
+        timing: TelegramTiming = TELEGRAM_TIMING,
     ) -> None:
         sending = HTTPXRequest(
             read_timeout=timing.send_timeout_s,
@@ -73,8 +71,8 @@ class TelegramBot:
         self._polling = HTTPXRequest(connection_pool_size=2, connect_timeout=timing.connect_timeout_s)
         self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=sending, get_updates_request=self._polling)
         self._roles = RoleLookup(self._bot)
-        self._buttons = ButtonHandler(self._bot, rate_limiter, paces)
-        self._drafts, self._paces, self._timing = drafts, paces, timing
+        self._buttons = ButtonHandler(self._bot, rate_limiter, timing)
+        self._drafts, self._timing = drafts, timing
         self._grouped: deque[str] = deque(maxlen=MAX_REMEMBERED_GROUPED)
         """External ids of questions that came as several messages: an edit of one of those is no edit of the whole."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +93,8 @@ class TelegramBot:
 
     def channel(self, reply: Reply) -> TelegramReplyChannel:
         """Where a reply goes."""
-        return TelegramReplyChannel(self._bot, reply, self._paces.of(reply.private), drafts=self._drafts)
+        pace = self._timing.pace(private=reply.private)
+        return TelegramReplyChannel(self._bot, reply, pace, drafts=self._drafts)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """What a person may do in a chat, asked of Telegram at most once a minute. Raises DeliveryError."""

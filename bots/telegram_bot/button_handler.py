@@ -10,7 +10,8 @@ from bots.telegram_bot.buttons import keyboard
 from bots.telegram_bot.errors import delivery_errors
 from bots.telegram_bot.formatting import messages
 from bots.telegram_bot.incoming import ChatlessPress
-from bots.telegram_bot.outgoing import NO_PREVIEW, Paces, rate_key
+from bots.telegram_bot.outgoing import NO_PREVIEW, rate_key
+from bots.telegram_bot.timing import TelegramTiming
 from core.commands.button_payloads import InertPayload
 from core.commands.press import NO_RESULT, Press
 from core.commands.settings_view import describe_settings
@@ -37,8 +38,8 @@ class _Panel:
 class ButtonHandler:
     """Answers presses. A press is no promise: failures are logged and not repeated."""
 
-    def __init__(self, bot: Bot, rate_limiter: ChatRateLimiter, paces: Paces) -> None:
-        self._bot, self._rate_limiter, self._paces = bot, rate_limiter, paces
+    def __init__(self, bot: Bot, rate_limiter: ChatRateLimiter, timing: TelegramTiming) -> None:
+        self._bot, self._rate_limiter, self._timing = bot, rate_limiter, timing
         self._panels: dict[tuple[str, str], _Panel | None] = {}
         """The panels that are being painted, by chat and message; with the newest state that is not painted yet."""
         self._removed_count = 0
@@ -127,4 +128,4 @@ class ButtonHandler:
             self._rate_limiter.hold(rate_key(press.chat.chat), error.wait)
 
     async def _wait_for_turn(self, press: Press) -> None:
-        await self._rate_limiter.wait(rate_key(press.chat.chat), self._paces.of(press.private))
+        await self._rate_limiter.wait(rate_key(press.chat.chat), self._timing.pace(private=press.private))

@@ -21,7 +21,7 @@ from telegram.request import BaseRequest
 from bots.telegram_bot.decoding import decode_updates, group_safely
 from bots.telegram_bot.errors import retry_after_s
 from bots.telegram_bot.incoming import UPDATE_KINDS
-from bots.telegram_bot.timing import DEFAULT_TIMING, TelegramTiming
+from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.domain.errors import SetupError
 from core.runtime.failpoints import failpoint
 
@@ -50,7 +50,7 @@ class Batch:
 class LongPoller:
     """Polls for one bot."""
 
-    def __init__(self, bot: Bot, request: BaseRequest, timing: TelegramTiming = DEFAULT_TIMING) -> None:
+    def __init__(self, bot: Bot, request: BaseRequest, timing: TelegramTiming = TELEGRAM_TIMING) -> None:
         self._bot, self._request, self._timing = bot, request, timing
         self._caught_up = False
         self._offset: int | None = None

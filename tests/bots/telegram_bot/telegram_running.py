@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bots.telegram_bot.adapter import TelegramBot
-from bots.telegram_bot.outgoing import Paces
 from bots.telegram_bot.timing import TelegramTiming
 from core.answering.assistant import Assistant
 from core.dispatch.service import ChatService
@@ -25,14 +24,14 @@ from tests.platforms.bot_api import BotApi
 
 BOT = "@qwentin_bot"
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
-QUICK = Paces(
-    Pace(preview_interval_s=0.02, gap_s=0.01),
-    Pace(preview_interval_s=0.03, gap_s=0.01, previews_per_minute=15, calls_per_minute=20),
-)
-"""Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
 QUICK_BACKOFF = Backoff(least_s=0.03, most_s=0.03)
 QUICK_SERVICE = ServiceTiming(database_backoff=QUICK_BACKOFF, send_backoff=QUICK_BACKOFF)
-QUICK_TIMING = TelegramTiming(connection_backoff=QUICK_BACKOFF)
+QUICK_TIMING = TelegramTiming(
+    private_pace=Pace(preview_interval_s=0.02, gap_s=0.01),
+    group_pace=Pace(preview_interval_s=0.03, gap_s=0.01, previews_per_minute=15, calls_per_minute=20),
+    connection_backoff=QUICK_BACKOFF,
+)
+"""Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
 
 
 @dataclass
@@ -56,7 +55,6 @@ async def running(
     access: Access = EVERYBODY,
     content_filter: Filter | None = None,
     drafts: bool = False,
-    paces: Paces = QUICK,
     timing: TelegramTiming = QUICK_TIMING,
 ) -> AsyncIterator[Running]:
     """A bot that polls `server` while the block lasts; a second one on the same database is a restart."""
@@ -66,9 +64,7 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         service = ChatService(trouble, assistant, access, now=now_ms, timing=QUICK_SERVICE)
-        telegram = TelegramBot(
-            server.token, server.url, service.rate_limiter, drafts=drafts, paces=paces, timing=timing
-        )
+        telegram = TelegramBot(server.token, server.url, service.rate_limiter, drafts=drafts, timing=timing)
         async with telegram.connected(), service.running():
             await service.serve(telegram)
             consuming = asyncio.create_task(must_not_end("Telegram", lambda: service.events.run(telegram)))

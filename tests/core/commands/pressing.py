@@ -37,7 +37,8 @@ class Pressing:
         return await self.send(replace(self.press(FormPayload(revision), reply, by), value=text))
 
     async def send(self, press: Press) -> PressResult:
-        return await self.bot.service.buttons.press(press, "en")
+        language = await self.bot.service.languages.of(press.chat.platform, press.author)
+        return await self.bot.service.buttons.press(press, language)
 
     def press(self, payload: ButtonPayload | None, reply: Reply, by: Author) -> Press:
         self.count += 1

@@ -80,12 +80,12 @@ class World:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
-        yield cast(Transaction, SimpleNamespace(replies=self, turns=self, preferences=self))
+        yield cast(Transaction, SimpleNamespace(replies=self, messages=self, turns=self, preferences=self))
 
     async def find(self, reply_id: int) -> Reply:
         return self.answer
 
-    async def has_message(self, *where: str) -> bool:
+    async def exists(self, *where: str) -> bool:
         return True
 
     async def open_answers(self, chat: ChatId) -> list[Reply]:

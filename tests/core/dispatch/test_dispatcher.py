@@ -363,7 +363,7 @@ async def test_a_loop_that_dies_ends_the_block_with_its_error(
     async def broken(self: Ingest) -> None:
         raise RuntimeError("the writer is gone")
 
-    monkeypatch.setattr(Ingest, "write", broken)
+    monkeypatch.setattr(Ingest, "run", broken)
     with pytest.raises(RuntimeError, match="writer"):
         async with make_bot():
             await asyncio.sleep(5)
