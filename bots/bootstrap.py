@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 
 from bots.config import Config
@@ -17,10 +16,11 @@ from bots.console.app import ConsoleSession, Options, console_database
 from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
-from bots.shutdown import DRAINING, Shutdown
+from bots.shutdown import DRAIN_TIMEOUT_S, Shutdown
 from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
+from core.checkpoints.builtin import builtin_file
 from core.dispatch.service import ChatService
 from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
 from core.domain.errors import SetupError
@@ -54,23 +54,22 @@ class Timing:
 TIMING = Timing()
 
 
-def converse(config: Config, wishes: Options) -> None:
-    """The console from here to its end."""
+def converse(config: Config, wishes: Options) -> int:
+    """Run the console until its end. Returns the exit code: 1 where a line came to no good end."""
     set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
     errors = Console(stderr=True)
     make_folder(config.data_dir)
     checkpoint = find_checkpoint(config, errors)
-    if not asyncio.run(hold(config, wishes, checkpoint, errors)):
-        raise typer.Exit(1)
+    return 0 if asyncio.run(hold(config, wishes, checkpoint, errors)) else 1
 
 
-def serve(config: Config) -> None:
-    """The bots, until they are told to end."""
+def serve(config: Config) -> int:
+    """Run the bots until SIGTERM or Ctrl-C. Returns the exit code: 1 after an error that nothing can go on after."""
     set_up_logging(config.log_level, config.secrets)
     make_folder(config.data_dir)
     try:
         with bars(Console(stderr=True)) as progress:
-            checkpoint = open_checkpoint(config.model, cache=models(config), progress=progress)
+            checkpoint = open_checkpoint(config.model, cache=config.model_cache, progress=progress)
     except HubUnreachable as error:
         raise SetupError(
             f"{error} A bot does not start with another model than yours: connect once to load it, or name a folder, "
@@ -82,7 +81,8 @@ def serve(config: Config) -> None:
         raise
     except Exception as error:
         log.critical("the bot can't go on\n%s", safe_traceback(error))
-        raise typer.Exit(1) from None
+        return 1
+    return 0
 
 
 def make_folder(folder: Path) -> None:
@@ -95,12 +95,11 @@ def make_folder(folder: Path) -> None:
 
 def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
     """The model to talk with. The default one gives way to the built-in one where it can't be had or takes too long."""
-    cache = models(config)
     try:
         with bars(errors) as progress:
-            if config.model == DEFAULT_MODEL:
+            if config.model == DEFAULT_MODEL and not missing_builtin():
                 progress.note("Ctrl-C: talk with the small built-in model instead")
-            return open_checkpoint(config.model, cache=cache, progress=progress)
+            return open_checkpoint(config.model, cache=config.model_cache, progress=progress)
     except HubUnreachable:
         if config.model != DEFAULT_MODEL:
             raise
@@ -109,9 +108,21 @@ def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
         if config.model != DEFAULT_MODEL:
             raise
         reason = "the download was interrupted"
-    errors.print(f"{DEFAULT_MODEL.partition('@')[0]}: {reason}; talking with the small built-in model.", style="yellow")
+    name = DEFAULT_MODEL.partition("@")[0]
+    if missing := missing_builtin():
+        raise SetupError(f"{name}: {reason}, and {missing}, or name a folder or a .gguf file with --model")
+    errors.print(f"{name}: {reason}; talking with the small built-in model.", style="yellow")
     with bars(errors) as progress:
-        return open_checkpoint(BUILTIN, cache=cache, progress=progress)
+        return open_checkpoint(BUILTIN, cache=config.model_cache, progress=progress)
+
+
+def missing_builtin() -> str:
+    """Why the built-in model can't be used, and how to install it; "" where it can."""
+    try:
+        builtin_file()
+    except SetupError as error:
+        return str(error)
+    return ""
 
 
 def loader(config: Config, checkpoint: Checkpoint) -> Loader:
@@ -122,13 +133,8 @@ def loader(config: Config, checkpoint: Checkpoint) -> Loader:
         threads=config.threads,
         context=config.context,
         kv_bytes=config.kv_cache * MIB if config.kv_cache else None,
-        cache=models(config),
+        cache=config.model_cache,
     )
-
-
-def models(config: Config) -> Path:
-    """Where converted models are kept, and what was measured of the machine that runs them."""
-    return config.data_dir / "models"
 
 
 async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: Console) -> bool:
@@ -172,11 +178,11 @@ async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[An
     async def ours() -> None:
         await lost
 
-    with Shutdown() as leaving:
+    with Shutdown() as shutdown:
         async with open_database(config.database, lost.set_exception) as database:
-            leaving.listen()  # before, there is nothing to come to an end
-            await leaving.first_of(
-                bots(config, DatabaseStore(database), model, leaving), ours(), *(wait() for wait in fatal)
+            shutdown.handle_signals()  # until here there is nothing to complete
+            await shutdown.run_until_first(
+                bots(config, DatabaseStore(database), model, shutdown), ours(), *(wait() for wait in fatal)
             )
 
 
@@ -195,10 +201,10 @@ async def bots(config: Config, store: DatabaseStore, model: Model, shutdown: Shu
             raise RuntimeError(f"{adapter.name} has ended")
 
         async with service.running():
-            await shutdown.first_of(
-                shutdown.told.wait(), *(work(adapter) for adapter in adapters(config, store, service))
+            await shutdown.run_until_first(
+                shutdown.requested.wait(), *(work(adapter) for adapter in adapters(config, store, service))
             )
-            await service.drain(DRAINING)
+            await service.drain(DRAIN_TIMEOUT_S)
 
 
 def adapters(config: Config, store: DatabaseStore, service: ChatService) -> Iterator[Adapter]:
