@@ -28,17 +28,17 @@ import torch
 
 from benchmarks.engine.folders import MODELS
 from core.checkpoints import Checkpoint, open_checkpoint
-from core.engine.kernels.products import MANY
+from core.engine.kernels.products import PANEL_MIN_ROWS
 from core.engine.loader import Loader
-from core.engine.nn.batch_plan import plan
+from core.engine.nn.batch_plan import plan_batch
 from core.engine.nn.model_runner import TorchRunner
-from core.engine.options import Weights
-from core.engine.sequence import Part, Sequence
+from core.engine.options import WeightFormat
+from core.engine.sequence import Sequence, SequenceSlice
 from core.llm.tokenizer import Tokenizer
 
 TEXT = Path(__file__).with_suffix(".txt")
-FORMS: tuple[Weights, ...] = ("bf16", "int8", "int4", "auto")
-FEW, CHUNK = MANY // 2, 256
+FORMS: tuple[WeightFormat, ...] = ("bf16", "int8", "int4", "auto")
+FEW, CHUNK = PANEL_MIN_ROWS // 2, 256
 """Rows at a time."""
 WAYS: tuple[tuple[str, int, int | None], ...] = (
     ("few rows", FEW, None),
@@ -46,7 +46,7 @@ WAYS: tuple[tuple[str, int, int | None], ...] = (
     ("by PyTorch", CHUNK, 1),
 )
 """Names, rows at a time, and from how many rows on PyTorch computes."""
-STEPS, OTHERS = 48, MANY
+STEPS, OTHERS = 48, PANEL_MIN_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Row:
         return f"| {self.form} | {cells} |"
 
 
-def loaded(folder: Path, form: Weights, context: int) -> TorchRunner:
+def loaded(folder: Path, form: WeightFormat, context: int) -> TorchRunner:
     """As the bot has it."""
     return cast(TorchRunner, Loader(folder, form, context=context, cache=MODELS)(lambda step: None))
 
@@ -76,16 +76,19 @@ def logits(runner: TorchRunner, ids: list[int], chunk: int) -> Iterator[tuple[sl
     sequence = Sequence(1, "fidelity", ids)
     sequence.blocks = list(range(-(-len(ids) // runner.block_size)))
     for start in range(0, len(ids), chunk):
-        part = Part(sequence, start, min(chunk, len(ids) - start))
-        yield slice(start, part.end), runner.compute(replace(plan([part]), last=np.arange(part.count)))
+        part = SequenceSlice(sequence, start, min(chunk, len(ids) - start))
+        yield (
+            slice(start, part.end),
+            runner.computer.compute(replace(plan_batch([part]), logit_rows=np.arange(part.count))),
+        )
 
 
-def step(runner: TorchRunner, parts: list[Part]) -> torch.Tensor:
+def step(runner: TorchRunner, parts: list[SequenceSlice]) -> torch.Tensor:
     """One step; float32 logits of the last row of each part, in their order."""
-    made = plan(parts)
-    ends = np.cumsum([part.count for part in made.order]) - 1
-    found = runner.compute(replace(made, last=ends))
-    return found[[made.order.index(part) for part in parts]]
+    made = plan_batch(parts)
+    ends = np.cumsum([part.count for part in made.slices]) - 1
+    found = runner.computer.compute(replace(made, logit_rows=ends))
+    return found[[made.slices.index(part) for part in parts]]
 
 
 def divergence(true: torch.Tensor, other: torch.Tensor) -> tuple[float, int]:
@@ -104,12 +107,12 @@ def speed(runner: TorchRunner, ids: list[int]) -> tuple[float, float]:
     sequence = placed(runner, 0, ids[: 512 + STEPS])
     started = time.perf_counter()
     for start in (0, CHUNK):
-        step(runner, [Part(sequence, start, CHUNK)])
+        step(runner, [SequenceSlice(sequence, start, CHUNK)])
     read = 2 * CHUNK / (time.perf_counter() - started)
     times = []
     for start in range(512, 512 + STEPS):
         started = time.perf_counter()
-        step(runner, [Part(sequence, start, 1)])
+        step(runner, [SequenceSlice(sequence, start, 1)])
         times.append(time.perf_counter() - started)
     return read, 1 / statistics.median(times)
 
@@ -118,7 +121,7 @@ def neighbours(runner: TorchRunner, ids: list[int]) -> str:
     """A sequence alone beside the same among OTHERS, whose texts begin elsewhere in `ids`."""
     ours, others = placed(runner, 0, ids), [placed(runner, place, ids[place * 8 :]) for place in range(1, OTHERS + 1)]
     alone, among = (
-        torch.stack([step(runner, [Part(each, start, 1) for each in batch])[0] for start in range(STEPS)])
+        torch.stack([step(runner, [SequenceSlice(each, start, 1) for each in batch])[0] for start in range(STEPS)])
         for batch in ([ours], [ours, *others])
     )
     kl, same = divergence(alone.log_softmax(-1), among.log_softmax(-1))
@@ -136,21 +139,21 @@ def placed(runner: TorchRunner, number: int, ids: list[int]) -> Sequence:
 
 def compared(runner: TorchRunner, ids: list[int], truth: torch.Tensor) -> Iterator[tuple[str, float, float]]:
     """In each way that the runner has: its name, KL and agreement."""
-    tuning = runner.tuning
-    if tuning is None or runner.compiled is None:
+    tuning = runner.computer.tuning
+    if tuning is None or runner.computer.kernel_model is None:
         yield "", *compare(runner, ids, truth, CHUNK)
         return
     for name, chunk, crossing in WAYS:
-        runner.tuning = replace(tuning, crossing=crossing)
-        if runner.compiled:
-            runner.compiled.many = MANY
+        runner.computer.tuning = replace(tuning, torch_min_rows=crossing)
+        if runner.computer.kernel_model:
+            runner.computer.kernel_model.panel_min_rows = PANEL_MIN_ROWS
         yield name, *compare(runner, ids, truth, chunk)
-    runner.tuning = tuning
+    runner.computer.tuning = tuning
 
 
-def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]:
+def measure(checkpoint: Checkpoint, forms: tuple[WeightFormat, ...]) -> Iterator[Row]:
     """A row for each form and way."""
-    ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).plain(TEXT.read_text("utf-8"))
+    ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).encode_text(TEXT.read_text("utf-8"))
     print(f"{len(ids)} ids")
     context, threads = len(ids) + (OTHERS + 1) * STEPS, torch.get_num_threads()
     runner = loaded(checkpoint.folder, "float32", context)
@@ -159,7 +162,7 @@ def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]
         truth[some] = rows.log_softmax(-1)
     with tempfile.TemporaryDirectory() as place:
         full = unmarked(checkpoint.folder, Path(place))
-        held: list[tuple[str, Path, Weights]] = [(form, checkpoint.folder, form) for form in forms]
+        held: list[tuple[str, Path, WeightFormat]] = [(form, checkpoint.folder, form) for form in forms]
         held += [("auto, full precision", full, "auto")] if "auto" in forms else []
         for name, folder, form in held:
             runner.close()
@@ -167,7 +170,7 @@ def measure(checkpoint: Checkpoint, forms: tuple[Weights, ...]) -> Iterator[Row]
             gc.collect()
             torch.set_num_threads(threads)  # each form has its own best
             runner = loaded(folder, form, context)
-            rates, size = speed(runner, ids), runner.held.bytes / checkpoint.parameters
+            rates, size = speed(runner, ids), runner.computer.model_format.total_bytes / checkpoint.parameters
             if form == "auto":
                 print(f"{name}: {runner.weights}; alone against {OTHERS} neighbours: {neighbours(runner, ids)}")
             for way, kl, same in compared(runner, ids, truth):
@@ -190,7 +193,7 @@ def main() -> None:
     """Print a table."""
     model = sys.argv[1] if len(sys.argv) > 1 else "builtin"
     checkpoint = open_checkpoint(model, cache=MODELS, progress=lambda label, done, total: None)
-    forms: tuple[Weights, ...] = tuple(form for form in FORMS if form in sys.argv[2:]) or FORMS
+    forms: tuple[WeightFormat, ...] = tuple(form for form in FORMS if form in sys.argv[2:]) or FORMS
     print(f"{checkpoint.name}, {torch.get_num_threads()} threads at most")
     rows = list(measure(checkpoint, forms))
     print(

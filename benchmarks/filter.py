@@ -1,8 +1,8 @@
 """The content filter on labelled texts: `python -m benchmarks.filter FOLDER`.
 
-FOLDER has en.jsonl and vi.jsonl (rows with text, label, category, tier, evasion) and, if it likes, en_variants.jsonl
-and vi_variants.jsonl (text); a folder `dev` in it is looked into as well. Dictionaries of the system are read where
-there are any. Labelled texts of others stay outside this repository.
+FOLDER has en.jsonl and vi.jsonl (rows with text, label, category, tier, evasion) and may have en_variants.jsonl and
+vi_variants.jsonl (text); files are also looked for in its folder `dev`. System dictionaries are used where they are
+installed. Texts that others have labelled stay outside this repository.
 """
 
 import json
@@ -19,9 +19,9 @@ from core.filters import blocked, stream_guard
 from core.filters.normalize import strip_marks
 
 LANGUAGES = ("en", "vi")
-MEDICAL = "medical"
-UNACCENTED = ("unaccented_clean", "noacc")
-WORST = (
+CATEGORY_GROUPS = {"medical": ("medical",), "typed without accents": ("unaccented_clean", "noacc")}
+"""Harmless categories whose false alarms are also reported on their own."""
+SLOW_PATTERNS = (
     "<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "\u0323", "**", "a\u200b", "con ", "|_|", "đ.ị.", "((((",
     "1l!|", "pussy willow ", "cock ", "_k*c", "f##k ", "fu*k ", "l*n ", "ﷺ", "fuuuuck ",
     "fuck ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.",
@@ -35,22 +35,22 @@ DICTIONARIES = {
 Row = dict[str, Any]
 
 
-def rows(folder: Path, name: str) -> list[Row]:
-    """The rows of a file, none where there is none."""
-    for place in (folder, folder / "dev"):
-        if (place / name).is_file():
-            return [json.loads(line) for line in (place / name).read_text("utf-8").splitlines() if line.strip()]
+def read_rows(folder: Path, name: str) -> list[Row]:
+    """The rows of a JSON Lines file; [] where there is none."""
+    for parent in (folder, folder / "dev"):
+        if (parent / name).is_file():
+            return [json.loads(line) for line in (parent / name).read_text("utf-8").splitlines() if line.strip()]
     return []
 
 
 def share(hits: Iterable[bool]) -> float:
-    """Of how many it is true."""
-    found = list(hits)
-    return sum(found) / len(found) if found else float("nan")
+    """The share of true values, 0 to 1; NaN for none at all."""
+    values = list(hits)
+    return sum(values) / len(values) if values else float("nan")
 
 
-def judged(found: Sequence[Row], language: str) -> None:
-    """Precision, recall and false alarms of one language."""
+def report_verdicts(found: Sequence[Row], language: str) -> None:
+    """Print precision, recall and false alarms of one language."""
     caught = [(row, blocked(row["text"])) for row in found]
     lexical = [(row, hit) for row, hit in caught if row.get("tier") == "lexical"]
     benign = [(row, hit) for row, hit in caught if row["label"] == "allow"]
@@ -65,23 +65,23 @@ def judged(found: Sequence[Row], language: str) -> None:
     print(f"{language}: lowest evasion class {min(by_class, key=by_class.__getitem__)} {min(by_class.values()):.3f}")
     print("    " + "  ".join(f"{name} {value:.2f}" for name, value in by_class.items()))
     print(f"{language}: false alarms {share(h for _, h in benign):.4%} of {len(benign)}")
-    for name, wanted in (("medical", (MEDICAL,)), ("typed without accents", UNACCENTED)):
-        some = [hit for row, hit in benign if row["category"] in wanted]
-        if some:
-            print(f"{language}: false alarms, {name} {share(some):.4%} of {len(some)}")
+    for name, categories in CATEGORY_GROUPS.items():
+        group = [hit for row, hit in benign if row["category"] in categories]
+        if group:
+            print(f"{language}: false alarms, {name} {share(group):.4%} of {len(group)}")
     meaning = [hit for row, hit in caught if row.get("tier") == "semantic"]
     print(f"{language}: harmful meaning without rude words, caught {share(meaning):.3f} of {len(meaning)}")
 
 
-def variants(folder: Path, language: str) -> None:
-    """Spellings that others collected."""
-    found = rows(folder, f"{language}_variants.jsonl")
+def report_variants(folder: Path, language: str) -> None:
+    """Print the recall on spellings that others have collected."""
+    found = read_rows(folder, f"{language}_variants.jsonl")
     if found:
         print(f"{language}: others' spellings {share(blocked(row['text']) for row in found):.3f} of {len(found)}")
 
 
-def dictionary(language: str) -> None:
-    """Words by themselves, with and without accents."""
+def report_dictionary(language: str) -> None:
+    """Print how many words of a dictionary are found, each alone, with and without accents."""
     file = next((Path(name) for name in DICTIONARIES[language] if Path(name).is_file()), None)
     if file is None:
         return
@@ -92,8 +92,8 @@ def dictionary(language: str) -> None:
     print(f"{language}: dictionary words {len(hits) / len(forms):.4%} of {len(forms)}: {' '.join(hits[:12])}")
 
 
-def timed(texts: Sequence[str]) -> None:
-    """Microseconds a message, and the worst of what anybody could devise."""
+def report_times(texts: Sequence[str]) -> None:
+    """Print the time for a message, and the slowest 4,096 characters of repeated patterns."""
     for text in texts[:200]:
         blocked(text)
     times = []
@@ -105,7 +105,7 @@ def timed(texts: Sequence[str]) -> None:
     median, high = statistics.median(times) * 1e6, times[int(len(times) * 0.99)] * 1e6
     print(f"time: median {median:.0f} us, 99th percentile {high:.0f} us")
     slow = {}
-    for part in WORST:
+    for part in SLOW_PATTERNS:
         text = (part * 4096)[:4096]
         slow[part] = min(_seconds(text) for _ in range(3))
     worst = max(slow, key=slow.__getitem__)
@@ -118,8 +118,8 @@ def _seconds(text: str) -> float:
     return time.perf_counter() - began
 
 
-def streamed(found: Sequence[Row]) -> None:
-    """Every text in random pieces: what was shown is never blocked, and harmless text comes out as it went in."""
+def report_streams(found: Sequence[Row]) -> None:
+    """Stream every text in random pieces; print how often blocked text is shown and harmless text is altered."""
     rng, leaks, altered, held, harmless, rude = random.Random(7), 0, 0, [0], 0, 0
     for row in found:
         text, rude_row = row["text"], blocked(row["text"])
@@ -142,20 +142,20 @@ def streamed(found: Sequence[Row]) -> None:
 
 
 def main() -> None:
-    """All figures of one folder."""
+    """Print all figures of one folder."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         sys.exit("python -m benchmarks.filter FOLDER   (with en.jsonl and vi.jsonl)")
     folder, everything = Path(sys.argv[1]), list[Row]()
     for language in LANGUAGES:
-        found = rows(folder, f"{language}.jsonl")
+        found = read_rows(folder, f"{language}.jsonl")
         everything += found
         if found:
-            judged(found, language)
-        variants(folder, language)
-        dictionary(language)
+            report_verdicts(found, language)
+        report_variants(folder, language)
+        report_dictionary(language)
     if everything:
-        timed([row["text"] for row in everything])
-        streamed(everything)
+        report_times([row["text"] for row in everything])
+        report_streams(everything)
 
 
 if __name__ == "__main__":

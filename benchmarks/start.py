@@ -1,7 +1,7 @@
-"""From the command to the first streamed word, with the built-in model: the very first time, and every time after.
+"""Seconds from the command to the first streamed word with the built-in model, on the first start and on later ones.
 
-A terminal is what a person has, so the console runs in one (a pseudo-terminal); the clock stops at the answer's first
-word. Usage: python -m benchmarks.start [RUNS]
+The console runs in a pseudo-terminal, as for a person. The clock stops at the answer's first word.
+Usage: python -m benchmarks.start [RUNS]
 """
 
 import json
@@ -16,13 +16,13 @@ import pexpect
 
 ROOT = Path(__file__).parents[1]
 QUESTION, FIRST_WORD = "Write a story about a dragon.", "Once"
-"""Greedy, the built-in model begins a story as stories begin; the word is not in the question's echo."""
-FIRST_LIMIT, AFTER_LIMIT = 30.0, 10.0
-"""Seconds that the project promises itself on two cores."""
+"""What the built-in model begins with at temperature 0. The terminal's echo of the question does not have that word."""
+FIRST_START_LIMIT_S, LATER_START_LIMIT_S = 30.0, 10.0
+"""What the project promises on two cores."""
 
 
-def first_word(data: str) -> tuple[float, float]:
-    """Seconds to the prompt, and to the first word of the answer to a question that is typed ahead."""
+def time_first_word(data: str) -> tuple[float, float]:
+    """Seconds to the prompt, and to the first word of an answer. `data` is the data folder."""
     environment = {**os.environ, "DATA_DIR": data, "MODEL": "builtin", "PROMPT_TOOLKIT_NO_CPR": "1", "LANG": "C.UTF-8"}
     start = time.perf_counter()
     child = pexpect.spawn(
@@ -40,11 +40,11 @@ def first_word(data: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure and print one table, and the same as a flat JSON object in build/bench-start.json."""
+    """Measure, print a table, and write the same as a flat JSON object to build/bench-start.json."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as data:
-        _, first = first_word(data)
-        after = [first_word(data) for _ in range(runs)]
+        _, first = time_first_word(data)
+        after = [time_first_word(data) for _ in range(runs)]
     words = [word for _, word in after]
     figures = {
         "first_word_first_time_s": round(first, 1),
@@ -56,8 +56,10 @@ def main() -> None:
         print(f"{name:28} {figure:5.1f}")
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench-start.json").write_text(json.dumps(figures) + "\n")
-    if first > FIRST_LIMIT or statistics.median(words) > AFTER_LIMIT:
-        sys.exit(f"too slow: at most {FIRST_LIMIT} s the first time and {AFTER_LIMIT} s after are promised")
+    if first > FIRST_START_LIMIT_S or statistics.median(words) > LATER_START_LIMIT_S:
+        sys.exit(
+            f"too slow: at most {FIRST_START_LIMIT_S} s the first time and {LATER_START_LIMIT_S} s after are promised"
+        )
 
 
 if __name__ == "__main__":

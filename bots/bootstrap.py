@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -14,25 +14,23 @@ from rich.console import Console
 from bots.config import Config
 from bots.console.adapter import LOCAL, PLATFORM
 from bots.console.app import ConsoleSession, Options, console_database
-from bots.desk import ServiceDesk
+from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
 from bots.logging_setup import set_up_logging
 from bots.progress import Steps, bars
 from bots.shutdown import DRAINING, Shutdown
+from bots.telegram_bot.timing import DEFAULT_TIMING as TELEGRAM_TIMING
+from bots.telegram_bot.timing import TelegramTiming
 from core.answering.assistant import Assistant
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
-from core.commands.buttons import ButtonActions
 from core.dispatch.service import ChatService
-from core.dispatch.timing import ServiceTiming
+from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
-from core.domain.platform import Platform
 from core.domain.settings import NO_LIMITS
-from core.domain.store import Store
 from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.worker_process import ProcessHost
 from core.filters import ContentFilter
-from core.i18n.person_language import PersonLanguages
 from core.inbound.events import Adapter
 from core.llm.model import LocalModel, Model
 from core.llm.tokenizer import Tokenizer
@@ -43,7 +41,18 @@ from storage.store import DatabaseStore, now_ms
 log = logging.getLogger(__name__)
 
 MIB = 2**20
-TIMING = ServiceTiming()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All times that the bots keep to, so that trials can hand in smaller ones."""
+
+    service: ServiceTiming = DEFAULT_TIMING
+    telegram: TelegramTiming = TELEGRAM_TIMING
+    discord: DiscordTiming = DISCORD_TIMING
+
+
+TIMING = Timing()
 
 
 def converse(config: Config, wishes: Options) -> None:
@@ -136,10 +145,10 @@ async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: 
             steps.end()
             store = DatabaseStore(database)
             rules = replace(config.rules, limits=NO_LIMITS)  # he may ask as much as he likes
-            assistant = Assistant(store, model, rules, ContentFilter(), TIMING.database_backoff)
+            assistant = Assistant(store, model, rules, ContentFilter(), TIMING.service.database_backoff)
             # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
-            service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING)
+            service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING.service)
             return await terminal.talk(store, service, model.name, wishes)
     finally:
         steps.end()
@@ -172,49 +181,42 @@ async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[An
             )
 
 
-async def bots(config: Config, store: DatabaseStore, model: Model, leaving: Shutdown) -> None:
-    """Every adapter that has a token, around one service. Told to end, it takes nothing in any more, and what is in
-    progress comes to its end."""
-    rules, access = config.rules, config.access
-    assistant = Assistant(store, model, rules, ContentFilter(), TIMING.database_backoff)
-    service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING)
-    desk = ServiceDesk(service, access)
+async def bots(config: Config, store: DatabaseStore, model: Model, shutdown: Shutdown) -> None:
+    """Every adapter that has a token, around one service. After a shutdown is requested nothing more is taken in, and
+    what is in progress is completed."""
+    assistant = Assistant(store, model, config.rules, ContentFilter(), TIMING.service.database_backoff)
+    service = ChatService(store, assistant, config.access, now=now_ms, name=config.bot_name, timing=TIMING.service)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 
-        async def work(adapter: Adapter | RunningAdapter) -> None:
+        async def work(adapter: Adapter) -> None:
             await connections.enter_async_context(adapter.connected())
             await service.serve(adapter)
-            if isinstance(adapter, RunningAdapter):
-                await adapter.run(store, desk, service.buttons)
-            else:
-                await service.events.run(adapter)
+            await service.events.run(adapter)
             raise RuntimeError(f"{adapter.name} has ended")
 
         async with service.running():
-            await leaving.first_of(
-                leaving.told.wait(), *(work(adapter) for adapter in adapters(config, store, service.languages))
+            await shutdown.first_of(
+                shutdown.told.wait(), *(work(adapter) for adapter in adapters(config, store, service))
             )
             await service.drain(DRAINING)
 
 
-@runtime_checkable
-class RunningAdapter(Platform, Protocol):
-    """A platform that has to be reached first; one that can't be holds up no other."""
-
-    def connected(self) -> AbstractAsyncContextManager[None]: ...
-    async def run(self, store: Store, desk: ServiceDesk, presses: ButtonActions) -> None: ...
-
-
-def adapters(config: Config, store: Store, languages: PersonLanguages) -> Iterator[Adapter | RunningAdapter]:
+def adapters(config: Config, store: DatabaseStore, service: ChatService) -> Iterator[Adapter]:
     """Those that have a token. Their libraries are imported here: the console need not wait for them."""
     if config.telegram_token:
         from bots.telegram_bot.adapter import TelegramBot  # noqa: PLC0415
 
-        token = config.telegram_token.get_secret_value()
-        yield TelegramBot(token, config.telegram_api_url, drafts=config.telegram_drafts)
+        yield TelegramBot(
+            config.telegram_token.get_secret_value(),
+            config.telegram_api_url,
+            service.rate_limiter,
+            drafts=config.telegram_drafts,
+            timing=TIMING.telegram,
+        )
     if config.discord_token:
         from bots.discord_bot.adapter import DiscordBot, Endpoints  # noqa: PLC0415
 
         endpoints = Endpoints(config.discord_api_url, config.discord_gateway_url)
-        yield DiscordBot(config.discord_token.get_secret_value(), endpoints, store, languages)
+        token = config.discord_token.get_secret_value()
+        yield DiscordBot(token, endpoints, store, service.languages, timing=TIMING.discord)

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.checkpoints import DEFAULT_MODEL
 from core.domain.errors import ChatError, SetupError
 from core.domain.permissions import Access
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, NAMES, PARSERS, Limits, Rules
+from core.domain.settings import MAX_MEMORY_TURNS, MAX_TOKENS_CHOICES, SETTING_NAMES, SETTING_PARSERS, Limits, Rules
 from core.filters import Level, owner_lexicon
 from core.i18n import t
 
@@ -67,8 +67,8 @@ class Config(BaseSettings):
     filter_words: Path | None = None
     help_lines: str = Field(default="", max_length=1000)
     temperature_cap: float = Field(default=1.0, ge=0, le=1)
-    max_tokens_cap: int = Field(default=MAX_TOKENS[-1], validate_default=True)
-    memory_cap: int = Field(default=MEMORY_MOST, ge=1, le=MEMORY_MOST)
+    max_tokens_cap: int = Field(default=MAX_TOKENS_CHOICES[-1], validate_default=True)
+    memory_cap: int = Field(default=MAX_MEMORY_TURNS, ge=1, le=MAX_MEMORY_TURNS)
 
     waiting_per_chat: int = Field(default=5, ge=0, le=1000)
     questions_per_user: int = Field(default=20, ge=0, le=100_000)
@@ -111,12 +111,12 @@ class Config(BaseSettings):
             raise ValueError("an address such as wss://gateway.discord.gg/ or ws://localhost:8082/")
         return value
 
-    @field_validator(*NAMES)
+    @field_validator(*SETTING_NAMES)
     @classmethod
     def _parsed(cls, value: str, info: Any) -> str:
         """The deployment's defaults obey the same ranges as a conversation's values."""
         try:
-            return str(PARSERS[info.field_name](value))
+            return str(SETTING_PARSERS[info.field_name](value))
         except ChatError as error:
             raise ValueError(t("en", error.key, **error.values)) from error
 
@@ -147,8 +147,8 @@ class Config(BaseSettings):
     @field_validator("max_tokens_cap")
     @classmethod
     def _choice(cls, value: int, info: Any) -> int:
-        if value not in MAX_TOKENS:
-            raise ValueError(f"one of {', '.join(map(str, MAX_TOKENS))}")
+        if value not in MAX_TOKENS_CHOICES:
+            raise ValueError(f"one of {', '.join(map(str, MAX_TOKENS_CHOICES))}")
         if info.data.get("context", 2 * value) < 2 * value:
             raise ValueError(f"CONTEXT must be at least twice MAX_TOKENS_CAP, {2 * value}")
         return value
@@ -158,7 +158,7 @@ class Config(BaseSettings):
         """The deployment's defaults and the owner's caps."""
         caps = {"temperature": self.temperature_cap, "max_tokens": self.max_tokens_cap, "memory": self.memory_cap}
         return Rules(
-            {name: getattr(self, name) for name in NAMES},
+            {name: getattr(self, name) for name in SETTING_NAMES},
             caps,
             self.filter_minimum,
             self.help_lines,

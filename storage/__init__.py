@@ -1,1 +1,1 @@
-"""Memory: SQLAlchemy rows, which never leave this package. The rest of the bot sees the nouns of core.domain."""
+"""The store over SQLAlchemy. Rows never leave this package: the rest of the bot sees the value types of core.domain."""

@@ -1,4 +1,4 @@
-"""What a platform knows of the bot's account: logins that it counts, the menu that was published."""
+"""The bots' accounts: logins that a platform counts, the command menus that were published."""
 
 from collections.abc import Sequence
 
@@ -8,32 +8,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.domain.conversation import fit_id
 from storage.tables import IdentifyRow, MenuRow
 
-DAY = 24 * 3600 * 1000
-"""Milliseconds that a login is remembered."""
+LOGIN_RETENTION_MS = 24 * 3600 * 1000
 
 
-class StoredAccounts:
+class SqlAccounts:
     """See core.domain.store.Accounts."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def record_login(self, platform: str, bot: str, at: int) -> None:
-        """Count one; those that no longer count are forgotten."""
-        old = IdentifyRow.platform == platform, IdentifyRow.bot == fit_id(bot), IdentifyRow.at < at - DAY
+        old = IdentifyRow.platform == platform, IdentifyRow.bot == fit_id(bot), IdentifyRow.at < at - LOGIN_RETENTION_MS
         await self._session.execute(delete(IdentifyRow).where(*old))
         self._session.add(IdentifyRow(platform=platform, bot=fit_id(bot), at=at))
 
     async def logins_since(self, platform: str, bot: str, since: int) -> Sequence[int]:
-        """When, oldest first."""
         counted = IdentifyRow.platform == platform, IdentifyRow.bot == fit_id(bot), IdentifyRow.at >= since
         return list(await self._session.scalars(select(IdentifyRow.at).where(*counted).order_by(IdentifyRow.at)))
 
     async def menu_fingerprint(self, platform: str, bot: str) -> str:
-        """The fingerprint, "" where none was published."""
         row = await self._session.get(MenuRow, (platform, fit_id(bot)))
         return row.fingerprint if row else ""
 
     async def set_menu_fingerprint(self, platform: str, bot: str, fingerprint: str) -> None:
-        """Keep it."""
         await self._session.merge(MenuRow(platform=platform, bot=fit_id(bot), fingerprint=fingerprint))

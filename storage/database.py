@@ -1,4 +1,4 @@
-"""Opening the database: lock, connect, migrate. Every mistake here is the owner's to mend, so it is one clear line."""
+"""Opening the database: lock, connect, migrate. What goes wrong here is a SetupError: one clear line for the owner."""
 
 import asyncio
 import logging
@@ -23,35 +23,37 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from core.domain.errors import SetupError
 from core.runtime.failpoints import failpoint
-from storage.database_url import parse, reason, shown, sqlite_file
-from storage.errors import trouble
-from storage.sqlite_lock import InUse, locked_file
+from storage.database_url import error_line, parse_database_url, sqlite_file, without_password
+from storage.errors import unavailable_reason
+from storage.sqlite_lock import InUse, hold_file_lock
 
 __all__ = ["InUse", "open_database"]
 
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
-START = 60.0
-"""Seconds that a database is waited for at start."""
+START_TIMEOUT_S = 60.0
+"""How long a database that is busy is waited for at start."""
 
 
-def _log(error: Exception) -> None:
+def _log_error(error: Exception) -> None:
     log.error("%s", error)
 
 
 @asynccontextmanager
-async def open_database(address: str, lost: Callable[[Exception], None] = _log) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated database; the lock is held and the engine disposed of with the block.
+async def open_database(
+    address: str, lock_lost: Callable[[Exception], None] = _log_error
+) -> AsyncIterator[AsyncEngine]:
+    """An engine on the migrated database, whose lock is held until the block ends.
 
-    Raises SetupError: unknown address, missing or read-only folder, damaged file, a server that can't be reached within
-    a minute or refuses, newer than the code; InUse.
+    Raises InUse, and SetupError for an unknown address, a missing or read-only folder, a damaged file, a server that
+    can't be reached within START_TIMEOUT_S or refuses, or a database of a newer version.
 
-    `lost` is called, once, where the lock can be lost later (on PostgreSQL) and another process has it: with InUse, or
-    with the bug that ended its watch. From then on the store raises Unavailable, and the process should end.
+    `lock_lost` is called at most once, on PostgreSQL: with InUse when another process has taken the lock, or with the
+    bug that ended its supervision. From then on the store raises Unavailable, and the process should end.
     """
-    url = parse(address)
-    async with _locked(url, lost) as engine:
+    url = parse_database_url(address)
+    async with _open_engine(url, lock_lost) as engine:
         try:
             await _migrate(engine, url)
             yield engine
@@ -60,18 +62,18 @@ async def open_database(address: str, lost: Callable[[Exception], None] = _log) 
 
 
 @asynccontextmanager
-async def _locked(url: URL, lost: Callable[[Exception], None]) -> AsyncIterator[AsyncEngine]:
+async def _open_engine(url: URL, lock_lost: Callable[[Exception], None]) -> AsyncIterator[AsyncEngine]:
     if url.get_backend_name() != "sqlite":
-        async with _server().connected(url, lost) as engine:
+        async with _postgres().open_engine(url, lock_lost) as engine:
             yield engine
         return
     file = sqlite_file(url)
-    with nullcontext() if file is None else locked_file(file):
-        yield _sqlite(url)
+    with nullcontext() if file is None else hold_file_lock(file):
+        yield _sqlite_engine(url)
 
 
-def _server() -> ModuleType:
-    """What needs the driver, which SQLite's users need not wait for."""
+def _postgres() -> ModuleType:
+    """The module that imports the driver, which takes time and may not be installed."""
     try:
         from storage import postgres  # noqa: PLC0415
     except ImportError as error:
@@ -79,58 +81,58 @@ def _server() -> ModuleType:
     return postgres
 
 
-def _sqlite(url: URL) -> AsyncEngine:
+def _sqlite_engine(url: URL) -> AsyncEngine:
     # One connection: SQLite before 3.51.3 can damage a WAL file that two connections reset at once.
     engine = create_async_engine(
         url, hide_parameters=True, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=3600
     )
-    event.listen(engine.sync_engine, "connect", _prepare)
-    event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
 
 
-def _prepare(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself: _begin does
+def _set_pragmas(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # the driver begins no transaction: _begin_immediate does
     cursor = connection.cursor()
     for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
-def _begin(connection: Connection) -> None:
+def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail at once where another has written in between.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 async def _migrate(engine: AsyncEngine, url: URL) -> None:
-    """A file that others hold is waited for, as a server is that is not there yet."""
-    patient = monotonic() + START
+    """Migrate to the newest revision. A file that another program has locked is waited for."""
+    deadline = monotonic() + START_TIMEOUT_S
     while True:
         try:
-            return await _migrated(engine, url)
+            return await _migrate_once(engine, url)
         except SQLAlchemyError as error:
-            if trouble(error) != "SQLITE_BUSY" or monotonic() >= patient:
-                raise SetupError(f"The database {shown(url)} can't be used: {reason(error)}.") from error
-            log.warning("The database %s is held by another program; waiting for it", shown(url))
+            if unavailable_reason(error) != "SQLITE_BUSY" or monotonic() >= deadline:
+                raise SetupError(f"The database {without_password(url)} can't be used: {error_line(error)}.") from error
+            log.warning("The database %s is held by another program; waiting for it", without_password(url))
 
 
-async def _migrated(engine: AsyncEngine, url: URL) -> None:
+async def _migrate_once(engine: AsyncEngine, url: URL) -> None:
     async with engine.connect() as connection:
         current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
     if current == _scripts().get_current_head():
         return
-    _known(current, url)
+    _check_revision(current, url)
     if current is not None and (file := sqlite_file(url)) is not None:
-        _copy(file, current)
+        _back_up(file, current)
         failpoint("copied")
-    async with engine.begin() as connection, _unhurried(connection):
+    async with engine.begin() as connection, _without_timeouts(connection):
         await connection.run_sync(_upgrade)
         failpoint("migrating")
 
 
-def _unhurried(connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
+def _without_timeouts(connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
     on_server = connection.dialect.name != "sqlite"
-    return _server().unhurried(connection) if on_server else nullcontext()
+    return _postgres().without_timeouts(connection) if on_server else nullcontext()
 
 
 def _scripts() -> ScriptDirectory:
@@ -143,17 +145,19 @@ def _config() -> Config:
     return Config(toml_file=str(ROOT / "pyproject.toml"))
 
 
-def _known(revision: str | None, url: URL) -> None:
+def _check_revision(revision: str | None, url: URL) -> None:
     if revision is None:
         return
     try:
         _scripts().get_revision(revision)
     except CommandError as error:
-        raise SetupError(f"The database {shown(url)} was written by a newer Qwentin: update this one.") from error
+        raise SetupError(
+            f"The database {without_password(url)} was written by a newer Qwentin: update this one."
+        ) from error
 
 
-def _copy(file: Path, revision: str) -> None:
-    """Keep what was there before a migration. Through SQLite itself, so that what is still in the WAL comes along."""
+def _back_up(file: Path, revision: str) -> None:
+    """Copy the file as it is before a migration. SQLite copies it, so that what is still in the WAL is included."""
     target = file.with_name(f"{file.name}.{revision}.bak")
     with sqlite3.connect(file) as source, sqlite3.connect(target) as copy:
         source.backup(copy)

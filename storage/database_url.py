@@ -1,4 +1,4 @@
-"""DATABASE_URL: what it names, and how it is shown."""
+"""DATABASE_URL: the database that it names, and the address without its password."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.domain.errors import SetupError
 
 POSTGRESQL = "postgresql+psycopg_async"
-_WRITTEN = {"postgres", "postgresql", "postgresql+psycopg", POSTGRESQL}
+_POSTGRESQL_SCHEMES = {"postgres", "postgresql", "postgresql+psycopg", POSTGRESQL}
 """How people and hosting services write it."""
 
 
-def parse(address: str) -> URL:
-    """Raises SetupError for what names no database that we know."""
+def parse_database_url(address: str) -> URL:
+    """The URL with the driver that is used. Raises SetupError for anything but SQLite and PostgreSQL."""
     try:
         url = make_url(address)
-        if url.drivername in _WRITTEN:
+        if url.drivername in _POSTGRESQL_SCHEMES:
             return url.set(drivername=POSTGRESQL)
         usable = url.get_backend_name() == "sqlite" and url.get_dialect().is_async
     except (SQLAlchemyError, ImportError, ValueError):
@@ -35,14 +35,14 @@ def sqlite_file(url: URL) -> Path | None:
     return None if url.get_backend_name() != "sqlite" or name.startswith((":memory:", "file:")) else Path(name)
 
 
-def shown(url: URL) -> str:
-    """For people to read. A password may also stand behind the question mark; of that only the host is shown."""
+def without_password(url: URL) -> str:
+    """The address for people to read. A query may hold a password too, so only its host is kept."""
     host = {name: value for name, value in url.query.items() if name == "host"}
     name = "postgresql" if url.drivername == POSTGRESQL else url.drivername
     return url.set(drivername=name, query=host).render_as_string(hide_password=True)
 
 
-def reason(error: BaseException) -> str:
-    """The driver's own words, of which the first line says it."""
+def error_line(error: BaseException) -> str:
+    """The first line of the driver's message, without its own prefixes."""
     line = str(getattr(error, "orig", None) or error).splitlines()[0].strip()
     return line.removeprefix("connection failed: ").removeprefix("connection is bad: ").rstrip(".")

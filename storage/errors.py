@@ -1,5 +1,4 @@
-"""Which errors say that the database is in trouble, rather than that we are wrong: the core, which knows no SQL, waits
-and tries again."""
+"""Which SQL errors mean that the database is unavailable, so that the same call may succeed later, and not a bug."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core.domain.store import Unavailable
 
-_SQLITE = {
+_SQLITE_CODES = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT,
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
 }  # fmt: skip
-_POSTGRESQL = (
+_POSTGRESQL_CODES = (
     "08",  # connection exception
     "25006",  # read-only transaction: a standby, or a full disk that its keeper has closed to writers
     "25P03",  # idle in transaction for too long
@@ -24,40 +23,41 @@ _POSTGRESQL = (
     "57",  # operator intervention: shutdown, starting up, a statement that took too long
     "58",  # system error: input and output
 )
-_LOST = {"OperationalError", "InterfaceError"}
-"""What psycopg calls an error that has no number: it comes from the connection, not from the server."""
+_CONNECTION_ERRORS = {"OperationalError", "InterfaceError"}
+"""The classes of psycopg's errors without an SQLSTATE that come from the connection, not from the server."""
 
 
 @contextmanager
-def reachable() -> Iterator[None]:
-    """A database in trouble raises Unavailable in this block. Its text names the kind alone: errors quote values."""
+def raises_unavailable() -> Iterator[None]:
+    """Turn the errors of an unavailable database into Unavailable, whose text names the kind alone: SQL errors quote
+    values. Other errors are raised as they are."""
     try:
         yield
     except SQLAlchemyError as error:
-        if (kind := trouble(error)) is not None:
+        if (kind := unavailable_reason(error)) is not None:
             raise Unavailable(f"the database is in trouble: {kind}") from error
         raise
 
 
-def trouble(error: SQLAlchemyError) -> str | None:
-    """What trouble it is; None for an error of ours."""
+def unavailable_reason(error: SQLAlchemyError) -> str | None:
+    """Why the database is unavailable; None for an error that says nothing of that kind."""
     if isinstance(error, PoolTimeout):
         return "no connection is free"
     if not isinstance(error, DBAPIError):
         return None
-    kind = _of_sqlite(error.orig) or _of_postgresql(error.orig)
+    kind = _sqlite_reason(error.orig) or _postgresql_reason(error.orig)
     return kind or ("the connection is lost" if error.connection_invalidated else None)
 
 
-def _of_sqlite(error: BaseException | None) -> str | None:
+def _sqlite_reason(error: BaseException | None) -> str | None:
     # Not every sqlite3.OperationalError: a table that is missing is one, too. The lower byte is the kind.
     code = getattr(error, "sqlite_errorcode", None)
-    return str(getattr(error, "sqlite_errorname", code)) if code is not None and code & 0xFF in _SQLITE else None
+    return str(getattr(error, "sqlite_errorname", code)) if code is not None and code & 0xFF in _SQLITE_CODES else None
 
 
-def _of_postgresql(error: BaseException | None) -> str | None:
+def _postgresql_reason(error: BaseException | None) -> str | None:
     if not type(error).__module__.startswith("psycopg"):
         return None
     number = getattr(error, "sqlstate", None)
-    of_connection = any(kind.__name__ in _LOST for kind in type(error).__mro__)
-    return type(error).__name__ if (number.startswith(_POSTGRESQL) if number else of_connection) else None
+    of_connection = any(kind.__name__ in _CONNECTION_ERRORS for kind in type(error).__mro__)
+    return type(error).__name__ if (number.startswith(_POSTGRESQL_CODES) if number else of_connection) else None

@@ -12,10 +12,10 @@ from core.domain.reply_states import State
 from storage.chats import get_chat, get_or_create_chat
 from storage.tables import ChatRow, MessageRow, ReplyRow
 
-_MAY_BE_RETRIED = (State.DONE, State.STOPPED, State.FAILED)
+_RETRYABLE = (State.DONE, State.STOPPED, State.FAILED)
 
 
-class StoredHistory:
+class SqlTurns:
     """See core.domain.store.Turns."""
 
     def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
@@ -23,7 +23,6 @@ class StoredHistory:
         self._now = now
 
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
-        """The last answered pairs older than a question, oldest first."""
         if (row := await get_chat(self._session, chat)) is None:
             return []
         answer = aliased(MessageRow)
@@ -35,11 +34,11 @@ class StoredHistory:
             .limit(limit)
         )
         pairs = [(q, a) for q, a in await self._session.execute(query)]
-        return [Turn(question.text, said.text, question.author_name) for question, said in reversed(pairs)]
+        return [Turn(question.text, given.text, question.author_name) for question, given in reversed(pairs)]
 
     async def save_answer(self, reply: Reply, text: str, *, cut: bool = False) -> None:
-        """Store an answer in place of the last one, unless its conversation or its question is gone."""
-        mine = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()  # its chat may have moved
+        # Not by reply.chat: the chat may have another id since.
+        mine = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()
         row = (await self._session.scalars(select(ChatRow).where(ChatRow.id == mine))).one()
         question = await self._session.get(MessageRow, reply.question) if reply.question else None
         if question is None or question.conversation != row.conversation:
@@ -55,15 +54,13 @@ class StoredHistory:
         )  # fmt: skip
 
     async def is_truncated(self, question: int) -> bool:
-        """Whether the token limit ended the question's answer."""
         query = select(MessageRow.id).where(MessageRow.reply_to == question, MessageRow.cut)
         return (await self._session.execute(query)).first() is not None
 
     async def last_question(self, chat: ChatId) -> Question | None:
-        """The newest question with an outcome that may be asked for again."""
         if (row := await get_chat(self._session, chat)) is None:
             return None
-        ended = exists().where(ReplyRow.question_id == MessageRow.id, ReplyRow.state.in_(_MAY_BE_RETRIED))
+        ended = exists().where(ReplyRow.question_id == MessageRow.id, ReplyRow.state.in_(_RETRYABLE))
         query: Select[Any] = (
             select(MessageRow)
             .where(MessageRow.chat_id == row.id, MessageRow.conversation == row.conversation, MessageRow.role == "user")
@@ -75,17 +72,15 @@ class StoredHistory:
         return found and Question(found.id, found.text, Author(found.author_id, found.author_name))
 
     async def delete_pair(self, question: int) -> None:
-        """Delete a question; its answer goes with it."""
+        # The answer is deleted by its foreign key.
         await self._session.execute(delete(MessageRow).where(MessageRow.id == question))
 
     async def delete_unanswered(self, question: int) -> None:
-        """Delete a question that nothing replies to."""
         answer = aliased(MessageRow)
         answered = exists().where(answer.reply_to == question)
         await self._session.execute(delete(MessageRow).where(MessageRow.id == question, ~answered))
 
     async def clear(self, reply: Reply) -> None:
-        """Delete what was said before the command and raise the number; what was asked after it moves along."""
         row = await get_or_create_chat(self._session, reply.chat)
         row.conversation += 1
         later = select(ReplyRow.question_id).where(

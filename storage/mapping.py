@@ -1,4 +1,4 @@
-"""From rows to the nouns of core.domain: a reply with its message, its conversation and its question."""
+"""From rows to the value types of core.domain: a reply with its message, its conversation and its question."""
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,8 +9,8 @@ from core.domain.reply_states import Lane, State
 from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
 
 
-async def nouns(session: AsyncSession, condition: ColumnElement[bool]) -> list[Reply]:
-    """The replies that fulfil a condition, oldest first."""
+async def select_replies(session: AsyncSession, condition: ColumnElement[bool]) -> list[Reply]:
+    """The replies that fulfil a condition on their reply, inbox, chat or question row, oldest first."""
     prefix = aliased(MessageRow)
     query = (
         select(ReplyRow, InboxRow, ChatRow, MessageRow, prefix.text)
@@ -21,10 +21,16 @@ async def nouns(session: AsyncSession, condition: ColumnElement[bool]) -> list[R
         .where(condition)
         .order_by(ReplyRow.id)
     )
-    return [_noun(*row) for row in await session.execute(query)]
+    return [_to_reply(*row) for row in await session.execute(query)]
 
 
-def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None, prefix: str | None) -> Reply:
+async def select_reply(session: AsyncSession, condition: ColumnElement[bool]) -> Reply | None:
+    """The oldest reply that fulfils a condition, see select_replies; None where none does."""
+    replies = await select_replies(session, condition)
+    return replies[0] if replies else None
+
+
+def _to_reply(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None, prefix: str | None) -> Reply:
     return Reply(
         id=row.id,
         chat=ChatId(chat.platform, chat.chat, chat.thread),
@@ -38,7 +44,7 @@ def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | 
         bot=inbox.bot,
         external_id=inbox.external_id,
         seq=inbox.seq,
-        reply_token=inbox.origin or "",
+        reply_token=inbox.reply_token or "",
         options=inbox.options or {},
         question=question.id if question else None,
         asker=Author(question.author_id, question.author_name) if question else None,
@@ -46,8 +52,8 @@ def _noun(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | 
         final=row.final,
         chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in row.chunks),
         at=question.at if question else inbox.received_at,
-        isolated=row.alone,
-        engine_deaths=row.strikes,
+        isolated=row.isolated,
+        engine_deaths=row.engine_deaths,
         merged_into=row.merged_into,
         prefix=prefix or "",
     )

@@ -10,14 +10,13 @@ from storage.fence import lock_current_row
 from storage.tables import ChatRow, ReplyRow
 
 
-class StoredMessages:
+class SqlMessages:
     """See core.domain.store.Messages."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
-        """See core.domain.store.Messages."""
         row, intended = await lock_current_row(self._session, reply), {"nonce": nonce, "id": None}
         if any(chunk["nonce"] == nonce for chunk in row.chunks):
             return
@@ -27,17 +26,14 @@ class StoredMessages:
             row.chunks = [*row.chunks, intended]
 
     async def set_id(self, reply: Reply, nonce: str, message_id: str) -> None:
-        """See core.domain.store.Messages."""
         row = await lock_current_row(self._session, reply)
         row.chunks = [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in row.chunks]
 
     async def remove(self, reply: Reply, nonce: str) -> None:
-        """See core.domain.store.Messages."""
         row = await lock_current_row(self._session, reply)
         row.chunks = [chunk for chunk in row.chunks if chunk["nonce"] != nonce]
 
     async def exists(self, platform: str, chat: str, message_id: str) -> bool:
-        """See core.domain.store.Messages."""
         here = ChatRow.platform == platform, ChatRow.chat == fit_id(chat)
         # SQLite's LIKE takes "a" for "A", so what it finds is compared again.
         has_text = cast(ReplyRow.chunks, Text).contains(f'"id": {json.dumps(message_id)}', autoescape=True)

@@ -1,4 +1,4 @@
-"""One process a database on PostgreSQL: an advisory lock, held by a session of its own for as long as that lives."""
+"""One process for one PostgreSQL database: an advisory lock, held by a connection of its own."""
 
 import asyncio
 import hashlib
@@ -12,136 +12,142 @@ import psycopg
 from sqlalchemy.engine import URL
 
 from core.domain.errors import SetupError
-from storage.database_url import reason, shown
+from storage.database_url import error_line, without_password
 from storage.sqlite_lock import InUse
 
 log = logging.getLogger(__name__)
 
-KEY = int.from_bytes(hashlib.sha256(b"qwentin").digest()[:8], "big", signed=True)
+LOCK_KEY = int.from_bytes(hashlib.sha256(b"qwentin").digest()[:8], "big", signed=True)
 """The lock's number, within the database."""
-START = 60.0
-"""Seconds that a server is waited for at start: the two may be started together."""
-HAND_OVER = 5.0
-"""Seconds that a session is waited for whose process has just died."""
-PULSE = 2.0
-"""Seconds between two looks whether the session lives."""
-PAUSE = 0.1
-LONGEST_PAUSE = 5.0
+START_TIMEOUT_S = 60.0
+"""How long a server is waited for at start: the bot and the server may be started together."""
+HAND_OVER_TIMEOUT_S = 5.0
+"""How long the lock is waited for: the server may need a moment to see that another process has died."""
+CHECK_INTERVAL_S = 2.0
+"""The time between two checks of the connection that holds the lock."""
+ACQUIRE_PAUSE_S = 0.1
+MAX_RETRY_PAUSE_S = 5.0
 
-_AWAY = (
+_NOT_READY = (
     "refused", "No such file", "timeout expired", "resolve host", "unreachable", "closed the connection",
     "starting up", "shutting down", "not yet accepting", "recovery mode", "too many",
 )  # fmt: skip
-"""What is said of a server that is not there yet. One that answers otherwise will not change its mind by itself."""
+"""Parts of the messages of a server that may be ready later. After any other error the owner must act."""
 
-_WHO = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
+_BACKEND_QUERY = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_TERMINATE_QUERY = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"
 
 
-class ServerLock:
-    """The lock. Its session may be lost with the server or the network; it is taken again as soon as that can be."""
+class AdvisoryLock:
+    """The lock of a database. When its connection is lost with the server or the network, it is acquired again."""
 
     def __init__(self, url: URL, connect: Callable[[], Awaitable[psycopg.AsyncConnection[Any]]]) -> None:
-        self._name = shown(url)
+        self._name = without_password(url)
         self._connect = connect
-        self._session: psycopg.AsyncConnection[Any] | None = None
-        self._former: tuple[object, object] | None = None
-        """The session of ours that held it last, as the server knows it."""
-        self.taken: InUse | None = None
-        """Another process has it: it is not ours any more."""
-        self._one_by_one = asyncio.Lock()
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._last_backend: tuple[object, object] | None = None
+        """The server process, by id and start, of the connection that held the lock last."""
+        self.in_use: InUse | None = None
+        """Set for good once another process holds the lock."""
+        self._confirming = asyncio.Lock()
 
     @asynccontextmanager
-    async def held(self, lost: Callable[[Exception], None]) -> AsyncIterator[None]:
-        """Hold it. `lost` is called, once, when another process has taken it; then nothing can be written any more."""
-        await self._first()
-        watching = asyncio.create_task(self._watch(), name="database lock")
-        watching.add_done_callback(lambda task: _tell(task, lost))
+    async def hold(self, lock_lost: Callable[[Exception], None]) -> AsyncIterator[None]:
+        """Hold the lock until the block ends. Raises InUse, or SetupError where the server can't be used.
+
+        `lock_lost` is called at most once, see open_database.
+        """
+        await self._acquire_at_start()
+        supervision = asyncio.create_task(self._supervise(), name="database lock")
+        supervision.add_done_callback(lambda task: _report_end(task, lock_lost))
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            supervision.cancel()
+            await asyncio.gather(supervision, return_exceptions=True)
             await asyncio.shield(self._release())
 
     async def confirm(self) -> None:
-        """Hold it now, after a look. Raises psycopg.Error while that can't be told, InUse where another has it."""
-        async with self._one_by_one:
-            if self.taken is not None:
-                raise self.taken
-            if not await self._alive():
-                await self._take()
+        """Check that the lock is held, and acquire it again if need be. Raises InUse where another process holds it,
+        psycopg.Error where the server can't be asked."""
+        async with self._confirming:
+            if self.in_use is not None:
+                raise self.in_use
+            if not await self._is_alive():
+                await self._connect_and_acquire()
 
-    async def _first(self) -> None:
-        patient, told = monotonic() + START, False
+    async def _acquire_at_start(self) -> None:
+        deadline, logged = monotonic() + START_TIMEOUT_S, False
         while True:
             try:
-                return await self._take()
+                return await self._connect_and_acquire()
             except psycopg.Error as error:
-                why = reason(error)
-                if not any(words in str(error) for words in _AWAY):
+                why = error_line(error)
+                if not any(part in str(error) for part in _NOT_READY):
                     raise SetupError(f"The database {self._name} can't be used: {why}.") from error
-                if monotonic() >= patient:
+                if monotonic() >= deadline:
                     raise SetupError(
                         f"The database {self._name} can't be reached: {why}. Start its server, or change DATABASE_URL."
                     ) from error
-                if not told:
-                    log.warning("The database %s is not there yet (%s); waiting up to %d s", self._name, why, START)
-                    told = True
-            await asyncio.sleep(min(1.0, START / 10))
+                if not logged:
+                    log.warning(
+                        "The database %s is not there yet (%s); waiting up to %d s", self._name, why, START_TIMEOUT_S
+                    )
+                    logged = True
+            await asyncio.sleep(min(1.0, START_TIMEOUT_S / 10))
 
-    async def _watch(self) -> None:
-        pause = PULSE
+    async def _supervise(self) -> None:
+        pause = CHECK_INTERVAL_S
         while True:
             await asyncio.sleep(pause)
             try:
                 await self.confirm()
-                pause = PULSE
+                pause = CHECK_INTERVAL_S
             except (psycopg.Error, OSError) as error:
-                if pause == PULSE:
+                if pause == CHECK_INTERVAL_S:
                     log.warning("The database %s is lost (%s); trying again", self._name, type(error).__name__)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
+                pause = min(pause * 1.5, MAX_RETRY_PAUSE_S)
 
-    async def _alive(self) -> bool:
-        if self._session is None:
+    async def _is_alive(self) -> bool:
+        if self._connection is None:
             return False
         try:
-            await self._session.execute("SELECT 1")
+            await self._connection.execute("SELECT 1")
         except psycopg.Error:
-            await self._session.close()
-            self._session = None
-        return self._session is not None
+            await self._connection.close()
+            self._connection = None
+        return self._connection is not None
 
-    async def _take(self) -> None:
-        session = await self._connect()
+    async def _connect_and_acquire(self) -> None:
+        connection = await self._connect()
         try:
-            await self._acquire(session)
-            self._former = await (await session.execute(_WHO)).fetchone()
+            await self._acquire(connection)
+            self._last_backend = await (await connection.execute(_BACKEND_QUERY)).fetchone()
         except BaseException:
-            await session.close()
+            await connection.close()
             raise
-        self._session = session
+        self._connection = connection
 
-    async def _acquire(self, session: psycopg.AsyncConnection[Any]) -> None:
-        if self._former is not None:
-            # After a cut of the network the server may believe for hours that our last session is alive.
-            await session.execute(_END, self._former)
-        patient = monotonic() + HAND_OVER
-        while (await (await session.execute("SELECT pg_try_advisory_lock(%s)", (KEY,))).fetchone()) != (True,):
-            if monotonic() >= patient:
-                self.taken = InUse(self._name)
-                raise self.taken
-            await asyncio.sleep(PAUSE)
+    async def _acquire(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        if self._last_backend is not None:
+            # After a network failure the server may keep the last connection, and its lock, for hours.
+            await connection.execute(_TERMINATE_QUERY, self._last_backend)
+        deadline = monotonic() + HAND_OVER_TIMEOUT_S
+        while (await (await connection.execute("SELECT pg_try_advisory_lock(%s)", (LOCK_KEY,))).fetchone()) != (True,):
+            if monotonic() >= deadline:
+                self.in_use = InUse(self._name)
+                raise self.in_use
+            await asyncio.sleep(ACQUIRE_PAUSE_S)
 
     async def _release(self) -> None:
-        if self._session is not None:
+        if self._connection is not None:
             with suppress(psycopg.Error):
-                await self._session.execute("SELECT pg_advisory_unlock(%s)", (KEY,))
-            await self._session.close()
-            self._session = None
+                await self._connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK_KEY,))
+            await self._connection.close()
+            self._connection = None
 
 
-def _tell(task: "asyncio.Task[None]", lost: Callable[[Exception], None]) -> None:
-    """A watch that ends by itself ends badly, be it by a bug: somebody must hear of it."""
+def _report_end(task: "asyncio.Task[None]", lock_lost: Callable[[Exception], None]) -> None:
+    """Supervision ends only with InUse or by a bug, unless it is cancelled."""
     if not task.cancelled() and isinstance(error := task.exception(), Exception):
-        lost(error)
+        lock_lost(error)

@@ -11,14 +11,13 @@ from storage.chats import get_chat, get_or_create_chat
 from storage.tables import ChatRow, SettingRow, UserRow
 
 
-class StoredPreferences:
+class SqlPreferences:
     """See core.domain.store.Preferences."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def settings(self, chat: ChatId) -> Mapping[str, Setting]:
-        """The conversation's own values over its chat's."""
         inherited = await self._rows(replace(chat, thread="")) if chat.thread else []
         return {
             **{row.name: Setting(row.value, row.set_by, row.set_at, inherited=True) for row in inherited},
@@ -32,23 +31,19 @@ class StoredPreferences:
         return list(await self._session.scalars(query))
 
     async def set(self, chat: ChatId, name: str, setting: Setting) -> None:
-        """Set one."""
         chat_id = (await get_or_create_chat(self._session, chat)).id
         await self._session.merge(
             SettingRow(chat_id=chat_id, name=name, value=setting.value, set_by=setting.by, set_at=setting.at)
         )
 
     async def delete(self, chat: ChatId, name: str) -> None:
-        """See core.domain.store.Preferences."""
         if (row := await get_chat(self._session, chat)) is not None:
             mine = SettingRow.chat_id == row.id, SettingRow.name == name
             await self._session.execute(delete(SettingRow).where(*mine))
 
     async def language(self, platform: str, user: str) -> str:
-        """A person's interface language, "auto" unless set."""
         row = await self._session.get(UserRow, (platform, fit_id(user)))
         return row.language if row else "auto"
 
     async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
-        """Set it."""
         await self._session.merge(UserRow(platform=platform, user=fit_id(user), language=language, set_at=at))

@@ -1,4 +1,4 @@
-"""After a restart: what the last process left in mid-air, penalties that still run, what piled up meanwhile."""
+"""Unfinished replies: those of a process that ended, those that nobody works on, delays and the backlog."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -6,74 +6,79 @@ from sqlalchemy import ColumnElement, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.domain.conversation import Reply
-from core.domain.reply_states import ACTIVE, Event, Lane, State, after
-from storage.mapping import nouns
-from storage.replies import StoredReplies
+from core.domain.reply_states import ACTIVE, Event, Lane, State, next_state
+from storage.mapping import select_replies
+from storage.replies import SqlReplies
 from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow
 
-ATTEMPTS = 10
-"""So often a reply is claimed before it counts as one that can't be answered."""
+MAX_ATTEMPTS = 10
+"""Claims after which an unfinished answer fails: a bug would have it claimed for ever."""
 
 
-class StoredRecovery:
+class SqlRecovery:
     """See core.domain.store.Recovery."""
 
-    def __init__(self, session: AsyncSession, replies: StoredReplies, now: Callable[[], int]) -> None:
+    def __init__(self, session: AsyncSession, replies: SqlReplies, now: Callable[[], int]) -> None:
         self._session, self._replies, self._now = session, replies, now
 
     async def recover(self, platform: str) -> Sequence[Reply]:
-        """What is being sent, and what was to be stopped, is returned."""
         here = ChatRow.platform == platform
-        for reply in await nouns(self._session, here & (ReplyRow.state == State.GENERATING)):
+        for reply in await select_replies(self._session, here & (ReplyRow.state == State.GENERATING)):
             if reply.outcome is not State.STOPPED:
                 await self._replies.move(reply, Event.CRASH)
-        return await nouns(self._session, here & ReplyRow.state.in_(ACTIVE))
+        return await select_replies(self._session, here & ReplyRow.state.in_(ACTIVE))
 
     async def find_orphaned(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
-        """As after a crash; what was tried so often already that it must be a bug is given up."""
         here = ChatRow.platform.in_(platforms) & ReplyRow.state.in_(ACTIVE) & (ReplyRow.updated_at < before)
-        adrift = [each for each in await nouns(self._session, here) if (each.id, each.attempt) not in running]
-        for reply in adrift:
+        active = await select_replies(self._session, here)
+        orphaned = [reply for reply in active if (reply.id, reply.attempt) not in running]
+        for reply in orphaned:
             if reply.state is State.GENERATING and reply.outcome is not State.STOPPED:
-                await self._replies.move(reply, Event.CRASH if reply.attempt < ATTEMPTS else Event.FAIL)
-        return await nouns(self._session, ReplyRow.id.in_([reply.id for reply in adrift])) if adrift else []
+                await self._replies.move(reply, Event.CRASH if reply.attempt < MAX_ATTEMPTS else Event.FAIL)
+        ids = [reply.id for reply in orphaned]
+        return await select_replies(self._session, ReplyRow.id.in_(ids)) if ids else []
 
     async def delayed(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
-        """The penalties that are not over."""
         query = select(ReplyRow.id, ReplyRow.not_before).where(ReplyRow.not_before > now)
         until = {id: at for id, at in await self._session.execute(query) if at is not None}
-        there = await nouns(self._session, ReplyRow.id.in_(until) & (ChatRow.platform == platform))
-        return [(reply, until[reply.id]) for reply in there]
+        replies = await select_replies(self._session, ReplyRow.id.in_(until) & (ChatRow.platform == platform))
+        return [(reply, until[reply.id]) for reply in replies]
 
     async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
-        """What has begun to be answered, too."""
-        command = (ReplyRow.lane == Lane.NOTICE) & (InboxRow.received_at >= since)
-        return await nouns(self._session, (ChatRow.platform == platform) & ((ReplyRow.state == State.QUEUED) | command))
+        new_command = (ReplyRow.lane == Lane.NOTICE) & (InboxRow.received_at >= since)  # in every state
+        in_backlog = (ReplyRow.state == State.QUEUED) | new_command
+        return await select_replies(self._session, (ChatRow.platform == platform) & in_backlog)
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
-        """The survivor's question becomes all of them: their words stand in the history once."""
         text = "\n\n".join(reply.text for reply in (*others, into))
         await self._session.execute(update(MessageRow).where(MessageRow.id == into.question).values(text=text))
-        await self._close(into, others)
-        gone = [reply.question for reply in others]
-        await self._session.execute(delete(MessageRow).where(MessageRow.id.in_(gone)))
+        await self._merge_queued(into, others)
+        merged = [reply.question for reply in others]
+        await self._session.execute(delete(MessageRow).where(MessageRow.id.in_(merged)))
 
     async def expire(self, reply: Reply, others: Sequence[Reply], text: str) -> Reply:
-        """In the other lane: an answer may be in progress there."""
-        said = {"lane": Lane.NOTICE, "state": after(State.QUEUED, Event.EXPIRE), "outcome": State.FAILED, "final": text}
-        await self._session.execute(self._waiting(ReplyRow.id == reply.id).values(said | {"updated_at": self._now()}))
-        await self._close(reply, others)
+        # In the notice lane, because another answer may be in progress in the conversation.
+        expired = {
+            "lane": Lane.NOTICE,
+            "state": next_state(State.QUEUED, Event.EXPIRE),
+            "outcome": State.FAILED,
+            "final": text,
+        }
+        await self._session.execute(
+            self._update_queued(ReplyRow.id == reply.id).values(expired | {"updated_at": self._now()})
+        )
+        await self._merge_queued(reply, others)
         self._session.expire_all()
         return await self._replies.get(reply.id)
 
-    async def _close(self, into: Reply, others: Sequence[Reply]) -> None:
+    async def _merge_queued(self, into: Reply, others: Sequence[Reply]) -> None:
         ids = [reply.id for reply in others]
-        merged = {"state": after(State.QUEUED, Event.MERGE), "merged_into": into.id, "updated_at": self._now()}
-        await self._session.execute(self._waiting(ReplyRow.id.in_(ids)).values(merged))
+        merged = {"state": next_state(State.QUEUED, Event.MERGE), "merged_into": into.id, "updated_at": self._now()}
+        await self._session.execute(self._update_queued(ReplyRow.id.in_(ids)).values(merged))
         inbox = select(ReplyRow.inbox_id).where(ReplyRow.id.in_(ids))
         await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(CLOSED_INBOX))
 
-    def _waiting(self, which: ColumnElement[bool]) -> Update:
-        return update(ReplyRow).where(which, ReplyRow.state == State.QUEUED)
+    def _update_queued(self, condition: ColumnElement[bool]) -> Update:
+        return update(ReplyRow).where(condition, ReplyRow.state == State.QUEUED)

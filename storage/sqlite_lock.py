@@ -1,4 +1,4 @@
-"""One process a database: a lock file beside an SQLite file. (PostgreSQL's is in storage/postgres_lock.py.)"""
+"""One process for one SQLite file, by a lock file beside it. (PostgreSQL's lock is in storage/postgres_lock.py.)"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +20,12 @@ class InUse(SetupError):
 
 
 @contextmanager
-def locked_file(file: Path) -> Iterator[None]:
-    """The lock goes with its process, however that dies."""
-    _writable(file.parent)
+def hold_file_lock(file: Path) -> Iterator[None]:
+    """Hold the lock of an SQLite file; the system releases it with the process, however that ends.
+
+    Raises InUse, or SetupError where the folder is missing or can't be written.
+    """
+    _check_writable(file.parent)
     lock = FileLock(file.with_name(file.name + ".lock"))
     try:
         lock.acquire(blocking=False)
@@ -38,7 +41,7 @@ def locked_file(file: Path) -> Iterator[None]:
         lock.release()
 
 
-def _writable(folder: Path) -> None:
+def _check_writable(folder: Path) -> None:
     if not folder.is_dir():
         raise SetupError(f"The database folder {folder} does not exist: create it, or change DATABASE_URL.")
     try:

@@ -1,4 +1,4 @@
-"""The tables. Times are integer milliseconds UTC; ids are BIGINT, which SQLite only counts up as INTEGER."""
+"""The tables. Times are integer milliseconds UTC. Row ids are BIGINT; SQLite can only count up an INTEGER."""
 
 from typing import Any
 
@@ -23,10 +23,10 @@ from core.domain.conversation import MAX_ID_CHARACTERS
 Id = BigInteger().with_variant(Integer(), "sqlite")
 ExternalId = String(MAX_ID_CHARACTERS).with_variant(String(), "sqlite")
 """A platform's id. SQLite ignores lengths; files of older versions have others there."""
-_COUNTED = {"sqlite_autoincrement": True}
-"""SQLite gives the id of a deleted row to the next one unless told to count on."""
-CLOSED_INBOX: dict[str, None] = {"text": None, "origin": None, "options": None}
-"""What the inbox keeps of a message whose reply is closed: the texts of a conversation are in its history alone."""
+_AUTOINCREMENT = {"sqlite_autoincrement": True}
+"""Without it SQLite gives the id of a deleted last row to the next one."""
+CLOSED_INBOX: dict[str, None] = {"text": None, "reply_token": None, "options": None}
+"""The columns of a message that are emptied when its reply is closed: what was said is in the history alone."""
 _ACTIVE_ANSWER = text("lane = 'answer' AND state IN ('generating', 'sending')")
 
 
@@ -44,10 +44,10 @@ class Base(DeclarativeBase):
 
 
 class ChatRow(Base):
-    """A conversation. /clear raises its number, so that what was asked before can't write into what comes after."""
+    """A conversation. /clear raises its number, so that no answer to an earlier question is stored after it."""
 
     __tablename__ = "chats"
-    __table_args__ = (UniqueConstraint("platform", "chat", "thread"), _COUNTED)
+    __table_args__ = (UniqueConstraint("platform", "chat", "thread"), _AUTOINCREMENT)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     platform: Mapped[str] = mapped_column(String(32))
@@ -56,17 +56,17 @@ class ChatRow(Base):
     conversation: Mapped[int] = mapped_column(Integer, default=1)
     served_at: Mapped[int] = mapped_column(BigInteger, default=0)
     active: Mapped[bool] = mapped_column(default=True, server_default=true())
-    """Whether the platform lets the bot in."""
+    """Whether the platform lets the bot write there."""
 
 
 class InboxRow(Base):
-    """A message as it came, once. The text of commands only, and only until they are done: questions are messages."""
+    """An incoming message. `text` is a command's, until its reply is closed; a question's is in its MessageRow."""
 
     __tablename__ = "inbox"
     __table_args__ = (
         UniqueConstraint("platform", "bot", "external_id"),
         Index("ix_inbox_author", "platform", "author_id", "received_at"),
-        _COUNTED,
+        _AUTOINCREMENT,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -80,18 +80,18 @@ class InboxRow(Base):
     author_name: Mapped[str] = mapped_column(Text)
     locale: Mapped[str] = mapped_column(String(32))
     text: Mapped[str | None] = mapped_column(Text)
-    origin: Mapped[str | None] = mapped_column(Text)
-    """What the adapter needs to answer there (Reply.reply_token); deleted with the text."""
+    reply_token: Mapped[str | None] = mapped_column("origin", Text)
+    """Deleted with the text."""
     options: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """The typed values of a slash command; deleted with the text."""
     received_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class MessageRow(Base):
-    """A turn of the history: a question, or the answer to the one it names in `reply_to`."""
+    """A message of the history: a question, or the answer to the question `reply_to`."""
 
     __tablename__ = "messages"
-    __table_args__ = (Index("ix_messages_history", "chat_id", "conversation", "id"), _COUNTED)
+    __table_args__ = (Index("ix_messages_history", "chat_id", "conversation", "id"), _AUTOINCREMENT)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     chat_id: Mapped[int] = mapped_column(ForeignKey("chats.id"))
@@ -107,7 +107,7 @@ class MessageRow(Base):
 
 
 class ReplyRow(Base):
-    """What is owed for a message: work queue and outbox in one. `attempt` is the fence."""
+    """The reply to a message: work queue and outbox in one. `attempt` is the fencing token."""
 
     __tablename__ = "replies"
     __table_args__ = (
@@ -120,7 +120,7 @@ class ReplyRow(Base):
         ),
         Index("ix_replies_work", "state", "lane", "chat_id", "id"),
         Index("ix_replies_not_before", "not_before"),
-        _COUNTED,
+        _AUTOINCREMENT,
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -132,15 +132,15 @@ class ReplyRow(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     question_id: Mapped[int | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"), index=True)
     goes_on: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether it goes on with the question's last answer."""
-    alone: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """The engine died while it ran: it runs by itself now."""
-    strikes: Mapped[int] = mapped_column(default=0, server_default="0")
-    """So often the engine died while it ran by itself."""
+    """Whether the answer continues the question's last one."""
+    isolated: Mapped[bool] = mapped_column("alone", default=False, server_default=false())
+    """Whether it is generated with no other answer beside it, because the engine died while it ran."""
+    engine_deaths: Mapped[int] = mapped_column("strikes", default=0, server_default="0")
+    """How often the engine died while the reply ran isolated."""
     not_before: Mapped[int | None] = mapped_column(BigInteger)
-    """Until when the platform wants to hear nothing there."""
+    """The time before which the platform accepts no call for the chat."""
     merged_into: Mapped[int | None] = mapped_column(BigInteger)
-    """The reply that answers this one's message too."""
+    """The id of the reply that answers this one's message too."""
     outcome: Mapped[str | None] = mapped_column(String(16))
     final: Mapped[str | None] = mapped_column(Text)
     chunks: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
@@ -148,7 +148,7 @@ class ReplyRow(Base):
 
 
 class SettingRow(Base):
-    """A conversation's own value, with who set it and when."""
+    """A conversation's value of a setting, or one of its word lists."""
 
     __tablename__ = "settings"
 
@@ -171,10 +171,10 @@ class UserRow(Base):
 
 
 class IdentifyRow(Base):
-    """A login at a gateway that allows so many a day."""
+    """A login at a gateway that limits logins a day."""
 
     __tablename__ = "identifies"
-    __table_args__ = (Index("ix_identifies_account", "platform", "bot", "at"), _COUNTED)
+    __table_args__ = (Index("ix_identifies_account", "platform", "bot", "at"), _AUTOINCREMENT)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     platform: Mapped[str] = mapped_column(String(32))
@@ -183,7 +183,7 @@ class IdentifyRow(Base):
 
 
 class MenuRow(Base):
-    """The menu that was published last for an account."""
+    """The command menu that was published last for an account."""
 
     __tablename__ = "menus"
 

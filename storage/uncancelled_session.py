@@ -1,4 +1,4 @@
-"""A session whose calls are whole: half of one would leave a connection in the middle of a statement."""
+"""A session whose calls are not cancelled: half of one would leave a connection in the middle of a statement."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from core.runtime.cancellation import uncancelled
 _CALLS = ("execute", "scalars", "get", "merge", "flush", "commit", "rollback", "close")
 
 
-def _wholly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _uncancelled(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(method)
     async def call(self: AsyncSession, *args: Any, **kwargs: Any) -> Any:
         return await uncancelled(method(self, *args, **kwargs))
@@ -19,6 +19,6 @@ def _wholly(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[An
     return call
 
 
-WholeSession: type[AsyncSession] = type(
-    "WholeSession", (AsyncSession,), {name: _wholly(getattr(AsyncSession, name)) for name in _CALLS}
+UncancelledSession: type[AsyncSession] = type(
+    "UncancelledSession", (AsyncSession,), {name: _uncancelled(getattr(AsyncSession, name)) for name in _CALLS}
 )

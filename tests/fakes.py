@@ -12,7 +12,7 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane
 from core.domain.sampling import Sampling
 from core.domain.store import Store, Transaction, Unavailable
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.filters import FilterAction, Guard, Policy, Verdict
 from core.llm.model import Stream
 
@@ -31,9 +31,9 @@ def echo(prompt: Prompt) -> Sequence[str]:
 class FakeStream:
     """The pieces of one answer. With a gate each piece waits to be let through."""
 
-    def __init__(self, pieces: Sequence[str], reason: Reason, gate: asyncio.Semaphore | None) -> None:
+    def __init__(self, pieces: Sequence[str], reason: FinishReason, gate: asyncio.Semaphore | None) -> None:
         self._pieces, self._ends, self._gate = pieces, reason, gate
-        self.reason: Reason | None = None
+        self.reason: FinishReason | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         for piece in self._pieces:
@@ -54,7 +54,7 @@ class FakeModel:
     def __init__(self, says: Callable[[Prompt], Sequence[str]] = echo, slots: int = 4) -> None:
         self.says, self.slots = says, slots
         self.sampling = Sampling(top_p=0.9)
-        self.ends: Reason = "stop"
+        self.ends: FinishReason = "stop"
         self.gate: asyncio.Semaphore | None = None
         self.prompts: list[Prompt] = []
         self.samplings: list[Sampling] = []
@@ -85,7 +85,7 @@ class FakeModel:
         return "nowhere"
 
 
-class FakeSurface:
+class FakeChannel:
     """A chat that keeps what was sent and every edit of it."""
 
     key = "fake"
@@ -110,21 +110,21 @@ class FakeSurface:
     def render(self, text: str) -> str:
         return text.replace("*", "")
 
-    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
-        await self._try(part)
+    async def send(self, index: int, message: OutgoingMessage, nonce: str) -> str:
+        await self._try(message)
         message_id = str(len(self.nonces) + 1)
-        self._show(message_id, part)
+        self._show(message_id, message)
         self.nonces.append(nonce)
         return message_id
 
-    async def find(self, index: int, part: OutgoingMessage, nonce: str) -> str | None:
+    async def find(self, index: int, message: OutgoingMessage, nonce: str) -> str | None:
         return None
 
-    async def edit(self, message_id: str, part: OutgoingMessage) -> None:
-        await self._try(part)
+    async def edit(self, message_id: str, message: OutgoingMessage) -> None:
+        await self._try(message)
         if message_id not in self.messages:
             raise MessageGone
-        self._show(message_id, part)
+        self._show(message_id, message)
 
     async def delete(self, message_id: str) -> None:
         self.messages.pop(message_id, None)
@@ -132,28 +132,28 @@ class FakeSurface:
     async def remove_buttons(self, message_id: str) -> None:
         self.controls[message_id] = NO_CONTROLS
 
-    async def draft(self, part: OutgoingMessage) -> None:
-        self.drafted.append(part.text)
+    async def draft(self, message: OutgoingMessage) -> None:
+        self.drafted.append(message.text)
 
     async def typing(self) -> None:
         self.typed += 1
 
-    def _show(self, message_id: str, part: OutgoingMessage) -> None:
-        self.messages[message_id] = str(part.body)
-        self.controls[message_id] = part.controls
-        self.history.append(str(part.body))
+    def _show(self, message_id: str, message: OutgoingMessage) -> None:
+        self.messages[message_id] = str(message.body)
+        self.controls[message_id] = message.controls
+        self.history.append(str(message.body))
 
     def _fits(self, text: str) -> bool:
         return utf16(self.render(text)) <= self.limit
 
-    async def _try(self, part: OutgoingMessage) -> None:
+    async def _try(self, message: OutgoingMessage) -> None:
         if self.slow:
             await self.slow.wait()
         failure = self.fails[0] if self.fails else None
         self.fails = self.fails[1:] or self.fails
         if failure:
             raise failure
-        if self.refuses in str(part.body):
+        if self.refuses in str(message.body):
             raise ValueError(self.refuses)
 
 
@@ -163,14 +163,14 @@ class FakePlatform:
     name = "fake"
 
     def __init__(self) -> None:
-        self.surfaces: dict[int, FakeSurface] = {}
+        self.channels: dict[int, FakeChannel] = {}
         self.admins: set[str] = set()
         self.fails: Exception | None = None
         self.limit = 4000
         self.needs_placeholder = False
 
-    def channel(self, reply: Reply) -> FakeSurface:
-        return self.surfaces.setdefault(reply.id, FakeSurface(self.limit, needs_placeholder=self.needs_placeholder))
+    def channel(self, reply: Reply) -> FakeChannel:
+        return self.channels.setdefault(reply.id, FakeChannel(self.limit, needs_placeholder=self.needs_placeholder))
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         if self.fails:
@@ -179,7 +179,7 @@ class FakePlatform:
 
     def text(self, reply: Reply) -> str:
         """What a person sees of a reply, message after message."""
-        return "\n".join(self.surfaces[reply.id].messages.values())
+        return "\n".join(self.channels[reply.id].messages.values())
 
 
 class FlakyStore:

@@ -17,7 +17,7 @@ from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
 from core.engine.loader import Loader
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.engine.worker_process import ProcessHost
 from core.llm.model import LocalModel, Stream
 from core.llm.tokenizer import Tokenizer
@@ -108,7 +108,7 @@ async def test_a_stop_ends_it_within_a_token_and_keeps_what_was_shown(bot: Bot) 
     here = chat("stop")
     reply = await bot.accept("Write a very long story about a dragon, at least 2000 words.", ANN, here)
     async with asyncio.timeout(60):
-        while not (surface := bot.platform.surfaces.get(reply.id)) or not surface.messages:
+        while not (surface := bot.platform.channels.get(reply.id)) or not surface.messages:
             await asyncio.sleep(0.01)
     await bot.say("/stop", ANN, here)
     assert await _outcome(bot, reply) is State.STOPPED
@@ -141,7 +141,7 @@ async def test_no_control_text_is_ever_shown(bot: Bot) -> None:
 
 
 async def test_why_an_answer_ended(model: Recorded) -> None:
-    reasons: list[Reason | None] = []
+    reasons: list[FinishReason | None] = []
     for limit in (1, 200):
         sampling = Sampling(temperature=0, max_tokens=limit, stop_ids=model.sampling.stop_ids)
         async with model.stream((Message("user", "Say only: yes"),), sampling, "test") as stream:

@@ -53,7 +53,7 @@ async def running(bot: Bot, count: int = 1) -> None:
 async def shown(bot: Bot, reply: Reply, words: str) -> None:
     """Wait until a person sees these words."""
     async with asyncio.timeout(5):
-        while reply.id not in bot.platform.surfaces or words not in bot.platform.text(reply):
+        while reply.id not in bot.platform.channels or words not in bot.platform.text(reply):
             await asyncio.sleep(0.001)
 
 

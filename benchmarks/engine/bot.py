@@ -10,7 +10,7 @@ import psutil
 
 from benchmarks.engine.peer import ROOT, PeerFailed, last_line
 from benchmarks.engine.speech import peak_mb
-from core.engine.worker_process import NAME
+from core.engine.worker_process import PROCESS_NAME
 
 QUESTION = "What is a black hole?\n"
 COMMAND = ("-m", "bots", "console", "-o", "temperature=0", "-o", "max_tokens=256")
@@ -57,7 +57,7 @@ def watched(process: "subprocess.Popen[str]", log: Path) -> tuple[float, float]:
 def engines(pid: int) -> list[float]:
     """The peaks of the engine's process, if there is one."""
     try:
-        return [peak(child.pid) for child in psutil.Process(pid).children() if child.name() == NAME] or [0.0]
+        return [peak(child.pid) for child in psutil.Process(pid).children() if child.name() == PROCESS_NAME] or [0.0]
     except psutil.Error:
         return [0.0]
 

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.engine.loading import NICE, loader
-from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 from core.domain.errors import ChatError
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
-from core.engine.protocol import Channel, News, Order
+from core.engine.protocol import Channel, Event, Request
 from core.engine.worker_process import ProcessHost
 
 LIMIT = 600.0
@@ -37,7 +37,7 @@ class Counted(ProcessHost):
 
     starts = 0
 
-    def start(self) -> Channel[Order, News]:
+    def start(self) -> Channel[Request, Event]:
         self.starts += 1
         return super().start()
 
@@ -48,11 +48,11 @@ class Busy:
     def __init__(self, engine: Engine, host: Counted, runner: asyncio.Runner) -> None:
         self.engine, self.host, self.runner = engine, host, runner
 
-    def __call__(self, request: Request) -> Answer:
-        with loops(request["loops"]):
-            times = self.runner.run(self.times(request["prompt"], request["tokens"] + 1, request["seed"]))
-        whole = len(times) == request["tokens"] + 1
-        rate = request["tokens"] / (times[-1] - times[0]) if whole else 0.0
+    def __call__(self, workload: Workload) -> Answer:
+        with loops(workload["loops"]):
+            times = self.runner.run(self.times(workload["prompt"], workload["tokens"] + 1, workload["seed"]))
+        whole = len(times) == workload["tokens"] + 1
+        rate = workload["tokens"] / (times[-1] - times[0]) if whole else 0.0
         return {"rate": rate, "answered": float(whole), "deaths": self.host.starts - 1}
 
     async def times(self, length: int, tokens: int, owner: str) -> list[float]:

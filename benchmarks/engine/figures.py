@@ -8,7 +8,7 @@ from benchmarks.engine.loading import CONTEXT
 from benchmarks.engine.peer import Peer, peer
 from benchmarks.engine.peers import COMPILED, IK, MIX, ORIGIN, OURS, STOCK, TITLES, Command, Peers, started
 from benchmarks.engine.rounds import Rounds, say
-from benchmarks.engine.speech import Answer, Request
+from benchmarks.engine.speech import Answer, Workload
 from benchmarks.engine.table import Row, Series
 
 MANY = (4, 8, 16)
@@ -38,8 +38,8 @@ def many_chats(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     those = peers.these(OURS, STOCK, IK, COMPILED)
     length, tokens = max(1, rounds.prompt // SHORTER), max(1, rounds.tokens // FEWER)
     for chats in MANY:
-        request = {"chats": chats, "prompt": length, "tokens": tokens}
-        rates = drawing(asked(rounds, f"{chats} chats", those, request), chats * tokens)
+        workload = {"chats": chats, "prompt": length, "tokens": tokens}
+        rates = drawing(asked(rounds, f"{chats} chats", those, workload), chats * tokens)
         label = f"decode, {chats} chats ({length} + {tokens} tokens each)"
         wheels = sorted((rates[name] for name in (STOCK, IK) if name in rates), key=lambda series: -series.median)
         if wheels:
@@ -85,7 +85,7 @@ def memory(rounds: Rounds, peers: Peers) -> Iterator[Row]:
             yield Row(f"{key}_{part}", f"peak memory, {form}: the {part}'s process", "MB", Series(TITLES[OURS], [size]))
 
 
-def peak(asked: Peer, chat: Request) -> Series:
+def peak(asked: Peer, chat: Workload) -> Series:
     """MB at its most, after this chat."""
     return Series(TITLES[asked.name], [asked.ask(chat)["rss_mb"]])
 
@@ -121,8 +121,8 @@ def busy(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     folder = folders.converted(folders.gguf(""))
     with peer("busy", "busy", [str(folder)], folders.LOGS / "busy.log") as engine:
         chat = {"prompt": rounds.prompt, "tokens": rounds.tokens}
-        requests: list[tuple[Peer, Request]] = [(engine, chat | {"loops": loops}) for loops in (0, LOOPS)]
-        quiet, beside = rounds.measure(f"{LOOPS} busy loops", requests)
+        workloads: list[tuple[Peer, Workload]] = [(engine, chat | {"loops": loops}) for loops in (0, LOOPS)]
+        quiet, beside = rounds.measure(f"{LOOPS} busy loops", workloads)
     label = f"built-in model beside {LOOPS} busy loops"
     rates = [
         Series(name, [answer["rate"] for answer in answers])
@@ -169,9 +169,9 @@ GROUPS: Mapping[str, Group] = {
 SHAPE = "shape"
 
 
-def asked(rounds: Rounds, what: str, those: Sequence[Peer], request: Request) -> Answers:
+def asked(rounds: Rounds, what: str, those: Sequence[Peer], workload: Workload) -> Answers:
     """The same asked of each."""
-    answers = rounds.measure(what, [(each, request) for each in those])
+    answers = rounds.measure(what, [(each, workload) for each in those])
     return dict(zip((each.name for each in those), answers, strict=True))
 
 

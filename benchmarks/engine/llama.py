@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.engine.speech import Answer, Peer, Request, physical_cores, prompt, serve
+from benchmarks.engine.speech import Answer, Peer, Workload, physical_cores, prompt, serve
 
 LLAMA, IK = "llama-cpp-python", "ik-llama-cpp-python"
 MODULES = {LLAMA: "llama_cpp", IK: "ik_llama_cpp._ctypes_api"}
@@ -34,12 +34,12 @@ class Llama:
         self.vocabulary = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
         self.threads = physical_cores()
 
-    def __call__(self, request: Request) -> Answer:
-        chats, length, tokens = request["chats"], request["prompt"], request["tokens"]
+    def __call__(self, workload: Workload) -> Answer:
+        chats, length, tokens = workload["chats"], workload["prompt"], workload["tokens"]
         context = self.context(chats, length + tokens + 1)
         batch = self.api.llama_batch_init(BATCH, 0, 1)
         try:
-            return self.talk(Talk(self.api, context, batch, self.vocabulary), chats, length, tokens, request["seed"])
+            return self.talk(Talk(self.api, context, batch, self.vocabulary), chats, length, tokens, workload["seed"])
         finally:
             self.api.llama_batch_free(batch)
             self.api.llama_free(context)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.engine.loading import NICE, loader
-from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
-from core.checkpoints import inspect
+from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
+from core.checkpoints import inspect_checkpoint
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
 from core.engine.worker_process import ProcessHost
@@ -23,8 +23,8 @@ class Loop:
     def __init__(self, engine: Engine, tokenizer: Tokenizer, runner: asyncio.Runner) -> None:
         self.engine, self.tokenizer, self.runner = engine, tokenizer, runner
 
-    def __call__(self, request: Request) -> Answer:
-        return self.runner.run(self.delays(**request))
+    def __call__(self, workload: Workload) -> Answer:
+        return self.runner.run(self.delays(**workload))
 
     async def delays(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
         """Of ticks, from the first prompt's reading to the last token."""
@@ -53,7 +53,7 @@ async def tick(late: list[float]) -> None:
 
 def main() -> None:
     """The engine as the bot has it, as long as there is something to answer."""
-    checkpoint = inspect(Path(sys.argv[1]))
+    checkpoint = inspect_checkpoint(Path(sys.argv[1]))
     engine = Engine(ProcessHost(loader(checkpoint.folder), NICE))
     with asyncio.Runner() as runner:
 

@@ -9,7 +9,7 @@ import psutil
 
 from benchmarks.engine.bounds import FORCED, kind
 from benchmarks.engine.speech import cores
-from core.engine.kernels.machine import forced
+from core.engine.kernels.machine import forced_instruction_set
 
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "asimd", "bf16")
 """Of the processor, what decides which arithmetic is fast."""
@@ -27,7 +27,7 @@ class Machine:
     @property
     def kind(self) -> str:
         """What it computes with: less than it has, if QWENTIN_CPU says so."""
-        word = forced()
+        word = forced_instruction_set()
         return FORCED[word] if word in FORCED else kind(self.flags)
 
     def __str__(self) -> str:

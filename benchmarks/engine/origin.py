@@ -11,7 +11,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM
 
-from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 
 
 class Clock:
@@ -35,10 +35,10 @@ class Origin:
         self.model = model
 
     @torch.inference_mode()
-    def __call__(self, request: Request) -> Answer:
-        assert request["chats"] == 1, "one chat at a time"
-        ids = torch.tensor([prompt(request["prompt"], f"{request['seed']}-0")])
-        clock, tokens = Clock(), request["tokens"] + 1
+    def __call__(self, workload: Workload) -> Answer:
+        assert workload["chats"] == 1, "one chat at a time"
+        ids = torch.tensor([prompt(workload["prompt"], f"{workload['seed']}-0")])
+        clock, tokens = Clock(), workload["tokens"] + 1
         began = time.perf_counter()
         self.model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, streamer=cast(Any, clock), pad_token_id=0,

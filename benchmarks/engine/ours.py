@@ -12,12 +12,12 @@ from typing import cast
 
 from benchmarks.engine.folders import MODELS
 from benchmarks.engine.loading import loader
-from benchmarks.engine.speech import Answer, Peer, Request, prompt, serve
+from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 from benchmarks.engine.turns import Conversation
 from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
-from core.engine.options import Weights
-from core.engine.protocol import Cancel, Drop, Failed, News, Order, Submit, Tokens, Warm
+from core.engine.options import WeightFormat
+from core.engine.protocol import Cancel, DropOwner, Event, Failed, Generate, NewTokens, Request, WarmPrefix
 from core.engine.worker import Worker
 
 AHEAD = 64
@@ -30,10 +30,10 @@ class Heard:
     def __init__(self) -> None:
         self.drawn: Counter[int] = Counter()
 
-    def send(self, news: News) -> None:
+    def send(self, news: Event) -> None:
         """See Channel."""
-        if isinstance(news, Tokens):
-            self.drawn.update(id for id, _ in news.drawn)
+        if isinstance(news, NewTokens):
+            self.drawn.update(id for id, _ in news.tokens)
         elif isinstance(news, Failed):
             raise RuntimeError(news.message)
 
@@ -41,7 +41,7 @@ class Heard:
         """See Channel. Orders are handed to the worker directly."""
         return False
 
-    def recv(self) -> Order:
+    def recv(self) -> Request:
         """See Channel."""
         raise EOFError
 
@@ -58,10 +58,10 @@ class Ours:
         self.worker = Worker(runner, self.heard)
         self.last = 0
 
-    def __call__(self, request: Request) -> Answer:
-        if "turns" in request:
-            return self.turns(request["turns"], request["seed"])
-        return self.chats(**request)
+    def __call__(self, workload: Workload) -> Answer:
+        if "turns" in workload:
+            return self.turns(workload["turns"], workload["seed"])
+        return self.chats(**workload)
 
     def chats(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
         """All at once. Chats whose prompts are read early draw already; decoding is timed once all do."""
@@ -74,8 +74,8 @@ class Ours:
         self.step_until(lambda: all(self.heard.drawn[id] >= goal[id] for id in ids))
         done = time.perf_counter()
         for n, id in enumerate(ids):
-            self.worker.take(Cancel(id))
-            self.worker.take(Drop(f"chat{n}"))
+            self.worker.handle(Cancel(id))
+            self.worker.handle(DropOwner(f"chat{n}"))
         return {"prefill_s": read - began, "decode_s": done - read}
 
     def turns(self, turns: list[int], seed: str) -> Answer:
@@ -84,15 +84,15 @@ class Ours:
         assert self.conversation is not None
         answer, kept = {}, {}
         for turn, opening, ids in self.conversation.prompts(max(turns), seed):
-            self.worker.take(Warm(tuple(opening), "person"))
-            self.step_until(lambda: not self.worker.scheduler.busy)
+            self.worker.handle(WarmPrefix(tuple(opening), "person"))
+            self.step_until(lambda: not self.worker.scheduler.has_work)
             seconds = self.first_token(ids, "person")
             if turn in turns:
                 answer[f"reused_{turn}_s"], kept[turn] = seconds, ids
-        self.worker.take(Drop("person"))
+        self.worker.handle(DropOwner("person"))
         for turn, ids in kept.items():
             answer[f"fresh_{turn}_s"], answer[f"prompt_{turn}"] = self.first_token(ids, "fresh"), float(len(ids))
-            self.worker.take(Drop("fresh"))
+            self.worker.handle(DropOwner("fresh"))
         return answer
 
     def first_token(self, ids: list[int], owner: str) -> float:
@@ -103,12 +103,12 @@ class Ours:
 
     def submit(self, ids: list[int], owner: str, tokens: int) -> int:
         self.last += 1
-        self.worker.take(Submit(self.last, tuple(ids), Sampling(temperature=0, max_tokens=tokens), owner))
+        self.worker.handle(Generate(self.last, tuple(ids), Sampling(temperature=0, max_tokens=tokens), owner))
         return self.last
 
     def step_until(self, done: Callable[[], bool]) -> None:
         while not done():
-            if not self.worker.scheduler.busy:
+            if not self.worker.scheduler.has_work:
                 raise RuntimeError("chats end early: the model's context is too short for this")
             self.worker.step()
 
@@ -120,7 +120,7 @@ def prompts(chats: int, length: int, seed: str) -> list[list[int]]:
 def load() -> tuple[Peer, Answer]:
     """The runner as the bot's engine has it."""
     folder, cache = Path(sys.argv[1]), Path(sys.argv[3]) if len(sys.argv) > 3 else MODELS
-    load_it = loader(folder, cast(Weights, sys.argv[2]), cache)
+    load_it = loader(folder, cast(WeightFormat, sys.argv[2]), cache)
     runner = cast(TorchRunner, load_it(lambda step: print(step, file=sys.stderr)))
     conversation = Conversation(folder) if (folder / "tokenizer.json").exists() else None
     return Ours(runner, conversation), {"weights": runner.weights}

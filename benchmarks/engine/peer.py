@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Timer
 from typing import IO
 
-from benchmarks.engine.speech import Answer, Request
+from benchmarks.engine.speech import Answer, Workload
 
 ROOT = Path(__file__).parents[2]
 LOADING = 300.0
@@ -33,10 +33,10 @@ class Peer:
         self.about = self._hear(LOADING)
         self.seconds = time.monotonic() - began
 
-    def ask(self, request: Request, seconds: float = ASKING) -> Answer:
+    def ask(self, workload: Workload, seconds: float = ASKING) -> Answer:
         """The peer's answer. PeerFailed if it ends or takes longer than that."""
         with suppress(BrokenPipeError):  # it is heard below that it has ended
-            stream(self._process.stdin).write(json.dumps(request) + "\n")
+            stream(self._process.stdin).write(json.dumps(workload) + "\n")
             stream(self._process.stdin).flush()
         return self._hear(seconds)
 

@@ -11,7 +11,7 @@ from benchmarks.engine.peers import COMPILED, IK, MIX, OURS, STOCK, TITLES
 from benchmarks.engine.rounds import Rounds
 from benchmarks.engine.speech import Answer
 from benchmarks.engine.table import Flat, Row, rounded, table
-from core.engine.kernels.machine import forced
+from core.engine.kernels.machine import forced_instruction_set
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Report:
 
     @property
     def kind(self) -> str:
-        return machine().kind + (" (forced)" if forced() else "")
+        return machine().kind + (" (forced)" if forced_instruction_set() else "")
 
     def versions(self) -> dict[str, str]:
         """Ours, and those of the peers that were asked."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from benchmarks.engine.peer import Peer
 from benchmarks.engine.quiet import Guard
-from benchmarks.engine.speech import Answer, Request
+from benchmarks.engine.speech import Answer, Workload
 
 WARM = 8
 """Tokens of the round that is not counted."""
 PATIENCE = 15
 """Looks that a quiet moment may take to come."""
 
-Asked = tuple[Peer, Request]
+Asked = tuple[Peer, Workload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,16 @@ class Rounds:
     prompt: int
     tokens: int
 
-    def chats(self, chats: int, tokens: int | None = None) -> Request:
-        """The request that all peers know."""
+    def chats(self, chats: int, tokens: int | None = None) -> Workload:
+        """The workload that all peers know."""
         return {"chats": chats, "prompt": self.prompt, "tokens": tokens or self.tokens}
 
     def measure(self, what: str, asked: Sequence[Asked]) -> list[list[Answer]]:
         """For each that is asked its answers, one a round."""
         say(what)
         self.guard.look(PATIENCE)
-        for peer, request in asked:
-            peer.ask({**warm(request), "seed": f"{what}, warm"})
+        for peer, workload in asked:
+            peer.ask({**warm(workload), "seed": f"{what}, warm"})
         rounds = [
             self.guard.quietly(lambda number=number: one(asked, f"{what} {number}"))  # type: ignore[misc]
             for number in range(self.runs)
@@ -42,12 +42,12 @@ class Rounds:
         return [list(answers) for answers in zip(*rounds, strict=True)]
 
 
-def warm(request: Request) -> Request:
-    return {**request, "tokens": min(WARM, request["tokens"])} if "tokens" in request else request
+def warm(workload: Workload) -> Workload:
+    return {**workload, "tokens": min(WARM, workload["tokens"])} if "tokens" in workload else workload
 
 
 def one(asked: Sequence[Asked], seed: str) -> list[Answer]:
-    return [peer.ask({**request, "seed": seed}) for peer, request in asked]
+    return [peer.ask({**workload, "seed": seed}) for peer, workload in asked]
 
 
 def say(what: str) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Request = dict[str, Any]
+Workload = dict[str, Any]
 Answer = dict[str, Any]
-Peer = Callable[[Request], Answer]
+Peer = Callable[[Workload], Answer]
 
 FIRST_ID, LAST_ID = 1_000, 20_000
 """Prompts are drawn from ids that every model has and that mean nothing to any."""

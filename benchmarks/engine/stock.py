@@ -14,7 +14,7 @@ from typing import Any
 
 import xllamacpp
 
-from benchmarks.engine.speech import Answer, Peer, Request, physical_cores, prompt, serve
+from benchmarks.engine.speech import Answer, Peer, Workload, physical_cores, prompt, serve
 
 PACKAGE = "xllamacpp"
 
@@ -25,9 +25,9 @@ class Stock:
     def __init__(self, server: Any) -> None:
         self.server = server
 
-    def __call__(self, request: Request) -> Answer:
-        chats, tokens = request["chats"], request["tokens"]
-        prompts = [prompt(request["prompt"], f"{request['seed']}-{chat}") for chat in range(chats)]
+    def __call__(self, workload: Workload) -> Answer:
+        chats, tokens = workload["chats"], workload["tokens"]
+        prompts = [prompt(workload["prompt"], f"{workload['seed']}-{chat}") for chat in range(chats)]
         read = [self.complete(slot, ids, 1, known=False) for slot, ids in enumerate(prompts)]
         # Of the tokens drawn, the first comes from the prompt's last row: it is no step of decode.
         with ThreadPoolExecutor(chats) as together:

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.answering.prompt import Asked, build
-from core.checkpoints import inspect
+from core.answering.prompt import QuestionPrompt, build_prompt
+from core.checkpoints import inspect_checkpoint
 from core.domain.conversation import Turn
 from core.domain.settings import Settings, Source, Value
 from core.llm.tokenizer import Tokenizer
@@ -32,7 +32,7 @@ class Conversation:
     """Of a model's folder: its tokenizer and its chat template."""
 
     def __init__(self, folder: Path) -> None:
-        checkpoint = inspect(folder)
+        checkpoint = inspect_checkpoint(folder)
         self.tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
 
     def prompts(self, turns: int, seed: str) -> Iterator[tuple[int, list[int], list[int]]]:
@@ -41,8 +41,8 @@ class Conversation:
         past: list[Turn] = []
         for number in range(1, turns + 1):
             question = text(draw, QUESTION)
-            prompt = build(SETTINGS, past[-MEMORY:], Asked(question))
-            yield number, self.tokenizer.opening(prompt[:-1]), self.tokenizer.encode(prompt)
+            prompt = build_prompt(SETTINGS, past[-MEMORY:], QuestionPrompt(question))
+            yield number, self.tokenizer.encode_before_question(prompt[:-1]), self.tokenizer.encode(prompt)
             past.append(Turn(question, text(draw, TURN - QUESTION)))
 
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.safetensors_index import shapes
-from core.engine.nn.weight_reader import Tensors
+from core.checkpoints.safetensors_index import tensor_shapes
+from core.engine.nn.weight_reader import WeightReader
 
 SHAPE: dict[str, Any] = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -38,8 +38,8 @@ SPREAD = 0.02
 
 def hub(source: Path, target: Path) -> None:
     """Every tensor of the folder, 4-bit codes as the numbers they stand for."""
-    tensors = Tensors(source)
-    save({name: tensors.values(name).bfloat16() for name in shapes(source)}, target)
+    tensors = WeightReader(source)
+    save({name: tensors.float32(name).bfloat16() for name in tensor_shapes(source)}, target)
     config = json.loads((source / "config.json").read_text())
     config.pop("qwentin_source", None)
     (target / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
@@ -51,7 +51,7 @@ def random(target: Path) -> None:
         name: torch.ones(shape, dtype=torch.bfloat16)
         if name.endswith("norm.weight")
         else torch.empty(shape, dtype=torch.bfloat16).normal_(0, SPREAD)
-        for name, shape in Architecture.read(SHAPE, "the shape").tensors().items()
+        for name, shape in Architecture.from_config(SHAPE, "the shape").tensor_shapes().items()
     }
     save(tensors, target)
     (target / "config.json").write_text(json.dumps(SHAPE | {"dtype": "bfloat16"}))

@@ -17,7 +17,7 @@ from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.errors import ChatError, SetupError
 from core.domain.reply_states import Event, State
-from core.domain.settings import PARSERS
+from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
 from core.i18n import choose_language, t
 from storage.database import InUse, open_database
@@ -46,10 +46,10 @@ def parse_options(options: Sequence[str], system: str | None, resume: bool) -> O
 
 
 def _mistake(name: str, value: str) -> str | None:
-    if name not in PARSERS:
-        return f"-o {name}: there is no such setting; there are {', '.join(PARSERS)}"
+    if name not in SETTING_PARSERS:
+        return f"-o {name}: there is no such setting; there are {', '.join(SETTING_PARSERS)}"
     try:
-        PARSERS[name](value)
+        SETTING_PARSERS[name](value)
     except ChatError as error:
         return f"-o {name}: {t('en', error.key, **error.values)}"
     return None
@@ -112,7 +112,7 @@ async def conversation(store: DatabaseStore, parse_options: Options) -> tuple[Ch
     chat = last if parse_options.resume and last else new_chat()
     async with store.begin() as tx:
         for name, value in parse_options.settings.items():
-            await tx.preferences.set(chat, name, Setting(str(PARSERS[name](value)), user_name(), now_ms()))
+            await tx.preferences.set(chat, name, Setting(str(SETTING_PARSERS[name](value)), user_name(), now_ms()))
     pending = await _owed(store, last)
     if chat == last:
         return chat, pending

@@ -95,7 +95,7 @@ class ConsoleReplyChannel:
     """One reply on a screen. See core.domain.platform.ReplyChannel."""
 
     key = "console"
-    pace = Pace(interval=0.08)
+    pace = Pace(preview_interval_s=0.08)
     needs_placeholder = False
 
     def __init__(self, screen: Screen) -> None:

@@ -20,7 +20,14 @@ from core.commands.button_payloads import (
 from core.commands.settings_view import FORM_SETTING, setting_revision
 from core.domain.conversation import ChatId
 from core.domain.platform import ButtonAction, Controls
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST, Settings, Value
+from core.domain.settings import (
+    MAX_MEMORY_TURNS,
+    MAX_SYSTEM_CHARACTERS,
+    MAX_TOKENS_CHOICES,
+    REPLY_LANGUAGES,
+    Settings,
+    Value,
+)
 from core.i18n import t
 
 V = TypeVar("V", bound=View | LayoutView | Modal)
@@ -67,9 +74,9 @@ def prompt_form(settings: Settings, chat: ChatId, language: str) -> Modal:
     field = TextInput[Modal](
         custom_id=_FIELD,
         style=TextStyle.paragraph,
-        default=settings.system[:SYSTEM_MOST],
+        default=settings.system[:MAX_SYSTEM_CHARACTERS],
         required=False,
-        max_length=SYSTEM_MOST,
+        max_length=MAX_SYSTEM_CHARACTERS,
     )
     custom_id = encode_payload(FormPayload(setting_revision(chat, settings, FORM_SETTING)))
     form = Modal(title=t(language, f"name.{FORM_SETTING}"), custom_id=custom_id, timeout=None)
@@ -117,8 +124,8 @@ def _choices(value: Value) -> tuple[float | int | str, ...]:
     if value.name == "temperature":
         return tuple(sorted({*_TENTHS, float(value.value)}))
     choices: dict[str, tuple[float | int | str, ...]] = {
-        "max_tokens": MAX_TOKENS,
-        "memory": tuple(range(1, MEMORY_MOST + 1)),
+        "max_tokens": MAX_TOKENS_CHOICES,
+        "memory": tuple(range(1, MAX_MEMORY_TURNS + 1)),
         "reply_language": REPLY_LANGUAGES,
     }
     return choices[value.name]

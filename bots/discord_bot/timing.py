@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.domain.platform import Pace
 from core.runtime.retry import Backoff
 
-CHANNEL_PACE = Pace(interval=1.5, gap=1.0)
+CHANNEL_PACE = Pace(preview_interval_s=1.5, gap_s=1.0)
 """A channel takes about five messages and edits in five seconds."""
 CONNECTION_BACKOFF = Backoff(1.0, 60.0, jitter=0.33)
 """Random, so that many bots don't come back at once."""

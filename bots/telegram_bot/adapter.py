@@ -1,74 +1,96 @@
-"""Telegram as a whole: connect, publish the menus, take what comes in, show what goes out."""
+"""The Telegram adapter: connects, yields what comes in as events, and opens the channels through which replies go."""
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import Protocol
 
 from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
-from bots.telegram_bot.button_handler import Buttons
+from bots.telegram_bot.button_handler import ButtonHandler
 from bots.telegram_bot.command_menu import publish
 from bots.telegram_bot.decoding import parse_safely
-from bots.telegram_bot.incoming import PLATFORM, Edited, Me, Membership, Moved, Press, Read
-from bots.telegram_bot.long_polling import Poller, refused
+from bots.telegram_bot.incoming import (
+    PLATFORM,
+    BotAccount,
+    ChatlessPress,
+    EditedMessage,
+    Membership,
+    Migration,
+)
+from bots.telegram_bot.long_polling import Batch, LongPoller, token_refused
 from bots.telegram_bot.outgoing import Paces, TelegramReplyChannel
-from bots.telegram_bot.roles import Members
-from core.commands.buttons import ButtonActions
+from bots.telegram_bot.roles import RoleLookup
+from bots.telegram_bot.timing import DEFAULT_TIMING, TelegramTiming
+from core.commands.press import Press
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
-from core.domain.store import Store
-from core.inbound.storing import store_with_retry
-from core.runtime.supervision import logged, must_not_end
+from core.inbound.events import (
+    BotAdded,
+    BotRemoved,
+    ButtonPressed,
+    CaughtUp,
+    ChatMoved,
+    Event,
+    MessageEdited,
+    MessageReceived,
+)
+from core.runtime.supervision import logged
 
 log = logging.getLogger(__name__)
 
-PACES = Paces()
-SEND_TIMEOUT = 30.0
-"""Seconds: the library's five would call many a slow send ambiguous."""
-JOINED = 1000
+DEFAULT_PACES = Paces()
+MAX_REMEMBERED_GROUPED = 1000
 """Questions made of several messages that are remembered, for when one of their messages is edited."""
 
 
-class Desk(Protocol):
-    """What Telegram needs of the dispatcher."""
-
-    rate: ChatRateLimiter
-
-    async def accept(self, incoming: Incoming) -> Reply | None: ...
-    async def amend(self, incoming: Incoming) -> None: ...
-    def settle(self, platform: str) -> None: ...
-    async def leave(self, platform: str, chat: str) -> None: ...
-
-
 class TelegramBot:
-    """See core.domain.platform.Platform. Works inside `connected()`."""
+    """Implements core.inbound.events.Adapter for one bot account."""
 
     name = PLATFORM
 
-    def __init__(self, token: str, api_url: str, *, drafts: bool = False, paces: Paces = PACES) -> None:
-        base = f"{api_url.rstrip('/')}/bot"
+    def __init__(
+        self,
+        token: str,
+        api_url: str,
+        rate_limiter: ChatRateLimiter,
+        *,
+        drafts: bool = False,
+        paces: Paces = DEFAULT_PACES,
+        timing: TelegramTiming = DEFAULT_TIMING,
+    ) -> None:
         sending = HTTPXRequest(
-            read_timeout=SEND_TIMEOUT, write_timeout=SEND_TIMEOUT, connect_timeout=10, pool_timeout=10
+            read_timeout=timing.send_timeout_s,
+            write_timeout=timing.send_timeout_s,
+            connect_timeout=timing.connect_timeout_s,
+            pool_timeout=timing.connect_timeout_s,
         )
-        self._polling = HTTPXRequest(connection_pool_size=2, connect_timeout=10)
-        self._bot = Bot(token, base, request=sending, get_updates_request=self._polling)
-        self._members = Members(self._bot)
-        self._drafts, self._paces = drafts, paces
+        self._polling = HTTPXRequest(connection_pool_size=2, connect_timeout=timing.connect_timeout_s)
+        self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=sending, get_updates_request=self._polling)
+        self._roles = RoleLookup(self._bot)
+        self._buttons = ButtonHandler(self._bot, rate_limiter, paces)
+        self._drafts, self._paces, self._timing = drafts, paces, timing
+        self._grouped: deque[str] = deque(maxlen=MAX_REMEMBERED_GROUPED)
+        """External ids of questions that came as several messages: an edit of one of those is no edit of the whole."""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Inside the block the bot can send. Waits for the network; raises SetupError for a token that is refused."""
-        await self._until_known()
+        await self._connect()
         try:
             log.info("Telegram: connected as @%s", self._bot.username)
+            self._start("publishing the menus", partial(publish, self._bot))
             yield
         finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._bot.shutdown()
 
     def channel(self, reply: Reply) -> TelegramReplyChannel:
@@ -76,75 +98,70 @@ class TelegramBot:
         return TelegramReplyChannel(self._bot, reply, self._paces.of(reply.private), drafts=self._drafts)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """By getChatMember."""
-        return await self._members.role(chat, author)
+        """What a person may do in a chat, asked of Telegram at most once a minute. Raises DeliveryError."""
+        return await self._roles.role(chat, author)
 
-    async def run(self, store: Store, desk: Desk, presses: ButtonActions) -> None:
-        """Take what comes in, for ever."""
-        buttons = Buttons(self._bot, presses, desk.rate, self._paces)
-        me = Me(self._bot.id, self._bot.username)
-        async with asyncio.TaskGroup() as tasks:
-            taking = Taking(store, desk, buttons, me, tasks)
-            poller = Poller(self._bot, self._polling, taking.take, lambda: desk.settle(PLATFORM))
-            tasks.create_task(logged("publishing the menus", lambda: publish(self._bot)))
-            await must_not_end("asking Telegram for messages", poller.run)
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Everything that happens, without end. Used inside `connected()`.
 
-    async def _until_known(self) -> None:
-        pause = 1.0
-        while True:
+        Nothing is confirmed to Telegram before all events of its batch are acknowledged; presses are not waited for.
+        Raises SetupError where the token is not taken any more, or another program polls with it.
+        """
+        account = BotAccount(self._bot.id, self._bot.username)
+        poller = LongPoller(self._bot, self._polling, self._timing)
+        async with aclosing(poller.batches()) as batches:
+            async for batch in batches:
+                to_store = list[Event]()
+                for event in self._events(batch, account):
+                    yield event
+                    if not isinstance(event, ButtonPressed):
+                        to_store.append(event)
+                for event in to_store:
+                    await event.acknowledged()
+                if batch.is_caught_up:
+                    yield CaughtUp(PLATFORM)
+
+    def _events(self, batch: Batch, account: BotAccount) -> Iterator[Event]:
+        return filter(None, (self._event(updates, account) for updates in batch.groups))
+
+    def _event(self, updates: Sequence[Update], account: BotAccount) -> Event | None:
+        """The event that updates which belong together are; None for nothing that concerns the core."""
+        parsed = parse_safely(updates, account, time.time_ns() // 1_000_000)
+        match parsed:
+            case Incoming():
+                if len(updates) > 1:
+                    self._grouped.append(parsed.external_id)
+                return MessageReceived(parsed)
+            case EditedMessage(incoming):
+                return None if incoming.external_id in self._grouped else MessageEdited(incoming)
+            case Press():
+                event = ButtonPressed(parsed)
+                self._start("a press", partial(self._buttons.handle, event))
+                return event
+            case ChatlessPress():
+                self._start("a press", partial(self._buttons.refuse, parsed))
+            case Migration(old, new):
+                return ChatMoved(PLATFORM, old, new)
+            case Membership(chat, is_member):
+                return BotAdded(PLATFORM, chat) if is_member else BotRemoved(PLATFORM, chat)
+        return None
+
+    def _start(self, what: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Run something beside everything else, until the connection ends. `what` is for the log."""
+        task = asyncio.create_task(logged(what, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> None:
+        for pause in self._timing.connection_backoff.pauses():
             try:
                 await self._bot.initialize()
-                await self._bot.delete_webhook()  # where one is set nothing can be polled; what waits is kept
+                await self._bot.delete_webhook()  # with one set nothing can be polled; what waits is kept
                 return
             except InvalidToken as error:
                 await self._bot.shutdown()
-                raise refused() from error
+                raise token_refused() from error
             except TelegramError as error:
-                where = self._bot.base_url.partition("/bot")[0]
-                log.warning("%s can't be reached: %s. Trying again in %.0f s.", where, type(error).__name__, pause)
+                server = self._bot.base_url.partition("/bot")[0]
+                log.warning("%s can't be reached: %s. Trying again in %.0f s.", server, type(error).__name__, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, 30.0)
-
-
-class Taking:
-    """What happens with what comes in."""
-
-    def __init__(self, store: Store, desk: Desk, buttons: Buttons, me: Me, tasks: asyncio.TaskGroup) -> None:
-        self._store, self._desk, self._buttons, self._me, self._tasks = store, desk, buttons, me, tasks
-        self._joined: deque[str] = deque(maxlen=JOINED)
-        """Questions that came as several messages: none of them is the question."""
-
-    async def take(self, groups: Sequence[Sequence[Update]]) -> None:
-        """Updates in order, those together that belong together. Returns when all is stored that is to be."""
-        messages: list[Incoming] = []
-        for updates in groups:
-            what = parse_safely(updates, self._me)
-            if isinstance(what, Incoming):
-                messages.append(what)
-                if len(updates) > 1:
-                    self._joined.append(what.external_id)
-                continue
-            await self._accept(messages)  # what comes after them may be about them
-            messages.clear()
-            await store_with_retry(f"update {updates[0].update_id}", partial(self._carry_out, what))
-        await self._accept(messages)
-
-    async def _accept(self, messages: Sequence[Incoming]) -> None:
-        """One commit for all of them. A database in trouble is waited for: what is not stored is not confirmed."""
-        taken = await asyncio.gather(*map(self._desk.accept, messages), return_exceptions=True)
-        for message, result in zip(messages, taken, strict=True):
-            if isinstance(result, Exception):
-                log.error("%s can't be stored, trying again: %s", message.external_id, type(result).__name__)
-                await store_with_retry(message.external_id, partial(self._desk.accept, message))
-
-    async def _carry_out(self, what: Read | None) -> None:
-        match what:
-            case Edited(incoming) if incoming.external_id not in self._joined:
-                await self._desk.amend(incoming)
-            case Press() as press:
-                self._tasks.create_task(logged("a press", lambda: self._buttons.answer(press)))
-            case Moved(old, new):
-                async with self._store.begin() as tx:
-                    await tx.chats.change_id(PLATFORM, old, new)
-            case Membership(chat, member=False):
-                await self._desk.leave(PLATFORM, chat)

@@ -1,136 +1,130 @@
-"""A press on one of our buttons: judged by the core, answered always."""
+"""Shows what came of a press: an answer to the person who pressed, a panel painted anew, a message removed."""
 
 import logging
-import time
+from dataclasses import dataclass
 
 from telegram import Bot
-from telegram.error import BadRequest, RetryAfter, TelegramError
+from telegram.error import TelegramError
 
 from bots.telegram_bot.buttons import keyboard
-from bots.telegram_bot.errors import to_delivery_error, unchanged
+from bots.telegram_bot.errors import delivery_errors
 from bots.telegram_bot.formatting import messages
-from bots.telegram_bot.incoming import Press
-from bots.telegram_bot.outgoing import NO_PREVIEW, Paces
-from core.commands import press as presses
-from core.commands.button_payloads import decode_payload
-from core.commands.buttons import ButtonActions
-from core.commands.press import NO_RESULT, PressResult
+from bots.telegram_bot.incoming import ChatlessPress
+from bots.telegram_bot.outgoing import NO_PREVIEW, Paces, rate_key
+from core.commands.button_payloads import InertPayload
+from core.commands.press import NO_RESULT, Press
 from core.commands.settings_view import describe_settings
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.domain.conversation import ChatId
-from core.domain.platform import Controls, MessageGone, NotSent
+from core.domain.platform import Controls, DeliveryError, MessageGone, NotSent
 from core.domain.settings import Settings
 from core.i18n import choose_language, t
+from core.inbound.events import ButtonPressed, PressReceipt
 
 log = logging.getLogger(__name__)
 
-MOST = 200
-"""Characters that an answer to a press may have."""
+MAX_ANSWER_CHARACTERS = 200
+"""Characters of an answer to a press, at most."""
 
 
-class Buttons:
-    """Answers presses."""
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """What a panel is to show."""
 
-    def __init__(self, bot: Bot, core: ButtonActions, rate: ChatRateLimiter, paces: Paces) -> None:
-        self._bot, self._core, self._rate, self._paces = bot, core, rate, paces
-        self._panels: dict[tuple[str, str], Settings | None] = {}
-        """Panels that are being painted, and what they are to show next."""
-        self.removed = 0
-        """Stubs that nobody knew."""
+    settings: Settings
+    language: str
 
-    async def answer(self, press: Press) -> None:
-        """One press, whatever it carries: judged, answered, and then shown. Raises nothing: a press is no promise."""
-        known = self._known(press)
+
+class ButtonHandler:
+    """Answers presses. A press is no promise: failures are logged and not repeated."""
+
+    def __init__(self, bot: Bot, rate_limiter: ChatRateLimiter, paces: Paces) -> None:
+        self._bot, self._rate_limiter, self._paces = bot, rate_limiter, paces
+        self._panels: dict[tuple[str, str], _Panel | None] = {}
+        """The panels that are being painted, by chat and message; with the newest state that is not painted yet."""
+        self._removed_count = 0
+
+    async def handle(self, event: ButtonPressed) -> None:
+        """Wait until the core has carried out a press, and show what came of it. Raises nothing."""
+        receipt = await event.acknowledged()
+        result = receipt.result if isinstance(receipt, PressReceipt) else NO_RESULT
+        await self._answer(event.press.id, result.text, alert=result.alert)
+        if result.remove_message:
+            await self._remove_message(event.press)
+        if result.panel is not None:
+            await self._repaint(event.press, _Panel(result.panel, receipt.language))
+
+    async def refuse(self, press: ChatlessPress) -> None:
+        """Answer a press of which Telegram does not tell where it was. Raises nothing."""
+        if isinstance(press.payload, InertPayload):
+            await self._answer(press.id, "", alert=False)
+            return
+        # The one text in the client's language instead of the person's: no event can be made of a press without a
+        # chat, so the core, which knows the language that the person has chosen, never hears of it.
+        text = t(choose_language("auto", press.author.locale), "press.stale")
+        await self._answer(press.id, text, alert=True)
+
+    async def _answer(self, press_id: str, text: str, *, alert: bool) -> None:
         try:
-            result = await self._judge(press, known)
-        except Exception as error:
-            log.error("a press can't be carried out: %s", type(error).__name__)
-            result = NO_RESULT
-        try:
-            text = result.text.replace("`", "")[:MOST]
-            await self._bot.answer_callback_query(press.id, text or None, show_alert=result.alert)
+            shown = text.replace("`", "")[:MAX_ANSWER_CHARACTERS]
+            await self._bot.answer_callback_query(press_id, shown or None, show_alert=alert)
         except TelegramError as error:
             log.debug("a press stays unanswered: %s", type(error).__name__)
-        if known is None:
-            return
-        if result.remove_message:
-            await self._remove(known)
-        if result.panel is not None:
-            await self._repaint(known, result.panel)
 
-    async def _judge(self, press: Press, known: presses.Press | None) -> PressResult:
-        """What comes of a press."""
-        if known is None:
-            return PressResult(t(choose_language("auto", press.author.locale), "press.stale"), alert=True)
-        return await self._core.press(known)
+    # Panels
 
-    async def _repaint(self, press: presses.Press, settings: Settings) -> None:
-        """The panel as things are when its turn comes: many presses are one edit, and one edit at a time."""
-        key, chat = (press.chat.chat, press.message_id), f"telegram:{press.chat.chat}"
-        painting, self._panels[key] = key in self._panels, settings
-        if painting:
+    async def _repaint(self, press: Press, panel: _Panel) -> None:
+        """Paint a panel's newest state when the chat's turn comes: many presses are one edit, one edit at a time."""
+        key = press.chat.chat, press.message_id
+        is_painting, self._panels[key] = key in self._panels, panel
+        if is_painting:
             return
         try:
             while self._panels[key] is not None:
-                await self._rate.wait(chat, self._paces.of(press.private))
-                newest, self._panels[key] = self._panels[key] or settings, None
-                language = await self._core._languages.of(press.chat.platform, press.author)
-                await self._paint(press.chat, int(press.message_id), newest, language)
-        except RetryAfter as error:
-            failure = to_delivery_error(error)
-            self._rate.hold(chat, failure.wait if isinstance(failure, NotSent) else 0)
+                await self._wait_for_turn(press)
+                newest, self._panels[key] = self._panels[key], None
+                assert newest is not None, "nobody else paints it"
+                await self._paint(press, newest)
         except Exception as error:
+            self._hold(press, error)
             log.info("a panel can't be repainted: %s", type(error).__name__)
         finally:
             del self._panels[key]
 
-    async def _remove(self, press: presses.Press) -> None:
-        """A stub that a crash has left. Where it can't be deleted any more, it loses its button at least."""
-        chat, message_id, key = int(press.chat.chat), int(press.message_id), f"telegram:{press.chat.chat}"
-        for way in (self._bot.delete_message, self._bot.edit_message_reply_markup):
-            try:
-                await self._rate.wait(key, self._paces.of(press.private))
-                await way(chat_id=chat, message_id=message_id)
-            except TelegramError as error:
-                failure = to_delivery_error(error)
-                if isinstance(failure, MessageGone):
-                    return
-                if isinstance(failure, NotSent):
-                    self._rate.hold(key, failure.wait)
-                log.info("a stub that nobody knows can't be removed: %s", type(error).__name__)
-            else:
-                self.removed += 1
-                log.info("an empty stub that nobody knew is removed; %d since the start", self.removed)
-                return
-
-    async def _paint(self, chat: ChatId, message_id: int, settings: Settings, language: str) -> None:
-        panel = messages(describe_settings(settings, language))[0]
-        try:
+    async def _paint(self, press: Press, panel: _Panel) -> None:
+        rendered = messages(describe_settings(panel.settings, panel.language))[0]
+        with delivery_errors(unchanged_is_success=True):
             await self._bot.edit_message_text(
-                panel.text,
-                int(chat.chat),
-                message_id,
-                entities=panel.entities,
-                reply_markup=keyboard(Controls(panel=settings, language=language), chat, 0),
+                rendered.text,
+                int(press.chat.chat),
+                int(press.message_id),
+                entities=rendered.entities,
+                reply_markup=keyboard(Controls(panel=panel.settings, language=panel.language), press.chat, 0),
                 link_preview_options=NO_PREVIEW,
             )
-        except BadRequest as error:
-            if not unchanged(error):
-                raise
 
-    def _known(self, press: Press) -> presses.Press | None:
-        """The press as the core sees it."""
-        if press.chat is None:
-            return None
-        return presses.Press(
-            press.id,
-            press.chat,
-            press.message_id,
-            press.author,
-            press.private,
-            str(self._bot.id),
-            time.time_ns() // 1_000_000,
-            decode_payload(press.data),
-            seq=int(press.message_id),
-            message_text=press.text,
-        )
+    # Placeholders that a crash has left
+
+    async def _remove_message(self, press: Press) -> None:
+        """Delete the message; where it can't be deleted any more, remove its button at least."""
+        for call in (self._bot.delete_message, self._bot.edit_message_reply_markup):
+            await self._wait_for_turn(press)
+            try:
+                with delivery_errors():
+                    await call(chat_id=int(press.chat.chat), message_id=int(press.message_id))
+            except MessageGone:
+                return
+            except DeliveryError as error:
+                self._hold(press, error)
+                log.info("a placeholder without a reply can't be removed: %s", type(error).__name__)
+            else:
+                self._removed_count += 1
+                log.info("a placeholder without a reply is removed; %d since the start", self._removed_count)
+                return
+
+    def _hold(self, press: Press, error: Exception) -> None:
+        """Keep to the wait that Telegram asks for."""
+        if isinstance(error, NotSent):
+            self._rate_limiter.hold(rate_key(press.chat.chat), error.wait)
+
+    async def _wait_for_turn(self, press: Press) -> None:
+        await self._rate_limiter.wait(rate_key(press.chat.chat), self._paces.of(press.private))

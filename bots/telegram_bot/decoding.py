@@ -1,7 +1,5 @@
-"""What an answer to getUpdates brings, read so that no update holds up another: poison is told and set aside.
-
-The top function is all of it in one: `everything`. The poller takes the same steps, and stores in between.
-"""
+"""Reads an answer to getUpdates update by update, so that one that can't be read holds up no other: it is logged by its
+number and kind, and set aside."""
 
 import json
 import logging
@@ -12,39 +10,43 @@ from typing import Any
 from telegram import Bot, Update
 from telegram.error import TelegramError
 
-from bots.telegram_bot.incoming import Edited, Me, Moved, Press, Read, parse_updates
-from bots.telegram_bot.message_grouping import Grouped, gather
+from bots.telegram_bot.incoming import (
+    BotAccount,
+    ChatlessPress,
+    EditedMessage,
+    Membership,
+    Migration,
+    Parsed,
+    parse_updates,
+)
+from bots.telegram_bot.message_grouping import Grouped, group_updates
+from bots.wire_validation import has_valid_fields, is_id
+from core.commands.press import Press
 from core.domain.conversation import Incoming
-from core.inbound.storing import has_valid_fields, is_id
 
 log = logging.getLogger(__name__)
 
-_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
-_MOST = 2**53
-"""An update's id is below it, or none that could be confirmed."""
+_FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
+_MAX_UPDATE_ID = 2**53
+"""An update's id is below it, or could not be confirmed."""
 
 
-def everything(payload: bytes, bot: Bot, me: Me) -> list[Read]:
-    """All that an answer says which is for the bot. Raises TelegramError where it is no answer, and nothing else."""
-    groups = grouped(decoded(payload, bot), ripe=_ALL).groups
-    return [said for group in groups if (said := parse_safely(group, me)) is not None]
-
-
-def decoded(payload: bytes, bot: Bot) -> list[Update]:
-    """The updates, read one by one: the library would lose the whole batch over one that it can't read."""
+def decode_updates(payload: bytes, bot: Bot) -> list[Update]:
+    """The updates of an answer, each read by itself: the library would lose the whole batch over one that it can't
+    read. Raises TelegramError where the payload is no answer, and nothing else."""
     try:
         items = json.loads(payload.decode("utf-8", "replace"))["result"]
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise TelegramError("an answer that can't be read") from error
     if not isinstance(items, list):
         raise TelegramError("an answer without updates")
-    return [update for item in items if (update := _decoded(item, bot)) is not None]
+    return [update for item in items if (update := _decode(item, bot)) is not None]
 
 
-def _decoded(item: object, bot: Bot) -> Update | None:
+def _decode(item: object, bot: Bot) -> Update | None:
     """An update; an empty one in place of one that can't be read, which still has to be confirmed."""
     number = item.get("update_id") if isinstance(item, dict) else None
-    if not isinstance(item, dict) or type(number) is not int or not 0 <= number < _MOST:
+    if not isinstance(item, dict) or type(number) is not int or not 0 <= number < _MAX_UPDATE_ID:
         log.error("an update without a number, set aside")
         return None
     try:
@@ -55,50 +57,44 @@ def _decoded(item: object, bot: Bot) -> Update | None:
     return Update(number)
 
 
-def grouped(updates: Sequence[Update], ripe: Container[int]) -> Grouped:
-    """What belongs together (see joining); where that can't be told, each by itself."""
+def _kind(item: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(key for key in item if _FIELD_NAME.fullmatch(key) and key != "update_id"))[:100]
+
+
+def group_safely(updates: Sequence[Update], timed_out: Container[int]) -> Grouped:
+    """As message_grouping.group_updates; each update by itself where that fails."""
     try:
-        return gather(updates, ripe)
-    except Exception as error:  # joining is a courtesy
-        log.error("updates can't be put together: %s", type(error).__name__)
+        return group_updates(updates, timed_out)
+    except Exception as error:
+        log.error("updates can't be grouped: %s", type(error).__name__)
         return Grouped(tuple((update,) for update in updates), ())
 
 
-def parse_safely(updates: Sequence[Update], me: Me) -> Read | None:
-    """What they say; nothing, where reading them fails: tried again they would fail again, and hold up everybody."""
+def parse_safely(updates: Sequence[Update], account: BotAccount, now_ms: int) -> Parsed | None:
+    """As incoming.parse_updates; None where that fails: it would fail again, and hold up every other chat."""
     number = updates[0].update_id
     try:
-        said = parse_updates(updates, me)
-        if said is None or _sound(said):
-            return said
+        parsed = parse_updates(updates, account, now_ms)
+        if parsed is None or _is_valid(parsed):
+            return parsed
         log.error("update %s is none that Telegram sends, set aside", number)
     except Exception as error:
-        log.error("update %s can't be understood, set aside: %s", number, type(error).__name__)
+        log.error("update %s can't be parsed, set aside: %s", number, type(error).__name__)
     return None
 
 
-def _sound(said: Read) -> bool:
-    """Whether it is made of what it should be made of. The library passes on whatever comes."""
-    match said:
+def _is_valid(parsed: Parsed) -> bool:
+    """Whether its fields have the types that Telegram promises. The library passes on whatever comes."""
+    match parsed:
         case Incoming() as incoming:
             return has_valid_fields(incoming)
-        case Edited(incoming):
+        case EditedMessage(incoming):
             return has_valid_fields(incoming)
-        case Press() as press:
-            place = press.chat is None or (is_id(press.chat.chat) and is_id(press.message_id))
-            return place and is_id(press.author.id) and isinstance(press.id, str) and isinstance(press.data, str)
-        case Moved(old, new):
+        case Press(id, chat, message_id, author):
+            return isinstance(id, str) and all(is_id(each) for each in (chat.chat, message_id, author.id))
+        case ChatlessPress(id, author):
+            return isinstance(id, str) and is_id(author.id)
+        case Migration(old, new):
             return is_id(old) and is_id(new)
-    return is_id(said.chat)
-
-
-class _Everything(Container[int]):
-    def __contains__(self, number: object) -> bool:
-        return True
-
-
-_ALL = _Everything()
-
-
-def _kind(item: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(key for key in item if _NAME.fullmatch(key) and key != "update_id"))[:100]
+        case Membership(chat):
+            return is_id(chat)

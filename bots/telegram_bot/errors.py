@@ -1,9 +1,11 @@
-"""What a failed call means: not taken, refused for good, or nobody knows. Pure.
+"""Errors of the library as delivery errors: not taken, refused for good, or nobody knows.
 
 Judged by the kind of error and, for lost connections, by httpx's own error in its cause: a BadRequest is a NetworkError
-to the library, but no reason to try again. The words are those of the public server (tdlib/telegram-bot-api).
+to the library, but no reason to try again. The texts are those of the public server (tdlib/telegram-bot-api).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import httpx
@@ -19,14 +21,14 @@ from telegram.error import (
 
 from core.domain.platform import Ambiguous, ChatMoved, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 
-MARGIN = 0.5
-"""Seconds on top of what Telegram asks for."""
-_KINDS: tuple[tuple[tuple[type[Exception], ...], type[DeliveryError]], ...] = (
+RETRY_MARGIN_S = 0.5
+"""Added to the wait that Telegram asks for."""
+_CLASSES: tuple[tuple[tuple[type[Exception], ...], type[DeliveryError]], ...] = (
     ((Forbidden,), Unreachable),
     ((InvalidToken,), Unacceptable),  # polling meets it too, and ends the process
     ((Conflict, httpx.PoolTimeout, httpx.ConnectTimeout, httpx.ConnectError), NotSent),
 )
-_CLOSED = (
+_CHAT_CLOSED_TEXTS = (
     "chat not found",
     "not enough rights",
     "need administrator rights",
@@ -40,30 +42,53 @@ _CLOSED = (
     "bot was kicked",
     "group chat was deactivated",
 )
-_GONE = ("message to edit not found", "message to delete not found", "message can't be edited", "message_id_invalid")
+_MESSAGE_GONE_TEXTS = (
+    "message to edit not found",
+    "message to delete not found",
+    "message can't be edited",
+    "message_id_invalid",
+)
+
+
+@contextmanager
+def delivery_errors(*, unchanged_is_success: bool = False) -> Iterator[None]:
+    """Raise the library's errors in the block as DeliveryError.
+
+    `unchanged_is_success`: an edit that is refused because it changes nothing raises nothing.
+    """
+    try:
+        yield
+    except TelegramError as error:
+        if not (unchanged_is_success and is_unchanged(error)):
+            raise to_delivery_error(error) from error
 
 
 def to_delivery_error(error: TelegramError) -> DeliveryError:
-    """The failure that a library error stands for."""
+    """The delivery error that a library error stands for."""
     if isinstance(error, RetryAfter):
-        wait = error.retry_after
-        return NotSent((wait.total_seconds() if isinstance(wait, timedelta) else wait) + MARGIN)
+        return NotSent(retry_after_s(error))
     if isinstance(error, ChatMigrated):
         return ChatMoved(str(error.new_chat_id))
-    if isinstance(error, BadRequest) and error.__cause__ is None:  # with one, its words could not be read
-        return _refused(str(error).lower())
-    for kinds, failure in _KINDS:
+    if isinstance(error, BadRequest) and error.__cause__ is None:  # with one, the server's text could not be read
+        return _to_refusal(str(error).lower())
+    for kinds, failure in _CLASSES:
         if isinstance(error, kinds) or isinstance(error.__cause__, kinds):
             return failure()
     return Ambiguous()  # read and write errors, 5xx, an answer that can't be read
 
 
-def unchanged(error: TelegramError) -> bool:
-    """Whether an edit was refused because it changes nothing, which is success."""
+def retry_after_s(error: RetryAfter) -> float:
+    """Seconds to wait before the call is repeated."""
+    wait = error.retry_after
+    return (wait.total_seconds() if isinstance(wait, timedelta) else wait) + RETRY_MARGIN_S
+
+
+def is_unchanged(error: TelegramError) -> bool:
+    """Whether an edit was refused because it changes nothing."""
     return isinstance(error, BadRequest) and "message is not modified" in str(error).lower()
 
 
-def _refused(words: str) -> DeliveryError:
-    if any(part in words for part in _GONE):
+def _to_refusal(text: str) -> DeliveryError:
+    if any(part in text for part in _MESSAGE_GONE_TEXTS):
         return MessageGone()
-    return Unreachable() if any(part in words for part in _CLOSED) else Unacceptable()
+    return Unreachable() if any(part in text for part in _CHAT_CLOSED_TEXTS) else Unacceptable()

@@ -1,13 +1,16 @@
-"""The polling loop: fetch, take, and only then ask for what comes after. No offset is stored: Telegram keeps what was
-not confirmed, and the inbox knows what it has."""
+"""The polling loop: fetch a batch, wait until it is stored, and only then ask for what comes after it.
+
+No offset is stored: Telegram keeps what was not confirmed, and the inbox knows which messages it has.
+"""
 
 import asyncio
 import json
 import logging
 import math
-import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,180 +18,176 @@ from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter
 from telegram.request import BaseRequest
 
-from bots.telegram_bot.decoding import decoded, grouped
-from bots.telegram_bot.incoming import KINDS
-from bots.telegram_bot.message_grouping import Grouped
+from bots.telegram_bot.decoding import decode_updates, group_safely
+from bots.telegram_bot.errors import retry_after_s
+from bots.telegram_bot.incoming import UPDATE_KINDS
+from bots.telegram_bot.timing import DEFAULT_TIMING, TelegramTiming
 from core.domain.errors import SetupError
 from core.runtime.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
-HELD = 50
-"""Seconds that Telegram holds a poll open, at most."""
-MOST = 100
-"""Updates that a poll brings, at most: fewer are all there are."""
-HURRY = 0.6
-"""Seconds between two polls that ask for the same: sooner Telegram answers with one update alone."""
-PATIENCE = 1.0
-"""Seconds in which the rest of a long paste or an album comes."""
-YOUNG = 180.0
-"""Seconds: who polls for so long was there before another program that begins to poll now."""
-CONFLICTS = 2
-"""A young poller that meets so many is the second one, and ends. One alone may be the last word of a program that has
-just ended."""
-TRIED_AGAIN, OTHER_POLLER = 3.0, 10.0
-"""Seconds after a conflict, for a young poller and for one that was there first. Telegram, too, takes three."""
-
-Take = Callable[[Sequence[Sequence[Update]]], Awaitable[None]]
+MAX_UPDATES = 100
+"""Updates of one poll, at most: fewer are all that wait."""
+POLL_MARGIN_S = 10
+"""Seconds that an answer may take longer than Telegram holds the poll open."""
+MAX_YOUNG_CONFLICTS = 2
+"""Conflicts after which a young poller is the second of two programs, and ends. One alone may be the last sign of a
+program that has just ended."""
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a poll brought: groups of updates that are one message or event each, in order.
 
-
-class Poller:
-    """Hands every message to `take`, in order: nothing is confirmed before that returns.
-    `caught_up` is called once all that waited before the first poll is taken.
-
-    A message that was taken may be handed over once more, after a crash or a failure: `take` must not mind.
+    `is_caught_up`: with this batch everything has come that waited before the first poll. True for one batch alone.
     """
 
-    def __init__(self, bot: Bot, request: BaseRequest, take: Take, caught_up: Callable[[], None] = _nothing) -> None:
-        self._bot, self._request, self._take, self._tell_caught_up = bot, request, take, caught_up
+    groups: Sequence[Sequence[Update]]
+    is_caught_up: bool
+
+
+class LongPoller:
+    """Polls for one bot."""
+
+    def __init__(self, bot: Bot, request: BaseRequest, timing: TelegramTiming = DEFAULT_TIMING) -> None:
+        self._bot, self._request, self._timing = bot, request, timing
         self._caught_up = False
         self._offset: int | None = None
-        self._unconfirmed = False
-        """The next poll confirms something."""
-        self._taken: set[int] = set()
-        """Updates behind the offset that were taken already, while a paste before them is waited for."""
-        self._seen: dict[int, float] = {}
-        """Since when it is known of a piece that it is the last so far."""
-        self._clock = time.monotonic
-        self._began: float | None = None
-        """When Telegram answered first."""
+        self._is_confirming = False
+        """Whether the next poll confirms something."""
+        self._stored: set[int] = set()
+        """Updates behind the offset that are stored already, while a paste before them is waited for."""
+        self._growing: dict[int, float] = {}
+        """The last update of each group that is waited for, and since when it is the last; monotonic seconds."""
+        self._polling_since: float | None = None
+        """When Telegram answered first; monotonic seconds."""
         self._conflicts = 0
 
-    async def run(self) -> None:
-        """For ever. Raises SetupError where the token is not taken any more, or another program polls with it."""
-        async for updates in self._fetched():
-            if updates:
-                failpoint("fetched")
-            gathered = self._gathered(updates)
-            await self._take_all(gathered.groups)
-            waiting = [update.update_id for group in gathered.waiting for update in group]
-            self._confirm([update for update in updates if update.update_id < min(waiting, default=math.inf)])
-            if len(updates) < MOST and not self._caught_up:
-                self._caught_up = True
-                self._tell_caught_up()
-            if gathered.waiting:
-                self._seen = {group[-1].update_id: self._since(group[-1]) for group in gathered.waiting}
-                await asyncio.sleep(max(min(self._seen.values()) + PATIENCE - self._clock(), HURRY))
-            else:
-                self._seen = {}
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Batches without end. Ask for the next one when everything of this one is stored: that confirms it.
 
-    def _gathered(self, updates: Sequence[Update]) -> Grouped:
-        """What belongs together; what has not grown for a second is all there is."""
-        return grouped(updates, {last for last, since in self._seen.items() if self._clock() - since >= PATIENCE})
+        After a crash or a failure an update may come once more. Raises SetupError where the token is not taken any
+        more, or another program polls with it.
+        """
+        async with aclosing(self._fetched()) as fetched:
+            async for updates in fetched:
+                if updates:
+                    failpoint("fetched")
+                grouped = group_safely(updates, self._timed_out())
+                groups = self._not_stored(grouped.groups)
+                is_caught_up = not self._caught_up and len(updates) < MAX_UPDATES
+                yield Batch(groups, is_caught_up)
+                self._caught_up = self._caught_up or is_caught_up
+                self._stored |= {update.update_id for group in groups for update in group}
+                waiting = [update.update_id for group in grouped.waiting for update in group]
+                self._confirm([update for update in updates if update.update_id < min(waiting, default=math.inf)])
+                await self._wait_for_growth(grouped.waiting)
 
-    def _since(self, update: Update) -> float:
-        return self._seen.get(update.update_id, self._clock())
+    def _timed_out(self) -> set[int]:
+        """What has not grown for long enough is complete."""
+        before = time.monotonic() - self._timing.paste_wait_s
+        return {update_id for update_id, since in self._growing.items() if since <= before}
 
-    async def _fetched(self) -> AsyncIterator[list[Update]]:
-        """What comes in, batch after batch; trouble is told and waited out."""
-        pauses = _backoff()
+    def _not_stored(self, groups: Sequence[Sequence[Update]]) -> list[list[Update]]:
+        """The groups without what is stored. A piece that comes after its paste was stored is a message of its own:
+        as a part of the paste it would be lost."""
+        left = ([update for update in group if update.update_id not in self._stored] for group in groups)
+        return [group for group in left if group]
+
+    async def _wait_for_growth(self, waiting: Sequence[Sequence[Update]]) -> None:
+        now = time.monotonic()
+        self._growing = {group[-1].update_id: self._growing.get(group[-1].update_id, now) for group in waiting}
+        if self._growing:
+            due = min(self._growing.values()) + self._timing.paste_wait_s
+            await asyncio.sleep(max(due - now, self._timing.poll_gap_s))
+
+    def _confirm(self, updates: Sequence[Update]) -> None:
+        """Confirm updates, and all before them, with the next poll. Their ids never come again."""
+        if updates:
+            self._offset, self._is_confirming = max(update.update_id for update in updates) + 1, True
+            self._stored = {update_id for update_id in self._stored if update_id >= self._offset}
+
+    async def _fetched(self) -> AsyncGenerator[list[Update], None]:
+        """What comes in, batch after batch. Trouble is logged and waited out."""
+        pauses = self._timing.connection_backoff.pauses()
         while True:
-            asked = self._clock()
+            asked_at = time.monotonic()
             try:
-                updates = await self._fetch(HELD if self._caught_up and not self._seen else 0)
+                updates = await self._fetch(self._timing.poll_hold_s if self._caught_up and not self._growing else 0)
             except InvalidToken as error:
-                raise refused() from error
+                raise token_refused() from error
             except Conflict as error:
-                await asyncio.sleep(await self._after(error, pauses))
+                await asyncio.sleep(await self._conflict_pause(error, pauses))
                 continue
             except Exception as error:  # the network, or an answer that the library did not expect
-                await asyncio.sleep(_told(error, pauses))
+                await asyncio.sleep(_failure_pause(error, pauses))
                 continue
-            pauses = _backoff()
+            pauses = self._timing.connection_backoff.pauses()
             yield updates
-            if not updates and self._clock() - asked < HURRY:
-                await asyncio.sleep(HURRY)  # a server that does not hold a poll
+            if not updates and time.monotonic() - asked_at < self._timing.poll_gap_s:
+                await asyncio.sleep(self._timing.poll_gap_s)  # a server that does not hold a poll
 
-    async def _fetch(self, held: int) -> list[Update]:
-        """Raw: see batches."""
-        asked: dict[str, Any] = {"limit": MOST, "timeout": held, "allowed_updates": json.dumps(KINDS)}
+    async def _fetch(self, hold_s: int) -> list[Update]:
+        """One poll, past the library: see decoding."""
+        parameters: dict[str, Any] = {
+            "limit": MAX_UPDATES,
+            "timeout": hold_s,
+            "allowed_updates": json.dumps(UPDATE_KINDS),
+        }
         if self._offset is not None:
-            asked["offset"] = self._offset
-        if self._unconfirmed:
+            parameters["offset"] = self._offset
+        if self._is_confirming:
             failpoint("confirming")
-        url = f"{self._bot.base_url}/getUpdates?{urlencode(asked)}"
-        payload = await self._request.retrieve(url, read_timeout=held + 10)
-        self._unconfirmed = False
-        self._began = self._began if self._began is not None else self._clock()
-        return decoded(payload, self._bot)
+        url = f"{self._bot.base_url}/getUpdates?{urlencode(parameters)}"
+        payload = await self._request.retrieve(url, read_timeout=hold_s + POLL_MARGIN_S)
+        self._is_confirming = False
+        self._polling_since = self._polling_since if self._polling_since is not None else time.monotonic()
+        return decode_updates(payload, self._bot)
 
-    async def _after(self, conflict: Conflict, pauses: Iterator[float]) -> float:
-        """Seconds to wait after a conflict. A webhook has to go; of two programs, the one that came later."""
+    async def _conflict_pause(self, conflict: Conflict, pauses: Iterator[float]) -> float:
+        """Seconds to wait after a conflict. A webhook is deleted; of two programs, the one that came later ends."""
         if "webhook" in str(conflict).lower():
             log.warning("a webhook was set for this bot; it is deleted, or no messages could be asked for")
             try:
                 await self._bot.delete_webhook()
             except Exception as error:
-                return _told(error, pauses)
+                return _failure_pause(error, pauses)
             return next(pauses)
-        now = self._clock()
-        self._began = self._began if self._began is not None else now
-        if now - self._began >= YOUNG:
+        now = time.monotonic()
+        self._polling_since = self._polling_since if self._polling_since is not None else now
+        if now - self._polling_since >= self._timing.established_after_s:
+            pause = self._timing.established_conflict_pause_s
             log.error(
                 "another program asks Telegram for this bot's messages (HTTP 409): stop it. Trying again in %.0f s.",
-                OTHER_POLLER,
+                pause,
             )
-            return OTHER_POLLER
+            return pause
         self._conflicts += 1
-        if self._conflicts >= CONFLICTS:
-            raise second() from conflict
-        return TRIED_AGAIN
-
-    async def _take_all(self, groups: Sequence[Sequence[Update]]) -> None:
-        # A piece that comes after its paste was taken would be lost with it: it is a message of its own.
-        fresh = [[update for update in group if update.update_id not in self._taken] for group in groups]
-        await self._take([group for group in fresh if group])
-        self._taken |= {update.update_id for group in fresh for update in group}
-
-    def _confirm(self, updates: Sequence[Update]) -> None:
-        """By the next poll. Ids behind the offset never come again."""
-        if updates:
-            self._offset, self._unconfirmed = max(update.update_id for update in updates) + 1, True
-            self._taken = {taken for taken in self._taken if taken >= self._offset}
+        if self._conflicts >= MAX_YOUNG_CONFLICTS:
+            raise token_used_twice() from conflict
+        return self._timing.young_conflict_pause_s
 
 
-def refused() -> SetupError:
-    """What is said where Telegram does not take the token."""
+def token_refused() -> SetupError:
+    """The error where Telegram does not take the token."""
     return SetupError(
         "TELEGRAM_TOKEN is refused by the server. Copy it again from @BotFather (and look at TELEGRAM_API_URL, if set)."
     )
 
 
-def second() -> SetupError:
-    """What is said where another program was there before."""
+def token_used_twice() -> SetupError:
+    """The error where another program polled before this one."""
     return SetupError(
         "TELEGRAM_TOKEN: another program already asks Telegram for this bot's messages. Look for a second Qwentin or "
         "another bot with this token, and stop it, or use a token of its own (from @BotFather)."
     )
 
 
-def _told(error: Exception, pauses: Iterator[float]) -> float:
-    """Seconds to wait, after telling the owner why."""
+def _failure_pause(error: Exception, pauses: Iterator[float]) -> float:
+    """Seconds to wait after a poll that failed; logs why."""
     if isinstance(error, RetryAfter):
-        wait = error.retry_after
-        return (wait if isinstance(wait, (int, float)) else wait.total_seconds()) + 0.5
+        return retry_after_s(error)
     pause = next(pauses)
     log.warning("Telegram can't be asked for messages: %s. Trying again in %.0f s.", type(error).__name__, pause)
     return pause
-
-
-def _backoff() -> Iterator[float]:
-    """Seconds: 1, 2, 4, ... 30, 30, ... with up to a third more, so that many bots don't come back at once."""
-    pause = 1.0
-    while True:
-        yield pause * random.uniform(1.0, 1.33)
-        pause = min(2 * pause, 30.0)

@@ -1,16 +1,16 @@
-"""What belongs together: a long paste, which clients cut into several messages, and the pieces of an album. Pure."""
+"""Messages that are one question: a long paste, which clients cut into several, and the pieces of an album. Pure."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from telegram import Message, Update
 
-from bots.telegram_bot.incoming import PIECE
+from bots.telegram_bot.incoming import CUT_TEXT_MIN_UNITS
 from core.delivery.splitting import utf16
 
-MOST = 20
-"""Pieces of one question."""
-_APART = 2
+MAX_PIECES = 20
+"""Messages that make up one question, at most."""
+_MAX_PIECE_GAP_S = 2
 """Seconds between two pieces of one paste, at most."""
 
 _Sender = tuple[int, int, int]
@@ -18,21 +18,24 @@ _Sender = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """A batch in groups that are one question each.
+    """Updates in groups; messages of one group are one question.
 
-    `groups` are complete, in the order of their first updates; `waiting` are those whose continuation may still come,
-    and the edits of what is in them.
+    `groups` are complete, in the order of their first updates. `waiting` are those whose next piece may still come,
+    and the edits of messages in them.
     """
 
     groups: tuple[tuple[Update, ...], ...]
     waiting: tuple[tuple[Update, ...], ...]
 
 
-def gather(updates: Sequence[Update], ripe: Container[int]) -> Grouped:
-    """Put together what belongs together. Nothing is waited for behind an update whose id is `ripe`."""
+def group_updates(updates: Sequence[Update], timed_out: Container[int]) -> Grouped:
+    """Group the updates of a batch, which may be in any order and hold some twice.
+
+    `timed_out` holds ids of updates: a group whose last update is among them has been waited for long enough.
+    """
     groups: list[list[Update]] = []
     latest: dict[_Sender, list[Update]] = {}
-    """The last group of everybody who wrote: the only one that his next message can continue."""
+    """Each sender's last group: the only one that their next message can continue."""
     for update in sorted(
         {update.update_id: update for update in updates}.values(), key=lambda update: update.update_id
     ):
@@ -44,33 +47,35 @@ def gather(updates: Sequence[Update], ripe: Container[int]) -> Grouped:
         groups.append([update])
         if message:
             latest[_sender(message)] = groups[-1]
-    open_ = [group for group in latest.values() if _may_grow(group) and group[-1].update_id not in ripe]
-    held = {id(group) for group in open_} | {id(group) for group in groups if _edits(group[0], open_)}
-    complete = tuple(tuple(group) for group in groups if id(group) not in held)
-    return Grouped(complete, tuple(tuple(group) for group in groups if id(group) in held))
-
-
-def _edits(update: Update, groups: Sequence[Sequence[Update]]) -> bool:
-    """Whether it changes one of their messages: it must not be taken before them."""
-    edited = update.edited_message
-    return edited is not None and any(
-        piece.message is not None and _place(piece.message) == _place(edited) for group in groups for piece in group
+    growing = [group for group in latest.values() if _may_grow(group) and group[-1].update_id not in timed_out]
+    waiting = {id(group) for group in growing} | {id(group) for group in groups if _edits_one_of(growing, group[0])}
+    return Grouped(
+        groups=tuple(tuple(group) for group in groups if id(group) not in waiting),
+        waiting=tuple(tuple(group) for group in groups if id(group) in waiting),
     )
 
 
-def _place(message: Message) -> tuple[int, int]:
+def _edits_one_of(groups: Sequence[Sequence[Update]], update: Update) -> bool:
+    """Whether it edits one of their messages: it must not be stored before them."""
+    edited = update.edited_message
+    return edited is not None and any(
+        piece.message is not None and _key(piece.message) == _key(edited) for group in groups for piece in group
+    )
+
+
+def _key(message: Message) -> tuple[int, int]:
     return message.chat.id, message.message_id
 
 
 def _sender(message: Message) -> _Sender:
-    """Chat and writer: what others say in between does not matter."""
+    """Chat and writer: what others write in between does not matter."""
     user, chat = message.from_user, message.sender_chat
     return message.chat.id, user.id if user else 0, chat.id if chat else 0
 
 
 def _may_grow(group: Sequence[Update]) -> bool:
     last = group[-1].message
-    return last is not None and len(group) < MOST and (bool(last.media_group_id) or _is_cut(last))
+    return last is not None and len(group) < MAX_PIECES and (bool(last.media_group_id) or _is_cut(last))
 
 
 def _continues(group: Sequence[Update], message: Message) -> bool:
@@ -82,28 +87,31 @@ def _continues(group: Sequence[Update], message: Message) -> bool:
     return (
         _is_plain(message)
         and _follows(last, message)
-        and _answered(message) in (None, first.message_id, _answered(first))
+        and _replied_to(message) in (None, first.message_id, _replied_to(first))
     )
 
 
 def _follows(last: Message, message: Message) -> bool:
-    """Close behind `last`, in the same place, and no new beginning."""
-    same = (last.message_thread_id, last.is_topic_message) == (message.message_thread_id, message.is_topic_message)
+    """Whether it comes soon after `last`, in the same topic, and is no command."""
+    same_topic = (last.message_thread_id, last.is_topic_message) == (
+        message.message_thread_id,
+        message.is_topic_message,
+    )
     seconds = (message.date - last.date).total_seconds()
-    command = any(entity.offset == 0 and entity.type == "bot_command" for entity in message.entities)
-    return same and 0 <= seconds <= _APART and message.message_id > last.message_id and not command
+    is_command = any(entity.offset == 0 and entity.type == "bot_command" for entity in message.entities)
+    return same_topic and 0 <= seconds <= _MAX_PIECE_GAP_S and message.message_id > last.message_id and not is_command
 
 
 def _is_plain(message: Message) -> bool:
-    """Text that its sender typed or pasted."""
+    """Whether its sender typed or pasted it."""
     return bool(message.text) and message.forward_origin is None and message.via_bot is None
 
 
 def _is_cut(message: Message) -> bool:
-    return _is_plain(message) and utf16(message.text or "") >= PIECE
+    return _is_plain(message) and utf16(message.text or "") >= CUT_TEXT_MIN_UNITS
 
 
-def _answered(message: Message) -> int | None:
-    """The message that it replies to. All that is said in a topic "replies" to the note of its creation."""
+def _replied_to(message: Message) -> int | None:
+    """The message that it replies to. Every message of a topic "replies" to the note of its creation."""
     replied = message.reply_to_message
     return None if replied is None or replied.forum_topic_created else replied.message_id

@@ -1,44 +1,47 @@
-"""One reply in a Telegram chat."""
+"""The messages of one reply in a Telegram chat: text and entities, never a parse_mode, so that no text is refused."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from telegram import Bot, LinkPreviewOptions, MessageEntity, ReplyParameters
 from telegram.constants import ChatAction
-from telegram.error import BadRequest, TelegramError
 
 from bots.telegram_bot.buttons import keyboard
-from bots.telegram_bot.errors import to_delivery_error, unchanged
+from bots.telegram_bot.errors import delivery_errors
 from bots.telegram_bot.formatting import Rendered, messages
+from bots.telegram_bot.incoming import PLATFORM
 from core.domain.conversation import Reply
 from core.domain.platform import MessageGone, OutgoingMessage, Pace, Unacceptable
 
-T = TypeVar("T")
-
-EMPTY = "…"
+EMPTIED_TEXT = "…"
+"""What a message shows that should be deleted and can't be."""
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 """An answer with a link must not make Telegram's servers, and with them a stranger's, fetch it."""
 
-
-PRIVATE = Pace(interval=1.5, gap=1.0)
-GROUP = Pace(interval=4.0, gap=1.0, previews=15, calls=20)
+PRIVATE_PACE = Pace(preview_interval_s=1.5, gap_s=1.0)
+GROUP_PACE = Pace(preview_interval_s=4.0, gap_s=1.0, previews_per_minute=15, calls_per_minute=20)
 
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """Telegram lets a bot send one message a second to a chat and twenty a minute to a group; edits count."""
+    """How often chats may be called: Telegram lets a bot send one message a second to a chat and twenty a minute to a
+    group, and edits count."""
 
-    private: Pace = PRIVATE
-    group: Pace = GROUP
+    private: Pace = PRIVATE_PACE
+    group: Pace = GROUP_PACE
 
     def of(self, private: bool) -> Pace:
-        """A chat's."""
+        """The pace of a private chat or of a group."""
         return self.private if private else self.group
 
 
+def rate_key(chat: str) -> str:
+    """The rate limiter's key of a chat: all topics of a group share its limit."""
+    return f"{PLATFORM}:{chat}"
+
+
 class TelegramReplyChannel:
-    """See core.domain.platform.ReplyChannel. Text and entities, never a parse_mode: no text can fail."""
+    """Implements core.domain.platform.ReplyChannel and Drafts."""
 
     needs_placeholder = True
 
@@ -46,112 +49,94 @@ class TelegramReplyChannel:
         self._bot, self._reply = bot, reply
         self._chat = int(reply.chat.chat)
         self._thread = int(reply.chat.thread) if reply.chat.thread else None
-        self.key = f"telegram:{reply.chat.chat}"
+        self.key = rate_key(reply.chat.chat)
         self.pace = pace
         self.drafts = drafts and reply.private
 
     def format(self, markdown: str) -> Sequence[OutgoingMessage]:
-        """Rendered and split."""
+        """The text rendered and split into messages."""
         return [OutgoingMessage(rendered.text, rendered) for rendered in messages(markdown)]
 
-    async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
-        """A new message; in groups the first one quotes the question."""
-        quote = None
-        if not self._reply.private and index == 0 and self._reply.seq:
-            quote = ReplyParameters(self._reply.seq, allow_sending_without_reply=True)
+    async def send(self, index: int, message: OutgoingMessage, nonce: str) -> str:
+        """Send a message; plain, where Telegram refuses its entities. In groups the first one quotes the question."""
+        entities = _rendered(message).entities
+        try:
+            return await self._send(index, message, entities)
+        except Unacceptable:
+            if not entities:
+                raise
+            return await self._send(index, message, ())
 
-        async def send(entities: Sequence[MessageEntity]) -> str:
-            message = await self._bot.send_message(
-                self._chat,
-                part.text,
-                entities=entities,
-                message_thread_id=self._thread,
-                reply_parameters=quote,
-                reply_markup=keyboard(part.controls, self._reply.chat, self._reply.id),
-                link_preview_options=NO_PREVIEW,
-            )
-            return str(message.message_id)
-
-        return await _rendered(part, send)
-
-    async def edit(self, message_id: str, part: OutgoingMessage) -> None:
-        """The same text again is success."""
-
-        async def edit(entities: Sequence[MessageEntity]) -> None:
-            await self._bot.edit_message_text(
-                part.text,
-                self._chat,
-                int(message_id),
-                entities=entities,
-                reply_markup=keyboard(part.controls, self._reply.chat, self._reply.id),
-                link_preview_options=NO_PREVIEW,
-            )
-
-        await _rendered(part, _unless_unchanged(edit))
+    async def edit(self, message_id: str, message: OutgoingMessage) -> None:
+        """Change a message; to plain text, where Telegram refuses the entities."""
+        entities = _rendered(message).entities
+        try:
+            await self._edit(message_id, message, entities)
+        except Unacceptable:
+            if not entities:
+                raise
+            await self._edit(message_id, message, ())
 
     async def delete(self, message_id: str) -> None:
-        """Delete one of our own; one that is too old for that is emptied."""
+        """Delete a message of the bot; empty one that is too old for that."""
         try:
-            await _classed(self._bot.delete_message(self._chat, int(message_id)))
+            with delivery_errors():
+                await self._bot.delete_message(self._chat, int(message_id))
         except MessageGone:
             return
         except Unacceptable:
-            await self.edit(message_id, OutgoingMessage(EMPTY, Rendered(EMPTY, ())))
+            await self.edit(message_id, OutgoingMessage(EMPTIED_TEXT, Rendered(EMPTIED_TEXT)))
 
     async def remove_buttons(self, message_id: str) -> None:
-        """Take away its buttons."""
-
-        async def strip(entities: Sequence[MessageEntity]) -> None:
+        """Remove the buttons under a message."""
+        with delivery_errors(unchanged_is_success=True):
             await self._bot.edit_message_reply_markup(self._chat, int(message_id))
 
-        await _classed(_unless_unchanged(strip)(()))
-
-    async def draft(self, part: OutgoingMessage) -> None:
-        """Telegram's own preview of a message that is being written, in private chats."""
-        rendered = _body(part)
-        draft_id = self._reply.id % 2**31 or 1
-        await _classed(
-            self._bot.send_message_draft(
-                self._chat, draft_id, part.text, message_thread_id=self._thread, entities=rendered.entities
+    async def draft(self, message: OutgoingMessage) -> None:
+        """Show unfinished text as Telegram's own preview of a message that is being written; in private chats only."""
+        draft_id = self._reply.id % 2**31 or 1  # a 32-bit integer that is not 0
+        with delivery_errors():
+            await self._bot.send_message_draft(
+                self._chat,
+                draft_id,
+                message.text,
+                message_thread_id=self._thread,
+                entities=_rendered(message).entities,
             )
-        )
 
     async def typing(self) -> None:
-        """Shown for five seconds."""
-        await _classed(self._bot.send_chat_action(self._chat, ChatAction.TYPING, message_thread_id=self._thread))
+        """Show "typing" for five seconds."""
+        with delivery_errors():
+            await self._bot.send_chat_action(self._chat, ChatAction.TYPING, message_thread_id=self._thread)
+
+    async def _send(self, index: int, message: OutgoingMessage, entities: Sequence[MessageEntity]) -> str:
+        quote = None
+        if not self._reply.private and index == 0 and self._reply.seq:
+            quote = ReplyParameters(self._reply.seq, allow_sending_without_reply=True)
+        with delivery_errors():
+            sent = await self._bot.send_message(
+                self._chat,
+                message.text,
+                entities=entities,
+                message_thread_id=self._thread,
+                reply_parameters=quote,
+                reply_markup=keyboard(message.controls, self._reply.chat, self._reply.id),
+                link_preview_options=NO_PREVIEW,
+            )
+        return str(sent.message_id)
+
+    async def _edit(self, message_id: str, message: OutgoingMessage, entities: Sequence[MessageEntity]) -> None:
+        with delivery_errors(unchanged_is_success=True):
+            await self._bot.edit_message_text(
+                message.text,
+                self._chat,
+                int(message_id),
+                entities=entities,
+                reply_markup=keyboard(message.controls, self._reply.chat, self._reply.id),
+                link_preview_options=NO_PREVIEW,
+            )
 
 
-async def _rendered(part: OutgoingMessage, call: Callable[[Sequence[MessageEntity]], Awaitable[T]]) -> T:
-    """The call with the part's entities; plain, where Telegram refuses it with them."""
-    entities = _body(part).entities
-    try:
-        return await _classed(call(entities))
-    except Unacceptable:
-        if not entities:
-            raise
-        return await _classed(call(()))
-
-
-def _unless_unchanged(
-    call: Callable[[Sequence[MessageEntity]], Awaitable[None]],
-) -> Callable[[Sequence[MessageEntity]], Awaitable[None]]:
-    async def tolerant(entities: Sequence[MessageEntity]) -> None:
-        try:
-            await call(entities)
-        except BadRequest as error:
-            if not unchanged(error):
-                raise
-
-    return tolerant
-
-
-async def _classed(call: Awaitable[T]) -> T:
-    try:
-        return await call
-    except TelegramError as error:
-        raise to_delivery_error(error) from error
-
-
-def _body(part: OutgoingMessage) -> Rendered:
-    assert isinstance(part.body, Rendered), "a part of another surface"
-    return part.body
+def _rendered(message: OutgoingMessage) -> Rendered:
+    assert isinstance(message.body, Rendered), "a message that another channel has formatted"
+    return message.body

@@ -1,50 +1,52 @@
-"""Who may do what in a group, asked of Telegram."""
+"""The roles of people in groups, asked of Telegram and remembered for a minute."""
 
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from telegram import ChatMember
-from telegram.error import BadRequest, TelegramError
+from telegram.error import BadRequest
 
-from bots.telegram_bot.errors import to_delivery_error
+from bots.telegram_bot.errors import delivery_errors
 from core.domain.conversation import Author, ChatId, Role
 
-KEPT = 60.0
-"""Seconds for which an answer holds."""
-_ADMINS = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
+ROLE_LIFETIME_S = 60.0
+"""Seconds for which an answer of Telegram's is used."""
+_ADMIN_STATUSES = (ChatMember.OWNER, ChatMember.ADMINISTRATOR)
+_NO_MEMBER_TEXTS = ("user not found", "participant_id_invalid")
+"""What Telegram answers about a person who has left."""
 
 
-class Asked(Protocol):
+class MemberApi(Protocol):
     """What roles need of the library's bot."""
 
     async def get_chat_member(self, chat_id: int, user_id: int) -> ChatMember: ...
 
 
-class Members:
-    """Roles by getChatMember. Who writes in the group's own name is an anonymous admin."""
+class RoleLookup:
+    """Looks up roles by getChatMember."""
 
-    def __init__(self, bot: Asked, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, bot: MemberApi, clock: Callable[[], float] = time.monotonic) -> None:
         self._bot, self._clock = bot, clock
-        self._known: dict[tuple[str, str], tuple[float, Role]] = {}
+        self._cache: dict[tuple[str, str], tuple[float, Role]] = {}
+        """By chat and person: until when the role is used (the clock's seconds), and the role."""
 
     async def role(self, chat: ChatId, author: Author) -> Role:
-        """What a person may do there. Raises DeliveryError where Telegram can't be asked."""
-        if author.id.startswith("-"):  # no person: a chat that speaks, the group itself or somebody's channel
+        """What a person may do in a chat. Raises DeliveryError where Telegram can't be asked."""
+        if author.id.startswith("-"):  # no person: the group itself (an anonymous admin), or somebody's channel
             return Role.ADMIN if author.id == chat.chat else Role.MEMBER
         now, key = self._clock(), (chat.chat, author.id)
-        self._known = {who: found for who, found in self._known.items() if found[0] > now}
-        if key not in self._known:
-            self._known[key] = (now + KEPT, await self._ask(*key))
-        return self._known[key][1]
+        self._cache = {each: entry for each, entry in self._cache.items() if entry[0] > now}
+        if key not in self._cache:
+            self._cache[key] = now + ROLE_LIFETIME_S, await self._fetch(int(chat.chat), int(author.id))
+        return self._cache[key][1]
 
-    async def _ask(self, chat: str, user: str) -> Role:
-        try:
-            member = await self._bot.get_chat_member(int(chat), int(user))
-        except BadRequest as error:
-            if any(words in str(error).lower() for words in ("user not found", "participant_id_invalid")):
-                return Role.MEMBER  # has left since
-            raise to_delivery_error(error) from error
-        except TelegramError as error:
-            raise to_delivery_error(error) from error
-        return Role.ADMIN if member.status in _ADMINS else Role.MEMBER
+    async def _fetch(self, chat: int, user: int) -> Role:
+        with delivery_errors():
+            try:
+                member = await self._bot.get_chat_member(chat, user)
+            except BadRequest as error:
+                if any(text in str(error).lower() for text in _NO_MEMBER_TEXTS):
+                    return Role.MEMBER
+                raise
+        return Role.ADMIN if member.status in _ADMIN_STATUSES else Role.MEMBER

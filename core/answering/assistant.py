@@ -1,15 +1,15 @@
-"""One answer, top to bottom: check, remember, trim, generate, screen, show."""
+"""One answer, top to bottom: read the history, check the question, build the prompt, generate, conclude."""
 
 import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from core.answering.context_window import fit
-from core.answering.postprocess import Output
-from core.answering.prompt import NOBODY, Asked
+from core.answering.context_window import fit_prompt
+from core.answering.postprocess import PostProcessor
+from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.errors import Unanswered
 from core.domain.prompt import Prompt
@@ -23,66 +23,70 @@ from core.llm.model import Model
 from core.runtime.cancellation import unless, until
 from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
 
-T = TypeVar("T")
+SUPPORT_MAX_TEMPERATURE, SUPPORT_MAX_TOKENS = 0.3, 120
+"""Of an answer to a person who may be in danger: it must be neither bold nor long."""
 
-CALM_TEMPERATURE, CALM_TOKENS = 0.3, 120
-"""To somebody who may be in danger, at most."""
+RETRY_MIN_TEMPERATURE = 0.5
+"""Of the second try after an empty answer: with greedy sampling it would be empty again."""
 
-RETRY_TEMPERATURE = 0.5
-"""At least this much for the second try after an empty answer: greedy would only be empty again."""
-
-TO_COME = sys.maxsize
-"""In place of the id of a question that nobody has asked yet: it will be the newest."""
+NEXT_QUESTION_ID = sys.maxsize
+"""Stands for the id of the next question, which nobody has asked yet. It is newer than every stored one."""
 
 
-class Live(Protocol):
-    """What the assistant needs of a live message."""
+class AnswerWriter(Protocol):
+    """Where an answer is shown while it grows."""
 
-    def write(self, piece: str) -> None: ...
-    def restart(self) -> None: ...
+    def write(self, piece: str) -> None:
+        """Append a piece. Never waits."""
+
+    def restart(self) -> None:
+        """Begin again with an empty text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How an answer ended. `text` is what the model said; `notice` is a key of core/i18n for what is said after it, or
-    in its place. History keeps the text where there is one."""
+class AnswerResult:
+    """How an answer ended. `text` is the model's, prefix included; `notice` is a key of core/i18n for a text that
+    stands after it, or in its place. History keeps `text` unless it is empty."""
 
     outcome: State
     text: str = ""
     notice: str = ""
-    cut: bool = False
+    truncated: bool = False
     """Whether the token limit ended it."""
 
     @property
-    def kept(self) -> bool:
-        """Whether history has something new of it."""
+    def changes_history(self) -> bool:
+        """Whether history gets a new turn."""
         return bool(self.text) and self.outcome in (State.DONE, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class _Request:
+    """What one generation needs."""
+
     owner: str
     prompt: Prompt
     sampling: Sampling
     names: tuple[str, ...]
-    """Whose names an answer may echo."""
-    begun: str
+    """Of the people in the prompt: an answer may echo them."""
+    prefix: str
     policy: Policy
 
 
 @dataclass(slots=True)
-class _Draft:
+class _Generated:
+    """What one generation gave. `text` does not include the prefix."""
+
     text: str = ""
-    """What is new of it."""
     blocked: bool = False
     severe: bool = False
-    """So that nothing of it may stay."""
+    """Whether the whole answer must be withdrawn."""
     looped: bool = False
-    cut: bool = False
+    truncated: bool = False
 
 
 class Assistant:
-    """Answers one question from what the store remembers. Knows no platform."""
+    """Answers questions with the model, from what the store remembers. Knows no platform."""
 
     def __init__(
         self,
@@ -95,123 +99,145 @@ class Assistant:
         self.model, self.rules, self.filter = model, rules, content_filter
         self._store, self._backoff = store, database_backoff
         self._forgotten = 0
-        """So many conversations."""
+        """How many times a conversation has been forgotten."""
 
-    async def answer(self, reply: Reply, live: Live, stop: asyncio.Event) -> Ending:
-        """Generate an answer, showing it on `live` while it grows. `stop` ends it within one token.
+    async def answer(self, reply: Reply, live: AnswerWriter, stop: asyncio.Event) -> AnswerResult:
+        """Generate an answer and show it on `live` while it grows. `stop` ends it within one token.
 
-        Raises Refused for a question that is too long, Unanswered, EngineDied.
+        Raises Refused for a question that is too long, Unanswered where the model gave nothing twice, and EngineDied.
         """
-        settings, turns = await self._remember(reply)
-        asked = self._screened("question", self.filter.check(reply.text, settings.policy))
-        if asked.blocked and not (asked.support and asked.action is FilterAction.MASK):
-            return Ending(State.REFUSED, notice=f"blocked.{asked.category}")
-        turns = await self._past(turns, settings.policy)
-        work = self._prepare(reply, settings, turns, self._comfort(asked) if asked.support else "")
-        draft = await self._generate(work, live, stop)
-        if not (draft.text or draft.blocked or stop.is_set() or work.begun):
-            draft = await self._generate(self._warmer(work), live, stop)
-        return self._ending(work, draft, stop)
+        settings, turns = await self._read_history(reply)
+        verdict = self._counted("question", self.filter.check(reply.text, settings.policy))
+        if _is_refused(verdict):
+            return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
+        turns = await self._visible_turns(turns, settings.policy)
+        request = self._build_request(reply, settings, turns, self._support_prefix(verdict))
+        generated = await self._generate(request, live, stop)
+        if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
+            generated = await self._generate(_bolder(request), live, stop)
+        return self._conclude(request, generated, stop)
 
     async def warm(self, reply: Reply) -> None:
-        """Have the model read what of the conversation's next prompt is known once this reply is shown: all but the
-        question. Raises what the store raises: it is not waited for."""
+        """Let the model read the conversation's next prompt but for its question, once this reply is shown.
+
+        Raises Unavailable without trying again, because nothing waits for this, and Refused where the system prompt
+        alone is too long.
+        """
         forgotten = self._forgotten
-        settings, turns = await self._read(reply, TO_COME)
-        turns = await self._past(turns, settings.policy)
-        prompt = self._fitted(settings, turns, Asked(""))
-        if forgotten == self._forgotten:  # else what was read may be gone
+        settings, turns = await self._read(reply, NEXT_QUESTION_ID)
+        turns = await self._visible_turns(turns, settings.policy)
+        prompt = self._fit(settings, turns, QuestionPrompt(""))
+        if forgotten == self._forgotten:  # otherwise these turns may be deleted by now
             self.model.warm(prompt[:-1], str(reply.chat))
 
     def forget(self, chat: ChatId) -> None:
-        """A conversation's history is gone: the model keeps nothing of it either."""
+        """Make the model forget a conversation whose history was deleted."""
         self._forgotten += 1
         self.model.drop(str(chat))
 
-    def _screened(self, where: str, verdict: Verdict) -> Verdict:
-        if verdict.category:
-            self.filter.count(where, verdict)
-        return verdict
+    # The question
 
-    def _comfort(self, verdict: Verdict) -> str:
-        """What an answer begins with to somebody who may be in danger: the model goes on from there, in its mood."""
-        language = "vi" if verdict.rule.startswith("vi:") else "en"
-        lines = self.rules.help_lines or t(language, "support.lines")
-        return f"{t(language, 'support.text', lines=lines)}\n\n"
-
-    async def _remember(self, reply: Reply) -> tuple[Settings, list[Turn]]:
+    async def _read_history(self, reply: Reply) -> tuple[Settings, list[Turn]]:
         assert reply.question is not None, "an answer without a question"
         question = reply.question
         return await while_unavailable(f"reply {reply.id}", lambda: self._read(reply, question), self._backoff)
 
     async def _read(self, reply: Reply, before: int) -> tuple[Settings, list[Turn]]:
+        """The settings, and the turns older than the question `before`; in a private chat these need no names."""
         async with self._store.begin() as tx:
             settings = self.rules.settings(await tx.preferences.settings(reply.chat))
             turns = await tx.turns.recent(reply.chat, before, settings.memory)
         return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
 
-    async def _past(self, turns: Sequence[Turn], policy: Policy) -> list[Turn]:
-        """The turns as the model may see them. Judging a long one takes milliseconds: others get theirs in between."""
-        past = []
+    def _counted(self, where: str, verdict: Verdict) -> Verdict:
+        if verdict.category:
+            self.filter.count(where, verdict)
+        return verdict
+
+    async def _visible_turns(self, turns: Sequence[Turn], policy: Policy) -> list[Turn]:
+        """The turns that the policy lets through now; it may have become stricter since they were stored.
+
+        Judging a long turn takes milliseconds, so the event loop runs after each.
+        """
+        visible = []
         for turn in turns:
-            if self._kept(turn, policy):
-                past.append(replace(turn, author=self._name(turn.author, policy)))
+            if not any(self.filter.check(text, policy).blocked for text in (turn.question, turn.answer)):
+                visible.append(replace(turn, author=self._visible_name(turn.author, policy)))
             await asyncio.sleep(0)
-        return past
+        return visible
 
-    def _prepare(self, reply: Reply, settings: Settings, turns: list[Turn], comfort: str) -> _Work:
-        policy, begun = settings.policy, reply.prefix or comfort
-        asker = "" if reply.private else self._name((reply.asker or reply.author).name, policy)
-        question = Asked(reply.text, asker, begun, careful=bool(comfort))
-        prompt = self._fitted(settings, turns, question)
-        sampling = replace(self.model.sampling, temperature=settings.temperature, max_tokens=settings.max_tokens)
-        if comfort:  # no place for bold or long answers
-            calm = min(settings.temperature, CALM_TEMPERATURE), min(settings.max_tokens, CALM_TOKENS)
-            sampling = replace(sampling, temperature=calm[0], max_tokens=calm[1])
+    def _visible_name(self, name: str, policy: Policy) -> str:
+        """Names are judged too, because a model would repeat them."""
+        return ANONYMOUS_NAME if name and self.filter.check(name, policy).blocked else name
+
+    # The prompt
+
+    def _support_prefix(self, verdict: Verdict) -> str:
+        """The beginning of the answer to a person who may be in danger, with help lines; "" for anyone else."""
+        if not verdict.support:
+            return ""
+        language = "vi" if verdict.rule.startswith("vi:") else "en"
+        lines = self.rules.help_lines or t(language, "support.lines")
+        return f"{t(language, 'support.text', lines=lines)}\n\n"
+
+    def _build_request(self, reply: Reply, settings: Settings, turns: list[Turn], support_prefix: str) -> _Request:
+        asker = "" if reply.private else self._visible_name((reply.asker or reply.author).name, settings.policy)
+        prefix = reply.prefix or support_prefix
+        question = QuestionPrompt(reply.text, asker, prefix, at_risk=bool(support_prefix))
+        prompt = self._fit(settings, turns, question)
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
-        return _Work(str(reply.chat), prompt, sampling, tuple(names), begun, policy)
+        sampling = self._sampling(settings, at_risk=question.at_risk)
+        return _Request(str(reply.chat), prompt, sampling, tuple(names), prefix, settings.policy)
 
-    def _fitted(self, settings: Settings, turns: list[Turn], question: Asked) -> Prompt:
-        return fit(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
+    def _fit(self, settings: Settings, turns: list[Turn], question: QuestionPrompt) -> Prompt:
+        return fit_prompt(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
 
-    def _kept(self, turn: Turn, policy: Policy) -> bool:
-        """The policy may have become stricter since: what it blocks now does not reach the model any more."""
-        return not any(self.filter.check(text, policy).blocked for text in (turn.question, turn.answer))
+    def _sampling(self, settings: Settings, *, at_risk: bool) -> Sampling:
+        temperature, max_tokens = settings.temperature, settings.max_tokens
+        if at_risk:
+            temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
+        return replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
 
-    def _name(self, name: str, policy: Policy) -> str:
-        """Names are input too: a model would repeat them."""
-        return NOBODY if name and self.filter.check(name, policy).blocked else name
+    # The answer
 
-    def _warmer(self, work: _Work) -> _Work:
-        temperature = max(work.sampling.temperature, RETRY_TEMPERATURE)
-        return replace(work, sampling=replace(work.sampling, temperature=temperature))
-
-    async def _generate(self, work: _Work, live: Live, stop: asyncio.Event) -> _Draft:
+    async def _generate(self, request: _Request, live: AnswerWriter, stop: asyncio.Event) -> _Generated:
         live.restart()
-        live.write(work.begun)
-        output, guard, draft = Output(work.names, begun=bool(work.begun)), self.filter.guard(work.policy), _Draft()
+        live.write(request.prefix)
+        output, guard = PostProcessor(request.names, has_prefix=bool(request.prefix)), self.filter.guard(request.policy)
+        generated = _Generated()
         async with AsyncExitStack() as stack:
-            entering = stack.enter_async_context(self.model.stream(work.prompt, work.sampling, work.owner))
+            entering = stack.enter_async_context(self.model.stream(request.prompt, request.sampling, request.owner))
             if (stream := await unless(stop, entering)) is None:
-                return draft  # stopped while the engine was loading
+                return generated  # stopped while the engine was loading
             async for piece in until(stop, stream):
-                draft.text += (released := guard.feed(output.feed(piece)))
+                generated.text += (released := guard.feed(output.feed(piece)))
                 live.write(released)
                 if output.ended or guard.blocked:
                     break
-            draft.cut = stream.reason == "length"
-        draft.text += guard.feed(output.finish()) + guard.finish()
-        draft.text = draft.text[: len(draft.text) - output.surplus].rstrip()
-        draft.blocked, draft.looped = guard.blocked, bool(output.surplus)
-        draft.severe = self._screened("answer", guard.verdict).severity >= SEVERITY_SEVERE
-        return draft
+            generated.truncated = stream.reason == "length"
+        generated.text += guard.feed(output.finish()) + guard.finish()
+        generated.text = generated.text[: len(generated.text) - output.loop_length].rstrip()
+        generated.blocked, generated.looped = guard.blocked, bool(output.loop_length)
+        generated.severe = self._counted("answer", guard.verdict).severity >= SEVERITY_SEVERE
+        return generated
 
-    def _ending(self, work: _Work, draft: _Draft, stop: asyncio.Event) -> Ending:
-        text = work.begun + draft.text
-        if draft.blocked:
-            return Ending(State.DONE, "" if draft.severe else text, "refused.answer")
+    def _conclude(self, request: _Request, generated: _Generated, stop: asyncio.Event) -> AnswerResult:
+        text = request.prefix + generated.text
+        if generated.blocked:
+            return AnswerResult(State.DONE, "" if generated.severe else text, "refused.answer")
         if stop.is_set():
-            return Ending(State.STOPPED, text, "mark.stopped")
+            return AnswerResult(State.STOPPED, text, "mark.stopped")
         if not text:
             raise Unanswered("error.empty")
-        return Ending(State.DONE, text, "mark.loop" if draft.looped else "", cut=draft.cut)
+        return AnswerResult(State.DONE, text, "mark.loop" if generated.looped else "", truncated=generated.truncated)
+
+
+def _is_refused(verdict: Verdict) -> bool:
+    """Whether a question is refused. A person who may be in danger is answered even if they swear."""
+    return verdict.blocked and not (verdict.support and verdict.action is FilterAction.MASK)
+
+
+def _bolder(request: _Request) -> _Request:
+    """The same request at RETRY_MIN_TEMPERATURE or more."""
+    temperature = max(request.sampling.temperature, RETRY_MIN_TEMPERATURE)
+    return replace(request, sampling=replace(request.sampling, temperature=temperature))

@@ -1,36 +1,36 @@
-"""What of the history fits into the model's context. Pure: the counting is handed in."""
+"""How much of the history fits into the model's context. Pure: the caller hands in how to count tokens."""
 
 from collections.abc import Callable, Sequence
 
-from core.answering.prompt import Asked, build
+from core.answering.prompt import QuestionPrompt, build_prompt
 from core.domain.conversation import Turn
 from core.domain.errors import Refused
 from core.domain.prompt import Prompt
 from core.domain.settings import Settings
 
-BYTES_A_TOKEN = 8
-"""A text with more bytes for every token of the budget is not worth tokenising: natural text has 2 to 6."""
+MAX_BYTES_PER_TOKEN = 8
+"""Natural text has 2 to 6. A question with more is refused before it is tokenised, which takes time."""
 
 
-def fit(
-    settings: Settings, turns: Sequence[Turn], question: Asked, budget: int, count: Callable[[Prompt], int]
+def fit_prompt(
+    settings: Settings, turns: Sequence[Turn], question: QuestionPrompt, budget: int, count: Callable[[Prompt], int]
 ) -> Prompt:
-    """The prompt with as many of the last turns as `budget` tokens hold; the system prompt and the question stay whole.
+    """The prompt with as many of the last turns as fit into `budget` tokens. System prompt and question stay whole.
 
-    Raises Refused where these two alone are too long: by their bytes before anything is tokenised, else by tokens.
-    `count` is called a few times at most: it tokenises, on the event loop.
+    `count` returns the tokens of a prompt; it is called a few times, since it blocks the event loop. Raises Refused
+    where system prompt and question alone are too long.
     """
 
-    def keeping(last: int) -> Prompt:
-        return build(settings, turns[len(turns) - last :], question)
+    def with_last(kept: int) -> Prompt:
+        return build_prompt(settings, turns[len(turns) - kept :], question)
 
-    if len(question.text.encode()) > budget * BYTES_A_TOKEN or count(keeping(0)) > budget:
+    if len(question.text.encode()) > budget * MAX_BYTES_PER_TOKEN or count(with_last(0)) > budget:
         raise Refused("refused.too_long", budget=budget, words=budget * 2 // 3)
-    return keeping(_most(len(turns), lambda last: count(keeping(last)) <= budget))
+    return with_last(_largest(len(turns), lambda kept: count(with_last(kept)) <= budget))
 
 
-def _most(limit: int, fits: Callable[[int], bool]) -> int:
-    """The largest number up to `limit` that fits, where 0 does and more is longer; the limit is tried first."""
+def _largest(limit: int, fits: Callable[[int], bool]) -> int:
+    """The largest number up to `limit` that fits, by bisection. 0 is known to fit; `limit` is tried first."""
     if fits(limit):
         return limit
     low, high = 0, limit - 1

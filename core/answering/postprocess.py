@@ -1,21 +1,22 @@
-"""What of the model's text is the answer. Pure stages over a stream of pieces: thoughts are dropped, an echoed name and
-false turns are cut, a loop ends it. A stage holds back only what could still turn into something it must not show."""
+"""What of the model's text is the answer. Pure stages over a stream of pieces: thinking is dropped, an echoed name and
+false turns are cut, a loop ends the answer. Each stage holds back only what may still become something to drop."""
 
 from collections.abc import Sequence
 
-from core.answering.prompt import label
+from core.answering.prompt import speaker_label
 from core.domain.conversation import storable
 
-_OPEN, _CLOSE, _FENCE = "<think>", "</think>", "```"
-_SPEAKERS = ("User", "Human", "Assistant", "Người dùng")
-_CONTROL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
-_LONGEST_STRETCH = 400
-_SPAN, _SPAN_IN_CODE = 120, 400
+_THINK_START, _THINK_END, _CODE_FENCE = "<think>", "</think>", "```"
+_ROLE_NAMES = ("User", "Human", "Assistant", "Người dùng")
+_CONTROL_TAGS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+_MAX_LOOP_UNIT = 400
+"""Characters of the longest stretch whose repetition is looked for."""
+_MIN_LOOP_LENGTH, _MIN_LOOP_LENGTH_IN_CODE = 120, 400
 """Characters that a loop of short stretches must cover: refrains, tables and rows of zeros in code are no loops."""
 
 
-def held(text: str, markers: Sequence[str]) -> int:
-    """How many characters at the end of `text` could be the beginning of a marker."""
+def partial_marker_length(text: str, markers: Sequence[str]) -> int:
+    """How many characters at the end of `text` may be the beginning of a marker."""
     longest = max(map(len, markers))
     for size in range(min(len(text), longest - 1), 0, -1):
         if any(marker.startswith(text[-size:]) for marker in markers):
@@ -23,7 +24,7 @@ def held(text: str, markers: Sequence[str]) -> int:
     return 0
 
 
-class Thinking:
+class ThinkingBlocks:
     """Drops `<think>...</think>`, also where the closing tag never comes."""
 
     def __init__(self) -> None:
@@ -31,36 +32,37 @@ class Thinking:
         self._inside = False
 
     def feed(self, piece: str) -> str:
-        """What of the piece is no thought."""
+        """Take the next piece; returns the text outside thinking blocks that is decided by now."""
         self._buffer += piece
         out = ""
         while True:
-            marker = _CLOSE if self._inside else _OPEN
+            marker = _THINK_END if self._inside else _THINK_START
             before, found, rest = self._buffer.partition(marker)
             if found:
                 out += "" if self._inside else before
                 self._buffer, self._inside = rest, not self._inside
                 continue
-            keep = held(self._buffer, (marker,))
+            keep = partial_marker_length(self._buffer, (marker,))
             out += "" if self._inside else self._buffer[: len(self._buffer) - keep]
             self._buffer = self._buffer[len(self._buffer) - keep :]
             return out
 
     def finish(self) -> str:
-        """What was held at the end, where it was no thought."""
+        """The text that was held back, unless it belongs to a thinking block."""
         return "" if self._inside else self._buffer
 
 
 class EchoedName:
-    """Cuts white space and an echoed "Name:" from the start of an answer."""
+    """Cuts white space and an echoed "Name:" from the start of an answer. `has_prefix`: the stream continues an answer,
+    so it has no start to cut."""
 
-    def __init__(self, names: Sequence[str], *, begun: bool = False) -> None:
+    def __init__(self, names: Sequence[str], *, has_prefix: bool = False) -> None:
         self._markers = [f"{name}:" for name in names]
         self._buffer = ""
-        self._decided = begun
+        self._decided = has_prefix
 
     def feed(self, piece: str) -> str:
-        """The text, once its start is decided."""
+        """Take the next piece; returns "" until it is decided how the answer starts."""
         if self._decided:
             return piece
         self._buffer = (self._buffer + piece).lstrip()
@@ -68,7 +70,7 @@ class EchoedName:
         return "" if self._undecided() else self.finish()
 
     def finish(self) -> str:
-        """What was held at the end."""
+        """The text that was held back."""
         text, self._buffer, self._decided = self._buffer, "", True
         return text
 
@@ -83,99 +85,110 @@ class EchoedName:
 
 
 class FalseTurns:
-    """Ends the answer where the model begins to speak for somebody else: at the start of a line, outside code."""
+    """Ends the answer where the model begins to speak for another person: at the start of a line, outside code. A
+    control tag ends it anywhere. `has_prefix`: the stream continues an answer."""
 
-    def __init__(self, names: Sequence[str], *, begun: bool = False) -> None:
-        self._markers = [f"{name}:".casefold() for name in (*_SPEAKERS, *names)]
-        self._buffer = "" if begun else "\n"  # as if a line had ended before the answer
-        self._started = begun
+    def __init__(self, names: Sequence[str], *, has_prefix: bool = False) -> None:
+        self._markers = tuple(f"{name}:".casefold() for name in (*_ROLE_NAMES, *names))
+        self._buffer = "" if has_prefix else "\n"  # the start of the answer is the start of a line
+        self._started = has_prefix
         self._fences = 0
         self.ended = False
 
     def feed(self, piece: str) -> str:
-        """The text that is surely the answer's own."""
+        """Take the next piece; returns the text that surely belongs to the answer."""
         out = ""
         self._buffer += "" if self.ended else piece
-        while self._buffer and not self.ended and (size := self._sure()):
+        while self._buffer and not self.ended:
+            self.ended = self._begins_with_end()
+            size = 0 if self.ended else self._decided_size()
+            if not size:
+                break
             out += self._release(size)
         return out
 
     def finish(self) -> str:
-        """What was held at the end."""
+        """The text that was held back, unless the answer has ended before it."""
         return "" if self.ended else self._release(len(self._buffer))
 
-    def _sure(self) -> int:
-        """How much of the buffer is the answer's own; 0 where more must be seen, or where it has ended."""
-        line = self._buffer.find("\n")
-        control = min((at for tag in _CONTROL if (at := self._buffer.find(tag)) >= 0), default=-1)
-        if control >= 0 and (line < 0 or control < line):
-            self.ended = control == 0
-            return control
-        if line != 0:
-            return line if line > 0 else len(self._buffer) - held(self._buffer, (*_CONTROL, _FENCE))
-        return self._line_break()
+    def _begins_with_end(self) -> bool:
+        """Whether the buffer begins with a control tag, or with a line of another speaker."""
+        if self._buffer.startswith(_CONTROL_TAGS):
+            return True
+        return self._begins_with_line() and self._next_line().startswith(self._markers)
 
-    def _line_break(self) -> int:
-        """The buffer begins with a line break: does a speaker's name follow?"""
-        start = self._buffer[1:].replace("*", "").lstrip(" ").casefold()
-        if self._fences % 2 == 0:
-            if start.startswith(tuple(self._markers)):
-                self.ended = True
-                return 0
-            if any(marker.startswith(start) for marker in self._markers):
-                return 0
-        return 1
+    def _decided_size(self) -> int:
+        """How many characters the answer surely has at the beginning of the buffer; 0 where more text must come
+        first."""
+        stops = [at for mark in ("\n", *_CONTROL_TAGS) if (at := self._buffer.find(mark)) >= 0]
+        if not stops:
+            return len(self._buffer) - partial_marker_length(self._buffer, (*_CONTROL_TAGS, _CODE_FENCE))
+        if min(stops) > 0:
+            return min(stops)
+        line = self._next_line()
+        may_name_speaker = self._begins_with_line() and any(marker.startswith(line) for marker in self._markers)
+        return 0 if may_name_speaker else 1
+
+    def _begins_with_line(self) -> bool:
+        """Whether the buffer begins with a line break outside code."""
+        return self._buffer.startswith("\n") and self._fences % 2 == 0
+
+    def _next_line(self) -> str:
+        """The buffer after its line break, without the markup in which a name may stand."""
+        return self._buffer[1:].replace("*", "").lstrip(" ").casefold()
 
     def _release(self, size: int) -> str:
         out, self._buffer = self._buffer[:size], self._buffer[size:]
-        self._fences += out.count(_FENCE)
+        self._fences += out.count(_CODE_FENCE)
         if not self._started:
             self._started, out = True, out.removeprefix("\n")
         return out
 
 
-def loop(text: str) -> int:
+def loop_length(text: str) -> int:
     """How many characters at the end only repeat the stretch before them; 0 where the text is no loop.
 
-    A loop is the same stretch three times over, and more often where the stretch is short.
+    A loop is the same stretch at least three times over, more often where the stretch is short.
     """
-    span = _SPAN_IN_CODE if text.count(_FENCE) % 2 else _SPAN
-    for size in range(1, min(_LONGEST_STRETCH, len(text) // 3) + 1):
+    min_length = _MIN_LOOP_LENGTH_IN_CODE if text.count(_CODE_FENCE) % 2 else _MIN_LOOP_LENGTH
+    for size in range(1, min(_MAX_LOOP_UNIT, len(text) // 3) + 1):
         if text[-1] != text[-1 - size]:
             continue
-        times = max(3, -(-span // size))
+        times = max(3, -(-min_length // size))
         if text.endswith(text[-size:] * times) and text[-size:].strip():
             return size * (times - 1)
     return 0
 
 
-class Output:
-    """All stages in their order. `ended` says that the rest of the stream is not wanted. `begun`: the stream goes on
-    with an answer, so that its first characters are no start."""
+class PostProcessor:
+    """All stages in their order. `names` are those of the people in the conversation; `has_prefix`: the stream
+    continues an answer."""
 
-    def __init__(self, names: Sequence[str] = (), *, begun: bool = False) -> None:
-        spoken = tuple(map(label, names))
-        self._thinking = Thinking()
-        self._lead, self._turns = EchoedName(("Assistant", *spoken), begun=begun), FalseTurns(spoken, begun=begun)
+    def __init__(self, names: Sequence[str] = (), *, has_prefix: bool = False) -> None:
+        labels = tuple(map(speaker_label, names))
+        self._thinking = ThinkingBlocks()
+        self._echoed_name = EchoedName(("Assistant", *labels), has_prefix=has_prefix)
+        self._false_turns = FalseTurns(labels, has_prefix=has_prefix)
         self._text = ""
-        self.surplus = 0
-        """Characters at the end that a loop has added."""
+        self.loop_length = 0
+        """Characters at the end of the released text that only repeat what stands before them."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing that follows can be part of the answer."""
-        return self._turns.ended or bool(self.surplus)
+        return self._false_turns.ended or bool(self.loop_length)
 
     def feed(self, piece: str) -> str:
-        """The part of the answer that this piece sets free."""
-        return self._watch(self._turns.feed(self._lead.feed(self._thinking.feed(storable(piece)))))
+        """Take the next piece of the model's text; returns the part of the answer that is decided by now."""
+        text = self._echoed_name.feed(self._thinking.feed(storable(piece)))
+        return self._note_loop(self._false_turns.feed(text))
 
     def finish(self) -> str:
-        """What was held at the end."""
-        rest = self._turns.feed(self._lead.feed(self._thinking.finish()) + self._lead.finish())
-        return self._watch(rest + self._turns.finish())
+        """The rest of the answer, at the end of the model's text."""
+        text = self._echoed_name.feed(self._thinking.finish()) + self._echoed_name.finish()
+        return self._note_loop(self._false_turns.feed(text) + self._false_turns.finish())
 
-    def _watch(self, piece: str) -> str:
+    def _note_loop(self, piece: str) -> str:
         self._text += piece
-        self.surplus = self.surplus + len(piece) if self.surplus else loop(self._text)
+        self.loop_length = self.loop_length + len(piece) if self.loop_length else loop_length(self._text)
         return piece

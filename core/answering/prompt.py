@@ -8,52 +8,58 @@ from core.domain.conversation import Turn
 from core.domain.prompt import Message, Prompt
 from core.domain.settings import Settings
 
-_LANGUAGE = {
+ANONYMOUS_NAME = "Someone"
+"""In place of a name without letters, or one that the filter blocks."""
+_MAX_NAME_CHARACTERS = 64
+_LANGUAGE_INSTRUCTIONS = {
     "auto": "Answer in the language of the last message.",
     "en": "Answer in English.",
     "vi": "Answer in Vietnamese (tiếng Việt).",
 }
-_CAREFUL = (
+_SUPPORT_INSTRUCTION = (
     "The person may be thinking of suicide or self-harm. Go on warmly and calmly in two or three short sentences: "
     "you have heard them, they matter, and they should talk to someone they trust now. "
     "No advice on methods, no jokes, no other topic."
 )
-NOBODY = "Someone"
-"""In place of a name that says nothing, or what nobody should repeat."""
 _NOT_IN_A_NAME = re.compile(r"[\s:<>|]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question as it stands in a group or in private: `author` is "" in private. `begun`: the answer's beginning,
-    where the model is to go on with it."""
+class QuestionPrompt:
+    """A question for the model. `author` is the asker's name, "" in a private chat. `prefix` is the beginning of the
+    answer, where the model is to continue one."""
 
     text: str
     author: str = ""
     prefix: str = ""
-    careful: bool = False
-    """Whoever asks may be in danger."""
+    at_risk: bool = False
+    """Whether the asker may be in danger."""
 
 
-def build(settings: Settings, turns: Sequence[Turn], question: Asked) -> Prompt:
-    """System prompt, the turns oldest first, the question, and what its answer begins with. In groups what people said
-    carries their names."""
-    orders = (settings.system, _LANGUAGE[settings.reply_language], *((_CAREFUL,) if question.careful else ()))
-    system = Message("system", "\n".join(orders))
-    past = [message for turn in turns for message in _pair(turn)]
-    begun = (Message("assistant", question.prefix),) if question.prefix else ()
-    return (system, *past, Message("user", spoken(question.text, question.author)), *begun)
+def build_prompt(settings: Settings, turns: Sequence[Turn], question: QuestionPrompt) -> Prompt:
+    """The system prompt, the turns (oldest first), the question, and the prefix of its answer if it has one.
+
+    In groups each question carries its author's name.
+    """
+    instructions = [settings.system, _LANGUAGE_INSTRUCTIONS[settings.reply_language]]
+    if question.at_risk:
+        instructions.append(_SUPPORT_INSTRUCTION)
+    system = Message("system", "\n".join(instructions))
+    past = [message for turn in turns for message in _turn_messages(turn)]
+    prefix = (Message("assistant", question.prefix),) if question.prefix else ()
+    return (system, *past, Message("user", with_speaker(question.text, question.author)), *prefix)
 
 
-def _pair(turn: Turn) -> tuple[Message, Message]:
-    return Message("user", spoken(turn.question, turn.author)), Message("assistant", turn.answer)
+def _turn_messages(turn: Turn) -> tuple[Message, Message]:
+    return Message("user", with_speaker(turn.question, turn.author)), Message("assistant", turn.answer)
 
 
-def spoken(text: str, author: str) -> str:
-    """What somebody said, with the name before it where there is one."""
-    return f"{label(author)}: {text}" if author else text
+def with_speaker(text: str, author: str) -> str:
+    """`text` after its author's name and a colon; without a name as it is."""
+    return f"{speaker_label(author)}: {text}" if author else text
 
 
-def label(name: str) -> str:
-    """A name as it stands before its owner's words: one line, nothing that could pass for markup or another speaker."""
-    return _NOT_IN_A_NAME.sub(" ", name).strip()[:64] or NOBODY
+def speaker_label(name: str) -> str:
+    """A person's name as it stands before their words: one line of at most 64 characters, without what could pass for
+    markup or another speaker."""
+    return _NOT_IN_A_NAME.sub(" ", name).strip()[:_MAX_NAME_CHARACTERS] or ANONYMOUS_NAME

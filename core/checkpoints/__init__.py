@@ -1,6 +1,6 @@
-"""From the name of a model to a local folder that is safe to load. Knows no torch, and shows no progress itself."""
+"""From the name of a model to a local folder that is safe to load. Does not import torch; callers show the progress."""
 
-from core.checkpoints.checkpoint import Checkpoint, Progress, inspect
+from core.checkpoints.checkpoint import Checkpoint, Progress, inspect_checkpoint
 from core.checkpoints.hub import HubUnreachable
 from core.checkpoints.resolve import BUILTIN, DEFAULT_MODEL, SMALL_MODEL, open_checkpoint
 
@@ -11,6 +11,6 @@ __all__ = [
     "Checkpoint",
     "HubUnreachable",
     "Progress",
-    "inspect",
+    "inspect_checkpoint",
     "open_checkpoint",
 ]

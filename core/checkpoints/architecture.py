@@ -1,4 +1,4 @@
-"""The sizes of a model, from its config.json, and the tensors that it therefore has."""
+"""The architecture of a model: its sizes from config.json, and the names and shapes of its tensors."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -7,16 +7,17 @@ from core.domain.errors import SetupError
 
 FAMILIES = ("qwen2", "qwen3", "llama")
 ACTIVATIONS = ("silu", "swish")
-"""Two names of one."""
-STRETCHINGS = ("default", "linear", "llama3", "yarn")
-"""Those that don't depend on how long a text is."""
-QWEN3_HEAD = 128
-"""Qwen3Config's head_dim where config.json names none; the other families divide the hidden size."""
+"""Two names of one function."""
+ROPE_TYPES = ("default", "linear", "llama3", "yarn")
+"""Those whose frequencies don't depend on the length of the text."""
+QWEN3_HEAD_DIM = 128
+"""Qwen3Config's default; the other families divide the hidden size by the heads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Names are config.json's, but for `family` (model_type), `context` (max_position_embeddings) and `tied`."""
+    """The sizes of a model. The names are those of config.json, except `family` (model_type), `context`
+    (max_position_embeddings, in tokens) and `tied` (tie_word_embeddings)."""
 
     family: str
     context: int
@@ -30,43 +31,47 @@ class Architecture:
     tied: bool
 
     @classmethod
-    def read(cls, config: dict[str, Any], name: str) -> Self:
-        """`name` is the model's, for what is said when its configuration can't be used."""
-        family = supported(config, name)
-        hidden, heads = whole(config, "hidden_size", name), whole(config, "num_attention_heads", name)
-        head = QWEN3_HEAD if family == "qwen3" else hidden // heads
+    def from_config(cls, config: dict[str, Any], name: str) -> Self:
+        """The architecture that a config.json describes; `name` is the model's, for error texts.
+
+        Raises SetupError for a model that can't be run.
+        """
+        family = supported_family(config, name)
+        hidden, heads = positive_int(config, "hidden_size", name), positive_int(config, "num_attention_heads", name)
+        head = QWEN3_HEAD_DIM if family == "qwen3" else hidden // heads
         return cls(
             family=family,
-            context=whole(config, "max_position_embeddings", name),
-            vocab_size=whole(config, "vocab_size", name),
+            context=positive_int(config, "max_position_embeddings", name),
+            vocab_size=positive_int(config, "vocab_size", name),
             hidden_size=hidden,
-            intermediate_size=whole(config, "intermediate_size", name),
-            num_hidden_layers=whole(config, "num_hidden_layers", name),
+            intermediate_size=positive_int(config, "intermediate_size", name),
+            num_hidden_layers=positive_int(config, "num_hidden_layers", name),
             num_attention_heads=heads,
-            num_key_value_heads=whole(config, "num_key_value_heads", name, heads),
-            head_dim=whole(config, "head_dim", name, head),
+            num_key_value_heads=positive_int(config, "num_key_value_heads", name, heads),
+            head_dim=positive_int(config, "head_dim", name, head),
             tied=config.get("tie_word_embeddings") is True,
         )
 
-    def tensors(self) -> dict[str, tuple[int, ...]]:
-        """The name and shape of each tensor that must be there. Some models have more (llama's optional biases)."""
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each tensor that the model must have. Some models have more (llama's optional biases)."""
         table = (self.vocab_size, self.hidden_size)
-        whole_model: dict[str, tuple[int, ...]] = {
+        shapes: dict[str, tuple[int, ...]] = {
             "model.embed_tokens.weight": table,
             "model.norm.weight": (self.hidden_size,),
         }
         if not self.tied:
-            whole_model["lm_head.weight"] = table
-        layer = self.layer()
-        return whole_model | {
+            shapes["lm_head.weight"] = table
+        layer = self.layer_shapes()
+        return shapes | {
             f"model.layers.{number}.{name}": shape
             for number in range(self.num_hidden_layers)
             for name, shape in layer.items()
         }
 
-    def layer(self) -> dict[str, tuple[int, ...]]:
-        """Names as in transformers' models/{llama,qwen2,qwen3}/modeling_*.py."""
-        hidden, between = self.hidden_size, self.intermediate_size
+    def layer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each tensor of one layer, named as in transformers'
+        models/{llama,qwen2,qwen3}/modeling_*.py."""
+        hidden, intermediate = self.hidden_size, self.intermediate_size
         queries, keys = self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim
         tensors: dict[str, tuple[int, ...]] = {
             "input_layernorm.weight": (hidden,),
@@ -75,9 +80,9 @@ class Architecture:
             "self_attn.v_proj.weight": (keys, hidden),
             "self_attn.o_proj.weight": (hidden, queries),
             "post_attention_layernorm.weight": (hidden,),
-            "mlp.gate_proj.weight": (between, hidden),
-            "mlp.up_proj.weight": (between, hidden),
-            "mlp.down_proj.weight": (hidden, between),
+            "mlp.gate_proj.weight": (intermediate, hidden),
+            "mlp.up_proj.weight": (intermediate, hidden),
+            "mlp.down_proj.weight": (hidden, intermediate),
         }
         if self.family == "qwen2":
             tensors |= {
@@ -88,32 +93,34 @@ class Architecture:
         return tensors
 
 
-def supported(config: dict[str, Any], name: str) -> str:
-    """The family, or why this model can't be run. Remote code (`auto_map`) is never looked at."""
+def supported_family(config: dict[str, Any], name: str) -> str:
+    """The family of a model that can be run; raises SetupError for another. Remote code (`auto_map`) is ignored."""
     family = config.get("model_type")
     if family not in FAMILIES:
         raise SetupError(f"{name} is a '{family}' model; Qwentin runs qwen2, qwen3 and llama: choose another model")
     if config.get("use_sliding_window") is True or "sliding_attention" in str(config.get("layer_types")):
         raise SetupError(f"{name} uses a sliding window of attention, which Qwentin can't run: choose another model")
-    if (between := config.get("hidden_act") or "silu") not in ACTIVATIONS:
-        raise SetupError(f"{name} has '{between}' between its layers, which Qwentin can't run: choose another model")
-    for way in stretching(config):
-        if way not in STRETCHINGS:
+    if (activation := config.get("hidden_act") or "silu") not in ACTIVATIONS:
+        raise SetupError(f"{name} has '{activation}' between its layers, which Qwentin can't run: choose another model")
+    for rope_type in rope_types(config):
+        if rope_type not in ROPE_TYPES:
             raise SetupError(
-                f"{name} stretches its positions in the way '{way}', which Qwentin can't run: choose another model"
+                f"{name} stretches its positions in the way '{rope_type}', which Qwentin can't run: "
+                "choose another model"
             )
     if config.get("quantization_config"):
         raise SetupError(f"{name} is quantised; Qwentin does that itself: choose the version in plain safetensors")
     return str(family)
 
 
-def stretching(config: dict[str, Any]) -> list[str]:
-    """How positions are stretched, under the name of today and that of old."""
+def rope_types(config: dict[str, Any]) -> list[str]:
+    """The kinds of RoPE scaling, from both the new key of config.json and the old one."""
     parts = [config.get(key) for key in ("rope_parameters", "rope_scaling")]
     return [str(part.get("rope_type") or part.get("type") or "default") for part in parts if isinstance(part, dict)]
 
 
-def whole(config: dict[str, Any], key: str, name: str, default: int | None = None) -> int:
+def positive_int(config: dict[str, Any], key: str, name: str, default: int | None = None) -> int:
+    """A positive integer of config.json; raises SetupError where it is missing without a default, or something else."""
     value = config.get(key)
     if value is None and default is not None:
         return default

@@ -1,6 +1,7 @@
-"""Tensors of a GGUF file into a safetensors file, some millions of numbers at a time: a big model needs little memory.
+"""Writing the tensors of a GGUF file to a safetensors file, a few million numbers at a time to save memory.
 
-The format (huggingface/safetensors, README): 8 bytes with the header's length, a JSON header, spaces at will, the data.
+The format (huggingface/safetensors, README): 8 bytes with the header's length, a JSON header padded with spaces, the
+data.
 """
 
 import json
@@ -15,102 +16,111 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from core.checkpoints import gguf_int4
-from core.checkpoints.safetensors_index import triple
+from core.checkpoints.safetensors_index import triple_parts
 
 Rows = npt.NDArray[Any]
 
-KEPT = {GGMLQuantizationType.F32: "F32", GGMLQuantizationType.F16: "F16", GGMLQuantizationType.BF16: "BF16"}
-"""Types that both formats have: copied as they are."""
-BYTES = {"U8": 1, "F32": 4}
-"""Of a number in a triple."""
-NUMBERS_AT_ONCE = 1 << 22
+COPIED_TYPES = {GGMLQuantizationType.F32: "F32", GGMLQuantizationType.F16: "F16", GGMLQuantizationType.BF16: "BF16"}
+"""Types that both formats have, with safetensors' names: their numbers are copied."""
+ITEM_BYTES = {"U8": 1, "F32": 4}
+"""The size of one number of a triple."""
+CHUNK_NUMBERS = 1 << 22
 FLOAT16_MAX = 65504.0
-LONGEST_OFFSET = 10**15
+MAX_OFFSET_BYTES = 10**15
+"""No file is larger; offsets up to it reserve room in the header."""
 
 
-class Writer:
-    """The header names each tensor's type, known only once its numbers are: its room is kept, and filled at the end."""
+class SafetensorsWriter:
+    """Writes a safetensors file tensor by tensor. `shapes` are those of all tensors to come.
+
+    A tensor's type is known only once its numbers are, so room for the header is reserved first and filled by `close`.
+    """
 
     def __init__(self, file: BinaryIO, shapes: dict[str, tuple[int, ...]]) -> None:
-        self.file = file
-        self.header: dict[str, dict[str, Any]] = {}
+        self._file = file
+        self._header: dict[str, dict[str, Any]] = {}
         widest = {
-            stored: entry("BF16", shape, LONGEST_OFFSET, LONGEST_OFFSET)
+            stored: header_entry("BF16", shape, MAX_OFFSET_BYTES, MAX_OFFSET_BYTES)
             for name, shape in shapes.items()
-            for stored in (triple(name, shape) if len(shape) == 2 else (name,))
+            for stored in (triple_parts(name, shape) if len(shape) == 2 else (name,))
         }
-        self.room = -(-len(encode(widest)) // 8) * 8
-        self.start = 8 + self.room
-        file.write(bytes(self.start))
+        self._header_bytes = -(-len(encode_header(widest)) // 8) * 8
+        self._data_start = 8 + self._header_bytes
+        file.write(bytes(self._data_start))
 
     def write(self, name: str, shape: tuple[int, ...], kind: GGMLQuantizationType, rows: Rows) -> None:
-        """`rows` as GGUF has them: numbers, or raw blocks. A matrix of 4-bit blocks is kept as it is, in a triple.
+        """Write a tensor. `rows` are GGUF's: numbers, or raw blocks. 4-bit blocks of a matrix become a triple, without
+        loss.
 
-        Raises ValueError for numbers that can't be, and NotImplementedError for an unknown quantisation.
+        Raises ValueError for numbers that are not finite, and NotImplementedError for an unknown quantisation.
         """
         if kind in gguf_int4.LAYOUTS and len(shape) == 2:
-            self.write_triple(name, shape, kind, rows)
+            self._write_triple(name, shape, kind, rows)
             return
-        begin = self.file.tell()
-        kept = KEPT.get(kind)
-        if kept:
-            self.file.writelines(part.tobytes() for part in slices(rows))
+        begin = self._file.tell()
+        dtype = COPIED_TYPES.get(kind)
+        if dtype:
+            self._file.writelines(part.tobytes() for part in row_chunks(rows))
         else:
-            kept = self.write_quantised(kind, rows)
-        self.note(name, kept, shape, begin)
+            dtype = self._write_dequantised(kind, rows)
+        self._note(name, dtype, shape, begin)
 
-    def write_triple(self, name: str, shape: tuple[int, ...], kind: GGMLQuantizationType, rows: Rows) -> None:
-        """The three grow together, each in its place: so the blocks are read only once."""
-        places = []
-        for stored, (dtype, own) in triple(name, shape).items():
-            places.append(self.file.tell())
-            self.file.seek(math.prod(own) * BYTES[dtype], SEEK_CUR)
-            self.note(stored, dtype, own, places[-1])
-        end = self.file.tell()
-        for parts in taken_apart(kind, rows):
+    def _write_triple(self, name: str, shape: tuple[int, ...], kind: GGMLQuantizationType, rows: Rows) -> None:
+        """Write the three tensors at the same time, each at its own offset, so that the blocks are read only once."""
+        offsets = []
+        for stored, (dtype, own) in triple_parts(name, shape).items():
+            offsets.append(self._file.tell())
+            self._file.seek(math.prod(own) * ITEM_BYTES[dtype], SEEK_CUR)
+            self._note(stored, dtype, own, offsets[-1])
+        end = self._file.tell()
+        for parts in unpacked_chunks(kind, rows):
             for number, part in enumerate(parts):
-                self.file.seek(places[number])
-                self.file.write(part.tobytes())
-                places[number] = self.file.tell()
-        self.file.seek(end)
+                self._file.seek(offsets[number])
+                self._file.write(part.tobytes())
+                offsets[number] = self._file.tell()
+        self._file.seek(end)
 
-    def note(self, name: str, dtype: str, shape: tuple[int, ...], begin: int) -> None:
-        """What lies from `begin` to here."""
-        self.header[name] = entry(dtype, shape, begin - self.start, self.file.tell() - self.start)
+    def _note(self, name: str, dtype: str, shape: tuple[int, ...], begin: int) -> None:
+        """Enter the tensor between `begin` and the current position into the header."""
+        self._header[name] = header_entry(dtype, shape, begin - self._data_start, self._file.tell() - self._data_start)
 
-    def write_quantised(self, kind: GGMLQuantizationType, rows: Rows) -> str:
-        """As float16, or the whole tensor as float32 where one number is too large for that."""
-        begin = self.file.tell()
-        for part in unpacked(kind, rows):
+    def _write_dequantised(self, kind: GGMLQuantizationType, rows: Rows) -> str:
+        """Write the numbers as float16, or all as float32 where one is too large for that; returns the dtype."""
+        begin = self._file.tell()
+        for part in dequantised_chunks(kind, rows):
             if np.abs(part).max() > FLOAT16_MAX:
                 break
-            self.file.write(part.astype(np.float16).tobytes())
+            self._file.write(part.astype(np.float16).tobytes())
         else:
             return "F16"
-        self.file.seek(begin)
-        self.file.writelines(part.astype(np.float32).tobytes() for part in unpacked(kind, rows))
+        self._file.seek(begin)
+        self._file.writelines(part.astype(np.float32).tobytes() for part in dequantised_chunks(kind, rows))
         return "F32"
 
     def close(self) -> None:
-        end = self.file.tell()
-        self.file.seek(0)
-        self.file.write(self.room.to_bytes(8, "little") + encode(self.header).ljust(self.room))
-        self.file.truncate(end)
+        """Write the header. The file object stays open."""
+        end = self._file.tell()
+        self._file.seek(0)
+        self._file.write(
+            self._header_bytes.to_bytes(8, "little") + encode_header(self._header).ljust(self._header_bytes)
+        )
+        self._file.truncate(end)
 
 
-def unpacked(kind: GGMLQuantizationType, rows: Rows) -> Iterator[Rows]:
+def dequantised_chunks(kind: GGMLQuantizationType, rows: Rows) -> Iterator[Rows]:
+    """The numbers of some rows at a time; raises ValueError where one is not finite."""
     with np.errstate(all="ignore"):
-        for part in slices(rows):
+        for part in row_chunks(rows):
             numbers = dequantize(part, kind)
             require_finite(numbers)
             yield numbers
 
 
-def taken_apart(kind: GGMLQuantizationType, rows: Rows) -> Iterator[tuple[Rows, ...]]:
-    """Codes, scales and offsets of some rows at a time."""
+def unpacked_chunks(kind: GGMLQuantizationType, rows: Rows) -> Iterator[tuple[Rows, ...]]:
+    """Codes, scales and offsets of some rows at a time; raises ValueError where a scale or offset is not finite."""
     with np.errstate(all="ignore"):
-        for part in slices(rows):
-            codes, scale, offset = gguf_int4.take_apart(kind, part)
+        for part in row_chunks(rows):
+            codes, scale, offset = gguf_int4.unpack_blocks(kind, part)
             require_finite(scale)
             require_finite(offset)
             yield codes, scale, offset
@@ -121,17 +131,19 @@ def require_finite(numbers: Rows) -> None:
         raise ValueError("it holds numbers that are not finite")
 
 
-def slices(rows: Rows) -> Iterator[Rows]:
-    """Some rows at a time; a row of quantised blocks is whole in itself."""
+def row_chunks(rows: Rows) -> Iterator[Rows]:
+    """Some rows at a time, about CHUNK_NUMBERS of their items. Quantised blocks never span rows."""
     rows = np.atleast_2d(rows)
-    step = max(1, NUMBERS_AT_ONCE // max(1, rows.shape[1]))
+    step = max(1, CHUNK_NUMBERS // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         yield rows[start : start + step]
 
 
-def entry(dtype: str, shape: tuple[int, ...], begin: int, end: int) -> dict[str, Any]:
+def header_entry(dtype: str, shape: tuple[int, ...], begin: int, end: int) -> dict[str, Any]:
+    """A tensor's entry in the header; offsets are in bytes from the start of the data."""
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
 
 
-def encode(header: dict[str, Any]) -> bytes:
+def encode_header(header: dict[str, Any]) -> bytes:
+    """The header as JSON, with the metadata that transformers expects."""
     return json.dumps({"__metadata__": {"format": "pt"}} | header, separators=(",", ":")).encode()

@@ -15,11 +15,10 @@ from core.domain.errors import Refused
 from core.domain.permissions import has_asked, is_asker, may_change
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
-from core.domain.settings import PARSERS, Settings
+from core.domain.settings import SETTING_PARSERS, Settings
 from core.domain.store import Transaction
 from core.i18n import t
 from core.i18n.error_texts import describe_error
-from core.i18n.person_language import PersonLanguages
 
 FORM_ROLE_TIMEOUT_S = 1.5
 """Seconds to find out whether a person may change settings, before the form opens anyway. Discord allows three."""
@@ -32,15 +31,14 @@ Accept = Callable[[Incoming], Awaitable[Reply | None]]
 class ButtonActions:
     """Carries out presses of people who are admitted."""
 
-    def __init__(self, services: CommandServices, accept: Accept, languages: PersonLanguages) -> None:
+    def __init__(self, services: CommandServices, accept: Accept) -> None:
         self._services, self._store, self._rules = services, services.store, services.rules
-        self._accept, self._languages = accept, languages
+        self._accept = accept
         self._repeated: deque[int] = deque(maxlen=MAX_REMEMBERED_REPLIES)
         """Ids of answers that are being retried or continued: a second tap does nothing more."""
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         """Do what the press asks for, where the person may. What goes wrong is told to them in the result."""
-        language = await self._languages.of(press.chat.platform, press.author)
         try:
             return await self._judge(press, language)
         except Exception as error:
@@ -128,7 +126,7 @@ class ButtonActions:
         await self._check_may_change(press)
         setting = None
         if text != RESET:
-            setting = Setting(str(PARSERS[name](text)), press.author.name, self._services.now())
+            setting = Setting(str(SETTING_PARSERS[name](text)), press.author.name, self._services.now())
         async with self._store.begin() as tx:
             settings = self._rules.settings(await tx.preferences.settings(press.chat))
             is_current = setting_revision(press.chat, settings, name) == revision

@@ -53,9 +53,9 @@ async def _add(call: Call, tx: Transaction, value: OptionValue) -> str:
 async def _allow(call: Call, tx: Transaction, value: OptionValue) -> str:
     """What the owner's lowest level blocks, only the owner may allow."""
     word = _parse_word(value)
-    lowest = Policy(call.rules.least, owners=call.rules.own_list)
+    lowest = Policy(call.rules.min_level, owners=call.rules.owner_wordlist)
     if call.role < Role.OWNER and call.filter.check(word.strip("*"), lowest).blocked:
-        raise Refused("refused.allow", level=call.rules.least)
+        raise Refused("refused.allow", level=call.rules.min_level)
     await _put_into(call, tx, word, ALLOWED_LIST)
     return call.t("filter.allowed", word=_format_word(call, word))
 

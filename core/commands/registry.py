@@ -5,7 +5,7 @@ from core.commands.context import Command, find_command
 from core.commands.options import Kind, Option
 from core.commands.setting_handlers import RESET, setting_handler
 from core.domain.command_line import parse_command
-from core.domain.settings import MAX_TOKENS, MEMORY_MOST, REPLY_LANGUAGES, SYSTEM_MOST
+from core.domain.settings import MAX_MEMORY_TURNS, MAX_SYSTEM_CHARACTERS, MAX_TOKENS_CHOICES, REPLY_LANGUAGES
 from core.filters import MAX_WORD_CHARACTERS, Level
 from core.i18n import LANGUAGES
 
@@ -27,21 +27,21 @@ COMMANDS = (
         "maxtokens",
         setting_handler("max_tokens"),
         "[256|512|1024]",
-        (Option("value", Kind.INTEGER, choices=tuple(map(str, MAX_TOKENS))), _RESET),
+        (Option("value", Kind.INTEGER, choices=tuple(map(str, MAX_TOKENS_CHOICES))), _RESET),
         changes_settings=True,
     ),
     Command(
         "memory",
         setting_handler("memory"),
         "[1-10]",
-        (Option("value", Kind.INTEGER, 1, MEMORY_MOST), _RESET),
+        (Option("value", Kind.INTEGER, 1, MAX_MEMORY_TURNS), _RESET),
         changes_settings=True,
     ),
     Command(
         "system",
         setting_handler("system"),
         "[text]",
-        (Option("text", most=SYSTEM_MOST), _RESET),
+        (Option("text", most=MAX_SYSTEM_CHARACTERS), _RESET),
         changes_settings=True,
     ),
     Command(

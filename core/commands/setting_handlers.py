@@ -4,7 +4,7 @@ from core.commands import settings_view
 from core.commands.context import Call, Handler, Outcome
 from core.domain.conversation import OptionValue, Setting
 from core.domain.errors import Refused
-from core.domain.settings import PARSERS, Source, Value
+from core.domain.settings import SETTING_PARSERS, Source, Value
 from core.domain.store import Transaction
 
 RESET = "reset"
@@ -36,7 +36,7 @@ async def change_setting(call: Call, tx: Transaction, name: str, value: OptionVa
         new = call.rules.value(name, (await tx.preferences.settings(call.reply.chat)).get(name))
         key = "set.reset_chat" if new.source is Source.CHAT else "set.reset"
         return call.t(key, **_format(call, old=old, new=new))
-    setting = Setting(str(PARSERS[name](value)), call.reply.author.name, call.now)
+    setting = Setting(str(SETTING_PARSERS[name](value)), call.reply.author.name, call.now)
     if call.filter.check(setting.value, call.rules.settings(rows).policy).blocked:
         raise Refused("blocked.setting")
     await tx.preferences.set(call.reply.chat, name, setting)

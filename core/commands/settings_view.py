@@ -4,7 +4,7 @@ import zlib
 from datetime import UTC, datetime
 
 from core.domain.conversation import ChatId
-from core.domain.settings import NAMES, Settings, Value
+from core.domain.settings import SETTING_NAMES, Settings, Value
 from core.i18n import t
 from core.i18n.markdown import escape
 
@@ -16,7 +16,7 @@ FORM_SETTING = "system"
 
 def describe_settings(settings: Settings, language: str) -> str:
     """All settings in Markdown, each with its value and where it comes from."""
-    values = [settings.values[name] for name in NAMES]
+    values = [settings.values[name] for name in SETTING_NAMES]
     lines = [
         t(
             language,
@@ -43,7 +43,7 @@ def format_value(value: Value, language: str) -> str:
 
 def format_requested(value: Value, language: str) -> str:
     """The value that was asked for, where the owner's cap clamps it."""
-    return t(language, f"value.{value.name}", value=value.wanted)
+    return t(language, f"value.{value.name}", value=value.requested)
 
 
 def describe_source(value: Value, language: str) -> str:

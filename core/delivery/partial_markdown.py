@@ -1,12 +1,12 @@
-"""Markdown that is not finished: what is open is closed, half a mark is left out."""
+"""Markdown that is still being written: open code and spans are closed, half a mark is left out. Pure."""
 
 import re
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)$", re.MULTILINE)
 _ANY_FENCE = re.compile(r"^([ \t>]*)((?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}(?=[^`]*$)|~{3,})(.*)$", re.MULTILINE)
-"""A fence also inside lists and quotes."""
+"""A code fence, also inside lists and quotes."""
 _BLOCK = re.compile(r"\n[ \t>]*\n|\n(?=[ \t>]*(?:(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]|\|))")
-"""Where a block begins that no span of the block before reaches."""
+"""Where a new block begins: no span reaches into it from the block before."""
 _HALF_LINE = re.compile(
     r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?:[-+*#>=_`~|: \t]*|\d{1,3}[.)]|\[[ xX]?\]?|\|.*[^|])", re.DOTALL
 )
@@ -15,24 +15,26 @@ _TICKS = re.compile(r"(?<![\\`])`+")
 _MARKS = re.compile(r"(?<!\\)(?:\*+|_+|~~+)|~$")
 
 
-def close(text: str) -> str:
-    """`text` with an open code fence closed, for showing what is not finished."""
+def close_fence(text: str) -> str:
+    """`text` with an open code fence closed."""
     fence = open_fence(text)
     return f"{text.rstrip()}\n{fence[0]}" if fence else text
 
 
-def finished(text: str) -> str:
-    """`text` for showing while more is to come: open code and open spans of the last paragraph are closed, and what
-    could still become markup is left out."""
+def close_open_markup(text: str) -> str:
+    """`text` as it can be shown while more is to come.
+
+    Open code and the open spans of the last paragraph are closed; what could still become markup is left out.
+    """
     end, opening = _fences(text)
     if opening is not None:
         return _shut(text, opening)
     start = max([end, *(match.end() for match in _BLOCK.finditer(text, end))])
-    return close((text[:start] + _closed(text[start:])).rstrip())
+    return close_fence((text[:start] + _closed(text[start:])).rstrip())
 
 
 def _fences(text: str) -> tuple[int, re.Match[str] | None]:
-    """Where the last closed code block ends, and the fence of one that is open."""
+    """The end of the last closed code block, and the fence of an open one."""
     end, opening = 0, None
     for match in _ANY_FENCE.finditer(text):
         further = _width(match) - _width(opening) if opening else 0
@@ -48,14 +50,14 @@ def _width(fence: re.Match[str]) -> int:
 
 
 def _shut(text: str, opening: re.Match[str]) -> str:
-    """`text`, which ends in code, with the code closed; without it as long as there is none to see."""
+    """`text`, which ends in a code block, with that closed; without the block while there is nothing in it to see."""
     indent, item, marks, _ = opening.groups()
     code = text[opening.end() :].rstrip()
     head, _, last = code.rpartition("\n")
     if (half := last.strip(" \t>")) and half != marks and marks.startswith(half):
         code = head.rstrip()
     if not code.strip(" \t\n>"):
-        return finished(text[: opening.start()])
+        return close_open_markup(text[: opening.start()])
     return f"{text[: opening.end()]}{code}\n{indent}{' ' * len(item or '')}{marks}"
 
 
@@ -69,7 +71,7 @@ def _closed(block: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """The text without one thing at its end that could still become markup."""
+    """The text without the last thing at its end that could still become markup."""
     plain, code = _plain(text)
     if code:
         return text.rstrip("`") if text[code.end() :].strip("` ") else text[: code.start()]
@@ -83,7 +85,7 @@ def _shortened(text: str) -> str:
 
 
 def _plain(text: str) -> tuple[str, re.Match[str] | None]:
-    """The text with its code spans blackened, as long as before, and the mark of one that is open."""
+    """The text with each character of its code spans replaced by NUL, and the mark of a span that is open."""
     runs, index, out, at = list(_TICKS.finditer(text)), 0, "", 0
     while index < len(runs):
         first = runs[index]
@@ -97,7 +99,7 @@ def _plain(text: str) -> tuple[str, re.Match[str] | None]:
 
 
 def _open_marks(plain: str) -> tuple[list[str], int]:
-    """The marks that are open, and how many marks at the end can't be one yet. CommonMark's rules, simplified."""
+    """The open marks, and the number of marks at the end that mean nothing yet. CommonMark's rules, simplified."""
     opened: list[str] = []
     for match in _MARKS.finditer(plain):
         before, after = plain[max(match.start() - 1, 0) : match.start()], plain[match.end() : match.end() + 1]
@@ -114,7 +116,7 @@ def _open_marks(plain: str) -> tuple[list[str], int]:
 
 
 def _matched(opened: list[str], mark: str, count: int) -> int:
-    """Close what is open of this mark; how many marks are left."""
+    """Close open marks of this kind with `count` new ones; return how many of those are left."""
     while count and any(each[0] == mark for each in opened):
         while opened[-1][0] != mark:
             opened.pop()
@@ -126,7 +128,7 @@ def _matched(opened: list[str], mark: str, count: int) -> int:
 
 
 def _arithmetic(run: str, before: str, after: str) -> bool:
-    """2*3, x**2, 2**n."""
+    """Whether the marks stand for multiplication or a power: 2*3, x**2, 2**n."""
     digits = before.isdigit() or after.isdigit()
     return before.isalnum() and after.isalnum() and (run == "*" or (run == "**" and digits))
 
@@ -144,7 +146,7 @@ def _closes(mark: str, before: str, after: str) -> bool:
 
 
 def open_fence(text: str) -> tuple[str, str] | None:
-    """The fence that is open at the end of `text`: its marks and its opening line; None outside code."""
+    """The code fence that is open at the end of `text`: its marks and its opening line. None outside code."""
     current: tuple[str, str] | None = None
     for match in _FENCE.finditer(text):
         marks, rest = match.groups()

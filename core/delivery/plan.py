@@ -1,12 +1,27 @@
-"""What to do so that messages show what they should. Pure."""
+"""What to do so that a reply's messages show what they should. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.domain.conversation import Chunk
-from core.domain.platform import (
-    OutgoingMessage,
-)
+from core.domain.platform import OutgoingMessage
+
+
+@dataclass(slots=True)
+class MessageState:
+    """One message of a reply on its platform, as far as it is known.
+
+    `nonce`: what it is sent with. `id`: the platform's, None while it is only intended. `shows`: what it shows, None
+    where nobody knows (after a restart). `maybe_sent`: a send whose id is not known may have been accepted; a platform
+    that knows its nonce keeps the message as it was. `gone`: it can't be changed any more, and another has to take its
+    place. `vanished`: how often that happened because it was deleted.
+    """
+
+    nonce: str
+    id: str | None = None
+    shows: OutgoingMessage | None = None
+    maybe_sent: bool = False
+    gone: bool = False
+    vanished: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +29,7 @@ class Send:
     """A new message is due."""
 
     index: int
-    part: OutgoingMessage
+    message: OutgoingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +38,7 @@ class Edit:
 
     index: int
     message_id: str
-    part: OutgoingMessage
+    message: OutgoingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +52,17 @@ class Delete:
 Step = Send | Edit | Delete
 
 
-def plan(
-    parts: Sequence[OutgoingMessage], chunks: Sequence[Chunk], shown: Sequence[OutgoingMessage | None]
-) -> list[Step]:
-    """What to do so that the messages `chunks`, which show `shown`, show `parts`; in order.
+def plan(messages: Sequence[OutgoingMessage], states: Sequence[MessageState]) -> list[Step]:
+    """The steps, in order, after which the messages in `states` show `messages`.
 
-    `shown` is shorter than `chunks` where nobody knows what they show (after a restart): those are edited in any case.
-    A chunk without an id was only intended: it is sent again.
+    A message that is only intended is sent again. One that shows nobody knows what is edited in any case.
     """
     steps: list[Step] = []
-    for index, part in enumerate(parts):
-        known = chunks[index].message_id if index < len(chunks) else None
-        if known is None:
-            steps.append(Send(index, part))
-        elif index >= len(shown) or shown[index] != part:
-            steps.append(Edit(index, known, part))
-    surplus = [(index, chunk.message_id) for index, chunk in enumerate(chunks) if index >= len(parts)]
-    return steps + [Delete(index, known) for index, known in reversed(surplus) if known is not None]
+    for index, message in enumerate(messages):
+        state = states[index] if index < len(states) else None
+        if state is None or state.id is None:
+            steps.append(Send(index, message))
+        elif state.shows != message:
+            steps.append(Edit(index, state.id, message))
+    surplus = [(index, state.id) for index, state in enumerate(states) if index >= len(messages)]
+    return steps + [Delete(index, message_id) for index, message_id in reversed(surplus) if message_id is not None]

@@ -1,4 +1,4 @@
-"""How often a chat may be called. Previews give way; a penalty holds its own chat alone."""
+"""How often a chat may be called. Previews give way; a penalty holds up its own chat alone."""
 
 import asyncio
 import time
@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 
 from core.domain.platform import Pace
 
-MINUTE = 60.0
+WINDOW_S = 60.0
+"""What Pace counts in a minute is counted over this long."""
 
 
 @dataclass(slots=True)
-class _Past:
+class _ChatCalls:
+    """The times of the last minute's calls to a chat, in seconds of the limiter's clock."""
+
     calls: deque[float] = field(default_factory=deque)
     previews: deque[float] = field(default_factory=deque)
-    held: float = 0.0
-    """Until when nothing may be sent."""
+    held_until: float = 0.0
 
     def forget(self, before: float) -> None:
         for times in (self.calls, self.previews):
@@ -25,15 +27,18 @@ class _Past:
 
     @property
     def empty(self) -> bool:
-        return not (self.calls or self.previews or self.held)
+        return not (self.calls or self.previews or self.held_until)
 
 
 class ChatRateLimiter:
-    """Lets calls through to each chat at its pace; chats don't wait for one another."""
+    """Lets calls through to each chat at its pace; chats don't wait for one another.
+
+    A chat is named by its reply channel's key, "platform:chat". `clock`: seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._chats: dict[str, _Past] = {}
+        self._chats: dict[str, _ChatCalls] = {}
 
     async def wait(self, key: str, pace: Pace, *, preview: bool = False) -> None:
         """Return when the chat may be called; the call is then counted."""
@@ -43,39 +48,40 @@ class ChatRateLimiter:
 
     def delay(self, key: str, pace: Pace, *, preview: bool = False) -> float:
         """Seconds until the chat may be called, as things stand."""
-        now, past = self._clock(), self._past(key)
-        due = [past.held]
-        if past.calls:
-            due.append(past.calls[-1] + (pace.interval if preview else pace.gap))
-        due += _full(past.calls, pace.calls)
-        due += _full(past.previews, pace.previews) if preview else []
+        now, chat = self._clock(), self._chat(key)
+        due = [chat.held_until]
+        if chat.calls:
+            due.append(chat.calls[-1] + (pace.preview_interval_s if preview else pace.gap_s))
+        due += _when_full(chat.calls, pace.calls_per_minute)
+        due += _when_full(chat.previews, pace.previews_per_minute) if preview else []
         return max(0.0, max(due) - now)
 
     def hold(self, key: str, seconds: float) -> None:
-        """A penalty: nothing is sent there for so long."""
-        past = self._past(key)
-        past.held = max(past.held, self._clock() + seconds)
+        """A penalty: the chat may not be called for so long. Never shortens an earlier one."""
+        chat = self._chat(key)
+        chat.held_until = max(chat.held_until, self._clock() + seconds)
 
     def is_held(self, key: str) -> bool:
         """Whether a penalty runs."""
-        return self._past(key).held > self._clock()
+        return self._chat(key).held_until > self._clock()
 
     def _count(self, key: str, preview: bool) -> None:
         now = self._clock()
-        self._chats[key] = past = self._past(key)
-        past.calls.append(now)
+        self._chats[key] = chat = self._chat(key)
+        chat.calls.append(now)
         if preview:
-            past.previews.append(now)
+            chat.previews.append(now)
 
-    def _past(self, key: str) -> _Past:
+    def _chat(self, key: str) -> _ChatCalls:
+        """The chat's calls. Chats that have been quiet for a minute are forgotten."""
         now = self._clock()
-        for past in self._chats.values():
-            past.forget(now - MINUTE)
-            past.held = past.held if past.held > now else 0.0
-        self._chats = {chat: past for chat, past in self._chats.items() if not past.empty}
-        return self._chats.setdefault(key, _Past())
+        for chat in self._chats.values():
+            chat.forget(now - WINDOW_S)
+            chat.held_until = chat.held_until if chat.held_until > now else 0.0
+        self._chats = {name: chat for name, chat in self._chats.items() if not chat.empty}
+        return self._chats.setdefault(key, _ChatCalls())
 
 
-def _full(times: deque[float], most: int) -> list[float]:
-    """When the next one is due where a minute is full."""
-    return [times[-most] + MINUTE] if most and len(times) >= most else []
+def _when_full(times: deque[float], limit: int) -> list[float]:
+    """When the next call is due where the minute is full; `limit` 0 is none."""
+    return [times[-limit] + WINDOW_S] if limit and len(times) >= limit else []

@@ -4,17 +4,17 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from core.delivery.partial_markdown import close, open_fence
+from core.delivery.partial_markdown import close_fence, open_fence
 
 _BOUNDARIES = (re.compile(r"\n\n+"), re.compile(r"\n"), re.compile(r"(?<=[.!?…])\s"), re.compile(r"\s"))
-_LONGEST_INFO = 40
-"""Characters of an opening fence's line that are worth repeating."""
-_LONGEST_CHARACTER = 64
-"""Code points that a reader may see as one."""
+_MAX_REPEATED_FENCE_CHARACTERS = 40
+"""An opening fence's line is repeated after a cut only up to this many characters."""
+_MAX_CODE_POINTS_OF_CHARACTER = 64
+"""Code points at most that a reader sees as one character."""
 _JOINERS = "\u200d\ufe0e\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
-"""What belongs to the character before it, the colours of a skin among them."""
+"""Code points that belong to the character before them, skin tones among them."""
 _FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-_LEAST = 0.5
+_MIN_SHARE = 0.5
 """A boundary earlier than this share of a message is too early: the next kind of boundary is tried."""
 
 
@@ -37,7 +37,7 @@ def _parts(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
         at = max(_cut(text, fits), opened + 1)
         head, rest = text[:at], text[at:]
         fence = open_fence(head)
-        yield close(head) if fence else head.rstrip()
+        yield close_fence(head) if fence else head.rstrip()
         again = _reopening(fence) if fence else ""
         text, opened = again + (rest.removeprefix("\n") if fence else rest.lstrip()), len(again)
     yield text
@@ -45,23 +45,27 @@ def _parts(text: str, fits: Callable[[str], bool]) -> Iterator[str]:
 
 def _reopening(fence: tuple[str, str]) -> str:
     marks, line = fence
-    return f"{line if len(line) <= _LONGEST_INFO else marks}\n"
+    return f"{line if len(line) <= _MAX_REPEATED_FENCE_CHARACTERS else marks}\n"
 
 
 def _cut(text: str, fits: Callable[[str], bool]) -> int:
     """Where to cut: at the best boundary that is not too early, never inside a character of several code points."""
-    at = boundary(text, _longest(text, lambda part: fits(close(part))))
-    while at > 1 and (_inside(text, at) or _makes_fence(text, at) or not fits(close(text[:at]))):
+    at = boundary(text, _longest(text, lambda part: fits(close_fence(part))))
+    while at > 1 and (_inside(text, at) or _makes_fence(text, at) or not fits(close_fence(text[:at]))):
         at -= 1
     return at
 
 
 def boundary(text: str, most: int) -> int:
-    """Where to cut a text of which `most` characters fit: at the best boundary that is not too early, never inside a
-    character of several code points."""
+    """Where to cut a text of which `most` characters fit.
+
+    At the best boundary that is not too early; never inside a character of several code points.
+    """
     best = next(filter(None, (_last(kind, text, most) for kind in _BOUNDARIES)), most)
-    # What is longer than any character is none, and is cut all the same.
-    return next((at for at in range(best, max(best - _LONGEST_CHARACTER, 0), -1) if not _inside(text, at)), best)
+    # A sequence that is longer than any character is cut all the same.
+    return next(
+        (at for at in range(best, max(best - _MAX_CODE_POINTS_OF_CHARACTER, 0), -1) if not _inside(text, at)), best
+    )
 
 
 def _longest(text: str, fits: Callable[[str], bool]) -> int:
@@ -76,11 +80,11 @@ def _longest(text: str, fits: Callable[[str], bool]) -> int:
 def _last(kind: re.Pattern[str], text: str, most: int) -> int:
     """The last place of a boundary at or before `most`; 0 where it comes too early."""
     ends = [match.start() for match in kind.finditer(text, 0, most + 1)]
-    return ends[-1] if ends and ends[-1] >= max(1, most * _LEAST) else 0
+    return ends[-1] if ends and ends[-1] >= max(1, most * _MIN_SHARE) else 0
 
 
 def _inside(text: str, at: int) -> bool:
-    """Whether a cut at `at` would part what is one character to a reader."""
+    """Whether a cut at `at` would divide what a reader sees as one character."""
     if at >= len(text):
         return False
     if unicodedata.category(text[at])[0] == "M" or text[at] in _JOINERS or text[at - 1] == "\u200d":
@@ -89,12 +93,12 @@ def _inside(text: str, at: int) -> bool:
 
 
 def _makes_fence(text: str, at: int) -> bool:
-    """Whether a cut at `at` would make a code fence of what is none."""
+    """Whether a cut at `at` would put backticks or tildes at the start of a line, where they become a code fence."""
     rest = text[at:].lstrip()
     gap = text[at - 1] + text[at : len(text) - len(rest)]
     return at < len(text) and "\n" not in gap and rest.startswith(("`", "~"))
 
 
 def _flag_letters(text: str, at: int) -> int:
-    """How many letters of flags end at `at`: two make a flag."""
+    """The number of regional indicators right before `at`: two make a flag."""
     return len(text[:at]) - len(text[:at].rstrip(_FLAG_LETTERS))

@@ -1,16 +1,16 @@
-"""A growing message: when to edit, where to split, the final edit always. What decides is pure."""
+"""A reply that grows on its platform: previews while there is time for them, the final text always."""
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from core.delivery.partial_markdown import finished
+from core.delivery.partial_markdown import close_open_markup
 from core.delivery.plan import Delete, Edit, Send, Step, plan
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.domain.conversation import Chunk, Reply
+from core.delivery.sent_messages import SentMessages
+from core.domain.conversation import Reply
 from core.domain.platform import (
     NO_CONTROLS,
     PLACEHOLDER,
@@ -20,17 +20,16 @@ from core.domain.platform import (
     MessageGone,
     NotSent,
     OutgoingMessage,
-    OutOfReach,
     ReplyChannel,
     SentMessageLookup,
     Unacceptable,
     Unreachable,
 )
 from core.domain.reply_states import Lane
-from core.domain.store import Store, Transaction
+from core.domain.store import Store
 from core.runtime.cancellation import uncancelled
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
+from core.runtime.retry import DATABASE_BACKOFF, Backoff
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +37,20 @@ TYPING_EVERY_S = 4.0
 """Platforms show a typing indicator for five seconds."""
 SEND_BACKOFF = Backoff(1.0, 60.0)
 """Between attempts at a final text."""
-
-
-GIVEN_UP = 24 * 3600 * 1000
-"""Milliseconds after which nobody waits for a message any more."""
-MOST_GONE = 2
-"""So often a message may vanish before its reply is given up."""
+GIVE_UP_AFTER_MS = 24 * 3600 * 1000
+"""A final text that could not be shown for this long is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What every live message works with. `allowed` is the last gate: it judges a text as a person would read it.
-    `instance` makes the nonces of one process differ from another's."""
+    """What every streaming message works with.
+
+    `instance` makes the nonces of one process differ from another's. `allowed` is the last check of a message, as a
+    person would read it. `now`: milliseconds UTC.
+    """
 
     store: Store
-    rate: ChatRateLimiter
+    rate_limiter: ChatRateLimiter
     instance: str
     allowed: Callable[[str], bool]
     now: Callable[[], int]
@@ -62,40 +60,42 @@ class Delivery:
 
 
 class StreamingMessage:
-    """One reply on its surface. Inside the block `write` shows what grows, with `running` to be pressed under it;
-    `finish` shows the final text, always. `lost` is set where nobody can be reached there any more."""
+    """One reply on its channel, as one or more messages.
+
+    Inside the block `write` shows what grows, with the buttons `controls`; `finish` shows the final text, always.
+    `unreachable` is set where a preview finds that the chat is closed to the bot.
+    """
 
     def __init__(
-        self, delivery: Delivery, reply: Reply, surface: ReplyChannel, running: Controls, lost: asyncio.Event
+        self,
+        delivery: Delivery,
+        reply: Reply,
+        channel: ReplyChannel,
+        controls: Controls,
+        unreachable: asyncio.Event,
     ) -> None:
-        self._delivery, self._reply, self._surface = delivery, reply, surface
-        self._running, self._lost = running, lost
-        self._answer = reply.lane is Lane.ANSWER
-        self._chunks = list(reply.chunks)
-        self._shown: list[OutgoingMessage | None] = []
-        self._gone: Counter[int] = Counter()
-        self._generation = 0
-        self._unsure = {index for index, chunk in enumerate(reply.chunks) if chunk.message_id is None}
-        """Messages that may have been taken already: a platform that knows their nonces keeps them as they were."""
-        self._drafts = surface if isinstance(surface, Drafts) and surface.drafts else None
-        self._needs_placeholder = surface.needs_placeholder and (self._answer or bool(self._unsure))
-        self._vanished: set[int] = set()
-        """Messages that are gone: their nonces stand for what is not there any more."""
+        self._delivery, self._reply, self._channel = delivery, reply, channel
+        self._controls, self._unreachable = controls, unreachable
+        self._is_answer = reply.lane is Lane.ANSWER
+        self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
+        self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
+        maybe_sent = any(state.maybe_sent for state in self._sent.states)
+        self._needs_placeholder = channel.needs_placeholder and (self._is_answer or maybe_sent)
         self._text = ""
         self._changed = asyncio.Event()
-        self._painter: asyncio.Task[None] | None = None
+        self._previews: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "StreamingMessage":
-        self._painter = asyncio.create_task(self._paint())
+        self._previews = asyncio.create_task(self._show_previews())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.rest()
+        await self.stop_previews()
 
     def write(self, piece: str) -> None:
-        """Let the message grow. Never waits: a slow platform does not hold up the model."""
+        """Let the text grow. Never waits: a slow platform does not hold up the model."""
         self._text += piece
         if piece.strip():
             self._changed.set()
@@ -105,209 +105,164 @@ class StreamingMessage:
         self._text = ""
         self._changed.clear()
 
-    async def rest(self) -> None:
-        """No more previews; returns when the last one has ended. Idempotent."""
-        if self._painter is not None:
-            painter, self._painter = self._painter, None
-            painter.cancel()
-            await asyncio.gather(painter, return_exceptions=True)
+    async def stop_previews(self) -> None:
+        """Show no more previews; return when the last one has ended. Idempotent."""
+        if self._previews is not None:
+            previews, self._previews = self._previews, None
+            previews.cancel()
+            await asyncio.gather(previews, return_exceptions=True)
 
     def allows(self, text: str) -> bool:
-        """Whether every message of `text` passes the last gate as it will be rendered."""
-        return self._pass(self._surface.format(text))
+        """Whether every message of `text` passes the last check as it will be formatted."""
+        return self._are_allowed(self._channel.format(text))
 
     def rendered(self, text: str) -> str:
         """`text` as a person would read it, all of its messages."""
-        return "\n".join(part.text for part in self._surface.format(text))
+        return "\n".join(message.text for message in self._channel.format(text))
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
-        """Show the final text; returns when the platform has accepted all of it.
+        """Show the final text; return when the platform has accepted all of it.
 
         Raises Unacceptable, Unreachable or ChatMoved where it never will be.
         """
-        await self.rest()
-        parts = self._parts(text, controls)
-        while steps := plan(parts, self._chunks, self._shown):
-            await self._insist(steps[0])
+        await self.stop_previews()
+        messages = self._format(text, controls)
+        while steps := plan(messages, self._sent.states):
+            await self._until_accepted(steps[0])
 
     # Previews
 
-    async def _paint(self) -> None:
+    async def _show_previews(self) -> None:
         try:
-            if self._needs_placeholder and self._drafts is None and not self._chunks and self._running.actions:
-                await self._turn()
-                await uncancelled(self._step(Send(0, self._stub())))
+            if self._begins_with_placeholder():
+                await self._wait_for_turn()
+                await uncancelled(self._take(Send(0, self._placeholder())))
             while True:
-                await self._something_new()
-                if self._news():
-                    await self._turn(preview=True)
+                await self._wait_for_text()
+                if self._preview():
+                    await self._wait_for_turn(preview=True)
                 self._changed.clear()
-                if parts := self._news():
-                    await uncancelled(self._preview(parts))
+                if messages := self._preview():
+                    await uncancelled(self._show_preview(messages))
         except Unreachable:
-            self._lost.set()
+            self._unreachable.set()
         except Exception as error:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
             if isinstance(error, NotSent):
                 await self._hold(error.wait)
             log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
 
-    def _news(self) -> list[OutgoingMessage]:
-        """What a preview should show, where that is more than what is shown, and may be."""
-        parts = self._parts(finished(self._text), self._running) if self._text.strip() else []
-        drafted = self._drafts is not None and not self._chunks
-        return parts if (drafted or plan(parts, self._chunks, self._shown)) and self._pass(parts) else []
+    def _begins_with_placeholder(self) -> bool:
+        if self._drafts is not None or self._sent.states:
+            return False
+        return self._needs_placeholder and bool(self._controls.actions)
 
-    async def _preview(self, parts: list[OutgoingMessage]) -> None:
-        """One call: what more there is to do has its turn."""
-        if self._drafts is not None and not self._chunks:
-            await self._drafts.draft(parts[-1])
+    def _preview(self) -> list[OutgoingMessage]:
+        """What a preview should show; empty where that is shown already, or may not be."""
+        messages = self._format(close_open_markup(self._text), self._controls) if self._text.strip() else []
+        is_new = self._shows_drafts() or bool(plan(messages, self._sent.states))
+        return messages if is_new and self._are_allowed(messages) else []
+
+    def _shows_drafts(self) -> bool:
+        return self._drafts is not None and not self._sent.states
+
+    async def _show_preview(self, messages: list[OutgoingMessage]) -> None:
+        """One call to the platform. Further ones wait for their turn."""
+        if self._drafts is not None and not self._sent.states:
+            await self._drafts.draft(messages[-1])
             return
-        await self._step(plan(parts, self._chunks, self._shown)[0])
-        if plan(parts, self._chunks, self._shown):
+        await self._take(plan(messages, self._sent.states)[0])
+        if plan(messages, self._sent.states):
             self._changed.set()
 
-    async def _something_new(self) -> None:
+    async def _wait_for_text(self) -> None:
         while not self._changed.is_set():
             if not self._text:
-                await self._type()
+                await self._show_typing()
             try:
                 async with asyncio.timeout(self._delivery.typing_every_s):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def _type(self) -> None:
-        """Only a courtesy, and none to a command, which is answered at once."""
-        if self._answer and not self._delivery.rate.is_held(self._surface.key):
+    async def _show_typing(self) -> None:
+        """A courtesy, and none for a command, which is answered at once."""
+        if self._is_answer and not self._delivery.rate_limiter.is_held(self._channel.key):
             try:
-                await uncancelled(self._surface.typing())  # a penalty must be heard of
+                await uncancelled(self._channel.typing())  # a penalty must not be missed
             except NotSent as error:
                 await self._hold(error.wait)
             except Exception as error:
-                log.debug("reply %s: no typing: %s", self._reply.id, type(error).__name__)
+                log.debug("reply %s: no typing indicator: %s", self._reply.id, type(error).__name__)
 
     # Steps
 
-    async def _insist(self, step: Step) -> None:
-        """Until the platform has taken it, or has said that it never will. What may have been taken is sent again: an
-        edit changes nothing then, nor does a send that the platform knows again, and of an answer it is only a stub. So
-        is a notice from the second time on: its text shows twice at most."""
-        given_up = self._delivery.now() + GIVEN_UP
+    async def _until_accepted(self, step: Step) -> None:
+        """Try a step until the platform has accepted it, or has said that it never will.
+
+        What may have been accepted is tried again. That changes nothing for an edit, nor for a send that the platform
+        knows by its nonce. Elsewhere an answer is sent as a placeholder, and a notice is from the second attempt on, so
+        that its text shows twice at most.
+        """
+        give_up_at = self._delivery.now() + GIVE_UP_AFTER_MS
         for pause in self._delivery.send_backoff.pauses():
-            await self._turn()
-            if self._delivery.now() > given_up:
+            await self._wait_for_turn()
+            if self._delivery.now() > give_up_at:
                 raise Unacceptable
             try:
-                return await uncancelled(self._step(step))
+                return await uncancelled(self._take(step))
             except NotSent as error:
                 await self._hold(error.wait or pause)
             except Ambiguous:
-                self._needs_placeholder = self._needs_placeholder or self._surface.needs_placeholder
+                self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
                 await self._hold(pause)
             except MessageGone as gone:
-                return self._forget(step.index, gone)
+                return self._sent.replace(step.index, gone)
 
-    async def _step(self, step: Step) -> None:
+    async def _take(self, step: Step) -> None:
         match step:
-            case Send(index, part):
-                await self._send(index, self._stub() if self._needs_placeholder else part)
-            case Edit(index, message_id, part):
-                await self._surface.edit(message_id, part)
+            case Send(index, message):
+                await self._send(index, self._placeholder() if self._needs_placeholder else message)
+            case Edit(index, message_id, message):
+                await self._channel.edit(message_id, message)
                 failpoint("edited")
-                self._now_shows(index, part)
+                self._sent.states[index].shows = message
             case Delete(index, message_id):
-                await self._surface.delete(message_id)
-                await self._unsent(index)
+                await self._channel.delete(message_id)
+                await self._sent.remove(index)
 
-    async def _send(self, index: int, part: OutgoingMessage) -> None:
-        nonce = await self._intend(index)
-        if index in self._unsure and isinstance(self._surface, SentMessageLookup):
-            found = await self._surface.find(index, part, nonce)
+    async def _send(self, index: int, message: OutgoingMessage) -> None:
+        nonce = await self._sent.intend(index)
+        state = self._sent.states[index]
+        if state.maybe_sent and isinstance(self._channel, SentMessageLookup):
+            found = await self._channel.find(index, message, nonce)
             if found is not None:
-                await self._note(index, nonce, found)
+                await self._sent.set_sent(index, found, None)
                 return
         try:
-            message_id = await self._surface.send(index, part, nonce)
+            message_id = await self._channel.send(index, message, nonce)
         except Ambiguous:
-            self._unsure.add(index)
+            state.maybe_sent = True
             raise
         failpoint("sent")
-        await self._note(index, nonce, message_id)
-        if index not in self._unsure:
-            self._now_shows(index, part)
-
-    async def _note(self, index: int, nonce: str, message_id: str) -> None:
-        """C4. Nobody knows what a message shows that was not just sent."""
-        self._chunks[index] = Chunk(nonce, message_id)
-        self._now_shows(index, None)
-        await self._stored(lambda tx: tx.messages.set_id(self._reply, nonce, message_id))
-        failpoint("noted")
-
-    async def _intend(self, index: int) -> str:
-        """C3. A message that was only intended keeps its nonce: the platform may know it already."""
-        if index < len(self._chunks) and index not in self._vanished:
-            return self._chunks[index].nonce
-        nonce = f"{self._delivery.instance}-{self._reply.id}-{index}"
-        nonce += f"-{self._generation}" if self._generation else ""
-        instead_of = self._chunks[index].nonce if index < len(self._chunks) else ""
-        await self._stored(lambda tx: tx.messages.add_intent(self._reply, nonce, instead_of=instead_of), "intending")
-        failpoint("intended")
-        self._chunks[index : index + 1] = [Chunk(nonce)]
-        self._vanished.discard(index)
-        self._unsure.discard(index)
-        return nonce
-
-    async def _unsent(self, index: int) -> None:
-        await self._stored(lambda tx: tx.messages.remove(self._reply, self._chunks[index].nonce))
-        del self._chunks[index], self._shown[index:]
-
-    async def _stored(self, step: Callable[[Transaction], Awaitable[None]], point: str = "") -> None:
-        """One step in the store; a database in trouble is waited for."""
-
-        async def store() -> None:
-            async with self._delivery.store.begin() as tx:
-                await step(tx)
-                failpoint(point)
-
-        await while_unavailable(f"reply {self._reply.id}", store, self._delivery.database_backoff)
-
-    def _forget(self, index: int, gone: MessageGone) -> None:
-        """The message is not there any more: another takes its place. Where that goes too, somebody wants none. What is
-        out of reach is nobody's doing: then all of them are sent anew, so that they stand together."""
-        self._generation += 1
-        known = [at for at, chunk in enumerate(self._chunks) if chunk.message_id is not None]
-        if not isinstance(gone, OutOfReach):
-            known = [index]
-            self._gone[index] += 1
-        if self._gone[index] > MOST_GONE:
-            raise Unacceptable from gone
-        for at in known:
-            self._chunks[at] = replace(self._chunks[at], message_id=None)
-            self._vanished.add(at)
-
-    def _now_shows(self, index: int, part: OutgoingMessage | None) -> None:
-        self._shown += [None] * (index + 1 - len(self._shown))
-        self._shown[index] = part
+        await self._sent.set_sent(index, message_id, None if state.maybe_sent else message)
 
     # Small things
 
-    def _parts(self, text: str, controls: Controls) -> list[OutgoingMessage]:
-        *parts, last = self._surface.format(text)
-        return [*parts, replace(last, controls=controls)]
+    def _format(self, text: str, controls: Controls) -> list[OutgoingMessage]:
+        *messages, last = self._channel.format(text)
+        return [*messages, replace(last, controls=controls)]
 
-    def _stub(self) -> OutgoingMessage:
-        return self._parts(PLACEHOLDER, self._running)[0]
+    def _placeholder(self) -> OutgoingMessage:
+        return self._format(PLACEHOLDER, self._controls)[0]
 
-    def _pass(self, parts: Sequence[OutgoingMessage]) -> bool:
-        return all(self._delivery.allowed(part.text) for part in parts)
+    def _are_allowed(self, messages: Sequence[OutgoingMessage]) -> bool:
+        return all(self._delivery.allowed(message.text) for message in messages)
 
-    async def _turn(self, *, preview: bool = False) -> None:
-        await self._delivery.rate.wait(self._surface.key, self._surface.pace, preview=preview)
+    async def _wait_for_turn(self, *, preview: bool = False) -> None:
+        await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace, preview=preview)
 
     async def _hold(self, seconds: float) -> None:
-        """A restart must not forget a penalty."""
-        self._delivery.rate.hold(self._surface.key, seconds)
+        self._delivery.rate_limiter.hold(self._channel.key, seconds)
         if seconds >= 1:
-            until = self._delivery.now() + round(seconds * 1000)
-            await self._stored(lambda tx: tx.replies.delay(self._reply, until))
+            await self._sent.delay(self._delivery.now() + round(seconds * 1000))

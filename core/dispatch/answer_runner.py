@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from core.answering.assistant import Assistant
 from core.delivery.final_check import FinalCheck
-from core.delivery.partial_markdown import close, finished
+from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
 from core.dispatch.environment import Environment
 from core.dispatch.reply_messages import ReplyContext
@@ -73,30 +73,32 @@ class AnswerRunner:
         self._env, self._assistant = environment, assistant
         self._final_check, self._throughput = final_check, throughput
 
-    async def run(self, reply: Reply, live: StreamingMessage, context: ReplyContext) -> Generated:
-        """Generate an answer, showing it on `live` while it grows, and store its end.
+    async def run(self, reply: Reply, message: StreamingMessage, context: ReplyContext) -> Generated:
+        """Generate an answer, showing it on `message` while it grows, and store its end.
 
         Raises Stale where that means nothing any more.
         """
         stop = self._env.control.stop_flag(reply.id)
         try:
-            conclusion = await self._generate(reply, live, stop, context.language)
+            conclusion = await self._generate(reply, message, stop, context.language)
         except EngineDied:
-            await live.rest()  # whoever runs it next must know what was sent
+            await message.stop_previews()  # whoever runs it next must know what was sent
             loss = await self._lose(reply, stop)
             if loss is EngineLoss.REQUEUED:
                 log.debug("reply %s: the engine died; it will run by itself", reply.id)
                 return Generated(replace(reply, state=State.QUEUED))
             conclusion = _after_loss(loss, reply, context.language)
-        return await self._conclude(reply, live, context, conclusion)
+        return await self._conclude(reply, message, context, conclusion)
 
-    async def _generate(self, reply: Reply, live: StreamingMessage, stop: asyncio.Event, language: str) -> Conclusion:
+    async def _generate(
+        self, reply: Reply, message: StreamingMessage, stop: asyncio.Event, language: str
+    ) -> Conclusion:
         """Raises EngineDied."""
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
             return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
         began = time.monotonic()
         try:
-            ending = await self._assistant.answer(reply, live, stop)
+            ending = await self._assistant.answer(reply, message, stop)
         except EngineDied:
             raise
         except Exception as error:
@@ -105,7 +107,7 @@ class AnswerRunner:
             return Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
         self._throughput.record_answer(time.monotonic() - began)
         notice = t(language, ending.notice) if ending.notice else ""
-        return Conclusion(ending.outcome, ending.text, notice, truncated=ending.cut)
+        return Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
 
     async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
         if stop.is_set():
@@ -122,11 +124,11 @@ class AnswerRunner:
         return EngineLoss.STOPPED if requeued.state is State.GENERATING else EngineLoss.REQUEUED
 
     async def _conclude(
-        self, reply: Reply, live: StreamingMessage, context: ReplyContext, conclusion: Conclusion
+        self, reply: Reply, message: StreamingMessage, context: ReplyContext, conclusion: Conclusion
     ) -> Generated:
         complete = conclusion.outcome is State.DONE and not conclusion.truncated
-        text = (close if complete else finished)(conclusion.text)
-        if text and (allowed := self._final_check.permitted(text, live, context.policy)) != text:
+        text = (close_fence if complete else close_open_markup)(conclusion.text)
+        if text and (allowed := self._final_check.permitted(text, message, context.policy)) != text:
             notice = conclusion.notice if allowed else t(context.language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
         final = "\n\n".join(filter(None, (text, conclusion.notice)))

@@ -53,19 +53,19 @@ class ReplyMessages:
         delivery = replace(self._delivery, allowed=partial(self._final_check.allows, context.policy))
         return StreamingMessage(delivery, reply, context.channel, controls, unreachable or asyncio.Event())
 
-    async def show_final(self, reply: Reply, context: ReplyContext, live: StreamingMessage) -> None:
+    async def show_final(self, reply: Reply, context: ReplyContext, message: StreamingMessage) -> None:
         """Show the stored final text with its buttons. Raises what StreamingMessage.finish raises."""
         controls = await until_stored(
             f"reply {reply.id}", partial(self._controls, reply, context.language), self._delivery.database_backoff
         )
-        text = self._final_check.permitted(reply.final or "", live, context.policy)
-        await live.finish(text or t(context.language, "refused.answer"), controls)
+        text = self._final_check.permitted(reply.final or "", message, context.policy)
+        await message.finish(text or t(context.language, "refused.answer"), controls)
 
     async def mark_stopped(self, reply: Reply) -> None:
         """Show on the messages of a cancelled reply that it was stopped. Raises whatever goes wrong."""
         context = await self.context(reply)
-        async with self.open(reply, context) as live:
-            await live.finish(t(context.language, "mark.stopped"))
+        async with self.open(reply, context) as message:
+            await message.finish(t(context.language, "mark.stopped"))
 
     async def apologise(self, reply: Reply, error: Exception) -> None:
         """Describe an error in place of what can't be shown. Raises whatever goes wrong.
@@ -75,8 +75,8 @@ class ReplyMessages:
         reply, language = await while_unavailable(
             f"reply {reply.id}", partial(self._read_again, reply.id), self._delivery.database_backoff
         )
-        async with self.open(reply, ReplyContext(language, STANDARD, self._channel(reply))) as live:
-            await live.finish(describe_error(error, language, f"reply {reply.id}"))
+        async with self.open(reply, ReplyContext(language, STANDARD, self._channel(reply))) as message:
+            await message.finish(describe_error(error, language, f"reply {reply.id}"))
 
     def _channel(self, reply: Reply) -> ReplyChannel:
         return self._platforms[reply.chat.platform].channel(reply)

@@ -98,26 +98,26 @@ class ReplyRunner:
         context = await self._messages.context(reply)
         growing = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
         unreachable = self._env.control.stop_flag(reply.id) if growing else None
-        async with self._messages.open(reply, context, unreachable) as live:
-            generated = await self._generate(reply, live, context, slot)
+        async with self._messages.open(reply, context, unreachable) as message:
+            generated = await self._generate(reply, message, context, slot)
             slot.release()  # showing takes no model: a slow platform must not keep others from theirs
             reply = generated.reply
             if reply.state is not State.SENDING:
                 return  # requeued after the engine's death; or /retry, whose row waits in the answer lane now
             if reply.isolated:
                 self._env.signals.notify(Lane.ANSWER)  # others may begin beside it
-            await self._messages.show_final(reply, context, live)
+            await self._messages.show_final(reply, context, message)
         failpoint("shown")
         await self._delivered(reply)
         if generated.extends_history and not self.closing:
             await self._warm(reply)
         await self._button_cleanup.remove_earlier_buttons(reply)
 
-    async def _generate(self, reply: Reply, live: StreamingMessage, context: ReplyContext, slot: Slot) -> Generated:
+    async def _generate(self, reply: Reply, message: StreamingMessage, context: ReplyContext, slot: Slot) -> Generated:
         if reply.state is not State.GENERATING:
             return Generated(reply)
         if reply.lane is Lane.ANSWER:
-            return await self._answers.run(reply, live, context)
+            return await self._answers.run(reply, message, context)
         return Generated(await self._commands.carry_out(reply, context.language, slot.release))
 
     async def _delivered(self, reply: Reply) -> None:

@@ -69,14 +69,14 @@ class ChatService:
         throughput = ThroughputEstimate(assistant.model.slots)
         answers = AnswerRunner(environment, assistant, final_check, throughput)
         self._runner = ReplyRunner(environment, assistant, messages, answers, commands)
-        self.dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
+        self._dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
         started = now()
-        self._recovery = Recovery(environment, self.dispatcher.stored, started)
+        self._recovery = Recovery(environment, self._dispatcher.stored, started)
         self._typing = TypingIndicator(environment)
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
-        self.ingest = Ingest(store, access, admission, self.dispatcher.stored, signals.notify_all)
+        self.ingest = Ingest(store, access, admission, self._dispatcher.stored, signals.notify_all)
         self.languages = PersonLanguages(store)
-        self.buttons = ButtonActions(services, self.ingest.accept, self.languages)
+        self.buttons = ButtonActions(services, self.ingest.accept)
         self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
 
     @asynccontextmanager
@@ -87,10 +87,10 @@ class ChatService:
         """
         loops: dict[str, Work] = {
             "storing what comes in": self.ingest.run,
-            "showing what is ready": self.dispatcher.show_ready,
+            "showing what is ready": self._dispatcher.show_ready,
             "merging backlogs": self._recovery.merge_backlogs,
-            "claiming answers": partial(self.dispatcher.run_lane, Lane.ANSWER),
-            "claiming commands": partial(self.dispatcher.run_lane, Lane.NOTICE),
+            "claiming answers": partial(self._dispatcher.run_lane, Lane.ANSWER),
+            "claiming commands": partial(self._dispatcher.run_lane, Lane.NOTICE),
             "showing typing indicators": self._typing.run,
             "looking for orphaned replies": self._recovery.sweep,
         }
@@ -113,7 +113,7 @@ class ChatService:
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and return once what is running has ended, after `seconds` at the latest."""
-        await self.dispatcher.drain(seconds)
+        await self._dispatcher.drain(seconds)
 
     async def leave(self, platform: str, chat: str) -> None:
         """A chat is closed to the bot: cancel what waits there, stop what runs. Its data stay. Raises Unavailable."""

@@ -1,27 +1,23 @@
-"""Everything that can go wrong, drawn once.
+"""The errors that Qwentin raises on purpose.
 
     QwentinError
     ├── SetupError        the owner must act: one line with what to do, exit code 78, no retry
-    └── ChatError         a person in a chat must know: a key of core/i18n with its values
+    └── ChatError         for a person in a chat: a key of core/i18n with its values
         ├── Refused       the question can't be answered as it is (too long, not allowed, bad value)
-        ├── Unanswered    the model gave nothing that could be shown, twice
-        └── EngineDied    the engine was lost in mid-answer; the question will run again, by itself
+        ├── Unanswered    the model twice gave nothing that can be shown
+        └── EngineDied    the engine died during the answer; the question will be answered again
 
-Anything else is a bug: an apology with an id in the chat, the traceback under that id in the log.
+Any other exception is a bug: the chat gets an apology with an id, the log the traceback with the same id.
 """
-
-import logging
 
 from core.domain.reply_states import State
 
-log = logging.getLogger(__name__)
-
 EX_CONFIG = 78
-"""Exit code of a setup that no restart can mend (sysexits.h, EX_CONFIG)."""
+"""The exit code for a SetupError, which a restart does not mend (EX_CONFIG of sysexits.h)."""
 
 
 class QwentinError(Exception):
-    """Root of the errors that Qwentin raises on purpose."""
+    """The base class of all errors that Qwentin raises on purpose."""
 
 
 class SetupError(QwentinError):
@@ -29,7 +25,7 @@ class SetupError(QwentinError):
 
 
 class ChatError(QwentinError):
-    """A person in a chat must know. Its key names a text in core/i18n; its values fill the text's placeholders."""
+    """An error for a person in a chat. `key` names a text in core/i18n; `values` fill the text's placeholders."""
 
     def __init__(self, key: str, /, **values: object) -> None:
         super().__init__(key)
@@ -38,20 +34,20 @@ class ChatError(QwentinError):
 
 
 class Refused(ChatError):
-    """The question can't be answered as it is."""
+    """The question or command can't be carried out as it is."""
 
 
 class Unanswered(ChatError):
-    """The model gave nothing that could be shown, twice."""
+    """The model twice gave nothing that can be shown."""
 
 
 class EngineDied(ChatError):
-    """The engine was lost in mid-answer; the question will run again, by itself."""
+    """The engine died during the answer; the question will be answered again, isolated."""
 
     def __init__(self) -> None:
         super().__init__("error.again")
 
 
 def outcome_of(error: Exception) -> State:
-    """Where a reply ends that ran into this error."""
+    """The terminal state of a reply that ended with this error."""
     return State.REFUSED if isinstance(error, Refused) else State.FAILED

@@ -11,14 +11,16 @@ from core.domain.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a chat bears. `interval`: seconds from any call to the next preview. `gap`: seconds between any two calls.
-    `previews`, `calls`: so many in a minute, 0 is without bound; what `calls` has above `previews` is the room that is
-    kept for final texts and commands."""
+    """How often a chat may be called; 0 is without a bound.
 
-    interval: float = 0.0
-    gap: float = 0.0
-    previews: int = 0
-    calls: int = 0
+    `preview_interval_s`: seconds from any call to the next preview. `gap_s`: seconds between any two calls. The calls
+    that are allowed above the previews in a minute are kept for final texts and commands.
+    """
+
+    preview_interval_s: float = 0.0
+    gap_s: float = 0.0
+    previews_per_minute: int = 0
+    calls_per_minute: int = 0
 
 
 PLACEHOLDER = "…"

@@ -1,4 +1,4 @@
-"""The life of a reply: which event moves it from which state to which. Pure; the store walks this table.
+"""The states of a reply: which event moves it from which state to which. Pure; the store applies this table.
 
 queued ──claim──> generating ──finish──> sending ──deliver──> done | refused | stopped | failed
   │                   │
@@ -13,14 +13,15 @@ from enum import StrEnum
 
 
 class Lane(StrEnum):
-    """`answer`: a question for the model, one at a time in a conversation. `notice`: the rest, beside the answers."""
+    """The queue of a reply. ANSWER: questions for the model, one at a time in a conversation. NOTICE: commands and
+    notices, which do not wait for answers."""
 
     ANSWER = "answer"
     NOTICE = "notice"
 
 
 class State(StrEnum):
-    """Where a reply stands. The first three are open, the others terminal."""
+    """The state of a reply. The first three are open, the others terminal."""
 
     QUEUED = "queued"
     GENERATING = "generating"
@@ -34,33 +35,33 @@ class State(StrEnum):
 
     @property
     def open(self) -> bool:
-        """Whether something is still owed to the person who asked."""
+        """Whether the person who asked is still to get a reply."""
         return self in OPEN
 
 
 OPEN = (State.QUEUED, State.GENERATING, State.SENDING)
 ACTIVE = (State.GENERATING, State.SENDING)
 OUTCOMES = (State.DONE, State.REFUSED, State.STOPPED, State.FAILED)
-"""Where a delivered text may lead."""
+"""The terminal states that a delivered final text may lead to."""
 
 
 class Event(StrEnum):
-    """What can happen to a reply."""
+    """What happens to a reply."""
 
-    CLAIM = "claim"  # a worker takes it; raises the attempt
-    FINISH = "finish"  # the final text is known and stored, with the outcome it will lead to
+    CLAIM = "claim"  # a worker takes it, which raises the attempt
+    FINISH = "finish"  # the final text is stored, with the outcome that its delivery leads to
     DELIVER = "deliver"  # the platform has accepted the final text
     STOP = "stop"  # /stop, /undo, /retry, Ctrl-C
     CLEAR = "clear"  # /clear
     AGAIN = "again"  # /retry: the command's own row becomes an answer
-    CRASH = "crash"  # the process died under it; seen at the next start
-    LOSE = "lose"  # the engine died under it: it will run by itself
-    EXPIRE = "expire"  # nobody answered it for a day: an apology, for all that waited so long there
-    FAIL = "fail"  # nothing can be sent any more: no notice either
-    MERGE = "merge"  # another reply answers it too
+    CRASH = "crash"  # its process died, or nobody works on it any more
+    LOSE = "lose"  # the engine died while it was generated: it will run isolated
+    EXPIRE = "expire"  # it was queued for too long: an apology is sent instead
+    FAIL = "fail"  # nothing can be sent any more, not even a notice
+    MERGE = "merge"  # another reply answers its message too
 
 
-_NEXT: dict[tuple[State, Event], State] = {
+_TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.QUEUED, Event.CLAIM): State.GENERATING,
     (State.QUEUED, Event.STOP): State.CANCELLED,
     (State.QUEUED, Event.CLEAR): State.CANCELLED,
@@ -68,7 +69,7 @@ _NEXT: dict[tuple[State, Event], State] = {
     (State.QUEUED, Event.EXPIRE): State.SENDING,
     (State.QUEUED, Event.CRASH): State.QUEUED,
     (State.GENERATING, Event.FINISH): State.SENDING,
-    # Only a flag: the outcome is noted, and the sequence is freed at the next token.
+    # The state is kept: only the outcome is stored, and the worker stops at the next token.
     (State.GENERATING, Event.STOP): State.GENERATING,
     (State.GENERATING, Event.CLEAR): State.GENERATING,
     (State.GENERATING, Event.AGAIN): State.QUEUED,
@@ -80,11 +81,11 @@ _NEXT: dict[tuple[State, Event], State] = {
 }
 
 
-def after(state: State, event: Event, outcome: State | None = None) -> State | None:
-    """The state that `event` leads to, or None where it changes nothing.
+def next_state(state: State, event: Event, outcome: State | None = None) -> State | None:
+    """The state that `event` leads to, or None where the event has no meaning in `state`.
 
-    `outcome` is what the reply's final text was stored with; only a delivery asks for it.
+    `outcome` is what the reply's final text was stored with; only Event.DELIVER needs it.
     """
     if (state, event) == (State.SENDING, Event.DELIVER):
         return outcome or State.DONE
-    return _NEXT.get((state, event))
+    return _TRANSITIONS.get((state, event))

@@ -10,31 +10,32 @@ from core.domain.conversation import OptionValue, Setting
 from core.domain.errors import Refused
 from core.domain.filter_policy import Level, Policy
 
+MAX_TOKENS_CHOICES = (256, 512, 1024)
+REPLY_LANGUAGES = ("auto", "en", "vi")
+MAX_MEMORY_TURNS = 10
+MAX_SYSTEM_CHARACTERS = 2_000
+FILTER_LISTS = ("filter_words", "filter_allowed")
+"""The names under which a conversation's own words, and those it allows, are stored as JSON lists."""
+
+SettingValue = float | int | str
+
+_TEMPERATURE = re.compile(r"[01](?:[.,]\d{1,4})?|[.,]\d{1,4}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Questions at most: that wait in a conversation, that a person asks in ten minutes, that wait in all; 0 is without
-    bound."""
+    """How many questions are accepted; 0 is without a limit."""
 
     chat: int = 0
+    """Queued questions in one conversation."""
     user: int = 0
+    """Questions of one person in ten minutes."""
     waiting: int = 0
+    """Queued questions in all conversations."""
 
 
 NO_LIMITS = Limits()
-
-
-MAX_TOKENS = (256, 512, 1024)
-REPLY_LANGUAGES = ("auto", "en", "vi")
-MEMORY_MOST = 10
-SYSTEM_MOST = 2_000
-"""Characters."""
-
-FILTER_LISTS = ("filter_words", "filter_allowed")
-"""The rows, as JSON lists, of a conversation's own words and of those that it allows."""
-
-_NUMBER = re.compile(r"[01](?:[.,]\d{1,4})?|[.,]\d{1,4}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Source(StrEnum):
@@ -45,26 +46,26 @@ class Source(StrEnum):
     DEPLOYMENT = "deployment"
 
 
-def temperature(value: OptionValue) -> float:
-    """0 to 1; a comma is accepted, 0 is greedy."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+def parse_temperature(value: OptionValue) -> float:
+    """A number from 0 (greedy) to 1, rounded to two decimals; a text may have a decimal comma. Raises Refused."""
+    if isinstance(value, str) and _TEMPERATURE.fullmatch(value):
         value = float(value.replace(",", "."))
     if isinstance(value, (str, bool)) or not 0 <= value <= 1:
         raise Refused("bad.temperature")
     return abs(round(float(value), 2))  # -0.0 would be stored as a text that is refused
 
 
-def max_tokens(value: OptionValue) -> int:
-    """One of MAX_TOKENS."""
-    if (number := _find_choice(value, MAX_TOKENS)) is None:
-        raise Refused("bad.max_tokens", choices=", ".join(map(str, MAX_TOKENS)))
+def parse_max_tokens(value: OptionValue) -> int:
+    """One of MAX_TOKENS_CHOICES, as a number or its digits. Raises Refused."""
+    if (number := _find_choice(value, MAX_TOKENS_CHOICES)) is None:
+        raise Refused("bad.max_tokens", choices=", ".join(map(str, MAX_TOKENS_CHOICES)))
     return number
 
 
-def memory(value: OptionValue) -> int:
-    """1 to MEMORY_MOST turns."""
-    if (number := _find_choice(value, range(1, MEMORY_MOST + 1))) is None:
-        raise Refused("bad.memory", most=MEMORY_MOST)
+def parse_memory(value: OptionValue) -> int:
+    """1 to MAX_MEMORY_TURNS turns, as a number or its digits. Raises Refused."""
+    if (number := _find_choice(value, range(1, MAX_MEMORY_TURNS + 1))) is None:
+        raise Refused("bad.memory", most=MAX_MEMORY_TURNS)
     return number
 
 
@@ -80,43 +81,44 @@ def _text(value: OptionValue) -> str:
     return value if isinstance(value, str) else ""
 
 
-def system(value: OptionValue) -> str:
-    """1 to SYSTEM_MOST characters, without control characters."""
+def parse_system(value: OptionValue) -> str:
+    """1 to MAX_SYSTEM_CHARACTERS characters without control characters. Raises Refused."""
     text = _text(value)
-    if not text.strip() or len(text) > SYSTEM_MOST or _CONTROL.search(text):
-        raise Refused("bad.system", most=SYSTEM_MOST, length=len(text))
+    if not text.strip() or len(text) > MAX_SYSTEM_CHARACTERS or _CONTROL.search(text):
+        raise Refused("bad.system", most=MAX_SYSTEM_CHARACTERS, length=len(text))
     return text.strip()
 
 
-def reply_language(value: OptionValue) -> str:
-    """auto, en or vi."""
+def parse_reply_language(value: OptionValue) -> str:
+    """One of REPLY_LANGUAGES, in any case. Raises Refused."""
     if (language := _text(value).lower()) not in REPLY_LANGUAGES:
         raise Refused("bad.reply_language")
     return language
 
 
-def filter_level(value: OptionValue) -> str:
-    """off, standard or strict."""
+def parse_filter_level(value: OptionValue) -> str:
+    """A Level's value, in any case. Raises Refused."""
     if (level := _text(value).lower()) not in tuple(Level):
         raise Refused("bad.filter")
     return level
 
 
-PARSERS: Mapping[str, Callable[[OptionValue], float | int | str]] = {
-    "temperature": temperature,
-    "max_tokens": max_tokens,
-    "memory": memory,
-    "system": system,
-    "reply_language": reply_language,
-    "filter": filter_level,
+SETTING_PARSERS: Mapping[str, Callable[[OptionValue], SettingValue]] = {
+    "temperature": parse_temperature,
+    "max_tokens": parse_max_tokens,
+    "memory": parse_memory,
+    "system": parse_system,
+    "reply_language": parse_reply_language,
+    "filter": parse_filter_level,
 }
-"""Every setting by name, with what reads it. Raises Refused with the range and an example."""
+"""The parser of each setting by its name. It takes a text or a slash command's typed value, and raises Refused, whose
+text names the range and an example."""
 
-NAMES = tuple(PARSERS)
+SETTING_NAMES = tuple(SETTING_PARSERS)
 
 
-def _listed(row: str) -> tuple[str, ...]:
-    """A list of words as it is stored. What is no list of texts counts as none: it must not stop a conversation."""
+def _parse_words(row: str) -> tuple[str, ...]:
+    """A stored list of words. Anything but a list of texts counts as empty, so that a conversation goes on."""
     try:
         words = json.loads(row)
     except ValueError:
@@ -126,46 +128,50 @@ def _listed(row: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value in force. `wanted` differs from `value` where the owner's cap clamps it."""
+    """The value of a setting that is in force."""
 
     name: str
-    value: float | int | str
-    wanted: float | int | str
+    value: SettingValue
+    requested: SettingValue
+    """What was set; differs from `value` where the owner's cap clamps it."""
     source: Source
     by: str = ""
+    """The name of the person who set it; "" for the deployment's."""
     at: int = 0
+    """When it was set; milliseconds UTC, 0 for the deployment's."""
 
     @property
     def clamped(self) -> bool:
-        """Whether the owner's cap holds it down."""
-        return self.value != self.wanted
+        """Whether the owner's cap changes it."""
+        return self.value != self.requested
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is in force in one conversation."""
+    """The settings that are in force in one conversation."""
 
     values: Mapping[str, Value]
+    """By the setting's name, for each of SETTING_NAMES."""
     words: tuple[str, ...] = ()
-    """What its filter finds besides."""
+    """Words that the conversation's filter blocks besides its level's."""
     allowed: tuple[str, ...] = ()
-    """What it lets through."""
-    own_list: tuple[str, ...] = ()
-    """See Rules."""
+    """Words that the conversation's filter lets through."""
+    owner_wordlist: tuple[str, ...] = ()
+    """The lines of the owner's own word list."""
 
     @property
     def temperature(self) -> float:
-        """0 is greedy."""
+        """The sampling temperature, from 0 (greedy) to 1."""
         return float(self.values["temperature"].value)
 
     @property
     def max_tokens(self) -> int:
-        """Generated tokens at most."""
+        """The token limit of an answer."""
         return int(self.values["max_tokens"].value)
 
     @property
     def memory(self) -> int:
-        """Turns of history in a prompt, at most."""
+        """How many turns of history a prompt holds at most."""
         return int(self.values["memory"].value)
 
     @property
@@ -175,48 +181,50 @@ class Settings:
 
     @property
     def reply_language(self) -> str:
-        """auto, en or vi."""
+        """The language of answers: "auto", "en" or "vi"."""
         return str(self.values["reply_language"].value)
 
     @property
     def policy(self) -> Policy:
-        """What its filter finds."""
-        return Policy(Level(str(self.values["filter"].value)), self.words, self.allowed, self.own_list)
+        """What the conversation's filter blocks."""
+        return Policy(Level(str(self.values["filter"].value)), self.words, self.allowed, self.owner_wordlist)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the owner decides for the whole deployment: defaults, and caps that no conversation passes.
-
-    `least`: the level that no conversation's filter goes below. `help_lines`: whom
-    somebody in danger can call; the texts' own where it is empty.
-    """
+    """What the owner decides for the whole deployment."""
 
     defaults: Mapping[str, str] = field(default_factory=dict)
+    """The text of each setting by its name."""
     caps: Mapping[str, float] = field(default_factory=dict)
-    least: Level = Level.STANDARD
+    """The highest value of a number setting by its name, where there is one."""
+    min_level: Level = Level.STANDARD
+    """The filter level that no conversation goes below."""
     help_lines: str = ""
-    own_list: tuple[str, ...] = ()
-    """The lines of the owner's own list of words."""
+    """Whom a person in danger can call; "" for the built-in text."""
+    owner_wordlist: tuple[str, ...] = ()
+    """The lines of the owner's own word list."""
     limits: Limits = NO_LIMITS
-    """How many questions may wait."""
+    """How many questions are accepted."""
 
     def settings(self, rows: Mapping[str, Setting]) -> Settings:
-        """The conversation's own values over the deployment's, clamped."""
-        words, allowed = (_listed(rows[name].value) if name in rows else () for name in FILTER_LISTS)
-        return Settings({name: self.value(name, rows.get(name)) for name in NAMES}, words, allowed, self.own_list)
+        """The settings of a conversation, from its stored values by name. Raises Refused for a damaged value."""
+        words, allowed = (_parse_words(rows[name].value) if name in rows else () for name in FILTER_LISTS)
+        return Settings(
+            {name: self.value(name, rows.get(name)) for name in SETTING_NAMES}, words, allowed, self.owner_wordlist
+        )
 
     def value(self, name: str, row: Setting | None) -> Value:
-        """One value, with where it comes from."""
+        """One setting's value: the stored one, else the deployment's default. Raises Refused for a damaged one."""
         if row is None:
-            return self._clamped(name, PARSERS[name](self.defaults[name]), Source.DEPLOYMENT)
+            return self._clamped(name, SETTING_PARSERS[name](self.defaults[name]), Source.DEPLOYMENT)
         source = Source.CHAT if row.inherited else Source.CONVERSATION
-        return self._clamped(name, PARSERS[name](row.value), source, row)
+        return self._clamped(name, SETTING_PARSERS[name](row.value), source, row)
 
-    def _clamped(self, name: str, wanted: float | int | str, source: Source, row: Setting | None = None) -> Value:
-        value = wanted
-        if (cap := self.caps.get(name)) is not None and isinstance(wanted, (int, float)):
-            value = type(wanted)(min(wanted, cap))
+    def _clamped(self, name: str, requested: SettingValue, source: Source, row: Setting | None = None) -> Value:
+        value = requested
+        if (cap := self.caps.get(name)) is not None and isinstance(requested, (int, float)):
+            value = type(requested)(min(requested, cap))
         if name == "filter":
-            value = str(max(Level(str(wanted)), self.least, key=list(Level).index))
-        return Value(name, value, wanted, source, row.by if row else "", row.at if row else 0)
+            value = str(max(Level(str(requested)), self.min_level, key=list(Level).index))
+        return Value(name, value, requested, source, row.by if row else "", row.at if row else 0)

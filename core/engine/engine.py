@@ -1,6 +1,6 @@
-"""The engine, as the bot sees it: token ids in, token ids out, in asyncio. Knows no text, no torch and no process.
+"""The engine as the bot uses it: token ids in, token ids out, in asyncio. Imports no torch.
 
-It keeps one worker alive, starts another when that one is lost, and tells whoever was waiting for a token.
+It keeps one worker process alive, starts another if that one is lost, and ends the streams of the lost one.
 """
 
 import asyncio
@@ -13,59 +13,58 @@ from typing import Self
 
 from core.domain.errors import ChatError, EngineDied, SetupError
 from core.domain.sampling import Sampling
+from core.engine.hang_detector import LOOKS_PER_TIMEOUT, HangDetector
 from core.engine.options import Report
-from core.engine.pipe import Link
+from core.engine.pipe import WorkerPipe
 from core.engine.protocol import (
     Admitted,
     Cancel,
     Channel,
-    Close,
-    Drop,
+    DropOwner,
+    Event,
     Failed,
     Finished,
-    Loading,
-    News,
-    Order,
+    FinishReason,
+    Generate,
+    LoadFailed,
+    LoadProgress,
+    NewTokens,
     Ready,
-    Reason,
-    SetupFailed,
-    Speed,
-    Submit,
-    Tokens,
-    Warm,
+    Request,
+    Shutdown,
+    Throughput,
+    WarmPrefix,
 )
-from core.engine.vitals import LOOKS, Watch
-from core.engine.worker_process import Host
+from core.engine.worker_process import WorkerHost
 
 logger = logging.getLogger(__name__)
 
-TRIES = 3
-"""So many workers in a row may be lost before they are ready."""
+MAX_FAILED_STARTS = 3
+"""Workers in a row that may be lost before they are ready."""
 
-GRACE = 2.0
-"""Seconds in which a worker that is told to close must end by itself."""
+SHUTDOWN_GRACE_S = 2.0
+"""Time for a worker to end after a Shutdown before it is killed."""
 
-QUEUE = 256
-"""Sequences that wait or run, at most. (The bot asks for sixteen at once; more than this would be a bug of its own.)"""
+MAX_STREAMS = 256
+"""Sequences that wait or run. The bot asks for sixteen at once, so more than this would be a bug."""
 
-PATIENCE = 60.0
-"""Seconds in which a worker must get on, be it by a single layer, while it keeps somebody waiting (see Watch). One that
-is merely slow gets on."""
+PROGRESS_TIMEOUT_S = 60.0
+"""Time in which a worker must make progress, if only by a single layer, while a stream waits (see HangDetector)."""
 
-SLOW = 2.0
-"""Seconds a token that the owner should know of."""
+SLOW_TOKEN_S = 2.0
+"""Time per token from which the log warns of a slow machine."""
 
 
 class TokenStream:
-    """One answer's tokens, as they come. `reason` is None until the last one has been taken."""
+    """The tokens of one answer as they come. `reason` is None until the last token has been taken."""
 
     def __init__(self) -> None:
-        self.reason: Reason | None = None
-        self.arrived: asyncio.Queue[int | Reason | ChatError] = asyncio.Queue()
+        self.reason: FinishReason | None = None
+        self._arrived: asyncio.Queue[int | FinishReason | ChatError] = asyncio.Queue()
 
-    def put(self, item: int | Reason | ChatError) -> None:
-        """A token, or the end: its reason or an error. Never waits for the reader."""
-        self.arrived.put_nowait(item)
+    def put(self, item: int | FinishReason | ChatError) -> None:
+        """Add a token, or the end of the stream: its reason or an error. Never waits for the reader."""
+        self._arrived.put_nowait(item)
 
     def __aiter__(self) -> Self:
         return self
@@ -73,42 +72,48 @@ class TokenStream:
     async def __anext__(self) -> int:
         if self.reason:
             raise StopAsyncIteration
-        item = await self.arrived.get()
+        item = await self._arrived.get()
         if isinstance(item, int):
             return item
         if isinstance(item, ChatError):
-            self.put(item)  # for whoever asks again
+            self.put(item)  # the next call raises it again
             raise item
         self.reason = item
         raise StopAsyncIteration
 
 
-def to_log(step: str) -> None:
+def log_step(step: str) -> None:
     logger.info("engine: %s", step)
 
 
 class Engine:
-    """`async with Engine(host) as engine:` waits until the model is loaded; launch() before it starts the loading."""
+    """Generates token streams by a worker in another process.
 
-    def __init__(self, host: Host, report: Report = to_log, patience: float = PATIENCE) -> None:
-        self.host = host
-        self.report = report
-        self.patience = patience
+    `async with Engine(host) as engine:` waits until the model is loaded. A launch() before it starts the loading.
+    """
+
+    def __init__(
+        self, host: WorkerHost, report: Report = log_step, progress_timeout_s: float = PROGRESS_TIMEOUT_S
+    ) -> None:
         self.info: Ready | None = None
-        """What the model runs on; None while it is not loaded."""
-        self.trouble: str | None = None
-        """Why there will be no more answers: one line for the owner."""
-        self.speed: Speed | None = None
-        """How fast it was lately; None before it has worked for some seconds."""
-        self.told_slow = self.starved = False
-        self.prompted = self.reused = 0
-        """Tokens of all prompts, and how many of them needed no reading."""
-        self.streams: dict[int, TokenStream] = {}
-        self.ids = itertools.count(1)
-        self.channel: Channel[Order, News] | None = None
-        self.link: Link | None = None
-        self.keeper: asyncio.Task[None] | None = None
-        self.settled = asyncio.Event()
+        """Device, weights and context of the loaded model; None while none is loaded."""
+        self.failure: str | None = None
+        """Why the engine has ended for good, in one line for the owner of the bot."""
+        self.throughput: Throughput | None = None
+        """The latest measurement; None before some seconds of work."""
+        self.prompt_ids = self.reused_ids = 0
+        """Ids of all prompts so far, and how many of them were cached."""
+        self._host = host
+        self._report = report
+        self._progress_timeout_s = progress_timeout_s
+        self._slow_reported = self._starved = False
+        self._streams: dict[int, TokenStream] = {}
+        self._stream_ids = itertools.count(1)
+        self._channel: Channel[Request, Event] | None = None
+        self._pipe: WorkerPipe | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        """Set while the worker is ready, and once the engine has failed."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -124,186 +129,191 @@ class Engine:
         await self.close()
 
     def launch(self) -> None:
-        """Start the worker without waiting for it. Needs no event loop; close() ends what it started."""
-        if self.channel is None:
-            self.channel = self.host.start()
+        """Start the worker without waiting for it. Needs no event loop. close() ends what it started."""
+        if self._channel is None:
+            self._channel = self._host.start()
 
     async def ready(self) -> Ready:
-        """Wait until the model is loaded, and again after a loss. A SetupError if it can't be."""
-        if self.trouble is None:
-            self.begin()
+        """Wait until the model is loaded, also while a lost worker is replaced. Raises SetupError if it can't be."""
+        if self.failure is None:
+            self._supervise()
         while self.info is None:
-            if self.trouble:
-                raise SetupError(self.trouble)
-            await self.settled.wait()
+            if self.failure:
+                raise SetupError(self.failure)
+            await self._settled.wait()
         return self.info
 
     async def failed(self) -> None:
-        """Wait until there will be no more answers; raises SetupError, which says why."""
-        _, keeper = self.begin()
-        await asyncio.shield(keeper)
-        raise SetupError(self.trouble or "the engine has stopped")
+        """Wait until the engine has ended for good, then raise SetupError with the reason."""
+        _, supervisor = self._supervise()
+        await asyncio.shield(supervisor)
+        raise SetupError(self.failure or "the engine has stopped")
 
     @asynccontextmanager
     async def stream(self, ids: Sequence[int], sampling: Sampling, owner: str) -> AsyncIterator[TokenStream]:
-        """One answer. Leaving the block, however that happens, ends the sequence and frees it.
+        """Generate one answer. Leaving the block ends the sequence and frees its memory.
 
-        An EngineDied if the worker is lost in mid-answer or there will be none; a ChatError if this answer alone fails,
-        or if there are too many.
+        Raises EngineDied if the worker is lost, and ChatError if this sequence fails or there are too many.
         """
-        link = await self.serving()
-        if len(self.streams) >= QUEUE:
+        pipe = await self._ready_pipe()
+        if len(self._streams) >= MAX_STREAMS:
             raise ChatError("error.again")
-        id, stream = next(self.ids), TokenStream()
-        self.streams[id] = stream
-        link.send(Submit(id, tuple(ids), sampling, owner))
+        id, stream = next(self._stream_ids), TokenStream()
+        self._streams[id] = stream
+        pipe.send(Generate(id, tuple(ids), sampling, owner))
         try:
             yield stream
         finally:
-            if self.streams.pop(id, None):
-                link.send(Cancel(id))
+            if self._streams.pop(id, None):
+                pipe.send(Cancel(id))
 
     def warm(self, ids: Sequence[int], owner: str) -> None:
-        """Have these ids read while there is nothing else to do, in place of the owner's last ones. Never waits; lost
-        where no worker is ready."""
-        if self.info and self.link:
-            self.link.send(Warm(tuple(ids), owner))
+        """Have a prefix computed while the worker is idle, instead of the owner's previous one.
+
+        Never waits. Without effect while no worker is ready.
+        """
+        if self.info and self._pipe:
+            self._pipe.send(WarmPrefix(tuple(ids), owner))
 
     def drop(self, owner: str) -> None:
-        """Forget what is kept for this owner alone. Never waits."""
-        if self.info and self.link:
-            self.link.send(Drop(owner))
+        """Forget the cached prompts of this owner, except what other owners share. Never waits."""
+        if self.info and self._pipe:
+            self._pipe.send(DropOwner(owner))
 
     async def close(self) -> None:
-        """Ask the worker to end, kill it if it does not, and leave nothing behind."""
-        self.trouble = self.trouble or "the engine is closed"
-        if self.channel is None:
+        """Ask the worker to end, kill it if it does not, and end every stream."""
+        self.failure = self.failure or "the engine is closed"
+        if self._channel is None:
             return
-        link, keeper = self.begin()
+        pipe, supervisor = self._supervise()
         try:
             if self.info:
-                link.send(Close())
-                await asyncio.wait({keeper}, timeout=GRACE)
+                pipe.send(Shutdown())
+                await asyncio.wait({supervisor}, timeout=SHUTDOWN_GRACE_S)
         finally:
-            self.host.kill()
-        await keeper
+            self._host.kill()
+        await supervisor
 
-    def begin(self) -> tuple[Link, asyncio.Task[None]]:
-        """Have the worker served from now on; its link, and the task that does it."""
+    def _supervise(self) -> tuple[WorkerPipe, asyncio.Task[None]]:
+        """Start the worker and the task that supervises it, unless they run; returns the pipe and the task."""
         self.launch()
-        if self.link is None and self.channel is not None:
-            self.link = Link(self.channel)
-        assert self.link is not None
-        self.keeper = self.keeper or asyncio.create_task(self.keep(self.link))
-        return self.link, self.keeper
+        if self._pipe is None and self._channel is not None:
+            self._pipe = WorkerPipe(self._channel)
+        assert self._pipe is not None
+        self._supervisor = self._supervisor or asyncio.create_task(self._keep_alive(self._pipe))
+        return self._pipe, self._supervisor
 
-    async def serving(self) -> Link:
-        """The link to a worker that is ready, waiting for it while it is started again."""
+    async def _ready_pipe(self) -> WorkerPipe:
+        """Wait for a ready worker; returns its pipe."""
         try:
             await self.ready()
         except SetupError as error:
             raise EngineDied from error
-        return self.begin()[0]
+        return self._supervise()[0]
 
-    async def keep(self, link: Link) -> None:
-        """Serve one worker after another, until one refuses to load or several in a row were never ready."""
-        unready = 0
+    async def _keep_alive(self, pipe: WorkerPipe) -> None:
+        """Replace every lost worker, until one refuses to load or MAX_FAILED_STARTS in a row were never ready."""
+        failed_starts = 0
         try:
             while True:
-                unready = 0 if await self.serve(link) else unready + 1
-                if unready == TRIES:
-                    self.trouble = f"the engine was lost {TRIES} times while it loaded: is there enough memory?"
-                if self.trouble:
+                failed_starts = 0 if await self._serve(pipe) else failed_starts + 1
+                if failed_starts == MAX_FAILED_STARTS:
+                    self.failure = (
+                        f"the engine was lost {MAX_FAILED_STARTS} times while it loaded: is there enough memory?"
+                    )
+                if self.failure:
                     return
-                link = self.link = Link(self.host.start())
+                pipe = self._pipe = WorkerPipe(self._host.start())
         except Exception:
             logger.exception("the engine can't go on")
         finally:
-            self.trouble = self.trouble or "the engine has stopped"
-            self.settled.set()
+            self.failure = self.failure or "the engine has stopped"
+            self._settled.set()
 
-    async def serve(self, link: Link) -> bool:
-        """One worker's life, to its end; whether it was ever ready."""
+    async def _serve(self, pipe: WorkerPipe) -> bool:
+        """Handle one worker's events until it ends. Returns whether it was ever ready."""
         try:
-            while (news := await self.next(link)) is not None:
-                self.take(news)
+            while (event := await self._next_event(pipe)) is not None:
+                self._handle(event)
         finally:
             ready = self.info is not None
-            self.lose()
-            code = self.host.join()
-            link.close()
-        if self.trouble is None:
+            self._fail_streams()
+            code = self._host.join()
+            pipe.close()
+        if self.failure is None:
             logger.warning("the engine is lost (exit code %s)", code)
         return ready
 
-    async def next(self, link: Link) -> News | None:
-        """The next news; None once the worker is gone. One that keeps somebody waiting and does not get on is
-        killed."""
-        watch = Watch(self.patience)
+    async def _next_event(self, pipe: WorkerPipe) -> Event | None:
+        """Wait for an event; None once the worker has ended. Kills a worker that hangs while a stream waits."""
+        detector = HangDetector(self._progress_timeout_s)
         while True:
-            waited = set(self.streams)
+            waiting = set(self._streams)
             try:
-                async with asyncio.timeout(self.patience / LOOKS):
-                    return await link.receive()
+                async with asyncio.timeout(self._progress_timeout_s / LOOKS_PER_TIMEOUT):
+                    return await pipe.receive()
             except TimeoutError:
-                if not waited & set(self.streams):  # nobody, or somebody who has just come
-                    watch.reset()
-                elif watch.hangs(self.host.vitals()):
+                if not waiting & set(self._streams):  # no stream has waited for the whole interval
+                    detector.reset()
+                elif detector.is_hung(self._host.activity()):
                     logger.warning("the engine keeps an answer waiting and does not get on: killing it")
-                    self.host.kill()
+                    self._host.kill()
 
-    def take(self, news: News) -> None:
-        """Pass on what the worker says. News of a sequence that nobody listens to any more is dropped."""
-        match news:
-            case Tokens(drawn):
-                self.hand_out(drawn)
+    def _handle(self, event: Event) -> None:
+        """Pass an event on to its stream. Events of streams that were left are dropped."""
+        match event:
+            case NewTokens(tokens):
+                self._hand_out(tokens)
             case Finished(id, reason):
-                self.end(id, reason)
+                self._end(id, reason)
             case Failed(id, message, traceback):
                 logger.error("an answer failed: %s\n%s", message, traceback)
-                self.end(id, ChatError("error.again"))
-            case Admitted(_, prompt, reused):
-                self.prompted += prompt
-                self.reused += reused
-            case Speed():
-                self.note_speed(news)
-            case Loading() | Ready() | SetupFailed():
-                self.take_start(news)
+                self._end(id, ChatError("error.again"))
+            case Admitted(_, prompt_ids, reused_ids):
+                self.prompt_ids += prompt_ids
+                self.reused_ids += reused_ids
+            case Throughput():
+                self._note_throughput(event)
+            case LoadProgress() | Ready() | LoadFailed():
+                self._handle_start(event)
 
-    def take_start(self, news: Loading | Ready | SetupFailed) -> None:
-        match news:
-            case Loading(step):
-                self.report(step)
+    def _handle_start(self, event: LoadProgress | Ready | LoadFailed) -> None:
+        match event:
+            case LoadProgress(step):
+                self._report(step)
             case Ready():
-                logger.info("engine: ready in %.1f s on %s: %s", news.load_seconds, news.device, news.weights)
-                self.info = news
-                self.settled.set()
-            case SetupFailed(message):
-                self.trouble = message
+                logger.info("engine: ready in %.1f s on %s: %s", event.load_seconds, event.device, event.weights)
+                self.info = event
+                self._settled.set()
+            case LoadFailed(message):
+                self.failure = message
 
-    def note_speed(self, speed: Speed) -> None:
-        """The log tells when other programs begin to take the processor and when they cease to, and once that a machine
-        is too slow to be used with pleasure. No question is given up for it."""
-        self.speed = speed
-        if speed.starved != self.starved:
-            self.starved = speed.starved
-            logger.info("engine: %s", speed.bottleneck)
-        if speed.drawn and 1 / speed.drawn > SLOW and not self.told_slow:
-            self.told_slow = True
-            logger.warning("this machine is very slow: about %.0f s a token; %s", 1 / speed.drawn, speed.bottleneck)
+    def _note_throughput(self, throughput: Throughput) -> None:
+        """Log when other programs begin or cease to take the processor, and once that the machine is too slow.
 
-    def hand_out(self, drawn: tuple[tuple[int, int], ...]) -> None:
-        for id, token in drawn:
-            if stream := self.streams.get(id):
+        No question is given up because of it.
+        """
+        self.throughput = throughput
+        if throughput.starved != self._starved:
+            self._starved = throughput.starved
+            logger.info("engine: %s", throughput.bottleneck)
+        rate = throughput.decode_rate
+        if rate and 1 / rate > SLOW_TOKEN_S and not self._slow_reported:
+            self._slow_reported = True
+            logger.warning("this machine is very slow: about %.0f s a token; %s", 1 / rate, throughput.bottleneck)
+
+    def _hand_out(self, tokens: tuple[tuple[int, int], ...]) -> None:
+        for id, token in tokens:
+            if stream := self._streams.get(id):
                 stream.put(token)
 
-    def end(self, id: int, how: Reason | ChatError) -> None:
-        if stream := self.streams.pop(id, None):
-            stream.put(how)
+    def _end(self, id: int, end: FinishReason | ChatError) -> None:
+        if stream := self._streams.pop(id, None):
+            stream.put(end)
 
-    def lose(self) -> None:
-        """The worker is gone, and with it every answer in progress."""
+    def _fail_streams(self) -> None:
+        """The worker is lost: end every stream with EngineDied."""
         self.info = None
-        self.settled.clear()
-        for id in list(self.streams):
-            self.end(id, EngineDied())
+        self._settled.clear()
+        for id in list(self._streams):
+            self._end(id, EngineDied())

@@ -1,4 +1,4 @@
-"""What to load, and how. Travels to the worker's process and is called there; only that call imports torch."""
+"""Loads a model in the worker's process. Only the call imports torch."""
 
 from importlib import import_module
 
@@ -7,9 +7,9 @@ from core.engine.worker import Runner
 
 
 class Loader(LoadOptions):
-    """Loads the model of its options in the process that calls it."""
+    """Picklable options that load their model when called."""
 
     def __call__(self, report: Report) -> Runner:
         report("starting the engine")
-        runner: Runner = import_module("core.engine.nn.model_runner").load(self, report)
+        runner: Runner = import_module("core.engine.nn.model_runner").load_model(self, report)
         return runner

@@ -1,57 +1,60 @@
-"""How fast the engine is, and what holds it up: told from time to time. Clocks are handed in."""
+"""Measures the engine's speed and processor use, for the log and /status. Clocks are handed in."""
 
 import time
 from collections.abc import Callable
 
 from core.engine import processor
-from core.engine.prefill_budget import TELLING
-from core.engine.protocol import Speed
+from core.engine.prefill_budget import MIN_MEASURED_IDS
+from core.engine.protocol import Throughput
 
-OFTEN = 3.0
-"""Seconds of work from one telling to the next."""
-PAUSE = 0.5
-"""Seconds without a step after which it is measured from the beginning: what idles gets less of the processor, too."""
-WEIGHT = 0.3
-"""Of a new figure in the mean."""
+REPORT_EVERY_S = 3.0
+"""Seconds of work between two reports."""
+IDLE_RESET_S = 0.5
+"""A longer pause between steps starts a new measurement: an idle engine uses less of the processor."""
+NEW_RATE_WEIGHT = 0.3
+"""Weight of a new rate in the moving average."""
 
-Times = Callable[[], tuple[float, float]]
-"""Seconds of processor time that the engine and that all others have used so far."""
-
-
-def times() -> tuple[float, float]:
-    """This machine's."""
-    return time.process_time(), processor.others()
+ReadCpuTimes = Callable[[], tuple[float, float]]
+"""Returns the processor seconds used so far by this process and by all others."""
 
 
-class Meter:
-    """Told of every step; makes a Speed of some seconds of them."""
+def cpu_times() -> tuple[float, float]:
+    """The processor seconds used so far by this process and by all others."""
+    return time.process_time(), processor.other_cpu_s()
 
-    def __init__(self, cores: int, read_times: Times = times) -> None:
+
+class ThroughputMeter:
+    """Collects steps and makes a Throughput of every few seconds of work."""
+
+    def __init__(self, cores: int, read_times: ReadCpuTimes = cpu_times) -> None:
         self._cores, self._times = cores, read_times
-        self._read = self._drawn = 0.0
-        self._ended = -PAUSE - 1
+        self._prefill_rate = self._decode_rate = 0.0
+        self._ended = -IDLE_RESET_S - 1
         self._since = 0.0
         self._before = (0.0, 0.0)
 
     def begin(self, now: float) -> None:
-        """A step begins."""
-        if now - self._ended > PAUSE:
+        """A step begins at `now`, in seconds."""
+        if now - self._ended > IDLE_RESET_S:
             self._since, self._before = now, self._times()
 
-    def end(self, now: float, seconds: float, read: int, drawn: int) -> Speed | None:
-        """The step has ended, took so long, read so many ids of prompts and drew so many tokens."""
+    def end(self, now: float, seconds: float, prefilled: int, sampled: int) -> Throughput | None:
+        """A step has ended; returns a report if one is due.
+
+        `seconds`: its duration; `prefilled`: prompt ids computed; `sampled`: tokens sampled.
+        """
         self._ended = now
-        if read >= TELLING and seconds > 0:
-            self._read = _mean(self._read, read / seconds)
-        elif drawn and not read and seconds > 0:
-            self._drawn = _mean(self._drawn, 1 / seconds)
+        if prefilled >= MIN_MEASURED_IDS and seconds > 0:
+            self._prefill_rate = _average(self._prefill_rate, prefilled / seconds)
+        elif sampled and not prefilled and seconds > 0:
+            self._decode_rate = _average(self._decode_rate, 1 / seconds)
         passed = now - self._since
-        if passed < OFTEN:
+        if passed < REPORT_EVERY_S:
             return None
         own, others = (max(0.0, after - before) for after, before in zip(self._times(), self._before, strict=True))
         self._since, self._before = now, self._times()
-        return Speed(self._read, self._drawn, own / passed, others / passed, self._cores)
+        return Throughput(self._prefill_rate, self._decode_rate, own / passed, others / passed, self._cores)
 
 
-def _mean(known: float, new: float) -> float:
-    return known + WEIGHT * (new - known) if known else new
+def _average(average: float, new: float) -> float:
+    return average + NEW_RATE_WEIGHT * (new - average) if average else new

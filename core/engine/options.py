@@ -1,4 +1,4 @@
-"""How a model is to be loaded and run."""
+"""The options of loading a model, and the types that loading shares with its callers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,23 +8,24 @@ from typing import Literal
 from core.engine.worker import Runner
 
 Report = Callable[[str], None]
-"""Told each step of a start, in words for the owner."""
-Load = Callable[[Report], Runner]
-"""Makes the runner in the worker's process. Must be picklable: a Loader, a function of a module, a partial of one."""
-Weights = Literal["auto", "float32", "bf16", "int8", "int4"]
-"""How weights are held. auto: a GGUF file's 4 bits stay, its other numbers get 8; of other models the MLP gets 4."""
+"""Called with each step of loading a model, in words for the owner of the bot."""
+LoadRunner = Callable[[Report], Runner]
+"""Makes the runner in the worker's process. Must be picklable: a Loader, a module's function, or a partial of one."""
+WeightFormat = Literal["auto", "float32", "bf16", "int8", "int4"]
+"""How weights are held in memory. auto: a GGUF file's 4-bit matrices stay 4-bit and its others become 8-bit; of other
+models the MLP becomes 4-bit and the rest 8-bit."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """The folder of a model and how to run it. None leaves it to the machine or to the model.
+    """A model's folder and how to run it. None leaves an option to the machine or the model.
 
-    `threads` is for the CPU, `context` a limit below the model's own, `kv_bytes` what keys and values may take, `free`
-    the bytes of memory that may be taken in all, `cache` a folder in which what was measured of this machine is kept.
+    `threads`: CPU threads. `context`: ids of prompt and answer together, at most the model's own. `kv_bytes`: memory
+    for keys and values. `free`: memory for everything. `cache`: a folder for compiled kernels and measurements.
     """
 
     folder: Path
-    weights: Weights = "auto"
+    weights: WeightFormat = "auto"
     threads: int | None = None
     context: int | None = None
     kv_bytes: int | None = None

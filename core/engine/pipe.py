@@ -1,7 +1,7 @@
-"""The bot's end of the pipe, brought into the event loop by two threads. Knows nothing of what the messages say.
+"""The bot's end of the worker's pipe, brought into the event loop by two threads.
 
-A thread reads and a thread writes, because a hung worker leaves half a message in the pipe or lets it fill up, and
-neither may stop the loop.
+One thread reads and one writes: a hung worker may leave half a message in the pipe or let the pipe fill up, and
+neither may block the event loop.
 """
 
 import asyncio
@@ -9,47 +9,47 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 
-from core.engine.protocol import Channel, News, Order
+from core.engine.protocol import Channel, Event, Request
 
 
-class Link:
-    """Opened in the event loop; closed once the worker is gone."""
+class WorkerPipe:
+    """Sends requests to a worker and receives its events. Made in the event loop, closed after the worker's end."""
 
-    def __init__(self, channel: Channel[Order, News]) -> None:
-        self.channel = channel
-        self.loop = asyncio.get_running_loop()
-        self.news: asyncio.Queue[News | None] = asyncio.Queue()
-        self.orders: SimpleQueue[Order | None] = SimpleQueue()
-        self.threads = [Thread(target=work, name="engine-link", daemon=True) for work in (self.read, self.write)]
-        for thread in self.threads:
+    def __init__(self, channel: Channel[Request, Event]) -> None:
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._requests: SimpleQueue[Request | None] = SimpleQueue()
+        self._threads = [Thread(target=work, name="engine-pipe", daemon=True) for work in (self._read, self._write)]
+        for thread in self._threads:
             thread.start()
 
-    def send(self, order: Order) -> None:
-        """Hand over an order; never waits. What a dead worker is sent is lost."""
-        self.orders.put(order)
+    def send(self, request: Request) -> None:
+        """Queue a request without waiting. Lost if the worker has ended."""
+        self._requests.put(request)
 
-    async def receive(self) -> News | None:
-        """The next news; None once the worker is gone."""
-        return await self.news.get()
+    async def receive(self) -> Event | None:
+        """Wait for the next event; None once the worker has ended."""
+        return await self._events.get()
 
     def close(self) -> None:
-        """Only after the worker's end: it is what ends a read or a write in progress."""
-        self.orders.put(None)
-        for thread in self.threads:
+        """Join both threads. Only after the worker's end, which interrupts a read or a write in progress."""
+        self._requests.put(None)
+        for thread in self._threads:
             thread.join()
-        self.channel.close()
+        self._channel.close()
 
-    def read(self) -> None:
+    def _read(self) -> None:
         with suppress(EOFError, OSError):
             while True:
-                self.post(self.channel.recv())
-        self.post(None)
+                self._post(self._channel.recv())
+        self._post(None)
 
-    def post(self, news: News | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed already: nobody is left to tell
-            self.loop.call_soon_threadsafe(self.news.put_nowait, news)
+    def _post(self, event: Event | None) -> None:
+        with suppress(RuntimeError):  # the event loop is closed, so no task waits for events any more
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
-    def write(self) -> None:
+    def _write(self) -> None:
         with suppress(OSError):
-            while (order := self.orders.get()) is not None:
-                self.channel.send(order)
+            while (request := self._requests.get()) is not None:
+                self._channel.send(request)

@@ -1,76 +1,78 @@
-"""The pace: how many ids of prompts a step may read, so that nobody's stream stalls. Pure: durations are handed in."""
+"""How many prompt ids a step may compute, so that running answers never stall. Durations are handed in."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
 
-STALL = 0.2
-"""Seconds that the others' next token may take while a prompt is read."""
-BREATH = 0.5
-"""Seconds of a step in which nobody's stream can stall: a cancel is noticed after it."""
-LEAST, MOST = 16, 512
-"""Ids a step. More would be no faster, and take more memory."""
-GRAIN = 8
-"""Only multiples of it: products are prepared anew for every number of rows."""
-TELLING = 16
-"""A step of fewer ids says little about how fast ids are read."""
-DEARER, FASTER = 2.0, 1.2
-"""Where even the least takes too long: up to so many times as long is well spent on so many times as many ids a
-second."""
+MAX_DECODE_STALL_S = 0.2
+"""Longest step while other sequences wait for their next token."""
+MAX_PREFILL_STEP_S = 0.5
+"""Longest step while no sequence is decoding. Cancels are handled between steps."""
+MIN_PREFILL_IDS, MAX_PREFILL_IDS = 16, 512
+"""Prompt ids per step. More than the maximum is no faster and takes more memory."""
+PREFILL_IDS_MULTIPLE = 8
+"""Budgets are multiples of this: PyTorch prepares its products anew for every number of rows."""
+MIN_MEASURED_IDS = 16
+"""Steps with fewer ids say little about the prefill rate."""
+MAX_COST_RATIO, MIN_RATE_RATIO = 2.0, 1.2
+"""Where even MIN_PREFILL_IDS take too long, a larger step may take this many times as long if it computes at least this
+many times as many ids per second."""
 
-Costs = Sequence[tuple[int, float]]
-"""Numbers of rows, rising, and the seconds that such a step took when the machine was measured."""
-GUESS: Costs = ((1, 0.01), (100, 1.0))
-"""Of a machine that was not measured; rather too slow."""
+StepCosts = Sequence[tuple[int, float]]
+"""Pairs of a number of rows, ascending, and the measured seconds of such a step."""
+UNMEASURED_COSTS: StepCosts = ((1, 0.01), (100, 1.0))
+"""For a machine that was not measured. Rather too slow than too fast."""
 
 
-class Pace:
-    """Knows what steps cost, and learns from each how much faster or slower the machine is just now."""
+class PrefillBudget:
+    """Estimates the duration of steps, and corrects the estimate by the steps that it observes."""
 
-    def __init__(self, costs: Costs = GUESS) -> None:
+    def __init__(self, costs: StepCosts = UNMEASURED_COSTS) -> None:
         self.costs = costs
-        self.speed = 1.0
-        """How fast the machine is now, 1 as it was measured."""
+        self.speed_factor = 1.0
+        """The machine's current speed relative to when it was measured."""
 
-    def seconds(self, rows: int) -> float:
-        """What a step of so many rows should take now."""
-        return self._measured(rows) / self.speed
+    def step_seconds(self, rows: int) -> float:
+        """The expected duration of a step of `rows` rows."""
+        return self._measured_seconds(rows) / self.speed_factor
 
-    def budget(self, decoding: int) -> int:
-        """How many ids of prompts to read in a step that also brings `decoding` others a token. Never fewer than
-        LEAST."""
-        limit = STALL if decoding else BREATH
-        sizes = range(MOST, LEAST - 1, -GRAIN)
-        fits = next((ids for ids in sizes if self.seconds(ids + decoding) <= limit), None)
+    def prefill_ids(self, decoding: int) -> int:
+        """The prompt ids for a step in which `decoding` sequences get a token; at least MIN_PREFILL_IDS."""
+        limit = MAX_DECODE_STALL_S if decoding else MAX_PREFILL_STEP_S
+        sizes = range(MAX_PREFILL_IDS, MIN_PREFILL_IDS - 1, -PREFILL_IDS_MULTIPLE)
+        fits = next((ids for ids in sizes if self.step_seconds(ids + decoding) <= limit), None)
         return fits or self._best_rate(decoding)
 
+    def warming_ids(self) -> int:
+        """The prompt ids for a step that warms a prefix, short enough for a request that may arrive."""
+        return self.prefill_ids(1)
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """Correct the speed estimate by a step of `rows` rows that took `seconds`."""
+        if rows >= MIN_MEASURED_IDS and seconds > 0:
+            self.speed_factor += 0.5 * (self._measured_seconds(rows) / seconds - self.speed_factor)
+
     def _best_rate(self, decoding: int) -> int:
-        """Where even LEAST takes too long. Other kernels may serve more rows, or a step cost much whatever its size:
-        then more ids are hardly dearer, and never to read them at once would be slow for ever."""
-        least = LEAST + decoding
+        """The budget where even MIN_PREFILL_IDS take too long.
+
+        More rows may be computed by faster kernels, or a step may have a high fixed cost. Larger steps then cost
+        little more, and small ones would make every prompt slow.
+        """
+        least = MIN_PREFILL_IDS + decoding
         best = least
-        for rows in range(least + GRAIN, MOST + decoding + 1, GRAIN):
-            affordable = self.seconds(rows) <= DEARER * self.seconds(least)
-            if affordable and self._rate(rows) > max(FASTER * self._rate(least), self._rate(best)):
+        for rows in range(least + PREFILL_IDS_MULTIPLE, MAX_PREFILL_IDS + decoding + 1, PREFILL_IDS_MULTIPLE):
+            affordable = self.step_seconds(rows) <= MAX_COST_RATIO * self.step_seconds(least)
+            if affordable and self._rate(rows) > max(MIN_RATE_RATIO * self._rate(least), self._rate(best)):
                 best = rows
         return best - decoding
 
     def _rate(self, rows: int) -> float:
-        return rows / self.seconds(rows)
+        return rows / self.step_seconds(rows)
 
-    def ahead(self) -> int:
-        """How many to read while nobody waits, but somebody may come."""
-        return self.budget(1)
-
-    def note(self, rows: int, seconds: float) -> None:
-        """A step of so many rows took so long."""
-        if rows >= TELLING and seconds > 0:
-            self.speed += 0.5 * (self._measured(rows) / seconds - self.speed)
-
-    def _measured(self, rows: int) -> float:
-        """Between two that were measured on a line; before and behind in proportion."""
+    def _measured_seconds(self, rows: int) -> float:
+        """Interpolated linearly between measurements, and in proportion to the rows outside them."""
         place = bisect_right(self.costs, rows, key=lambda cost: cost[0])
         if place == 0 or place == len(self.costs):
-            known, seconds = self.costs[0 if place == 0 else -1]
-            return seconds * (rows / known if place else 1.0)
+            nearest, seconds = self.costs[0 if place == 0 else -1]
+            return seconds * (rows / nearest if place else 1.0)
         (fewer, quicker), (more, slower) = self.costs[place - 1], self.costs[place]
         return quicker + (slower - quicker) * (rows - fewer) / (more - fewer)

@@ -1,17 +1,20 @@
-"""What crosses the pipe between the bot's process and the engine's. Knows neither end: orders go in, news come back."""
+"""The messages between the bot's process and the engine's worker: requests go in, events come back."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from core.domain.sampling import Sampling
 
-Reason = Literal["stop", "length", "cancelled"]
-"""Why a sequence ended: a stop token, max_tokens or a full context, or a Cancel."""
+FinishReason = Literal["stop", "length", "cancelled"]
+"""Why a sequence ended: a stop id, the token limit or a full context, or a Cancel."""
 
 
 @dataclass(frozen=True, slots=True)
-class Submit:
-    """Generate from these ids. `owner` is whom the sequence belongs to: the key of what is kept for its next one."""
+class Generate:
+    """Continue these ids.
+
+    `owner` is the conversation. Its key/value blocks are kept for its next prompt until a DropOwner.
+    """
 
     id: int
     ids: tuple[int, ...]
@@ -21,93 +24,95 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Forget this sequence, whether it waits, runs or has ended."""
+    """End a sequence. Without effect if it has ended already."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Warm:
-    """When there is nothing else to do, read these ids: the owner's next prompt is likely to begin with them."""
+class WarmPrefix:
+    """Compute the keys and values of these ids while nothing else runs: the owner's next prompt begins with them."""
 
     ids: tuple[int, ...]
     owner: str
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """Forget what is kept for this owner alone."""
+class DropOwner:
+    """Release the blocks that only this owner uses."""
 
     owner: str
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
-    """End the worker, whatever it is doing."""
+class Shutdown:
+    """End the worker, even if sequences are running."""
 
 
-Order = Submit | Cancel | Warm | Drop | Close
+Request = Generate | Cancel | WarmPrefix | DropOwner | Shutdown
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """A step of the start, in words for the owner."""
+class LoadProgress:
+    """A step of loading the model, in words for the owner of the bot."""
 
     step: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded; `context` is how many tokens it can hold, prompt and answer together."""
+    """The model is loaded.
+
+    `weights`: how they are held and what computes with them, in words. `context`: ids of prompt and answer together.
+    """
 
     device: str
     weights: str
-    """In what form they are held, and what computes with them."""
     context: int
     load_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class SetupFailed:
-    """The model can't be loaded: one line for the owner. The worker ends."""
+class LoadFailed:
+    """The model can't be loaded, and the worker ends. `message`: one line for the owner of the bot."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The sequence is being worked on: of its prompt's tokens so many were known from before and need no reading."""
+    """The first step of a sequence has begun. `reused_ids` of its `prompt_ids` were cached and need no prefill."""
 
     id: int
-    prompt: int
-    reused: int
+    prompt_ids: int
+    reused_ids: int
 
 
 @dataclass(frozen=True, slots=True)
-class Prefilling:
-    """A part of this sequence's prompt has been read and there is more: a sign of life."""
+class PrefillProgress:
+    """A part of this sequence's prompt is computed. Tells the engine that the worker is alive."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """What one step has drawn: pairs of a sequence's id and its next token."""
+class NewTokens:
+    """The tokens of one step, as pairs of sequence id and token."""
 
-    drawn: tuple[tuple[int, int], ...]
+    tokens: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The sequence has ended and everything it held is free."""
+    """A sequence has ended and its blocks are released."""
 
     id: int
-    reason: Reason
+    reason: FinishReason
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The sequence ended by a bug or for want of memory; the worker lives on."""
+    """A sequence ended with an exception. The worker goes on."""
 
     id: int
     message: str
@@ -115,48 +120,51 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast the engine was in the last seconds of work, and what it had for that.
+class Throughput:
+    """Speed and processor use over the last seconds of work.
 
-    `read`: ids of prompts a second; `drawn`: tokens a second of one chat; 0 where there were none. `share` and
-    `others`: the cores that the engine and all other programs used, of `cores`.
+    `prefill_rate`: prompt ids per second. `decode_rate`: tokens per second of one sequence. Either is 0 where nothing
+    was measured. `own_cores` and `other_cores`: cores used by the engine and by all other programs.
     """
 
-    read: float
-    drawn: float
-    share: float
-    others: float
-    cores: int
+    prefill_rate: float
+    decode_rate: float
+    own_cores: float
+    other_cores: float
+    available_cores: int
 
     @property
     def starved(self) -> bool:
-        """Whether others take so much that it is felt: a quarter of the cores."""
-        return self.others > self.cores / 4
+        """Whether other programs use more than a quarter of the cores."""
+        return self.other_cores > self.available_cores / 4
 
     @property
     def bottleneck(self) -> str:
-        """What the engine gets of the processor, and whether others take it, in a few words."""
-        used = f"the engine gets {self.share:.1f} of {self.cores} cores"
-        return f"{used}, other programs {self.others:.1f}" if self.others >= 0.1 else used
+        """The processor share of the engine and of other programs, in words."""
+        used = f"the engine gets {self.own_cores:.1f} of {self.available_cores} cores"
+        return f"{used}, other programs {self.other_cores:.1f}" if self.other_cores >= 0.1 else used
 
 
-News = Loading | Ready | SetupFailed | Admitted | Prefilling | Tokens | Finished | Failed | Speed
+Event = LoadProgress | Ready | LoadFailed | Admitted | PrefillProgress | NewTokens | Finished | Failed | Throughput
 
 Out_contra = TypeVar("Out_contra", contravariant=True)
 In_co = TypeVar("In_co", covariant=True)
 
 
 class Channel(Protocol[Out_contra, In_co]):
-    """One end of the pipe; multiprocessing's Connection is one. A lost other end is an EOFError or an OSError."""
+    """One end of the pipe, such as multiprocessing's Connection.
+
+    Every method raises EOFError or OSError once the other end is closed.
+    """
 
     def send(self, message: Out_contra, /) -> None:
-        """Hand a message to the other end."""
+        """Send a message to the other end."""
 
     def poll(self, timeout: float | None, /) -> bool:
-        """Whether there is something to receive, waiting that long for it; None waits for as long as it takes."""
+        """Whether a message can be received within `timeout` seconds; None waits without a limit."""
 
     def recv(self) -> In_co:
         """Wait for the next message."""
 
     def close(self) -> None:
-        """Free this end."""
+        """Close this end."""

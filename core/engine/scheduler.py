@@ -1,192 +1,202 @@
-"""The scheduler: which ids of which sequences the next step computes, and in which blocks. Pure; knows no torch.
+"""The scheduler: which ids of which sequences the next step computes, and in which blocks. Imports no torch.
 
-Sequences join and leave at any step. Those that draw tokens are in every step; beside them prompts are read, the oldest
-first, as many ids as the pace allows. Where memory runs out, the youngest is put back and goes on later.
+Sequences join and leave between steps. Every step computes a token for each decoding sequence and, beside them, as many
+prompt ids as the budget allows, the oldest prompt first. If blocks run out, the youngest sequence is put back and
+continues later.
 """
 
 from collections import deque
 
-from core.engine.block_manager import START, Blocks
-from core.engine.prefill_budget import MOST, Pace
-from core.engine.sequence import Part, Sequence
+from core.engine.block_manager import NO_PARENT, BlockManager
+from core.engine.prefill_budget import MAX_PREFILL_IDS, PrefillBudget
+from core.engine.sequence import Sequence, SequenceSlice
 
-AREA = 1 << 22
-"""Ids read in a step times ids that they see, at most: each pair takes some bytes for every head of a key."""
-AHEAD = 64
-"""Owners whose next prompt is remembered to be read ahead."""
+MAX_ATTENTION_PAIRS = 1 << 22
+"""Pairs of a query id and a key id per step. PyTorch's attention takes some bytes per pair and head."""
+MAX_WARMING_OWNERS = 64
+"""Owners whose prefixes wait to be warmed. The oldest one is dropped for another."""
 
 
 class Scheduler:
-    """Owns every sequence and every block."""
+    """Owns the sequences and assigns blocks to them. Up to `max_running` sequences run at once."""
 
-    def __init__(self, blocks: Blocks, slots: int, pace: Pace | None = None) -> None:
-        self.blocks, self.slots = blocks, slots
-        self.pace = pace or Pace()
+    def __init__(self, blocks: BlockManager, max_running: int, prefill_budget: PrefillBudget | None = None) -> None:
+        self.blocks = blocks
+        self.prefill_budget = prefill_budget or PrefillBudget()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
-        """In the order in which they were admitted."""
-        self.ahead: dict[str, Sequence] = {}
-        """What each owner's next prompt is likely to begin with: computed when there is nothing else to do."""
+        """In the order of their admission."""
+        self._max_running = max_running
+        self._warming: dict[str, Sequence] = {}
+        """By owner, the prefix to compute while nothing else is to be done."""
 
     @property
-    def busy(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self.waiting or self.running or self.ahead)
+    def has_work(self) -> bool:
+        """Whether there is a sequence to run or a prefix to warm."""
+        return bool(self.waiting or self.running or self._warming)
 
     def add(self, sequence: Sequence) -> None:
-        """To be generated, after those that wait already."""
-        self.end_ahead(sequence.owner)
+        """Queue a sequence behind those that wait."""
+        self.stop_warming(sequence.owner)
         self.waiting.append(sequence)
 
-    def read_ahead(self, sequence: Sequence) -> None:
-        """To be read when there is nothing else to do, in place of the owner's last one."""
-        self.end_ahead(sequence.owner)
-        self.ahead[sequence.owner] = sequence
-        if len(self.ahead) > AHEAD:
-            self.end_ahead(next(iter(self.ahead)))
+    def warm(self, sequence: Sequence) -> None:
+        """Compute a prefix while there is no other work, instead of the owner's previous one."""
+        self.stop_warming(sequence.owner)
+        self._warming[sequence.owner] = sequence
+        if len(self._warming) > MAX_WARMING_OWNERS:
+            self.stop_warming(next(iter(self._warming)))
+
+    def stop_warming(self, owner: str) -> None:
+        """Do not warm this owner's prefix any further. Its full blocks stay cached."""
+        if sequence := self._warming.pop(owner, None):
+            self._release(sequence)
 
     def remove(self, id: int) -> Sequence | None:
-        """Forget a sequence, wherever it is; the sequence. None: there is none, any more."""
+        """Remove a waiting or running sequence and release its blocks. Returns None if there is none of this id."""
         for place in (self.running, self.waiting):
             for sequence in place:
                 if sequence.id == id:
                     place.remove(sequence)
-                    self._free(sequence)
+                    self._release(sequence)
                     return sequence
         return None
 
-    def drop(self, owner: str) -> None:
-        """Forget what is kept for this owner alone, and keep nothing more of what he is being answered."""
-        self.end_ahead(owner)
+    def drop_owner(self, owner: str) -> None:
+        """Unregister the owner's blocks, and register no more for the owner's present sequences."""
+        self.stop_warming(owner)
         for sequence in (*self.running, *self.waiting):
             if sequence.owner == owner:
-                sequence.lasting = False
-        self.blocks.drop(owner)
+                sequence.cacheable = False
+        self.blocks.drop_owner(owner)
 
-    def next_batch(self) -> list[Part]:
-        """What to compute now; nothing if there is nothing to do. Each part's sequence has blocks enough for it."""
+    def next_batch(self) -> list[SequenceSlice]:
+        """The slices to compute now, each with blocks allocated; empty if there is no work."""
         if not self.waiting and not self.running:
-            return self._next_ahead()
-        self._pause_ahead()
+            return self._next_warming()
+        self._pause_warming()
         self._admit()
-        return self._fitted(self._wanted())
+        return self._with_blocks(self._slices())
 
-    def advance(self, batch: list[Part]) -> None:
-        """The batch has been computed."""
-        for part in batch:
-            part.sequence.computed = part.end
-            self._keep(part.sequence)
-        for owner in [owner for owner, sequence in self.ahead.items() if not sequence.missing]:
-            self.end_ahead(owner)
+    def advance(self, batch: list[SequenceSlice]) -> None:
+        """Record that a batch has been computed, and register its full blocks."""
+        for each in batch:
+            each.sequence.computed = each.end
+            self._register_blocks(each.sequence)
+        for owner in [owner for owner, sequence in self._warming.items() if not sequence.uncomputed]:
+            self.stop_warming(owner)
 
-    # Who takes part
+    # Admission
 
     def _admit(self) -> None:
-        """First come, first served, while there is room for a whole prompt, and a block more for each that runs."""
-        while self.waiting and len(self.running) < self.slots:
+        """Admit waiting sequences in order, while their whole prompts fit beside what the running ones will need."""
+        while self.waiting and len(self.running) < self._max_running:
             sequence = self.waiting[0]
-            found = self.blocks.find(sequence.ids)
-            free = self.blocks.available - self.blocks.idle(found) - self._promised()
-            if self.running and self.blocks.needed(len(sequence.ids) + 1) - len(found) > free:
+            prefix = self.blocks.find_prefix(sequence.ids)
+            # Acquiring a cached prefix takes its blocks out of the available ones.
+            left = self.blocks.available - self.blocks.count_unused(prefix) - self._reserved_blocks()
+            missing = self.blocks.blocks_for(len(sequence.ids) + 1) - len(prefix)
+            if self.running and missing > left:
                 return
-            self._enter(sequence, found)
+            self._attach_prefix(sequence, prefix)
             self.running.append(self.waiting.popleft())
 
-    def _promised(self) -> int:
-        """What those who run will take: for all that they have yet to compute, and a block more each."""
-        needed = self.blocks.needed
-        return sum(needed(len(sequence.ids) + 1) - len(sequence.blocks) + 1 for sequence in self.running)
+    def _reserved_blocks(self) -> int:
+        """Blocks that the running sequences will need: for their remaining ids, and one more each."""
+        blocks_for = self.blocks.blocks_for
+        return sum(blocks_for(len(sequence.ids) + 1) - len(sequence.blocks) + 1 for sequence in self.running)
 
-    def _enter(self, sequence: Sequence, found: list[int]) -> None:
-        self.blocks.share(found, sequence.owner if sequence.lasting else None)
-        sequence.blocks = found
-        sequence.kept = len(found)
-        sequence.computed = len(found) * self.blocks.size
+    def _attach_prefix(self, sequence: Sequence, prefix: list[int]) -> None:
+        self.blocks.acquire(prefix, sequence.owner if sequence.cacheable else None)
+        sequence.blocks = prefix
+        sequence.registered = len(prefix)
+        sequence.computed = len(prefix) * self.blocks.size
 
-    def _wanted(self) -> list[Part]:
-        """A token for everybody who draws, and of the prompts as many ids as the pace allows; the oldest first."""
-        budget = self.pace.budget(sum(sequence.missing == 1 for sequence in self.running))
-        parts = []
+    # Slices of a step
+
+    def _slices(self) -> list[SequenceSlice]:
+        """One id for each decoding sequence, and prompt ids within the budget, the oldest sequence first."""
+        budget = self.prefill_budget.prefill_ids(sum(sequence.uncomputed == 1 for sequence in self.running))
+        slices = []
         for sequence in self.running:
-            if sequence.missing > 1:
-                self._catch_up(sequence)
-            count = 1 if sequence.missing == 1 else min(sequence.missing, budget, self._area(sequence))
+            if sequence.uncomputed > 1:
+                self._adopt_found_blocks(sequence)
+            decodes = sequence.uncomputed == 1
+            count = 1 if decodes else min(sequence.uncomputed, budget, self._max_prefill_ids(sequence))
             if count > 0:
-                parts.append(Part(sequence, sequence.computed, count))
-                budget -= count if sequence.missing > 1 else 0
-        return parts
+                slices.append(SequenceSlice(sequence, sequence.computed, count))
+                budget -= count if sequence.uncomputed > 1 else 0
+        return slices
 
-    def _catch_up(self, sequence: Sequence) -> None:
-        """Of chats that came together and begin alike, the first has read what the others find now."""
-        if sequence.lasting and len(sequence.blocks) == sequence.kept:
-            further = self.blocks.find(sequence.ids)[sequence.kept :]
-            self.blocks.share(further, sequence.owner)
+    def _adopt_found_blocks(self, sequence: Sequence) -> None:
+        """Use blocks that another sequence has registered since this one was admitted: both began alike."""
+        if sequence.cacheable and len(sequence.blocks) == sequence.registered:
+            further = self.blocks.find_prefix(sequence.ids)[sequence.registered :]
+            self.blocks.acquire(further, sequence.owner)
             sequence.blocks += further
-            sequence.kept += len(further)
-            sequence.computed = max(sequence.computed, sequence.kept * self.blocks.size)
+            sequence.registered += len(further)
+            sequence.computed = max(sequence.computed, sequence.registered * self.blocks.size)
 
-    def _area(self, sequence: Sequence) -> int:
-        """How many ids of a prompt may be read at once, for what they see not to take too much memory."""
-        return max(self.blocks.size, AREA // (sequence.computed + MOST))
+    def _max_prefill_ids(self, sequence: Sequence) -> int:
+        """How many prompt ids fit into MAX_ATTENTION_PAIRS; at least a block."""
+        return max(self.blocks.size, MAX_ATTENTION_PAIRS // (sequence.computed + MAX_PREFILL_IDS))
 
-    def _fitted(self, parts: list[Part]) -> list[Part]:
-        """With blocks for each. As the oldest come first, who is put back for one of them is not yet among them."""
-        return [part for part in parts if part.sequence in self.running and self._room(part)]
+    def _with_blocks(self, slices: list[SequenceSlice]) -> list[SequenceSlice]:
+        """The slices for which blocks could be allocated. Slices are in the order of admission, so a sequence that is
+        put back for one of them comes after it."""
+        return [each for each in slices if each.sequence in self.running and self._allocate_blocks(each)]
 
-    def _room(self, part: Part) -> bool:
+    def _allocate_blocks(self, part: SequenceSlice) -> bool:
+        """Allocate the blocks of a slice, putting back the youngest sequences until there are enough. Returns False if
+        the slice's own sequence was put back."""
         sequence = part.sequence
-        short = self.blocks.needed(part.end) - len(sequence.blocks)
-        while short > self.blocks.available:
+        missing = self.blocks.blocks_for(part.end) - len(sequence.blocks)
+        while missing > self.blocks.available:
             youngest = self.running.pop()
-            self._free(youngest)
+            self._release(youngest)
             self.waiting.appendleft(youngest)
             if youngest is sequence:
                 return False
-        sequence.blocks += [self.blocks.take() for _ in range(short)]
+        sequence.blocks += [self.blocks.allocate() for _ in range(missing)]
         return True
 
-    # What was computed
+    # Computed blocks
 
-    def _keep(self, sequence: Sequence) -> None:
-        """Its full blocks can be found from now on."""
+    def _register_blocks(self, sequence: Sequence) -> None:
         size = self.blocks.size
-        while sequence.lasting and (sequence.kept + 1) * size <= sequence.computed:
-            place = sequence.kept
-            before = sequence.blocks[place - 1] if place else START
+        while sequence.cacheable and (sequence.registered + 1) * size <= sequence.computed:
+            place = sequence.registered
+            parent = sequence.blocks[place - 1] if place else NO_PARENT
             ids = tuple(sequence.ids[place * size : (place + 1) * size])
-            block = self.blocks.keep(sequence.blocks[place], before, ids, sequence.owner)
+            block = self.blocks.register(sequence.blocks[place], parent, ids, sequence.owner)
             if block is None:
-                sequence.lasting = False
+                sequence.cacheable = False
                 return
             sequence.blocks[place] = block
-            sequence.kept += 1
+            sequence.registered += 1
 
-    def _free(self, sequence: Sequence) -> None:
+    def _release(self, sequence: Sequence) -> None:
         self.blocks.release(sequence.blocks)
-        sequence.blocks, sequence.computed, sequence.kept = [], 0, 0
+        sequence.blocks, sequence.computed, sequence.registered = [], 0, 0
 
-    # Reading ahead
+    # Warming prefixes
 
-    def _next_ahead(self) -> list[Part]:
-        while self.ahead:
-            sequence = next(iter(self.ahead.values()))
+    def _next_warming(self) -> list[SequenceSlice]:
+        while self._warming:
+            sequence = next(iter(self._warming.values()))
             if not sequence.blocks:
-                self._enter(sequence, self.blocks.find([*sequence.ids, START]))
-            count = min(sequence.missing, self.pace.ahead())
-            short = self.blocks.needed(sequence.computed + count) - len(sequence.blocks)
-            if count and short <= self.blocks.available:
-                sequence.blocks += [self.blocks.take() for _ in range(short)]
-                return [Part(sequence, sequence.computed, count)]
-            self.end_ahead(sequence.owner)
+                # The id behind the prefix has find_prefix return its last block, too.
+                self._attach_prefix(sequence, self.blocks.find_prefix([*sequence.ids, NO_PARENT]))
+            count = min(sequence.uncomputed, self.prefill_budget.warming_ids())
+            missing = self.blocks.blocks_for(sequence.computed + count) - len(sequence.blocks)
+            if count and missing <= self.blocks.available:
+                sequence.blocks += [self.blocks.allocate() for _ in range(missing)]
+                return [SequenceSlice(sequence, sequence.computed, count)]
+            self.stop_warming(sequence.owner)
         return []
 
-    def _pause_ahead(self) -> None:
-        """Somebody waits. What was read stays as what is kept does, to be found again."""
-        for sequence in self.ahead.values():
+    def _pause_warming(self) -> None:
+        """Release the blocks of prefixes in progress. They stay cached, so warming continues from them later."""
+        for sequence in self._warming.values():
             if sequence.blocks:
-                self._free(sequence)
-
-    def end_ahead(self, owner: str) -> None:
-        """Read no further for this owner."""
-        if sequence := self.ahead.pop(owner, None):
-            self._free(sequence)
+                self._release(sequence)

@@ -1,4 +1,4 @@
-"""A sequence: the token ids of one answer, its prompt first, and how far it has come. Knows no torch."""
+"""A sequence: the token ids of one answer, prompt first, and how many of them are computed. Imports no torch."""
 
 from dataclasses import dataclass, field
 
@@ -7,32 +7,34 @@ from core.domain.sampling import Sampling
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """`ids` are the prompt and what was drawn since; of these `computed` have their keys and values in `blocks`."""
+    """The ids of a prompt and of the tokens sampled after it.
+
+    The keys and values of the first `computed` ids are in `blocks`. `max_length` is the longest that `ids` may become;
+    0 for a prefix that is only warmed. The first `registered` blocks can be found by other sequences.
+    """
 
     id: int
     owner: str
     ids: list[int]
     sampling: Sampling = field(default_factory=Sampling)
-    limit: int = 0
-    """How long `ids` may become."""
+    max_length: int = 0
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
-    kept: int = 0
-    """So many of the blocks, from the first on, can be found by their content."""
-    lasting: bool = True
-    """Whether what it computes may be kept for others."""
-    told: bool = False
-    """Whether it is known how much of its prompt was reused."""
+    registered: int = 0
+    cacheable: bool = True
+    """Whether other sequences may share its blocks. False once its owner is dropped."""
+    admission_reported: bool = False
+    """Whether an Admitted event has been sent."""
 
     @property
-    def missing(self) -> int:
-        """Ids that are still to be computed; the last one's logits give the next."""
+    def uncomputed(self) -> int:
+        """Ids still to be computed. The logits of the last one give the next token."""
         return len(self.ids) - self.computed
 
 
 @dataclass(slots=True, frozen=True)
-class Part:
-    """What one step computes of a sequence: `count` ids from `start` on."""
+class SequenceSlice:
+    """The part of a sequence that one step computes: `count` ids from position `start`."""
 
     sequence: Sequence
     start: int
@@ -40,9 +42,10 @@ class Part:
 
     @property
     def end(self) -> int:
+        """The position after the last id of the slice."""
         return self.start + self.count
 
     @property
-    def draws(self) -> bool:
-        """Whether it reaches the last id, so that a token is drawn. (What is only read ahead has no limit.)"""
-        return self.end == len(self.sequence.ids) and self.sequence.limit > 0
+    def samples_token(self) -> bool:
+        """Whether the slice reaches the sequence's last id, so that a token is sampled after it."""
+        return self.end == len(self.sequence.ids) and self.sequence.max_length > 0

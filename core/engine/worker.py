@@ -1,46 +1,48 @@
-"""The worker: turns orders into tokens, all sequences together, step by step. Knows no torch, no process."""
+"""The worker: runs all sequences together, step by step. Imports no torch and knows no process."""
 
 import time
 import traceback
 from typing import Protocol
 
 from core.engine import processor
-from core.engine.block_manager import Blocks
-from core.engine.meter import Meter
-from core.engine.prefill_budget import Costs, Pace
+from core.engine.block_manager import BlockManager
+from core.engine.hang_detector import ProgressCounter
+from core.engine.meter import ThroughputMeter
+from core.engine.prefill_budget import PrefillBudget, StepCosts
 from core.engine.protocol import (
     Admitted,
     Cancel,
     Channel,
-    Close,
-    Drop,
+    DropOwner,
+    Event,
     Failed,
     Finished,
-    News,
-    Order,
-    Prefilling,
-    Reason,
-    Submit,
-    Tokens,
-    Warm,
+    FinishReason,
+    Generate,
+    NewTokens,
+    PrefillProgress,
+    Request,
+    Shutdown,
+    WarmPrefix,
 )
 from core.engine.scheduler import Scheduler
-from core.engine.sequence import Part, Sequence
-from core.engine.vitals import Signs
+from core.engine.sequence import Sequence, SequenceSlice
 
-SLOTS = 32
-"""Sequences at once."""
-AHEAD = -1
-"""The id of what is only read ahead."""
-STRIKES = 3
-"""So many failed steps in a row mean that the process is broken, not a sequence: another may do better."""
+MAX_RUNNING = 32
+"""Sequences that run at once."""
+WARMING_ID = -1
+"""The id of a sequence that only warms a prefix."""
+MAX_FAILED_STEPS = 3
+"""Failed steps in a row after which the worker ends: the process is broken, and a new one may do better."""
 
 
 class Runner(Protocol):
-    """The model, ready to run."""
+    """A loaded model.
+
+    `context`: ids of prompt and answer together; the `blocks` of `block_size` ids each hold at least one context.
+    """
 
     context: int
-    """Ids of a sequence, prompt and answer together; there are blocks enough for one at least."""
     vocabulary: int
     blocks: int
     block_size: int
@@ -48,149 +50,152 @@ class Runner(Protocol):
 
     @property
     def weights(self) -> str:
-        """In what form they are held, and what computes with them."""
+        """How the weights are held and what computes with them, in words."""
 
     @property
-    def costs(self) -> Costs:
-        """What steps cost; see Pace."""
+    def costs(self) -> StepCosts:
+        """The measured durations of steps."""
 
-    def watch(self, signs: Signs) -> None:
-        """From now on count up the number there as the computing gets on, many times a step."""
+    def count_progress(self, counter: ProgressCounter) -> None:
+        """From now on count `counter` up while a step computes, many times per step."""
 
-    def run(self, batch: list[Part]) -> dict[int, int]:
-        """Compute the batch. By the sequence's id the token that each part draws which `draws`."""
+    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
+        """Compute a batch. Returns a token by sequence id for each slice that samples one."""
 
     def forget(self, id: int) -> None:
-        """The sequence has ended. Idempotent."""
+        """Release what is kept for a sequence that has ended. Idempotent."""
 
 
 class Worker:
-    """Owns the runner and every sequence; nothing else touches them."""
+    """Runs the sequences that it is asked for over a channel. The only user of the runner."""
 
-    def __init__(self, runner: Runner, channel: Channel[News, Order], meter: Meter | None = None) -> None:
-        self.runner = runner
-        self.channel = channel
-        self.scheduler = Scheduler(Blocks(runner.blocks, runner.block_size), SLOTS, Pace(runner.costs))
-        self.meter = meter or Meter(processor.cores())
-        self.strikes = 0
+    def __init__(self, runner: Runner, channel: Channel[Event, Request], meter: ThroughputMeter | None = None) -> None:
+        blocks = BlockManager(runner.blocks, runner.block_size)
+        self.scheduler = Scheduler(blocks, MAX_RUNNING, PrefillBudget(runner.costs))
+        self.meter = meter or ThroughputMeter(processor.available_cores())
+        self._runner = runner
+        self._channel = channel
+        self._failed_steps = 0
 
     def run(self) -> None:
-        """Work until told to close, or until it is of no use."""
-        while self.drain() and self.strikes < STRIKES:
+        """Work until a Shutdown, or until MAX_FAILED_STEPS steps in a row have failed."""
+        while self.drain() and self._failed_steps < MAX_FAILED_STEPS:
             self.step()
 
     def drain(self) -> bool:
-        """Take every order that has come; with nothing to do, wait for one. False: it is time to close."""
-        while self.channel.poll(0.0 if self.scheduler.busy else None):
-            order = self.channel.recv()
-            if isinstance(order, Close):
+        """Handle every request that has come, waiting for one if there is no work. Returns False at a Shutdown."""
+        while self._channel.poll(0.0 if self.scheduler.has_work else None):
+            request = self._channel.recv()
+            if isinstance(request, Shutdown):
                 return False
-            self.take(order)
+            self.handle(request)
         return True
 
-    def take(self, order: Submit | Cancel | Warm | Drop) -> None:
-        match order:
-            case Submit():
-                self.submit(order)
+    def handle(self, request: Generate | Cancel | WarmPrefix | DropOwner) -> None:
+        """Pass a request to the scheduler, and send the events that follow at once."""
+        match request:
+            case Generate():
+                self._generate(request)
             case Cancel(id):
-                self.cancel(id)
-            case Warm():
-                self.warm(order)
-            case Drop(owner):
-                self.scheduler.drop(owner)
-
-    def submit(self, order: Submit) -> None:
-        limit = min(len(order.ids) + order.sampling.max_tokens, self.runner.context)
-        if not self.known(order.ids):
-            self.fail(order.id, ValueError("a prompt is one or more ids of the model's vocabulary"))
-        elif limit <= len(order.ids):
-            self.channel.send(Finished(order.id, "length"))
-        else:
-            self.scheduler.add(Sequence(order.id, order.owner, list(order.ids), order.sampling, limit))
-
-    def known(self, ids: tuple[int, ...]) -> bool:
-        """A foreign id would be an IndexError on a CPU, but the end of every sequence on a GPU."""
-        return bool(ids) and min(ids) >= 0 and max(ids) < self.runner.vocabulary
-
-    def warm(self, order: Warm) -> None:
-        """Only whole blocks can be found again."""
-        size = self.runner.block_size
-        whole = min(len(order.ids), self.runner.context) // size * size
-        if whole and self.known(order.ids):
-            self.scheduler.read_ahead(Sequence(AHEAD, order.owner, list(order.ids[:whole])))
-
-    def cancel(self, id: int) -> None:
-        if self.scheduler.remove(id):
-            self.end(id, "cancelled")
+                self._cancel(id)
+            case WarmPrefix():
+                self._warm(request)
+            case DropOwner(owner):
+                self.scheduler.drop_owner(owner)
 
     def step(self) -> None:
-        """Compute a batch, and tell what it brought."""
+        """Compute one batch and send its events. Does nothing if there is no work."""
         batch = self.scheduler.next_batch()
         if not batch:
             return
-        self.tell_admitted(batch)
+        self._report_admitted(batch)
         started = time.monotonic()
         self.meter.begin(started)
         try:
-            drawn = self.runner.run(batch)
+            sampled = self._runner.run(batch)
         except Exception as error:
-            self.give_up(batch, error)
+            self._fail_batch(batch, error)
             return
-        self.strikes = 0
+        self._failed_steps = 0
         ended = time.monotonic()
-        if any(part.count > 1 for part in batch):
-            self.scheduler.pace.note(sum(part.count for part in batch), ended - started)
+        if any(each.count > 1 for each in batch):
+            self.scheduler.prefill_budget.observe(sum(each.count for each in batch), ended - started)
         self.scheduler.advance(batch)
-        self.hand_out(batch, drawn)
-        read = sum(part.count for part in batch if part.count > 1)
-        if speed := self.meter.end(ended, ended - started, read, len(drawn)):
-            self.channel.send(speed)
+        self._hand_out(batch, sampled)
+        prefilled = sum(each.count for each in batch if each.count > 1)
+        if throughput := self.meter.end(ended, ended - started, prefilled, len(sampled)):
+            self._channel.send(throughput)
 
-    def tell_admitted(self, batch: list[Part]) -> None:
-        for part in batch:
-            sequence = part.sequence
-            if sequence.id != AHEAD and not sequence.told:
-                sequence.told = True
-                self.channel.send(Admitted(sequence.id, len(sequence.ids), part.start))
+    def _generate(self, request: Generate) -> None:
+        max_length = min(len(request.ids) + request.sampling.max_tokens, self._runner.context)
+        if not self._in_vocabulary(request.ids):
+            self._fail(request.id, ValueError("a prompt is one or more ids of the model's vocabulary"))
+        elif max_length <= len(request.ids):
+            self._channel.send(Finished(request.id, "length"))
+        else:
+            self.scheduler.add(Sequence(request.id, request.owner, list(request.ids), request.sampling, max_length))
 
-    def hand_out(self, batch: list[Part], drawn: dict[int, int]) -> None:
+    def _in_vocabulary(self, ids: tuple[int, ...]) -> bool:
+        """Whether there are ids, all known to the model. Others would end every sequence on a GPU."""
+        return bool(ids) and min(ids) >= 0 and max(ids) < self._runner.vocabulary
+
+    def _warm(self, request: WarmPrefix) -> None:
+        """Warm the whole blocks of a prefix: only these can be found again."""
+        size = self._runner.block_size
+        length = min(len(request.ids), self._runner.context) // size * size
+        if length and self._in_vocabulary(request.ids):
+            self.scheduler.warm(Sequence(WARMING_ID, request.owner, list(request.ids[:length])))
+
+    def _cancel(self, id: int) -> None:
+        if self.scheduler.remove(id):
+            self._finish(id, "cancelled")
+
+    def _report_admitted(self, batch: list[SequenceSlice]) -> None:
+        for each in batch:
+            sequence = each.sequence
+            if sequence.id != WARMING_ID and not sequence.admission_reported:
+                sequence.admission_reported = True
+                self._channel.send(Admitted(sequence.id, len(sequence.ids), each.start))
+
+    def _hand_out(self, batch: list[SequenceSlice], sampled: dict[int, int]) -> None:
         tokens: list[tuple[int, int]] = []
-        ended: list[tuple[int, Reason]] = []
-        for part in batch:
-            sequence = part.sequence
-            token = drawn.get(sequence.id)
-            if sequence.id == AHEAD:
+        ended: list[tuple[int, FinishReason]] = []
+        for each in batch:
+            sequence = each.sequence
+            token = sampled.get(sequence.id)
+            if sequence.id == WARMING_ID:
                 continue
             if token is None:
-                self.channel.send(Prefilling(sequence.id))
+                self._channel.send(PrefillProgress(sequence.id))
             elif token in sequence.sampling.stop_ids:
                 ended.append((sequence.id, "stop"))
             else:
                 sequence.ids.append(token)
                 tokens.append((sequence.id, token))
-                if len(sequence.ids) >= sequence.limit:
+                if len(sequence.ids) >= sequence.max_length:
                     ended.append((sequence.id, "length"))
         if tokens:
-            self.channel.send(Tokens(tuple(tokens)))
+            self._channel.send(NewTokens(tuple(tokens)))
         for id, reason in ended:
             self.scheduler.remove(id)
-            self.end(id, reason)
+            self._finish(id, reason)
 
-    def end(self, id: int, reason: Reason) -> None:
-        self.runner.forget(id)
-        self.channel.send(Finished(id, reason))
+    def _finish(self, id: int, reason: FinishReason) -> None:
+        self._runner.forget(id)
+        self._channel.send(Finished(id, reason))
 
-    def give_up(self, batch: list[Part], error: Exception) -> None:
-        """Nobody can tell whose fault it was. What these have computed is not kept: it may be half of it."""
-        for part in batch:
-            sequence = part.sequence
-            if sequence.id == AHEAD:
-                self.scheduler.end_ahead(sequence.owner)
+    def _fail_batch(self, batch: list[SequenceSlice], error: Exception) -> None:
+        """End every sequence of a failed step, as any of them may have caused it. Its blocks may be half written, so
+        they are not registered."""
+        for each in batch:
+            sequence = each.sequence
+            if sequence.id == WARMING_ID:
+                self.scheduler.stop_warming(sequence.owner)
             elif self.scheduler.remove(sequence.id):
-                self.fail(sequence.id, error)
-        self.strikes += 1
+                self._fail(sequence.id, error)
+        self._failed_steps += 1
 
-    def fail(self, id: int, error: Exception) -> None:
-        self.runner.forget(id)
+    def _fail(self, id: int, error: Exception) -> None:
+        self._runner.forget(id)
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        self.channel.send(Failed(id, message, "".join(traceback.format_exception(error))))
+        self._channel.send(Failed(id, message, "".join(traceback.format_exception(error))))

@@ -1,15 +1,14 @@
-"""Where a worker lives: a process of its own or, for tests, a thread. Knows nothing of what crosses its pipe."""
+"""The worker's process: how it is started, watched and ended."""
 
 import ctypes
 import os
 import signal
-import socket
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import Pipe, get_context, parent_process, resource_tracker
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import RawArray
@@ -20,69 +19,72 @@ from typing import Protocol
 import psutil
 
 from core.domain.errors import SetupError
-from core.engine.options import Load
-from core.engine.protocol import Channel, Loading, News, Order, Ready, SetupFailed
-from core.engine.vitals import Signs, Vitals
+from core.engine.hang_detector import ProgressCounter, WorkerActivity
+from core.engine.options import LoadRunner
+from core.engine.protocol import Channel, Event, LoadFailed, LoadProgress, Ready, Request
 from core.engine.worker import Runner, Worker
 
-NAME = "qwentin-engine"
+PROCESS_NAME = "qwentin-engine"
 
 
-class Host(Protocol):
-    """A place for one worker after another: start, (kill,) join, start again."""
+class WorkerHost(Protocol):
+    """Runs one worker after another: start, (kill,) join, start again."""
 
     @property
     def alive(self) -> bool:
-        """Whether there is a worker."""
+        """Whether a worker is running."""
 
-    def start(self) -> Channel[Order, News]:
-        """Start a worker without waiting for it; the bot's end of its pipe, which reads as ended once it is gone."""
+    def start(self) -> Channel[Request, Event]:
+        """Start a worker without waiting for it.
+
+        Returns the bot's end of its pipe, on which recv() raises EOFError once the worker has ended.
+        """
 
     def kill(self) -> None:
-        """End it at once. Nothing if there is none."""
+        """End the worker at once. Without effect if there is none."""
 
     def join(self) -> int | None:
-        """Free what an ended worker leaves behind, killing it if it hangs at its end; its exit code."""
+        """Wait a second for the worker's end, kill it if need be, and free its resources. Returns its exit code."""
 
-    def vitals(self) -> Vitals:
-        """What can be seen of it from outside."""
+    def activity(self) -> WorkerActivity:
+        """Measure the worker's progress and processor time."""
 
 
-def work(channel: Channel[News, Order], load: Load, signs: Signs) -> None:
-    """A worker's life: load, then work until told to close or the other end is gone."""
+def run_worker(channel: Channel[Event, Request], load: LoadRunner, progress: ProgressCounter) -> None:
+    """Load the model, then work until a Shutdown or until the other end of the channel is closed."""
     with suppress(EOFError, ConnectionError):
-        if runner := loaded(channel, load):
-            runner.watch(signs)
+        if runner := load_runner(channel, load):
+            runner.count_progress(progress)
             Worker(runner, channel).run()
 
 
-def loaded(channel: Channel[News, Order], load: Load) -> Runner | None:
+def load_runner(channel: Channel[Event, Request], load: LoadRunner) -> Runner | None:
     started = time.monotonic()
     try:
-        runner = load(lambda step: channel.send(Loading(step)))
+        runner = load(lambda step: channel.send(LoadProgress(step)))
     except Exception as error:
-        channel.send(SetupFailed(one_line(error)))
+        channel.send(LoadFailed(error_line(error)))
         return None
     channel.send(Ready(runner.device, runner.weights, runner.context, time.monotonic() - started))
     return runner
 
 
-def one_line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     if isinstance(error, SetupError):
         return str(error)
     return "the model can't be loaded: " + " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 class ProcessHost:
-    """A process of its own: what it does wrong costs the bot nothing but a restart.
+    """Runs the worker in a process of its own, so that its crash costs the bot nothing but a restart.
 
-    `nice`: how far it stands back for everything else on the machine, 0 to 19.
+    `nice`: the process's niceness, 0 to 19.
     """
 
-    def __init__(self, load: Load, nice: int = 0) -> None:
+    def __init__(self, load: LoadRunner, nice: int = 0) -> None:
         self.load, self.nice = load, nice
         self.process: SpawnProcess | None = None
-        self.signs: Signs = RawArray(ctypes.c_int64, 1)
+        self._progress: ProgressCounter = RawArray(ctypes.c_int64, 1)
 
     @property
     def alive(self) -> bool:
@@ -92,24 +94,26 @@ class ProcessHost:
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
 
-    def start(self) -> Channel[Order, News]:
+    def start(self) -> Channel[Request, Event]:
         spawn = get_context("spawn")
         ours, theirs = spawn.Pipe()
-        with theirs, unseen():
-            arguments = (theirs, self.load, self.signs, self.nice)
-            self.process = spawn.Process(target=child, args=arguments, name=NAME, daemon=True)
+        with theirs, hidden_from_child():
+            arguments = (theirs, self.load, self._progress, self.nice)
+            self.process = spawn.Process(target=run_process, args=arguments, name=PROCESS_NAME, daemon=True)
             self.process.start()
         return ours
 
-    def vitals(self) -> Vitals:
+    def activity(self) -> WorkerActivity:
         if self.pid is None:
-            return Vitals(self.signs[0])
+            return WorkerActivity(self._progress[0])
         try:
-            seen = psutil.Process(self.pid)
-            times = seen.cpu_times()
-            return Vitals(self.signs[0], times.user + times.system, seen.status() == psutil.STATUS_DISK_SLEEP)
+            process = psutil.Process(self.pid)
+            times = process.cpu_times()
+            return WorkerActivity(
+                self._progress[0], times.user + times.system, process.status() == psutil.STATUS_DISK_SLEEP
+            )
         except (psutil.Error, TypeError, ValueError):  # it has just ended
-            return Vitals(self.signs[0])
+            return WorkerActivity(self._progress[0])
 
     def kill(self) -> None:
         if self.process:
@@ -128,11 +132,11 @@ class ProcessHost:
 
 
 @contextmanager
-def unseen() -> Iterator[None]:
-    """While a child is spawned: no SIGINT for it, and nothing of the main script.
+def hidden_from_child() -> Iterator[None]:
+    """While a child is spawned: block SIGINT for it, and hide the main script from it.
 
-    A Ctrl-C goes to the whole terminal, and the child could not ignore it before it has run its first line; it
-    inherits the mask. And spawn would run a console script again in the child, with all that the bot imports.
+    A Ctrl-C reaches every process of the terminal, and the child can't ignore it before its first line has run; it
+    inherits the signal mask. Spawn would also run a console script again in the child, with all the bot's imports.
     """
     resource_tracker.ensure_running()  # its start would lift the mask
     main = vars(sys.modules["__main__"])
@@ -147,65 +151,25 @@ def unseen() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def child(channel: Connection, load: Load, signs: Signs, nice: int) -> None:
-    """What the process runs. Its end is abrupt on purpose: nothing of it needs tidying, and torch takes its time."""
-    for told in (signal.SIGINT, signal.SIGTERM):  # they go to a whole group: the bot decides when its engine ends
-        signal.signal(told, signal.SIG_IGN)
-    Thread(target=follow_parent, daemon=True).start()
+def run_process(channel: Connection, load: LoadRunner, progress: ProgressCounter, nice: int) -> None:
+    """The worker process's main function. It ends by os._exit: nothing needs cleaning up, and torch's exit is slow."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, but the bot decides when its engine ends
+        signal.signal(number, signal.SIG_IGN)
+    Thread(target=exit_with_parent, daemon=True).start()
     warnings.simplefilter("ignore")
     with suppress(OSError):
         os.nice(nice)
     with suppress(OSError):
-        Path("/proc/self/comm").write_text(NAME)
-    # Where PyTorch computes with threads of its own, they must not wait in a loop: beside other work, and beside the
-    # kernels' threads, that costs three times what it gains. Read by OpenMP when it is loaded.
+        Path("/proc/self/comm").write_text(PROCESS_NAME)
+    # PyTorch's own threads must not wait in a loop: beside other programs and beside the kernels' threads that costs
+    # three times what it gains. OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    work(channel, load, signs)
+    run_worker(channel, load, progress)
     os._exit(0)
 
 
-def follow_parent() -> None:
+def exit_with_parent() -> None:
     parent = parent_process()
     if parent:
         parent.join()
         os._exit(1)
-
-
-class ThreadHost:
-    """The same worker in a thread, over a real pipe. Its kill cuts the pipe, as a killed process would."""
-
-    def __init__(self, load: Load) -> None:
-        self.load = load
-        self.thread: Thread | None = None
-        self.signs: Signs = (ctypes.c_int64 * 1)()
-
-    @property
-    def alive(self) -> bool:
-        return self.thread is not None and self.thread.is_alive()
-
-    def start(self) -> Channel[Order, News]:
-        ours, theirs = Pipe()
-        self.line = socket.socket(fileno=os.dup(theirs.fileno()))
-        self.thread = Thread(target=self.run, args=(theirs, self.line), name=NAME, daemon=True)
-        self.thread.start()
-        return ours
-
-    def run(self, theirs: Connection, line: socket.socket) -> None:
-        with theirs, line:
-            work(theirs, self.load, self.signs)
-
-    def vitals(self) -> Vitals:
-        """A thread's processor time is not known apart."""
-        return Vitals(self.signs[0])
-
-    def kill(self) -> None:
-        if self.thread:
-            with suppress(OSError):
-                self.line.shutdown(socket.SHUT_RDWR)
-
-    def join(self) -> int | None:
-        """A thread that hangs can't be ended: it is left behind, with its end of the pipe."""
-        if self.thread:
-            self.thread.join(1.0)
-        self.thread = None
-        return None

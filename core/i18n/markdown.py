@@ -1,4 +1,4 @@
-"""Text of people inside the bot's own Markdown."""
+"""People's text inside the bot's own Markdown."""
 
 import re
 
@@ -6,5 +6,5 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>~|#]")
 
 
 def escape(text: str) -> str:
-    """What people wrote, so that it stays what they wrote: as Markdown a name could be a link."""
+    """`text` with a backslash before every sign of Markdown, so that a name can't become a link."""
     return _MARKUP.sub(r"\\\g<0>", text)

@@ -57,7 +57,7 @@ class Chats(Protocol):
 class PressHandler(Protocol):
     """What presses do."""
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         """Carry out a press of somebody who is admitted. Raises nothing that a person could cause."""
 
 
@@ -205,7 +205,7 @@ class EventConsumer:
             return
         try:
             async with asyncio.timeout(event.deadline_s):
-                result = await self._buttons.press(press)
+                result = await self._buttons.press(press, language)
             event.acknowledge(PressReceipt(Acceptance.STORED, language, result))
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)

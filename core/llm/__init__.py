@@ -1,1 +1,1 @@
-"""The Model protocol, the local model, the tokenizer."""
+"""The Model protocol, the local model, and the tokenizer."""

@@ -1,4 +1,4 @@
-"""The Model protocol, and the model that runs on this machine: text in, pieces of text out."""
+"""The Model protocol, and the model that runs in this machine's engine: a prompt in, pieces of text out."""
 
 import time
 from collections.abc import AsyncIterator
@@ -10,56 +10,60 @@ from core.checkpoints import Checkpoint
 from core.domain.prompt import Prompt
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine, TokenStream
-from core.engine.protocol import Reason
-from core.llm.tokenizer import Decoder, Tokenizer
+from core.engine.protocol import FinishReason
+from core.llm.tokenizer import THINK_TAG, Decoder, Tokenizer
 
-_TO_TELL = 8
-"""Tokens from which a speed is worth telling."""
+_MIN_SPEED_TOKENS = 8
+"""An answer with fewer tokens says too little about the speed."""
 
 
 class Stream(Protocol):
-    """An answer as it comes."""
+    """The text of one answer, piece by piece."""
 
     @property
-    def reason(self) -> Reason | None:
-        """Why it ended: by itself, or at the token limit; None while it runs."""
+    def reason(self) -> FinishReason | None:
+        """Why the answer ended: "stop" (an end token), "length" (the token limit) or "cancelled"; None while it
+        runs."""
 
     def __aiter__(self) -> AsyncIterator[str]: ...
 
 
 class Model(Protocol):
-    """What answers."""
+    """A language model that answers chat prompts."""
 
     name: str
     context: int
-    """Tokens of prompt and answer together, at most."""
+    """The most tokens that prompt and answer may have together."""
     slots: int
-    """Answers that it is worth generating at once."""
+    """How many answers are worth generating at once."""
     sampling: Sampling
-    """Its own defaults."""
+    """The model's own defaults."""
 
     def stream(self, prompt: Prompt, sampling: Sampling, owner: str) -> AbstractAsyncContextManager[Stream]:
-        """Pieces of text; leaving the block frees the sequence. `owner` names the conversation."""
+        """Generate an answer. Leaving the block ends it and frees its memory. `owner` names the conversation.
+
+        Raises EngineDied, also while the pieces are read.
+        """
 
     def warm(self, prompt: Prompt, owner: str) -> None:
-        """Everything of the owner's next prompt but the question is known: have it read while there is nothing else to
-        do, in place of what was. Never waits."""
+        """Prefill the owner's next prompt, all but its question, once the model is idle; replaces what was warmed
+        before. Never waits."""
 
     def drop(self, owner: str) -> None:
-        """Forget what was read for this owner alone. Never waits."""
+        """Forget what was prefilled for this owner alone. Never waits."""
 
     def count(self, prompt: Prompt) -> int:
-        """Tokens of the prompt, as the model will see it."""
+        """The number of the prompt's tokens, chat template included."""
 
     def status(self) -> str:
-        """Where and how it runs, in a few words."""
+        """Where and how fast the model runs, in a few words for people."""
 
 
 class LocalModel:
-    """A checkpoint's tokenizer before the engine's token ids."""
+    """A model of this machine: a checkpoint's tokenizer and an engine that takes and gives token ids."""
 
     slots = 16
-    """Up to here the engine says more in all the more answers run."""
+    """Up to this number of answers the engine's total speed grows."""
 
     def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer, engine: Engine, context: int) -> None:
         self.name = checkpoint.name
@@ -74,15 +78,16 @@ class LocalModel:
         """See Model."""
         ids = self._tokenizer.encode(prompt)
         async with self._engine.stream(ids, sampling, owner) as tokens:
-            pieces = _Pieces(tokens, self._tokenizer.decoder(), "<think>" if self._tokenizer.opens_thought(ids) else "")
+            thinking = THINK_TAG if self._tokenizer.starts_thinking(ids) else ""
+            pieces = _TextStream(tokens, self._tokenizer.decoder(), thinking)
             try:
                 yield pieces
             finally:
                 self._speed = pieces.speed or self._speed
 
     def warm(self, prompt: Prompt, owner: str) -> None:
-        """See Model. Takes some two milliseconds for a thousand tokens."""
-        self._engine.warm(self._tokenizer.opening(prompt), owner)
+        """See Model. Encoding takes about 2 ms for 1,000 tokens."""
+        self._engine.warm(self._tokenizer.encode_before_question(prompt), owner)
 
     def drop(self, owner: str) -> None:
         """See Model."""
@@ -94,43 +99,47 @@ class LocalModel:
 
     def status(self) -> str:
         """See Model."""
-        info, prompted = self._engine.info, self._engine.prompted
+        info, prompted = self._engine.info, self._engine.prompt_ids
         parts = [info.device, info.weights] if info else []
         if self._speed:
-            parts.append(f"{_rate(self._speed)} tokens/s")
-        if speed := self._engine.speed:
-            parts += [f"{_rate(speed.read)} tokens/s of prompts"] if speed.read else []
+            parts.append(f"{_round_rate(self._speed)} tokens/s")
+        if speed := self._engine.throughput:
+            parts += [f"{_round_rate(speed.prefill_rate)} tokens/s of prompts"] if speed.prefill_rate else []
             parts.append(speed.bottleneck)
         if prompted:
-            parts.append(f"{100 * self._engine.reused / prompted:.0f} % of prompts reused")
+            parts.append(f"{100 * self._engine.reused_ids / prompted:.0f} % of prompts reused")
         return ", ".join(parts)
 
 
-def _rate(value: float) -> str:
-    """With a decimal where it is needed."""
+def _round_rate(value: float) -> str:
+    """With one decimal below 10."""
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-class _Pieces:
-    def __init__(self, tokens: TokenStream, decoder: Decoder, opening: str) -> None:
-        self._tokens, self._decoder, self._opening = tokens, decoder, opening
-        self._count, self._first, self._last = 0, 0.0, 0.0
+class _TextStream:
+    """A Stream over the engine's tokens. `prefix` is text of the answer that the chat template wrote."""
+
+    def __init__(self, tokens: TokenStream, decoder: Decoder, prefix: str) -> None:
+        self._tokens, self._decoder, self._prefix = tokens, decoder, prefix
+        self._count = 0
+        self._first_at, self._last_at = 0.0, 0.0
+        """When the first and the last token came, in seconds of the monotonic clock."""
 
     @property
-    def reason(self) -> Reason | None:
+    def reason(self) -> FinishReason | None:
         return self._tokens.reason
 
     @property
     def speed(self) -> float:
-        """Tokens a second after the first; 0 where there were too few to tell."""
-        return (self._count - 1) / (self._last - self._first) if self._count >= _TO_TELL else 0.0
+        """Tokens per second after the first token; 0 where there were too few."""
+        return (self._count - 1) / (self._last_at - self._first_at) if self._count >= _MIN_SPEED_TOKENS else 0.0
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        if self._opening:  # what the template has begun belongs to the text
-            yield self._opening
+        if self._prefix:
+            yield self._prefix
         async for token in self._tokens:
-            self._last = time.monotonic()
-            self._first = self._first or self._last
+            self._last_at = time.monotonic()
+            self._first_at = self._first_at or self._last_at
             self._count += 1
             if piece := self._decoder.feed(token):
                 yield piece

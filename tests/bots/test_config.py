@@ -160,7 +160,7 @@ def test_the_filters_level(monkeypatch: pytest.MonkeyPatch, values: dict[str, st
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     rules = read_config().rules
-    assert (rules.settings({}).policy.level, rules.least) == (level, least)
+    assert (rules.settings({}).policy.level, rules.min_level) == (level, least)
 
 
 @pytest.mark.parametrize(

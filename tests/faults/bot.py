@@ -3,12 +3,10 @@
 import asyncio
 import functools
 import importlib
-import itertools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from bots.bootstrap import Timing
 from bots.discord_bot.timing import DiscordTiming, IdentifyLimits
+from bots.telegram_bot.timing import TelegramTiming
+from core.dispatch.timing import ServiceTiming
 from core.domain.platform import Pace
-from core.runtime import failpoints as crash
+from core.runtime import failpoints
 from core.runtime.retry import Backoff
 from tests.faults.models import TrialModel, asked_for
 
@@ -31,26 +32,23 @@ ARM, ARMED = "crash-at", "armed"
 """Files in the data folder: where the process shall die from now on, and that it knows."""
 
 
-def _quickly(seconds: float) -> Callable[[], Any]:
-    return lambda: itertools.repeat(seconds)
-
-
-TIMES: dict[str, Any] = {
-    "core.delivery.streaming_message._pauses": _quickly(0.05),
-    "core.dispatch.dispatcher.SWEEP": 0.1,
-    "core.dispatch.dispatcher.ADRIFT": 0.5,
-    "core.inbound.storing.backoff": _quickly(0.1),
-    "bots.telegram_bot.long_polling._backoff": _quickly(0.05),
-    "bots.telegram_bot.long_polling.OTHER_POLLER": 0.2,
-    "core.dispatch.dispatcher.backoff": _quickly(0.1),
-    "core.runtime.retry.backoff": _quickly(0.1),
-}
-"""Time alone is made smaller. A name that is not there any more ends the trial."""
-QUICK = Pace(interval=0.15, gap=0.02)
-QUICKLY = Backoff(0.05, 0.05)
-DISCORD_TIMES = DiscordTiming(
-    pace=QUICK, connection=QUICKLY, retry=QUICKLY, backfill_pause_s=0.0, silence_s=2.0, settled_after_s=0.05
+QUICK = Pace(preview_interval_s=0.15, gap_s=0.02)
+QUICK_BACKOFF = Backoff(0.05, 0.05)
+TIMING = Timing(
+    service=ServiceTiming(
+        database_backoff=Backoff(0.1, 0.1), send_backoff=QUICK_BACKOFF, sweep_s=0.1, orphaned_after_s=0.5
+    ),
+    telegram=TelegramTiming(connection_backoff=QUICK_BACKOFF, established_conflict_pause_s=0.2),
+    discord=DiscordTiming(
+        pace=QUICK,
+        connection=QUICK_BACKOFF,
+        retry=QUICK_BACKOFF,
+        backfill_pause_s=0.0,
+        silence_s=2.0,
+        settled_after_s=0.05,
+    ),
 )
+"""Time alone is made smaller."""
 MANY_LOGINS = IdentifyLimits(unspaced_per_hour=1000, least_spacing_ms=20)
 
 
@@ -72,11 +70,9 @@ class NoEngine:
 
 
 def prepare() -> None:
-    """Import everything, and put the fakes in their places."""
+    """Import everything, and put the fakes in their places. A name that is not there any more ends the trial."""
     for name in ("bots.bootstrap", "bots.telegram_bot.adapter", "bots.discord_bot.adapter"):
         importlib.import_module(name)
-    for path, value in TIMES.items():
-        put(path, value)
     paces = importlib.import_module("bots.telegram_bot.outgoing").Paces(QUICK, QUICK)
     telegram = "bots.telegram_bot.adapter.TelegramBot"
     put(telegram, functools.partial(found(telegram), paces=paces))
@@ -104,10 +100,11 @@ def put(path: str, value: Any) -> None:
 def run() -> None:
     """The program from here to its end, as its owner starts it."""
     signal.signal(signal.SIGUSR1, _arm)
-    times = DISCORD_TIMES if LOGINS in os.environ else replace(DISCORD_TIMES, identify=MANY_LOGINS)
-    ahead = int(os.environ[CLOCK]) - time.time_ns() // 1_000_000 if CLOCK in os.environ else 0
-    discord = functools.partial(found(DISCORD), timing=times, now=lambda: time.time_ns() // 1_000_000 + ahead)
-    put(DISCORD, discord)
+    discord = TIMING.discord if LOGINS in os.environ else replace(TIMING.discord, identify=MANY_LOGINS)
+    put("bots.bootstrap.TIMING", replace(TIMING, discord=discord))
+    if CLOCK in os.environ:
+        ahead = int(os.environ[CLOCK]) - time.time_ns() // 1_000_000
+        put(DISCORD, functools.partial(found(DISCORD), now=lambda: time.time_ns() // 1_000_000 + ahead))
     sys.argv = ["qwentin"]
     found("bots.cli.main")()
 
@@ -115,7 +112,7 @@ def run() -> None:
 def _arm(number: int, frame: object) -> None:
     """Die at a named point from now on: what has passed so far does not count."""
     folder = Path(os.environ["DATA_DIR"])
-    crash._passed.clear()
+    failpoints._passed.clear()
     os.environ["QWENTIN_CRASH_AT"] = (folder / ARM).read_text()
     (folder / ARMED).touch()
 

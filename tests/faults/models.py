@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from core.domain.errors import EngineDied
 from core.domain.prompt import Prompt
 from core.domain.sampling import Sampling
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.llm.model import Stream
 from tests.fakes import FakeModel
 from tests.faults.answers import BOOM, ENDLESS, ENDLESS_WORD, HANG, HOSTILE, answers
@@ -85,7 +85,7 @@ class TrialStream:
 
     def __init__(self, model: TrialModel, question: str, sampling: Sampling, death: asyncio.Future[None]) -> None:
         self._model, self._question, self._sampling, self._death = model, question, sampling, death
-        self.reason: Reason | None = None
+        self.reason: FinishReason | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
         kind, asked = self._model.kind, self._question.split()

@@ -56,15 +56,15 @@ MUTANTS = (
     Mutant(
         "a transaction begins without the lock",
         "tests/storage/test_database.py::test_a_transaction_that_only_reads_holds_the_lock_already",
-        (Change("storage/database.py::_begin", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
+        (Change("storage/database.py::_begin_immediate", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
     ),
     Mutant(
         "each try has a nonce of its own",
         "tests/core/delivery/test_nonces.py::test_sends_that_are_known_again_are_repeated_as_often_as_it_takes",
         (
             Change(
-                "core/delivery/streaming_message.py::StreamingMessage._intend",
-                returning("RETURNED + __import__('secrets').token_hex(2)", instead_of="_chunks"),
+                "core/delivery/sent_messages.py::SentMessages.intend",
+                returning("RETURNED + __import__('secrets').token_hex(2)", instead_of="before"),
             ),
         ),
     ),
@@ -81,7 +81,7 @@ MUTANTS = (
     Mutant(
         "the fence is never looked at",
         "tests/storage/test_replies.py::test_a_stale_attempt_changes_nothing",
-        (Change("storage/replies.py::StoredReplies._fenced", without_comparison("attempt")),),
+        (Change("storage/fence.py::lock_current_row", without_comparison("attempt")),),
     ),
     Mutant(
         "secrets stay in the log",
@@ -93,7 +93,9 @@ MUTANTS = (
         "tests/faults/test_previews.py::test_no_preview_shows_what_may_become_a_blocked_word",
         (
             Change("core/answering/assistant.py::Assistant._generate", instead_of_value("released", "piece")),
-            Change("core/delivery/streaming_message.py::StreamingMessage._news", instead_of_call("_pass", "True")),
+            Change(
+                "core/delivery/streaming_message.py::StreamingMessage._preview", instead_of_call("_are_allowed", "True")
+            ),
         ),
     ),
     Mutant(
@@ -104,11 +106,7 @@ MUTANTS = (
     Mutant(
         "an intent is not stored before the send",
         "tests/core/delivery/test_streaming_message.py::test_an_intent_is_stored_before_the_send",
-        (
-            Change(
-                "core/delivery/streaming_message.py::StreamingMessage._intend", without_statement(calling="add_intent")
-            ),
-        ),
+        (Change("core/delivery/sent_messages.py::SentMessages.intend", without_statement(calling="add_intent")),),
     ),
     Mutant(
         "logins are not counted",

@@ -17,4 +17,4 @@ async def test_no_preview_shows_what_may_become_a_blocked_word(make_bot: MakeBot
         await asyncio.sleep(0.05)  # time for a preview
         release(model)
         await outcome(bot, reply)
-        assert not any("ba" in text for text in bot.platform.surfaces[reply.id].history)
+        assert not any("ba" in text for text in bot.platform.channels[reply.id].history)

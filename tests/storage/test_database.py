@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from core.domain.errors import SetupError
 from storage import database as database_module
-from storage import postgres_lock as server_lock
+from storage import postgres_lock
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore
 from storage.tables import Base
@@ -75,7 +75,7 @@ async def test_a_password_is_never_shown(tmp_path: Path) -> None:
 @pytest.mark.databases("sqlite", "postgresql")
 async def test_a_second_process_is_told(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_database(database):
-        monkeypatch.setattr(server_lock, "HAND_OVER", 0.3)
+        monkeypatch.setattr(postgres_lock, "HAND_OVER_TIMEOUT_S", 0.3)
         with pytest.raises(InUse, match="in use"):
             async with open_database(database):
                 pass

@@ -17,7 +17,7 @@ async def test_replies_are_told_as_they_were_stored(store: DatabaseStore) -> Non
     private = replace(incoming("question"), reply_token="a key")
     owed = [
         NewReply(private, Lane.ANSWER),
-        NewReply(incoming("/temp 0", BOB), Lane.NOTICE),
+        NewReply(replace(incoming("/temp 0", BOB), options={"value": 0}), Lane.NOTICE),
         NewReply(replace(incoming(""), reply_token="key"), Lane.NOTICE, State.SENDING, final="busy"),
         NewReply(replace(incoming(""), reply_token="key"), Lane.NOTICE, State.MERGED, merged_into=1),
         NewReply(incoming("chào", BOB, ChatId("fake", "9", "3"), private=False), Lane.ANSWER),

@@ -18,10 +18,10 @@ from core.domain.errors import SetupError
 from core.domain.reply_states import Lane
 from core.domain.store import Unavailable
 from storage import database as database_module
-from storage import database_url as address_module
-from storage import postgres_lock as server_lock
+from storage import postgres_lock
 from storage.database import InUse, open_database
-from storage.postgres import PATIENCE, Session
+from storage.database_url import parse_database_url, without_password
+from storage.postgres import RESPONSE_TIMEOUT_S, TimedConnection
 from storage.store import DatabaseStore
 from storage.tables import Base
 from tests.conftest import MakeBot
@@ -41,8 +41,9 @@ def name(postgres: Postgres, template: str) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are short here."""
-    for constant, seconds in (("START", 0.4), ("HAND_OVER", 1), ("PULSE", 0.05), ("LONGEST_PAUSE", 0.1)):
-        monkeypatch.setattr(server_lock, constant, seconds)
+    short = {"START_TIMEOUT_S": 0.4, "HAND_OVER_TIMEOUT_S": 1, "CHECK_INTERVAL_S": 0.05, "MAX_RETRY_PAUSE_S": 0.1}
+    for constant, seconds in short.items():
+        monkeypatch.setattr(postgres_lock, constant, seconds)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg_async"])
@@ -53,8 +54,8 @@ async def test_addresses(postgres: Postgres, name: str, scheme: str) -> None:
 
 @pytest.mark.parametrize("behind", ["", "?password=hunter2", "?options=-c%20a.b%3Dhunter2"])
 def test_a_password_is_never_shown(behind: str) -> None:
-    url = address_module.parse(f"postgres://me:hunter2@localhost:5433/x{behind}")
-    assert address_module.shown(url) == "postgresql://me:***@localhost:5433/x"
+    url = parse_database_url(f"postgres://me:hunter2@localhost:5433/x{behind}")
+    assert without_password(url) == "postgresql://me:***@localhost:5433/x"
 
 
 async def test_it_works_as_it_must(postgres: Postgres, name: str) -> None:
@@ -104,7 +105,7 @@ async def test_a_server_that_is_not_there(host: str, caplog: pytest.LogCaptureFi
 async def test_a_server_that_comes_later(
     postgres: Postgres, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server_lock, "START", 10)
+    monkeypatch.setattr(postgres_lock, "START_TIMEOUT_S", 10)
     postgres.stop()
     asyncio.get_running_loop().call_later(0.3, postgres.start)
     async with open_database(postgres.address(name)):
@@ -142,7 +143,7 @@ async def test_migrations_make_what_the_tables_say_and_can_be_taken_back(postgre
                     (where, unique) = (await connection.execute(text(f"{query} 'one_active_answer'::regclass"))).one()
                     assert unique and set(re.findall(r"'(\w+)'", where)) == {"answer", "generating", "sending"}
                     session = (await connection.get_raw_connection()).driver_connection
-                    assert isinstance(session, Session) and session.patience == PATIENCE
+                    assert isinstance(session, TimedConnection) and session.response_timeout_s == RESPONSE_TIMEOUT_S
                 async with engine.begin() as connection:
                     await connection.run_sync(back)
         tables = "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public'"
@@ -170,7 +171,7 @@ asyncio.run(hold())
 
 
 async def test_the_next_process_after_a_kill(postgres: Postgres, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_lock, "HAND_OVER", 5)
+    monkeypatch.setattr(postgres_lock, "HAND_OVER_TIMEOUT_S", 5)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLDER, postgres.address(name), stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
@@ -211,13 +212,13 @@ async def test_the_lock_is_taken_again(postgres: Postgres, name: str, caplog: py
 async def test_a_session_of_ours_that_the_server_believes_in_is_ended(postgres: Postgres, name: str) -> None:
     """As after a cut that only we have heard of."""
     lost: list[Exception] = []
-    lock = server_lock.ServerLock(
-        address_module.parse(postgres.address(name)),
-        lambda: Session.connect(postgres.address(name), autocommit=True),
+    lock = postgres_lock.AdvisoryLock(
+        parse_database_url(postgres.address(name)),
+        lambda: TimedConnection.connect(postgres.address(name), autocommit=True),
     )
-    async with lock.held(lost.append):
-        session, before = lock._session, holders(postgres, name)
-        lock._session = None
+    async with lock.hold(lost.append):
+        session, before = lock._connection, holders(postgres, name)
+        lock._connection = None
         await retaken(postgres, name, before)
     assert session and not lost
     await session.close()
@@ -231,7 +232,7 @@ async def test_a_lock_that_another_process_has_taken(postgres: Postgres, name: s
             assert await owe(tx, incoming("before"), Lane.ANSWER)
         with closing(psycopg.connect(postgres.address(name), autocommit=True)) as other:
             postgres.admin(f"SELECT pg_terminate_backend({holders(postgres, name)[0]}, 1000)")
-            other.execute("SELECT pg_advisory_lock(%s)", (server_lock.KEY,))
+            other.execute("SELECT pg_advisory_lock(%s)", (postgres_lock.LOCK_KEY,))
             with pytest.raises(InUse, match="in use"):
                 async with asyncio.timeout(10):
                     await lost
@@ -248,7 +249,7 @@ async def test_a_bug_in_the_watch_is_told(postgres: Postgres, name: str, monkeyp
 
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     async with open_database(postgres.address(name), lost.set_exception):
-        monkeypatch.setattr(server_lock.ServerLock, "_alive", bug)
+        monkeypatch.setattr(postgres_lock.AdvisoryLock, "_is_alive", bug)
         with pytest.raises(ZeroDivisionError):
             async with asyncio.timeout(10):
                 await lost

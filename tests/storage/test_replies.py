@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from core.domain.conversation import ChatId, Chunk, Reply
-from core.domain.reply_states import OUTCOMES, Event, Lane, State, after
+from core.domain.reply_states import OUTCOMES, Event, Lane, State, next_state
 from core.domain.store import Stale, Transaction
 from storage.store import DatabaseStore
 from tests.fakes import BOB, CHAT, incoming, owe
@@ -46,7 +46,7 @@ async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
 @pytest.mark.parametrize("state", State)
 async def test_every_event_in_every_state(store: DatabaseStore, state: State, event: Event) -> None:
     reply = await bring(store, state, State.STOPPED)
-    expected = after(state, event, reply.outcome)
+    expected = next_state(state, event, reply.outcome)
     if expected is None:
         with pytest.raises(Stale):
             async with store.begin() as tx:

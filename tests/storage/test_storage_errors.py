@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.domain.reply_states import Lane
 from core.domain.store import Unavailable
 from storage.database import open_database
-from storage.errors import trouble
-from storage.postgres import Session
-from storage.store import DatabaseStore, StoredTransaction
+from storage.errors import unavailable_reason
+from storage.postgres import TimedConnection
+from storage.store import DatabaseStore, SqlTransaction
 from tests.fakes import incoming, owe
 from tests.postgres import Postgres
 
@@ -136,7 +136,7 @@ async def test_sqlite_can_not_be_opened_for_a_while(database: str, tmp_path: Pat
 )
 def test_what_is_trouble(kind: str, is_trouble: bool) -> None:
     error = DBAPIError.instance("SELECT 1", None, getattr(psycopg.errors, kind)("words"), psycopg.Error)
-    assert isinstance(error, DBAPIError) and trouble(error) == (kind if is_trouble else None)
+    assert isinstance(error, DBAPIError) and unavailable_reason(error) == (kind if is_trouble else None)
 
 
 @BOTH
@@ -182,7 +182,7 @@ async def opened(postgres: Postgres, name: str, options: str = "") -> AsyncItera
         yield DatabaseStore(engine)
 
 
-async def here(tx: StoredTransaction) -> int:
+async def here(tx: SqlTransaction) -> int:
     """The process that serves a transaction."""
     return int((await tx.replies._session.execute(text("SELECT pg_backend_pid()"))).scalar_one())
 
@@ -226,7 +226,7 @@ async def test_a_connection_that_is_cut(postgres: Postgres, name: str) -> None:
                 await tx.replies.count_active()
                 session = await tx.replies._session.connection()
                 driver = (await session.get_raw_connection()).driver_connection
-                assert isinstance(driver, Session)
+                assert isinstance(driver, TimedConnection)
                 with socket.socket(fileno=os.dup(driver.fileno())) as wire:
                     wire.shutdown(socket.SHUT_RDWR)
                 await tx.replies.count_active()
@@ -299,7 +299,7 @@ async def test_a_server_that_hangs(postgres: Postgres, name: str, monkeypatch: p
     async with opened(postgres, name) as store:
         async with store.begin() as tx:
             hanging = await here(tx)
-        monkeypatch.setattr(Session, "patience", 1)
+        monkeypatch.setattr(TimedConnection, "response_timeout_s", 1)
         try:
             async with asyncio.timeout(10):
                 with pytest.raises(Unavailable):

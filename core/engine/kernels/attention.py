@@ -1,6 +1,6 @@
-"""Attention of one id to all that came before it, read from the blocks of its sequence where they lie.
+"""Attention of one id to all ids before it. Keys and values are read from the KV cache in place.
 
-Each row is computed for itself, in a fixed order: its neighbours change nothing.
+Each row is computed by itself in a fixed order, so its result does not depend on the rows beside it.
 """
 
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from core.engine.kernels.jit import Array, compiled, instructions
-from core.engine.kernels.pointwise import bf16, weigh
+from core.engine.kernels.jit import Array, compiled, intrinsic
+from core.engine.kernels.pointwise import bf16_bits, softmax
 from core.engine.kernels.vectors import (
     F32,
     I16,
@@ -17,184 +17,204 @@ from core.engine.kernels.vectors import (
     Builder,
     Loop,
     Value,
+    broadcast,
     from_bf16,
-    fused,
     load,
+    multiply_add,
     offset,
-    results,
-    splat,
     store,
+    sums_by_row,
     vector,
     zeros,
 )
 
-POSITIONS = 8 if LANES == 16 else 4
-"""Keys that are compared with a query at once; divides a block."""
-SPAN = 16
-"""The width of a head is a multiple of it."""
-MIXED = 4 * LANES
-"""Columns of the larger tile of values."""
+KEYS_PER_TILE = 8 if LANES == 16 else 4
+"""Keys multiplied with a query at once. Divides the ids of a block."""
+HEAD_DIM_MULTIPLE = 16
+"""head_dim must be a multiple of this."""
+WIDE_TILE_COLUMNS = 4 * LANES
+"""Columns of the wider tile of values."""
 
-Kind = Literal["float32", "bf16"]
-"""Of keys and values."""
-_BYTES: dict[Kind, int] = {"float32": 4, "bf16": 2}
+KVDtype = Literal["float32", "bf16"]
+_BYTES_PER_NUMBER: dict[KVDtype, int] = {"float32": 4, "bf16": 2}
 
 
-class Seen(NamedTuple):
-    """What queries see: a key head's `keys` and `values`, [blocks, ids a block, width], the `blocks` of the sequence in
-    their order, and how many ids."""
+class KVView(NamedTuple):
+    """The keys and values of one key head that a row attends to.
+
+    `keys`, `values`: [blocks, ids per block, head_dim], of the whole KV cache. `blocks`: the numbers of the sequence's
+    blocks in order. `length`: the ids that the row sees.
+    """
 
     keys: Array
     values: Array
     blocks: Array
-    end: int
+    length: int
 
 
-def _read(b: Builder, kind: Kind, address: Value) -> Value:
-    if kind == "bf16":
+def _load_kv(b: Builder, dtype: KVDtype, address: Value) -> Value:
+    if dtype == "bf16":
         return from_bf16(b, load(b, address, vector(I16, LANES)))
     return load(b, address, vector(F32, LANES), aligned=4)
 
 
-def score_tile(kind: Kind, heads: int) -> Callable[..., None]:
-    """A function of (width, keys, queries, queries_step, scores, scores_step): the products of POSITIONS keys with the
-    queries of some heads. Addresses, and steps in bytes."""
+def score_tile(dtype: KVDtype, heads: int) -> Callable[..., None]:
+    """Compiles a function of (head_dim, keys, queries, queries_step, scores, scores_step).
+
+    It writes the products of KEYS_PER_TILE keys with the queries of `heads` heads. Arguments are addresses, and steps
+    from head to head in bytes.
+    """
 
     def write(b: Builder, *given: Value) -> None:
-        width, keys, q, q_step, scores, scores_step = given
-        step, size = b.mul(width, width.type(_BYTES[kind])), _BYTES[kind]
-        keys_of = [offset(b, keys, position, step) for position in range(POSITIONS)]
+        head_dim, keys, q, q_step, scores, scores_step = given
+        step, size = b.mul(head_dim, head_dim.type(_BYTES_PER_NUMBER[dtype])), _BYTES_PER_NUMBER[dtype]
+        keys_of = [offset(b, keys, position, step) for position in range(KEYS_PER_TILE)]
         q_of = [offset(b, q, head, q_step) for head in range(heads)]
-        with Loop(b, width, LANES, [zeros(F32, LANES)] * (POSITIONS * heads)) as loop:
-            some = [_read(b, kind, offset(b, each, loop.index, size)) for each in keys_of]
+        with Loop(b, head_dim, LANES, [zeros(F32, LANES)] * (KEYS_PER_TILE * heads)) as loop:
+            some = [_load_kv(b, dtype, offset(b, each, loop.index, size)) for each in keys_of]
             for head, start in enumerate(q_of):
                 query = load(b, offset(b, start, loop.index, 4), vector(F32, LANES), aligned=4)
                 for position, key in enumerate(some):
-                    place = head * POSITIONS + position
-                    loop.values[place] = fused(b, key, query, loop.values[place])
-        for head, found in enumerate(results(b, loop.values, POSITIONS, b.fadd)):
+                    place = head * KEYS_PER_TILE + position
+                    loop.values[place] = multiply_add(b, key, query, loop.values[place])
+        for head, found in enumerate(sums_by_row(b, loop.values, KEYS_PER_TILE, b.fadd)):
             store(b, found, offset(b, scores, head, scores_step))
 
-    return instructions(write, 6)
+    return intrinsic(write, 6)
 
 
-def mix_tile(kind: Kind, heads: int, columns: int) -> Callable[..., None]:
-    """A function of (positions, values, values_step, weights, weights_step, mixed, mixed_step): adds to `mixed` some
-    columns of so many values, each times its weight. Addresses, and steps in bytes."""
+def weighted_sum_tile(dtype: KVDtype, heads: int, columns: int) -> Callable[..., None]:
+    """Compiles a function of (count, values, values_step, weights, weights_step, sums, sums_step).
+
+    It adds `columns` columns of `count` values, each times its weight, to the sums of `heads` heads. Arguments are
+    addresses, and steps in bytes: from value to value, and from head to head.
+    """
 
     def write(b: Builder, *given: Value) -> None:
-        positions, values, values_step, weights, weights_step, mixed, mixed_step = given
+        count, values, values_step, weights, weights_step, totals, totals_step = given
         parts = range(0, columns, LANES)
         weights_of = [offset(b, weights, head, weights_step) for head in range(heads)]
-        targets = [offset(b, offset(b, mixed, head, mixed_step), part, 4) for head in range(heads) for part in parts]
-        with Loop(b, positions, 1, [load(b, each, vector(F32, LANES), aligned=4) for each in targets]) as loop:
+        targets = [offset(b, offset(b, totals, head, totals_step), part, 4) for head in range(heads) for part in parts]
+        with Loop(b, count, 1, [load(b, each, vector(F32, LANES), aligned=4) for each in targets]) as loop:
             start = offset(b, values, loop.index, values_step)
-            some = [_read(b, kind, offset(b, start, part, _BYTES[kind])) for part in parts]
+            some = [_load_kv(b, dtype, offset(b, start, part, _BYTES_PER_NUMBER[dtype])) for part in parts]
             for head, each in enumerate(weights_of):
-                weight = splat(b, load(b, offset(b, each, loop.index, 4), F32, aligned=4), LANES)
+                weight = broadcast(b, load(b, offset(b, each, loop.index, 4), F32, aligned=4), LANES)
                 for part, value in enumerate(some):
                     place = head * len(parts) + part
-                    loop.values[place] = fused(b, value, weight, loop.values[place])
+                    loop.values[place] = multiply_add(b, value, weight, loop.values[place])
         for target, total in zip(targets, loop.values, strict=True):
             store(b, total, target)
 
-    return instructions(write, 7)
+    return intrinsic(write, 7)
 
 
-def scoring(kind: Kind) -> Callable[..., None]:
-    """A function of (q, seen, scores): the products of all queries with all keys."""
-    two, one, size = score_tile(kind, 2), score_tile(kind, 1), _BYTES[kind]
+def score_kernel(dtype: KVDtype) -> Callable[..., None]:
+    """Compiles a function of (q, view, scores): the products of all queries with all keys of a KVView."""
+    two, one, size = score_tile(dtype, 2), score_tile(dtype, 1), _BYTES_PER_NUMBER[dtype]
 
-    def score(q: Array, seen: Seen, scores: Array) -> None:
-        heads, width = q.shape
-        ids, step = seen.keys.shape[1], width * size
-        q_step, scores_step = width * 4, scores.shape[1] * 4
-        for place in range(0, seen.end, POSITIONS):
-            key = seen.keys.ctypes.data + (seen.blocks[place // ids] * ids + place % ids) * step
+    def score(q: Array, view: KVView, scores: Array) -> None:
+        heads, head_dim = q.shape
+        ids, step = view.keys.shape[1], head_dim * size
+        q_step, scores_step = head_dim * 4, scores.shape[1] * 4
+        for place in range(0, view.length, KEYS_PER_TILE):
+            key = view.keys.ctypes.data + (view.blocks[place // ids] * ids + place % ids) * step
             query, target = q.ctypes.data, scores.ctypes.data + place * 4
             for _ in range(heads // 2):
-                two(width, key, query, q_step, target, scores_step)
+                two(head_dim, key, query, q_step, target, scores_step)
                 query += 2 * q_step
                 target += 2 * scores_step
             if heads % 2:
-                one(width, key, query, q_step, target, scores_step)
+                one(head_dim, key, query, q_step, target, scores_step)
 
-    return compiled(score, f"score_{kind}")
+    return compiled(score, f"score_{dtype}")
 
 
-def mixing(kind: Kind, heads: int) -> Callable[..., None]:
-    """A function of (width, count, value, weight, weight_step, mixed): adds to what some heads have mixed `count`
-    values, which lie one after another, each times its weight. Addresses, and steps in bytes."""
-    large, small, size = mix_tile(kind, heads, MIXED), mix_tile(kind, heads, SPAN), _BYTES[kind]
+def weighted_sum_kernel(dtype: KVDtype, heads: int) -> Callable[..., None]:
+    """Compiles a function of (head_dim, count, value, weight, weight_step, result).
 
-    def mix(width: int, count: int, value: int, weight: int, weight_step: int, mixed: int) -> None:
+    It adds `count` contiguous values, each times its weight, to the results of `heads` heads. Arguments are addresses,
+    and a step in bytes.
+    """
+    large, small, size = (
+        weighted_sum_tile(dtype, heads, WIDE_TILE_COLUMNS),
+        weighted_sum_tile(dtype, heads, HEAD_DIM_MULTIPLE),
+        _BYTES_PER_NUMBER[dtype],
+    )
+
+    def add_values(head_dim: int, count: int, value: int, weight: int, weight_step: int, result: int) -> None:
         column = 0
-        while column + MIXED <= width:
-            large(count, value + column * size, width * size, weight, weight_step, mixed + column * 4, width * 4)
-            column += MIXED
-        while column < width:
-            small(count, value + column * size, width * size, weight, weight_step, mixed + column * 4, width * 4)
-            column += SPAN
+        while column + WIDE_TILE_COLUMNS <= head_dim:
+            large(count, value + column * size, head_dim * size, weight, weight_step, result + column * 4, head_dim * 4)
+            column += WIDE_TILE_COLUMNS
+        while column < head_dim:
+            small(count, value + column * size, head_dim * size, weight, weight_step, result + column * 4, head_dim * 4)
+            column += HEAD_DIM_MULTIPLE
 
-    return compiled(mix, f"mix_{kind}_{heads}")
+    return compiled(add_values, f"weighted_sum_{dtype}_{heads}")
 
 
 @compiled
-def together(blocks: Array, seen: int, block_ids: int, end: int) -> int:
-    """How many ids from here on lie one after another."""
-    place = seen // block_ids
+def contiguous_ids(blocks: Array, start: int, block_ids: int, end: int) -> int:
+    """The number of ids from `start` on, up to `end`, whose blocks are consecutive."""
+    place = start // block_ids
     last = (end - 1) // block_ids
     further = place
     while further < last and blocks[further + 1] == blocks[further] + 1:
         further += 1
-    return min((further + 1) * block_ids, end) - seen
+    return min((further + 1) * block_ids, end) - start
 
 
-def attention(kind: Kind) -> Callable[..., None]:
-    """The function below, for keys and values of a kind."""
-    score, mix_two, mix_one, size = scoring(kind), mixing(kind, 2), mixing(kind, 1), _BYTES[kind]
+def attention_kernel(dtype: KVDtype) -> Callable[..., None]:
+    """Compiles attend() below for a dtype of keys and values."""
+    score, add_two, add_one, size = (
+        score_kernel(dtype),
+        weighted_sum_kernel(dtype, 2),
+        weighted_sum_kernel(dtype, 1),
+        _BYTES_PER_NUMBER[dtype],
+    )
 
-    def attend(q: Array, seen: Seen, scores: Array, mixed: Array) -> None:
-        """Attention of the heads that share a key head.
+    def attend(q: Array, view: KVView, scores: Array, result: Array) -> None:
+        """Compute the attention of the query heads that share a key head.
 
-        `q`: float32 [heads, width], divided by the square root of the width; `scores`: room, float32 [heads, ids and
-        some more]; `mixed`: the result, float32 [heads, width].
+        `q`: float32 [heads, head_dim], divided by the square root of head_dim. `scores`: a buffer, float32 [heads,
+        positions + SCALES_MULTIPLE]. `result`: float32 [heads, head_dim].
         """
-        heads, width = q.shape
-        score(q, seen, scores)
+        heads, head_dim = q.shape
+        score(q, view, scores)
         for head in range(heads):
-            weigh(scores[head], seen.end)
-            for column in range(width):
-                mixed[head, column] = np.float32(0)
-        ids, step = seen.values.shape[1], scores.shape[1] * 4
+            softmax(scores[head], view.length)
+            for column in range(head_dim):
+                result[head, column] = np.float32(0)
+        ids, step = view.values.shape[1], scores.shape[1] * 4
         place = 0
-        while place < seen.end:
-            count = together(seen.blocks, place, ids, seen.end)
-            value = seen.values.ctypes.data + seen.blocks[place // ids] * ids * width * size
-            weight, target = scores.ctypes.data + place * 4, mixed.ctypes.data
+        while place < view.length:
+            count = contiguous_ids(view.blocks, place, ids, view.length)
+            value = view.values.ctypes.data + view.blocks[place // ids] * ids * head_dim * size
+            weight, target = scores.ctypes.data + place * 4, result.ctypes.data
             for _ in range(heads // 2):
-                mix_two(width, count, value, weight, step, target)
+                add_two(head_dim, count, value, weight, step, target)
                 weight += 2 * step
-                target += 2 * width * 4
+                target += 2 * head_dim * 4
             if heads % 2:
-                mix_one(width, count, value, weight, step, target)
+                add_one(head_dim, count, value, weight, step, target)
             place += count
 
-    return compiled(attend, f"attend_{kind}")
+    return compiled(attend, f"attend_{dtype}")
 
 
-attend_float32, attend_bf16 = attention("float32"), attention("bf16")
+attend_float32, attend_bf16 = attention_kernel("float32"), attention_kernel("bf16")
 
 
 @compiled
-def keep_float32(head: Array, place: Array) -> None:
-    """Write a head's key or value to its place in the KV memory."""
+def write_kv_float32(head: Array, place: Array) -> None:
+    """Write a head's key or value to its place in the KV cache."""
     for column in range(len(head)):
         place[column] = head[column]
 
 
 @compiled
-def keep_bf16(head: Array, place: Array) -> None:
-    """The same, as the bits of bf16."""
+def write_kv_bf16(head: Array, place: Array) -> None:
+    """Write a head's key or value, as the bits of bf16."""
     for column in range(len(head)):
-        place[column] = bf16(head[column])
+        place[column] = bf16_bits(head[column])

@@ -1,4 +1,4 @@
-"""numba, typed, and set up as the kernels need it."""
+"""numba with types, set up as the kernels need it."""
 
 from collections.abc import Callable
 from inspect import Parameter, Signature
@@ -7,33 +7,36 @@ from typing import Any, TypeVar, cast
 
 from core.engine.kernels import machine  # before numba
 
-numba = machine.numba()
+numba = machine.import_numba()
 types = numba.types
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = Any
-"""A numpy array, of whatever type the function says."""
+"""A numpy array. Its dtype and shape are in the docstrings."""
 
-# Sums may be split over the lanes of a vector, and a product added without being rounded. What else "fast" mathematics
-# allows is not used: it takes for granted that no number is infinite or none, and then a test for that is always false.
-_SUMS = {"reassoc", "contract"}
+# Allows sums to be split over vector lanes, and fused multiply-add. The other fast-math flags assume that all numbers
+# are finite, and would remove every test for NaN.
+_FASTMATH_FLAGS = {"reassoc", "contract"}
 
 
 def compiled(function: F, name: str = "") -> F:
-    """A function that numba compiles when it is first called. It runs without the interpreter's lock, checks no bounds
-    and divides by zero as floats do.
+    """Have numba compile a function at its first call.
 
-    `name`: of one of several functions that the same lines make. What is kept of them is told apart by name alone.
+    It runs without the GIL, checks no bounds, and division by zero gives infinity or NaN. `name` distinguishes
+    functions made by the same lines, as numba's cache tells them apart by name only.
     """
     function.__qualname__ = name or function.__qualname__
-    return cast(F, numba.njit(nogil=True, fastmath=_SUMS, error_model="numpy", boundscheck=False)(function))
+    return cast(F, numba.njit(nogil=True, fastmath=_FASTMATH_FLAGS, error_model="numpy", boundscheck=False)(function))
 
 
-def instructions(
+def intrinsic(
     write: Callable[..., Any], count: int, result: Any = types.void, of: Any = types.int64
 ) -> Callable[..., Any]:
-    """A function of so many integers, or numbers of another type, for compiled code: write(builder, *them) writes its
-    instructions in LLVM's language and gives the result's value."""
+    """Make a function for compiled code from LLVM instructions.
+
+    `write(builder, *arguments)` writes the instructions and returns the result's value. The function takes `count`
+    arguments of type `of` and returns a `result`.
+    """
 
     def typed(context: Any, *arguments: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -42,15 +45,15 @@ def instructions(
 
         return result(*[of] * count), code
 
-    # numba asks the function for its parameters, and knows none that stand for several.
+    # numba reads the signature, and does not support variable arguments.
     names = ["context", *(f"number{place}" for place in range(count))]
     parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return cast(Callable[..., Any], numba.extending.intrinsic(typed))
 
 
-def keep_in(folder: Path | None, *kernels: Callable[..., Any]) -> None:
-    """Keep what these are compiled to for the next start. None: nowhere."""
+def cache_in(folder: Path | None, *kernels: Callable[..., Any]) -> None:
+    """Have numba cache these compiled functions in a folder; None for no cache."""
     numba.config.CACHE_DIR = str(folder or "")
     for kernel in kernels:
         if folder:

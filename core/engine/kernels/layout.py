@@ -1,4 +1,4 @@
-"""How weights and rounded activations lie in memory."""
+"""The memory layout of weights and of quantized activations."""
 
 from typing import NamedTuple
 
@@ -7,32 +7,32 @@ import numpy as np
 from core.engine.kernels.jit import Array, compiled
 
 BLOCK = 1024
-"""Columns that are added up in 32 bits: BLOCK * 127 * LARGEST is less than 2**31."""
+"""Columns whose products are summed in 32 bits: BLOCK * 127 * MAX_ACTIVATION is less than 2**31."""
 GROUP = 32
-"""Columns that share a scale and an offset in 4 bits. The columns of a matrix are a multiple of it."""
-GROUPS = BLOCK // GROUP
-LARGEST = 16383
-"""The largest activation, rounded."""
-PADDING = 16
-"""The scales of a row are held as a multiple of it: the most lanes of a vector."""
+"""Columns that share a scale and an offset in 4 bits. A matrix has a multiple of GROUP columns."""
+GROUPS_PER_BLOCK = BLOCK // GROUP
+MAX_ACTIVATION = 16383
+"""The largest code of a quantized activation."""
+SCALES_MULTIPLE = 16
+"""Rows of scales are padded to a multiple of this, the largest number of lanes of a vector."""
 
-MATRIX = np.dtype(
+MATRIX_RECORD = np.dtype(
     [(name, np.int64) for name in ("bits", "rows", "columns", "codes", "scales", "offsets", "bias", "place")]
 )
-"""A matrix, by the addresses of its arrays. `bias`: float32 [rows], or 0. `place`: where its results begin among those
-of the matrices beside it.
+"""A matrix, by the addresses of its arrays.
 
 8 bits: value = code * scale. `codes`: int8 [rows, columns]; `scales`: float32 [rows].
-4 bits: value = code * scale + offset. `codes`: uint8 [rows, columns / 2], of each group the first half in the low bits;
-`scales` and `offsets`: bf16 [rows, groups], with zeros up to a multiple of PADDING.
+4 bits: value = code * scale + offset. `codes`: uint8 [rows, columns / 2], the first half of each group in the low bits;
+`scales` and `offsets`: bf16 [rows, groups], zero-padded to a multiple of SCALES_MULTIPLE.
+`bias`: float32 [rows], or 0 for none. `place`: the first output's column in the product's result.
 """
 
 
-class Rounded(NamedTuple):
-    """Rows of activations, value = code * scale. All arrays are flat, and may be longer.
+class QuantizedRows(NamedTuple):
+    """Rows of activations, value = code * scale. All arrays are flat and may be longer than needed.
 
-    `codes`: int16 [rows, columns]; `scales`: float32 [rows, blocks]; `sums`: float32 [rows, blocks, GROUPS], the codes
-    of each group added up.
+    `codes`: int16 [rows, columns]; `scales`: float32 [rows, blocks]; `sums`: the sum of each group's codes, float32
+    [rows, blocks, GROUPS_PER_BLOCK].
     """
 
     codes: Array
@@ -41,12 +41,15 @@ class Rounded(NamedTuple):
 
 
 @compiled
-def blocks_of(columns: int) -> int:
-    """In how many blocks so many columns are multiplied."""
+def block_count(columns: int) -> int:
+    """The number of blocks of `columns` columns."""
     return (columns + BLOCK - 1) // BLOCK
 
 
-@compiled
-def padded(groups: int) -> int:
-    """How many groups a row of scales has room for."""
-    return (groups + PADDING - 1) // PADDING * PADDING
+def padded_groups(groups: int) -> int:
+    """The groups that a row of scales or offsets has room for: the next multiple of SCALES_MULTIPLE."""
+    return (groups + SCALES_MULTIPLE - 1) // SCALES_MULTIPLE * SCALES_MULTIPLE
+
+
+compiled_padded_groups = compiled(padded_groups)
+"""The same for compiled code, which can't call a plain function."""

@@ -1,10 +1,9 @@
-"""Products of a few or many rows of activations with a matrix in 8 or 4 bits.
+"""Products of rows of activations with a matrix in 8 or 4 bits.
 
-Activations are rounded to 15 bits, with a scale for every BLOCK columns of a row, and multiplied as integers: exactly,
-twice as many at a time as float32, and with less loss than bf16 has. Weights go from memory into the registers once for
-four rows. In 4 bits a group's scale costs as much as its products do, so for many rows a panel is unpacked to integers
-with one scale for a block. A row's result does not depend on the rows beside it, bit for bit, but for where that
-begins.
+Activations are quantized to 15 bits, with a scale for every BLOCK columns of a row, and multiplied as integers:
+exactly, twice as many at a time as float32, and with less error than bf16. Weights are loaded into registers once for
+four rows. In 4 bits a group's scale costs as much time as its products, so for many rows a panel is unpacked to
+integers with one scale per block. A row's result depends on the rows beside it only by whether panels are unpacked.
 """
 
 from collections.abc import Callable
@@ -13,45 +12,65 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.engine.kernels.jit import Array, compiled
-from core.engine.kernels.layout import BLOCK, GROUP, GROUPS, Rounded, blocks_of, padded
-from core.engine.kernels.tiles import JOB, OUTPUTS, ROWS, Bits, one_by_one, together, unpack
+from core.engine.kernels.layout import (
+    BLOCK,
+    GROUP,
+    GROUPS_PER_BLOCK,
+    QuantizedRows,
+    block_count,
+    compiled_padded_groups,
+)
+from core.engine.kernels.tiles import (
+    JOB_FIELDS,
+    TILE_OUTPUTS,
+    TILE_ROWS,
+    CodeBits,
+    all_blocks_tile,
+    one_block_tile,
+    unpack_block,
+)
 from core.engine.kernels.vectors import float_at
 
-PANEL = 64
-"""Outputs that are computed in one go, for all rows: their weights stay in the cache."""
-MANY = 16
-"""Rows for which a panel is gone through block by block, unless it is measured. Fewer have each output's weights read
-from one end to the other: only so does the processor fetch them from memory ahead of time, three times as fast as from
-several places in turn."""
+PANEL_OUTPUTS = 64
+"""Outputs that are computed together for all rows, so that their weights stay in the processor's cache."""
+PANEL_MIN_ROWS = 16
+"""Default number of rows from which a panel is computed block by block; autotune.py measures a better one.
+
+For fewer rows each output's weights are read from beginning to end, which the processor prefetches three times as fast
+as several places in turn.
+"""
 
 
-class Unpacked(NamedTuple):
-    """A thread's own: the JOB that it does and the same for unpacked weights, int64 [2, numbers of a JOB]; and room for
-    one panel, `codes` int16 [PANEL, BLOCK] and `scales` float32 [PANEL]. `many`: the rows from which there are
-    panels."""
+class PanelBuffers(NamedTuple):
+    """The buffers of one thread.
+
+    `jobs`: its job, and the same with unpacked weights, int64 [2, JOB_FIELDS]. `codes` and `scales`: one unpacked block
+    of a panel, int16 [PANEL_OUTPUTS, BLOCK] and float32 [PANEL_OUTPUTS]. `panel_min_rows`: rows from which products
+    are computed panel by panel.
+    """
 
     jobs: Array
     codes: Array
     scales: Array
-    many: int = MANY
+    panel_min_rows: int = PANEL_MIN_ROWS
 
 
 (
     _COLUMNS, _BLOCKS, _OUTPUTS, _CODES, _CODES_STEP, _CODES_BLOCK, _SCALES, _OFFSETS, _SCALES_STEP, _SCALES_BLOCK, _X,
     _X_STEP, _X_SCALES, _X_SCALES_STEP, _X_SUMS, _X_SUMS_STEP, _Y, _Y_STEP,
-) = range(len(JOB))  # fmt: skip
+) = range(len(JOB_FIELDS))  # fmt: skip
 
 
 @compiled
-def describe(job: Array, matrix: Any, x: Rounded, y: Array, first: int, outputs: int) -> None:
-    """What is to be multiplied: see JOB."""
+def fill_job(job: Array, matrix: Any, x: QuantizedRows, y: Array, first: int, outputs: int) -> None:
+    """Fill in a job: `outputs` outputs of a matrix from `first` on, times all rows of x, added to y."""
     columns = matrix.columns
-    four, blocks = matrix.bits == 4, blocks_of(columns)
+    four, blocks = matrix.bits == 4, block_count(columns)
     job[_COLUMNS], job[_BLOCKS], job[_OUTPUTS] = columns, blocks, outputs
     job[_CODES_STEP] = columns // 2 if four else columns
     job[_CODES_BLOCK] = BLOCK // 2 if four else BLOCK
-    job[_SCALES_STEP] = padded(columns // GROUP) * 2 if four else 4
-    job[_SCALES_BLOCK] = GROUPS * 2 if four else 0
+    job[_SCALES_STEP] = compiled_padded_groups(columns // GROUP) * 2 if four else 4
+    job[_SCALES_BLOCK] = GROUPS_PER_BLOCK * 2 if four else 0
     job[_CODES] = matrix.codes + first * job[_CODES_STEP]
     job[_SCALES], job[_OFFSETS] = (
         matrix.scales + first * job[_SCALES_STEP],
@@ -59,117 +78,119 @@ def describe(job: Array, matrix: Any, x: Rounded, y: Array, first: int, outputs:
     )
     job[_X], job[_X_STEP] = x.codes.ctypes.data, columns * 2
     job[_X_SCALES], job[_X_SCALES_STEP] = x.scales.ctypes.data, blocks * 4
-    job[_X_SUMS], job[_X_SUMS_STEP] = x.sums.ctypes.data, blocks * GROUPS * 4
+    job[_X_SUMS], job[_X_SUMS_STEP] = x.sums.ctypes.data, blocks * GROUPS_PER_BLOCK * 4
     job[_Y], job[_Y_STEP] = y.ctypes.data + (matrix.place + first) * 4, y.shape[1] * 4
 
 
 @compiled
-def skip(job: Array, rows: int) -> int:
-    """Go on behind so many rows; how many."""
+def advance_rows(job: Array, rows: int) -> int:
+    """Move a job's addresses forward by `rows` rows. Returns `rows`."""
     for place, step in ((_X, _X_STEP), (_X_SCALES, _X_SCALES_STEP), (_X_SUMS, _X_SUMS_STEP), (_Y, _Y_STEP)):
         job[place] += rows * job[step]
     return rows
 
 
-def few(bits: Bits) -> Callable[..., None]:
-    """A function of (job, rows): each output's weights are read once for all rows, up to eight of them."""
-    eight, four, two, one = (one_by_one(bits, rows) for rows in (8, 4, 2, 1))
+def row_kernel(bits: CodeBits) -> Callable[..., None]:
+    """Compiles a function of (job, rows) that reads each output's weights once for up to eight rows."""
+    eight, four, two, one = (all_blocks_tile(bits, rows) for rows in (8, 4, 2, 1))
 
     def multiplied(job: Array, rows: int) -> None:
         address = job.ctypes.data
         while rows >= 8:
             eight(address)
-            rows -= skip(job, 8)
+            rows -= advance_rows(job, 8)
         if rows >= 4:
             four(address)
-            rows -= skip(job, 4)
+            rows -= advance_rows(job, 4)
         if rows >= 2:
             two(address)
-            rows -= skip(job, 2)
+            rows -= advance_rows(job, 2)
         if rows:
             one(address)
 
-    return compiled(multiplied, f"few_{bits}")
+    return compiled(multiplied, f"rows_{bits}")
 
 
-def many(bits: Bits) -> Callable[..., None]:
-    """A function of (job, block, rows): one block of columns for all rows."""
-    several, single = together(bits, OUTPUTS, ROWS), together(bits, OUTPUTS, 1)
+def panel_kernel(bits: CodeBits) -> Callable[..., None]:
+    """Compiles a function of (job, block, rows) that multiplies one block of columns with all rows."""
+    several, single = one_block_tile(bits, TILE_OUTPUTS, TILE_ROWS), one_block_tile(bits, TILE_OUTPUTS, 1)
 
     def multiplied(job: Array, block: int, rows: int) -> None:
         address, start = job.ctypes.data, (job[_X], job[_X_SCALES], job[_X_SUMS], job[_Y])
-        while rows >= ROWS:
+        while rows >= TILE_ROWS:
             several(address, block)
-            rows -= skip(job, ROWS)
+            rows -= advance_rows(job, TILE_ROWS)
         while rows:
             single(address, block)
-            rows -= skip(job, 1)
+            rows -= advance_rows(job, 1)
         job[_X], job[_X_SCALES], job[_X_SUMS], job[_Y] = start
 
-    return compiled(multiplied, f"many_{bits}")
+    return compiled(multiplied, f"panel_{bits}")
 
 
-_few_8, _few_4, _many_8, _many_16 = few(8), few(4), many(8), many(16)
+_rows_8, _rows_4, _panel_8, _panel_16 = row_kernel(8), row_kernel(4), panel_kernel(8), panel_kernel(16)
 
 
 @compiled
-def multiply(matrix: Any, panel: int, x: Rounded, rows: int, y: Array, room: Unpacked) -> None:
-    """Add one panel of outputs of the first rows to `y`, float32 [rows, outputs of all matrices side by side]."""
-    first = panel * PANEL
-    packed = room.jobs[0]
-    describe(packed, matrix, x, y, first, min(PANEL, matrix.rows - first))
-    if rows < room.many and matrix.bits == 8:
-        _few_8(packed, rows)
-    elif rows < room.many:
-        _few_4(packed, rows)
+def multiply_panel(matrix: Any, panel: int, x: QuantizedRows, rows: int, y: Array, buffers: PanelBuffers) -> None:
+    """Add the products of one panel and the first `rows` rows to y, float32 [rows, outputs of the whole product]."""
+    first = panel * PANEL_OUTPUTS
+    packed = buffers.jobs[0]
+    fill_job(packed, matrix, x, y, first, min(PANEL_OUTPUTS, matrix.rows - first))
+    if rows < buffers.panel_min_rows and matrix.bits == 8:
+        _rows_8(packed, rows)
+    elif rows < buffers.panel_min_rows:
+        _rows_4(packed, rows)
     elif matrix.bits == 8:
         for block in range(packed[_BLOCKS]):
-            _many_8(packed, block, rows)
+            _panel_8(packed, block, rows)
     else:
-        job = redirected(room)
+        job = unpacked_job(buffers)
         for block in range(packed[_BLOCKS]):
-            unpack(packed.ctypes.data, block, room.codes.ctypes.data, room.scales.ctypes.data)
-            _many_16(job, block, rows)
+            unpack_block(packed.ctypes.data, block, buffers.codes.ctypes.data, buffers.scales.ctypes.data)
+            _panel_16(job, block, rows)
 
 
 @compiled
-def redirected(room: Unpacked) -> Array:
-    """The same job with unpacked weights."""
-    packed, job = room.jobs[0], room.jobs[1]
-    for place in range(len(job)):  # (to assign a slice has numba compile the words of its errors, for seconds)
+def unpacked_job(buffers: PanelBuffers) -> Array:
+    """Fill in and return the second job: the same as the first, with unpacked weights."""
+    packed, job = buffers.jobs[0], buffers.jobs[1]
+    for place in range(len(job)):  # assigning a slice would have numba compile error messages, for seconds
         job[place] = packed[place]
-    job[_CODES], job[_CODES_STEP], job[_CODES_BLOCK] = room.codes.ctypes.data, BLOCK * 2, 0
-    job[_SCALES], job[_SCALES_STEP], job[_SCALES_BLOCK] = room.scales.ctypes.data, 4, 0
+    job[_CODES], job[_CODES_STEP], job[_CODES_BLOCK] = buffers.codes.ctypes.data, BLOCK * 2, 0
+    job[_SCALES], job[_SCALES_STEP], job[_SCALES_BLOCK] = buffers.scales.ctypes.data, 4, 0
     return job
 
 
 @compiled
-def begin(matrix: Any, panel: int, rows: int, y: Array, fresh: bool) -> None:
-    """The matrix's bias, or zeros, into a panel's part of y; not `fresh`: added to what is there."""
-    if not fresh and not matrix.bias:
+def init_outputs(matrix: Any, panel: int, rows: int, y: Array, overwrite: bool) -> None:
+    """Write the matrix's bias, or zeros, to a panel's part of y. Without `overwrite` the bias is added."""
+    if not overwrite and not matrix.bias:
         return
     for row in range(rows):
-        for output in range(panel * PANEL, min((panel + 1) * PANEL, matrix.rows)):
+        for output in range(panel * PANEL_OUTPUTS, min((panel + 1) * PANEL_OUTPUTS, matrix.rows)):
             bias = float_at(matrix.bias + output * 4) if matrix.bias else np.float32(0)
             place = matrix.place + output
-            y[row, place] = bias if fresh else y[row, place] + bias
+            y[row, place] = bias if overwrite else y[row, place] + bias
 
 
 @compiled
-def panels_of(matrix: Any) -> int:
-    """In how many panels a matrix is multiplied."""
-    return int((matrix.rows + PANEL - 1) // PANEL)
+def panel_count(matrix: Any) -> int:
+    """The number of panels of a matrix."""
+    return int((matrix.rows + PANEL_OUTPUTS - 1) // PANEL_OUTPUTS)
 
 
 @compiled
-def span_size(rows: int, many: int) -> int:
-    """How many panels a thread takes at a time. For few rows it is the memory that is waited for, and the first of each
-    stretch the longest: two together are read a tenth faster."""
-    return 2 if rows < many else 1
+def panels_per_chunk(rows: int, panel_min_rows: int) -> int:
+    """The number of panels that a thread takes at a time.
+
+    Few rows are bound by memory latency at the start of each chunk: two panels together are a tenth faster.
+    """
+    return 2 if rows < panel_min_rows else 1
 
 
 @compiled
-def spans_of(matrix: Any, rows: int, many: int) -> int:
-    """In how many parts a matrix is multiplied."""
-    size = span_size(rows, many)
-    return (panels_of(matrix) + size - 1) // size
+def chunk_count(matrix: Any, rows: int, panel_min_rows: int) -> int:
+    """The number of chunks in which threads multiply a matrix."""
+    size = panels_per_chunk(rows, panel_min_rows)
+    return (panel_count(matrix) + size - 1) // size

@@ -1,7 +1,7 @@
-"""Some threads that compute a step together, phase by phase, each phase in chunks that whoever is free takes.
+"""A team of threads that computes a step phase by phase, each phase in chunks that free threads take.
 
-A thread that comes late, because the machine is busy with something else, finds its chunks done by the others and joins
-where they are; nobody waits for more than one chunk. So a step beside other work takes little longer than with fewer
+A thread that is late, because other programs use its core, finds its chunks done by the others and joins at the current
+phase. No thread waits for more than one chunk. So beside other programs a step takes little longer than with fewer
 threads.
 """
 
@@ -14,61 +14,61 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from core.engine.kernels.jit import Array, compiled, instructions, types
+from core.engine.kernels.jit import Array, compiled, intrinsic, types
 from core.engine.kernels.vectors import I32, I64, Builder, Value
 
-_LINE = 16
-"""Numbers of two cache lines: what each thread writes to often lies in lines of its own."""
-_SPINS, _YIELD = 200, "SwitchToThread" if os.name == "nt" else "sched_yield"
-"""So many looks at what another thread does before the processor is offered to others."""
+_COUNTER_STRIDE = 16
+"""int64 numbers in two cache lines: each counter that threads write to has a line of its own."""
+_SPINS_BEFORE_YIELD, _YIELD_FUNCTION = 200, "SwitchToThread" if os.name == "nt" else "sched_yield"
+"""Polls of a counter before a waiting thread yields the processor, and the C function that yields it."""
 
 Kernel = Callable[..., None]
 
 
-def _add(b: Builder, address: Value) -> Value:
+def _write_increment(b: Builder, address: Value) -> Value:
     pointer = b.inttoptr(address, I64.as_pointer())
     return b.atomic_rmw("add", pointer, I64(1), "acq_rel")
 
 
-def _look(b: Builder, address: Value) -> Value:
+def _write_load(b: Builder, address: Value) -> Value:
     return b.load_atomic(b.inttoptr(address, I64.as_pointer()), "acquire", 8)
 
 
-def _give_way(b: Builder) -> None:
-    known = b.module.globals.get(_YIELD)
-    b.call(known or ir.Function(b.module, ir.FunctionType(I32, []), _YIELD), [])
+def _write_yield(b: Builder) -> None:
+    declared = b.module.globals.get(_YIELD_FUNCTION)
+    b.call(declared or ir.Function(b.module, ir.FunctionType(I32, []), _YIELD_FUNCTION), [])
 
 
-_added = instructions(_add, 1, types.int64)
-_looked = instructions(_look, 1, types.int64)
-_yielded = instructions(_give_way, 0)
-
-
-@compiled
-def take(counters: Array, phase: int) -> int:
-    """The next chunk of a phase that nobody has taken yet; from its number of chunks on: there is none."""
-    return int(_added(counters[phase].ctypes.data))
+_increment = intrinsic(_write_increment, 1, types.int64)
+_load = intrinsic(_write_load, 1, types.int64)
+_yield_processor = intrinsic(_write_yield, 0)
 
 
 @compiled
-def finish(counters: Array, phase: int) -> None:
-    """A chunk is computed."""
-    _added(counters[phase, _LINE // 2 :].ctypes.data)
+def take_chunk(counters: Array, phase: int) -> int:
+    """Take the next chunk of a phase. There is none if the result is not less than the phase's number of chunks."""
+    return int(_increment(counters[phase].ctypes.data))
 
 
 @compiled
-def wait(counters: Array, phase: int, chunks: int) -> None:
-    """Until all chunks of a phase are computed."""
-    address = counters[phase, _LINE // 2 :].ctypes.data
-    looks = 0
-    while _looked(address) < chunks:
-        looks += 1
-        if looks > _SPINS:
-            _yielded()
+def finish_chunk(counters: Array, phase: int) -> None:
+    """Count a chunk as computed."""
+    _increment(counters[phase, _COUNTER_STRIDE // 2 :].ctypes.data)
 
 
-class Team:
-    """`count` threads at most, the caller among them; `active` of them take part."""
+@compiled
+def wait_for_phase(counters: Array, phase: int, chunks: int) -> None:
+    """Wait until all chunks of a phase are computed."""
+    address = counters[phase, _COUNTER_STRIDE // 2 :].ctypes.data
+    polls = 0
+    while _load(address) < chunks:
+        polls += 1
+        if polls > _SPINS_BEFORE_YIELD:
+            _yield_processor()
+
+
+class ThreadTeam:
+    """Runs kernels in up to `count` threads, the caller among them. `active`: the number that takes part."""
 
     def __init__(self, count: int) -> None:
         self.count = self.active = count
@@ -78,12 +78,14 @@ class Team:
         ]
         for number, calls in enumerate(self._calls, 1):
             arguments = (number, calls, self._errors)
-            Thread(target=_help, args=arguments, name=f"engine-{number}", daemon=True).start()
+            Thread(target=_run_calls, args=arguments, name=f"engine-{number}", daemon=True).start()
 
     def run(self, kernel: Kernel, phases: int, *arguments: Any) -> None:
-        """Call kernel(thread, counters, *arguments) in each thread. When it returns, all phases are done; other threads
-        may still be on their way through them, but have nothing left to compute."""
-        counters = np.zeros((phases, _LINE), np.int64)
+        """Call kernel(thread, counters, *arguments) in each thread, and return when all phases are computed.
+
+        Other threads may return later, but have nothing left to compute. Raises the exception of any thread.
+        """
+        counters = np.zeros((phases, _COUNTER_STRIDE), np.int64)
         for calls in self._calls[: self.active - 1]:
             calls.put((kernel, (counters, *arguments)))
         kernel(0, counters, *arguments)
@@ -98,10 +100,12 @@ class Team:
         self.active = self.count = 1
 
 
-def _help(number: int, calls: "SimpleQueue[tuple[Kernel, tuple[Any, ...]] | None]", errors: list[Exception]) -> None:
+def _run_calls(
+    number: int, calls: "SimpleQueue[tuple[Kernel, tuple[Any, ...]] | None]", errors: list[Exception]
+) -> None:
     while call := calls.get():
         kernel, arguments = call
         try:
             kernel(number, *arguments)
-        except Exception as error:  # for the caller; the thread goes on
+        except Exception as error:  # raised by the next run(); the thread goes on
             errors.append(error)

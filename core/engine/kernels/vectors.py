@@ -1,6 +1,6 @@
-"""Vector operations in LLVM's language: what numba's own Python can't say. The products (products.py) are made of them.
+"""Vector operations as LLVM instructions, which numba's Python can't express.
 
-Everything takes and gives LLVM values; `b` is the builder that writes the instructions.
+Functions take and return LLVM values. `b` is the builder that writes the instructions.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,27 +10,28 @@ import numpy as np
 from llvmlite import ir
 
 from core.engine.kernels import machine
-from core.engine.kernels.jit import instructions, types
+from core.engine.kernels.jit import intrinsic, types
 
 I1, I8, I16, I32, I64, F32 = (*(ir.IntType(bits) for bits in (1, 8, 16, 32, 64)), ir.FloatType())
-HAS = machine.instructions()
-LANES = {"vnni": 16, "avx512": 16, "avx2": 8, "generic": 4}[HAS]
-"""32-bit numbers of a vector."""
-WIDE = 2 * LANES
-"""16-bit numbers of a vector."""
+INSTRUCTION_SET = machine.instruction_set()
+LANES = {"vnni": 16, "avx512": 16, "avx2": 8, "generic": 4}[INSTRUCTION_SET]
+"""32-bit numbers per vector."""
+LANES_16 = 2 * LANES
+"""16-bit numbers per vector."""
 
 Value = Any
 Builder = Any
-Pair = Callable[[Value, Value], Value]
+Combine = Callable[[Value, Value], Value]
+"""Writes an operation on two vectors, such as their sum or maximum."""
 
 
 def vector(kind: Any, lanes: int) -> Any:
-    """The type of so many numbers of a kind."""
+    """The type of a vector of `lanes` numbers of a kind."""
     return ir.VectorType(kind, lanes)
 
 
 def load(b: Builder, address: Value, kind: Any, *, aligned: int = 1) -> Value:
-    """A number or a vector at an address."""
+    """Read a number or a vector at an address."""
     return b.load(b.inttoptr(address, kind.as_pointer()), align=aligned)
 
 
@@ -45,8 +46,8 @@ def offset(b: Builder, address: Value, index: Value | int, step: Value | int) ->
     return b.add(address, b.mul(index, step))
 
 
-def lanes(of: Iterable[int]) -> ir.Constant:
-    """Which lanes a shuffle takes."""
+def lane_indices(of: Iterable[int]) -> ir.Constant:
+    """The constant that tells a shuffle which lanes to take."""
     numbers = list(of)
     return ir.Constant(vector(I32, len(numbers)), numbers)
 
@@ -56,157 +57,167 @@ def zeros(kind: Any, count: int) -> ir.Constant:
     return ir.Constant(vector(kind, count), [0.0 if kind == F32 else 0] * count)
 
 
-def pick(b: Builder, value: Value, of: Iterable[int]) -> Value:
-    """Some lanes of a vector."""
-    return b.shuffle_vector(value, value, lanes(of))
+def select_lanes(b: Builder, value: Value, of: Iterable[int]) -> Value:
+    """The lanes `of` a vector, as a vector."""
+    return b.shuffle_vector(value, value, lane_indices(of))
 
 
-def splat(b: Builder, value: Value, count: int) -> Value:
+def broadcast(b: Builder, value: Value, count: int) -> Value:
     """The same number in every lane."""
     one = b.insert_element(ir.Constant(vector(value.type, count), ir.Undefined), value, I32(0))
-    return pick(b, one, [0] * count)
+    return select_lanes(b, one, [0] * count)
 
 
-def widened(b: Builder, value: Value, kind: Any, *, signed: bool = True) -> Value:
-    """The same integers, each in more bits."""
+def extend(b: Builder, value: Value, kind: Any, *, signed: bool = True) -> Value:
+    """The same integers in a type `kind` of more bits."""
     wide = vector(kind, value.type.count)
     return b.sext(value, wide) if signed else b.zext(value, wide)
 
 
-def floats(b: Builder, value: Value) -> Value:
+def to_float32(b: Builder, value: Value) -> Value:
     """Integers as float32."""
     return b.sitofp(value, vector(F32, value.type.count))
 
 
 def from_bf16(b: Builder, value: Value) -> Value:
-    """bf16 as float32: the same bits, sixteen more behind them."""
+    """bf16 as float32: the same bits, followed by sixteen zeros."""
     if isinstance(value.type, ir.VectorType):
         count = value.type.count
-        bits = b.shl(widened(b, value, I32, signed=False), ir.Constant(vector(I32, count), [16] * count))
+        bits = b.shl(extend(b, value, I32, signed=False), ir.Constant(vector(I32, count), [16] * count))
         return b.bitcast(bits, vector(F32, count))
     return b.bitcast(b.shl(b.zext(value, I32), I32(16)), F32)
 
 
-def fused(b: Builder, x: Value, y: Value, z: Value) -> Value:
-    """x * y + z of vectors of float32, rounded once where the processor can."""
-    return per_lane(b, "fmuladd", x, y, z)
+def multiply_add(b: Builder, x: Value, y: Value, z: Value) -> Value:
+    """x * y + z of float32 vectors, fused where the processor can."""
+    return call_intrinsic(b, "fmuladd", x, y, z)
 
 
 def to_bf16(b: Builder, value: Value) -> Value:
-    """The nearest bf16 of finite numbers, as 16-bit integers; of two as near, the even one."""
+    """The nearest bf16 of finite numbers, as 16-bit integers, rounding half to even."""
     kind = vector(I32, value.type.count)
     bits = b.bitcast(value, kind)
 
-    def same(number: int) -> Any:
+    def in_every_lane(number: int) -> Any:
         return ir.Constant(kind, [number] * kind.count)
 
-    odd = b.and_(b.lshr(bits, same(16)), same(1))
-    rounded = b.lshr(b.add(b.add(bits, same(0x7FFF)), odd), same(16))
+    odd = b.and_(b.lshr(bits, in_every_lane(16)), in_every_lane(1))
+    rounded = b.lshr(b.add(b.add(bits, in_every_lane(0x7FFF)), odd), in_every_lane(16))
     return b.trunc(rounded, vector(I16, kind.count))
 
 
-def per_lane(b: Builder, name: str, *values: Value) -> Value:
-    """One of LLVM's functions of float32 vectors, such as rint or fabs."""
+def call_intrinsic(b: Builder, name: str, *values: Value) -> Value:
+    """Call one of LLVM's functions of float32 vectors, such as rint or fabs."""
     kind = values[0].type
     function = ir.FunctionType(kind, [kind] * len(values))
     return b.call(b.module.declare_intrinsic(f"llvm.{name}.v{kind.count}f32", (), function), values)
 
 
-def constant(value: float, count: int = LANES) -> ir.Constant:
+def float_vector(value: float, count: int = LANES) -> ir.Constant:
     """The same float32 in every lane."""
     return ir.Constant(vector(F32, count), [float(np.float32(value))] * count)
 
 
-def larger(b: Builder, x: Value, y: Value) -> Value:
-    """The larger of each two; y where one is no number."""
+def maximum(b: Builder, x: Value, y: Value) -> Value:
+    """The larger of each two lanes; y where either is NaN."""
     return b.select(b.fcmp_ordered(">", x, y), x, y)
 
 
 def exponential(b: Builder, x: Value) -> Value:
-    """e**x to the last digits of float32, up to the largest that it has, and 0 where it would be less than the least;
-    NaN stays NaN. (Cephes, expf: a polynomial around the nearest power of two.)"""
-    tiny = b.fcmp_ordered("<", x, constant(-87.0))
-    x = b.select(tiny, constant(-87.0), x)
-    x = b.select(b.fcmp_ordered(">", x, constant(88.0)), constant(88.0), x)
-    power = per_lane(b, "rint", b.fmul(x, constant(1.44269504088896341)))
-    x = fused(b, power, constant(-0.693359375), x)
-    x = fused(b, power, constant(2.12194440e-4), x)
-    y = constant(1.9875691500e-4)
+    """e**x to the precision of float32, after Cephes' expf: a polynomial around the nearest power of two.
+
+    Saturates for x above 88 and is 0 below -87. NaN stays NaN.
+    """
+    tiny = b.fcmp_ordered("<", x, float_vector(-87.0))
+    x = b.select(tiny, float_vector(-87.0), x)
+    x = b.select(b.fcmp_ordered(">", x, float_vector(88.0)), float_vector(88.0), x)
+    power = call_intrinsic(b, "rint", b.fmul(x, float_vector(1.44269504088896341)))
+    x = multiply_add(b, power, float_vector(-0.693359375), x)
+    x = multiply_add(b, power, float_vector(2.12194440e-4), x)
+    y = float_vector(1.9875691500e-4)
     for factor in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
-        y = fused(b, y, x, constant(factor))
-    y = b.fadd(fused(b, y, b.fmul(x, x), x), constant(1.0))
+        y = multiply_add(b, y, x, float_vector(factor))
+    y = b.fadd(multiply_add(b, y, b.fmul(x, x), x), float_vector(1.0))
     whole = b.add(b.fptosi(power, vector(I32, LANES)), ir.Constant(vector(I32, LANES), [127] * LANES))
     bits = b.shl(whole, ir.Constant(vector(I32, LANES), [23] * LANES))
-    return b.select(tiny, constant(0.0), b.fmul(y, b.bitcast(bits, vector(F32, LANES))))
+    return b.select(tiny, float_vector(0.0), b.fmul(y, b.bitcast(bits, vector(F32, LANES))))
 
 
-def in_all(b: Builder, value: Value, add: Pair) -> Value:
-    """The lanes of a vector put together, two by two."""
+def reduce_lanes(b: Builder, value: Value, add: Combine) -> Value:
+    """Combine all lanes of a vector to one number, two by two."""
     while value.type.count > 1:
-        value = _neighbours(b, value, None, add)
+        value = _combine_pairs(b, value, None, add)
     return b.extract_element(value, I32(0))
 
 
-def dot(b: Builder, total: Value, x: Value, y: Value) -> Value:
-    """`total`, 32-bit integers, and the products of two vectors of 16-bit integers: neighbours' sums in its lanes."""
-    wide, result = vector(I16, WIDE), vector(I32, LANES)
-    if HAS == "vnni":
+def dot_accumulate(b: Builder, total: Value, x: Value, y: Value) -> Value:
+    """Add the products of two vectors of 16-bit integers to `total`, 32-bit integers: two products per lane."""
+    wide, result = vector(I16, LANES_16), vector(I32, LANES)
+    if INSTRUCTION_SET == "vnni":
         kind = ir.FunctionType(result, [result, wide, wide])
         return b.call(b.module.declare_intrinsic("llvm.x86.avx512.vpdpwssd.512", (), kind), [total, x, y])
-    if HAS != "generic":
-        name = "llvm.x86.avx512.pmaddw.d.512" if HAS == "avx512" else "llvm.x86.avx2.pmadd.wd"
+    if INSTRUCTION_SET != "generic":
+        name = "llvm.x86.avx512.pmaddw.d.512" if INSTRUCTION_SET == "avx512" else "llvm.x86.avx2.pmadd.wd"
         product = b.call(b.module.declare_intrinsic(name, (), ir.FunctionType(result, [wide, wide])), [x, y])
         return b.add(total, product)
-    product = b.mul(widened(b, x, I32), widened(b, y, I32))
-    halves = pick(b, product, range(LANES)), pick(b, product, range(LANES, WIDE))
+    product = b.mul(extend(b, x, I32), extend(b, y, I32))
+    halves = select_lanes(b, product, range(LANES)), select_lanes(b, product, range(LANES, LANES_16))
     return b.add(b.add(total, halves[0]), halves[1])
 
 
-def nibbles(b: Builder, address: Value) -> list[Value]:
-    """The 32 codes of 16 bytes, the low halves first, as vectors of WIDE 16-bit integers."""
+def unpack_nibbles(b: Builder, address: Value) -> list[Value]:
+    """The 32 4-bit codes of 16 bytes, the low halves first, as vectors of LANES_16 16-bit integers."""
     bytes_ = load(b, address, vector(I8, 16))
     low = b.and_(bytes_, ir.Constant(bytes_.type, [15] * 16))
     high = b.lshr(bytes_, ir.Constant(bytes_.type, [4] * 16))
-    codes = b.shuffle_vector(low, high, lanes(range(32)))
-    return [widened(b, pick(b, codes, range(at, at + WIDE)), I16, signed=False) for at in range(0, 32, WIDE)]
+    codes = b.shuffle_vector(low, high, lane_indices(range(32)))
+    return [
+        extend(b, select_lanes(b, codes, range(at, at + LANES_16)), I16, signed=False) for at in range(0, 32, LANES_16)
+    ]
 
 
-def sums(b: Builder, vectors: Sequence[Value], add: Pair) -> Value:
-    """One vector with the sum of each, in their order. As many as a power of two, at most as many as they have lanes.
+def sum_lanes(b: Builder, vectors: Sequence[Value], add: Combine) -> Value:
+    """A vector of the sums of each vector's lanes, in order.
 
-    Always added in the same order, so that a sum does not depend on how many others are made beside it.
+    The number of vectors is a power of two, at most their number of lanes. Lanes are always added in the same order, so
+    a sum does not depend on how many are computed together.
     """
     level = list(vectors)
     while len(level) > 1:
-        level = [_neighbours(b, x, y, add) for x, y in zip(level[::2], level[1::2], strict=True)]
+        level = [_combine_pairs(b, x, y, add) for x, y in zip(level[::2], level[1::2], strict=True)]
     total = level[0]
     while total.type.count > len(vectors):
-        total = _neighbours(b, total, None, add)
+        total = _combine_pairs(b, total, None, add)
     return total
 
 
-def _neighbours(b: Builder, x: Value, y: Value | None, add: Pair) -> Value:
-    """The sums of neighbouring lanes of x, then of y."""
+def _combine_pairs(b: Builder, x: Value, y: Value | None, add: Combine) -> Value:
+    """Combine neighbouring lanes of x, then of y."""
     count = x.type.count * (1 if y is None else 2)
     y = x if y is None else y
-    return add(b.shuffle_vector(x, y, lanes(range(0, count, 2))), b.shuffle_vector(x, y, lanes(range(1, count, 2))))
+    return add(
+        b.shuffle_vector(x, y, lane_indices(range(0, count, 2))),
+        b.shuffle_vector(x, y, lane_indices(range(1, count, 2))),
+    )
 
 
-def results(b: Builder, totals: Sequence[Value], outputs: int, add: Pair) -> list[Value]:
-    """The lanes of each total added up, as float32: so many outputs to a vector, row by row."""
+def sums_by_row(b: Builder, totals: Sequence[Value], outputs: int, add: Combine) -> list[Value]:
+    """Sum the lanes of each total, as float32. Returns a vector of `outputs` sums per row."""
     found = []
     for start in range(0, len(totals), LANES):
-        some = sums(b, totals[start : start + LANES], add)
-        some = some if some.type.element == F32 else floats(b, some)
-        found += [pick(b, some, range(at, at + outputs)) for at in range(0, some.type.count, outputs)]
+        some = sum_lanes(b, totals[start : start + LANES], add)
+        some = some if some.type.element == F32 else to_float32(b, some)
+        found += [select_lanes(b, some, range(at, at + outputs)) for at in range(0, some.type.count, outputs)]
     return found
 
 
 class Loop:
-    """for index in range(0, end, step), at least once. `values` go from round to round and are what the last one
-    leaves.
+    """Writes a loop: for index in range(0, end, step), at least once.
 
-    with Loop(...) as loop: loop.values = [... loop.index ... loop.values ...]
+    `values` are carried from one iteration to the next, and hold the last iteration's results afterwards:
+
+        with Loop(...) as loop:
+            loop.values = [... loop.index ... loop.values ...]
     """
 
     def __init__(self, b: Builder, end: Value, step: int, values: Sequence[Value]) -> None:
@@ -235,5 +246,5 @@ class Loop:
         b.position_at_end(self._after)
 
 
-float_at = instructions(lambda b, address: load(b, address, F32, aligned=4), 1, types.float32)
-"""The float32 at an address."""
+float_at = intrinsic(lambda b, address: load(b, address, F32, aligned=4), 1, types.float32)
+"""Reads the float32 at an address."""

@@ -1,1 +1,1 @@
-"""The arithmetic of the engine: what a step computes, in plain PyTorch. Only these files import torch."""
+"""The model in PyTorch: loading, formats of weights, steps and sampling. The only package that imports torch."""

@@ -1,7 +1,6 @@
-"""What is best on this machine is measured at the first start with a model, and kept in a file: how many threads, from
-how many rows on PyTorch's products are faster than the kernels, and how long steps take.
+"""Chooses threads and kernels for this machine, by measurements at the first start with a model.
 
-What was measured beside other work is kept with how much that was, used for this start, and measured again at the next.
+The result is kept in a file. A measurement disturbed by other programs is used for this start and repeated at the next.
 """
 
 import json
@@ -17,156 +16,177 @@ from typing import Any, Literal
 from core.checkpoints.json_files import read_json
 from core.domain.errors import SetupError
 from core.engine import processor
-from core.engine.prefill_budget import Costs
+from core.engine.prefill_budget import StepCosts
 
-Way = Literal["kernels", "panels", "torch"]
-"""The kernels one output after the other, or a panel after the other, or PyTorch."""
-Step = Callable[[Way, int, int], None]
-"""Computes something that costs in proportion to a step: in this way, of so many rows, with so many threads."""
+ComputePath = Literal["kernels", "panels", "torch"]
+"""What computes products: the kernels output by output, the kernels panel by panel, or PyTorch."""
+RunStep = Callable[[ComputePath, int, int], None]
+"""Computes a step by a path, with a number of rows and a number of threads."""
 
-ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Numbers of rows that are measured."""
-FEW = 8
-"""Fewer rows than these are bound by memory, and may have a number of threads of their own."""
-BETTER: dict[Way, float] = {"panels": 1.0, "torch": 0.8}
-"""A way is taken where it takes so much of the time of the one before. A smaller gain of PyTorch's is lost many times
-over as soon as other programs run, because each of its products waits for all threads."""
-SECONDS, TURNS = 0.05, 3
-"""How long each candidate runs, at least, and how often, unless it takes LONG."""
-LONG = 1.0
-NOISY = 0.2
-"""Cores that others use, from which on figures are for the moment only."""
-WIDE = 1.6
-"""The median run over the shortest, from which on they are, too."""
-IMPOSSIBLE = 1e6
-"""Seconds of a step, or cores that others use: a damaged file."""
-MOST = 4096
-"""Threads or rows: more of them are a mistake."""
+MEASURED_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Numbers of rows for which steps are measured."""
+FEW_ROWS = 8
+"""Steps of fewer rows are bound by memory bandwidth and may use a different number of threads."""
+MAX_TIME_RATIOS: dict[ComputePath, float] = {"panels": 1.0, "torch": 0.8}
+"""A path is chosen if it takes at most this share of the previous path's time. PyTorch must be clearly faster: each of
+its products waits for all threads, which costs much more as soon as other programs run."""
+MIN_MEASURE_S, MIN_RUNS = 0.05, 3
+"""Time and runs per measurement, at least."""
+MAX_MEASURE_S = 1.0
+"""Time after which a measurement ends with fewer runs."""
+MAX_STEADY_CORES = 0.2
+"""Cores used by other programs, up to which a measurement counts as undisturbed."""
+MAX_STEADY_SPREAD = 1.6
+"""Ratio of the median to the shortest run, up to which a measurement counts as undisturbed."""
+MAX_PLAUSIBLE_VALUE = 1e6
+"""Seconds or cores. A file with more is damaged."""
+MAX_PLAUSIBLE_COUNT = 4096
+"""Threads or rows. A file with more is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """`few` threads below FEW rows, `many` from there on; PyTorch's products from `crossing` rows on, panels from
-    `panels` rows on, or never (None). `costs`: see Pace. `others`: the cores that others used meanwhile; `spread`: the
-    median run over the shortest."""
+    """The measured choices for a model on this machine.
 
-    few: int
-    many: int
-    crossing: int | None
-    costs: Costs
-    others: float = 0.0
+    `few_rows_threads`: threads for steps of fewer than FEW_ROWS rows; `many_rows_threads`: for all others.
+    `panel_min_rows`, `torch_min_rows`: rows from which panels or PyTorch are faster; None for never.
+    `other_cores`: cores used by other programs during the measurement. `spread`: median run over shortest run.
+    """
+
+    few_rows_threads: int
+    many_rows_threads: int
+    torch_min_rows: int | None
+    costs: StepCosts
+    other_cores: float = 0.0
     spread: float = 1.0
-    panels: int | None = None
+    panel_min_rows: int | None = None
 
     @property
-    def threads(self) -> str:
-        """How many, in words."""
-        words = [f"{count} thread{'s' if count > 1 else ''}" for count in sorted({self.few, self.many})]
-        return " to ".join(words)
+    def threads_text(self) -> str:
+        """The number of threads, in words."""
+        counts = sorted({self.few_rows_threads, self.many_rows_threads})
+        return " to ".join(f"{count} thread{'s' if count > 1 else ''}" for count in counts)
 
     @property
     def steady(self) -> bool:
-        """Whether it need not be measured again."""
-        return self.others <= NOISY and self.spread <= WIDE
+        """Whether the measurement was undisturbed and need not be repeated."""
+        return self.other_cores <= MAX_STEADY_CORES and self.spread <= MAX_STEADY_SPREAD
+
+    @property
+    def plausible(self) -> bool:
+        """Whether the values can come from a measurement; False for a damaged file."""
+        row_limits = self.torch_min_rows, self.panel_min_rows
+        rows = [rows for rows, _ in self.costs]
+        return (
+            all(is_count(count) for count in (self.few_rows_threads, self.many_rows_threads))
+            and all(limit is None or is_count(limit) for limit in row_limits)
+            and all(0 <= float(value) < MAX_PLAUSIBLE_VALUE for value in (self.other_cores, self.spread))
+            and bool(rows)
+            and rows == sorted(set(rows))
+            and all(rows > 0 and 0 < seconds < MAX_PLAUSIBLE_VALUE for rows, seconds in self.costs)
+        )
 
 
-def tuned(measure: "Callable[[], Tuning]", file: Path | None) -> Tuning:
-    """What is kept, or else what is measured now; of two that are not steady the better one."""
-    kept = known(file) if file else None
+def load_or_measure(measure: "Callable[[], Tuning]", file: Path | None) -> Tuning:
+    """The tuning in the file, or a new measurement. Of two disturbed measurements the better one is used and kept."""
+    kept = load_tuning(file) if file else None
     if kept and kept.steady:
         return kept
-    found = measure()
-    if kept and (kept.others, kept.spread) < (found.others, found.spread):
+    measured = measure()
+    if kept and (kept.other_cores, kept.spread) < (measured.other_cores, measured.spread):
         return kept
     if file:
-        keep(found, file)
-    return found
+        save_tuning(measured, file)
+    return measured
 
 
-def known(file: Path) -> Tuning | None:
-    """What is kept, if it is whole."""
+def load_tuning(file: Path) -> Tuning | None:
+    """The tuning in a file; None if there is none or it is damaged."""
     with suppress(SetupError, KeyError, OverflowError, TypeError, ValueError):
         content: Any = read_json(file)
         costs = tuple((int(rows), float(seconds)) for rows, seconds in content.pop("costs"))
         tuning = Tuning(costs=costs, **content)
-        crossing = all(value is None or number(value) for value in (tuning.crossing, tuning.panels))
-        numbers = all(0 <= float(value) < IMPOSSIBLE for value in (tuning.others, tuning.spread))
-        rising = [rows for rows, _ in costs] == sorted({rows for rows, _ in costs}) and all(
-            rows > 0 and 0 < cost < IMPOSSIBLE for rows, cost in costs
-        )
-        if number(tuning.few) and number(tuning.many) and crossing and numbers and costs and rising:
+        if tuning.plausible:
             return tuning
     return None
 
 
-def number(value: object) -> bool:
-    """Whether it can be one of threads or of rows."""
-    return type(value) is int and 1 <= value <= MOST
+def is_count(value: object) -> bool:
+    """Whether a value from a file can be a number of threads or rows."""
+    return type(value) is int and 1 <= value <= MAX_PLAUSIBLE_COUNT
 
 
-def keep(tuning: Tuning, file: Path) -> None:
-    """A folder that can't be written to only means that it is measured again."""
+def save_tuning(tuning: Tuning, file: Path) -> None:
+    """Write a file atomically. If the folder is not writable, the next start measures again."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(asdict(tuning)))
-        beside.replace(file)
+        unfinished = file.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps(asdict(tuning)))
+        unfinished.replace(file)
 
 
 class Clock:
-    """Measures by the best of some runs; what else the machine is doing makes single ones slow."""
+    """Measures by the shortest of several runs, as other programs may slow single ones down."""
 
     def __init__(self) -> None:
         self.spreads: list[float] = []
-        self._begin = time.monotonic(), processor.others()
+        self._begin = time.monotonic(), processor.other_cpu_s()
 
-    def seconds(self, run: Callable[[], object]) -> float:
-        """The shortest of several runs, after one that is not counted."""
+    def best_seconds(self, run: Callable[[], object]) -> float:
+        """The shortest of several runs, after one that warms up the caches."""
         times: list[float] = []
         begin = time.perf_counter()
-        while len(times) <= TURNS or time.perf_counter() - begin < SECONDS:
+        while len(times) <= MIN_RUNS or time.perf_counter() - begin < MIN_MEASURE_S:
             start = time.perf_counter()
             run()
             times.append(time.perf_counter() - start)
-            if len(times) > 1 and time.perf_counter() - begin > LONG:
+            if len(times) > 1 and time.perf_counter() - begin > MAX_MEASURE_S:
                 break
         counted = times[1:]
         self.spreads.append(statistics.median(counted) / max(min(counted), 1e-9))
         return min(counted)
 
-    def others(self) -> float:
-        """Cores that others have used since it was made."""
+    def other_cores(self) -> float:
+        """The cores that other programs have used since the clock was made."""
         begin, before = self._begin
-        return max(0.0, processor.others() - before) / max(time.monotonic() - begin, 1e-3)
+        return max(0.0, processor.other_cpu_s() - before) / max(time.monotonic() - begin, 1e-3)
 
     def spread(self) -> float:
-        """The median run over the shortest, as it usually was."""
+        """The median run over the shortest run: the median of all measurements."""
         return statistics.median(self.spreads) if self.spreads else 1.0
 
 
-def measured(step: Step, ways: Sequence[Way], most: int, threads: int | None, clock: Clock) -> Tuning:
-    """The threads, then the crossings. `ways`: those that this model and machine have. `most`: threads, unless
-    `threads` says how many."""
-    first = ways[0]
+def measure_tuning(
+    step: RunStep, paths: Sequence[ComputePath], max_threads: int, threads: int | None, clock: Clock
+) -> Tuning:
+    """Measure the best numbers of threads, then the rows from which each further path is faster.
 
-    def seconds(way: Way, rows: int, count: int) -> float:
-        return clock.seconds(lambda: step(way, rows, count))
+    `paths`: those that the model and the machine have. `threads`: fixes the number of threads instead.
+    """
+    first = paths[0]
 
-    def fastest(rows: int) -> int:
-        counts = sorted({max(1, most >> shift) for shift in range(most.bit_length())}, reverse=True)
+    def seconds(path: ComputePath, rows: int, count: int) -> float:
+        return clock.best_seconds(lambda: step(path, rows, count))
+
+    def best_threads(rows: int) -> int:
+        counts = sorted({max(1, max_threads >> shift) for shift in range(max_threads.bit_length())}, reverse=True)
         times = {count: seconds(first, rows, count) for count in counts}
         return min(times, key=lambda count: times[count])
 
-    few, many = (threads, threads) if threads else (fastest(1), fastest(ROWS[-3]))
-    costs = {rows: seconds(first, rows, few if rows < FEW else many) for rows in ROWS}
-    crossings: dict[Way, int] = {}
-    for way in ways[1:]:
-        for rows in reversed(ROWS):
-            cost = seconds(way, rows, few if rows < FEW else many)
-            if cost > BETTER[way] * costs[rows]:
+    few, many = (threads, threads) if threads else (best_threads(1), best_threads(MEASURED_ROWS[-3]))
+    costs = {rows: seconds(first, rows, few if rows < FEW_ROWS else many) for rows in MEASURED_ROWS}
+    min_rows: dict[ComputePath, int] = {}
+    for path in paths[1:]:
+        for rows in reversed(MEASURED_ROWS):
+            cost = seconds(path, rows, few if rows < FEW_ROWS else many)
+            if cost > MAX_TIME_RATIOS[path] * costs[rows]:
                 break
-            crossings[way], costs[rows] = rows, cost
-    noise = round(clock.others(), 2), round(clock.spread(), 2)
-    found = Tuning(few, many, crossings.get("torch"), tuple(costs.items()), *noise, crossings.get("panels"))
-    # Beside other work one thread may only have seemed the best; and a team takes no harm from one that comes late.
-    return found if threads or found.steady else replace(found, few=most, many=most)
+            min_rows[path], costs[rows] = rows, cost
+    noise = round(clock.other_cores(), 2), round(clock.spread(), 2)
+    found = Tuning(few, many, min_rows.get("torch"), tuple(costs.items()), *noise, min_rows.get("panels"))
+    # Beside other programs one thread may only seem best, and a late thread does little harm to a team.
+    return (
+        found
+        if threads or found.steady
+        else replace(found, few_rows_threads=max_threads, many_rows_threads=max_threads)
+    )

@@ -1,5 +1,4 @@
-"""The plan of a step: every index that its layers need, made once; and for attention in PyTorch who is read
-together."""
+"""The plan of a step: the indices that every layer needs, computed once, and the groups of PyTorch's attention."""
 
 from dataclasses import dataclass
 
@@ -7,110 +6,118 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from core.engine.nn.kv_cache import KV, SIZE, Places
-from core.engine.sequence import Part
+from core.engine.nn.kv_cache import BLOCK_IDS, BlockGather, KVCache
+from core.engine.sequence import SequenceSlice
 
-SPREAD = 2
-"""Sequences are read together while the longest is at most so many times as long as the shortest."""
+MAX_LENGTH_RATIO = 2
+"""Ratio of the longest to the shortest sequence in one attention group."""
 
-Numbers = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`order` has the batch's parts as the rows of the step have them; everything else is int64, by the row.
+class BatchPlan:
+    """`slices` in the order of their rows; a row is one id of one sequence. All arrays are int64.
 
-    `slots`: where keys and values go, block * SIZE + offset. `starts`: where in `blocks` those of the row's sequence
-    begin. `last`: the rows of which logits are wanted.
+    `ids`, `positions`: [rows], the id of each row and its position in its sequence.
+    `slots`: [rows], where its key and value go: block * BLOCK_IDS + offset.
+    `block_starts`: [rows], where in `blocks` the block numbers of its sequence begin.
+    `logit_rows`: the rows whose logits are computed.
     """
 
-    order: list[Part]
-    ids: Numbers
-    positions: Numbers
-    slots: Numbers
-    starts: Numbers
-    blocks: Numbers
-    last: Numbers
+    slices: list[SequenceSlice]
+    ids: Integers
+    positions: Integers
+    slots: Integers
+    block_starts: Integers
+    blocks: Integers
+    logit_rows: Integers
 
 
-def plan(batch: list[Part]) -> Plan:
-    """First those that compute one id, the shortest first; then what is read."""
-    ones = sorted((part for part in batch if part.count == 1), key=lambda part: part.end)
-    order = [*ones, *(part for part in batch if part.count > 1)]
-    counts = np.array([part.count for part in order])
-    blocks = [np.array(part.sequence.blocks[: -(-part.end // SIZE)]) for part in order]
-    sizes = np.array([len(each) for each in blocks])
-    starts = np.repeat(np.cumsum(sizes) - sizes, counts)
-    positions = np.concatenate([np.arange(part.start, part.end) for part in order])
-    whole = np.concatenate(blocks)
-    return Plan(
-        order,
-        ids=np.concatenate([np.array(part.sequence.ids[part.start : part.end]) for part in order]),
+def plan_batch(batch: list[SequenceSlice]) -> BatchPlan:
+    """Put slices of one id first, the shortest sequence first, and compute the indices."""
+    ones = sorted((each for each in batch if each.count == 1), key=lambda each: each.end)
+    slices = [*ones, *(each for each in batch if each.count > 1)]
+    counts = np.array([each.count for each in slices])
+    block_lists = [np.array(each.sequence.blocks[: -(-each.end // BLOCK_IDS)]) for each in slices]
+    sizes = np.array([len(each) for each in block_lists])
+    block_starts = np.repeat(np.cumsum(sizes) - sizes, counts)
+    positions = np.concatenate([np.arange(each.start, each.end) for each in slices])
+    blocks = np.concatenate(block_lists)
+    return BatchPlan(
+        slices,
+        ids=np.concatenate([np.array(each.sequence.ids[each.start : each.end]) for each in slices]),
         positions=positions,
-        slots=whole[starts + positions // SIZE] * SIZE + positions % SIZE,
-        starts=starts,
-        blocks=whole,
-        last=np.cumsum(counts)[[part.draws for part in order]] - 1,
+        slots=blocks[block_starts + positions // BLOCK_IDS] * BLOCK_IDS + positions % BLOCK_IDS,
+        block_starts=block_starts,
+        blocks=blocks,
+        logit_rows=np.cumsum(counts)[[each.samples_token for each in slices]] - 1,
     )
 
 
-# In PyTorch
+# Attention in PyTorch
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Queries that are answered together: one id each of several sequences, or several ids of one."""
+class AttentionGroup:
+    """Rows whose attention is computed in one call: one id each of several sequences, or several ids of one.
+
+    `gather`: where their keys and values are, `length` ids of each sequence. `mask`: added to the scores; None if
+    every row sees every key.
+    """
 
     rows: slice
-    places: Places
+    gather: BlockGather
     length: int
-    """Of the keys and values."""
     mask: torch.Tensor | None
-    """Added to the scores; None where everything is to be seen."""
 
 
-def groups(order: list[Part], kv: KV, queries: int, like: torch.Tensor) -> list[Group]:
-    """`queries`: how many query heads share a key head. `like` has the dtype and the device."""
-    found, row = [], 0
-    for together in alike([part for part in order if part.count == 1]):
-        found.append(decoding(together, row, kv, like))
-        row += len(together)
-    for part in order[row:]:
-        found.append(reading(part, row, kv, queries, like))
-        row += part.count
-    return found
+def attention_groups(
+    slices: list[SequenceSlice], kv: KVCache, queries_per_key: int, like: torch.Tensor
+) -> list[AttentionGroup]:
+    """Group the slices of a plan. `queries_per_key`: query heads per key head. `like` gives dtype and device."""
+    groups, row = [], 0
+    for ones in by_similar_length([each for each in slices if each.count == 1]):
+        groups.append(decode_group(ones, row, kv, like))
+        row += len(ones)
+    for each in slices[row:]:
+        groups.append(prefill_group(each, row, kv, queries_per_key, like))
+        row += each.count
+    return groups
 
 
-def alike(parts: list[Part]) -> list[list[Part]]:
-    """Of similar length, from parts in order of their length: the shorter ones are read as if they were as long."""
-    found: list[list[Part]] = []
-    for part in parts:
-        if found and part.end <= SPREAD * max(found[-1][0].end, 8 * SIZE):
-            found[-1].append(part)
+def by_similar_length(slices: list[SequenceSlice]) -> list[list[SequenceSlice]]:
+    """Split slices, in order of their length, into groups of similar length. Shorter ones are padded to the longest."""
+    groups: list[list[SequenceSlice]] = []
+    for each in slices:
+        if groups and each.end <= MAX_LENGTH_RATIO * max(groups[-1][0].end, 8 * BLOCK_IDS):
+            groups[-1].append(each)
         else:
-            found.append([part])
-    return found
+            groups.append([each])
+    return groups
 
 
-def decoding(parts: list[Part], row: int, kv: KV, like: torch.Tensor) -> Group:
-    """One id each of several sequences. What is missing of the shorter is masked, whatever stands there."""
-    longest = parts[-1].end
-    count = -(-longest // SIZE)
-    blocks = [(part.sequence.blocks + part.sequence.blocks[:1] * count)[:count] for part in parts]
-    ends = torch.tensor([part.end for part in parts], device=like.device)
+def decode_group(slices: list[SequenceSlice], row: int, kv: KVCache, like: torch.Tensor) -> AttentionGroup:
+    """A group of one id each of several sequences, from `row` on. Keys beyond a sequence's end are masked."""
+    longest = slices[-1].end
+    count = -(-longest // BLOCK_IDS)
+    blocks = [(each.sequence.blocks + each.sequence.blocks[:1] * count)[:count] for each in slices]
+    ends = torch.tensor([each.end for each in slices], device=like.device)
     mask = None
-    if len(parts) > 1:
+    if len(slices) > 1:
         beyond = torch.arange(longest, device=like.device) >= ends[:, None]
         mask = torch.zeros(beyond.shape, dtype=like.dtype, device=like.device).masked_fill_(beyond, -torch.inf)
         mask = mask[:, None, None, :]
-    return Group(slice(row, row + len(parts)), kv.places(blocks), longest, mask)
+    return AttentionGroup(slice(row, row + len(slices)), kv.gather(blocks), longest, mask)
 
 
-def reading(part: Part, row: int, kv: KV, queries: int, like: torch.Tensor) -> Group:
-    """Several ids of one sequence; each sees itself and what came before."""
-    count = -(-part.end // SIZE)
-    seen = torch.arange(part.start, part.end, device=like.device)[:, None]
-    later = torch.arange(part.end, device=like.device) > seen
+def prefill_group(
+    part: SequenceSlice, row: int, kv: KVCache, queries_per_key: int, like: torch.Tensor
+) -> AttentionGroup:
+    """A group of several ids of one sequence, from `row` on. Each id sees itself and those before it."""
+    count = -(-part.end // BLOCK_IDS)
+    positions = torch.arange(part.start, part.end, device=like.device)[:, None]
+    later = torch.arange(part.end, device=like.device) > positions
     mask = torch.zeros(later.shape, dtype=like.dtype, device=like.device).masked_fill_(later, -torch.inf)
-    places = kv.places([part.sequence.blocks[:count]])
-    return Group(slice(row, row + part.count), places, part.end, mask.repeat(queries, 1))
+    gather = kv.gather([part.sequence.blocks[:count]])
+    return AttentionGroup(slice(row, row + part.count), gather, part.end, mask.repeat(queries_per_key, 1))

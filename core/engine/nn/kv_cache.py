@@ -1,7 +1,7 @@
-"""The KV memory: keys and values of every block, layer by layer.
+"""The KV cache: the keys and values of every block, layer by layer.
 
-[layers, 2 * heads, blocks * size, head_dim]: the key heads, then the value heads. A head's block is one stretch, so
-that the blocks of a sequence are gathered by one copy of whole stretches.
+A layer is [2 * heads, blocks * BLOCK_IDS, head_dim], the key heads before the value heads. One head's part of a block
+is contiguous, so gathering a sequence's blocks copies whole blocks.
 """
 
 import math
@@ -10,64 +10,70 @@ from dataclasses import dataclass
 
 import torch
 
-SIZE = 8
-"""Ids a block: so many less one may be read again though they are known. Fewer gained nothing more."""
+BLOCK_IDS = 8
+"""Ids per block. Up to BLOCK_IDS - 1 known ids of a prompt are computed again; smaller blocks gained nothing more."""
 
 
-class KV:
-    """Room for `blocks` blocks."""
+class KVCache:
+    """Memory for `blocks` blocks. `like` gives dtype and device.
 
-    def __init__(self, layers: int, heads: int, width: int, blocks: int, like: torch.Tensor) -> None:
-        """`like` has the dtype and the device. `whole` is all of it, [layers, 2 * heads, blocks, ids a block,
-        width]."""
-        self.heads, self.width, self.blocks, self.like = heads, width, blocks, like
-        whole = zeros((layers, 2 * heads, blocks * SIZE, width), like)
-        self.whole = whole.view(layers, 2 * heads, blocks, SIZE, width)
-        self._layers = whole.unbind()
-        self._blocks = [layer.view(2 * heads * blocks, SIZE * width) for layer in self._layers]
+    `tensor` is the whole cache, [layers, 2 * heads, blocks, BLOCK_IDS, head_dim].
+    """
+
+    def __init__(self, layers: int, heads: int, head_dim: int, blocks: int, like: torch.Tensor) -> None:
+        self.heads, self.head_dim, self.blocks, self.like = heads, head_dim, blocks, like
+        flat = lazy_zeros((layers, 2 * heads, blocks * BLOCK_IDS, head_dim), like)
+        self.tensor = flat.view(layers, 2 * heads, blocks, BLOCK_IDS, head_dim)
+        self._layers = flat.unbind()
+        self._blocks = [layer.view(2 * heads * blocks, BLOCK_IDS * head_dim) for layer in self._layers]
 
     def write(self, layer: int, kv: torch.Tensor, slots: torch.Tensor) -> None:
-        """Keys and values [ids, 2 * heads, head_dim] to their places: block * SIZE + offset."""
+        """Write keys and values [ids, 2 * heads, head_dim] to `slots`, each block * BLOCK_IDS + offset."""
         self._layers[layer].index_copy_(1, slots, kv.transpose(0, 1))
 
-    def places(self, blocks: list[list[int]]) -> "Places":
-        """Where read() finds the blocks of some sequences, as many of each."""
+    def gather(self, blocks: list[list[int]]) -> "BlockGather":
+        """Prepare to read the blocks of some sequences, the same number of blocks of each."""
         first, count = blocks[0][0], len(blocks[0])
         if len(blocks) == 1 and blocks[0] == list(range(first, first + count)):
-            return Places(1, first * SIZE, None)
+            return BlockGather(1, first * BLOCK_IDS, None)
         device = self._layers[0].device
         rows = torch.arange(2 * self.heads, device=device).view(2, 1, self.heads, 1) * self.blocks
-        return Places(len(blocks), 0, (rows + torch.tensor(blocks, device=device)[None, :, None, :]).flatten())
+        return BlockGather(len(blocks), 0, (rows + torch.tensor(blocks, device=device)[None, :, None, :]).flatten())
 
-    def read(self, layer: int, places: "Places", length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values, each [sequences, heads, length, head_dim]."""
-        if places.index is None:
-            found = self._layers[layer][:, places.start : places.start + length]
-            found = found.view(2, 1, self.heads, length, self.width)
+    def read(self, layer: int, gather: "BlockGather", length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first `length` keys and values of each sequence, each [sequences, heads, length, head_dim]."""
+        if gather.index is None:
+            found = self._layers[layer][:, gather.start : gather.start + length]
+            found = found.view(2, 1, self.heads, length, self.head_dim)
         else:
-            found = self._blocks[layer].index_select(0, places.index)
-            found = found.view(2, places.sequences, self.heads, -1, self.width)[:, :, :, :length]
+            found = self._blocks[layer].index_select(0, gather.index)
+            found = found.view(2, gather.sequences, self.heads, -1, self.head_dim)[:, :, :, :length]
         return found[0], found[1]
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Blocks of some sequences; one whose blocks lie one after another needs no gathering."""
+class BlockGather:
+    """Where the blocks of some sequences are.
+
+    `index`: rows of a layer's blocks, or None for a single sequence in consecutive blocks. Its first slot is `start`.
+    """
 
     sequences: int
     start: int
-    """The slot of the first id, where `index` is None."""
     index: torch.Tensor | None
 
 
-def zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-    """Zeros, because what is masked must be a number. On a CPU they take memory only once they are written to: torch's
-    own would take all of it at once."""
+def lazy_zeros(shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+    """A tensor of zeros, as masked keys must be finite.
+
+    On a CPU it takes memory only where it is written to; torch.zeros would take all of it at once.
+    """
     if not like.is_cpu:
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
-    own = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
-    return torch.frombuffer(mmap.mmap(-1, math.prod(shape) * like.itemsize, **own), dtype=like.dtype).view(shape)
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_ANONYMOUS") else {}
+    return torch.frombuffer(mmap.mmap(-1, math.prod(shape) * like.itemsize, **private), dtype=like.dtype).view(shape)
 
 
-def bytes_a_block(layers: int, heads: int, width: int, dtype: torch.dtype) -> int:
-    return 2 * layers * heads * width * SIZE * dtype.itemsize
+def bytes_per_block(layers: int, heads: int, head_dim: int, dtype: torch.dtype) -> int:
+    """The bytes of one block, of all layers."""
+    return 2 * layers * heads * head_dim * BLOCK_IDS * dtype.itemsize

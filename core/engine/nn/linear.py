@@ -1,9 +1,7 @@
-"""Matrix products in PyTorch, by how the matrix is held. All take [rows, columns in] and give [rows, columns out] of
-the same dtype.
+"""Matrix products in PyTorch: [rows, columns] in, [rows, outputs] of the same dtype out.
 
-On a CPU low-bit matrices are the kernels' (core/engine/kernels), which is where they are fast. Here they are the
-reference, what is used where nothing can be compiled, and for very many rows on a processor whose bf16 products are
-faster.
+On a CPU the kernels (core/engine/kernels) compute with low-bit matrices. Those here are their reference, the fallback
+where nothing can be compiled, and faster for very many rows on processors with fast bf16 instructions.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,24 +10,24 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
-from core.engine.nn.quantization import Rounded, parts
+from core.engine.nn.quantization import QuantizedMatrix, row_chunks
 
-_FEW = 512
-"""The number of rows that the bf16 layout is made for; it serves any."""
-_NUMBERS = 1 << 19
-"""Of a matrix that are unpacked at a time: they stay in the cache until they are multiplied."""
+_ONEDNN_LAYOUT_ROWS = 512
+"""The number of rows that oneDNN's layout is optimised for. It serves any number."""
+_UNPACKED_NUMBERS = 1 << 19
+"""Weights unpacked at a time, few enough to stay in the processor's cache until they are multiplied."""
 
 
 class Linear(Protocol):
-    """x @ weight.T + bias. `columns`: how wide x is."""
+    """Computes x @ weight.T + bias. `columns`: the width of x."""
 
     @property
     def columns(self) -> int: ...
     def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
 
 
-class Dense:
-    """The matrix as it is."""
+class DenseLinear:
+    """A matrix in its own dtype."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         self.weight, self.bias = weight, bias
@@ -39,11 +37,14 @@ class Dense:
         return functional.linear(x, self.weight, self.bias)
 
 
-class Reordered:
-    """A bf16 matrix in oneDNN's own layout: twice as fast for few rows, where the plain one is turned at every call."""
+class OneDnnLinear:
+    """A bf16 matrix in oneDNN's own layout.
+
+    Twice as fast for few rows as DenseLinear, whose matrix oneDNN converts at every call.
+    """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _FEW)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ONEDNN_LAYOUT_ROWS)
         self.bias, self.columns = bias, weight.shape[1]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -51,36 +52,36 @@ class Reordered:
         return y
 
 
-Unpack = Callable[["Low", int, torch.Tensor], None]
-"""Writes the rows of a matrix from a number on to a tensor, float32 or bf16 [rows, columns]."""
+UnpackRows = Callable[["LowBitLinear", int, torch.Tensor], None]
+"""Writes rows of a matrix, beginning with a row's number, to a tensor, float32 or bf16 [rows, columns]."""
 
 
-def in_torch(low: "Low", first: int, target: torch.Tensor) -> None:
-    """See Unpack. In several operations, which takes several times as long as the kernel does."""
-    target.copy_(low.matrix.values(slice(first, first + len(target))))
+def unpack_in_torch(low: "LowBitLinear", first: int, target: torch.Tensor) -> None:
+    """Unpack rows by PyTorch, several times slower than by the kernel."""
+    target.copy_(low.matrix.dequantize(slice(first, first + len(target))))
 
 
-class Low:
-    """8 or 4 bits a number, unpacked into the type of x some rows at a time. `bias`: float32."""
+class LowBitLinear:
+    """A matrix in 8 or 4 bits, unpacked to the dtype of x some rows at a time. `bias`: float32 [rows] or None."""
 
-    def __init__(self, matrix: Rounded, bias: torch.Tensor | None) -> None:
+    def __init__(self, matrix: QuantizedMatrix, bias: torch.Tensor | None) -> None:
         self.matrix, self.bias = matrix, bias
         self.rows, self.columns = matrix.shape
-        self.unpack: Unpack = in_torch
+        self.unpack_rows: UnpackRows = unpack_in_torch
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         y = x.new_empty(len(x), self.rows)
-        some = parts(self.rows, max(1, _NUMBERS // self.columns))
+        some = row_chunks(self.rows, max(1, _UNPACKED_NUMBERS // self.columns))
         room = x.new_empty(some[0].stop, self.columns)
         for rows in some:
             weight = room[: rows.stop - rows.start]
-            self.unpack(self, rows.start, weight)
+            self.unpack_rows(self, rows.start, weight)
             torch.matmul(x, weight.T, out=y[:, rows])
         return y if self.bias is None else y.add_(self.bias)
 
 
-class Beside:
-    """Several matrices that could not be held as one, their results side by side."""
+class ConcatLinear:
+    """Matrices of different formats with the same input; their results are concatenated."""
 
     def __init__(self, matrices: Sequence[Linear]) -> None:
         self.matrices = matrices

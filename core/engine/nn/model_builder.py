@@ -1,4 +1,4 @@
-"""Building the model from its tensors, one matrix at a time, so that the peak stays near the final size."""
+"""Builds the model from its tensors, one matrix at a time, so that peak memory stays near the final size."""
 
 from typing import Any
 
@@ -7,135 +7,148 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from core.checkpoints.architecture import Architecture
 from core.domain.errors import SetupError
-from core.engine.nn import weight_formats as recipes
-from core.engine.nn.linear import Beside, Dense, Linear, Low, Reordered
-from core.engine.nn.quantization import Rounded, int4, int8, parts, repacked
-from core.engine.nn.transformer import Layer, Norm, Rotation, Sizes, Table, Transformer
-from core.engine.nn.weight_formats import Matrix, Recipe
-from core.engine.nn.weight_reader import Int4 as Codes
-from core.engine.nn.weight_reader import Tensors
+from core.engine.nn import weight_formats
+from core.engine.nn.linear import ConcatLinear, DenseLinear, Linear, LowBitLinear, OneDnnLinear
+from core.engine.nn.quantization import QuantizedMatrix, quantize_int4, quantize_int8, repack_int4, row_chunks
+from core.engine.nn.transformer import Embedding, HeadSizes, Layer, RMSNorm, RotaryEmbedding, Transformer
+from core.engine.nn.weight_formats import MatrixFormat, ModelFormat
+from core.engine.nn.weight_reader import Int4Tensor, WeightReader
 
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+TORCH_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
-class Builder:
-    """`config` is transformers', for what Architecture doesn't know."""
+class ModelBuilder:
+    """Builds a model on a device.
+
+    `config`: transformers' configuration, for what Architecture does not hold.
+    """
 
     def __init__(
-        self, architecture: Architecture, config: Any, tensors: Tensors, recipe: Recipe, device: torch.device
+        self,
+        architecture: Architecture,
+        config: Any,
+        tensors: WeightReader,
+        model_format: ModelFormat,
+        device: torch.device,
     ) -> None:
-        self.architecture, self.config, self.tensors, self.device = architecture, config, tensors, device
-        self.recipe, self.dtype = recipe, DTYPES[recipe.dense]
+        self._architecture, self._config, self._tensors, self._device = architecture, config, tensors, device
+        self._format, self._dtype = model_format, TORCH_DTYPES[model_format.dense_dtype]
 
-    def model(self, positions: int) -> Transformer:
-        """The whole model, for so many positions."""
-        # The head first: beside the rest, what lies in its file would be the peak.
-        head = (self.norm("model.norm.weight"), self.linear(self.recipe.head))
-        made = {matrix.names: self.linear(matrix) for matrix in self.recipe.matrices}
-        layers = [self.layer(number, made) for number in range(self.architecture.num_hidden_layers)]
-        sizes = Sizes(
-            self.architecture.num_attention_heads, self.architecture.num_key_value_heads, self.architecture.head_dim
+    def build(self, positions: int) -> Transformer:
+        """Build the whole model for contexts of up to `positions` ids.
+
+        Raises SetupError if a tensor is missing or of an unsupported type.
+        """
+        # The head is the largest matrix: read last, its file's pages would add to the peak.
+        head = (self._norm("model.norm.weight"), self._linear(self._format.head))
+        made = {matrix.names: self._linear(matrix) for matrix in self._format.matrices}
+        layers = [self._layer(number, made) for number in range(self._architecture.num_hidden_layers)]
+        sizes = HeadSizes(
+            self._architecture.num_attention_heads, self._architecture.num_key_value_heads, self._architecture.head_dim
         )
-        return Transformer(sizes, self.table(), layers, head, self.rotation(positions))
+        return Transformer(sizes, self._embedding(), layers, head, self._rotary(positions))
 
-    def layer(self, number: int, made: dict[tuple[str, ...], Linear]) -> Layer:
-        start = recipes.LAYER.format(number)
+    def _layer(self, number: int, made: dict[tuple[str, ...], Linear]) -> Layer:
+        start = weight_formats.LAYER_PREFIX.format(number)
 
         def product(parts: tuple[str, ...]) -> Linear:
             names = tuple(f"{start}{part}.weight" for part in parts)
-            return made[names] if names in made else Beside([made[(name,)] for name in names])
+            return made[names] if names in made else ConcatLinear([made[(name,)] for name in names])
 
-        def norm(name: str) -> Norm | None:
-            return self.norm(f"{start}{name}.weight") if f"{start}{name}.weight" in self.tensors else None
+        def norm(name: str) -> RMSNorm | None:
+            return self._norm(f"{start}{name}.weight") if f"{start}{name}.weight" in self._tensors else None
 
         return Layer(
-            self.norm(f"{start}input_layernorm.weight"),
-            product(recipes.QKV),
+            self._norm(f"{start}input_layernorm.weight"),
+            product(weight_formats.QKV),
             norm("self_attn.q_norm"),
             norm("self_attn.k_norm"),
-            product(recipes.OUT),
-            self.norm(f"{start}post_attention_layernorm.weight"),
-            product(recipes.GATE_UP),
-            product(recipes.DOWN),
+            product(weight_formats.OUT),
+            self._norm(f"{start}post_attention_layernorm.weight"),
+            product(weight_formats.GATE_UP),
+            product(weight_formats.DOWN),
         )
 
-    def norm(self, name: str) -> Norm:
-        return Norm(self.tensors.values(name).to(self.device), self.config.rms_norm_eps, self.dtype)
+    def _norm(self, name: str) -> RMSNorm:
+        return RMSNorm(self._tensors.float32(name).to(self._device), self._config.rms_norm_eps, self._dtype)
 
-    def table(self) -> Table:
-        """It stays in the file, unless a GPU is to read it."""
+    def _embedding(self) -> Embedding:
+        """On a CPU the embedding stays in its file."""
         name = "model.embed_tokens.weight"
-        if self.device.type == "cuda":
-            return Table(self.tensors.values(name).to(self.device, self.dtype))
-        return Table(self.tensors.int4(name) if self.tensors.is_int4(name) else self.tensors.view(name))
+        if self._device.type == "cuda":
+            return Embedding(self._tensors.float32(name).to(self._device, self._dtype))
+        return Embedding(self._tensors.int4(name) if self._tensors.is_int4(name) else self._tensors.view(name))
 
-    def rotation(self, positions: int) -> Rotation:
-        return Rotation(*self.angles(), positions)
+    def _rotary(self, positions: int) -> RotaryEmbedding:
+        return RotaryEmbedding(*self._rotary_angles(), positions)
 
-    def angles(self) -> tuple[torch.Tensor, float]:
-        """The angle of each pair of numbers a position, and what cos and sin are multiplied with."""
-        parameters = getattr(self.config, "rope_parameters", None) or {}
+    def _rotary_angles(self) -> tuple[torch.Tensor, float]:
+        """The angle per position of each pair of numbers, float32 [head_dim / 2], and a factor for cos and sin."""
+        parameters = getattr(self._config, "rope_parameters", None) or {}
         kind = parameters.get("rope_type", "default")
         if kind == "default":
-            pairs = torch.arange(0, self.architecture.head_dim, 2, dtype=torch.float32) / self.architecture.head_dim
+            pairs = torch.arange(0, self._architecture.head_dim, 2, dtype=torch.float32) / self._architecture.head_dim
             return 1.0 / parameters.get("rope_theta", 10000.0) ** pairs, 1.0
-        inverse, scaling = ROPE_INIT_FUNCTIONS[kind](self.config, torch.device("cpu"))
+        inverse, scaling = ROPE_INIT_FUNCTIONS[kind](self._config, torch.device("cpu"))
         return inverse, float(scaling)
 
     # One matrix
 
-    def linear(self, matrix: Matrix) -> Linear:
+    def _linear(self, matrix: MatrixFormat) -> Linear:
         try:
-            if matrix.low is None:
-                bias = self.bias(matrix)
-                return self.dense(self.stacked(matrix), None if bias is None else bias.to(self.device, self.dtype))
-            return Low(self.rounded(matrix), self.bias(matrix))
+            if matrix.low_bits is None:
+                bias = self._bias(matrix)
+                return self._dense(self._stacked(matrix), None if bias is None else bias.to(self._device, self._dtype))
+            return LowBitLinear(self.quantized(matrix), self._bias(matrix))
         finally:
-            self.tensors.let_go()
+            self._tensors.release_pages()
 
-    def dense(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
-        reorders = self.dtype == torch.bfloat16 and self.device.type == "cpu" and has_onednn()
-        return Reordered(weight, bias) if reorders else Dense(weight, bias)
+    def _dense(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Linear:
+        reorders = self._dtype == torch.bfloat16 and self._device.type == "cpu" and has_onednn()
+        return OneDnnLinear(weight, bias) if reorders else DenseLinear(weight, bias)
 
-    def bias(self, matrix: Matrix) -> torch.Tensor | None:
-        """float32, of all the matrix's parts."""
+    def _bias(self, matrix: MatrixFormat) -> torch.Tensor | None:
+        """The bias of all the matrix's tensors, float32 [rows]; None if there is none."""
         names = [name.replace(".weight", ".bias") for name in matrix.names]
-        if not any(name in self.tensors for name in names):
-            self.refuse_missing(names)
+        if not any(name in self._tensors for name in names):
+            self._refuse_missing(names)
             return None
         each = [
-            self.tensors.values(name) if name in self.tensors else torch.zeros(rows)
+            self._tensors.float32(name) if name in self._tensors else torch.zeros(rows)
             for name, rows in zip(names, matrix.rows, strict=True)
         ]
         return torch.cat(each)
 
-    def refuse_missing(self, names: list[str]) -> None:
-        """Biases that the configuration speaks of (transformers' LlamaConfig), and no file holds."""
+    def _refuse_missing(self, names: list[str]) -> None:
+        """Raise SetupError if transformers' LlamaConfig declares biases that no file holds."""
         for part, key in ((".self_attn.", "attention_bias"), (".mlp.", "mlp_bias")):
-            if part in names[0] and self.architecture.family == "llama" and getattr(self.config, key, False):
+            if part in names[0] and self._architecture.family == "llama" and getattr(self._config, key, False):
                 raise SetupError(f"the weights lack {names[0]}, which config.json speaks of: download the model again")
 
-    def stacked(self, matrix: Matrix) -> torch.Tensor:
-        whole = torch.empty(sum(matrix.rows), matrix.columns, dtype=self.dtype, device=self.device)
+    def _stacked(self, matrix: MatrixFormat) -> torch.Tensor:
+        whole = torch.empty(sum(matrix.rows), matrix.columns, dtype=self._dtype, device=self._device)
         start = 0
         for name, rows in zip(matrix.names, matrix.rows, strict=True):
-            for some in parts(rows):
-                whole[start + some.start : start + some.stop] = self.raw(name, some)
+            for some in row_chunks(rows):
+                whole[start + some.start : start + some.stop] = self._rows(name, some)
             start += rows
         return whole
 
-    def rounded(self, matrix: Matrix) -> Rounded:
-        if matrix.low == "int4" and all(self.tensors.is_int4(name) for name in matrix.names):
-            codes = [self.tensors.int4(name) for name in matrix.names]
+    def quantized(self, matrix: MatrixFormat) -> QuantizedMatrix:
+        """A matrix in its low bits: the file's own 4-bit codes, or rounded."""
+        if matrix.low_bits == "int4" and all(self._tensors.is_int4(name) for name in matrix.names):
+            codes = [self._tensors.int4(name) for name in matrix.names]
             fields = ([each.codes for each in codes], [each.scale for each in codes], [each.offset for each in codes])
-            return repacked(Codes(*map(torch.cat, fields)))
-        views = [self.raw(name, slice(None)) for name in matrix.names]
+            return repack_int4(Int4Tensor(*map(torch.cat, fields)))
+        views = [self._rows(name, slice(None)) for name in matrix.names]
         values = views[0] if len(views) == 1 else torch.cat(views)
-        return int4(values) if matrix.low == "int4" else int8(values)
+        return quantize_int4(values) if matrix.low_bits == "int4" else quantize_int8(values)
 
-    def raw(self, name: str, rows: slice) -> torch.Tensor:
-        """In whatever type the file has it; what is 4 bits there, in float32."""
-        return self.tensors.int4(name)[rows].values() if self.tensors.is_int4(name) else self.tensors.view(name)[rows]
+    def _rows(self, name: str, rows: slice) -> torch.Tensor:
+        """Rows of a tensor in the file's dtype; float32 if the file has 4-bit codes."""
+        if self._tensors.is_int4(name):
+            return self._tensors.int4(name)[rows].dequantize()
+        return self._tensors.view(name)[rows]
 
 
 def has_onednn() -> bool:

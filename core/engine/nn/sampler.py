@@ -1,7 +1,7 @@
-"""Drawing tokens from logits, each sequence by its own rules and with its own random numbers.
+"""Samples tokens from logits, each sequence by its own parameters and with its own random numbers.
 
-On a CPU all rows of a step are drawn at once by the kernels (core/engine/kernels/sampling.py). Here is what a sequence
-remembers for it, and the same in PyTorch: for a GPU, for where nothing can be compiled, and as the reference.
+On a CPU the kernels (core/engine/kernels/sampling.py) sample all rows of a step at once. A SequenceSampler holds what
+they need of a sequence, and samples in PyTorch on a GPU, where nothing can be compiled, and as their reference.
 """
 
 import os
@@ -11,11 +11,11 @@ import torch
 
 from core.domain.sampling import Sampling
 from core.engine.kernels.jit import Array
-from core.engine.kernels.sampling import CANDIDATES
+from core.engine.kernels.sampling import TOP_P_CANDIDATES
 
 
-class Draw:
-    """Draws one sequence's tokens, remembering them for the repetition penalty.
+class SequenceSampler:
+    """Samples one sequence's tokens, and remembers them for the repetition penalty.
 
     The order of the rules is that of transformers' generate: penalty, temperature, top-k, top-p.
     """
@@ -25,16 +25,18 @@ class Draw:
         self._known = set(ids)
         self._seen = np.fromiter(self._known, np.int64, len(self._known))
         self._count = len(self._seen)
-        self._random = np.random.default_rng(seed(sampling))
+        self._random = np.random.default_rng(seed_of(sampling))
 
     @property
-    def seen(self) -> Array:
-        """The ids that the penalty is for, each once: int64. None without a penalty."""
+    def penalised_ids(self) -> Array:
+        """The distinct ids that the repetition penalty applies to, int64; empty without a penalty."""
         return self._seen[: self._count if self.sampling.repetition_penalty != 1 else 0]
 
-    def rules(self, start: int) -> tuple[float, float, float, float, int, int, int]:
-        """As RULES has it (core/engine/kernels/sampling.py), with a new random number. `start`: where `seen` will stand
-        among those of all rows."""
+    def rule_record(self, start: int) -> tuple[float, float, float, float, int, int, int]:
+        """The fields of a RULE_RECORD (core/engine/kernels/sampling.py), with a new random number.
+
+        `start`: where this sequence's penalised ids begin among those of all rows.
+        """
         sampling = self.sampling
         return (
             max(0.0, float(sampling.temperature)),
@@ -43,11 +45,11 @@ class Draw:
             self._uniform() if sampling.temperature > 0 else 0.0,
             min(sampling.top_k, 1 << 62),
             start,
-            start + len(self.seen),
+            start + len(self.penalised_ids),
         )
 
-    def note(self, token: int) -> None:
-        """It was drawn."""
+    def record(self, token: int) -> None:
+        """Remember a sampled token for the repetition penalty."""
         if token in self._known:
             return
         self._known.add(token)
@@ -57,17 +59,20 @@ class Draw:
         self._count += 1
 
     def __call__(self, logits: torch.Tensor) -> int:
-        """The next id, from float32 [vocabulary], which may be changed. In PyTorch."""
+        """Sample a token in PyTorch from logits, float32 [vocabulary], which are changed."""
         self._penalise(logits)
         token = int(logits.argmax()) if self.sampling.temperature <= 0 else self._sample(logits)
-        self.note(token)
+        self.record(token)
         return token
 
     def _penalise(self, logits: torch.Tensor) -> None:
-        if len(self.seen):
-            penalty, seen = float(self.sampling.repetition_penalty), torch.from_numpy(self.seen).to(logits.device)
-            scores = logits[seen]
-            logits[seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
+        if len(self.penalised_ids):
+            penalty, ids = (
+                float(self.sampling.repetition_penalty),
+                torch.from_numpy(self.penalised_ids).to(logits.device),
+            )
+            scores = logits[ids]
+            logits[ids] = torch.where(scores < 0, scores * penalty, scores / penalty)
 
     def _sample(self, logits: torch.Tensor) -> int:
         probabilities, ids = candidates(logits / max(self.sampling.temperature, 1e-4), self.sampling)
@@ -76,12 +81,12 @@ class Draw:
         return int(ids[min(place, len(ids) - 1)])
 
     def _uniform(self) -> float:
-        """At least 0, less than 1, also as a float32."""
+        """A random number of at least 0 and less than 1, exact in float32."""
         return float(self._random.random(dtype=np.float32))
 
 
 def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
-    """What may be drawn: probabilities, which need not sum to 1, and ids, the most likely first."""
+    """The ids left by top-k and top-p, the most likely first, and their unnormalised probabilities."""
     top_p, top_k = float(sampling.top_p), sampling.top_k
     if 0 < top_k < len(scores):
         scores, ids = scores.topk(top_k)
@@ -90,7 +95,7 @@ def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, 
         return scores.softmax(-1), torch.arange(len(scores), device=scores.device)
     else:
         everything = scores.softmax(-1)
-        probabilities, ids = everything.topk(min(CANDIDATES, len(scores)))
+        probabilities, ids = everything.topk(min(TOP_P_CANDIDATES, len(scores)))
         if float(probabilities.sum()) < top_p:
             probabilities, ids = everything.sort(descending=True)
     if top_p < 1:
@@ -100,7 +105,7 @@ def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, 
     return probabilities, ids
 
 
-def seed(sampling: Sampling) -> int:
-    """The sequence's own, at least 0."""
+def seed_of(sampling: Sampling) -> int:
+    """The seed of a sequence: its own, or a random one of 64 bits."""
     drawn = int.from_bytes(os.urandom(8), "little") if sampling.seed is None else sampling.seed
     return drawn & (1 << 64) - 1

@@ -1,4 +1,4 @@
-"""The model: qwen2, qwen3 and llama, which differ in biases and norms alone. Rows of ids in, rows of numbers out.
+"""The model in PyTorch: qwen2, qwen3 and llama, which differ only in biases and norms. Ids in, logits out.
 
 The rows of a step belong to different sequences; only attention knows which.
 """
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from core.engine.nn.batch_plan import Group, Plan, groups
-from core.engine.nn.kv_cache import KV
+from core.engine.nn.batch_plan import AttentionGroup, BatchPlan, attention_groups
+from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.linear import Linear
-from core.engine.nn.weight_reader import Int4
+from core.engine.nn.weight_reader import Int4Tensor
 
 
-class Norm:
+class RMSNorm:
     """Root mean square normalisation over the last dimension: x / sqrt(mean(x^2) + epsilon) * weight.
 
-    Computed in float32 by five operations, half of what torch's own takes on a CPU: with n numbers,
-    sqrt(n) / sqrt(|x|^2 + n * epsilon) is the same, and the square root of a sum of two squares is one operation.
+    Computed in float32 by five operations, in half the time of torch's own on a CPU: for n numbers the factor equals
+    sqrt(n) / sqrt(|x|^2 + n * epsilon), and hypot computes the square root of two squares in one operation.
     """
 
     def __init__(self, weight: torch.Tensor, epsilon: float, dtype: torch.dtype) -> None:
@@ -37,66 +37,79 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """`qkv` gives queries, keys and values of a row side by side, `gate_up` gate and up."""
+    """The weights of a layer. `qkv` computes queries, keys and values concatenated; `gate_up` gate and up."""
 
-    attention_norm: Norm
+    attention_norm: RMSNorm
     qkv: Linear
-    q_norm: Norm | None
-    k_norm: Norm | None
+    q_norm: RMSNorm | None
+    k_norm: RMSNorm | None
     out: Linear
-    mlp_norm: Norm
+    mlp_norm: RMSNorm
     gate_up: Linear
     down: Linear
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """Query heads, key heads and the width of each."""
+class HeadSizes:
+    """Query heads, key heads (as many value heads), and the width of each."""
 
     heads: int
     kv_heads: int
-    width: int
+    head_dim: int
 
     @property
-    def queries(self) -> int:
-        """Query heads that share a key head."""
+    def queries_per_key(self) -> int:
+        """Query heads per key head."""
         return self.heads // self.kv_heads
 
 
 class Transformer:
-    """`table`: the embedding of each id. The plain way to compute a step, and the only one on a GPU."""
+    """Computes steps in PyTorch: on a GPU, and on a CPU where the kernels can't."""
 
     def __init__(
-        self, sizes: Sizes, table: "Table", layers: list[Layer], head: tuple[Norm, Linear], rotation: "Rotation"
+        self,
+        sizes: HeadSizes,
+        embedding: "Embedding",
+        layers: list[Layer],
+        head: tuple[RMSNorm, Linear],
+        rotary: "RotaryEmbedding",
     ) -> None:
-        self.sizes, self.table, self.layers, self.rotation = sizes, table, layers, rotation
+        self.sizes, self.embedding, self.layers, self.rotary = sizes, embedding, layers, rotary
         self.norm, self.head = head
 
-    def __call__(self, plan: Plan, kv: KV, alive: Callable[[], None], layers: int | None = None) -> torch.Tensor:
-        """Compute the plan's rows, keeping their keys and values; the logits of those that are wanted, [last,
-        vocabulary]. `alive` is called after every layer. `layers`: only the first, to measure them."""
+    def __call__(
+        self, plan: BatchPlan, kv: KVCache, on_layer: Callable[[], None], layers: int | None = None
+    ) -> torch.Tensor:
+        """Compute a plan, writing its keys and values to `kv`. Returns logits, [logit rows, vocabulary].
+
+        `on_layer` is called after every layer. `layers`: compute only the first, to measure them.
+        """
         like = kv.like
-        ids, positions, slots, last = (
-            torch.from_numpy(each).to(like.device) for each in (plan.ids, plan.positions, plan.slots, plan.last)
+        ids, positions, slots, logit_rows = (
+            torch.from_numpy(each).to(like.device) for each in (plan.ids, plan.positions, plan.slots, plan.logit_rows)
         )
-        x = self.table(ids)
-        step = Step(
-            self.rotation.at(positions, self.sizes, like), slots, groups(plan.order, kv, self.sizes.queries, like)
+        x = self.embedding(ids)
+        step = StepInputs(
+            self.rotary.tables(positions, self.sizes, like),
+            slots,
+            attention_groups(plan.slices, kv, self.sizes.queries_per_key, like),
         )
         for number, layer in enumerate(self.layers[:layers]):
             x += self.attend(layer, layer.attention_norm(x), step, kv, number)
             x += self.mlp(layer, layer.mlp_norm(x))
-            alive()
-        return self.head(self.norm(x[last])) if len(last) else x[last]
+            on_layer()
+        return self.head(self.norm(x[logit_rows])) if len(logit_rows) else x[logit_rows]
 
-    def attend(self, layer: Layer, x: torch.Tensor, step: "Step", kv: KV, number: int) -> torch.Tensor:
+    def attend(self, layer: Layer, x: torch.Tensor, step: "StepInputs", kv: KVCache, number: int) -> torch.Tensor:
+        """A layer's attention, x [rows, hidden] in and out. `number`: of the layer."""
         heads = self.sizes.heads
-        qkv = step.turn(self.normed(layer, layer.qkv(x).view(len(x), -1, self.sizes.width)))
+        qkv = step.rotary.apply(self.normalise_heads(layer, layer.qkv(x).view(len(x), -1, self.sizes.head_dim)))
         kv.write(number, qkv[:, heads:], step.slots)
-        seen = [attention(group, qkv[group.rows, :heads], kv, number) for group in step.groups]
-        return layer.out(seen[0] if len(seen) == 1 else torch.cat(seen))
+        attended = [grouped_attention(group, qkv[group.rows, :heads], kv, number) for group in step.groups]
+        return layer.out(attended[0] if len(attended) == 1 else torch.cat(attended))
 
-    def normed(self, layer: Layer, qkv: torch.Tensor) -> torch.Tensor:
+    def normalise_heads(self, layer: Layer, qkv: torch.Tensor) -> torch.Tensor:
+        """Apply qwen3's norms to queries and keys, [rows, heads, head_dim]."""
         if layer.q_norm is None or layer.k_norm is None:
             return qkv
         sizes = self.sizes
@@ -104,76 +117,81 @@ class Transformer:
         return torch.cat((layer.q_norm(q), layer.k_norm(k), v), 1)
 
     def mlp(self, layer: Layer, x: torch.Tensor) -> torch.Tensor:
+        """A layer's MLP, x [rows, hidden] in and out."""
         gate, up = layer.gate_up(x).chunk(2, -1)
         return layer.down(functional.silu(gate).mul_(up))
 
 
-def attention(group: Group, q: torch.Tensor, kv: KV, layer: int) -> torch.Tensor:
-    """What the queries [rows, heads, width] see: [rows, heads * width].
+def grouped_attention(group: AttentionGroup, q: torch.Tensor, kv: KVCache, layer: int) -> torch.Tensor:
+    """The attention of a group's queries [rows, heads, head_dim]: [rows, heads * head_dim].
 
     All queries that share a key head, of one id or of several, are rows of one product with it.
     """
-    rows, heads, width = q.shape
-    sequences = group.places.sequences
-    k, v = kv.read(layer, group.places, group.length)
+    rows, heads, head_dim = q.shape
+    sequences = group.gather.sequences
+    k, v = kv.read(layer, group.gather, group.length)
     each = rows // sequences
-    q = q.reshape(sequences, each, kv.heads, -1, width).permute(0, 2, 3, 1, 4).flatten(2, 3)
-    seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
-    seen = seen.view(sequences, kv.heads, heads // kv.heads, each, width).permute(0, 3, 1, 2, 4)
-    return seen.reshape(rows, heads * width)
+    q = q.reshape(sequences, each, kv.heads, -1, head_dim).permute(0, 2, 3, 1, 4).flatten(2, 3)
+    attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
+    attended = attended.view(sequences, kv.heads, heads // kv.heads, each, head_dim).permute(0, 3, 1, 2, 4)
+    return attended.reshape(rows, heads * head_dim)
 
 
-class Table:
-    """The embedding. It may lie in the model's file, in 4 bits too: a step needs a few rows of it."""
+class Embedding:
+    """The embeddings, [vocabulary, hidden]. May be a view of a file, also in 4 bits, as a step reads few rows."""
 
-    def __init__(self, rows: torch.Tensor | Int4) -> None:
+    def __init__(self, rows: torch.Tensor | Int4Tensor) -> None:
         self.rows = rows
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
-        """float32: what the layers add up is not rounded on its way."""
-        if isinstance(self.rows, Int4):
-            return self.rows[ids].values()
+        """The embeddings of ids, float32 [ids, hidden]: the residual stream is not rounded between layers."""
+        if isinstance(self.rows, Int4Tensor):
+            return self.rows[ids].dequantize()
         return self.rows[ids].to(torch.float32)
 
 
-class Rotation:
+class RotaryEmbedding:
     """Rotary positions: `cos` and `sin` of the angle of each pair of numbers, float32 [positions, head_dim / 2]."""
 
     def __init__(self, inverse: torch.Tensor, scaling: float, positions: int) -> None:
-        """`inverse`: the angle of each pair of numbers a position, float32 [head_dim / 2]."""
+        """`inverse`: each pair's angle per position, float32 [head_dim / 2]. `scaling`: a factor for cos and sin."""
         angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse.float())
         self.cos, self.sin = angles.cos() * scaling, angles.sin() * scaling
 
-    def at(self, positions: torch.Tensor, sizes: Sizes, like: torch.Tensor) -> "Turn":
-        """For the heads of a row as they lie side by side. Values are turned by nothing, which is one operation less
-        than to part them from the others."""
-        turned, whole = sizes.heads + sizes.kv_heads, sizes.heads + 2 * sizes.kv_heads
-        some = positions.to(self.cos.device)
-        cos, sin = (table[some].to(like)[:, None] for table in (self.cos, self.sin))
-        cosines = like.new_ones(len(positions), whole, sizes.width)
+    def tables(self, positions: torch.Tensor, sizes: HeadSizes, like: torch.Tensor) -> "RotaryTables":
+        """The tables of some positions, for queries, keys and values concatenated.
+
+        Values get an angle of zero, which is faster than to split them off. `like` gives dtype and device.
+        """
+        rotated, heads = sizes.heads + sizes.kv_heads, sizes.heads + 2 * sizes.kv_heads
+        positions = positions.to(self.cos.device)
+        cos, sin = (table[positions].to(like)[:, None] for table in (self.cos, self.sin))
+        cosines = like.new_ones(len(positions), heads, sizes.head_dim)
         sines = torch.zeros_like(cosines)
-        cosines[:, :turned] = torch.cat((cos, cos), -1)
-        sines[:, :turned] = torch.cat((-sin, sin), -1)
-        return Turn(cosines, sines)
+        cosines[:, :rotated] = torch.cat((cos, cos), -1)
+        sines[:, :rotated] = torch.cat((-sin, sin), -1)
+        return RotaryTables(cosines, sines)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """The rotation of each head of each row, [rows, heads, head_dim]. A sine of the first half is negative, as the
-    halves change places."""
+class RotaryTables:
+    """cos and sin for each head of each row, [rows, heads, head_dim].
+
+    The sines of the first half are negative, as apply() swaps the halves of a head.
+    """
 
     cos: torch.Tensor
     sin: torch.Tensor
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Turn every head of x [rows, heads, head_dim]."""
+    def apply(self, x: torch.Tensor) -> torch.Tensor:
+        """Rotate every head of x [rows, heads, head_dim]."""
         return torch.addcmul(x * self.cos, x.roll(x.shape[-1] // 2, -1), self.sin)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What all layers of a step share."""
+class StepInputs:
+    """The inputs that all layers of a step share. `slots`: int64 [rows], of the KV cache."""
 
-    turn: Turn
+    rotary: RotaryTables
     slots: torch.Tensor
-    groups: list[Group]
+    groups: list[AttentionGroup]

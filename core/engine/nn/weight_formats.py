@@ -1,114 +1,146 @@
-"""The recipe: in which form each matrix is held, and what memory that takes. Decided before anything is read."""
+"""Decides, before any weights are read, in which format each matrix is held and how much memory that takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.safetensors_index import GROUP
-from core.engine.nn.quantization import fits, padded
-from core.engine.nn.weight_reader import Tensors
-from core.engine.options import Weights
+from core.engine.kernels.layout import padded_groups
+from core.engine.nn.quantization import fits_kernels
+from core.engine.nn.weight_reader import WeightReader
+from core.engine.options import WeightFormat
 
-Low = Literal["int8", "int4"]
-Dtype = Literal["float32", "bf16"]
+LowBits = Literal["int8", "int4"]
+DenseDtype = Literal["float32", "bf16"]
 
-BYTES: dict[Dtype, int] = {"float32": 4, "bf16": 2}
-"""Of a number."""
+BYTES_PER_NUMBER: dict[DenseDtype, int] = {"float32": 4, "bf16": 2}
 
-LAYER = "model.layers.{}."
+LAYER_PREFIX = "model.layers.{}."
 QKV = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 OUT = ("self_attn.o_proj",)
 GATE_UP = ("mlp.gate_proj", "mlp.up_proj")
 DOWN = ("mlp.down_proj",)
-MATRICES = (QKV, OUT, GATE_UP, DOWN)
-"""Those of a layer; a tuple is multiplied at once."""
+LAYER_PRODUCTS = (QKV, OUT, GATE_UP, DOWN)
+"""The matrices of a layer. Those in one tuple are multiplied together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """Tensors of the same width, one below the other, and how they are held."""
+class MatrixFormat:
+    """How a matrix is held: tensors of `columns` columns, one below the other.
+
+    `low_bits` is None for a matrix in the model's dense dtype.
+    """
 
     names: tuple[str, ...]
     rows: tuple[int, ...]
     columns: int
-    low: Low | None
-    """None: in the recipe's dense type."""
+    low_bits: LowBits | None
 
     @property
-    def size(self) -> int:
+    def count(self) -> int:
+        """Numbers in the matrix."""
         return sum(self.rows) * self.columns
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a model is held. `dense` is the type of keys and values, and of matrices that are not in low bits."""
+class ModelFormat:
+    """How a model's weights are held. `dense_dtype`: of keys and values, and of matrices that are not in low bits."""
 
-    matrices: tuple[Matrix, ...]
-    head: Matrix
-    dense: Dtype
+    matrices: tuple[MatrixFormat, ...]
+    head: MatrixFormat
+    dense_dtype: DenseDtype
 
     @property
-    def all(self) -> Iterator[Matrix]:
+    def all_matrices(self) -> Iterator[MatrixFormat]:
+        """The layers' matrices, then the head."""
         yield from self.matrices
         yield self.head
 
     @property
-    def low(self) -> bool:
-        """Whether all matrices are in low bits, as the kernels want it."""
-        return all(matrix.low for matrix in self.all)
+    def total_bytes(self) -> int:
+        """The bytes of all matrices."""
+        return sum(self.matrix_bytes(matrix) for matrix in self.all_matrices)
 
-    @property
-    def bytes(self) -> int:
-        """What the matrices take."""
-        return sum(self.bytes_of(matrix) for matrix in self.all)
-
-    def bytes_of(self, matrix: Matrix) -> int:
-        """In 8 bits a float32 a row beside the codes; in 4 bits two bf16 a group."""
-        rows, size = sum(matrix.rows), matrix.size
-        if matrix.low == "int8":
-            return size + 4 * rows
-        if matrix.low == "int4":
-            return size // 2 + 4 * rows * padded(matrix.columns // GROUP)
-        return size * BYTES[self.dense]
+    def matrix_bytes(self, matrix: MatrixFormat) -> int:
+        """The bytes of a matrix. 8 bits: a float32 scale per row. 4 bits: a bf16 scale and offset per group."""
+        rows, count = sum(matrix.rows), matrix.count
+        if matrix.low_bits == "int8":
+            return count + 4 * rows
+        if matrix.low_bits == "int4":
+            return count // 2 + 4 * rows * padded_groups(matrix.columns // GROUP)
+        return count * BYTES_PER_NUMBER[self.dense_dtype]
 
     def __str__(self) -> str:
-        """The forms, the one of most numbers first."""
-        numbers: dict[str, int] = {}
-        for matrix in self.all:
-            numbers[matrix.low or self.dense] = numbers.get(matrix.low or self.dense, 0) + matrix.size
-        names = sorted(numbers, key=lambda name: -numbers[name])
+        """The formats, the one of most numbers first."""
+        counts: dict[str, int] = {}
+        for matrix in self.all_matrices:
+            name = matrix.low_bits or self.dense_dtype
+            counts[name] = counts.get(name, 0) + matrix.count
+        names = sorted(counts, key=lambda name: -counts[name])
         return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 
-def recipe(architecture: Architecture, tensors: Tensors, weights: Weights, *, native: bool, exact: bool) -> Recipe:
-    """`native`: the machine computes with bf16. `exact`: the numbers carry the precision of a GGUF file, which is
-    kept."""
-    dense: Dtype = "float32" if weights == "float32" or not (native or weights == "bf16") else "bf16"
-    shapes = architecture.tensors()
+@dataclass(frozen=True, slots=True)
+class FormatContext:
+    """What the format of a matrix depends on.
 
-    def low(names: tuple[str, ...]) -> Low | None:
-        if weights in ("float32", "bf16") or not all(fits(shapes[name][1]) for name in names):
-            return None
-        return "int4" if weights != "int8" and all(wants_int4(name) for name in names) else "int8"
+    `shapes`: of every tensor, by name. `weights`: the configured format. `native_bf16`: whether the machine has bf16
+    instructions. `from_gguf`: whether the numbers come from a GGUF file, whose precision is kept.
+    """
 
-    def wants_int4(name: str) -> bool:
-        """A file's own 4 bits lose nothing. Of other numbers those of the MLP bear it best, and are the most."""
-        if exact and weights == "auto":
-            return tensors.is_int4(name)
-        return tensors.is_int4(name) or ".mlp." in name
+    shapes: Mapping[str, tuple[int, ...]]
+    tensors: WeightReader
+    weights: WeightFormat
+    native_bf16: bool
+    from_gguf: bool
 
-    def matrices(names: tuple[str, ...]) -> Iterator[Matrix]:
-        forms = {name: low((name,)) for name in names}
-        together = [names] if len(set(forms.values())) == 1 else [(name,) for name in names]
-        for group in together:
-            yield Matrix(group, tuple(shapes[name][0] for name in group), shapes[group[0]][1], low(group))
 
-    layers = tuple(
+def choose_format(architecture: Architecture, context: FormatContext) -> ModelFormat:
+    """Choose a format for every matrix of a model."""
+    matrices = [
         matrix
         for number in range(architecture.num_hidden_layers)
-        for some in MATRICES
-        for matrix in matrices(tuple(f"{LAYER.format(number)}{part}.weight" for part in some))
-    )
-    head = "model.embed_tokens.weight" if architecture.tied else "lm_head.weight"
-    return Recipe(layers, next(matrices((head,))), dense)
+        for parts in LAYER_PRODUCTS
+        for matrix in group_by_format(tuple(f"{LAYER_PREFIX.format(number)}{part}.weight" for part in parts), context)
+    ]
+    name = "model.embed_tokens.weight" if architecture.tied else "lm_head.weight"
+    [head] = group_by_format((name,), context)
+    return ModelFormat(tuple(matrices), head, dense_dtype(context))
+
+
+def dense_dtype(context: FormatContext) -> DenseDtype:
+    """bf16 if it is asked for or fast, else float32."""
+    if context.weights == "float32" or not (context.native_bf16 or context.weights == "bf16"):
+        return "float32"
+    return "bf16"
+
+
+def group_by_format(names: tuple[str, ...], context: FormatContext) -> list[MatrixFormat]:
+    """One matrix of all these tensors if they have the same format, else one for each."""
+    same = len({low_bits(name, context) for name in names}) == 1
+    groups = [names] if same else [(name,) for name in names]
+    return [
+        MatrixFormat(
+            group,
+            tuple(context.shapes[name][0] for name in group),
+            context.shapes[group[0]][1],
+            low_bits(group[0], context),
+        )
+        for group in groups
+    ]
+
+
+def low_bits(name: str, context: FormatContext) -> LowBits | None:
+    """The bits of a tensor; None for the dense dtype, also where the kernels can't multiply its width."""
+    if context.weights in ("float32", "bf16") or not fits_kernels(context.shapes[name][1]):
+        return None
+    return "int4" if context.weights != "int8" and suits_int4(name, context) else "int8"
+
+
+def suits_int4(name: str, context: FormatContext) -> bool:
+    """Whether a tensor is held in 4 bits. A GGUF file's own 4 bits lose nothing. Of other tensors those of the MLP lose
+    least, and are the largest."""
+    if context.from_gguf and context.weights == "auto":
+        return context.tensors.is_int4(name)
+    return context.tensors.is_int4(name) or ".mlp." in name

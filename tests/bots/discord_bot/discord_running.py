@@ -30,7 +30,7 @@ RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop",
 QUICK = Backoff(0.03, 0.03)
 QUICK_SERVICE = ServiceTiming(database_backoff=QUICK, send_backoff=QUICK)
 QUICK_DISCORD = DiscordTiming(
-    pace=Pace(interval=0.02, gap=0.01),
+    pace=Pace(preview_interval_s=0.02, gap_s=0.01),
     connection=QUICK,
     retry=QUICK,
     backfill_pause_s=0.0,

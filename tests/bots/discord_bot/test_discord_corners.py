@@ -256,7 +256,7 @@ async def test_a_press_in_a_database_in_trouble(
         channel.say("hello", ann, mention=True)
         await channel.ended()
         await quiet()
-        bot.trouble.fails = 3
+        bot.trouble.fails = 2
         pressed = server.press(ann, channel, RETRY)
         async with asyncio.timeout(8):
             while not pressed.followups:
@@ -340,7 +340,7 @@ async def test_more_than_can_be_held_is_read_back(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bots.discord_bot.channel_order.MAX_WAITING", 3)
-    slower = replace(QUICK_DISCORD, pace=Pace(gap=0.05))  # eleven answers are more than Discord bears in a second
+    slower = replace(QUICK_DISCORD, pace=Pace(gap_s=0.05))  # eleven answers are more than Discord bears in a second
     async with running(server, database, discord_timing=slower) as bot:
         dm.say("before", ann)
         await dm.ended()

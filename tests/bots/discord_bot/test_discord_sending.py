@@ -188,7 +188,7 @@ async def test_nothing_is_lost_or_doubled_over_a_restart(
 
 async def test_the_pace_that_discord_bears(server: DiscordServer, database: str, dm: Channel) -> None:
     """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
-    assert Pace(interval=1.5, gap=1.0) == CHANNEL_PACE
+    assert Pace(preview_interval_s=1.5, gap_s=1.0) == CHANNEL_PACE
     model = held()
     async with running(server, database, model, discord_timing=replace(QUICK_DISCORD, pace=CHANNEL_PACE)):
         dm.say(" ".join(f"w{i}" for i in range(40)))

@@ -42,7 +42,7 @@ from core.inbound.question_text import QuestionParts, compose_question
 
 PLATFORM = "line"
 MAX_CHARACTERS = 200
-PACE = Pace(interval=0.02)
+PACE = Pace(preview_interval_s=0.02)
 ERRORS = {"gone": MessageGone, "closed": Unreachable, "refused": Unacceptable, "later": NotSent}
 
 Line = dict[str, Any]
@@ -70,6 +70,7 @@ class LineBot:
             finally:
                 listening.cancel()
                 writer.close()
+                await writer.wait_closed()
 
     async def events(self) -> AsyncIterator[Event]:
         """Everything that happens, without end."""

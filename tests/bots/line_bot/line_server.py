@@ -6,7 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,20 +36,21 @@ class LineServer:
     _nonces: dict[str, str] = field(default_factory=dict)
     _unconfirmed: dict[int, Line] = field(default_factory=dict)
     _writer: asyncio.StreamWriter | None = None
+    _serving: "list[asyncio.Task[None]]" = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
     async def running(cls) -> AsyncIterator["LineServer"]:
         """A server on a free port of this machine."""
         service = cls()
-        server = await asyncio.start_server(service._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(service._accept, "127.0.0.1", 0)
         service.port = server.sockets[0].getsockname()[1]
         try:
             yield service
         finally:
             server.close()
-            if service._writer:
-                service._writer.close()
+            await server.wait_closed()
+            await asyncio.gather(*service._serving)
 
     def say(self, type: str, **line: Any) -> int:
         """Something happens; its number."""
@@ -68,8 +69,19 @@ class LineServer:
         """What the bot has said in a chat."""
         return [message.text for message in self.chats.get(chat, {}).values()]
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A bot connects."""
+        self._serving.append(asyncio.current_task())  # type: ignore[arg-type]
         self._writer = writer
+        try:
+            await self._serve(reader)
+        finally:
+            self._writer = None
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader) -> None:
         for unconfirmed in self._unconfirmed.values():  # an earlier process did not confirm it
             self._write(unconfirmed)
         self.say("ready")
@@ -82,7 +94,6 @@ class LineServer:
                 self._write({"type": "result", "call": line["call"], **self._carry_out(line)})
             async with self.changed:
                 self.changed.notify_all()
-        self._writer = None
 
     def _carry_out(self, line: Line) -> Line:
         if error := self.errors.popleft() if self.errors else "":

@@ -1,6 +1,5 @@
 """A server, and people and chats on it."""
 
-import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -35,10 +34,3 @@ def private(server: BotApi, ann: Person) -> Chat:
 @pytest.fixture
 def group(server: BotApi, ann: Person, bob: Person) -> Chat:
     return server.group(ann, bob, admins=(ann,))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds of patience become hundredths."""
-    monkeypatch.setattr("core.inbound.storing.backoff", lambda: itertools.repeat(0.03))
-    monkeypatch.setattr("bots.telegram_bot.long_polling._backoff", lambda: itertools.repeat(0.03))

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from bots.desk import ServiceDesk
 from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.outgoing import Paces
+from bots.telegram_bot.timing import TelegramTiming
 from core.answering.assistant import Assistant
 from core.dispatch.service import ChatService
 from core.dispatch.timing import ServiceTiming
@@ -16,6 +16,7 @@ from core.domain.platform import Pace
 from core.filters import Filter
 from core.i18n import t
 from core.runtime.retry import Backoff
+from core.runtime.supervision import must_not_end
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
@@ -24,9 +25,14 @@ from tests.platforms.bot_api import BotApi
 
 BOT = "@qwentin_bot"
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
-TIMING = ServiceTiming(send_backoff=Backoff(0.03, 0.03))
-QUICK = Paces(Pace(interval=0.02, gap=0.01), Pace(interval=0.03, gap=0.01, previews=15, calls=20))
+QUICK = Paces(
+    Pace(preview_interval_s=0.02, gap_s=0.01),
+    Pace(preview_interval_s=0.03, gap_s=0.01, previews_per_minute=15, calls_per_minute=20),
+)
 """Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
+QUICK_BACKOFF = Backoff(least_s=0.03, most_s=0.03)
+QUICK_SERVICE = ServiceTiming(database_backoff=QUICK_BACKOFF, send_backoff=QUICK_BACKOFF)
+QUICK_TIMING = TelegramTiming(connection_backoff=QUICK_BACKOFF)
 
 
 @dataclass
@@ -38,7 +44,7 @@ class Running:
     model: FakeModel
     service: ChatService
     telegram: TelegramBot
-    polling: asyncio.Task[None]
+    consuming: asyncio.Task[None]
 
 
 @asynccontextmanager
@@ -51,25 +57,26 @@ async def running(
     content_filter: Filter | None = None,
     drafts: bool = False,
     paces: Paces = QUICK,
-    timing: ServiceTiming = TIMING,
+    timing: TelegramTiming = QUICK_TIMING,
 ) -> AsyncIterator[Running]:
     """A bot that polls `server` while the block lasts; a second one on the same database is a restart."""
     model = model or FakeModel()
-    telegram = TelegramBot(server.token, server.url, drafts=drafts, paces=paces)
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
-        service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)
+        service = ChatService(trouble, assistant, access, now=now_ms, timing=QUICK_SERVICE)
+        telegram = TelegramBot(
+            server.token, server.url, service.rate_limiter, drafts=drafts, paces=paces, timing=timing
+        )
         async with telegram.connected(), service.running():
             await service.serve(telegram)
-            service.settle(telegram.name)
-            polling = asyncio.create_task(telegram.run(trouble, ServiceDesk(service, access), service.buttons))
+            consuming = asyncio.create_task(must_not_end("Telegram", lambda: service.events.run(telegram)))
             try:
-                yield Running(store, trouble, model, service, telegram, polling)
+                yield Running(store, trouble, model, service, telegram, consuming)
             finally:
-                polling.cancel()
-                await asyncio.gather(polling, return_exceptions=True)
+                consuming.cancel()
+                await asyncio.gather(consuming, return_exceptions=True)
 
 
 def asked(bot: Running) -> list[str]:

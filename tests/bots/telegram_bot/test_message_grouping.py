@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telegram import Update
 
-from bots.telegram_bot.incoming import PIECE
-from bots.telegram_bot.message_grouping import MOST, gather
+from bots.telegram_bot.incoming import CUT_TEXT_MIN_UNITS
+from bots.telegram_bot.message_grouping import MAX_PIECES, group_updates
 
 Json = dict[str, Any]
 
 GROUP: Json = {"id": -100, "type": "supergroup", "title": "Group"}
 HIDDEN: Json = {"type": "hidden_user", "date": 1, "sender_user_name": "x"}
 COMMAND: Json = {"entities": [{"type": "bot_command", "offset": 0, "length": 5}]}
-LONG, SHORT = "x" * PIECE, "end"
+LONG, SHORT = "x" * CUT_TEXT_MIN_UNITS, "end"
 TOPIC: Json = {"message_thread_id": 77, "is_topic_message": True}
 
 
@@ -47,17 +47,17 @@ def reply(number: int) -> Json:
 
 
 def ids(*updates: Update, last_call: bool = False) -> tuple[list[list[int]], int | None]:
-    gathered = gather(updates, range(10**9) if last_call else ())
-    waiting = [group[0].update_id for group in gathered.waiting]
-    return [[update.update_id for update in group] for group in gathered.groups], min(waiting, default=None)
+    grouped = group_updates(updates, range(10**9) if last_call else ())
+    waiting = [group[0].update_id for group in grouped.waiting]
+    return [[update.update_id for update in group] for group in grouped.groups], min(waiting, default=None)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "joined"),
     [
         (said(1, LONG), said(2), True),
-        (said(1, "x" * (PIECE - 1)), said(2), False),
-        (said(1, "😀" * (PIECE // 2)), said(2), True),
+        (said(1, "x" * (CUT_TEXT_MIN_UNITS - 1)), said(2), False),
+        (said(1, "😀" * (CUT_TEXT_MIN_UNITS // 2)), said(2), True),
         (said(1, LONG, at=0), said(2, at=2), True),
         (said(1, LONG, at=0), said(2, at=3), False),
         (said(1, LONG, at=1), said(2, at=0), False),
@@ -127,9 +127,9 @@ def test_what_may_still_grow_is_waited_for(batch: list[Update], groups: list[lis
 
 
 def test_a_paste_ends_somewhere() -> None:
-    batch = [said(number, LONG) for number in range(1, MOST + 2)]
-    assert ids(*batch[:-1]) == ([list(range(1, MOST + 1))], None)
-    assert ids(*batch) == ([list(range(1, MOST + 1))], MOST + 1)
+    batch = [said(number, LONG) for number in range(1, MAX_PIECES + 2)]
+    assert ids(*batch[:-1]) == ([list(range(1, MAX_PIECES + 1))], None)
+    assert ids(*batch) == ([list(range(1, MAX_PIECES + 1))], MAX_PIECES + 1)
 
 
 def test_order_and_duplicates_of_the_batch_do_not_matter() -> None:
@@ -164,11 +164,11 @@ def test_nothing_is_lost_or_doubled(kinds: list[Json], last_call: bool, seed: in
 
 def test_one_that_has_waited_is_let_go_and_a_later_one_waits_on() -> None:
     first, second, fresh = said(1, LONG), said(2, by=8), said(3, LONG, by=9)
-    gathered = gather([first, second, fresh], ripe={1})
-    assert (gathered.groups, gathered.waiting) == (((first,), (second,)), ((fresh,),))
+    grouped = group_updates([first, second, fresh], timed_out={1})
+    assert (grouped.groups, grouped.waiting) == (((first,), (second,)), ((fresh,),))
     more = said(4, LONG)
-    gathered = gather([first, second, fresh, more], ripe={1})
-    assert gathered.waiting == ((first, more), (fresh,)), "it has grown: another second"
+    grouped = group_updates([first, second, fresh, more], timed_out={1})
+    assert grouped.waiting == ((first, more), (fresh,)), "it has grown: another second"
 
 
 def test_an_edit_waits_with_what_it_changes() -> None:

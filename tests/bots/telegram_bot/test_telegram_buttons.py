@@ -142,7 +142,7 @@ async def test_a_press_on_a_stub_that_nobody_knows_removes_it(
         server.fault("error", "deleteMessage", code=400, description="Bad Request: message can't be deleted")
         await server.press(ann, group, data="a:s:1", message=stubs[1]).answered()
         await group.until(lambda chat: chat.messages[0].buttons == [] and chat.texts[:2] == ["…", "hi"])
-    told = [record.getMessage() for record in caplog.records if "stub" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "placeholder" in record.getMessage()]
     assert sum("is removed" in line for line in told) == 2 and not any(str(ann.id) in line for line in told)
 
 

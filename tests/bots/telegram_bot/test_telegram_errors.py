@@ -14,7 +14,7 @@ from telegram.error import (
     TimedOut,
 )
 
-from bots.telegram_bot.errors import to_delivery_error, unchanged
+from bots.telegram_bot.errors import delivery_errors, is_unchanged, to_delivery_error
 from core.domain.platform import Ambiguous, ChatMoved, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 
 
@@ -68,5 +68,16 @@ def test_what_a_failure_carries() -> None:
 
 
 def test_an_edit_that_changes_nothing_is_success() -> None:
-    assert unchanged(BadRequest("Message is not modified: specified new message content and reply markup are ..."))
-    assert not unchanged(BadRequest("Message to edit not found")) and not unchanged(TimedOut())
+    unchanged = BadRequest("Message is not modified: specified new message content and reply markup are ...")
+    assert is_unchanged(unchanged)
+    assert not is_unchanged(BadRequest("Message to edit not found")) and not is_unchanged(TimedOut())
+    edited(unchanged, unchanged_is_success=True)
+    with pytest.raises(Unacceptable):
+        edited(unchanged, unchanged_is_success=False)
+    with pytest.raises(MessageGone):
+        edited(BadRequest("Message to edit not found"), unchanged_is_success=True)
+
+
+def edited(error: TelegramError, *, unchanged_is_success: bool) -> None:
+    with delivery_errors(unchanged_is_success=unchanged_is_success):
+        raise error

@@ -1,9 +1,12 @@
 """Telegram when things go wrong: each fault of the network and of the server, and what a restart finds."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +14,11 @@ from telegram import Bot, Update
 from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.adapter import TelegramBot
-from bots.telegram_bot.long_polling import Poller
+from bots.telegram_bot.long_polling import LongPoller
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.errors import SetupError
-from tests.bots.telegram_bot.telegram_running import BOT, RETRY, STOP, quiet, running
+from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, RETRY, STOP, quiet, running
+from tests.bots.telegram_bot.test_message_grouping import LONG, said
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import TOKEN, BotApi, bot_api
 from tests.platforms.bot_api_chats import Chat, Person
@@ -83,7 +88,7 @@ async def test_a_webhook_gives_way(server: BotApi, database: str, ann: Person, p
 
 async def test_a_token_that_is_refused(server: BotApi, database: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    bot = TelegramBot("987654321:wrong-token-that-no-log-may-show-0000", server.url)
+    bot = TelegramBot("987654321:wrong-token-that-no-log-may-show-0000", server.url, ChatRateLimiter())
     with pytest.raises(SetupError, match="TELEGRAM_TOKEN is refused") as refused:
         async with bot.connected():
             pass
@@ -99,18 +104,27 @@ async def test_a_network_that_comes_later(ann: Person, database: str) -> None:
             assert (await private.ended()).text == "hello"
 
 
+class ScriptedRequest(HTTPXRequest):
+    """Polls that bring what a test gives it."""
+
+    def __init__(self, *polls: Sequence[Update]) -> None:
+        super().__init__()
+        self._polls = iter(polls)
+
+    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:
+        return 200, json.dumps({"ok": True, "result": [update.to_dict() for update in next(self._polls)]}).encode()
+
+
 async def test_a_piece_that_comes_after_its_paste_was_taken_is_a_message_of_its_own() -> None:
+    """Ann's paste grows on, so that nothing is confirmed; Bob's was complete when its second piece came."""
+    ann, bob = [said(1, LONG, by=7), said(3, LONG, by=7)], [said(2, LONG, by=8), said(4, by=8)]
+    request = ScriptedRequest([ann[0], bob[0]], [*ann, bob[0]], [*ann, *bob])
+    timing = replace(QUICK_TIMING, paste_wait_s=0.05, poll_gap_s=0.06)
     taken = list[list[int]]()
-
-    async def take(groups: Sequence[Sequence[Update]]) -> None:
-        taken.extend([update.update_id for update in updates] for updates in groups)
-
-    poller = Poller(Bot("1:a"), HTTPXRequest(), take)
-    first, second = Update(1), Update(2)
-    await poller._take_all([(first,)])
-    await poller._take_all([(first, second)])
-    await poller._take_all([(first, second)])
-    assert taken == [[1], [2]]
+    async with aclosing(LongPoller(Bot("1:a"), request, timing).batches()) as batches:
+        for _ in range(3):
+            taken += [[update.update_id for update in group] for group in (await anext(batches)).groups]
+    assert taken == [[2], [1, 3], [4]]
 
 
 # Restarts

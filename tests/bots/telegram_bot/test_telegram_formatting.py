@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bots.telegram_bot.formatting import Rendered, messages, render
-from core.delivery.partial_markdown import finished
+from core.delivery.partial_markdown import close_open_markup
 from core.delivery.splitting import utf16
 from tests.platforms.bot_api_checks import entities_complaints
 
@@ -189,7 +189,7 @@ def outside_code(rendered: Rendered) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_no_preview_shows_half_of_a_mark(document: str) -> None:
     for at in range(1, len(document) + 1):
-        seen = outside_code(render(finished(document[:at])))
+        seen = outside_code(render(close_open_markup(document[:at])))
         assert not re.search(r"\*\*|`|~~|__|\]\(", seen), f"{document[:at]!r} shows {seen!r}"
 
 

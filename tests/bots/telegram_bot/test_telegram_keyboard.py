@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telegram import InlineKeyboardButton
 
-from bots.telegram_bot.buttons import NOTHING, Acted, Changed, keyboard, read
+from bots.telegram_bot.buttons import keyboard
+from core.commands.button_payloads import ActionPayload, InertPayload, SettingPayload, decode_payload
 from core.commands.settings_view import CHOICE_SETTINGS, setting_revision
 from core.domain.conversation import ChatId, Setting
 from core.domain.platform import NO_CONTROLS, ButtonAction, Controls
-from core.domain.settings import MAX_TOKENS, PARSERS, REPLY_LANGUAGES, Settings
+from core.domain.settings import MAX_TOKENS_CHOICES, REPLY_LANGUAGES, SETTING_PARSERS, Settings
 from core.i18n import t
 from tests.conftest import RULES
 
@@ -39,13 +40,16 @@ def panel(now: Settings, language: str = "en") -> list[list[InlineKeyboardButton
 def test_what_is_under_an_answer(language: str) -> None:
     [row] = buttons(Controls((ButtonAction.CONTINUE, ButtonAction.RETRY), language=language), 17)
     assert [button.text for button in row] == [t(language, "button.continue"), t(language, "button.retry")]
-    assert [read(data(button)) for button in row] == [Acted(ButtonAction.CONTINUE, 17), Acted(ButtonAction.RETRY, 17)]
+    assert [decode_payload(data(button)) for button in row] == [
+        ActionPayload(ButtonAction.CONTINUE, 17),
+        ActionPayload(ButtonAction.RETRY, 17),
+    ]
     assert keyboard(NO_CONTROLS, CHAT, 17) is None
 
 
 @given(
     st.floats(0, 1).map(lambda value: f"{value:.2f}"),
-    st.sampled_from(MAX_TOKENS).map(str),
+    st.sampled_from(MAX_TOKENS_CHOICES).map(str),
     st.integers(1, 10).map(str),
     st.sampled_from(REPLY_LANGUAGES),
     st.sampled_from(["en", "vi"]),
@@ -54,12 +58,12 @@ def test_every_button_of_a_panel_sets_what_may_be_set(t: str, k: str, m: str, la
     now = settings(temperature=t, max_tokens=k, memory=m, reply_language=lang)
     for button in (button for row in panel(now, language) for button in row):
         assert 1 <= len(data(button).encode()) <= 64 and button.text
-        if data(button) == NOTHING:
+        asked = decode_payload(data(button))
+        if isinstance(asked, InertPayload):
             continue
-        asked = read(data(button))
-        assert isinstance(asked, Changed) and asked.name in CHOICE_SETTINGS
+        assert isinstance(asked, SettingPayload) and asked.name in CHOICE_SETTINGS
         assert asked.revision == setting_revision(CHAT, now, asked.name)
-        assert PARSERS[asked.name](asked.value) != now.values[asked.name].value
+        assert SETTING_PARSERS[asked.name](asked.value) != now.values[asked.name].value
 
 
 def test_a_panel_shows_what_is_in_force() -> None:
@@ -70,11 +74,11 @@ def test_a_panel_shows_what_is_in_force() -> None:
         ["− 1", "🧠 10", "+ 1"],
         ["🗣 automatic", "🗣 English", "🗣 ✓ Vietnamese"],
     ]
-    assert data(rows[2][2]) == NOTHING, "there is no eleventh turn"
-    assert read(data(rows[0][2])) == Changed("temperature", "0.4", data(rows[0][2])[-8:])
+    assert decode_payload(data(rows[2][2])) == InertPayload(), "there is no eleventh turn"
+    assert decode_payload(data(rows[0][2])) == SettingPayload("temperature", "0.4", data(rows[0][2])[-8:])
 
 
-FORGED = ["", "n", "a", "a:s", "a:s:1\n",
+FORGED = ["", "a", "a:s", "a:s:1\n",
            "a:x:1", "a:s:-1", "a:s:1 ", "a:s:" + "9" * 19, "a:s:1:2", "a:s:¹", "p:t:0.5", "p:t:0.5:xyz",
           "p:z:1:00000000", "p:t:0.5:0000000", "p:t:0.5:000000000", "P:t:1:00000000", "p:t:'; DROP:00000000", "x" * 64,
           "p:t:٣:00000000"]  # fmt: skip
@@ -82,9 +86,9 @@ FORGED = ["", "n", "a", "a:s", "a:s:1\n",
 
 @pytest.mark.parametrize("forged", FORGED)
 def test_what_no_button_ever_sent_is_not_read(forged: str) -> None:
-    assert read(forged) is None
+    assert decode_payload(forged) is None
 
 
 @given(st.text(max_size=64))
 def test_reading_never_fails(text: str) -> None:
-    read(text)
+    decode_payload(text)

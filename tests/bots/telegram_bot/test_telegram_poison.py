@@ -8,8 +8,9 @@ import pytest
 from telegram import Bot
 from telegram.error import TelegramError
 
-from bots.telegram_bot.decoding import decoded, everything
-from bots.telegram_bot.incoming import Edited, Press, Read
+from bots.telegram_bot.decoding import decode_updates, group_safely, parse_safely
+from bots.telegram_bot.incoming import EditedMessage, Parsed
+from core.commands.press import Press
 from core.domain.conversation import Incoming, NewReply
 from core.domain.reply_states import Lane
 from storage.store import DatabaseStore
@@ -21,6 +22,7 @@ from tests.bots.telegram_bot.test_telegram_incoming import (
     GROUP,
     ME,
     NAMED,
+    NOW_MS,
     PHOTO,
     PRIVATE,
     TOPIC,
@@ -44,26 +46,28 @@ VALID: list[Json] = [
 API = Bot("1:a")
 
 
-def heard(*updates: Any) -> list[Read]:
-    return everything(json.dumps({"ok": True, "result": updates}).encode(), API, ME)
+def heard(*items: Any) -> list[Parsed]:
+    """All of an answer to getUpdates that is for the bot; nothing is waited for."""
+    updates = decode_updates(json.dumps({"ok": True, "result": items}).encode(), API)
+    groups = group_safely(updates, timed_out={update.update_id for update in updates}).groups
+    return [parsed for group in groups if (parsed := parse_safely(group, ME, NOW_MS)) is not None]
 
 
 def test_what_is_valid_is_understood() -> None:
-    kinds = [
-        type(said).__name__ for number, valid in enumerate(VALID, 1) for said in heard({"update_id": number} | valid)
-    ]
-    assert kinds == ["Incoming", "Incoming", "Incoming", "Incoming", "Moved", "Edited", "Press", "Membership"]
+    parsed = [each for number, valid in enumerate(VALID, 1) for each in heard({"update_id": number} | valid)]
+    names = "Incoming Incoming Incoming Incoming Migration EditedMessage Press Membership"
+    assert [type(each).__name__ for each in parsed] == names.split()
 
 
 async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
     known: list[Incoming] = []
     for seed in range(4000):
         valid = {"update_id": seed + 1} | VALID[seed % len(VALID)]
-        for read in heard(mutated(valid, seed), {"update_id": 5000, **VALID[0]}):
-            if isinstance(read, (Incoming, Edited)):
-                known.append(read if isinstance(read, Incoming) else read.incoming)
-            if isinstance(read, Press) and read.chat:
-                assert isinstance(int(read.chat.chat) + int(read.message_id), int)
+        for parsed in heard(mutated(valid, seed), {"update_id": 5000, **VALID[0]}):
+            if isinstance(parsed, (Incoming, EditedMessage)):
+                known.append(parsed if isinstance(parsed, Incoming) else parsed.incoming)
+            if isinstance(parsed, Press):
+                assert isinstance(int(parsed.chat.chat) + int(parsed.message_id), int)
     assert len(known) > 4500, "the neighbours are heard"
     async with store.begin() as tx:
         once = {each.external_id: each.cleaned() for each in known}.values()
@@ -77,12 +81,12 @@ async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
 )  # fmt: skip
 def test_what_is_no_answer_is_told_as_one_error(payload: bytes) -> None:
     with pytest.raises(TelegramError):
-        decoded(payload, API)
+        decode_updates(payload, API)
 
 
 def test_an_update_without_a_number_holds_up_nobody() -> None:
     poison: list[Any] = [None, 1, "x", [], {}, {"update_id": "7"}, {"update_id": True}, {"update_id": 10**30},
                          {"update_id": -1}]  # fmt: skip
     assert len(heard(*poison, {"update_id": 1, "message": said("hello", PRIVATE)}, {"update_id": 2})) == 1
-    unreadable = decoded(json.dumps({"result": [{"update_id": 3, "message": PHOTO}]}).encode(), API)
+    unreadable = decode_updates(json.dumps({"result": [{"update_id": 3, "message": PHOTO}]}).encode(), API)
     assert [update.update_id for update in unreadable] == [3], "and is confirmed"

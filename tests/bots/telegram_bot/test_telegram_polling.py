@@ -1,44 +1,71 @@
 """Polling: two programs with one token, webhooks, what waited at the start, and where a crash would hit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import pytest
-from telegram import Bot, Update
-from telegram.request import HTTPXRequest
 
-from bots.desk import ServiceDesk
-from bots.telegram_bot.long_polling import Poller
+from bots.telegram_bot.adapter import TelegramBot
+from bots.telegram_bot.long_polling import Batch, LongPoller
+from bots.telegram_bot.timing import TelegramTiming
+from core.commands.press import PressResult
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.errors import SetupError
-from core.inbound.storing import store_with_retry
-from tests.bots.telegram_bot.telegram_running import BOT, asked, quiet, running
-from tests.platforms.bot_api import BotApi
+from core.i18n import t
+from core.inbound.events import (
+    Acceptance,
+    ButtonPressed,
+    CaughtUp,
+    Event,
+    MessageEdited,
+    MessageReceived,
+    PressReceipt,
+    Receipt,
+)
+from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, asked, quiet, running
+from tests.platforms.bot_api import BotApi, Pressed
 from tests.platforms.bot_api_chats import Chat, Person
 from tests.watching import held, release
 
+HASTY = replace(QUICK_TIMING, established_after_s=1.2, young_conflict_pause_s=0.05, established_conflict_pause_s=0.15)
+"""Minutes become parts of a second."""
+
 
 class Program:
-    """A poller as a program has one, with what it takes."""
+    """An adapter as a program has one, with what it yields. Messages are acknowledged at once, after `fails` failures;
+    presses are left to the test."""
 
-    def __init__(self, server: BotApi) -> None:
+    def __init__(self, server: BotApi, timing: TelegramTiming = QUICK_TIMING) -> None:
+        self.telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=timing)
         self.taken: list[str] = []
+        self.edits: list[str] = []
+        self.presses: list[ButtonPressed] = []
         self.caught_up: list[int] = []
-        """How much had been taken each time that it said so."""
+        """How many messages had been taken each time that it said so."""
         self.fails = 0
-        bot, self.request = Bot(server.token, f"{server.url}/bot"), HTTPXRequest()
-        self.poller = Poller(bot, self.request, self.take, lambda: self.caught_up.append(len(self.taken)))
 
-    async def take(self, groups: Sequence[Sequence[Update]]) -> None:
-        for updates in groups:
-            await store_with_retry("an update", partial(self.take_one, updates))
+    async def consume(self) -> None:
+        async with aclosing(self.telegram.events()) as events:
+            async for event in events:
+                await self.take(event)
 
-    async def take_one(self, updates: Sequence[Update]) -> None:
-        if self.fails:
+    async def take(self, event: Event) -> None:
+        while self.fails:
             self.fails -= 1
-            raise OSError
-        self.taken += [update.message.text or "" for update in updates if update.message]
+            await asyncio.sleep(0.03)
+        match event:
+            case MessageReceived(message):
+                self.taken.append(message.text)
+            case MessageEdited(message):
+                self.edits.append(message.text)
+            case CaughtUp():
+                self.caught_up.append(len(self.taken))
+            case ButtonPressed():
+                self.presses.append(event)
+                return
+        event.acknowledge(Receipt(Acceptance.STORED))
 
     async def until(self, true: Callable[[], object]) -> None:
         async with asyncio.timeout(8):
@@ -47,31 +74,22 @@ class Program:
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[asyncio.Task[None]]:
-        task = asyncio.create_task(self.poller.run())
-        try:
-            yield task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await self.request.shutdown()
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Minutes become parts of a second."""
-    monkeypatch.setattr("bots.telegram_bot.long_polling.YOUNG", 1.2)
-    monkeypatch.setattr("bots.telegram_bot.long_polling.TRIED_AGAIN", 0.05)
-    monkeypatch.setattr("bots.telegram_bot.long_polling.OTHER_POLLER", 0.15)
+        async with self.telegram.connected():
+            task = asyncio.create_task(self.consume())
+            try:
+                yield task
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 # Two programs
 
 
-@pytest.mark.usefixtures("hasty")
 async def test_of_two_programs_the_later_one_ends(
     server: BotApi, ann: Person, private: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first, second = Program(server), Program(server)
+    first, second = Program(server, HASTY), Program(server, HASTY)
     said = [f"message {number}" for number in range(30)]
     async with first.polling() as polling:
         private.say(said[0], ann)
@@ -92,12 +110,8 @@ async def test_of_two_programs_the_later_one_ends(
     assert {*first.taken, *second.taken} == {*said, "last"}, "while they quarrel nothing is lost"
 
 
-@pytest.mark.usefixtures("hasty")
-async def test_of_two_young_programs_one_ends(
-    server: BotApi, ann: Person, private: Chat, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bots.telegram_bot.long_polling.YOUNG", 180.0)
-    programs = [Program(server), Program(server)]
+async def test_of_two_young_programs_one_ends(server: BotApi, ann: Person, private: Chat) -> None:
+    programs = [Program(server, replace(HASTY, established_after_s=180.0)) for _ in range(2)]
     async with programs[0].polling() as one, programs[1].polling() as other:
         async with asyncio.timeout(8):
             done, left = await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,20 +124,18 @@ async def test_of_two_young_programs_one_ends(
 
 async def test_a_restart_after_a_kill_is_no_second_program(server: BotApi, ann: Person, private: Chat) -> None:
     """The killed one's poll is still held open; and its last word may even meet the new one."""
-    killed, new = Program(server), Program(server)
+    killed, new = Program(server), Program(server, replace(QUICK_TIMING, young_conflict_pause_s=0.1))
     async with killed.polling():
         private.say("one", ann)
         await killed.until(lambda: killed.taken and len(server.queue.polls) >= 2)
     still_held = asyncio.create_task(server.queue.get(None, 100, 50, None))
     await asyncio.sleep(0.05)
     server.fault("error", "getUpdates", code=409, description="Conflict: terminated by other getUpdates request")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bots.telegram_bot.long_polling.TRIED_AGAIN", 0.1)
-        async with new.polling() as polling:
-            private.say("two", ann)
-            await new.until(lambda: "two" in new.taken)
-            await asyncio.sleep(0.3)
-            assert not polling.done()
+    async with new.polling() as polling:
+        private.say("two", ann)
+        await new.until(lambda: "two" in new.taken)
+        await asyncio.sleep(0.3)
+        assert not polling.done()
     await asyncio.gather(still_held, return_exceptions=True)
 
 
@@ -156,18 +168,72 @@ async def test_who_has_caught_up_says_so_once_all_of_it_is_stored(server: BotApi
     assert program.caught_up == [150]
 
 
-async def test_where_nothing_waits_it_is_said_at_once(
-    server: BotApi, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settled: list[str] = []
-    monkeypatch.setattr(ServiceDesk, "settle", lambda self, platform: settled.append(platform))
+async def test_where_nothing_waits_it_is_said_at_once(server: BotApi) -> None:
     server.fault("error", "getUpdates", code=500, description="Internal Server Error")
-    async with running(server, database) as bot, asyncio.timeout(5):
-        settled.clear()  # nothing has been asked of Telegram yet
-        while not settled:
-            await asyncio.sleep(0.01)
-        await quiet(bot, server)
-    assert settled == ["telegram"] and len(server.queue.polls) >= 1
+    program = Program(server)
+    async with program.polling():
+        await program.until(lambda: program.caught_up)
+        await program.until(lambda: len(server.queue.polls) >= 2)
+    assert program.caught_up == [0]
+
+
+# What is confirmed
+
+
+async def test_nothing_is_confirmed_before_all_of_its_batch_is_acknowledged(
+    server: BotApi, ann: Person, private: Chat
+) -> None:
+    for text in ("one", "two"):
+        private.say(text, ann)
+    telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=QUICK_TIMING)
+    async with telegram.connected(), aclosing(telegram.events()) as events:
+        one, two = [await anext(events), await anext(events)]
+        caught_up = asyncio.ensure_future(anext(events))
+        two.acknowledge(Receipt(Acceptance.STORED))
+        await asyncio.sleep(0.1)
+        assert not caught_up.done() and len(server.queue) == 2
+        one.acknowledge(Receipt(Acceptance.REJECTED))  # it never will be stored: it holds up nothing
+        async with asyncio.timeout(8):
+            assert isinstance(await caught_up, CaughtUp)
+            later = asyncio.ensure_future(anext(events))
+            while len(server.queue):
+                await asyncio.sleep(0.005)
+        later.cancel()
+        await asyncio.gather(later, return_exceptions=True)
+
+
+async def test_a_press_holds_up_no_message(server: BotApi, ann: Person, private: Chat) -> None:
+    program = Program(server)
+    async with program.polling():
+        message = private.say("one", ann)
+        press = server.press(ann, private, data="n", message=message)
+        private.say("two", ann)
+        await program.until(lambda: program.taken == ["one", "two"] and len(server.queue) == 0)
+        assert not press._answer.done()
+        [event] = program.presses
+        event.acknowledge(PressReceipt(Acceptance.STORED, "en", PressResult("`/x` done", alert=True)))
+        answer = await press.answered()
+        assert (answer.text, answer.alert) == ("/x done", True)
+
+
+def press_inline(server: BotApi, person: Person, data: str) -> Pressed:
+    """Press a button under a message that somebody sent by way of the bot: Telegram tells no chat."""
+    id = str(next(server._people))
+    server._answers[id] = asyncio.get_running_loop().create_future()
+    server.queue.put(
+        "callback_query", {"id": id, "from": person.user, "chat_instance": "1", "inline_message_id": "i", "data": data}
+    )
+    return Pressed(server._answers[id])
+
+
+async def test_a_press_without_a_chat_is_answered_by_the_adapter(server: BotApi, ann: Person, bob: Person) -> None:
+    program = Program(server)
+    async with program.polling():
+        for person, language in ((ann, "en"), (bob, "vi")):
+            answer = await press_inline(server, person, "junk").answered()
+            assert (answer.text, answer.alert) == (t(language, "press.stale"), True)
+        assert (await press_inline(server, ann, "n").answered()).text == ""
+    assert not program.presses
 
 
 # Where a crash would hit
@@ -192,14 +258,13 @@ async def test_the_points_of_a_crash(
 async def test_a_poller_that_ends_ends_the_program(
     server: BotApi, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def ends(self: Poller) -> None:
-        await asyncio.sleep(0.05)
+    async def ends(self: LongPoller) -> AsyncGenerator[Batch, None]:
+        yield Batch((), is_caught_up=True)
 
-    monkeypatch.setattr(Poller, "run", ends)
+    monkeypatch.setattr(LongPoller, "batches", ends)
     async with running(server, database) as bot:
-        with pytest.raises(ExceptionGroup) as ended:
-            await bot.polling
-    assert str(ended.value.exceptions[0]) == "asking Telegram for messages has ended"
+        with pytest.raises(RuntimeError, match="has ended"):
+            await bot.consuming
 
 
 # Edits

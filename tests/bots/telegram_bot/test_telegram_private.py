@@ -138,7 +138,7 @@ async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat)
 
 async def test_the_pace_that_telegram_asks_for(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
-    assert Paces() == Paces(Pace(1.5, 1.0), Pace(4.0, 1.0, previews=15, calls=20))
+    assert Paces() == Paces(Pace(1.5, 1.0), Pace(4.0, 1.0, previews_per_minute=15, calls_per_minute=20))
     model = held()
     async with running(server, database, model, paces=Paces()):
         private.say(" ".join(f"w{i}" for i in range(40)), ann)

@@ -1,13 +1,14 @@
 """Sending on Telegram when things go wrong: each fault of a call, and chats that close or empty themselves."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from core.domain.conversation import ChatId, Reply
 from storage.store import DatabaseStore
-from tests.bots.telegram_bot.telegram_running import BOT, RETRY, asked, quiet, running
+from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, RETRY, asked, quiet, running
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
@@ -111,12 +112,9 @@ async def test_a_message_too_old_to_delete_is_emptied(
         await private.until(lambda chat: chat.texts == ["short", "…"] and chat.messages[0].buttons == [RETRY])
 
 
-async def test_a_send_that_is_never_answered(
-    server: BotApi, database: str, ann: Person, private: Chat, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bots.telegram_bot.adapter.SEND_TIMEOUT", 0.3)  # time alone
+async def test_a_send_that_is_never_answered(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     server.fault("hang", "sendMessage")
-    async with running(server, database):
+    async with running(server, database, timing=replace(QUICK_TIMING, send_timeout_s=0.3)):
         private.say("hello", ann)
         await private.until(lambda chat: chat.texts == ["…", "hello"])
 

@@ -1,21 +1,21 @@
-"""What of a model's text is the answer, for every way of cutting it into pieces."""
+"""Post-processing gives the same answer however the model's text is cut into pieces."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.answering.postprocess import Output, loop
+from core.answering.postprocess import PostProcessor, loop_length
 
 
 def run(pieces: list[str], names: tuple[str, ...] = ()) -> str:
-    """All that is released of these pieces."""
-    output, text = Output(names), ""
+    """The answer that is made of these pieces."""
+    output, text = PostProcessor(names), ""
     for piece in pieces:
         text += output.feed(piece)
         if output.ended:
             break
     text += output.finish()
-    return text[: len(text) - output.surplus]
+    return text[: len(text) - output.loop_length]
 
 
 CASES = [
@@ -71,7 +71,7 @@ def test_pieces_do_not_matter(tokens: list[str]) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_characters="<:\n\0", exclude_categories=["Cs"]), max_size=100))
 def test_ordinary_text_comes_out_whole(text: str) -> None:
-    assert run(list(text)) == text.lstrip() or loop(text.lstrip())
+    assert run(list(text)) == text.lstrip() or loop_length(text.lstrip())
 
 
 SENTENCE = "I am a large language model and I like to help. "
@@ -93,7 +93,7 @@ LOOPS = [
 
 @pytest.mark.parametrize(("text", "surplus"), LOOPS)
 def test_loops(text: str, surplus: int) -> None:
-    found = loop(text)
+    found = loop_length(text)
     assert bool(found) == bool(surplus)
     if surplus > 1:
         assert found == surplus
@@ -101,16 +101,16 @@ def test_loops(text: str, surplus: int) -> None:
 
 @pytest.mark.parametrize("tail", ["", "\n", " I am a"])
 def test_a_loop_ends_the_answer_with_one_stretch_left(tail: str) -> None:
-    output, text = Output(), ""
+    output, text = PostProcessor(), ""
     for piece in ["Well. ", *[SENTENCE] * 2, SENTENCE + tail]:
         text += output.feed(piece)
         if output.ended:
             break
     text += output.finish()
-    assert output.surplus or tail == " I am a"
-    assert not output.surplus or text[: len(text) - output.surplus] == "Well. " + SENTENCE
+    assert output.loop_length or tail == " I am a"
+    assert not output.loop_length or text[: len(text) - output.loop_length] == "Well. " + SENTENCE
 
 
-def test_what_no_database_takes_is_dropped() -> None:
-    output = Output(())
+def test_characters_that_no_database_takes_are_dropped() -> None:
+    output = PostProcessor(())
     assert output.feed("a\0b\ud800c ") + output.feed("d") + output.finish() == "abc d"

@@ -1,4 +1,4 @@
-"""Once an answer is shown, the model is asked to read what of the next prompt is known. It costs no answer anything."""
+"""Once an answer is shown, the model prefills the next prompt but for its question, and delays no answer by it."""
 
 import asyncio
 import logging
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from core.answering.assistant import TO_COME
+from core.answering.assistant import NEXT_QUESTION_ID
 from core.domain.conversation import Author, ChatId, Turn
 from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.filters import ContentFilter
 from core.i18n import t
-from storage.history import StoredHistory
+from storage.history import SqlTurns
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.watching import contents, held, outcome, release, running, shown, warmed
@@ -24,7 +24,7 @@ TOPIC = ChatId("fake", "group", "topic")
 
 
 async def quiet(bot: Bot) -> None:
-    """What is asked of the model after an answer has been asked by now."""
+    """Wait until the model has been asked for all warming so far: that of a later answer elsewhere has arrived."""
     before = len(bot.model.warmed)
     await bot.say("and elsewhere?", BOB, ChatId("fake", "quiet"))
     async with asyncio.timeout(5):
@@ -39,8 +39,10 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize(("memory", "chat", "private"), WINDOWS)
-async def test_it_is_what_the_next_prompt_begins_with(bot: Bot, memory: int, chat: ChatId, private: bool) -> None:
-    """Also where the window slides."""
+async def test_the_warmed_prompt_is_the_beginning_of_the_next(
+    bot: Bot, memory: int, chat: ChatId, private: bool
+) -> None:
+    """Holds while the history grows and once its oldest turn drops out."""
     bot.platform.admins = {"ann"}
     await bot.say(f"/memory {memory}", ANN, chat, private=private)
     read: Prompt = ()
@@ -53,11 +55,11 @@ async def test_it_is_what_the_next_prompt_begins_with(bot: Bot, memory: int, cha
     assert {owner for _, owner in bot.model.warmed} == {str(chat)}
 
 
-async def test_it_is_read_when_the_answer_stands(make_bot: MakeBot) -> None:
+async def test_warming_starts_once_the_answer_is_shown(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].slow = gate = asyncio.Event()
+        bot.platform.channels[reply.id].slow = gate = asyncio.Event()
         release(bot.model)
         await quiet(bot)
         assert bot.model.warmed == []
@@ -66,7 +68,7 @@ async def test_it_is_read_when_the_answer_stands(make_bot: MakeBot) -> None:
         assert await outcome(bot, reply) is State.DONE
 
 
-async def test_no_more_than_fits(bot: Bot) -> None:
+async def test_only_turns_that_fit_are_warmed(bot: Bot) -> None:
     bot.model.context = 512 + 40
     for count in range(1, 4):
         await bot.say(f"{count} " * 10)
@@ -76,7 +78,7 @@ async def test_no_more_than_fits(bot: Bot) -> None:
     assert [text[:1] for text in contents(bot.model.warmed[2][0])] == ["3", "3"]
 
 
-async def test_a_stopped_answer_that_is_kept_is_read_too(make_bot: MakeBot) -> None:
+async def test_a_stopped_answer_is_warmed_too(make_bot: MakeBot) -> None:
     async with make_bot(held(2)) as bot:
         reply = await bot.accept("one two three")
         await shown(bot, reply, "one two")
@@ -94,7 +96,7 @@ async def test_retry_puts_the_new_answer_in_the_old_ones_place(make_bot: MakeBot
         assert contents(await warmed(bot.model, 2)) == ["why?", "second"]
 
 
-# What is not read
+# What is not prefilled
 
 
 async def test_after_a_clear_nothing_is_kept(bot: Bot) -> None:
@@ -120,16 +122,16 @@ async def test_a_clear_under_a_running_answer(make_bot: MakeBot) -> None:
         assert contents(await warmed(bot.model, 2)) == [], "in place of what was"
 
 
-async def test_a_clear_while_the_turns_are_looked_over(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    recent = StoredHistory.recent
+async def test_a_clear_while_the_turns_are_read(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    recent = SqlTurns.recent
 
-    async def slow(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+    async def slow(self: SqlTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
         turns = await recent(self, chat, before, limit)
-        if before == TO_COME and chat == CHAT:
+        if before == NEXT_QUESTION_ID and chat == CHAT:
             bot.assistant.forget(chat)
         return turns
 
-    monkeypatch.setattr(StoredHistory, "recent", slow)
+    monkeypatch.setattr(SqlTurns, "recent", slow)
     await bot.say("a secret")
     await quiet(bot)
     assert bot.model.warmed == [] and bot.model.dropped == ["fake/1"]
@@ -145,7 +147,7 @@ async def test_a_chat_that_is_closed_is_dropped(bot: Bot) -> None:
     assert bot.model.dropped == ["fake/1"]
 
 
-async def test_what_the_filter_blocks_by_now_is_not_read(make_bot: MakeBot) -> None:
+async def test_turns_that_the_filter_blocks_by_now_are_not_warmed(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
         bot.platform.admins = {"ann"}
         for count, author in enumerate((BOB, Author("cy", "Banana")), 1):
@@ -166,14 +168,14 @@ def _says(prompt: Prompt) -> Sequence[str]:
 
 
 @pytest.mark.parametrize("said", ["bad question", "boom", "nothing", "severe", "word " * 4000, "/temp 0", "/nope"])
-async def test_what_history_does_not_keep_is_no_reason_to_read(make_bot: MakeBot, said: str) -> None:
+async def test_nothing_is_warmed_where_history_does_not_change(make_bot: MakeBot, said: str) -> None:
     async with make_bot(FakeModel(_says), content_filter=WordFilter("bad")) as bot:
         await bot.say(said)
         await quiet(bot)
         assert bot.model.warmed == []
 
 
-async def test_nor_is_what_was_stopped_before_its_first_word(make_bot: MakeBot) -> None:
+async def test_nothing_is_warmed_after_a_stop_before_the_first_word(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
@@ -184,7 +186,7 @@ async def test_nor_is_what_was_stopped_before_its_first_word(make_bot: MakeBot) 
         assert bot.model.warmed == [] and bot.platform.text(reply) == t("en", "mark.stopped")
 
 
-async def test_nothing_is_read_ahead_once_the_bot_is_ending(make_bot: MakeBot) -> None:
+async def test_nothing_is_warmed_while_the_bot_shuts_down(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         reply = await bot.accept("one two")
         await running(bot)
@@ -197,18 +199,18 @@ async def test_nothing_is_read_ahead_once_the_bot_is_ending(make_bot: MakeBot) -
         assert bot.model.warmed == []
 
 
-# It costs nothing
+# Failures
 
 
 class Cold(FakeModel):
-    """A model that can't."""
+    """A model whose warming fails."""
 
     def warm(self, prompt: Prompt, owner: str) -> None:
         super().warm(prompt, owner)
         raise RuntimeError("no")
 
 
-async def test_a_model_that_cannot_disturbs_nobody(make_bot: MakeBot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_of_the_model_is_ignored(make_bot: MakeBot, caplog: pytest.LogCaptureFixture) -> None:
     async with make_bot(Cold()) as bot:
         with caplog.at_level(logging.INFO):
             for count in (1, 2):
@@ -218,18 +220,18 @@ async def test_a_model_that_cannot_disturbs_nobody(make_bot: MakeBot, caplog: py
         assert caplog.records == []
 
 
-async def test_nor_does_a_store_in_trouble(
+async def test_a_failure_of_the_store_is_ignored(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recent, asked = StoredHistory.recent, list[int]()
+    recent, asked = SqlTurns.recent, list[int]()
 
-    async def troubled(self: StoredHistory, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
-        if before == TO_COME:
+    async def troubled(self: SqlTurns, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
+        if before == NEXT_QUESTION_ID:
             asked.append(limit)
             raise OperationalError("recent", {}, Exception("database is locked"))
         return await recent(self, chat, before, limit)
 
-    monkeypatch.setattr(StoredHistory, "recent", troubled)
+    monkeypatch.setattr(SqlTurns, "recent", troubled)
     with caplog.at_level(logging.INFO):
         for count in (1, 2):
             assert await bot.say("one two") == "one two"

@@ -1,4 +1,4 @@
-"""Tiny models: as a folder of the hub's kind and as a GGUF file, with the same random weights."""
+"""Tiny models, as a folder of the hub's kind and as a GGUF file, with the same random weights."""
 
 import json
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def config(family: str, **changes: Any) -> dict[str, Any]:
 
 def random_weights(settings: dict[str, Any]) -> Tensors:
     draw = np.random.default_rng(7)
-    shapes = Architecture.read(settings, "tiny").tensors()
+    shapes = Architecture.from_config(settings, "tiny").tensor_shapes()
     return {name: draw.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
 
 

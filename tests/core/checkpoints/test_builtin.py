@@ -1,4 +1,4 @@
-"""The model that comes along: it is found, converted once, and speaks."""
+"""The built-in model is found, converted once, and answers."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from core.checkpoints import BUILTIN, Checkpoint, open_checkpoint
 from core.checkpoints.builtin import builtin_file
-from core.checkpoints.safetensors_index import stored
+from core.checkpoints.safetensors_index import stored_tensors
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
 
@@ -39,7 +39,7 @@ def test_what_it_is(checkpoint: Checkpoint) -> None:
 
 
 def test_its_4_bit_numbers_are_kept(checkpoint: Checkpoint) -> None:
-    assert sum(name.endswith(".weight.int4") for name in stored(checkpoint.folder)) == 210
+    assert sum(name.endswith(".weight.int4") for name in stored_tensors(checkpoint.folder)) == 210
     reader, ours = gguf.GGUFReader(builtin_file()), read_weights(checkpoint.folder)
     theirs = {tensor.name: tensor for tensor in reader.tensors}
     for name, parameter in (("ffn_down", "mlp.down_proj"), ("attn_v", "self_attn.v_proj")):

@@ -1,4 +1,4 @@
-"""What is looked over before anything is loaded: each bad folder gives one clear line."""
+"""Inspecting a folder: each bad one gives a SetupError of one clear line."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core.checkpoints import inspect
+from core.checkpoints import inspect_checkpoint
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import shard
 
@@ -30,7 +30,7 @@ def cut(path: Path, end: int) -> None:
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
 def test_a_good_folder(make_folder: Make, family: str) -> None:
     folder = make_folder(family)
-    checkpoint = inspect(folder)
+    checkpoint = inspect_checkpoint(folder)
     weights = load_file(folder / "model.safetensors")
     assert (checkpoint.name, checkpoint.family, checkpoint.context) == ("tiny", family, 128)
     assert checkpoint.parameters == sum(tensor.size for tensor in weights.values())
@@ -41,14 +41,14 @@ def test_a_good_folder(make_folder: Make, family: str) -> None:
 def test_shards_are_one_model(make_folder: Make) -> None:
     one, two = make_folder(name="one"), make_folder(name="two")
     shard(two)
-    assert inspect(one).parameters == inspect(two).parameters
+    assert inspect_checkpoint(one).parameters == inspect_checkpoint(two).parameters
 
 
 def test_other_safetensors_do_not_count(make_folder: Make) -> None:
     folder = make_folder()
-    before = inspect(folder).parameters
+    before = inspect_checkpoint(folder).parameters
     shutil.copy(folder / "model.safetensors", folder / "adapter_model.safetensors")
-    assert inspect(folder).parameters == before
+    assert inspect_checkpoint(folder).parameters == before
 
 
 def test_stop_ids_are_all_that_any_file_names(make_folder: Make) -> None:
@@ -57,8 +57,8 @@ def test_stop_ids_are_all_that_any_file_names(make_folder: Make) -> None:
     tokens = {
         token["content"]: token["id"] for token in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
     }
-    assert inspect(folder).stop_ids == (3, 4, 5, tokens["<|endoftext|>"], tokens["<|im_end|>"])
-    assert inspect(folder).sampling.stop_ids == inspect(folder).stop_ids
+    assert inspect_checkpoint(folder).stop_ids == (3, 4, 5, tokens["<|endoftext|>"], tokens["<|im_end|>"])
+    assert inspect_checkpoint(folder).sampling.stop_ids == inspect_checkpoint(folder).stop_ids
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_sampling_is_the_models_own(
     folder = make_folder(family)
     if generation is not None:
         (folder / "generation_config.json").write_text(json.dumps(generation))
-    sampling = inspect(folder).sampling
+    sampling = inspect_checkpoint(folder).sampling
     assert (sampling.top_p, sampling.top_k, sampling.repetition_penalty) == expected
     assert sampling.temperature == 0.7
 
@@ -87,9 +87,9 @@ def test_where_a_chat_template_comes_from(make_folder: Make) -> None:
     folder = make_folder()
     named = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]
     change(folder / "tokenizer_config.json", chat_template=named)
-    assert inspect(folder).chat_template == "D"
+    assert inspect_checkpoint(folder).chat_template == "D"
     (folder / "chat_template.jinja").write_text("J")
-    assert inspect(folder).chat_template == "J"
+    assert inspect_checkpoint(folder).chat_template == "J"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_where_a_chat_template_comes_from(make_folder: Make) -> None:
     ],
 )
 def test_configurations_that_are_common(make_folder: Make, changes: dict[str, Any]) -> None:
-    assert inspect(make_folder(**changes)).family == "qwen2"
+    assert inspect_checkpoint(make_folder(**changes)).family == "qwen2"
 
 
 def pickled(folder: Path) -> None:
@@ -198,12 +198,12 @@ BAD: dict[str, tuple[Spoil, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_said_in_one_line(make_folder: Make, case: str) -> None:
+def test_a_bad_folder_gives_one_clear_line(make_folder: Make, case: str) -> None:
     folder = make_folder()
     spoil, words = BAD[case]
     spoil(folder)
     with pytest.raises(SetupError) as caught:
-        inspect(folder)
+        inspect_checkpoint(folder)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -213,7 +213,7 @@ def test_code_beside_the_weights_is_never_run(make_folder: Make, tmp_path: Path)
     folder = make_folder(auto_map={"AutoModelForCausalLM": "evil.Model"})
     (folder / "evil.py").write_text(f"open({str(canary)!r}, 'w')")
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch canary'\ntR.")
-    inspect(folder)
+    inspect_checkpoint(folder)
     assert not canary.exists()
 
 

@@ -1,4 +1,4 @@
-"""GGUF files: the converted folder computes what the original weights compute, or one line says why there is none."""
+"""Converting GGUF files: the folder computes what the original weights compute, or a SetupError says why not."""
 
 import json
 import os
@@ -17,8 +17,8 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from core.checkpoints import inspect, open_checkpoint
-from core.checkpoints.gguf_convert import convert, place
+from core.checkpoints import inspect_checkpoint, open_checkpoint
+from core.checkpoints.gguf_convert import convert, converted_folder
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
 
@@ -51,7 +51,7 @@ def test_the_same_logits(make_gguf: Make, tmp_path: Path, family: str, tied: boo
     model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32)
     assert torch.allclose(logits(model), logits(model_of(tiny.config, tiny.weights)), atol=1e-5)
     assert (checkpoint.name, checkpoint.family, checkpoint.context) == (f"tiny-{family}.gguf", family, 128)
-    assert checkpoint.stop_ids == inspect(checkpoint.folder).stop_ids != ()
+    assert checkpoint.stop_ids == inspect_checkpoint(checkpoint.folder).stop_ids != ()
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
@@ -121,8 +121,8 @@ def test_converters_at_once_do_not_disturb_each_other(make_gguf: Make, tmp_path:
         thread.start()
     for thread in threads:
         thread.join()
-    assert made == [place(path, cache)] * 4
-    inspect(made[0])
+    assert made == [converted_folder(path, cache)] * 4
+    inspect_checkpoint(made[0])
     assert list((cache / "converted").iterdir()) == [made[0]]
 
 
@@ -138,7 +138,7 @@ def test_an_interrupted_conversion_leaves_nothing(make_gguf: Make, tmp_path: Pat
 
 def test_what_a_killed_converter_left_goes_after_a_day(make_gguf: Make, tmp_path: Path) -> None:
     path = make_gguf().write()
-    folder = place(path, tmp_path / "cache")
+    folder = converted_folder(path, tmp_path / "cache")
     old, young = (folder.parent / f".{folder.name}.{name}" for name in ("old", "young"))
     for left in (old, young):
         left.mkdir(parents=True)
@@ -294,7 +294,7 @@ def test_flipped_bytes_never_crash(make_gguf: Make, tmp_path: Path) -> None:
         spoilt[int(draw.integers(0, 12_000))] = int(draw.integers(0, 256))
         path.write_bytes(spoilt)
         try:
-            inspect(convert(path, tmp_path / "cache", nothing))
+            inspect_checkpoint(convert(path, tmp_path / "cache", nothing))
         except SetupError as error:
             assert "\n" not in str(error)
 

@@ -1,4 +1,4 @@
-"""GGUF's 4-bit numbers are kept exactly, in triples of tensors; what else a GGUF file holds becomes plain tensors."""
+"""GGUF's 4-bit numbers are stored exactly, in triples of tensors; all other tensors become plain ones."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from core.checkpoints import inspect
+from core.checkpoints import inspect_checkpoint
 from core.checkpoints import safetensors_writer as writer
 from core.checkpoints.gguf_convert import convert
-from core.checkpoints.gguf_int4 import take_apart
-from core.checkpoints.safetensors_index import shapes, stored
-from core.checkpoints.safetensors_writer import Writer
+from core.checkpoints.gguf_int4 import unpack_blocks
+from core.checkpoints.safetensors_index import stored_tensors, tensor_shapes
+from core.checkpoints.safetensors_writer import SafetensorsWriter
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import TinyGguf, packed, read_weights, shard
 
@@ -44,7 +44,7 @@ def written(folder: Path, kind: Kind, shape: tuple[int, ...]) -> Tensors:
     tensor = np.random.default_rng(3).normal(0, 0.2, shape).astype(np.float32)
     raw = packed(np.atleast_2d(tensor), kind).reshape(*shape[:-1], -1)
     with (folder / "model.safetensors").open("wb") as file:
-        output = Writer(file, {"X.weight": shape})
+        output = SafetensorsWriter(file, {"X.weight": shape})
         output.write("X.weight", shape, kind, raw)
         output.close()
     return {"X.weight": dequantize(raw, kind)}
@@ -53,7 +53,7 @@ def written(folder: Path, kind: Kind, shape: tuple[int, ...]) -> Tensors:
 @pytest.fixture
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every tensor takes several rounds."""
-    monkeypatch.setattr(writer, "NUMBERS_AT_ONCE", 500)
+    monkeypatch.setattr(writer, "CHUNK_NUMBERS", 500)
 
 
 @pytest.mark.usefixtures("few_at_once")
@@ -66,13 +66,13 @@ def test_every_kind(tmp_path: Path, kind: Kind, shape: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(found, expected)
     else:
         np.testing.assert_array_equal(found, expected.astype(np.float16).astype(np.float32))
-    assert shapes(tmp_path) == {"X.weight": shape}
+    assert tensor_shapes(tmp_path) == {"X.weight": shape}
 
 
 @pytest.mark.parametrize("kind", FOUR_BITS)
 def test_a_matrix_of_4_bits_is_a_triple(tmp_path: Path, kind: Kind) -> None:
     written(tmp_path, kind, (6, 512))
-    assert {name: (tensor.dtype, tensor.shape) for name, tensor in stored(tmp_path).items()} == {
+    assert {name: (tensor.dtype, tensor.shape) for name, tensor in stored_tensors(tmp_path).items()} == {
         "X.weight.int4": ("U8", (6, 256)),
         "X.weight.scale": ("F32", (6, 16)),
         "X.weight.offset": ("F32", (6, 16)),
@@ -83,7 +83,7 @@ def test_a_matrix_of_4_bits_is_a_triple(tmp_path: Path, kind: Kind) -> None:
 def test_all_else_is_one_tensor(tmp_path: Path, kind: Kind, dtype: str) -> None:
     written(tmp_path, kind, (6, 512))
     path = tmp_path / "model.safetensors"
-    assert [(name, tensor.path, tensor.dtype) for name, tensor in stored(tmp_path).items()] == [
+    assert [(name, tensor.path, tensor.dtype) for name, tensor in stored_tensors(tmp_path).items()] == [
         ("X.weight", path, dtype)
     ]
 
@@ -91,7 +91,7 @@ def test_all_else_is_one_tensor(tmp_path: Path, kind: Kind, dtype: str) -> None:
 def test_a_row_by_hand() -> None:
     """Q4_1: two floats, then bytes whose low halves are columns 0 to 15 and whose high halves are 16 to 31."""
     raw = np.concatenate([np.array([0.5, -3], np.float16).view(np.uint8), np.arange(0xF0, 0xE0, -1).astype(np.uint8)])
-    codes, scale, offset = take_apart(Kind.Q4_1, raw[None])
+    codes, scale, offset = unpack_blocks(Kind.Q4_1, raw[None])
     assert (scale.tolist(), offset.tolist()) == ([[0.5]], [[-3.0]])
     assert codes.tobytes() == bytes([0xF0, 0xDE, 0xBC, 0x9A, 0x78, 0x56, 0x34, 0x12, 0xEF, *[0xEE] * 7])
 
@@ -120,7 +120,7 @@ def rows(draw: st.DrawFn, kind: Kind, last: st.SearchStrategy[bytes] = FINITE) -
 def test_any_block_means_what_gguf_says(kind: Kind, data: st.DataObject) -> None:
     """Not a bit is lost: only a zero may have another sign."""
     raw = data.draw(rows(kind))[None]
-    codes, scale, offset = take_apart(kind, raw)
+    codes, scale, offset = unpack_blocks(kind, raw)
     assert [part.dtype.str for part in (codes, scale, offset)] == ["|u1", "<f4", "<f4"]
     low_first = np.stack([codes & 15, codes >> 4], axis=-1).reshape(*scale.shape, 32).astype(np.float32)
     np.testing.assert_array_equal(
@@ -133,7 +133,7 @@ def test_any_block_means_what_gguf_says(kind: Kind, data: st.DataObject) -> None
 def test_levels_that_are_not_finite(kind: Kind, data: st.DataObject) -> None:
     raw = data.draw(rows(kind, NOT_FINITE))[None]
     with pytest.raises(ValueError, match="not finite"):
-        list(writer.taken_apart(kind, raw))
+        list(writer.unpacked_chunks(kind, raw))
 
 
 @pytest.mark.usefixtures("few_at_once")
@@ -149,16 +149,16 @@ def test_a_whole_file(make_gguf: Make, tmp_path: Path, family: str, kind: Kind) 
         exact = kind in FOUR_BITS or expected.ndim == 1
         rounded = expected if exact else expected.astype(np.float16).astype(np.float32)
         np.testing.assert_array_equal(found[name], rounded, err_msg=name)
-    assert shapes(folder) == {name: tensor.shape for name, tensor in tiny.weights.items()}
-    assert inspect(folder).parameters == sum(tensor.size for tensor in tiny.weights.values())
+    assert tensor_shapes(folder) == {name: tensor.shape for name, tensor in tiny.weights.items()}
+    assert inspect_checkpoint(folder).parameters == sum(tensor.size for tensor in tiny.weights.values())
 
 
 def test_a_triple_may_lie_in_two_files(make_gguf: Make, tmp_path: Path) -> None:
     folder = convert(make_gguf(kind=Kind.Q4_0).write(), tmp_path / "cache", nothing)
-    before, names = inspect(folder).parameters, sorted(stored(folder))
+    before, names = inspect_checkpoint(folder).parameters, sorted(stored_tensors(folder))
     shard(folder)
-    split = stored(folder)
-    assert inspect(folder).parameters == before and sorted(split) == names
+    split = stored_tensors(folder)
+    assert inspect_checkpoint(folder).parameters == before and sorted(split) == names
     first = [name for name in names if split[name].path.name == "model-00001-of-00002.safetensors"]
     assert first == names[:5] and first[-1].removesuffix("int4") + "offset" == names[5]
 
@@ -209,8 +209,8 @@ def test_a_damaged_triple(folder: Path, case: str) -> None:
         spoil(tensors)
         save_file(tensors, path)
         with pytest.raises(SetupError) as caught:
-            inspect(folder)
+            inspect_checkpoint(folder)
     finally:
         path.write_bytes(whole)
     assert words in str(caught.value) and "\n" not in str(caught.value)
-    inspect(folder)
+    inspect_checkpoint(folder)

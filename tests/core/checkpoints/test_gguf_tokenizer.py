@@ -13,7 +13,7 @@ from transformers.convert_slow_tokenizer import TikTokenConverter
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from core.checkpoints.gguf_convert import convert
-from core.checkpoints.gguf_tokenizer import LLAMA3
+from core.checkpoints.gguf_tokenizer import LLAMA3_PATTERN
 
 Make = Callable[..., Any]
 
@@ -65,7 +65,7 @@ def test_qwen2_is_transformers_own(make_gguf: Make, tmp_path: Path, text: str) -
 def test_llama3_splits_as_transformers_converter(text: str) -> None:
     build: Callable[..., Any] = TikTokenConverter
     theirs = Split(Regex(build(vocab_file="unused").pattern), "isolated")
-    assert Split(Regex(LLAMA3), "isolated").pre_tokenize_str(text) == theirs.pre_tokenize_str(text)
+    assert Split(Regex(LLAMA3_PATTERN), "isolated").pre_tokenize_str(text) == theirs.pre_tokenize_str(text)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from core.checkpoints import inspect, open_checkpoint
+from core.checkpoints import inspect_checkpoint, open_checkpoint
 from core.checkpoints.hub import Hub, HubUnreachable
-from core.checkpoints.resolve import PINNED, hub_name
+from core.checkpoints.resolve import PINNED_REVISIONS, parse_hub_name
 from core.domain.errors import SetupError
 
 Make = Callable[..., Path]
@@ -29,14 +29,14 @@ ROOT = Path(__file__).parents[3]
 
 
 class TinyHub(ThreadingHTTPServer):
-    """One model, at one commit. What it is told to do wrong, it does once or for good."""
+    """A hub with one model at one commit; its attributes make it fail."""
 
     daemon_threads = True
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder = folder
-        self.asked: list[tuple[str, str, str | None]] = []
+        self.requests: list[tuple[str, str, str | None]] = []
         self.cut_after: int | None = None
         self.refusal: tuple[int, str] | None = None
         self.claimed_size: int | None = None
@@ -47,7 +47,7 @@ class TinyHub(ThreadingHTTPServer):
 
     def sent(self, name: str) -> list[str | None]:
         """The Range of each request for a file's content."""
-        return [part for method, path, part in self.asked if method == "GET" and path.endswith(f"/{name}")]
+        return [part for method, path, part in self.requests if method == "GET" and path.endswith(f"/{name}")]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, with_body: bool) -> None:
         path = self.path.partition("?")[0]
-        self.server.asked.append((self.command, path, self.headers.get("Range")))
+        self.server.requests.append((self.command, path, self.headers.get("Range")))
         if path == "/":
             self.send(200, b"", {}, with_body)
         elif self.server.refusal:
@@ -135,7 +135,7 @@ def server(make_folder: Make) -> Iterator[TinyHub]:
     thread.join()
 
 
-class Seen:
+class RecordedProgress:
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, int]] = []
 
@@ -149,12 +149,12 @@ def hub(server: TinyHub, tmp_path: Path) -> Hub:
 
 
 def test_a_model_comes_down_with_progress(hub: Hub, server: TinyHub, capfd: pytest.CaptureFixture[str]) -> None:
-    seen = Seen()
-    folder = hub.fetch(REPO, None, seen, offline=False)
-    assert inspect(folder).parameters == inspect(server.folder).parameters
-    done = [done for _, done, _ in seen.calls]
+    progress = RecordedProgress()
+    folder = hub.fetch(REPO, None, progress, offline=False)
+    assert inspect_checkpoint(folder).parameters == inspect_checkpoint(server.folder).parameters
+    done = [done for _, done, _ in progress.calls]
     total = sum((server.folder / path.name).stat().st_size for path in folder.iterdir())
-    assert {(label, whole) for label, _, whole in seen.calls} == {(f"Downloading {REPO}", total)}
+    assert {(label, whole) for label, _, whole in progress.calls} == {(f"Downloading {REPO}", total)}
     assert done == sorted(done) and done[-1] == total
     assert {path.name for path in folder.iterdir()} == {
         "config.json",
@@ -162,17 +162,17 @@ def test_a_model_comes_down_with_progress(hub: Hub, server: TinyHub, capfd: pyte
         "tokenizer_config.json",
         "model.safetensors",
     }
-    assert not any("harnesses" in path for _, path, _ in server.asked)
+    assert not any("harnesses" in path for _, path, _ in server.requests)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("revision", [None, "main", COMMIT])
 def test_a_cached_model_needs_no_server(hub: Hub, server: TinyHub, revision: str | None) -> None:
-    folder = hub.fetch(REPO, revision, Seen(), offline=False)
-    server.asked.clear()
-    assert hub.fetch(REPO, revision, Seen(), offline=True) == folder
+    folder = hub.fetch(REPO, revision, RecordedProgress(), offline=False)
+    server.requests.clear()
+    assert hub.fetch(REPO, revision, RecordedProgress(), offline=True) == folder
     assert hub.cached(REPO, revision) == folder
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_cut_connection_goes_on_where_it_stopped(hub: Hub, server: TinyHub) -> None:
@@ -180,8 +180,8 @@ def test_a_cut_connection_goes_on_where_it_stopped(hub: Hub, server: TinyHub) ->
     weights = load_file(server.folder / "model.safetensors")
     save_file(weights | {"unused": np.zeros(5_000_000, np.float32)}, server.folder / "model.safetensors")
     server.cut_after = 15_000_000
-    folder = hub.fetch(REPO, COMMIT, Seen(), offline=False)
-    assert inspect(folder).parameters == inspect(server.folder).parameters
+    folder = hub.fetch(REPO, COMMIT, RecordedProgress(), offline=False)
+    assert inspect_checkpoint(folder).parameters == inspect_checkpoint(server.folder).parameters
     first, second = server.sent("model.safetensors")
     assert first is None and second is not None and second.startswith("bytes=")
     assert int(second.removeprefix("bytes=").rstrip("-")) > 10_000_000
@@ -195,18 +195,18 @@ def test_an_interrupted_download_keeps_what_is_complete(hub: Hub, server: TinyHu
     with pytest.raises(KeyboardInterrupt):
         hub.fetch(REPO, COMMIT, interrupt, offline=False)
     assert hub.cached(REPO, COMMIT) is None
-    hub.fetch(REPO, COMMIT, Seen(), offline=False)
+    hub.fetch(REPO, COMMIT, RecordedProgress(), offline=False)
     assert len(server.sent("tokenizer.json")) == 1
 
 
 def test_a_damaged_file_that_was_deleted_comes_again(hub: Hub) -> None:
-    folder = hub.fetch(REPO, COMMIT, Seen(), offline=False)
+    folder = hub.fetch(REPO, COMMIT, RecordedProgress(), offline=False)
     weights = (folder / "model.safetensors").resolve()
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(SetupError, match=f"delete {weights} and download it again"):
-        inspect(folder)
+        inspect_checkpoint(folder)
     weights.unlink()
-    inspect(hub.fetch(REPO, COMMIT, Seen(), offline=False))
+    inspect_checkpoint(hub.fetch(REPO, COMMIT, RecordedProgress(), offline=False))
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_damaged_file_that_was_deleted_comes_again(hub: Hub) -> None:
 def test_what_the_hub_refuses(hub: Hub, server: TinyHub, refusal: tuple[int, str], words: str) -> None:
     server.refusal = refusal
     with pytest.raises(SetupError) as caught:
-        hub.fetch(REPO, "nightly", Seen(), offline=False)
+        hub.fetch(REPO, "nightly", RecordedProgress(), offline=False)
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert isinstance(caught.value, HubUnreachable) == (refusal[0] == 500)
 
@@ -232,21 +232,21 @@ def test_what_the_hub_refuses(hub: Hub, server: TinyHub, refusal: tuple[int, str
 def test_no_safetensors_on_the_hub(hub: Hub, server: TinyHub) -> None:
     (server.folder / "model.safetensors").unlink()
     with pytest.raises(SetupError, match=r"lacks config.json, tokenizer.json or safetensors weights"):
-        hub.fetch(REPO, COMMIT, Seen(), offline=False)
+        hub.fetch(REPO, COMMIT, RecordedProgress(), offline=False)
     assert server.sent("pytorch_model.bin") == []
 
 
 def test_no_room_on_the_disk(hub: Hub, server: TinyHub) -> None:
     server.claimed_size = 10**18
     with pytest.raises(SetupError, match=r"needs 1000000000.. GB but only .* GB are free"):
-        hub.fetch(REPO, COMMIT, Seen(), offline=False)
+        hub.fetch(REPO, COMMIT, RecordedProgress(), offline=False)
     assert server.sent("model.safetensors") == []
 
 
 def test_a_folder_that_cannot_be_written(server: TinyHub, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupError, match="can't be stored"):
-        Hub(server.address, tmp_path / "file").fetch(REPO, COMMIT, Seen(), offline=False)
+        Hub(server.address, tmp_path / "file").fetch(REPO, COMMIT, RecordedProgress(), offline=False)
 
 
 def closed_port() -> str:
@@ -258,33 +258,35 @@ def closed_port() -> str:
 def test_an_unreachable_hub_is_known_at_once(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(HubUnreachable, match=r"org/tiny is not on this machine .* check the network"):
-        Hub(closed_port(), tmp_path).fetch(REPO, None, Seen(), offline=False)
+        Hub(closed_port(), tmp_path).fetch(REPO, None, RecordedProgress(), offline=False)
     assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "ftp://127.0.0.1", "http://[", "http://no-such-host.invalid"])
 def test_an_endpoint_that_is_none(tmp_path: Path, endpoint: str) -> None:
     with pytest.raises(HubUnreachable, match="HF_ENDPOINT"):
-        Hub(endpoint, tmp_path).fetch(REPO, None, Seen(), offline=False)
+        Hub(endpoint, tmp_path).fetch(REPO, None, RecordedProgress(), offline=False)
 
 
-def test_a_hub_that_says_nothing_costs_seconds(tmp_path: Path) -> None:
-    """A firewall that swallows everything: the connection stands, no answer comes."""
+def test_a_silent_hub_costs_seconds(tmp_path: Path) -> None:
+    """As behind a firewall that drops everything: the connection is open and no answer comes."""
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         start = time.monotonic()
         with pytest.raises(HubUnreachable):
-            Hub(f"http://127.0.0.1:{deaf.getsockname()[1]}", tmp_path).fetch(REPO, None, Seen(), offline=False)
+            Hub(f"http://127.0.0.1:{deaf.getsockname()[1]}", tmp_path).fetch(
+                REPO, None, RecordedProgress(), offline=False
+            )
     assert time.monotonic() - start < 5
 
 
 def test_offline_asks_nobody(hub: Hub, server: TinyHub) -> None:
     with pytest.raises(HubUnreachable, match="Qwentin is offline"):
-        hub.fetch(REPO, None, Seen(), offline=True)
-    assert server.asked == []
+        hub.fetch(REPO, None, RecordedProgress(), offline=True)
+    assert server.requests == []
 
 
 def run(code: str, **environment: str) -> str:
-    """In a process of its own, because the hub's library reads its environment once."""
+    """Run code in a process of its own, because the hub library reads its environment once; returns what it prints."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     command = [sys.executable, "-c", f"from pathlib import Path; from core.checkpoints import *\n{code}"]
     done = subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, check=False)
@@ -299,10 +301,10 @@ def test_the_librarys_own_environment_holds(server: TinyHub, tmp_path: Path) -> 
     )
     home = str(tmp_path / "home")
     assert run(fetch, HF_HOME=home, HF_ENDPOINT=server.address) == "org/tiny qwen2\n"
-    assert server.asked
-    server.asked.clear()
+    assert server.requests
+    server.requests.clear()
     assert run(fetch, HF_HOME=home, HF_ENDPOINT=server.address) == "org/tiny qwen2\n"
-    assert server.asked == []
+    assert server.requests == []
     missing = (
         f"try: open_checkpoint('{REPO}@other', cache=Path('unused'), progress=print)\n"
         "except HubUnreachable as error: print(error)"
@@ -320,13 +322,13 @@ def test_the_librarys_own_environment_holds(server: TinyHub, tmp_path: Path) -> 
     ],
 )
 def test_names_on_the_hub(model: str, expected: tuple[str, str | None]) -> None:
-    assert hub_name(model) == expected
-    assert all(len(commit) == 40 for commit in PINNED.values())
+    assert parse_hub_name(model) == expected
+    assert all(len(commit) == 40 for commit in PINNED_REVISIONS.values())
 
 
 @pytest.mark.parametrize(
     "model", ["", "qwen", "./none", "a/b/c", "org/name@", "/nowhere/model.gguf", "org/x.gguf", "a b/c"]
 )
-def test_names_of_nothing(model: str, tmp_path: Path) -> None:
+def test_names_of_no_model(model: str, tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="there is no model"):
-        open_checkpoint(model, cache=tmp_path, progress=Seen())
+        open_checkpoint(model, cache=tmp_path, progress=RecordedProgress())

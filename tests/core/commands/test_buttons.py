@@ -1,7 +1,7 @@
 """Buttons: what a press does, and what a forged, stale or foreign one does not."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -9,11 +9,9 @@ from core.commands import buttons
 from core.commands.button_payloads import (
     ActionPayload,
     ButtonPayload,
-    FormPayload,
     InertPayload,
     OpenFormPayload,
     QuestionFormPayload,
-    SettingPayload,
 )
 from core.commands.buttons import is_unknown_placeholder
 from core.commands.press import NO_RESULT, Press, PressResult
@@ -25,6 +23,7 @@ from core.domain.settings import Settings
 from core.i18n import t
 from storage.store import now_ms
 from tests.conftest import RULES, Bot, MakeBot
+from tests.core.commands.pressing import Pressing
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.watching import held, history, outcome, shown
 
@@ -38,40 +37,6 @@ def refusal(key: str, language: str = "en") -> PressResult:
 
 STALE = refusal("press.stale")
 STOPPED = PressResult("Stopped.")
-
-
-@dataclass
-class Pressing:
-    """A bot whose buttons are pressed."""
-
-    bot: Bot
-    count: int = 0
-
-    async def __call__(
-        self, action: ButtonAction, reply: Reply, by: Author = ANN, *, chat: ChatId | None = None, message: str = ""
-    ) -> PressResult:
-        press = self.press(ActionPayload(action, reply.id), reply, by)
-        return await self.send(replace(press, chat=chat or press.chat, message_id=message or press.message_id))
-
-    async def set(self, reply: Reply, by: Author, name: str, value: str, revision: str) -> PressResult:
-        """A button of the panel."""
-        return await self.send(self.press(SettingPayload(name, value, revision), reply, by))
-
-    async def choose(self, reply: Reply, by: Author, name: str, value: str, revision: str) -> PressResult:
-        """A list of the panel."""
-        return await self.send(replace(self.press(SettingPayload(name, "", revision), reply, by), value=value))
-
-    async def fill_in(self, reply: Reply, by: Author, text: str, revision: str) -> PressResult:
-        """The form of the panel."""
-        return await self.send(replace(self.press(FormPayload(revision), reply, by), value=text))
-
-    async def send(self, press: Press) -> PressResult:
-        return await self.bot.service.buttons.press(press)
-
-    def press(self, payload: ButtonPayload | None, reply: Reply, by: Author) -> Press:
-        self.count += 1
-        message = next(iter(self.bot.platform.surfaces[reply.id].messages))
-        return Press(f"p{self.count}", reply.chat, message, by, reply.private, "bot", now_ms(), payload, seq=7)
 
 
 # Stop
@@ -110,9 +75,9 @@ async def test_retry_answers_again_in_the_same_message(make_bot: MakeBot) -> Non
         press = Pressing(bot)
         reply = await bot.accept("question")
         await outcome(bot, reply)
-        surface = bot.platform.surfaces[reply.id]
+        surface = bot.platform.channels[reply.id]
         assert surface.controls["1"].actions == (ButtonAction.RETRY,)
-        bot.platform.surfaces[reply.id + 1] = surface
+        bot.platform.channels[reply.id + 1] = surface
         assert await press(ButtonAction.RETRY, reply) == NO_RESULT
         async with asyncio.timeout(5):
             while surface.messages != {"1": "second"}:
@@ -124,7 +89,7 @@ async def test_a_press_that_comes_twice_counts_once(bot: Bot) -> None:
     reply = await bot.accept("question")
     await outcome(bot, reply)
     press = presses.press(ActionPayload(ButtonAction.RETRY, reply.id), reply, ANN)
-    bot.platform.surfaces[reply.id + 1] = bot.platform.surfaces[reply.id]
+    bot.platform.channels[reply.id + 1] = bot.platform.channels[reply.id]
     for _ in range(2):
         await presses.send(press)
     async with asyncio.timeout(5):
@@ -152,10 +117,10 @@ async def test_an_answer_that_was_cut_goes_on_in_its_message(make_bot: MakeBot) 
         press = Pressing(bot)
         reply = await bot.accept("count")
         await outcome(bot, reply)
-        surface = bot.platform.surfaces[reply.id]
+        surface = bot.platform.channels[reply.id]
         assert list(surface.controls["1"].actions) == [ButtonAction.CONTINUE, ButtonAction.RETRY]
         model.ends = "stop"
-        bot.platform.surfaces[reply.id + 1] = surface
+        bot.platform.channels[reply.id + 1] = surface
         assert await press(ButtonAction.CONTINUE, reply) == NO_RESULT
         async with asyncio.timeout(5):
             while surface.messages["1"] != "one two three four" or [*surface.controls["1"].actions] != [
@@ -205,7 +170,7 @@ async def test_a_forged_or_foreign_press_changes_nothing(bot: Bot, chat: ChatId,
 async def test_only_the_last_answer_keeps_its_buttons(bot: Bot) -> None:
     first = await bot.accept("one")
     await outcome(bot, first)
-    surface = bot.platform.surfaces[first.id + 1] = bot.platform.surfaces[first.id]
+    surface = bot.platform.channels[first.id + 1] = bot.platform.channels[first.id]
     await outcome(bot, await bot.accept("two"))
     async with asyncio.timeout(5):
         while surface.controls["1"] != NO_CONTROLS:
@@ -216,7 +181,7 @@ async def test_only_the_last_answer_keeps_its_buttons(bot: Bot) -> None:
 async def test_refusals_offer_nothing(bot: Bot) -> None:
     reply = await bot.accept("word " * 5000)
     assert await outcome(bot, reply) is State.REFUSED
-    assert bot.platform.surfaces[reply.id].controls == {"1": NO_CONTROLS}
+    assert bot.platform.channels[reply.id].controls == {"1": NO_CONTROLS}
 
 
 # The panel
@@ -225,7 +190,7 @@ async def test_refusals_offer_nothing(bot: Bot) -> None:
 async def panel(bot: Bot, *, private: bool = True, chat: ChatId = CHAT) -> tuple[Reply, Settings]:
     reply = await bot.accept("/settings", ANN, chat, private=private)
     await outcome(bot, reply)
-    settings = bot.platform.surfaces[reply.id].controls["1"].panel
+    settings = bot.platform.channels[reply.id].controls["1"].panel
     assert settings is not None
     return reply, settings
 

@@ -73,7 +73,7 @@ GROUPS = {
         (BOB, "/clear", "chỉ quản trị viên"), (BOB, "/temp", "0.7.*mặc định"),
     ],
     "admins may": [(ANN, "/temp 0", "→ 0"), (ANN, "/clear", "Forgotten"), (BOB, "/temp", "0.*Ann")],
-    "everyone has his own language": [(CARL, "/lang vi", "tiếng Việt"), (CARL, "/temp", "Nhiệt độ"),
+    "everyone has their own language": [(CARL, "/lang vi", "tiếng Việt"), (CARL, "/temp", "Nhiệt độ"),
                                       (ANN, "/temp", "Temp")],
     "only the asker and admins take back": [
         (BOB, "bob asks", "Bob: bob asks"), (CARL, "/undo", "Only the person"), (CARL, "/retry", "Only the person"),

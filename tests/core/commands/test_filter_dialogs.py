@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from core.answering.prompt import NOBODY
+from core.answering.prompt import ANONYMOUS_NAME
 from core.domain.conversation import Author, ChatId, Setting, Turn
 from core.domain.permissions import Access
 from core.domain.reply_states import State
@@ -18,7 +18,7 @@ from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
 
 GROUP = ChatId("fake", "group")
-OPEN = Rules(DEFAULTS, least=Level.OFF)
+OPEN = Rules(DEFAULTS, min_level=Level.OFF)
 
 
 def answering(*pieces: str) -> FakeModel:
@@ -124,7 +124,7 @@ async def test_a_broken_list_stops_no_conversation(row: str, make_bot: MakeBot) 
 
 
 async def test_the_owners_list_holds_everywhere(make_bot: MakeBot) -> None:
-    rules = Rules(DEFAULTS, own_list=("[slur 2]", "blorg*", "[allow]", "fuck"))
+    rules = Rules(DEFAULTS, owner_wordlist=("[slur 2]", "blorg*", "[allow]", "fuck"))
     async with make_bot(rules=rules, content_filter=ContentFilter()) as bot:
         assert await bot.say("you blorgs", chat=GROUP) == t("en", "blocked.slur")
         assert await bot.say("oh fuck") == "oh fuck"
@@ -177,7 +177,7 @@ async def test_rendering_joins_nothing_that_is_blocked(said: str, shown: str | N
     async with make_bot(answering(said), content_filter=ContentFilter()) as bot:
         reply = await bot.accept("hi")
         await bot.outcome(reply)
-        texts = bot.platform.surfaces[reply.id].history
+        texts = bot.platform.channels[reply.id].history
         assert texts and not any("fuck" in re.sub(r"[*\[\]]|\(.*?\)", "", text) for text in texts)
         assert shown is None or texts[-1] == shown
 
@@ -210,7 +210,7 @@ async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
         rude = Author("rude", "Fucking Bob")
         for author in (rude, ANN):
             await bot.say("hello", chat=GROUP, private=False, author=author)
-        assert bot.model.prompts[0][-1].content == f"{NOBODY}: hello"
+        assert bot.model.prompts[0][-1].content == f"{ANONYMOUS_NAME}: hello"
         assert all("Fucking" not in message.content for prompt in bot.model.prompts for message in prompt)
 
 

@@ -1,7 +1,6 @@
 """Platforms that know a send again by its nonce: what was sent first is what they keep."""
 
 import asyncio
-import itertools
 
 import pytest
 
@@ -10,13 +9,14 @@ from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
 from core.domain.platform import NO_CONTROLS, PLACEHOLDER, Ambiguous, MessageGone, OutgoingMessage
 from core.domain.reply_states import Event, Lane
+from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
-from tests.fakes import FakeSurface, incoming, owe
+from tests.fakes import FakeChannel, incoming, owe
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
-class Knowing(FakeSurface):
+class Knowing(FakeChannel):
     """Gives back the earlier message for a nonce that it knows, and none where that was deleted. `mute`: so many of the
     next sends are taken, but nobody hears of it."""
 
@@ -36,7 +36,7 @@ class Knowing(FakeSurface):
         return self.known[nonce]
 
 
-class Unheard(FakeSurface):
+class Unheard(FakeChannel):
     """Knows no nonces, so what is sent again shows twice. `mute`: see Knowing."""
 
     def __init__(self) -> None:
@@ -51,11 +51,6 @@ class Unheard(FakeSurface):
         return message_id
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.005))
-
-
 async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
     async with store.begin() as tx:
         reply = await owe(tx, incoming("question"), lane)
@@ -63,76 +58,74 @@ async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
         return await tx.replies.move(reply, Event.CLAIM)
 
 
-def message(store: DatabaseStore, reply: Reply, surface: FakeSurface) -> StreamingMessage:
-    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
-    return StreamingMessage(delivery, reply, surface, NO_CONTROLS, asyncio.Event())
+def message(store: DatabaseStore, reply: Reply, channel: FakeChannel) -> StreamingMessage:
+    quick = Backoff(0.005, 0.005)
+    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms, send_backoff=quick)
+    return StreamingMessage(delivery, reply, channel, NO_CONTROLS, asyncio.Event())
 
 
 async def test_a_preview_that_arrived_unheard_is_not_taken_for_the_final_text(store: DatabaseStore) -> None:
-    surface = Knowing()
-    surface.mute = 1
-    async with message(store, await claimed(store), surface) as live:
+    channel = Knowing()
+    channel.mute = 1
+    async with message(store, await claimed(store), channel) as live:
         live.write("one")
         await asyncio.sleep(0.05)
         await live.finish("one two")
-    assert list(surface.messages.values()) == ["one two"]
+    assert list(channel.messages.values()) == ["one two"]
 
 
 async def test_sends_that_are_known_again_are_repeated_as_often_as_it_takes(store: DatabaseStore) -> None:
-    surface = Knowing()
-    surface.mute = 7
-    async with message(store, await claimed(store), surface) as live:
+    channel = Knowing()
+    channel.mute = 7
+    async with message(store, await claimed(store), channel) as live:
         await live.finish("one two three four five six")
-    assert " ".join(surface.messages.values()) == "one two three four five six" and len(surface.messages) == 2
+    assert " ".join(channel.messages.values()) == "one two three four five six" and len(channel.messages) == 2
 
 
-async def test_a_notice_shows_twice_at_most_and_once_at_least(
-    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_notice_shows_twice_at_most_and_once_at_least(store: DatabaseStore) -> None:
     """What is sent again is an empty stub, and becomes the notice when it is known."""
-    monkeypatch.setattr("core.delivery.streaming_message._pauses", lambda: itertools.repeat(0.01))
-    surface = Unheard()
-    async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), surface) as live:
+    channel = Unheard()
+    async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), channel) as live:
         await live.finish("help")
-    assert list(surface.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
+    assert list(channel.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
 
 async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: DatabaseStore) -> None:
     """Also where one crash follows another."""
-    reply, surface = await claimed(store, Lane.NOTICE), Unheard()
+    reply, channel = await claimed(store, Lane.NOTICE), Unheard()
     async with store.begin() as tx:
         await tx.messages.add_intent(reply, "old-1-0")
-    surface.messages["9"] = "help"
+    channel.messages["9"] = "help"
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
-    async with asyncio.timeout(5), message(store, reply, surface) as live:
+    async with asyncio.timeout(5), message(store, reply, channel) as live:
         await live.finish("help")
-    assert list(surface.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
+    assert list(channel.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
 
 async def test_after_a_restart_what_was_only_intended_is_made_to_show_the_text(store: DatabaseStore) -> None:
-    reply, surface = await claimed(store), Knowing()
+    reply, channel = await claimed(store), Knowing()
     async with store.begin() as tx:
         await tx.messages.add_intent(reply, "i-0-0")
-    await surface.send(0, OutgoingMessage("half", "half"), "i-0-0")
+    await channel.send(0, OutgoingMessage("half", "half"), "i-0-0")
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
-    async with message(store, reply, surface) as live:
+    async with message(store, reply, channel) as live:
         await live.finish("half and half")
-    assert surface.messages == {"1": "half and half"}
+    assert channel.messages == {"1": "half and half"}
 
 
 async def test_a_message_that_was_deleted_comes_back_under_another_nonce(store: DatabaseStore) -> None:
-    reply, surface = await claimed(store), Knowing()
-    async with message(store, reply, surface) as live:
+    reply, channel = await claimed(store), Knowing()
+    async with message(store, reply, channel) as live:
         live.write("one")
         async with asyncio.timeout(5):
-            while not surface.messages:
+            while not channel.messages:
                 await asyncio.sleep(0.001)
-        surface.messages.clear()
+        channel.messages.clear()
         await live.finish("one two")
-    assert surface.messages == {"2": "one two"} and len(set(surface.nonces)) == 2
+    assert channel.messages == {"2": "one two"} and len(set(channel.nonces)) == 2
     async with store.begin() as tx:
         chunks = (await tx.replies.get(reply.id)).chunks
-    assert [(chunk.message_id, chunk.nonce) for chunk in chunks] == [("2", surface.nonces[1])]
-    assert all(len(nonce) <= 25 for nonce in surface.nonces)
+    assert [(chunk.message_id, chunk.nonce) for chunk in chunks] == [("2", channel.nonces[1])]
+    assert all(len(nonce) <= 25 for nonce in channel.nonces)

@@ -1,19 +1,21 @@
 """What a platform wants to hear nothing of for a while is stored; what may have been sent is looked for."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.delivery.streaming_message import GIVEN_UP, Delivery, StreamingMessage
+from core.delivery.streaming_message import GIVE_UP_AFTER_MS, Delivery, StreamingMessage
 from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, OutgoingMessage, Unacceptable
 from core.domain.reply_states import Event, Lane, State
 from core.runtime.failpoints import POINTS, failpoint
+from core.runtime.retry import Backoff
 from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot
-from tests.fakes import ANN, BOB, FakeSurface, incoming, owe
+from tests.fakes import ANN, BOB, FakeChannel, incoming, owe
 from tests.watching import held, now, outcome, release, running
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -23,7 +25,7 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [NotSent(30.0)]
+        bot.platform.channels[reply.id].fails = [NotSent(30.0)]
         release(bot.model)
         while not bot.service.rate_limiter.is_held("fake"):
             await asyncio.sleep(0.005)
@@ -36,11 +38,10 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
     async with make_bot() as bot:
         await asyncio.sleep(0.1)
         assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
-        assert bot.platform.surfaces == {} or not bot.platform.surfaces[reply.id].history, "nothing is sent meanwhile"
-        bot.service.rate_limiter._chats.clear()  # time alone
+        assert bot.platform.channels == {} or not bot.platform.channels[reply.id].history, "nothing is sent meanwhile"
 
 
-class Seen(FakeSurface):
+class Seen(FakeChannel):
     """A platform that can tell what was sent; `there` was."""
 
     def __init__(self, there: str | None) -> None:
@@ -66,46 +67,44 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
 
 
 def delivery(store: DatabaseStore) -> Delivery:
-    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms)
+    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms, send_backoff=Backoff(0.0, 0.0))
 
 
 @pytest.mark.parametrize("there", ["77", None])
 async def test_what_an_earlier_process_may_have_sent_is_looked_for(store: DatabaseStore, there: str | None) -> None:
-    reply, surface = await begun(store, Chunk("old-1-0")), Seen(there)
-    surface.messages["77"] = "the e"
-    async with StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    reply, channel = await begun(store, Chunk("old-1-0")), Seen(there)
+    channel.messages["77"] = "the e"
+    async with StreamingMessage(delivery(store), reply, channel, NO_CONTROLS, asyncio.Event()) as live:
         await live.finish("the end")
     async with store.begin() as tx:
         (chunk,) = (await tx.replies.get(reply.id)).chunks
-    assert surface.asked == 1
-    assert (chunk.message_id, surface.messages["77"]) == (("77", "the end") if there else ("1", "the e"))
-    assert surface.nonces == ([] if there else ["old-1-0"]), "sent again with the nonce that was stored"
+    assert channel.asked == 1
+    assert (chunk.message_id, channel.messages["77"]) == (("77", "the end") if there else ("1", "the e"))
+    assert channel.nonces == ([] if there else ["old-1-0"]), "sent again with the nonce that was stored"
 
 
 async def test_what_was_never_sent_is_not_looked_for(store: DatabaseStore) -> None:
-    reply, surface = await begun(store), Seen("77")
-    async with StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    reply, channel = await begun(store), Seen("77")
+    async with StreamingMessage(delivery(store), reply, channel, NO_CONTROLS, asyncio.Event()) as live:
         await live.finish("the end")
-    assert surface.asked == 0 and len(surface.nonces) == 1
+    assert channel.asked == 0 and len(channel.nonces) == 1
 
 
 async def test_after_a_lost_connection_it_is_looked_for_too(store: DatabaseStore) -> None:
-    reply, surface = await begun(store), Seen("77")
-    surface.messages["77"], surface.fails = "the e", [Ambiguous(), None]
-    live = StreamingMessage(delivery(store), reply, surface, NO_CONTROLS, asyncio.Event())
-    live._delivery.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
+    reply, channel = await begun(store), Seen("77")
+    channel.messages["77"], channel.fails = "the e", [Ambiguous(), None]
+    live = StreamingMessage(delivery(store), reply, channel, NO_CONTROLS, asyncio.Event())
     async with live:
         await live.finish("the end")
-    assert surface.asked == 1 and surface.nonces == [] and surface.messages["77"] == "the end"
+    assert channel.asked == 1 and channel.nonces == [] and channel.messages["77"] == "the end"
 
 
 async def test_after_a_day_nobody_waits_any_more(store: DatabaseStore) -> None:
-    reply, surface = await begun(store), FakeSurface()
-    surface.fails = [NotSent()]
-    clock = iter(range(0, 10 * GIVEN_UP, GIVEN_UP // 3))
-    works_with = Delivery(store, ChatRateLimiter(), "i", lambda text: True, lambda: next(clock))
-    works_with.rate.hold = lambda key, seconds: None  # type: ignore[method-assign]  # time alone
-    async with StreamingMessage(works_with, reply, surface, NO_CONTROLS, asyncio.Event()) as live:
+    reply, channel = await begun(store), FakeChannel()
+    channel.fails = [NotSent()]
+    clock = iter(range(0, 10 * GIVE_UP_AFTER_MS, GIVE_UP_AFTER_MS // 3))
+    works_with = replace(delivery(store), now=lambda: next(clock))
+    async with StreamingMessage(works_with, reply, channel, NO_CONTROLS, asyncio.Event()) as live:
         with pytest.raises(Unacceptable):
             await live.finish("the end")
 

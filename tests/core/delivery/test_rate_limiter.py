@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.delivery.rate_limiter import MINUTE, ChatRateLimiter
+from core.delivery.rate_limiter import WINDOW_S, ChatRateLimiter
 from core.domain.platform import Pace
 
-GROUP = Pace(interval=4.0, gap=1.0, previews=15, calls=20)
+GROUP = Pace(preview_interval_s=4.0, gap_s=1.0, previews_per_minute=15, calls_per_minute=20)
 
 
 class Clock:
@@ -31,53 +31,56 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 async def test_previews_keep_the_interval_and_final_texts_the_gap(clock: Clock) -> None:
-    gate = ChatRateLimiter(clock)
-    await gate.wait("a", GROUP, preview=True)
-    assert gate.delay("a", GROUP, preview=True) == 4.0
-    assert gate.delay("a", GROUP) == 1.0
-    assert gate.delay("b", GROUP, preview=True) == 0.0
+    limiter = ChatRateLimiter(clock)
+    await limiter.wait("a", GROUP, preview=True)
+    assert limiter.delay("a", GROUP, preview=True) == 4.0
+    assert limiter.delay("a", GROUP) == 1.0
+    assert limiter.delay("b", GROUP, preview=True) == 0.0
 
 
 async def test_a_minute_full_of_previews_has_room_for_final_texts(clock: Clock) -> None:
-    gate, pace = ChatRateLimiter(clock), Pace(interval=1.0, gap=0.1, previews=15, calls=20)
+    limiter, pace = (
+        ChatRateLimiter(clock),
+        Pace(preview_interval_s=1.0, gap_s=0.1, previews_per_minute=15, calls_per_minute=20),
+    )
     for _ in range(15):
-        await gate.wait("a", pace, preview=True)
-    assert gate.delay("a", pace, preview=True) == pytest.approx(MINUTE - 14)
+        await limiter.wait("a", pace, preview=True)
+    assert limiter.delay("a", pace, preview=True) == pytest.approx(WINDOW_S - 14)
     for _ in range(5):
-        assert gate.delay("a", pace) <= 0.1001
-        await gate.wait("a", pace)
-    assert gate.delay("a", pace) > 40
+        assert limiter.delay("a", pace) <= 0.1001
+        await limiter.wait("a", pace)
+    assert limiter.delay("a", pace) > 40
 
 
 async def test_a_penalty_holds_its_own_chat_alone(clock: Clock) -> None:
-    gate = ChatRateLimiter(clock)
-    gate.hold("a", 30)
-    gate.hold("a", 5)  # a shorter one takes nothing away
-    assert gate.delay("a", GROUP) == 30 and gate.is_held("a")
-    assert gate.delay("b", GROUP) == 0 and not gate.is_held("b")
-    await gate.wait("a", GROUP)
-    assert clock.now == 1030 and not gate.is_held("a")
+    limiter = ChatRateLimiter(clock)
+    limiter.hold("a", 30)
+    limiter.hold("a", 5)  # a shorter one takes nothing away
+    assert limiter.delay("a", GROUP) == 30 and limiter.is_held("a")
+    assert limiter.delay("b", GROUP) == 0 and not limiter.is_held("b")
+    await limiter.wait("a", GROUP)
+    assert clock.now == 1030 and not limiter.is_held("a")
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20)), max_size=60))
 def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -> None:
     clock = Clock()
-    gate, made, previews = ChatRateLimiter(clock), [], []
+    limiter, made, previews = ChatRateLimiter(clock), [], []
     for preview, pause in calls:
-        clock.now += pause + gate.delay("a", GROUP, preview=preview)
-        if gate.delay("a", GROUP, preview=preview) > 0:
+        clock.now += pause + limiter.delay("a", GROUP, preview=preview)
+        if limiter.delay("a", GROUP, preview=preview) > 0:
             continue
-        gate._count("a", preview)
+        limiter._count("a", preview)
         made.append(clock.now)
         previews += [clock.now] if preview else []
     for times, most in ((made, 20), (previews, 15)):
-        assert all(late - early >= MINUTE - 1e-6 for early, late in zip(times, times[most:], strict=False))
+        assert all(late - early >= WINDOW_S - 1e-6 for early, late in zip(times, times[most:], strict=False))
 
 
 async def test_chats_that_are_quiet_are_forgotten(clock: Clock) -> None:
-    gate = ChatRateLimiter(clock)
+    limiter = ChatRateLimiter(clock)
     for i in range(100):
-        await gate.wait(str(i), GROUP)
-    clock.now += MINUTE + 1
-    gate.delay("a", GROUP)
-    assert len(gate._chats) == 1
+        await limiter.wait(str(i), GROUP)
+    clock.now += WINDOW_S + 1
+    limiter.delay("a", GROUP)
+    assert len(limiter._chats) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.delivery.partial_markdown import close, finished, open_fence
+from core.delivery.partial_markdown import close_fence, close_open_markup, open_fence
 from core.delivery.splitting import boundary, split, utf16
 
 MARKDOWN = st.lists(
@@ -48,7 +48,7 @@ def test_what_fits_is_left_alone(text: str) -> None:
 
 @given(MARKDOWN)
 def test_closing_closes(text: str) -> None:
-    assert open_fence(close(text)) is None
+    assert open_fence(close_fence(text)) is None
 
 
 CUTS = [
@@ -113,17 +113,17 @@ FINISHED = [
 
 @pytest.mark.parametrize(("text", "expected"), FINISHED)
 def test_what_is_not_finished_is_shown_as_if_it_were(text: str, expected: str) -> None:
-    assert finished(text) == expected
+    assert close_open_markup(text) == expected
 
 
 @given(MARKDOWN)
 def test_a_preview_leaves_no_code_open(text: str) -> None:
-    assert open_fence(finished(text)) is None
+    assert open_fence(close_open_markup(text)) is None
 
 
 @given(st.text(st.characters(categories=["L", "N", "Zs"]), max_size=80))
 def test_plain_text_is_finished(text: str) -> None:
-    assert finished(text) == text.rstrip()
+    assert close_open_markup(text) == text.rstrip()
 
 
 @given(MARKDOWN.filter(bool), st.integers(1, 100))

@@ -163,9 +163,9 @@ async def test_retry_edits_the_old_message_and_replaces_the_turn(make_bot: MakeB
     async with make_bot(FakeModel(lambda prompt: [next(answers)])) as bot:
         first = await bot.accept("why?")
         assert await outcome(bot, first) is State.DONE
-        message = bot.platform.surfaces[first.id]
+        message = bot.platform.channels[first.id]
         again = await bot.accept("/retry")
-        bot.platform.surfaces[again.id] = message  # the same chat
+        bot.platform.channels[again.id] = message  # the same chat
         assert await outcome(bot, again) is State.DONE
         assert message.messages == {"1": "a second"}
         assert contents(bot.model.prompts[-1]) == ["why?"]
@@ -214,7 +214,7 @@ async def test_a_slow_platform_keeps_no_other_chat_from_the_model(make_bot: Make
     async with make_bot(model) as bot:
         slow = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[slow.id].slow = gate = asyncio.Event()
+        bot.platform.channels[slow.id].slow = gate = asyncio.Event()
         release(model)
         other = await bot.accept("two", ANN, OTHER)
         assert await outcome(bot, other) is State.DONE
@@ -230,7 +230,7 @@ async def test_many_waiting_commands_keep_no_other_from_theirs(make_bot: MakeBot
         slow = [await bot.accept("one", ANN, ChatId("fake", f"slow{i}")) for i in range(4)]
         await running(bot, 4)
         for reply in slow:
-            bot.platform.surfaces[reply.id].slow = gate
+            bot.platform.channels[reply.id].slow = gate
         release(bot.model)
         waiting = [await bot.accept("/undo", ANN, reply.chat) for reply in slow for _ in range(4)]
         async with asyncio.timeout(5):
@@ -376,14 +376,14 @@ async def test_what_was_shown_before_a_crash_is_marked_when_it_is_cancelled_whil
         reply = await bot.accept("one two")
         await shown(bot, reply, "one")
         await bot.accept("never served yet", ANN, OTHER)
-        surface = bot.platform.surfaces[reply.id]
+        channel = bot.platform.channels[reply.id]
     model = held()
     model.slots = 1
     async with make_bot(model) as bot:
-        bot.platform.surfaces[reply.id] = surface
+        bot.platform.channels[reply.id] = channel
         await running(bot)
         assert contents(model.prompts[0]) == ["never served yet"]
         assert "1" in await bot.say("/stop")
         async with asyncio.timeout(5):
-            while surface.messages != {"1": STOPPED}:
+            while channel.messages != {"1": STOPPED}:
                 await asyncio.sleep(0.001)

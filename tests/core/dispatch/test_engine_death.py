@@ -12,7 +12,7 @@ from core.domain.errors import EngineDied
 from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.domain.sampling import Sampling
-from core.engine.protocol import Reason
+from core.engine.protocol import FinishReason
 from core.i18n import t
 from core.llm.model import Stream
 from tests.conftest import Bot, MakeBot
@@ -54,7 +54,7 @@ class Mortal:
         self._stream, self._model, self._deadly, self._died = stream, model, deadly, died
 
     @property
-    def reason(self) -> Reason | None:
+    def reason(self) -> FinishReason | None:
         return self._stream.reason
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -113,7 +113,7 @@ async def test_an_engine_that_dies_once_costs_nobody_anything(make_bot: MakeBot)
             model.gate.release()
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.text(reply) == "one two three"
-        assert len(bot.platform.surfaces[reply.id].messages) == 1, "the same message"
+        assert len(bot.platform.channels[reply.id].messages) == 1, "the same message"
         assert len(await history(bot)) == 1
 
 

@@ -15,10 +15,10 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
 from core.i18n import t
 from storage.database import open_database
-from storage.replies import StoredReplies
+from storage.replies import SqlReplies
 from storage.store import DatabaseStore
 from tests.conftest import QUICK, Bot, MakeBot, running_bot
-from tests.fakes import ANN, FakeModel, FakeSurface, FlakyStore, WordFilter, incoming
+from tests.fakes import ANN, FakeChannel, FakeModel, FlakyStore, WordFilter, incoming
 from tests.watching import held, history, now, outcome, release, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -83,11 +83,11 @@ async def test_a_loop_ends_the_answer_with_a_mark(make_bot: MakeBot) -> None:
         assert (await history(bot))[0].answer == sentence.strip()
 
 
-async def test_a_surface_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:
+async def test_a_channel_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [PermissionError]
+        bot.platform.channels[reply.id].fails = [PermissionError]
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         assert await bot.say("two", ANN, OTHER) == "two"
@@ -98,22 +98,37 @@ async def test_an_answer_that_cannot_be_shown_becomes_an_apology(make_bot: MakeB
     async with make_bot(held()) as bot:
         reply = await bot.accept("unspeakable")
         await running(bot)
-        surface = bot.platform.surfaces[reply.id]
-        surface.refuses = "unspeakable"
+        channel = bot.platform.channels[reply.id]
+        channel.refuses = "unspeakable"
         release(bot.model)
         assert await outcome(bot, reply) is State.FAILED
         assert "id " in bot.platform.text(reply)
 
 
-async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    claim, failures = StoredReplies.claim, iter([True, True])
+async def test_an_apology_is_in_the_language_that_its_person_has_chosen(
+    make_bot: MakeBot, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ann's client is English."""
+    async with make_bot(held()) as bot:
+        await bot.say("/lang vi")
+        reply = await bot.accept("unspeakable")
+        await running(bot)
+        bot.platform.channels[reply.id].refuses = "unspeakable"
+        release(bot.model)
+        assert await outcome(bot, reply) is State.FAILED
+        (bug,) = [record.args[0] for record in caplog.records if record.msg.startswith("error %s")]  # type: ignore[index]
+        assert bot.platform.text(reply) == t("vi", "error.bug", id=bug)
 
-    async def troubled(self: StoredReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+
+async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, failures = SqlReplies.claim, iter([True, True])
+
+    async def troubled(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         if next(failures, False):
             raise OperationalError("claim", {}, Exception("database is locked"))
         return await claim(self, lane, platforms, now)
 
-    monkeypatch.setattr(StoredReplies, "claim", troubled)
+    monkeypatch.setattr(SqlReplies, "claim", troubled)
     async with make_bot() as bot:
         assert await bot.say("hello") == "hello"
 
@@ -129,10 +144,10 @@ async def test_one_message_that_cannot_be_stored_does_not_cost_its_neighbours(bo
 
 
 async def test_the_platforms_typing_may_fail(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: FakeSurface) -> None:
+    async def broken(self: FakeChannel) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(FakeSurface, "typing", broken)
+    monkeypatch.setattr(FakeChannel, "typing", broken)
     async with make_bot(held(1)) as bot:
         reply = await bot.accept("one two")
         await shown(bot, reply, "one")
@@ -155,7 +170,7 @@ async def test_a_blocked_answer_is_cut_where_the_guard_says(make_bot: MakeBot) -
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.text(reply) == f"good and\n\n{t('en', 'refused.answer')}"
-        assert all("bad" not in text for text in bot.platform.surfaces[reply.id].history)
+        assert all("bad" not in text for text in bot.platform.channels[reply.id].history)
         assert await history(bot) == [Turn("hi", "good and", "Ann")]
 
 
@@ -170,7 +185,7 @@ async def test_the_last_gate_sees_what_rendering_joins(make_bot: MakeBot) -> Non
     async with make_bot(FakeModel(lambda prompt: ["b*a*d ", "x"]), content_filter=WordFilter("bad")) as bot:
         reply = await bot.accept("hi")
         assert await outcome(bot, reply) is State.DONE
-        assert bot.platform.surfaces[reply.id].history == [t("en", "refused.answer")]
+        assert bot.platform.channels[reply.id].history == [t("en", "refused.answer")]
         assert await history(bot) == []
 
 
@@ -208,7 +223,7 @@ async def test_a_chat_that_closes_while_the_database_is_in_trouble(database: str
     async with flaky(database, held()) as (bot, store):
         reply = await bot.accept("one two")
         await running(bot)
-        bot.platform.surfaces[reply.id].fails = [Unreachable()]
+        bot.platform.channels[reply.id].fails = [Unreachable()]
         store.fails = 3
         release(bot.model)
         assert await ended(bot, reply) is State.FAILED

@@ -14,7 +14,7 @@ from core.domain.store import Store, Transaction, Unavailable
 from core.i18n import t
 from core.inbound.backlog import EXPIRE_AFTER_MS, MERGE_AFTER_MS
 from storage.database import open_database
-from storage.recovery import ATTEMPTS
+from storage.recovery import MAX_ATTEMPTS
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import QUICK, RULES, Bot, running_bot
 from tests.fakes import ANN, BOB, FakeModel, incoming, owe
@@ -97,6 +97,19 @@ async def test_a_platform_that_is_away_stops_no_other(database: str, alone: bool
         assert await bot.say("and now?") == "and now?", "nor does it count as waiting"
 
 
+async def test_a_question_whose_commit_was_lost_is_answered(database: str) -> None:
+    """Stored again it is known already: then nobody is told of a new reply."""
+    async with losing(database) as (bot, store):
+        store.lose(1, State.QUEUED)
+        message = incoming("hello")
+        with pytest.raises(Unavailable):
+            await bot.service.ingest.accept(message)
+        assert await bot.service.ingest.accept(message) is None, "as an adapter does"
+        async with bot.store.begin() as tx:
+            reply = await tx.replies.get(1)
+        assert await ended(bot, reply) is State.DONE and bot.platform.text(reply) == "hello"
+
+
 async def test_a_refusal_whose_commit_was_lost_is_told(database: str) -> None:
     async with losing(database, held(), replace(RULES, limits=Limits(chat=1))) as (bot, store):
         await bot.accept("one")
@@ -171,7 +184,7 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
     (reply,) = await waiting(database, incoming("hello"))
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             async with store.begin() as tx:
                 claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
                 assert claimed and claimed.attempt == attempt
@@ -179,7 +192,7 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
                 assert await tx.recovery.find_orphaned(["fake"], [], claimed.at - 1000) == [], "just claimed"
             async with store.begin() as tx:
                 (left,) = await tx.recovery.find_orphaned(["fake"], [(reply.id, attempt - 1)], now_ms() + 1)
-                assert left.state is (State.QUEUED if attempt < ATTEMPTS else State.FAILED)
+                assert left.state is (State.QUEUED if attempt < MAX_ATTEMPTS else State.FAILED)
 
 
 async def test_an_edit_of_one_of_several_questions_that_are_one_costs_no_other(database: str) -> None:

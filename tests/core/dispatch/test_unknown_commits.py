@@ -75,5 +75,5 @@ async def test_each_thing_happens_once(database: str, nth: int, stored: bool) ->
         shown = [bot.platform.text(reply) for reply in replies]
         assert (shown[1], shown[3]) == ("one two", "three")
         assert shown[0].endswith("→ 0.1.") and "one two" in shown[2]
-        assert all(len(surface.messages) == 1 for surface in bot.platform.surfaces.values())
+        assert all(len(channel.messages) == 1 for channel in bot.platform.channels.values())
         assert store.commits >= nth, "the fault was met"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.domain.reply_states import OPEN, OUTCOMES, Event, State, after
+from core.domain.reply_states import OPEN, OUTCOMES, Event, State, next_state
 
 # Rows are states, columns events; "-" means that nothing changes. The open states, as the design draws them:
 TABLE = """
@@ -29,7 +29,7 @@ def drawn() -> dict[tuple[State, Event], str]:
 def test_every_event_in_every_state(state: State, event: Event, outcome: State | None) -> None:
     cell = drawn()[state, event]
     expected = {"-": None, "outcome": outcome or State.DONE}.get(cell, cell)
-    assert after(state, event, outcome) == expected
+    assert next_state(state, event, outcome) == expected
 
 
 def test_only_three_states_are_open() -> None:

@@ -3,25 +3,36 @@
 from dataclasses import dataclass, field
 
 from core.domain.sampling import Sampling
-from core.engine.prefill_budget import Pace
-from core.engine.protocol import Admitted, Cancel, Drop, Failed, Finished, Order, Reason, Submit, Tokens, Warm
+from core.engine.prefill_budget import PrefillBudget
+from core.engine.protocol import (
+    Admitted,
+    Cancel,
+    DropOwner,
+    Failed,
+    Finished,
+    FinishReason,
+    Generate,
+    NewTokens,
+    Request,
+    WarmPrefix,
+)
 from core.engine.sequence import Sequence
 from core.engine.worker import Worker
 from tests.core.engine.fakes import Counter, Pipeless
 from tests.core.engine.invariants import check_memory, check_scheduler
 
 
-class Steady(Pace):
+class Steady(PrefillBudget):
     """Reads as many ids in every step, however long it takes."""
 
     def __init__(self, ids: int) -> None:
         super().__init__()
         self.ids = ids
 
-    def budget(self, decoding: int) -> int:
+    def prefill_ids(self, decoding: int) -> int:
         return self.ids
 
-    def note(self, ids: int, seconds: float) -> None:
+    def observe(self, rows: int, seconds: float) -> None:
         """Learns nothing."""
 
 
@@ -29,14 +40,14 @@ class Steady(Pace):
 class Answer:
     """What was asked for, and what has come of it."""
 
-    order: Submit
+    order: Generate
     due: int
     """The step by which it has ended, at the latest."""
     tokens: list[int] = field(default_factory=list)
     admitted: list[Admitted] = field(default_factory=list)
-    reason: Reason | None = None
+    reason: FinishReason | None = None
 
-    def whole(self, context: int) -> tuple[list[int], Reason]:
+    def whole(self, context: int) -> tuple[list[int], FinishReason]:
         """All tokens, and how it ends unless it is cancelled."""
         ids, sampling = self.order.ids, self.order.sampling
         count = max(0, min(sampling.max_tokens, context - len(ids)))
@@ -55,7 +66,7 @@ class Driven:
         self.runner = Counter(context or blocks * size, blocks=blocks, block_size=size)
         self.worker = Worker(self.runner, self.channel)
         self.scheduler = self.worker.scheduler
-        self.scheduler.pace = Steady(budget)
+        self.scheduler.prefill_budget = Steady(budget)
         self.each = self.runner.context // min(budget, self.runner.context) + self.runner.context + 2
         """Steps that the oldest may take at most: to read everything, and to draw everything."""
         self.answers: dict[int, Answer] = {}
@@ -67,7 +78,7 @@ class Driven:
     # Orders
 
     def submit(self, *ids: int, owner: str = "someone", max_tokens: int = 5, stop: tuple[int, ...] = ()) -> Answer:
-        order = Submit(len(self.answers) + 1, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), owner)
+        order = Generate(len(self.answers) + 1, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), owner)
         due = self.steps + (1 + len(self.open)) * self.each
         answer = self.answers[order.id] = Answer(order, due)
         self.dropped.discard(owner)
@@ -79,13 +90,13 @@ class Driven:
 
     def warm(self, *ids: int, owner: str = "someone") -> None:
         self.dropped.discard(owner)
-        self.order(Warm(ids, owner))
+        self.order(WarmPrefix(ids, owner))
 
     def drop(self, owner: str) -> None:
         self.dropped.add(owner)
-        self.order(Drop(owner))
+        self.order(DropOwner(owner))
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Request) -> None:
         self.channel.orders.append(order)
         assert self.worker.drain()
         self.hear()
@@ -106,7 +117,7 @@ class Driven:
     def finish(self) -> None:
         """Until there is nothing more to do."""
         for _ in range(10_000):
-            if not self.scheduler.busy:
+            if not self.scheduler.has_work:
                 return
             self.step()
         raise AssertionError("there is no end")
@@ -114,7 +125,7 @@ class Driven:
     def hear(self) -> None:
         for news in self.channel.news():
             match news:
-                case Tokens(drawn):
+                case NewTokens(drawn):
                     for id, token in drawn:
                         assert self.answers[id].reason is None
                         self.answers[id].tokens.append(token)
@@ -126,7 +137,7 @@ class Driven:
                 case Failed(_, _, traceback):
                     raise AssertionError(traceback)
 
-    def end(self, answer: Answer, reason: Reason) -> None:
+    def end(self, answer: Answer, reason: FinishReason) -> None:
         assert answer.reason is None, "an end is told once"
         answer.reason = reason
         tokens, otherwise = answer.whole(self.runner.context)
@@ -160,7 +171,7 @@ class Driven:
         for owner in owners:
             self.drop(owner)
         self.check()
-        assert not self.scheduler.busy
+        assert not self.scheduler.has_work
         assert not self.runner.open
         assert self.scheduler.blocks.available == self.scheduler.blocks.count
-        assert self.scheduler.blocks.kept == 0
+        assert self.scheduler.blocks.cached == 0

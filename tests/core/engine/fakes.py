@@ -2,16 +2,16 @@
 
 import asyncio
 import sys
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from threading import Event
 
+from core.engine.hang_detector import ProgressCounter
 from core.engine.options import Report
-from core.engine.prefill_budget import GUESS
-from core.engine.protocol import News, Order
-from core.engine.sequence import Part, Sequence
-from core.engine.vitals import Signs
+from core.engine.prefill_budget import UNMEASURED_COSTS
+from core.engine.protocol import Event, Request
+from core.engine.sequence import Sequence, SequenceSlice
 
 BOOM = 666
 """A prompt that ends so fails, and with it whoever is in the same step."""
@@ -33,7 +33,7 @@ class Counter:
     device = "nothing"
     weights = "integers"
     vocabulary = 1 << 20
-    costs = GUESS
+    costs = UNMEASURED_COSTS
 
     def __init__(self, context: int = 1 << 17, pause: float = 0.0, blocks: int = 0, block_size: int = 16) -> None:
         self.context = context
@@ -46,39 +46,39 @@ class Counter:
         """Of each step whose ids were computed, and how many."""
         self.memory: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         """By block and offset: position and id."""
-        self.wake = Event()
-        self.signs: Signs | None = None
+        self.wake = threading.Event()
+        self.progress: ProgressCounter | None = None
 
-    def watch(self, signs: Signs) -> None:
-        self.signs = signs
+    def count_progress(self, progress: ProgressCounter) -> None:
+        self.progress = progress
 
     def get_on(self) -> None:
-        """A sign of life."""
-        if self.signs:
-            self.signs[0] += 1
+        """Count up, as a real model does."""
+        if self.progress:
+            self.progress[0] += 1
 
-    def run(self, batch: list[Part]) -> dict[int, int]:
+    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
         self.steps.append([(part.sequence.id, part.count) for part in batch])
         for part in batch:
-            if part.sequence.limit:
+            if part.sequence.max_length:
                 self.open.setdefault(part.sequence.id, part.sequence.ids[-1])
             self.write(part)
         for part in batch:
             self.check(part)
         time.sleep(self.pause)
         self.get_on()
-        return {part.sequence.id: self.draw(part.sequence) for part in batch if part.draws}
+        return {part.sequence.id: self.draw(part.sequence) for part in batch if part.samples_token}
 
     def forget(self, id: int) -> None:
         self.open.pop(id, None)
 
-    def write(self, part: Part) -> None:
+    def write(self, part: SequenceSlice) -> None:
         sequence = part.sequence
         for position in range(part.start, part.end):
             block, offset = sequence.blocks[position // self.block_size], position % self.block_size
             self.memory[block][offset] = (position, sequence.ids[position])
 
-    def check(self, part: Part) -> None:
+    def check(self, part: SequenceSlice) -> None:
         """All that the part builds on is there, each id at its position."""
         size = self.block_size
         for start in range(0, part.end, size):
@@ -101,7 +101,7 @@ class Counter:
 class Laborious(Counter):
     """Computes layer by layer, each some processor time, for seconds, and gets on with each."""
 
-    def run(self, batch: list[Part]) -> dict[int, int]:
+    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
         began = time.monotonic()
         while time.monotonic() - began < LABOUR:
             ends = time.process_time() + 0.005
@@ -147,24 +147,24 @@ class Pipeless:
     """A worker's end: what it sends is kept, what it receives is put in by hand; polling never waits."""
 
     def __init__(self) -> None:
-        self.orders: deque[Order] = deque()
-        self.sent: list[News] = []
+        self.orders: deque[Request] = deque()
+        self.sent: list[Event] = []
         self.waits: list[float | None] = []
 
-    def send(self, message: News, /) -> None:
+    def send(self, message: Event, /) -> None:
         self.sent.append(message)
 
     def poll(self, timeout: float | None, /) -> bool:
         self.waits.append(timeout)
         return bool(self.orders)
 
-    def recv(self) -> Order:
+    def recv(self) -> Request:
         return self.orders.popleft()
 
     def close(self) -> None:
         self.orders.clear()
 
-    def news(self) -> list[News]:
+    def news(self) -> list[Event]:
         """What was sent since the last look."""
         taken, self.sent = self.sent, []
         return taken

@@ -103,6 +103,6 @@ def test_ten_thousand_operations_leave_nothing() -> None:
         driven.check()
     ended: list[Answer] = [answer for answer in driven.answers.values() if answer.reason]
     assert {answer.reason for answer in ended} == {"length", "stop", "cancelled"}
-    assert any(admitted.reused for answer in ended for admitted in answer.admitted)
+    assert any(admitted.reused_ids for answer in ended for admitted in answer.admitted)
     assert driven.put_back > 30
     driven.leave(*OWNERS)

@@ -10,12 +10,12 @@ import pytest
 
 from core.domain.errors import ChatError, EngineDied, SetupError
 from core.domain.sampling import Sampling
-from core.engine.engine import TRIES, Engine, TokenStream
+from core.engine.engine import MAX_FAILED_STARTS, Engine, TokenStream
 from core.engine.options import Report
-from core.engine.pipe import Link
-from core.engine.protocol import Channel, News, Order, Reason, Submit
-from core.engine.worker_process import ThreadHost
+from core.engine.pipe import WorkerPipe
+from core.engine.protocol import Channel, Event, FinishReason, Generate, Request
 from tests.core.engine.fakes import BOOM, HANG, Counter, until
+from tests.core.engine.thread_host import ThreadHost
 
 ENDLESS = Sampling(max_tokens=1 << 20)
 THREE = Sampling(max_tokens=3)
@@ -81,7 +81,7 @@ async def all_of(stream: TokenStream) -> list[int]:
     return [token async for token in stream]
 
 
-def how(stream: TokenStream) -> Reason | None:
+def how(stream: TokenStream) -> FinishReason | None:
     return stream.reason
 
 
@@ -107,7 +107,7 @@ async def test_an_answer_and_its_reason(engine: Engine) -> None:
 
 async def test_too_many_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who comes too late is told "again"; whoever is being answered notices nothing."""
-    monkeypatch.setattr("core.engine.engine.QUEUE", 2)
+    monkeypatch.setattr("core.engine.engine.MAX_STREAMS", 2)
     async with engine.stream([5], THREE, "a") as first, engine.stream([50], THREE, "b") as second:
         with pytest.raises(ChatError, match="again"):
             await answer(engine, 500)
@@ -133,7 +133,7 @@ async def test_an_exception_frees_the_sequence(engine: Engine, runner: Counter) 
             await anext(stream)
             raise ZeroDivisionError
     await until_free(runner)
-    assert not engine.streams
+    assert not engine._streams
 
 
 async def test_cancelling_the_task_frees_the_sequence(engine: Engine, runner: Counter) -> None:
@@ -143,7 +143,7 @@ async def test_cancelling_the_task_frees_the_sequence(engine: Engine, runner: Co
     with pytest.raises(asyncio.CancelledError):
         await task
     await until_free(runner)
-    assert not engine.streams
+    assert not engine._streams
 
 
 async def test_a_slow_reader_stops_nobody(engine: Engine) -> None:
@@ -163,7 +163,7 @@ async def test_one_failed_answer(engine: Engine, caplog: pytest.LogCaptureFixtur
 
 async def test_a_lost_worker_ends_every_open_answer_and_the_next_works(engine: Engine, host: ThreadHost) -> None:
     tasks = [asyncio.create_task(answer(engine, number, sampling=ENDLESS)) for number in range(3)]
-    await until(lambda: len(engine.streams) == 3)
+    await until(lambda: len(engine._streams) == 3)
     host.kill()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [EngineDied] * 3
@@ -186,23 +186,23 @@ async def test_what_is_read_ahead_needs_no_reading_later_unless_it_is_dropped(en
     engine.warm(range(70), "someone")
     await until(lambda: read(runner) == 64)
     assert await answer(engine, *range(70), 100) == [101, 102, 103]
-    assert (engine.prompted, engine.reused) == (71, 64)
+    assert (engine.prompt_ids, engine.reused_ids) == (71, 64)
     engine.drop("someone else")
     await answer(engine, *range(70), 200)
-    assert (engine.prompted, engine.reused) == (142, 128)
+    assert (engine.prompt_ids, engine.reused_ids) == (142, 128)
     engine.drop("someone")
     await answer(engine, *range(70), 100)
-    assert (engine.prompted, engine.reused) == (213, 128)
+    assert (engine.prompt_ids, engine.reused_ids) == (213, 128)
 
 
 async def test_nothing_is_read_ahead_or_dropped_where_nobody_is_ready() -> None:
     engine = Engine(ThreadHost(Loads(Counter())))
     engine.warm(range(70), "someone")
     engine.drop("someone")
-    assert engine.channel is None
+    assert engine._channel is None
     async with engine:
         await answer(engine, *range(70), 100)
-    assert (engine.prompted, engine.reused) == (71, 0)
+    assert (engine.prompt_ids, engine.reused_ids) == (71, 0)
     engine.warm(range(70), "someone")
     engine.drop("someone")
     assert engine.info is None
@@ -212,7 +212,7 @@ async def test_a_new_worker_knows_nothing_of_the_lost_ones_memory(engine: Engine
     for _ in range(2):
         await answer(engine, *range(70), 100)
         await returns(engine, host)
-    assert (engine.prompted, engine.reused) == (142, 0)
+    assert (engine.prompt_ids, engine.reused_ids) == (142, 0)
 
 
 async def returns(engine: Engine, host: ThreadHost) -> None:
@@ -222,7 +222,7 @@ async def returns(engine: Engine, host: ThreadHost) -> None:
 
 
 async def test_starts_again_by_itself(engine: Engine, host: ThreadHost) -> None:
-    for _ in range(2 * TRIES):
+    for _ in range(2 * MAX_FAILED_STARTS):
         await returns(engine, host)
 
 
@@ -262,7 +262,7 @@ async def test_closed_unused(launched: bool) -> None:
 async def test_closing_ends_open_answers(host: ThreadHost) -> None:
     async with Engine(host) as engine:
         task = asyncio.create_task(answer(engine, 5, sampling=ENDLESS))
-        await until(lambda: engine.streams)
+        await until(lambda: engine._streams)
     with pytest.raises(EngineDied):
         await task
     with pytest.raises(EngineDied):
@@ -288,15 +288,15 @@ async def test_refused_when_started_again() -> None:
     host = ThreadHost(loads)
     async with Engine(host) as engine:
         host.kill()
-        await until(lambda: engine.trouble)
+        await until(lambda: engine.failure)
         for _ in range(2):
             with pytest.raises(EngineDied):
                 await answer(engine, 1)
-        assert (engine.trouble, loads.count) == ("no memory left", 2)
+        assert (engine.failure, loads.count) == ("no memory left", 2)
 
 
 async def test_lost_while_loading_but_not_for_ever() -> None:
-    async with Engine(Stillborn(TRIES - 1)) as engine:
+    async with Engine(Stillborn(MAX_FAILED_STARTS - 1)) as engine:
         assert await answer(engine, 1) == [2, 3, 4]
 
 
@@ -307,7 +307,7 @@ async def test_gives_up_a_worker_that_is_never_ready() -> None:
         await engine.ready()
     with pytest.raises(EngineDied):
         await answer(engine, 1)
-    assert host.starts == TRIES
+    assert host.starts == MAX_FAILED_STARTS
     await engine.close()
 
 
@@ -329,7 +329,7 @@ async def test_a_stream_waits_for_the_model() -> None:
 
 async def test_a_hung_worker_is_lost() -> None:
     hung = Counter()
-    engine = Engine(ThreadHost(Loads(hung, Counter())), patience=0.2)
+    engine = Engine(ThreadHost(Loads(hung, Counter())), progress_timeout_s=0.2)
     async with engine:
         with pytest.raises(EngineDied):
             await answer(engine, HANG, sampling=ENDLESS)
@@ -339,7 +339,7 @@ async def test_a_hung_worker_is_lost() -> None:
 
 async def test_an_idle_worker_is_not_hung(runner: Counter) -> None:
     loads = Loads(runner)
-    async with Engine(ThreadHost(loads), patience=0.05) as engine:
+    async with Engine(ThreadHost(loads), progress_timeout_s=0.05) as engine:
         await asyncio.sleep(0.3)
         assert await answer(engine, 1) == [2, 3, 4]
     assert loads.count == 1
@@ -364,7 +364,7 @@ def give(runner: Counter, report: Report) -> Counter:
 
 async def test_a_host_that_can_not_start_again() -> None:
     class Once(ThreadHost):
-        def start(self) -> Channel[Order, News]:
+        def start(self) -> Channel[Request, Event]:
             if self.thread is not None or self.started:
                 raise OSError("no more processes")
             self.started = True
@@ -381,10 +381,10 @@ async def test_a_host_that_can_not_start_again() -> None:
 
 
 async def test_a_link_outlives_neither_end(host: ThreadHost) -> None:
-    link = Link(host.start())
+    link = WorkerPipe(host.start())
     host.kill()
     while await link.receive() is not None:
         pass
     host.join()
-    link.send(Submit(1, (1,), Sampling(), "late"))
+    link.send(Generate(1, (1,), Sampling(), "late"))
     link.close()

@@ -31,14 +31,14 @@ def test_what_control_groups_grant(tmp_path: Path, case: str) -> None:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text + "\n")
-    assert processor.quota(cgroup, root) == expected
+    assert processor.cgroup_cores(cgroup, root) == expected
 
 
 def test_no_control_groups(tmp_path: Path) -> None:
-    assert processor.quota(tmp_path / "none", tmp_path) == math.inf
+    assert processor.cgroup_cores(tmp_path / "none", tmp_path) == math.inf
 
 
 @pytest.mark.parametrize(("granted", "most"), [(math.inf, 1 << 20), (0.2, 1), (1.5, 2)])
 def test_at_least_one_and_no_more_than_granted(monkeypatch: pytest.MonkeyPatch, granted: float, most: int) -> None:
-    monkeypatch.setattr(processor, "quota", lambda: granted)
-    assert 1 <= processor.cores() <= most
+    monkeypatch.setattr(processor, "cgroup_cores", lambda: granted)
+    assert 1 <= processor.available_cores() <= most

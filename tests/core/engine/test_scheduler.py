@@ -12,8 +12,8 @@ SYSTEM = tuple(range(100, 112))
 
 def reused(answer: Answer) -> int:
     [admitted] = answer.admitted
-    assert admitted.prompt == len(answer.order.ids)
-    return admitted.reused
+    assert admitted.prompt_ids == len(answer.order.ids)
+    return admitted.reused_ids
 
 
 # Sharing
@@ -84,13 +84,13 @@ def test_drop_keeps_what_others_use_too() -> None:
     driven.submit(*SYSTEM, 6, 7, 8, 9, 10, owner="binh", max_tokens=1)
     driven.finish()
     blocks = driven.scheduler.blocks
-    assert blocks.kept == 5
+    assert blocks.cached == 5
     driven.drop("an")
     driven.check()
-    assert blocks.kept == 4
-    assert len(blocks.find((*SYSTEM, 6, 7, 8, 9, 0))) == 4
+    assert blocks.cached == 4
+    assert len(blocks.find_prefix((*SYSTEM, 6, 7, 8, 9, 0))) == 4
     driven.drop("binh")
-    assert blocks.kept == 0
+    assert blocks.cached == 0
     assert blocks.available == 20
 
 
@@ -104,7 +104,7 @@ def test_drop_in_mid_answer_keeps_nothing_of_it(steps: int) -> None:
     driven.check()
     driven.finish()
     assert driven.scheduler.blocks.available == 20
-    assert driven.scheduler.blocks.kept == 0
+    assert driven.scheduler.blocks.cached == 0
 
 
 def test_who_is_dropped_while_he_waits_owns_nothing_of_what_he_shares_later() -> None:
@@ -119,7 +119,7 @@ def test_who_is_dropped_while_he_waits_owns_nothing_of_what_he_shares_later() ->
     driven.drop("an")
     driven.check()
     driven.finish()
-    assert driven.scheduler.blocks.kept == 0
+    assert driven.scheduler.blocks.cached == 0
 
 
 def test_what_comes_after_a_drop_is_kept_again() -> None:
@@ -132,7 +132,7 @@ def test_what_comes_after_a_drop_is_kept_again() -> None:
     driven.check()
     driven.finish()
     assert reused(answer) == 0
-    assert len(driven.scheduler.blocks.find((*SYSTEM, 1))) == 3
+    assert len(driven.scheduler.blocks.find_prefix((*SYSTEM, 1))) == 3
 
 
 # Room
@@ -194,7 +194,7 @@ def test_the_one_that_needs_all_memory_gets_it() -> None:
 
 def test_no_more_at_once_than_there_are_slots() -> None:
     driven = Driven(400)
-    slots = driven.scheduler.slots
+    slots = driven.scheduler._max_running
     answers = [driven.submit(100 * number, max_tokens=3) for number in range(slots + 5)]
     driven.step()
     assert len(driven.scheduler.running) == slots

@@ -5,53 +5,53 @@ import pickle
 import pytest
 
 from core.domain.sampling import Sampling
-from core.engine.meter import Meter
+from core.engine.meter import ThroughputMeter
 from core.engine.protocol import (
     Admitted,
     Cancel,
-    Close,
-    Drop,
+    DropOwner,
+    Event,
     Failed,
     Finished,
-    News,
-    Order,
-    Prefilling,
-    Speed,
-    Submit,
-    Tokens,
-    Warm,
+    Generate,
+    NewTokens,
+    PrefillProgress,
+    Request,
+    Shutdown,
+    Throughput,
+    WarmPrefix,
 )
-from core.engine.sequence import Part
+from core.engine.sequence import SequenceSlice
 from core.engine.worker import Worker
 from tests.core.engine.fakes import BOOM, Counter, Pipeless
 
 
-def submit(id: int, *ids: int, max_tokens: int = 100, stop: tuple[int, ...] = ()) -> Submit:
-    return Submit(id, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), "someone")
+def submit(id: int, *ids: int, max_tokens: int = 100, stop: tuple[int, ...] = ()) -> Generate:
+    return Generate(id, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), "someone")
 
 
-class Fixed(Meter):
+class Fixed(ThroughputMeter):
     """Tells what it is given at the end of every step, and notes what it is told."""
 
-    def __init__(self, speed: Speed | None = None) -> None:
+    def __init__(self, speed: Throughput | None = None) -> None:
         super().__init__(1, lambda: (0.0, 0.0))
         self.speed = speed
         self.steps: list[tuple[int, int]] = []
 
-    def end(self, now: float, seconds: float, read: int, drawn: int) -> Speed | None:
+    def end(self, now: float, seconds: float, prefilled: int, sampled: int) -> Throughput | None:
         assert seconds >= 0
-        self.steps.append((read, drawn))
+        self.steps.append((prefilled, sampled))
         return self.speed
 
 
-def working(*orders: Order, context: int = 1000, blocks: int = 0) -> tuple[Worker, Pipeless, Counter]:
+def working(*orders: Request, context: int = 1000, blocks: int = 0) -> tuple[Worker, Pipeless, Counter]:
     channel, runner = Pipeless(), Counter(context, blocks=blocks)
     worker = Worker(runner, channel, Fixed())
     order(worker, channel, *orders)
     return worker, channel, runner
 
 
-def order(worker: Worker, channel: Pipeless, *orders: Order) -> None:
+def order(worker: Worker, channel: Pipeless, *orders: Request) -> None:
     channel.orders.extend(orders)
     assert worker.drain()
 
@@ -61,14 +61,14 @@ def steps(worker: Worker, count: int) -> None:
         worker.step()
 
 
-def failures(news: list[News]) -> list[tuple[int, str]]:
+def failures(news: list[Event]) -> list[tuple[int, str]]:
     return [(each.id, each.message) for each in news if isinstance(each, Failed)]
 
 
 def test_max_tokens_are_exact() -> None:
     worker, channel, runner = working(submit(1, 5, max_tokens=2))
     steps(worker, 5)
-    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),)), Tokens(((1, 7),)), Finished(1, "length")]
+    assert channel.news() == [Admitted(1, 1, 0), NewTokens(((1, 6),)), NewTokens(((1, 7),)), Finished(1, "length")]
     assert not runner.open
 
 
@@ -82,7 +82,7 @@ def test_no_tokens_asked_for() -> None:
 def test_a_stop_id_ends_the_answer_and_is_not_sent() -> None:
     worker, channel, runner = working(submit(1, 5, stop=(90, 7)))
     steps(worker, 5)
-    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),)), Finished(1, "stop")]
+    assert channel.news() == [Admitted(1, 1, 0), NewTokens(((1, 6),)), Finished(1, "stop")]
     assert not runner.open
 
 
@@ -92,7 +92,7 @@ def test_the_context_ends_the_answer(context: int, tokens: int) -> None:
     steps(worker, 101)
     *news, end = channel.news()
     assert end == Finished(1, "length")
-    assert news[1:] == [Tokens(((1, 6 + place),)) for place in range(tokens)]
+    assert news[1:] == [NewTokens(((1, 6 + place),)) for place in range(tokens)]
 
 
 def test_all_in_the_same_step() -> None:
@@ -102,8 +102,8 @@ def test_all_in_the_same_step() -> None:
     steps(worker, 2)
     assert channel.news() == [
         Admitted(1, 1, 0), Admitted(2, 1, 0), Admitted(3, 1, 0),
-        Tokens(((1, 11), (2, 21))), Finished(2, "length"), Finished(3, "stop"),
-        Tokens(((1, 12),)), Finished(1, "length"),
+        NewTokens(((1, 11), (2, 21))), Finished(2, "length"), Finished(3, "stop"),
+        NewTokens(((1, 12),)), Finished(1, "length"),
     ]  # fmt: skip
     assert not runner.open
 
@@ -123,7 +123,7 @@ def test_one_joins_while_another_draws() -> None:
     order(worker, channel, submit(2, 20, 30))
     channel.news()
     steps(worker, 2)
-    assert channel.news() == [Admitted(2, 2, 0), Tokens(((1, 13), (2, 31))), Tokens(((1, 14), (2, 32)))]
+    assert channel.news() == [Admitted(2, 2, 0), NewTokens(((1, 13), (2, 31))), NewTokens(((1, 14), (2, 32)))]
 
 
 def test_cancel_takes_effect_within_a_token() -> None:
@@ -131,7 +131,7 @@ def test_cancel_takes_effect_within_a_token() -> None:
     steps(worker, 1)
     assert [*runner.open] == [1]
     order(worker, channel, Cancel(1))
-    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),)), Finished(1, "cancelled")]
+    assert channel.news() == [Admitted(1, 1, 0), NewTokens(((1, 6),)), Finished(1, "cancelled")]
     assert not runner.open
     steps(worker, 1)
     assert not channel.news()
@@ -141,7 +141,7 @@ def test_cancel_between_the_parts_of_a_prompt() -> None:
     worker, channel, runner = working(submit(1, *range(1500)), context=5000)
     steps(worker, 1)
     order(worker, channel, Cancel(1))
-    assert channel.news() == [Admitted(1, 1500, 0), Prefilling(1), Finished(1, "cancelled")]
+    assert channel.news() == [Admitted(1, 1500, 0), PrefillProgress(1), Finished(1, "cancelled")]
     assert not runner.open
 
 
@@ -173,7 +173,7 @@ def test_a_foreign_id_fails_alone(ids: tuple[int, ...]) -> None:
     assert len(news) == 2
     order(worker, channel, Cancel(1))
     steps(worker, 1)
-    assert channel.news() == [Admitted(2, 1, 0), Tokens(((2, 21),)), Finished(2, "length")]
+    assert channel.news() == [Admitted(2, 1, 0), NewTokens(((2, 21),)), Finished(2, "length")]
     assert not runner.open
 
 
@@ -188,7 +188,7 @@ def test_a_failure_is_that_of_the_whole_step_but_not_of_those_who_wait() -> None
     order(worker, channel, Cancel(1), Cancel(2))
     assert not channel.news()
     steps(worker, 1)
-    assert channel.news() == [Admitted(3, 30, 0), Tokens(((3, 330),)), Finished(3, "length")]
+    assert channel.news() == [Admitted(3, 30, 0), NewTokens(((3, 330),)), Finished(3, "length")]
     assert not runner.open
 
 
@@ -202,13 +202,13 @@ def test_nothing_is_kept_of_a_step_that_failed() -> None:
 
 
 def test_what_is_read_ahead_tells_nothing_and_is_told_when_it_helps() -> None:
-    worker, channel, runner = working(Warm(tuple(range(40)), "someone"))
+    worker, channel, runner = working(WarmPrefix(tuple(range(40)), "someone"))
     steps(worker, 2)
     assert not channel.news()
     assert not runner.open
     order(worker, channel, submit(1, *range(40), 50, max_tokens=1))
     steps(worker, 1)
-    assert channel.news() == [Admitted(1, 41, 32), Tokens(((1, 51),)), Finished(1, "length")]
+    assert channel.news() == [Admitted(1, 41, 32), NewTokens(((1, 51),)), Finished(1, "length")]
 
 
 class Broken(Counter):
@@ -221,21 +221,21 @@ class Broken(Counter):
 def test_what_fails_while_it_is_read_ahead_is_not_tried_again() -> None:
     channel = Pipeless()
     worker = Worker(Broken(1000), channel)
-    order(worker, channel, Warm(tuple(range(40)), "someone"))
+    order(worker, channel, WarmPrefix(tuple(range(40)), "someone"))
     steps(worker, 1)
-    assert not worker.scheduler.busy
-    assert worker.scheduler.blocks.kept == 0
+    assert not worker.scheduler.has_work
+    assert worker.scheduler.blocks.cached == 0
     assert not channel.news()
 
 
 @pytest.mark.parametrize("ids", [(), tuple(range(15)), (-1,) * 16, (Counter.vocabulary,) * 16])
 def test_nothing_to_read_ahead(ids: tuple[int, ...]) -> None:
-    worker, _, _ = working(Warm(ids, "someone"))
-    assert not worker.scheduler.busy
+    worker, _, _ = working(WarmPrefix(ids, "someone"))
+    assert not worker.scheduler.has_work
 
 
 def test_no_more_is_read_ahead_than_the_context_holds() -> None:
-    worker, _, runner = working(Warm(tuple(range(1000)), "someone"), context=40)
+    worker, _, runner = working(WarmPrefix(tuple(range(1000)), "someone"), context=40)
     steps(worker, 5)
     assert sum(count for [(_, count)] in runner.steps) == 32
 
@@ -243,9 +243,9 @@ def test_no_more_is_read_ahead_than_the_context_holds() -> None:
 def test_drop_forgets() -> None:
     worker, channel, _ = working(submit(1, *range(40), max_tokens=1))
     steps(worker, 1)
-    order(worker, channel, Drop("someone"), submit(2, *range(40), max_tokens=1))
+    order(worker, channel, DropOwner("someone"), submit(2, *range(40), max_tokens=1))
     steps(worker, 1)
-    assert [news.reused for news in channel.news() if isinstance(news, Admitted)] == [0, 0]
+    assert [news.reused_ids for news in channel.news() if isinstance(news, Admitted)] == [0, 0]
 
 
 def test_waits_only_with_nothing_to_do() -> None:
@@ -257,7 +257,7 @@ def test_waits_only_with_nothing_to_do() -> None:
     steps(worker, 1)
     order(worker, channel)
     assert channel.waits[3:] == [None]
-    order(worker, channel, Warm(tuple(range(16)), "someone"))
+    order(worker, channel, WarmPrefix(tuple(range(16)), "someone"))
     assert channel.waits[4:] == [None, 0.0]
     steps(worker, 1)
     order(worker, channel)
@@ -265,33 +265,33 @@ def test_waits_only_with_nothing_to_do() -> None:
 
 
 def test_close_ends_it_whatever_runs() -> None:
-    worker, channel, runner = working(submit(1, 5), Warm(tuple(range(40)), "someone"))
+    worker, channel, runner = working(submit(1, 5), WarmPrefix(tuple(range(40)), "someone"))
     steps(worker, 1)
-    channel.orders.extend([submit(2, 6), Close(), submit(3, 7)])
+    channel.orders.extend([submit(2, 6), Shutdown(), submit(3, 7)])
     worker.run()
     assert [*runner.open] == [1]
-    assert channel.news() == [Admitted(1, 1, 0), Tokens(((1, 6),))]
+    assert channel.news() == [Admitted(1, 1, 0), NewTokens(((1, 6),))]
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        submit(1, 2, 3), Cancel(1), Warm((1, 2), "a"), Drop("a"), Close(),
-        Speed(1.0, 2.0, 1.0, 0.5, 2),
-        Admitted(1, 20, 16), Prefilling(1), Tokens(((1, 2),)), Finished(1, "stop"), Failed(1, "a", "b"),
+        submit(1, 2, 3), Cancel(1), WarmPrefix((1, 2), "a"), DropOwner("a"), Shutdown(),
+        Throughput(1.0, 2.0, 1.0, 0.5, 2),
+        Admitted(1, 20, 16), PrefillProgress(1), NewTokens(((1, 2),)), Finished(1, "stop"), Failed(1, "a", "b"),
     ],
     ids=lambda message: type(message).__name__,
 )  # fmt: skip
-def test_messages_survive_the_pipe(message: Order | News) -> None:
+def test_messages_survive_the_pipe(message: Request | Event) -> None:
     assert pickle.loads(pickle.dumps(message)) == message
 
 
 def test_it_tells_how_fast_it_is() -> None:
     worker, channel, _ = working(submit(1, *range(40), max_tokens=2), submit(2, 5, max_tokens=1))
-    worker.meter = meter = Fixed(Speed(1.0, 2.0, 1.0, 0.0, 2))
+    worker.meter = meter = Fixed(Throughput(1.0, 2.0, 1.0, 0.0, 2))
     steps(worker, 2)
     assert meter.steps == [(16, 1), (24, 1)]
-    assert channel.news().count(Speed(1.0, 2.0, 1.0, 0.0, 2)) == 2
+    assert channel.news().count(Throughput(1.0, 2.0, 1.0, 0.0, 2)) == 2
 
 
 class Shaky(Counter):
@@ -301,7 +301,7 @@ class Shaky(Counter):
         super().__init__()
         self.bad, self.number = bad, 0
 
-    def run(self, batch: list[Part]) -> dict[int, int]:
+    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
         self.number += 1
         if self.number in self.bad:
             raise RuntimeError("the device is lost")
@@ -319,9 +319,9 @@ def test_a_worker_in_which_nothing_goes_well_any_more_ends(bad: tuple[int, ...],
 
     def next_order() -> bool:
         """One question at a time, seven in all; then it is told to close."""
-        if not worker.scheduler.busy:
+        if not worker.scheduler.has_work:
             number = next(answers, None)
-            channel.orders.append(Close() if number is None else submit(number, 10, max_tokens=1))
+            channel.orders.append(Shutdown() if number is None else submit(number, 10, max_tokens=1))
         return Worker.drain(worker)
 
     worker.drain = next_order  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from core.domain.errors import EngineDied, SetupError
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
 from core.engine.loader import Loader
-from core.engine.options import Load, Report
+from core.engine.options import LoadRunner, Report
 from core.engine.worker_process import ProcessHost
 from tests.core.engine.fakes import BOOM, CIRCLE, HANG, LABOUR, Counter, load, load_laborious, load_never, load_slowly
 from tests.real import KERNELS
@@ -33,7 +33,7 @@ async def answer(engine: Engine, *ids: int, sampling: Sampling) -> list[int]:
         return [token async for token in stream]
 
 
-async def fails(load: Load) -> str:
+async def fails(load: LoadRunner) -> str:
     with pytest.raises(SetupError) as failure:
         async with Engine(ProcessHost(load)):
             pass
@@ -92,7 +92,7 @@ PATIENCE = 3.0
 
 async def test_computing_in_a_circle_is_noticed_and_costs_one_answer() -> None:
     host = ProcessHost(load)
-    async with Engine(host, patience=PATIENCE) as engine:
+    async with Engine(host, progress_timeout_s=PATIENCE) as engine:
         first = host.pid
         async with engine.stream([CIRCLE], ENDLESS, "someone") as stream:
             assert await anext(stream) == CIRCLE + 1
@@ -105,7 +105,7 @@ async def test_computing_in_a_circle_is_noticed_and_costs_one_answer() -> None:
 async def test_a_starved_engine_is_slow_and_not_dead(caplog: pytest.LogCaptureFixture) -> None:
     """With a twentieth of a core a step takes longer than the patience; it gets on, and is left alone."""
     host = ProcessHost(load_laborious)
-    async with Engine(host, patience=PATIENCE) as engine:
+    async with Engine(host, progress_timeout_s=PATIENCE) as engine:
         assert host.pid
         starved, done = psutil.Process(host.pid), asyncio.Event()
         starving = asyncio.create_task(starve(starved, done))
@@ -158,7 +158,7 @@ async def test_a_hung_or_loading_process_is_killed_at_the_end() -> None:
     engine = Engine(ProcessHost(load_never))
     engine.launch()
     await engine.close()
-    assert not engine.host.alive
+    assert not engine._host.alive
 
 
 async def test_a_load_that_fails() -> None:
@@ -177,7 +177,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
         import asyncio
         from core.engine.engine import Engine
         from core.engine.worker_process import ProcessHost
-        from core.engine.sampling_params import Sampling
+        from core.domain.sampling import Sampling
         from tests.core.engine.fakes import HANG, load
 
         async def main():
@@ -263,7 +263,7 @@ async def test_a_real_refusal(tiny: Path) -> None:
 
 
 def test_a_partial_of_a_function_is_a_load_too() -> None:
-    load: Load = partial(counting, Counter())
+    load: LoadRunner = partial(counting, Counter())
     assert load(print).context
 
 

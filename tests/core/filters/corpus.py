@@ -1,4 +1,4 @@
-"""Texts for the filter's tests: harmless ones that look rude, rude ones, and the disguises that people give them."""
+"""Texts for the filter's tests: harmless texts that look rude, rude texts, and functions that disguise them."""
 
 import unicodedata
 from collections.abc import Callable
@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 
 
 def benign(language: str) -> list[str]:
-    """Harmless sentences full of traps: place names, birds, medicine, code, Vietnamese without its accents."""
+    """Harmless sentences that look rude: place names, birds, medicine, code, Vietnamese without its accents."""
     lines = (HERE / f"benign_{language}.txt").read_text("utf-8").splitlines()
     return [line.partition("|")[2] for line in lines if line.strip()]
 
@@ -23,7 +23,7 @@ RUDE = (
 
 
 def _letters(text: str, change: Callable[[str], str]) -> str:
-    """Letter by letter, marks kept."""
+    """The text with each letter changed and its marks kept."""
     parts = [unicodedata.normalize("NFD", char) for char in text]
     return "".join(unicodedata.normalize("NFC", change(part[0]) + part[1:]) for part in parts)
 

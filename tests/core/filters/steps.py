@@ -1,4 +1,4 @@
-"""How much work something is, in steps: the same on every machine."""
+"""Counting the steps of a piece of work, which are the same on every machine."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from types import FrameType
 
 @contextmanager
 def counted() -> Iterator[Callable[[], int]]:
-    """Counts calls of functions, also of those written in C."""
+    """Within the block, counts the calls of functions, those written in C included; yields a reader of the count."""
     steps = 0
 
     def step(frame: FrameType, event: str, argument: object) -> None:

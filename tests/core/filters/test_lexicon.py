@@ -1,4 +1,4 @@
-"""The word list's format, and the list that comes along."""
+"""The format of word lists, and the built-in lists."""
 
 import re
 from importlib.resources import files
@@ -13,11 +13,11 @@ CATEGORIES = {"profanity", "slur", "sexual", "sexual_minors", "self_harm", "viol
 
 
 def list_lines(language: str) -> list[str]:
-    """Of the list that comes along."""
+    """The lines of a built-in list."""
     return files("core.filters").joinpath("words", f"{language}.txt").read_text("utf-8").splitlines()
 
 
-def test_what_a_list_says() -> None:
+def test_entries_are_indexed_by_how_they_are_found() -> None:
     made = Lexicon()
     parse_wordlist(
         ["# a comment", "[profanity 2]", "foo", "*bar*", "baz*  # why", "one two", "[allow]", "foolish"], "en", made
@@ -40,13 +40,13 @@ def test_what_a_list_says() -> None:
         (["[profanity 2]", "*"], "line 2"),
     ],
 )
-def test_mistakes_in_a_list(list_: list[str], mistake: str) -> None:
+def test_mistakes_in_a_list_are_reported_with_their_line(list_: list[str], mistake: str) -> None:
     with pytest.raises(ValueError, match=mistake):
         parse_wordlist(list_, "en", Lexicon())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_list_that_comes_along(language: str) -> None:
+def test_the_built_in_lists_are_well_formed(language: str) -> None:
     sections = {re.split(r"[\[ \]]", line)[1] for line in list_lines(language) if line.startswith("[")}
     assert sections == CATEGORIES
     entries = [line.split("#")[0].strip() for line in list_lines(language) if line.strip() and line[0] not in "#["]
@@ -54,7 +54,7 @@ def test_the_list_that_comes_along(language: str) -> None:
     assert all(fold(entry, markup=False).accented == entry.casefold() for entry in entries if "*" not in entry)
 
 
-def test_it_has_all_categories_in_both_languages() -> None:
+def test_the_built_in_lists_have_all_categories() -> None:
     made = builtin_lexicon()
     found = {
         (entry.rule[:2], entry.category)
@@ -69,5 +69,5 @@ def test_it_has_all_categories_in_both_languages() -> None:
     [("lồn", {"loonf", "loofn"}), ("địt", {"ddijt", "dditj"}), ("được", {"dduwowcj", "dduwowjc"}), ("mẹ", {"mej"}),
      ("ăn", {"awn"}), ("ban", {"ban"})],
 )  # fmt: skip
-def test_telex(word: str, typed: set[str]) -> None:
+def test_telex_keystrokes(word: str, typed: set[str]) -> None:
     assert telex_keystrokes(word) == typed

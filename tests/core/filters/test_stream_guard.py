@@ -1,4 +1,4 @@
-"""An answer on its way: nothing that is blocked is ever shown, and nothing harmless is changed."""
+"""The stream guard never releases blocked text, and never changes harmless text."""
 
 import itertools
 
@@ -16,7 +16,7 @@ TEXTS = [f"so {DISGUISES[disguise](text)} it is" for disguise in DISGUISES for t
 
 
 def shown(pieces: list[str], policy: Policy = Policy()) -> list[str]:  # noqa: B008
-    """All that was shown, one after the other, the last of them at the end."""
+    """The text shown after each piece, and after the end of the answer."""
     guard, text, seen = StreamGuard(policy), "", []
     for piece in pieces:
         text += guard.feed(piece)
@@ -25,7 +25,7 @@ def shown(pieces: list[str], policy: Policy = Policy()) -> list[str]:  # noqa: B
 
 
 def pieces(text: str, size: int) -> list[str]:
-    """Of one size."""
+    """`text` in pieces of `size` characters."""
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
@@ -36,7 +36,7 @@ def test_nothing_blocked_is_ever_shown(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", BENIGN)
-def test_harmless_text_comes_out_as_it_went_in(text: str) -> None:
+def test_harmless_text_is_not_changed(text: str) -> None:
     for size in (1, 3, len(text)):
         assert shown(pieces(text, size))[-1] == text
 
@@ -58,7 +58,7 @@ PIECES = st.sampled_from(
 @settings(max_examples=400)
 @given(st.lists(PIECES, max_size=25), st.sampled_from(Level))
 @example(["im đi đyt mẹ"], Level.STANDARD)  # the mask of one word left another
-def test_whatever_is_said_in_whatever_pieces(said: list[str], level: Level) -> None:
+def test_any_mixture_of_pieces(said: list[str], level: Level) -> None:
     policy = Policy(level)
     seen = shown(said, policy)
     assert not any(check(text, policy).blocked for text in seen)
@@ -70,7 +70,7 @@ def test_whatever_is_said_in_whatever_pieces(said: list[str], level: Level) -> N
 
 
 @given(st.text(max_size=100), st.integers(1, 7))
-def test_any_text_at_all(text: str, size: int) -> None:
+def test_any_text(text: str, size: int) -> None:
     seen = shown(pieces(text, size))
     assert not any(map(blocked, seen))
     if not blocked(text):
@@ -93,14 +93,14 @@ def test_any_text_at_all(text: str, size: int) -> None:
         ("fuck" * 40 + " ok", Level.STANDARD),
     ],
 )
-def test_what_once_came_through(text: str, level: Level) -> None:
+def test_texts_that_were_once_shown_though_blocked(text: str, level: Level) -> None:
     policy = Policy(level)
     for size in (1, 2, 4, 7, len(text)):
         assert not any(check(seen, policy).blocked for seen in shown(pieces(text, size), policy))
 
 
 @pytest.mark.parametrize("text", ["vãi1 l b u t t. ", "pussy willow and spic and span, dm3 "])
-def test_what_was_once_changed_though_harmless(text: str) -> None:
+def test_texts_that_were_once_changed_though_harmless(text: str) -> None:
     for size in (1, 2, 4, 7):
         assert shown(pieces(text, size))[-1] == text
 
@@ -121,7 +121,7 @@ def test_profanity_is_masked_and_the_answer_goes_on() -> None:
     assert guard.masked and not guard.blocked and guard.verdict.category == "profanity"
 
 
-def test_a_slur_ends_it() -> None:
+def test_a_slur_ends_the_answer() -> None:
     guard = StreamGuard()
     assert guard.feed("he said nigger and ") + guard.feed("more") + guard.finish() == "he said "
     assert guard.blocked and guard.verdict.category == "slur"

@@ -153,7 +153,7 @@ async def test_it_is_said_once_a_minute_to_each_person(small: Bot) -> None:
     other = await small.accept("me too?", BOB)
     assert [await outcome(small, reply) for reply in (told, other)] == [State.REFUSED] * 2
     assert {reply.state for reply in silent} == {State.MERGED}
-    assert {reply.merged_into for reply in silent} == {told.id} and not set(small.platform.surfaces) & {
+    assert {reply.merged_into for reply in silent} == {told.id} and not set(small.platform.channels) & {
         reply.id for reply in silent
     }
 

@@ -108,7 +108,16 @@ async def test_a_day_old_question_gets_an_apology(database: str, make_bot: MakeB
         assert bot.platform.text(second) == t("vi", "error.late")
         assert await outcome(bot, third) is State.DONE
         assert [turn.question for turn in await history(bot)] == ["How far is the moon?"]
-        assert list(bot.platform.surfaces) == [second.id, third.id]
+        assert list(bot.platform.channels) == [second.id, third.id]
+
+
+async def test_the_apology_is_in_the_language_that_its_person_has_chosen(database: str, make_bot: MakeBot) -> None:
+    """Ann's client is English."""
+    (old,) = await waiting(database, aged(incoming("Hello?"), OLD))
+    async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
+        await tx.preferences.set_language("fake", ANN.id, "vi", now_ms())
+    async with make_bot() as bot:
+        assert await outcome(bot, old) is State.FAILED and bot.platform.text(old) == t("vi", "error.late")
 
 
 async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: MakeBot) -> None:

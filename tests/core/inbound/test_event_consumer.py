@@ -1,6 +1,7 @@
 """The events of an adapter: stored in the order of their chat, acknowledged with what became of them."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from core.domain.store import Transaction, Unavailable
 from core.i18n import t
 from core.i18n.person_language import PersonLanguages
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
-from core.inbound.event_consumer import EventConsumer
+from core.inbound.event_consumer import MAX_ODD_FAILURES, EventConsumer
 from core.inbound.events import (
     Acceptance,
     BotAdded,
@@ -34,7 +35,7 @@ from core.inbound.ingest import Ingest
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY
-from tests.fakes import ANN, BOB, CHAT, FakePlatform, FakeSurface, incoming
+from tests.fakes import ANN, BOB, CHAT, FakeChannel, FakePlatform, incoming
 
 QUICK = Backoff(0.001, 0.001)
 OTHER = ChatId("fake", "other")
@@ -56,7 +57,7 @@ class ScriptedAdapter:
         while True:
             yield await self.script.get()
 
-    def channel(self, reply: Reply) -> FakeSurface:
+    def channel(self, reply: Reply) -> FakeChannel:
         return self._platform.channel(reply)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
@@ -96,7 +97,7 @@ class Buttons:
         self.failure: Exception | None = None
         self.never: asyncio.Event | None = None
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         if self.failure:
             raise self.failure
         if self.never:
@@ -218,6 +219,29 @@ async def test_chats_that_are_left_and_platforms_that_have_caught_up(store: Data
         ]  # fmt: skip
         await made.adapter.tell(CaughtUp("fake"))
         assert made.chats.done == [("leave", "7"), ("settle", "fake")]
+
+
+@pytest.mark.parametrize(
+    ("error", "acceptance"),
+    [
+        (Unavailable, Acceptance.STORED),
+        (OSError, Acceptance.STORED),
+        (RuntimeError, Acceptance.STORED),
+        (KeyError, Acceptance.REJECTED),
+        (TypeError, Acceptance.REJECTED),
+        (OverflowError, Acceptance.REJECTED),
+    ],
+)
+async def test_trouble_is_waited_for_and_poison_is_not(
+    store: DatabaseStore, error: type[Exception], acceptance: Acceptance, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    async with consumed(store) as made:
+        made.chats.failures = [error() for _ in range(19)]
+        [receipt] = await made.adapter.tell(BotRemoved("fake", "7"))
+        assert receipt.acceptance is acceptance
+        assert ("set aside" in caplog.text) is (acceptance is Acceptance.REJECTED)
+        assert len(made.chats.failures) == (19 - MAX_ODD_FAILURES if acceptance is Acceptance.REJECTED else 0)
 
 
 async def test_what_has_a_deadline_is_stored_at_once_or_not_at_all(store: DatabaseStore) -> None:

@@ -16,7 +16,7 @@ from core.domain.settings import NO_LIMITS
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.ingest import Ingest
 from storage.database import open_database
-from storage.store import DatabaseStore, StoredTransaction, now_ms
+from storage.store import DatabaseStore, SqlTransaction, now_ms
 from tests.conftest import EVERYBODY, RULES, Bot
 from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming, owe
 
@@ -30,7 +30,7 @@ class HeldStore:
         self._store, self.gate = store, asyncio.Semaphore(0)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[StoredTransaction]:
+    async def begin(self) -> AsyncIterator[SqlTransaction]:
         await self.gate.acquire()
         async with self._store.begin() as tx:
             yield tx

@@ -1,4 +1,4 @@
-"""The local model between the bot and an engine that only notes what it is told."""
+"""The local model with an engine that only records its calls."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from core.checkpoints import open_checkpoint
 from core.domain.prompt import Message
 from core.engine.engine import Engine
 from core.engine.options import Report
-from core.engine.protocol import Ready, Speed
+from core.engine.protocol import Ready, Throughput
 from core.engine.worker import Runner
-from core.engine.worker_process import ThreadHost
 from core.llm.model import LocalModel
 from core.llm.tokenizer import Tokenizer
+from tests.core.engine.thread_host import ThreadHost
 from tests.real import CACHE
 
 CHECKPOINT = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
@@ -25,8 +25,8 @@ def never(report: Report) -> Runner:
     raise AssertionError("it is never started")
 
 
-class NotingEngine(Engine):
-    """Runs nothing."""
+class RecordingEngine(Engine):
+    """Records its calls and runs nothing."""
 
     def __init__(self) -> None:
         super().__init__(ThreadHost(never))
@@ -41,11 +41,11 @@ class NotingEngine(Engine):
 
 
 @pytest.fixture
-def engine() -> NotingEngine:
-    return NotingEngine()
+def engine() -> RecordingEngine:
+    return RecordingEngine()
 
 
-def test_what_is_read_ahead_are_the_ids_before_the_question(engine: NotingEngine) -> None:
+def test_warming_encodes_everything_before_the_question(engine: RecordingEngine) -> None:
     model = LocalModel(CHECKPOINT, TOKENIZER, engine, 4096)
     model.warm(PAST, "fake/1")
     ((ids, owner),) = engine.warmed
@@ -66,21 +66,19 @@ def test_what_is_read_ahead_are_the_ids_before_the_question(engine: NotingEngine
         (READY, 0.46, (0, 0), "cpu, int8 and bf16, 0.5 tokens/s"),
     ],
 )
-def test_how_it_runs_in_a_few_words(
-    engine: NotingEngine, info: Ready | None, speed: float, read: tuple[int, int], said: str
-) -> None:
+def test_status(engine: RecordingEngine, info: Ready | None, speed: float, read: tuple[int, int], said: str) -> None:
     model = LocalModel(CHECKPOINT, TOKENIZER, engine, 4096)
-    engine.info, (engine.prompted, engine.reused), model._speed = info, read, speed
+    engine.info, (engine.prompt_ids, engine.reused_ids), model._speed = info, read, speed
     assert model.status() == said
 
 
 @pytest.mark.parametrize(
     ("speed", "said"),
     [
-        (Speed(310.2, 12.5, 1.9, 0.02, 2), "310 tokens/s of prompts, the engine gets 1.9 of 2 cores"),
-        (Speed(0, 0.3, 0.1, 1.9, 2), "the engine gets 0.1 of 2 cores, other programs 1.9"),
+        (Throughput(310.2, 12.5, 1.9, 0.02, 2), "310 tokens/s of prompts, the engine gets 1.9 of 2 cores"),
+        (Throughput(0, 0.3, 0.1, 1.9, 2), "the engine gets 0.1 of 2 cores, other programs 1.9"),
     ],
 )
-def test_what_holds_it_up(engine: NotingEngine, speed: Speed, said: str) -> None:
-    engine.speed = speed
+def test_status_names_the_bottleneck(engine: RecordingEngine, speed: Throughput, said: str) -> None:
+    engine.throughput = speed
     assert LocalModel(CHECKPOINT, TOKENIZER, engine, 4096).status() == said

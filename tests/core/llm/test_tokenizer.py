@@ -1,4 +1,4 @@
-"""Text to ids and back, with the built-in model's real tokenizer."""
+"""Text to token ids and back, with the built-in model's real tokenizer."""
 
 import re
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_no_text_makes_a_control_token(text: str) -> None:
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_pieces_joined_are_the_text(text: str) -> None:
     ids = TOKENIZER._fast.encode(text, add_special_tokens=False, split_special_tokens=True)
-    decoder, whole = TOKENIZER.decoder(), TOKENIZER.text(ids)
+    decoder, whole = TOKENIZER.decoder(), TOKENIZER.decode(ids)
     pieces = [decoder.feed(token) for token in ids]
     assert "".join(pieces) + decoder.finish() == whole
     if "\ufffd" not in whole:
@@ -72,7 +72,7 @@ def test_pieces_joined_are_the_text(text: str) -> None:
 @given(st.lists(st.integers(3, 49151), max_size=120))
 def test_any_ids_give_what_decoding_them_at_once_gives(ids: list[int]) -> None:
     decoder = TOKENIZER.decoder()
-    assert "".join(map(decoder.feed, ids)) + decoder.finish() == TOKENIZER.text(ids)
+    assert "".join(map(decoder.feed, ids)) + decoder.finish() == TOKENIZER.decode(ids)
 
 
 def test_a_long_answer_is_decoded_in_a_window() -> None:
@@ -107,29 +107,29 @@ STORED = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, 
 
 @pytest.mark.parametrize("past", [PAST[:1], PAST[:3], PAST], ids=["nothing yet", "a turn", "two turns"])
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_next_prompt_begins_with_its_opening(past: tuple[Message, ...], question: str) -> None:
-    opening, prompt = TOKENIZER.opening(past), TOKENIZER.encode((*past, Message("user", question)))
+def test_the_ids_before_the_question_begin_any_next_prompt(past: tuple[Message, ...], question: str) -> None:
+    opening, prompt = TOKENIZER.encode_before_question(past), TOKENIZER.encode((*past, Message("user", question)))
     assert prompt[: len(opening)] == opening
     text = TOKENIZER._fast.decode(opening)
     assert text.endswith(f"{past[-1].content}<|im_end|>\n<|im_start|>user\n"), "all of what was said"
 
 
 @given(STORED.filter(bool))
-def test_whatever_is_asked(question: str) -> None:
-    opening = TOKENIZER.opening(PAST)
+def test_the_ids_before_any_question(question: str) -> None:
+    opening = TOKENIZER.encode_before_question(PAST)
     assert TOKENIZER.encode((*PAST, Message("user", question)))[: len(opening)] == opening
 
 
-def test_the_opening_of_another_template() -> None:
+def test_the_ids_before_the_question_in_another_template() -> None:
     template = "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}[assistant]"
     tokenizer = Tokenizer(CHECKPOINT.folder, template)
-    assert TOKENIZER._fast.decode(tokenizer.opening((SYSTEM,))) == "[system]Be kind.[user]"
+    assert TOKENIZER._fast.decode(tokenizer.encode_before_question((SYSTEM,))) == "[system]Be kind.[user]"
 
 
 def test_a_template_that_opens_a_thought_is_noticed() -> None:
     thinking = Tokenizer(CHECKPOINT.folder, CHECKPOINT.chat_template + "<think>\n")
-    assert thinking.opens_thought(thinking.encode((QUESTION,)))
-    assert not TOKENIZER.opens_thought(TOKENIZER.encode((QUESTION, Message("assistant", "<think>"), QUESTION)))
+    assert thinking.starts_thinking(thinking.encode((QUESTION,)))
+    assert not TOKENIZER.starts_thinking(TOKENIZER.encode((QUESTION, Message("assistant", "<think>"), QUESTION)))
 
 
 def test_digits_stand_alone() -> None:

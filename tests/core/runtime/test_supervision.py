@@ -1,12 +1,9 @@
 """Watching tasks and handing messages on: what ends whom, and what is tried for how long."""
 
 import asyncio
-import logging
 
 import pytest
 
-from core.inbound.storing import store_with_retry
-from core.runtime.retry import Backoff
 from core.runtime.supervision import logged, must_not_end
 
 
@@ -52,22 +49,3 @@ async def test_what_may_fail_ends_nobody_else(caplog: pytest.LogCaptureFixture) 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(logged("a press", fails))
     assert "a press failed" in caplog.text and "ValueError" in caplog.text and "ValueError: what" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("error", "tries"), [(OSError, 20), (RuntimeError, 20), (ValueError, 4), (TypeError, 4), (OverflowError, 4)]
-)
-async def test_trouble_is_waited_for_and_poison_is_not(
-    error: type[Exception], tries: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.ERROR)
-    tried = 0
-
-    async def take() -> None:
-        nonlocal tried
-        tried += 1
-        if tried < 20:
-            raise error
-
-    await store_with_retry("update 7", take, Backoff(0.0, 0.0))
-    assert tried == tries and ("set aside" in caplog.text) == (tries < 20)

@@ -10,7 +10,7 @@ from core.dispatch.typing_indicator import TypingIndicator
 from core.inbound.ingest import Ingest
 from tests.conftest import MakeBot
 
-LOOPS = [(Ingest, "write"), (Dispatcher, "show_ready"), (Recovery, "merge_backlogs"), (Dispatcher, "run_lane"),
+LOOPS = [(Ingest, "run"), (Dispatcher, "show_ready"), (Recovery, "merge_backlogs"), (Dispatcher, "run_lane"),
          (TypingIndicator, "run"), (Recovery, "sweep")]  # fmt: skip
 
 

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from core.engine.kernels.attention import Kind, Seen
+from core.engine.kernels.attention import KVDtype, KVView
 from core.engine.kernels.jit import Array
-from core.engine.kernels.layout import PADDING
-from core.engine.nn.compiled import numbers_of
-from core.engine.nn.kv_cache import SIZE
+from core.engine.kernels.layout import SCALES_MULTIPLE
+from core.engine.nn.kernel_model import as_numpy
+from core.engine.nn.kv_cache import BLOCK_IDS
 from tests.core.engine.kernels import pieces
 
-DTYPES: dict[Kind, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
+DTYPES: dict[KVDtype, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
 WIDTHS = [16, 48, 64, 80, 96, 128]
 LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 63, 64, 65, 100, 255, 256, 257, 600]
 
@@ -36,23 +36,23 @@ class Sequence:
         length, width = self.keys.shape
         memories = []
         for part in (self.keys, self.values):
-            memory = torch.full((max(self.blocks) + 2, SIZE, width), self.garbage, dtype=part.dtype)
+            memory = torch.full((max(self.blocks) + 2, BLOCK_IDS, width), self.garbage, dtype=part.dtype)
             for number, block in enumerate(self.blocks):
-                some = part[number * SIZE : (number + 1) * SIZE]
+                some = part[number * BLOCK_IDS : (number + 1) * BLOCK_IDS]
                 memory[block, : len(some)] = some
-            memories.append(numbers_of(memory))
+            memories.append(as_numpy(memory))
         blocks = np.array([*self.blocks, 1 << 40], np.int64)
-        scores = np.full((len(q), length + PADDING), np.nan, np.float32)
+        scores = np.full((len(q), length + SCALES_MULTIPLE), np.nan, np.float32)
         mixed = np.full((len(q) + 1, width), pieces.GUARD, np.float32)
-        pieces.attend(q, Seen(memories[0], memories[1], blocks, length), scores, mixed[: len(q)])
+        pieces.attend(q, KVView(memories[0], memories[1], blocks, length), scores, mixed[: len(q)])
         assert (mixed[len(q)] == pieces.GUARD).all()
         return mixed[: len(q)]
 
 
-def sequence(kind: Kind, length: int, width: int, order: str = "at random", seed: int = 1) -> Sequence:
+def sequence(kind: KVDtype, length: int, width: int, order: str = "at random", seed: int = 1) -> Sequence:
     generator = torch.Generator().manual_seed(seed)
     keys, values = (torch.randn(length, width, generator=generator).to(DTYPES[kind]) for _ in range(2))
-    count = -(-length // SIZE)
+    count = -(-length // BLOCK_IDS)
     if order == "in order":
         blocks = list(range(3, 3 + count))
     elif order == "backwards":
@@ -81,7 +81,7 @@ def near(found: Array, expected: Array) -> None:
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("heads", range(1, 8))
-def test_every_width_and_number_of_heads(kind: Kind, width: int, heads: int) -> None:
+def test_every_width_and_number_of_heads(kind: KVDtype, width: int, heads: int) -> None:
     q = queries(heads, width)
     for length in LENGTHS:
         seen = sequence(kind, length, width)
@@ -89,7 +89,7 @@ def test_every_width_and_number_of_heads(kind: Kind, width: int, heads: int) -> 
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-def test_every_length(kind: Kind) -> None:
+def test_every_length(kind: KVDtype) -> None:
     q = queries(3, 64)
     for length in range(1, 301):
         seen = sequence(kind, length, 64)
@@ -98,7 +98,7 @@ def test_every_length(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("length", [8, 77, 600])
-def test_blocks_in_any_order(kind: Kind, length: int) -> None:
+def test_blocks_in_any_order(kind: KVDtype, length: int) -> None:
     """Those that lie one after another are gone through at once, which changes no bit."""
     q = queries(4, 64)
     found = [sequence(kind, length, 64, order) for order in ("in order", "backwards", "at random")]
@@ -111,7 +111,7 @@ def test_blocks_in_any_order(kind: Kind, length: int) -> None:
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("length", [1, 5, 8, 13, 100])
-def test_what_lies_behind_the_end_changes_nothing(kind: Kind, length: int) -> None:
+def test_what_lies_behind_the_end_changes_nothing(kind: KVDtype, length: int) -> None:
     """Nor what lies in other blocks: no number, infinity, anything."""
     q, seen = queries(4, 64), sequence(kind, length, 64)
     answers = []
@@ -124,7 +124,7 @@ def test_what_lies_behind_the_end_changes_nothing(kind: Kind, length: int) -> No
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_head_alone_and_among_others(kind: Kind, width: int) -> None:
+def test_a_head_alone_and_among_others(kind: KVDtype, width: int) -> None:
     seen, q = sequence(kind, 77, width), queries(7, width)
     alone = np.concatenate([seen.attend(q[head : head + 1]) for head in range(7)])
     for heads in range(1, 8):
@@ -134,7 +134,7 @@ def test_a_head_alone_and_among_others(kind: Kind, width: int) -> None:
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_no_number_stays_in_its_head(kind: Kind, bad: float) -> None:
+def test_what_is_no_number_stays_in_its_head(kind: KVDtype, bad: float) -> None:
     seen, q = sequence(kind, 77, 64), queries(5, 64)
     good = seen.attend(q)
     q[2, 7] = bad
@@ -145,7 +145,7 @@ def test_what_is_no_number_stays_in_its_head(kind: Kind, bad: float) -> None:
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-def test_a_key_or_value_that_is_no_number_is_not_lost(kind: Kind) -> None:
+def test_a_key_or_value_that_is_no_number_is_not_lost(kind: KVDtype) -> None:
     q = queries(3, 64)
     for place in (0, 12, 76):
         for part in ("keys", "values"):
@@ -157,7 +157,7 @@ def test_a_key_or_value_that_is_no_number_is_not_lost(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-def test_one_that_outweighs_all(kind: Kind) -> None:
+def test_one_that_outweighs_all(kind: KVDtype) -> None:
     """Scores of some thousands."""
     seen, q = sequence(kind, 200, 64), queries(2, 64, size=1e4)
     near(seen.attend(q), theirs(q, seen))
@@ -172,6 +172,6 @@ def test_one_that_outweighs_all(kind: Kind) -> None:
     seed=st.integers(0, 1 << 30),
     size=st.sampled_from([0.0, 0.1, 3.0, 30.0]),
 )
-def test_whatever_there_is(kind: Kind, heads: int, width: int, length: int, seed: int, size: float) -> None:
+def test_whatever_there_is(kind: KVDtype, heads: int, width: int, length: int, seed: int, size: float) -> None:
     seen, q = sequence(kind, length, width, seed=seed), queries(heads, width, seed, size)
     near(seen.attend(q), theirs(q, seen))

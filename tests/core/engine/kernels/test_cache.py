@@ -23,18 +23,19 @@ import sys
 from pathlib import Path
 import numpy as np
 from core.engine.kernels import cache, sampling
-from core.engine.kernels.team import Team
+from core.engine.kernels.team import ThreadTeam
 
 logits = np.array([[1.0, 3.0, 2.0], [9.0, -1.0, 9.5]], np.float32)
 tokens = np.empty(2, np.int64)
 folder = Path(sys.argv[1]) if sys.argv[1:] else None
 try:
-    with cache.kept(folder, lambda: print("compiling")):
-        Team(1).run(sampling.draw, 1, logits, np.zeros(2, sampling.RULES), np.empty(0, np.int64), tokens)
+    with cache.kernel_cache(folder, lambda: print("compiling")):
+        rules, no_ids = np.zeros(2, sampling.RULE_RECORD), np.empty(0, np.int64)
+        ThreadTeam(1).run(sampling.sample_rows, 1, logits, rules, no_ids, tokens)
 except Exception as error:
     print("failed", type(error).__name__)
 else:
-    print(*tokens, "from the folder" if sampling.draw.stats.cache_hits else "compiled")
+    print(*tokens, "from the folder" if sampling.sample_rows.stats.cache_hits else "compiled")
 """
 COMPILED, KEPT = ["compiling", "1 2 compiled"], ["1 2 from the folder"]
 
@@ -111,7 +112,7 @@ def test_what_older_kernels_left_is_deleted(folder: Path) -> None:
     (folder / "tuning-0123456789abcdef.json").write_text("{}")
     assert start(folder) == KEPT
     assert old.exists(), "another version may be running"
-    long_ago = time.time() - cache.LONG - 60
+    long_ago = time.time() - cache.UNUSED_AFTER_S - 60
     os.utime(old, (long_ago, long_ago))
     assert start(folder) == KEPT
     assert not old.exists() and (folder / "tuning-0123456789abcdef.json").exists()
@@ -141,15 +142,15 @@ class Other:
     """In place of the module `machine`."""
 
     @staticmethod
-    def instructions() -> str:
+    def instruction_set() -> str:
         return "another"
 
 
 def test_a_failure_is_not_swallowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And takes what may have caused it along."""
-    monkeypatch.setattr(cache, "keep_in", lambda folder, *kernels: None)
+    monkeypatch.setattr(cache, "cache_in", lambda folder, *kernels: None)
     told: list[str] = []
-    with pytest.raises(RuntimeError, match="damaged"), cache.kept(tmp_path, lambda: told.append("compiling")):
+    with pytest.raises(RuntimeError, match="damaged"), cache.kernel_cache(tmp_path, lambda: told.append("compiling")):
         (file,) = (tmp_path / "kernels").iterdir()
         (file / "step.nbc").write_bytes(b"damaged")
         raise RuntimeError("damaged")

@@ -7,37 +7,37 @@ import pytest
 import torch
 
 from core.engine.kernels import dense
-from core.engine.kernels.layout import MATRIX
-from core.engine.kernels.team import Team
-from core.engine.nn.compiled import matrix_of, numbers_of
-from core.engine.nn.linear import Low
-from core.engine.nn.quantization import Rounded4, Rounded8, int4, int8
+from core.engine.kernels.layout import MATRIX_RECORD
+from core.engine.kernels.team import ThreadTeam
+from core.engine.nn.kernel_model import as_numpy, matrix_record
+from core.engine.nn.linear import LowBitLinear
+from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 
-FORMS: dict[str, Callable[[torch.Tensor], Rounded4 | Rounded8]] = {"8 bits": int8, "4 bits": int4}
+FORMS: dict[str, Callable[[torch.Tensor], Int4Matrix | Int8Matrix]] = {"8 bits": quantize_int8, "4 bits": quantize_int4}
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
-def team(request: pytest.FixtureRequest) -> Iterator[Team]:
-    team = Team(request.param)
+def team(request: pytest.FixtureRequest) -> Iterator[ThreadTeam]:
+    team = ThreadTeam(request.param)
     yield team
     team.close()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("form", FORMS)
-def test_every_shape(team: Team, form: str, dtype: torch.dtype) -> None:
+def test_every_shape(team: ThreadTeam, form: str, dtype: torch.dtype) -> None:
     """Any rows of it; the memory around them is not touched."""
     torch.manual_seed(4)
     for columns in (32, 96, 544, 1056, 4864):
         for rows in (1, 2, 15, 16, 17, 65):
             rounded = FORMS[form](torch.randn(rows, columns) * torch.logspace(-10, 10, rows)[:, None])
-            low = Low(rounded, None)
+            low = LowBitLinear(rounded, None)
             for first, count in ((0, rows), (rows // 2, rows - rows // 2), (rows - 1, 1)):
                 whole = torch.full((count + 2, columns), 7.0, dtype=dtype)
-                matrix = np.array([matrix_of(low, 0)], MATRIX)[0]
-                team.run(dense.unpack, 1, matrix, first, numbers_of(whole[1:-1]))
+                matrix = np.array([matrix_record(low, 0)], MATRIX_RECORD)[0]
+                team.run(dense.unpack_rows, 1, matrix, first, as_numpy(whole[1:-1]))
                 assert (whole[[0, -1]] == 7).all()
-                expected = rounded.values(slice(first, first + count))
+                expected = rounded.dequantize(slice(first, first + count))
                 if form == "8 bits":
                     assert torch.equal(whole[1:-1], expected.to(dtype))
                 else:  # a product and a sum are rounded once, not twice

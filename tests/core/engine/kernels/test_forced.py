@@ -25,16 +25,16 @@ EXPRESSION = " or ".join(f"({file}" + (f" and ({some}))" if some else ")") for f
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.skipif(machine.forced() is not None, reason="it is taken for another already")
+@pytest.mark.skipif(machine.forced_instruction_set() is not None, reason="it is taken for another already")
 @pytest.mark.parametrize("word", ["avx2", "generic"])
 def test_taken_for_another(word: str) -> None:
     """It compiles for a minute the first time, and keeps that."""
-    if word == "avx2" and machine.instructions() not in ("avx2", "avx512", "vnni"):
+    if word == "avx2" and machine.instruction_set() not in ("avx2", "avx512", "vnni"):
         pytest.skip("this machine has no AVX2")
     options = ["-q", "-x", "-p", "no:cacheprovider", "-k", EXPRESSION]
     found = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *(f"{FOLDER}/{file}" for file in TESTS)],
-        env=os.environ | {machine.SETTING: word},
+        env=os.environ | {machine.CPU_VARIABLE: word},
         check=False,
         cwd=ROOT,
         timeout=390,

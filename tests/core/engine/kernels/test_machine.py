@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[4]
 
 def run(code: str, word: str | None = None) -> "subprocess.CompletedProcess[str]":
     """In a process of its own, on a machine that is taken for another."""
-    others = {name: value for name, value in os.environ.items() if name != machine.SETTING}
-    environment = others if word is None else others | {machine.SETTING: word}
+    others = {name: value for name, value in os.environ.items() if name != machine.CPU_VARIABLE}
+    environment = others if word is None else others | {machine.CPU_VARIABLE: word}
     return subprocess.run(
         [sys.executable, "-c", code],
         check=False,
@@ -33,21 +33,21 @@ def run(code: str, word: str | None = None) -> "subprocess.CompletedProcess[str]
     [("avx2", "avx2"), ("AVX2", "avx2"), (" avx512 ", "avx512"), ("generic", "generic"), ("", None), ("  ", None)],
 )
 def test_words(word: str, instructions: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(machine.SETTING, word)
-    assert machine.forced() == instructions
+    monkeypatch.setenv(machine.CPU_VARIABLE, word)
+    assert machine.forced_instruction_set() == instructions
     if instructions:
-        assert machine.instructions() == instructions
+        assert machine.instruction_set() == instructions
 
 
 def test_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(machine.SETTING, raising=False)
-    assert machine.forced() is None
+    monkeypatch.delenv(machine.CPU_VARIABLE, raising=False)
+    assert machine.forced_instruction_set() is None
 
 
 @pytest.mark.parametrize("word", ["avx3", "vnni", "avx2,avx512", "1"])
 def test_a_wrong_word(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(machine.SETTING, word)
-    for ask in (machine.forced, machine.instructions, machine.numba):
+    monkeypatch.setenv(machine.CPU_VARIABLE, word)
+    for ask in (machine.forced_instruction_set, machine.instruction_set, machine.import_numba):
         with pytest.raises(ValueError, match=f"^QWENTIN_CPU={word} is none of avx512, avx2, generic$"):
             ask()
 
@@ -68,25 +68,26 @@ def test_a_wrong_word(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ids=str,
 )
 def test_what_it_has(has: dict[str, bool], instructions: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(machine.SETTING, raising=False)
+    monkeypatch.delenv(machine.CPU_VARIABLE, raising=False)
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: has)
-    assert machine.instructions() == instructions
-    assert machine.NAMES[machine.instructions()]
+    assert machine.instruction_set() == instructions
+    assert machine.INSTRUCTION_SET_NAMES[machine.instruction_set()]
 
 
 def test_where_nobody_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown() -> None:
         raise RuntimeError("failed to retrieve host cpu features.")
 
-    monkeypatch.delenv(machine.SETTING, raising=False)
+    monkeypatch.delenv(machine.CPU_VARIABLE, raising=False)
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", unknown)
-    assert machine.instructions() == "generic"
+    assert machine.instruction_set() == "generic"
 
 
 LANES = """
 from core.engine.kernels import cache, machine, vectors
 from core.engine.kernels.jit import numba
-print(vectors.HAS, vectors.LANES, numba.config.CPU_NAME, repr(numba.config.CPU_FEATURES), cache.fingerprint())
+cpu = numba.config.CPU_NAME, repr(numba.config.CPU_FEATURES)
+print(vectors.INSTRUCTION_SET, vectors.LANES, *cpu, cache.fingerprint())
 """
 
 
@@ -142,18 +143,26 @@ llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 target = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(opt=2)
 products = [
-    *(assembly(tiles.one_by_one(bits, rows), 1) for bits in (8, 4) for rows in (1, 2, 4, 8)),
-    *(assembly(tiles.together(bits, tiles.OUTPUTS, rows), 2) for bits in (8, 16) for rows in (1, tiles.ROWS)),
+    *(assembly(tiles.all_blocks_tile(bits, rows), 1) for bits in (8, 4) for rows in (1, 2, 4, 8)),
+    *(
+        assembly(tiles.one_block_tile(bits, tiles.TILE_OUTPUTS, rows), 2)
+        for bits in (8, 16)
+        for rows in (1, tiles.TILE_ROWS)
+    ),
 ]
 assert all("smlal" in each or "smull" in each for each in products), "16-bit integers are multiplied as vectors"
 others = [
-    assembly(tiles.unpack, 4),
-    assembly(pointwise._round, 5),
-    assembly(pointwise.activate, 3),
+    assembly(tiles.unpack_block, 4),
+    assembly(pointwise._quantize, 5),
+    assembly(pointwise.silu_multiply, 3),
     *(assembly(attention.score_tile(kind, heads), 6) for kind in ("float32", "bf16") for heads in (1, 2)),
-    *(assembly(attention.mix_tile(kind, 2, columns), 7) for kind in ("float32", "bf16") for columns in (16, 64)),
-    *(assembly(dense.row_of_8(size), 4) for size in (2, 4)),
-    *(assembly(dense.row_of_4(size), 5) for size in (2, 4)),
+    *(
+        assembly(attention.weighted_sum_tile(kind, 2, columns), 7)
+        for kind in ("float32", "bf16")
+        for columns in (16, 64)
+    ),
+    *(assembly(dense.int8_row_kernel(size), 4) for size in (2, 4)),
+    *(assembly(dense.int4_row_kernel(size), 5) for size in (2, 4)),
 ]
 assert all("v0.4s" in each or "v1.4s" in each or "v2.4s" in each for each in others)
 print(len(products) + len(others))

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from torch.nn import functional
 
 from core.engine.kernels.jit import Array
-from core.engine.kernels.layout import BLOCK, GROUP, GROUPS, LARGEST, blocks_of
+from core.engine.kernels.layout import BLOCK, GROUP, GROUPS_PER_BLOCK, MAX_ACTIVATION, block_count
 from core.engine.kernels.vectors import LANES
 from tests.core.engine.kernels import pieces
 
@@ -29,17 +29,17 @@ def check_rounding(values: Array) -> None:
     rows, columns = values.shape
     x = pieces.rounded(values)
     codes = x.codes.reshape(rows, columns)
-    for block in range(blocks_of(columns)):
+    for block in range(block_count(columns)):
         some = slice(block * BLOCK, (block + 1) * BLOCK)
         part, found = values[:, some].astype(np.float64), codes[:, some].astype(np.int64)
         largest = np.abs(part).max(1)
         scales = x.scales.reshape(rows, -1)[:, block]
-        np.testing.assert_allclose(scales, largest / LARGEST, rtol=2 * EPS)
-        assert np.abs(found).max() <= LARGEST
-        assert ((np.abs(found) == LARGEST).any(1) | (largest == 0)).all(), "the whole range is used"
-        off = np.abs(found * (largest / LARGEST)[:, None] - part)
-        assert (off <= (largest / LARGEST)[:, None] * (0.5 + 4 * EPS * LARGEST)).all()
-        sums = x.sums.reshape(rows, -1, GROUPS)[:, block]
+        np.testing.assert_allclose(scales, largest / MAX_ACTIVATION, rtol=2 * EPS)
+        assert np.abs(found).max() <= MAX_ACTIVATION
+        assert ((np.abs(found) == MAX_ACTIVATION).any(1) | (largest == 0)).all(), "the whole range is used"
+        off = np.abs(found * (largest / MAX_ACTIVATION)[:, None] - part)
+        assert (off <= (largest / MAX_ACTIVATION)[:, None] * (0.5 + 4 * EPS * MAX_ACTIVATION)).all()
+        sums = x.sums.reshape(rows, -1, GROUPS_PER_BLOCK)[:, block]
         expected = found.reshape(rows, -1, GROUP).sum(2)
         assert (sums[:, : expected.shape[1]] == expected).all()
         assert (sums[:, expected.shape[1] :] == 0).all(), "groups that are not there add nothing"
@@ -66,8 +66,8 @@ def test_rounding_whatever_there_is(values: Array) -> None:
 def test_halves_are_rounded_to_the_even_number() -> None:
     """As all of float32 is, so that nothing drifts."""
     values = np.zeros((1, 64), np.float32)
-    values[0, :6] = LARGEST, 0.5, 1.5, 2.5, -0.5, -1.5
-    assert pieces.rounded(values).codes[:6].tolist() == [LARGEST, 0, 2, 2, 0, -2]
+    values[0, :6] = MAX_ACTIVATION, 0.5, 1.5, 2.5, -0.5, -1.5
+    assert pieces.rounded(values).codes[:6].tolist() == [MAX_ACTIVATION, 0, 2, 2, 0, -2]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.engine.kernels.jit import Array
-from core.engine.kernels.layout import BLOCK, GROUP, LARGEST, blocks_of
-from core.engine.kernels.products import MANY, PANEL
-from core.engine.kernels.tiles import LARGEST_16
-from core.engine.nn.quantization import Rounded4, Rounded8, int4, int8, padded
+from core.engine.kernels.layout import BLOCK, GROUP, MAX_ACTIVATION, block_count, padded_groups
+from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
+from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
+from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
 
 EPS = float(np.finfo(np.float32).eps)
 COLUMNS = [32, 64, 96, 1024, 1056, 2080, 4864]
 OUTPUTS = [1, 2, 3, 5, 63, 64, 65, 130, 301]
-FORMS: dict[str, Callable[[torch.Tensor], Matrix]] = {"8 bits": int8, "4 bits": int4}
+FORMS: dict[str, Callable[[torch.Tensor], Matrix]] = {"8 bits": quantize_int8, "4 bits": quantize_int4}
 MOST = 130
 """Rows."""
 NEVER = 1 << 30
@@ -41,17 +41,17 @@ def off_by_unpacking(matrix: Matrix, many: bool) -> Array:
     """How far off the weights themselves may be, [outputs, columns]: in 4 bits, for many rows, half a step of a block
     of a row, which reaches to the largest number that its scales can stand for."""
     rows, columns = matrix.shape
-    if isinstance(matrix, Rounded8) or not many:
+    if isinstance(matrix, Int8Matrix) or not many:
         return np.zeros((rows, columns))
     scales, offsets = (part[:, : columns // GROUP].double() for part in (matrix.scales, matrix.offsets))
     largest = torch.maximum(offsets.abs(), (offsets + 15 * scales).abs())
     steps = torch.cat(
         [part.amax(1, keepdim=True).expand(part.shape) for part in torch.split(largest, BLOCK // GROUP, 1)], 1
     )
-    return np.asarray((steps / LARGEST_16 * 0.5).repeat_interleave(GROUP, 1).numpy())
+    return np.asarray((steps / MAX_UNPACKED_WEIGHT * 0.5).repeat_interleave(GROUP, 1).numpy())
 
 
-def check(side: Side, values: Array, found: Array, start: Array | float = 0.0, many: int = MANY) -> None:
+def check(side: Side, values: Array, found: Array, start: Array | float = 0.0, many: int = PANEL_MIN_ROWS) -> None:
     """Against what the rounded activations stand for, where only float32's own sums are off; and against the
     activations themselves, where each is half a step off at most."""
     rows = len(values)
@@ -60,7 +60,7 @@ def check(side: Side, values: Array, found: Array, start: Array | float = 0.0, m
     sums = np.abs(x) @ (np.abs(weights) + np.abs(weights).max(1, keepdims=True)).T + np.abs(start)
     allowed = 12 * EPS * sums + np.abs(x) @ unpacking.T * 1.01
     assert (np.abs(found - (start + x @ weights.T)) <= allowed).all()
-    steps = np.abs(x).max(1, keepdims=True) / LARGEST
+    steps = np.abs(x).max(1, keepdims=True) / MAX_ACTIVATION
     allowed += 0.51 * steps * np.abs(weights).sum(1)
     exact = start + values.astype(np.float64) @ weights.T
     assert (np.abs(found - exact) <= allowed).all()
@@ -92,7 +92,7 @@ def test_from_how_many_rows_on_there_are_panels(form: str) -> None:
         assert (found == (panels if rows >= many else single)[:rows]).all()
 
 
-@pytest.mark.parametrize("rows", [1, 3, MANY - 1, MANY, MANY + 1, 61])
+@pytest.mark.parametrize("rows", [1, 3, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, PANEL_MIN_ROWS + 1, 61])
 @pytest.mark.parametrize("form", FORMS)
 def test_in_any_company_and_order(form: str, rows: int) -> None:
     """Also beside others in other places, and what these are."""
@@ -106,7 +106,7 @@ def test_in_any_company_and_order(form: str, rows: int) -> None:
     assert (side.times(rounded(others), rows)[rows // 2] == found[0]).all()
 
 
-@pytest.mark.parametrize("rows", [1, 7, MANY - 1, MANY, 33])
+@pytest.mark.parametrize("rows", [1, 7, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 33])
 @pytest.mark.parametrize("form", FORMS)
 def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     """Roots of sums of squares of half-steps, which are evenly spread: a twelfth of the square of a step."""
@@ -114,22 +114,27 @@ def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     side = Side([FORMS[form](normal(outputs, columns))])
     values = np.asarray(normal(rows, columns, seed=5).numpy())
     found, weights = side.times(rounded(values), rows), side.values()
-    steps = np.abs(values).reshape(rows, -1, BLOCK).max(2).repeat(BLOCK, 1) / LARGEST
+    steps = np.abs(values).reshape(rows, -1, BLOCK).max(2).repeat(BLOCK, 1) / MAX_ACTIVATION
     variance = steps**2 / 12 @ (weights**2).T
-    unpacking = np.concatenate([off_by_unpacking(matrix, rows >= MANY) for matrix in side.matrices])
+    unpacking = np.concatenate([off_by_unpacking(matrix, rows >= PANEL_MIN_ROWS) for matrix in side.matrices])
     variance += values.astype(np.float64) ** 2 @ ((2 * unpacking) ** 2 / 12).T
     off = found - values.astype(np.float64) @ weights.T
     assert np.sqrt(np.mean(off**2 / variance)) < 1.1
     assert abs(np.mean(off / np.sqrt(variance))) < 6 / np.sqrt(off.size), "and to neither side"
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5, MANY - 1, MANY, 35])
+@pytest.mark.parametrize("rows", [1, 2, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 35])
 @pytest.mark.parametrize("start", ["fresh", "added"])
 def test_side_by_side_and_added(start: str, rows: int) -> None:
     """Queries, keys and values of different forms and heights, each in its place."""
     columns = 1120
     side = Side(
-        [int8(normal(65, columns)), int4(normal(3, columns)), int8(normal(1, columns)), int4(normal(129, columns))]
+        [
+            quantize_int8(normal(65, columns)),
+            quantize_int4(normal(3, columns)),
+            quantize_int8(normal(1, columns)),
+            quantize_int4(normal(129, columns)),
+        ]
     )
     values = activations(rows, columns)
     before = np.asarray(normal(rows, side.outputs, seed=3).numpy()) * 100
@@ -143,13 +148,13 @@ def test_side_by_side_and_added(start: str, rows: int) -> None:
         assert (found[:, some] == expected).all()
 
 
-def packed4(codes: torch.Tensor, scales: torch.Tensor, offsets: torch.Tensor) -> Rounded4:
+def packed4(codes: torch.Tensor, scales: torch.Tensor, offsets: torch.Tensor) -> Int4Matrix:
     """Codes [rows, columns], scales and offsets [rows, groups]."""
     rows, columns = codes.shape
     low, high = codes.to(torch.uint8).view(rows, -1, GROUP).chunk(2, -1)
-    room = torch.zeros(2, rows, padded(columns // GROUP), dtype=torch.bfloat16)
+    room = torch.zeros(2, rows, padded_groups(columns // GROUP), dtype=torch.bfloat16)
     room[0, :, : columns // GROUP], room[1, :, : columns // GROUP] = scales, offsets
-    return Rounded4((low | high << 4).flatten(1), room[0], room[1])
+    return Int4Matrix((low | high << 4).flatten(1), room[0], room[1])
 
 
 def added_up(products: Sequence[float], columns: int) -> np.float32:
@@ -160,19 +165,21 @@ def added_up(products: Sequence[float], columns: int) -> np.float32:
     return total
 
 
-@pytest.mark.parametrize("rows", [1, 4, MANY - 1, MANY, 40])
+@pytest.mark.parametrize("rows", [1, 4, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 40])
 @pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize(("code", "number"), [(127, LARGEST), (-127, LARGEST), (127, -LARGEST), (-127, -LARGEST)])
+@pytest.mark.parametrize(
+    ("code", "number"), [(127, MAX_ACTIVATION), (-127, MAX_ACTIVATION), (127, -MAX_ACTIVATION), (-127, -MAX_ACTIVATION)]
+)
 def test_the_largest_numbers_do_not_overflow(code: int, number: int, columns: int, rows: int) -> None:
     """All codes and all activations at their largest: each block's sum just fits into 32 bits, and is exact."""
-    side = Side([Rounded8(torch.full((67, columns), code, dtype=torch.int8), torch.ones(67))])
+    side = Side([Int8Matrix(torch.full((67, columns), code, dtype=torch.int8), torch.ones(67))])
     x = rounded(np.full((rows, columns), number, np.float32))
     widths = [min(BLOCK, columns - start) for start in range(0, columns, BLOCK)]
     expected = added_up([float(code * number * width) for width in widths], columns)
     assert (side.times(x, rows) == expected).all()
 
 
-@pytest.mark.parametrize("rows", [1, 4, MANY - 1, MANY, 40])
+@pytest.mark.parametrize("rows", [1, 4, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 40])
 @pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize(
     ("code", "scale", "offset"), [(15, 1.0, 0.0), (15, -1.0, 0.0), (0, 1.0, -15.0), (15, 1.0, -30.0)]
@@ -182,7 +189,7 @@ def test_the_largest_4_bits_do_not_overflow(code: int, scale: float, offset: flo
     side = Side(
         [packed4(torch.full((67, columns), code), torch.full((67, groups), scale), torch.full((67, groups), offset))]
     )
-    for number in (LARGEST, -LARGEST):
+    for number in (MAX_ACTIVATION, -MAX_ACTIVATION):
         found = side.times(rounded(np.full((rows, columns), number, np.float32)), rows)
         np.testing.assert_allclose(found, (code * scale + offset) * number * columns, rtol=columns * EPS)
 
@@ -190,8 +197,8 @@ def test_the_largest_4_bits_do_not_overflow(code: int, scale: float, offset: flo
 @settings(deadline=None, max_examples=150)
 @given(
     data=st.data(),
-    rows=st.sampled_from([1, 2, 3, 4, 7, 8, 11, MANY - 1, MANY, MANY + 3]),
-    outputs=st.integers(1, PANEL + 9),
+    rows=st.sampled_from([1, 2, 3, 4, 7, 8, 11, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, PANEL_MIN_ROWS + 3]),
+    outputs=st.integers(1, PANEL_OUTPUTS + 9),
     columns=st.sampled_from([32, 64, 96, 160, 1024, 1056, 1088]),
     seed=st.integers(0, 1 << 30),
 )
@@ -201,25 +208,25 @@ def test_whole_numbers_are_multiplied_exactly(
     """Codes and activations that are integers already, sparse enough that each sum is one of float32's."""
     torch.manual_seed(seed)
     x = torch.randint(-9, 10, (rows, columns)).float()
-    x[:, ::BLOCK] = LARGEST
+    x[:, ::BLOCK] = MAX_ACTIVATION
     if data.draw(st.booleans(), "8 bits"):
         codes = torch.randint(-127, 128, (outputs, columns))
         codes[:, ::BLOCK] = 0
-        matrix: Matrix = Rounded8(codes.to(torch.int8), torch.full((outputs,), 0.5))
+        matrix: Matrix = Int8Matrix(codes.to(torch.int8), torch.full((outputs,), 0.5))
     else:
         codes = torch.randint(0, 16, (outputs, columns))
         matrix = packed4(
             codes, torch.full((outputs, columns // GROUP), 0.5), torch.full((outputs, columns // GROUP), -4.0)
         )
     found = Side([matrix]).times(rounded(np.asarray(x.numpy())), rows)
-    exact = (x.double() @ matrix.values().double().T).numpy()
-    if isinstance(matrix, Rounded8) or rows < MANY:
+    exact = (x.double() @ matrix.dequantize().double().T).numpy()
+    if isinstance(matrix, Int8Matrix) or rows < PANEL_MIN_ROWS:
         assert (found == exact).all()
     else:
-        np.testing.assert_allclose(found, exact, atol=float(x.abs().sum(1).max()) * 4 / LARGEST_16)
+        np.testing.assert_allclose(found, exact, atol=float(x.abs().sum(1).max()) * 4 / MAX_UNPACKED_WEIGHT)
 
 
-@pytest.mark.parametrize("rows", [1, 5, MANY + 1])
+@pytest.mark.parametrize("rows", [1, 5, PANEL_MIN_ROWS + 1])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [1e-30, 1e-20, 1e15, 1e30])
 def test_huge_and_tiny(form: str, size: float, rows: int) -> None:
@@ -231,7 +238,7 @@ def test_huge_and_tiny(form: str, size: float, rows: int) -> None:
     check(side, large, side.times(rounded(large), rows))
 
 
-@pytest.mark.parametrize("rows", [1, 5, MANY + 1])
+@pytest.mark.parametrize("rows", [1, 5, PANEL_MIN_ROWS + 1])
 @pytest.mark.parametrize("form", FORMS)
 def test_zeros(form: str, rows: int) -> None:
     side, nothing = Side([FORMS[form](normal(67, 1056))]), Side([FORMS[form](torch.zeros(67, 1056))])
@@ -242,7 +249,7 @@ def test_zeros(form: str, rows: int) -> None:
     check(side, half, side.times(rounded(half), rows))
 
 
-@pytest.mark.parametrize("rows", [1, 5, MANY - 1, MANY, 37])
+@pytest.mark.parametrize("rows", [1, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 37])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("column", [0, 31, 1023, 1024, 1055])
@@ -261,5 +268,5 @@ def test_what_is_no_number_stays_in_its_row(bad: float, form: str, rows: int, co
 
 
 def test_blocks() -> None:
-    assert [blocks_of(columns) for columns in (32, 1024, 1056, 2048, 2080)] == [1, 1, 2, 2, 3]
-    assert BLOCK * 127 * LARGEST < 2**31
+    assert [block_count(columns) for columns in (32, 1024, 1056, 2048, 2080)] == [1, 1, 2, 2, 3]
+    assert BLOCK * 127 * MAX_ACTIVATION < 2**31

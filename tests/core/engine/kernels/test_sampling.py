@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from core.domain.sampling import Sampling
 from core.engine.kernels import sampling as kernel
 from core.engine.kernels.jit import Array
-from core.engine.kernels.team import Team
-from core.engine.nn.sampler import Draw
+from core.engine.kernels.team import ThreadTeam
+from core.engine.nn.sampler import SequenceSampler
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs
 
@@ -21,21 +21,23 @@ TEAMS = [1, 2, 3]
 
 
 @pytest.fixture(scope="module")
-def teams() -> Iterator[dict[int, Team]]:
-    made = {count: Team(count) for count in TEAMS}
+def teams() -> Iterator[dict[int, ThreadTeam]]:
+    made = {count: ThreadTeam(count) for count in TEAMS}
     yield made
     for team in made.values():
         team.close()
 
 
-def drawn(team: Team, logits: Array, draws: list[Draw]) -> list[int]:
+def drawn(team: ThreadTeam, logits: Array, draws: list[SequenceSampler]) -> list[int]:
     """As the runner has it drawn."""
-    starts = np.cumsum([0, *(len(draw.seen) for draw in draws)])
-    rules = np.array([draw.rules(start) for draw, start in zip(draws, starts, strict=False)], kernel.RULES)
+    starts = np.cumsum([0, *(len(draw.penalised_ids) for draw in draws)])
+    rules = np.array([draw.rule_record(start) for draw, start in zip(draws, starts, strict=False)], kernel.RULE_RECORD)
     tokens = np.full(len(draws), -1, np.int64)
-    team.run(kernel.draw, 1, logits.copy(), rules, np.concatenate([draw.seen for draw in draws]), tokens)
+    team.run(
+        kernel.sample_rows, 1, logits.copy(), rules, np.concatenate([draw.penalised_ids for draw in draws]), tokens
+    )
     for draw, token in zip(draws, tokens, strict=True):
-        draw.note(int(token))
+        draw.record(int(token))
     return [int(token) for token in tokens]
 
 
@@ -43,7 +45,7 @@ def explained(logits: torch.Tensor, sampling: Sampling, seen: list[int], uniform
     """Whether sums in another order may come to this token: ids in float64, the most likely first (or by their number,
     where all may be drawn), and the place at which so much of the whole has been passed, give or take some last digits;
     where top-p ends, too, one more or less may be in."""
-    draw = Draw(sampling, seen)
+    draw = SequenceSampler(sampling, seen)
     draw._penalise(logits)
     scores = logits.double().numpy() / max(float(sampling.temperature), 1e-4)
     ids = np.arange(len(scores))
@@ -73,15 +75,15 @@ def explained(logits: torch.Tensor, sampling: Sampling, seen: list[int], uniform
     spread=st.sampled_from([0.01, 1.0, 3.0, 10.0]),
 )
 def test_the_same_number_draws_the_same_token(
-    teams: dict[int, Team], samplings: list[Sampling], seed: int, spread: float
+    teams: dict[int, ThreadTeam], samplings: list[Sampling], seed: int, spread: float
 ) -> None:
     """As in PyTorch, but for where sums in another order decide; all rows at once as alone, by teams of any size."""
     rules = [Sampling(each.temperature, 1, each.top_p, each.top_k, each.repetition_penalty, seed) for each in samplings]
     logits = [random_logits(seed + row, spread) for row in range(len(rules))]
     seen = [[*PROMPT, *(row.topk(3).indices.tolist())] for row in logits]
 
-    def draws() -> list[Draw]:
-        return [Draw(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
+    def draws() -> list[SequenceSampler]:
+        return [SequenceSampler(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
 
     whole = np.asarray(torch.stack(logits).numpy())
     found = drawn(teams[1], whole, draws())
@@ -90,16 +92,19 @@ def test_the_same_number_draws_the_same_token(
     assert alone == found
     for row, draw in enumerate(draws()):
         if draw(logits[row].clone()) != found[row]:
-            uniform = Draw(rules[row], seen[row])._uniform()
+            uniform = SequenceSampler(rules[row], seen[row])._uniform()
             assert explained(logits[row].clone(), rules[row], seen[row], uniform, found[row])
 
 
-def test_it_is_nearly_always_the_very_same(teams: dict[int, Team]) -> None:
+def test_it_is_nearly_always_the_very_same(teams: dict[int, ThreadTeam]) -> None:
     rules = Sampling(0.7, 1, 0.8, 20, 1.05)
     logits = torch.stack([random_logits(row, 3.0) for row in range(500)])
     seeded = [Sampling(0.7, 1, 0.8, 20, 1.05, seed) for seed in range(500)]
-    found = drawn(teams[1], np.asarray(logits.numpy()), [Draw(rule, PROMPT) for rule in seeded])
-    same = [Draw(rule, PROMPT)(row.clone()) == token for rule, row, token in zip(seeded, logits, found, strict=True)]
+    found = drawn(teams[1], np.asarray(logits.numpy()), [SequenceSampler(rule, PROMPT) for rule in seeded])
+    same = [
+        SequenceSampler(rule, PROMPT)(row.clone()) == token
+        for rule, row, token in zip(seeded, logits, found, strict=True)
+    ]
     assert sum(same) >= 499 and rules.seed is None
 
 
@@ -117,16 +122,18 @@ def test_it_is_nearly_always_the_very_same(teams: dict[int, Team]) -> None:
     ],
     ids=str,
 )
-def test_as_often_as_likely(teams: dict[int, Team], sampling: Sampling) -> None:
+def test_as_often_as_likely(teams: dict[int, ThreadTeam], sampling: Sampling) -> None:
     logits = torch.tensor([0.0, 2.0, 1.0, -1.0, -3.0, 0.5])
     seen = [1, 4]
     expected = theirs(logits, sampling, seen)
-    draw = Draw(Sampling(sampling.temperature, 1, sampling.top_p, sampling.top_k, sampling.repetition_penalty, 7), seen)
+    draw = SequenceSampler(
+        Sampling(sampling.temperature, 1, sampling.top_p, sampling.top_k, sampling.repetition_penalty, 7), seen
+    )
     draws = [draw] * 8000
-    noted = [draw.rules(0) for _ in draws]
-    rules = np.array(noted, kernel.RULES)
+    noted = [draw.rule_record(0) for _ in draws]
+    rules = np.array(noted, kernel.RULE_RECORD)
     tokens = np.empty(len(draws), np.int64)
-    teams[1].run(kernel.draw, 1, np.tile(logits.numpy(), (len(draws), 1)), rules, draw.seen, tokens)
+    teams[1].run(kernel.sample_rows, 1, np.tile(logits.numpy(), (len(draws), 1)), rules, draw.penalised_ids, tokens)
     counted = Counter(tokens.tolist())
     assert [counted[id] / len(draws) for id in range(6)] == pytest.approx(expected.tolist(), abs=0.025)
     assert all(expected[id] > 0 for id in counted), "and never what is ruled out"
@@ -134,77 +141,80 @@ def test_as_often_as_likely(teams: dict[int, Team], sampling: Sampling) -> None:
 
 @pytest.mark.parametrize("sampling", [Sampling(0), Sampling(-1.0), Sampling(0, top_k=9, top_p=0.1), Sampling(1e-300)])
 @pytest.mark.parametrize("size", [1, 2, 7, 63, 64, 65, 300, VOCABULARY])
-def test_greedy_takes_the_first_of_the_largest(teams: dict[int, Team], sampling: Sampling, size: int) -> None:
+def test_greedy_takes_the_first_of_the_largest(teams: dict[int, ThreadTeam], sampling: Sampling, size: int) -> None:
     rng = np.random.default_rng(size)
     logits = rng.integers(-3, 4, (40, size)).astype(np.float32)
     logits[0] = 0
     logits[1] = -1e30
-    found = drawn(teams[1], logits, [Draw(sampling, [0]) for _ in logits])
+    found = drawn(teams[1], logits, [SequenceSampler(sampling, [0]) for _ in logits])
     assert found == logits.argmax(1).tolist()
 
 
 @pytest.mark.parametrize(
     "sampling", [Sampling(1e-9, seed=1), Sampling(1.5, top_k=1), Sampling(1.5, top_p=0), Sampling(1.5, top_p=1e-9)]
 )
-def test_the_likeliest(teams: dict[int, Team], sampling: Sampling) -> None:
+def test_the_likeliest(teams: dict[int, ThreadTeam], sampling: Sampling) -> None:
     logits = random_logits(1, 1.0)
-    found = drawn(teams[1], np.tile(logits.numpy(), (30, 1)), [Draw(sampling, PROMPT) for _ in range(30)])
+    found = drawn(teams[1], np.tile(logits.numpy(), (30, 1)), [SequenceSampler(sampling, PROMPT) for _ in range(30)])
     assert found == [int(logits.argmax())] * 30
 
 
-@pytest.mark.parametrize("size", [VOCABULARY, kernel.CANDIDATES, kernel.CANDIDATES + 1, 65, 3])
+@pytest.mark.parametrize("size", [VOCABULARY, kernel.TOP_P_CANDIDATES, kernel.TOP_P_CANDIDATES + 1, 65, 3])
 @pytest.mark.parametrize("top_p", [0.3, 0.8, 0.999])
-def test_all_alike(teams: dict[int, Team], size: int, top_p: float) -> None:
+def test_all_alike(teams: dict[int, ThreadTeam], size: int, top_p: float) -> None:
     """Top-p needs more of them than it looks at first; and every id comes about as often as another."""
     rows = 3000
-    draws = [Draw(Sampling(1, top_p=top_p, seed=seed), [0]) for seed in range(rows)]
+    draws = [SequenceSampler(Sampling(1, top_p=top_p, seed=seed), [0]) for seed in range(rows)]
     counted = Counter(drawn(teams[2], np.zeros((rows, size), np.float32), draws))
     wanted = min(size, max(1, round(top_p * size)))
     assert len(counted) <= wanted + 1
     assert max(counted.values()) < 3 * rows / wanted + 20
 
 
-def test_the_penalty_remembers_what_was_drawn(teams: dict[int, Team]) -> None:
+def test_the_penalty_remembers_what_was_drawn(teams: dict[int, ThreadTeam]) -> None:
     """Also what was drawn before, and no id twice as much for having come twice."""
-    draw = Draw(Sampling(0, repetition_penalty=2.0), [0, 0, 0])
+    draw = SequenceSampler(Sampling(0, repetition_penalty=2.0), [0, 0, 0])
     logits = np.array([[9.0, 8.0, 7.0, 5.0, -1.0]], np.float32)
     assert [drawn(teams[1], logits, [draw])[0] for _ in range(4)] == [1, 2, 3, 0]
 
 
 @pytest.mark.parametrize("penalty", [0.5, 0.9, 1.05, 1.5, 2.0])
-def test_the_penalty_is_that_of_pytorch(teams: dict[int, Team], penalty: float) -> None:
+def test_the_penalty_is_that_of_pytorch(teams: dict[int, ThreadTeam], penalty: float) -> None:
     """To the last bit: greedy tokens show it. Each row has its own part of what was seen, or none."""
     sampling, rng = Sampling(0, repetition_penalty=penalty), np.random.default_rng(3)
     logits = (rng.standard_normal((50, 40)) * 2).round(1).astype(np.float32)
     seen = [rng.integers(0, 40, count).tolist() or [0] for count in range(50)]
     rules = [sampling if row % 3 else Sampling(0) for row in range(50)]
-    draws = [Draw(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
-    others = [Draw(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
+    draws = [SequenceSampler(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
+    others = [SequenceSampler(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
     for _ in range(5):
         expected = [draw(torch.from_numpy(row.copy())) for draw, row in zip(others, logits, strict=True)]
         assert drawn(teams[2], logits, draws) == expected
 
 
-def test_a_whole_vocabulary(teams: dict[int, Team]) -> None:
+def test_a_whole_vocabulary(teams: dict[int, ThreadTeam]) -> None:
     """Of Qwen, by its own rules."""
     size = 151_936
     logits = torch.stack([random_logits(row, 2.0, size) for row in range(3)])
     logits[:, 77_777] += 12
     for rules in ({"top_p": 0.8, "top_k": 20}, {"top_p": 0.95}, {}, {"top_p": 0.999}):
         samplings = [Sampling(0.7, repetition_penalty=1.1, seed=row, **rules) for row in range(3)]  # type: ignore[arg-type]
-        found = drawn(teams[1], np.asarray(logits.numpy()), [Draw(each, PROMPT) for each in samplings])
+        found = drawn(teams[1], np.asarray(logits.numpy()), [SequenceSampler(each, PROMPT) for each in samplings])
         for row, (sampling, token) in enumerate(zip(samplings, found, strict=True)):
-            if Draw(sampling, PROMPT)(logits[row].clone()) != token:
-                uniform = Draw(sampling, PROMPT)._uniform()
+            if SequenceSampler(sampling, PROMPT)(logits[row].clone()) != token:
+                uniform = SequenceSampler(sampling, PROMPT)._uniform()
                 assert explained(logits[row].clone(), sampling, PROMPT, uniform, token)
 
 
-def test_the_runner_draws_all_at_once(models: Models, teams: dict[int, Team]) -> None:
+def test_the_runner_draws_all_at_once(models: Models, teams: dict[int, ThreadTeam]) -> None:
     runner = models.runner("llama", "int8")
-    assert runner.compiled and runner.team
+    assert runner.computer.kernel_model and runner.computer.team
     logits = np.asarray(torch.stack([random_logits(row, 2.0) for row in range(9)]).numpy())
 
-    def draws() -> list[Draw]:
-        return [Draw(Sampling(0.5 * (row % 3), repetition_penalty=1 + row / 9, seed=row), PROMPT) for row in range(9)]
+    def draws() -> list[SequenceSampler]:
+        return [
+            SequenceSampler(Sampling(0.5 * (row % 3), repetition_penalty=1 + row / 9, seed=row), PROMPT)
+            for row in range(9)
+        ]
 
-    assert runner.draw(logits.copy(), draws()) == drawn(teams[1], logits, draws())
+    assert runner.computer.sample(torch.from_numpy(logits.copy()), draws()) == drawn(teams[1], logits, draws())

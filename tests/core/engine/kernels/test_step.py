@@ -12,16 +12,17 @@ import torch
 
 from core.domain.sampling import Sampling
 from core.engine.kernels import dense, sampling, step
-from core.engine.kernels.products import MANY
-from core.engine.kernels.team import Team
+from core.engine.kernels.products import PANEL_MIN_ROWS
+from core.engine.kernels.team import ThreadTeam
 from core.engine.loader import Loader
-from core.engine.nn import compiled as joint
+from core.engine.nn import kernel_model as joint
 from core.engine.nn import model_runner as module
-from core.engine.nn.batch_plan import plan
-from core.engine.nn.compiled import can_compute
-from core.engine.nn.model_runner import TorchRunner, load
-from core.engine.options import Weights
-from core.engine.sequence import Part, Sequence
+from core.engine.nn import step_computer
+from core.engine.nn.batch_plan import plan_batch
+from core.engine.nn.kernel_model import can_compute
+from core.engine.nn.model_runner import TorchRunner, load_model
+from core.engine.options import WeightFormat
+from core.engine.sequence import Sequence, SequenceSlice
 from tests.core.engine.nn.conftest import VARIANTS, Models, silent
 from tests.core.engine.nn.drive import Drive, Way, answers, by, logits, strays
 from tests.core.engine.nn.test_low_bits import COARSE, NEAR, reference
@@ -31,7 +32,7 @@ ALONE = ["llama of odd sizes", "llama with heads of their own width"]
 """What the kernels don't take: rows that are no groups of 32, heads that are no sixteens."""
 COMPUTED = [variant for variant in VARIANTS if variant not in ALONE]
 SOME = ["llama with biases", "qwen2", "qwen3"]
-LOW: list[Weights] = ["int8", "auto"]
+LOW: list[WeightFormat] = ["int8", "auto"]
 MEAN: dict[bool, float] = {False: 0.002, True: 0.03}
 """How far the logits may be from PyTorch's float32, of their own spread and on average; keys and values in bf16 or
 not."""
@@ -39,9 +40,9 @@ not."""
 
 @pytest.fixture
 def loaded(models: Models, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TorchRunner]:
-    def make(variant: str, weights: Weights = "int8", native: bool = False, way: Way = "kernels") -> TorchRunner:
-        monkeypatch.setattr(module, "native", lambda device: native)
-        return by(load(Loader(models.folder(variant), weights, threads=1), silent), way)
+    def make(variant: str, weights: WeightFormat = "int8", native: bool = False, way: Way = "kernels") -> TorchRunner:
+        monkeypatch.setattr(module, "computes_bf16", lambda device: native)
+        return by(load_model(Loader(models.folder(variant), weights, threads=1), silent), way)
 
     return make
 
@@ -52,28 +53,34 @@ Alone = Callable[..., list[int]]
 
 @pytest.mark.parametrize("weights", LOW)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_what_the_kernels_can_compute(models: Models, variant: str, weights: Weights) -> None:
+def test_what_the_kernels_can_compute(models: Models, variant: str, weights: WeightFormat) -> None:
     """All else is PyTorch's, and answers all the same."""
-    runner = load(Loader(models.folder(variant), weights, threads=1), silent)
-    assert can_compute(runner.model) == (runner.compiled is not None) == (runner.team is not None)
-    assert (runner.compiled is None) == (variant in ALONE)
+    runner = load_model(Loader(models.folder(variant), weights, threads=1), silent)
+    assert (
+        can_compute(runner.computer.model)
+        == (runner.computer.kernel_model is not None)
+        == (runner.computer.team is not None)
+    )
+    assert (runner.computer.kernel_model is None) == (variant in ALONE)
     assert len(answers(runner, prompt(10))[0]) == 12
 
 
 @pytest.mark.parametrize("weights", ["float32", "bf16"])
-def test_dense_matrices_are_pytorchs(models: Models, weights: Weights) -> None:
-    runner = load(Loader(models.folder("llama"), weights, threads=1), silent)
-    assert not can_compute(runner.model) and runner.compiled is None and runner.team is None
+def test_dense_matrices_are_pytorchs(models: Models, weights: WeightFormat) -> None:
+    runner = load_model(Loader(models.folder("llama"), weights, threads=1), silent)
+    assert (
+        not can_compute(runner.computer.model) and runner.computer.kernel_model is None and runner.computer.team is None
+    )
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize("weights", LOW)
 @pytest.mark.parametrize("variant", COMPUTED)
-def test_against_pytorch(variant: str, weights: Weights, native: bool, loaded: Loaded) -> None:
+def test_against_pytorch(variant: str, weights: WeightFormat, native: bool, loaded: Loaded) -> None:
     ids = prompt(120)
     theirs = logits(loaded(variant, weights, False, "torch"), ids)
     runner = loaded(variant, weights, native)
-    assert runner.kv.like.itemsize == (2 if native else 4)
+    assert runner.computer.kv.like.itemsize == (2 if native else 4)
     for chunk in (120, 37, 7):
         off = (logits(runner, ids, chunk) - theirs).abs().mean()
         assert off < MEAN[native] * COARSE * theirs.std()
@@ -82,11 +89,11 @@ def test_against_pytorch(variant: str, weights: Weights, native: bool, loaded: L
 @pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize("weights", LOW)
 @pytest.mark.parametrize("variant", SOME)
-def test_chunks_change_no_bit(variant: str, weights: Weights, native: bool, loaded: Loaded) -> None:
+def test_chunks_change_no_bit(variant: str, weights: WeightFormat, native: bool, loaded: Loaded) -> None:
     """As long as they are all few rows, or all many."""
     runner, ids = loaded(variant, weights, native), prompt(120)
     few = logits(runner, ids, 1)
-    for chunk in (2, 3, 8, MANY - 1):
+    for chunk in (2, 3, 8, PANEL_MIN_ROWS - 1):
         assert torch.equal(logits(runner, ids, chunk), few)
     many = logits(runner, ids)
     for chunk in (20, 24, 30, 60):
@@ -94,27 +101,30 @@ def test_chunks_change_no_bit(variant: str, weights: Weights, native: bool, load
     assert not torch.equal(few, many) or weights == "int8"
 
 
-def part(id: int, ids: list[int], start: int, count: int, first: int) -> Part:
+def part(id: int, ids: list[int], start: int, count: int, first: int) -> SequenceSlice:
     """Of a sequence that lies in blocks of its own, backwards."""
     blocks = list(range(first + 19, first - 1, -1))
-    return Part(Sequence(id, "someone", ids, limit=len(ids) + 1, blocks=blocks), start, count)
+    return SequenceSlice(Sequence(id, "someone", ids, max_length=len(ids) + 1, blocks=blocks), start, count)
 
 
-def last_logits(runner: TorchRunner, *parts: Part) -> dict[int, torch.Tensor]:
+def last_logits(runner: TorchRunner, *parts: SequenceSlice) -> dict[int, torch.Tensor]:
     """By the sequence's id."""
-    made = plan(list(parts))
-    found = runner.compute(made).clone()
-    return {each.sequence.id: row for each, row in zip([one for one in made.order if one.draws], found, strict=True)}
+    made = plan_batch(list(parts))
+    found = runner.computer.compute(made).clone()
+    return {
+        each.sequence.id: row
+        for each, row in zip([one for one in made.slices if one.samples_token], found, strict=True)
+    }
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize("weights", LOW)
 @pytest.mark.parametrize("variant", SOME)
-def test_company_changes_no_bit(variant: str, weights: Weights, native: bool, loaded: Loaded) -> None:
+def test_company_changes_no_bit(variant: str, weights: WeightFormat, native: bool, loaded: Loaded) -> None:
     """Some draw while others read, of any length."""
     runner, a, b, c, d = loaded(variant, weights, native), prompt(60), prompt(33), prompt(150), prompt(24)
     for ids, first in ((a, 0), (b, 20), (c, 40)):
-        runner.compute(plan([part(0, ids, 0, len(ids) - 3, first)]))
+        runner.computer.compute(plan_batch([part(0, ids, 0, len(ids) - 3, first)]))
     one, two, three = part(1, a[:58], 57, 1, 0), part(2, b, 30, 3, 20), part(3, c[:148], 147, 1, 40)
     alone = {id: row for each in (one, two, three) for id, row in last_logits(runner, each).items()}
     together = last_logits(runner, two, one, three)
@@ -135,10 +145,14 @@ def test_company_changes_no_bit(variant: str, weights: Weights, native: bool, lo
 def test_threads_change_no_bit(threads: int, loaded: Loaded) -> None:
     runner, ids = loaded("qwen3", "auto"), prompt(90)
     before = [logits(runner, ids, chunk) for chunk in (1, 15, 30)]
-    assert runner.compiled
-    runner.team = runner.compiled.team = Team(threads)
-    runner.compiled._room = None
-    runner.tuning = replace(runner.tuning, few=threads, many=threads) if runner.tuning else None
+    assert runner.computer.kernel_model
+    runner.computer.team = runner.computer.kernel_model.team = ThreadTeam(threads)
+    runner.computer.kernel_model._buffers = None
+    runner.computer.tuning = (
+        replace(runner.computer.tuning, few_rows_threads=threads, many_rows_threads=threads)
+        if runner.computer.tuning
+        else None
+    )
     for _ in range(3):
         found = [logits(runner, ids, chunk) for chunk in (1, 15, 30)]
         assert all(map(torch.equal, found, before))
@@ -149,11 +163,11 @@ def test_threads_change_no_bit(threads: int, loaded: Loaded) -> None:
 def test_the_first_layers_alone(loaded: Loaded) -> None:
     """As they are measured: nothing is drawn from them."""
     runner = loaded("llama")
-    assert runner.compiled
-    made = plan([Part(Sequence(0, "", prompt(9), blocks=[0, 1]), 0, 9)])
-    runner.kv.whole[:, :, :2] = 0
-    assert runner.compiled(made, 1).shape == (0, runner.vocabulary)
-    assert (runner.kv.whole[0, :, 0] != 0).all() and (runner.kv.whole[1, :, 0] == 0).all()
+    assert runner.computer.kernel_model
+    made = plan_batch([SequenceSlice(Sequence(0, "", prompt(9), blocks=[0, 1]), 0, 9)])
+    runner.computer.kv.tensor[:, :, :2] = 0
+    assert runner.computer.kernel_model(made, 1).shape == (0, runner.vocabulary)
+    assert (runner.computer.kv.tensor[0, :, 0] != 0).all() and (runner.computer.kv.tensor[1, :, 0] == 0).all()
 
 
 # Answers
@@ -231,14 +245,14 @@ def test_what_is_no_number_is_an_error(way: Way, bad: float, loaded: Loaded) -> 
     """And the next step is a good one again."""
     runner, ids = loaded("llama", way=way), prompt(20)
     before = logits(runner, ids)
-    sequence = Sequence(1, "someone", ids, Sampling(0), limit=30, blocks=[0, 1, 2])
-    runner.run([Part(sequence, 0, 19)])
-    good = runner.kv.whole[1, :, 1].clone()
-    runner.kv.whole[1, :, 1] = bad
+    sequence = Sequence(1, "someone", ids, Sampling(0), max_length=30, blocks=[0, 1, 2])
+    runner.run([SequenceSlice(sequence, 0, 19)])
+    good = runner.computer.kv.tensor[1, :, 1].clone()
+    runner.computer.kv.tensor[1, :, 1] = bad
     with pytest.raises(ValueError, match="no number"):
-        runner.run([Part(sequence, 19, 1)])
-    runner.kv.whole[1, :, 1] = good
-    assert runner.run([Part(sequence, 19, 1)]) == {1: int(before[-1].argmax())}
+        runner.run([SequenceSlice(sequence, 19, 1)])
+    runner.computer.kv.tensor[1, :, 1] = good
+    assert runner.run([SequenceSlice(sequence, 19, 1)]) == {1: int(before[-1].argmax())}
     runner.forget(1)
 
 
@@ -247,9 +261,9 @@ def broken(*arguments: Any, **named: Any) -> Any:
 
 
 FAULTS: dict[str, list[tuple[Any, str]]] = {
-    "in what is prepared": [(module, "Compiled")],
-    "in the kernels of a step": [(step, "run"), (dense, "unpack")],
-    "in drawing": [(sampling, "draw")],
+    "in what is prepared": [(step_computer, "KernelModel")],
+    "in the kernels of a step": [(step, "run_step"), (dense, "unpack_rows")],
+    "in drawing": [(sampling, "sample_rows")],
 }
 
 
@@ -258,17 +272,17 @@ def test_where_nothing_can_be_compiled(
     models: Models, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """PyTorch computes everything, the same; the owner is told, and the log has the reason."""
-    monkeypatch.setattr(module, "native", lambda device: False)
+    monkeypatch.setattr(module, "computes_bf16", lambda device: False)
     for holder, name in FAULTS[fault]:
         monkeypatch.setattr(holder, name, broken)
     steps: list[str] = []
-    runner = load(Loader(models.folder("qwen2"), "int8", threads=1), steps.append)
-    assert runner.compiled is None
+    runner = load_model(Loader(models.folder("qwen2"), "int8", threads=1), steps.append)
+    assert runner.computer.kernel_model is None
     (told,) = [step for step in steps if "can't be compiled" in step]
     assert "RuntimeError" in told and "\n" not in told
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info and "no such instruction" in str(record.exc_info[1])
-    assert runner.weights == "int8" and runner.tuning and runner.tuning.crossing is None
+    assert runner.weights == "int8" and runner.computer.tuning and runner.computer.tuning.torch_min_rows is None
     model = reference(models.reference("qwen2"), models.folder("qwen2"), "int8", False)
     prompts = [prompt(10), prompt(60)]
     assert answers(runner, *prompts) == [expected(model, ids) for ids in prompts]
@@ -280,14 +294,16 @@ def test_where_nothing_can_be_compiled(
 # Signs of life
 
 
-@pytest.mark.parametrize(("way", "each", "more"), [("kernels", step.PHASES, 2), ("products", 1, 0), ("torch", 1, 0)])
+@pytest.mark.parametrize(
+    ("way", "each", "more"), [("kernels", step.PHASES_PER_LAYER, 2), ("products", 1, 0), ("torch", 1, 0)]
+)
 def test_signs_of_life(way: Way, each: int, more: int, loaded: Loaded) -> None:
     """Every phase, or every layer; on a number that somebody else holds."""
     signs = (ctypes.c_int64 * 1)(40)
     runner = loaded("llama", way=way)
-    runner.watch(signs)
+    runner.count_progress(signs)
     answers(runner, prompt(10), tokens=1)
-    layers = len(runner.model.layers)
+    layers = len(runner.computer.model.layers)
     assert signs[0] == 40 + each * layers + more
     answers(runner, prompt(40), tokens=3)
     assert signs[0] == 40 + 4 * (each * layers + more)
@@ -297,41 +313,41 @@ def test_signs_of_life_come_during_a_step(loaded: Loaded) -> None:
     """Whoever looks on while a layer is computed sees that those before it were."""
     signs, seen = (ctypes.c_int64 * 1)(), list[int]()
     runner = loaded("llama", way="torch")
-    runner.watch(signs)
-    turn = runner.model.mlp
+    runner.count_progress(signs)
+    turn = runner.computer.model.mlp
 
     def watched(*arguments: Any) -> torch.Tensor:
         seen.append(signs[0])
         return turn(*arguments)
 
-    runner.model.mlp = watched  # type: ignore[method-assign,assignment]
+    runner.computer.model.mlp = watched  # type: ignore[method-assign,assignment]
     answers(runner, prompt(10), tokens=1)
     assert seen == [0, 1]
 
 
 def test_phases() -> None:
-    assert [step.phases(layers) for layers in (0, 1, 30)] == [2, 12, 302]
+    assert [step.phase_count(layers) for layers in (0, 1, 30)] == [2, 12, 302]
 
 
 def test_memory_for_rows_is_kept(loaded: Loaded) -> None:
     """It grows with the largest step, and is not made anew for smaller ones."""
     runner = loaded("llama")
-    assert runner.compiled
+    assert runner.computer.kernel_model
     logits(runner, prompt(300), 50)
-    room = runner.compiled._room
+    room = runner.computer.kernel_model._buffers
     assert room and len(room.normed) >= 50 and len(room.logits) >= 50
     for chunk in (1, 20, 50):
         logits(runner, prompt(60), chunk)
-        assert runner.compiled._room is room
+        assert runner.computer.kernel_model._buffers is room
     logits(runner, prompt(300))
-    assert runner.compiled._room is not room
+    assert runner.computer.kernel_model._buffers is not room
 
 
 @pytest.mark.parametrize("shape", [(3,), (5, 7), (2, 3, 9), (0, 4)])
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int64])
 def test_arrays_begin_with_a_cache_line(shape: tuple[int, ...], dtype: Any) -> None:
     for _ in range(5):
-        made = joint.empty(shape, dtype)
+        made = joint.aligned_empty(shape, dtype)
         assert made.shape == shape and made.dtype == dtype and made.flags.c_contiguous and made.flags.writeable
         assert made.ctypes.data % 64 == 0 or made.size == 0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.engine.kernels.jit import Array
-from core.engine.kernels.team import Team, finish, take, wait
+from core.engine.kernels.team import ThreadTeam, finish_chunk, take_chunk, wait_for_phase
 from tests.core.engine.kernels import pieces
 
 PATIENCE = 60
@@ -19,12 +19,12 @@ Done = list[tuple[int, int, int]]
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[[int], Team]]:
+def make() -> Iterator[Callable[[int], ThreadTeam]]:
     """Teams that are closed in the end."""
-    teams: list[Team] = []
+    teams: list[ThreadTeam] = []
 
-    def made(count: int) -> Team:
-        teams.append(Team(count))
+    def made(count: int) -> ThreadTeam:
+        teams.append(ThreadTeam(count))
         return teams[-1]
 
     yield made
@@ -32,7 +32,7 @@ def make() -> Iterator[Callable[[int], Team]]:
         team.close()
 
 
-Make = Callable[[int], Team]
+Make = Callable[[int], ThreadTeam]
 
 
 class Kernel:
@@ -48,15 +48,15 @@ class Kernel:
         if thread in self.gates:
             assert self.gates[thread].wait(PATIENCE)
         for phase, chunks in enumerate(self.chunks):
-            chunk = take(counters, phase)
+            chunk = take_chunk(counters, phase)
             while chunk < chunks:
                 self.done.append((phase, chunk, thread))
-                finish(counters, phase)
-                chunk = take(counters, phase)
-            wait(counters, phase, chunks)
+                finish_chunk(counters, phase)
+                chunk = take_chunk(counters, phase)
+            wait_for_phase(counters, phase, chunks)
         self.left[thread].set()
 
-    def run(self, team: Team) -> None:
+    def run(self, team: ThreadTeam) -> None:
         team.run(self, len(self.chunks))
 
     def check(self) -> None:
@@ -120,15 +120,15 @@ def test_who_joins_in_the_middle(make: Make) -> None:
         if thread == 1:
             assert kernel.gates[1].wait(PATIENCE)
         for phase, chunks in enumerate(kernel.chunks):
-            while (chunk := take(counters, phase)) < chunks:
+            while (chunk := take_chunk(counters, phase)) < chunks:
                 done.append((thread, chunk))
                 if thread == 0 and phase == 1:
                     kernel.gates[1].set()
                     assert joined.wait(PATIENCE), "the other one computes meanwhile"
                 elif thread == 1:
                     joined.set()
-                finish(counters, phase)
-            wait(counters, phase, chunks)
+                finish_chunk(counters, phase)
+            wait_for_phase(counters, phase, chunks)
 
     team.run(steps, 2)
     assert Counter(thread for thread, _ in done)[1] >= 1
@@ -152,7 +152,7 @@ def helpers() -> set[threading.Thread]:
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_closing_ends_the_threads(count: int) -> None:
     before = helpers()
-    team = Team(count)
+    team = ThreadTeam(count)
     threads = helpers() - before
     assert sorted(thread.name for thread in threads) == [f"engine-{number}" for number in range(1, count)]
     assert all(thread.daemon for thread in threads)

@@ -13,11 +13,11 @@ from core.engine.kernels import cache as kept
 from core.engine.kernels import machine
 from core.engine.loader import Loader
 from core.engine.nn import autotune as tune
-from core.engine.nn.model_runner import TorchRunner, load
-from core.engine.options import Weights
+from core.engine.nn.model_runner import TorchRunner, load_model
+from core.engine.options import WeightFormat
 from tests.core.engine.tiny import save
 
-KERNELS = Path(__file__).parents[4] / "build" / "kernels-tests" / (machine.forced() or "machine")
+KERNELS = Path(__file__).parents[4] / "build" / "kernels-tests" / (machine.forced_instruction_set() or "machine")
 """What kernels are compiled to, kept from run to run. A machine that is taken for another has a folder of its own: of
 two in one, each would delete what the other has kept."""
 
@@ -29,8 +29,8 @@ def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tune, "SECONDS", 0)
-        patch.setattr(tune, "TURNS", 1)
+        patch.setattr(tune, "MIN_MEASURE_S", 0)
+        patch.setattr(tune, "MIN_RUNS", 1)
         yield
     torch.set_num_threads(before)
 
@@ -38,7 +38,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once() -> None:
     """Also for loaders that have no folder for it."""
-    with kept.kept(KERNELS, lambda: None):
+    with kept.kernel_cache(KERNELS, lambda: None):
         pass
 
 
@@ -63,8 +63,8 @@ class Models:
         """transformers' own, in float32."""
         return AutoModelForCausalLM.from_pretrained(self.folder(name), dtype=torch.float32)
 
-    def _runner(self, name: str, weights: Weights = "float32") -> TorchRunner:
-        return load(Loader(self.folder(name), weights, threads=1), silent)
+    def _runner(self, name: str, weights: WeightFormat = "float32") -> TorchRunner:
+        return load_model(Loader(self.folder(name), weights, threads=1), silent)
 
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from core.domain.sampling import Sampling
-from core.engine.block_manager import Blocks
-from core.engine.kernels.products import MANY
+from core.engine.block_manager import BlockManager
+from core.engine.kernels.products import PANEL_MIN_ROWS
 from core.engine.nn.autotune import Tuning
-from core.engine.nn.batch_plan import plan
-from core.engine.nn.compiled import parts_of, products_of
-from core.engine.nn.linear import Low, in_torch
+from core.engine.nn.batch_plan import plan_batch
+from core.engine.nn.kernel_model import linear_parts, linears
+from core.engine.nn.linear import LowBitLinear, unpack_in_torch
 from core.engine.nn.model_runner import TorchRunner
-from core.engine.prefill_budget import GUESS, MOST, Pace
+from core.engine.prefill_budget import MAX_PREFILL_IDS, UNMEASURED_COSTS, PrefillBudget
 from core.engine.scheduler import Scheduler
-from core.engine.sequence import Part, Sequence
-from core.engine.worker import AHEAD
+from core.engine.sequence import Sequence, SequenceSlice
+from core.engine.worker import WARMING_ID
 
 GREEDY = Sampling(temperature=0)
 Way = Literal["kernels", "products", "torch"]
@@ -29,26 +29,26 @@ Way = Literal["kernels", "products", "torch"]
 
 def by(runner: TorchRunner, way: Way) -> TorchRunner:
     """The same, with everything computed in this way, whatever is the faster one here."""
-    assert runner.compiled, "there are no kernels for it"
-    runner.tuning = Tuning(1, 1, 1 if way == "products" else None, GUESS)
-    runner.compiled.many = MANY
+    assert runner.computer.kernel_model, "there are no kernels for it"
+    runner.computer.tuning = Tuning(1, 1, 1 if way == "products" else None, UNMEASURED_COSTS)
+    runner.computer.kernel_model.panel_min_rows = PANEL_MIN_ROWS
     if way == "torch":
-        runner.compiled = None
-        for product in products_of(runner.model):
-            for part in parts_of(product):
-                assert isinstance(part, Low)
-                part.unpack = in_torch
+        runner.computer.kernel_model = None
+        for product in linears(runner.computer.model):
+            for part in linear_parts(product):
+                assert isinstance(part, LowBitLinear)
+                part.unpack_rows = unpack_in_torch
     return runner
 
 
-class Steady(Pace):
+class Steady(PrefillBudget):
     """Always the same, whatever the machine does."""
 
     def __init__(self, ids: int) -> None:
         super().__init__()
         self.ids = ids
 
-    def budget(self, decoding: int) -> int:
+    def prefill_ids(self, decoding: int) -> int:
         return self.ids
 
 
@@ -57,10 +57,12 @@ class Drive:
 
     numbers = count(1)
 
-    def __init__(self, runner: TorchRunner, blocks: int | None = None, pace: int = MOST, slots: int = 100) -> None:
+    def __init__(
+        self, runner: TorchRunner, blocks: int | None = None, pace: int = MAX_PREFILL_IDS, slots: int = 100
+    ) -> None:
         self.runner = runner
-        self.scheduler = Scheduler(Blocks(blocks or runner.blocks, runner.block_size), slots)
-        self.scheduler.pace = Steady(pace)
+        self.scheduler = Scheduler(BlockManager(blocks or runner.blocks, runner.block_size), slots)
+        self.scheduler.prefill_budget = Steady(pace)
         self.tokens: dict[int, list[int]] = {}
         """What each has drawn."""
         self.computed: Counter[int] = Counter()
@@ -76,7 +78,7 @@ class Drive:
         return id
 
     def warm(self, prompt: Ids[int]) -> None:
-        self.scheduler.read_ahead(Sequence(AHEAD, "someone", list(prompt)))
+        self.scheduler.warm(Sequence(WARMING_ID, "someone", list(prompt)))
 
     def cancel(self, id: int) -> None:
         assert self.scheduler.remove(id)
@@ -94,26 +96,26 @@ class Drive:
         self.widest = max(self.widest, len(batch))
         for part in batch:
             self.computed[part.sequence.id] += part.count
-            if part.draws:
+            if part.samples_token:
                 self.draw(part.sequence, drawn[part.sequence.id])
         return bool(batch)
 
     def draw(self, sequence: Sequence, token: int) -> None:
         sequence.ids.append(token)
         self.tokens[sequence.id].append(token)
-        if len(sequence.ids) == sequence.limit:
+        if len(sequence.ids) == sequence.max_length:
             self.cancel(sequence.id)
 
     def run(self) -> dict[int, list[int]]:
         """To the end of all; by the id what each has drawn."""
         while self.step():
             pass
-        assert not self.scheduler.busy
+        assert not self.scheduler.has_work
         return self.tokens
 
 
 def answers(
-    runner: TorchRunner, *prompts: Ids[int], tokens: int = 12, sampling: Sampling = GREEDY, pace: int = MOST
+    runner: TorchRunner, *prompts: Ids[int], tokens: int = 12, sampling: Sampling = GREEDY, pace: int = MAX_PREFILL_IDS
 ) -> list[list[int]]:
     """What follows on each prompt, all at once."""
     drive = Drive(runner, pace=pace)
@@ -129,8 +131,8 @@ def logits(runner: TorchRunner, ids: Ids[int], chunk: int = 1 << 20) -> torch.Te
     sequence = Sequence(0, "someone", list(ids), GREEDY, len(ids) + 1, blocks=blocks)
     found = []
     for start in range(0, len(ids), chunk):
-        part = Part(sequence, start, min(chunk, len(ids) - start))
-        found.append(runner.compute(replace(plan([part]), last=np.arange(part.count))).clone())
+        part = SequenceSlice(sequence, start, min(chunk, len(ids) - start))
+        found.append(runner.computer.compute(replace(plan_batch([part]), logit_rows=np.arange(part.count))).clone())
         assert found[-1].dtype == torch.float32
     return torch.cat(found)
 

@@ -6,9 +6,9 @@ import pytest
 
 from core.engine import processor
 from core.engine.nn import autotune as tune
-from core.engine.nn.autotune import LONG, ROWS, Clock, Way, measured
+from core.engine.nn.autotune import MAX_MEASURE_S, MEASURED_ROWS, Clock, ComputePath, measure_tuning
 
-ALL: tuple[Way, ...] = ("kernels", "panels", "torch")
+ALL: tuple[ComputePath, ...] = ("kernels", "panels", "torch")
 
 
 class Watch:
@@ -29,8 +29,8 @@ class Watch:
 @pytest.fixture
 def turned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Clock, Watch]]:
     """A real clock on a watch; its runs take 30 ms at least, and are three."""
-    monkeypatch.setattr(tune, "SECONDS", 0.03)
-    monkeypatch.setattr(tune, "TURNS", 3)
+    monkeypatch.setattr(tune, "MIN_MEASURE_S", 0.03)
+    monkeypatch.setattr(tune, "MIN_RUNS", 3)
 
     def make(*durations: float) -> tuple[Clock, Watch]:
         watch = Watch(*durations)
@@ -57,9 +57,9 @@ Turned = Callable[..., tuple[Clock, Watch]]
 )
 def test_the_best_of_some_runs(durations: tuple[float, ...], best: float, turned: Turned) -> None:
     clock, watch = turned(*durations)
-    assert clock.seconds(watch.run) == pytest.approx(best)
+    assert clock.best_seconds(watch.run) == pytest.approx(best)
     assert len(watch.left) <= 5, "all runs that were needed"
-    assert LONG == 1.0 and (sum(durations) < LONG or not watch.left)
+    assert MAX_MEASURE_S == 1.0 and (sum(durations) < MAX_MEASURE_S or not watch.left)
 
 
 def test_the_spread_is_the_usual_one(turned: Turned) -> None:
@@ -69,23 +69,23 @@ def test_the_spread_is_the_usual_one(turned: Turned) -> None:
     for spread in (1.5, 1.25, 1.5):
         watch.left = watch.left if len(watch.left) % 4 == 0 else watch.left[1:]
         watch.left[0] = 0.0
-        clock.seconds(watch.run)
+        clock.best_seconds(watch.run)
         assert clock.spread() == pytest.approx(spread)
 
 
 @pytest.mark.parametrize(("used", "cores"), [(0.0, 0.0), (1.9, 0.19), (20.0, 2.0), (-3.0, 0.0)])
 def test_what_others_use(used: float, cores: float, turned: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [100.0]
-    monkeypatch.setattr(processor, "others", lambda: seconds[0])
+    monkeypatch.setattr(processor, "other_cpu_s", lambda: seconds[0])
     clock, watch = turned(10.0)
     watch.run()
     seconds[0] += used
-    assert clock.others() == pytest.approx(cores)
+    assert clock.other_cores() == pytest.approx(cores)
 
 
 def test_a_real_clock() -> None:
     """Whatever it finds is possible."""
-    found = measured(lambda way, rows, threads: None, ALL, 2, None, Clock())
-    assert found.few in (1, 2) and found.many in (1, 2) and found.spread >= 1
-    assert {found.crossing, found.panels} <= {None, *ROWS}
+    found = measure_tuning(lambda way, rows, threads: None, ALL, 2, None, Clock())
+    assert found.few_rows_threads in (1, 2) and found.many_rows_threads in (1, 2) and found.spread >= 1
+    assert {found.torch_min_rows, found.panel_min_rows} <= {None, *MEASURED_ROWS}
     assert all(seconds >= 0 for _, seconds in found.costs)

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from core.engine.nn import linear
-from core.engine.nn.linear import Beside, Dense, Linear, Low, Reordered
-from core.engine.nn.quantization import int4, int8
+from core.engine.nn.linear import ConcatLinear, DenseLinear, Linear, LowBitLinear, OneDnnLinear
+from core.engine.nn.quantization import quantize_int4, quantize_int8
 
 FLOAT, BF16 = torch.float32, torch.bfloat16
 NEAR = {FLOAT: 2e-6, BF16: 2**-7}
@@ -20,30 +20,30 @@ Form = Callable[[torch.Tensor, torch.Tensor | None], tuple[Linear, torch.Tensor]
 
 
 def dense(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
-    return Dense(weight, bias), weight.float()
+    return DenseLinear(weight, bias), weight.float()
 
 
 def reordered(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN computes no bf16 on this machine")
-    return Reordered(weight, bias), weight.float()
+    return OneDnnLinear(weight, bias), weight.float()
 
 
 def eight(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
-    rounded = int8(weight)
-    return Low(rounded, None if bias is None else bias.float()), rounded.values()
+    rounded = quantize_int8(weight)
+    return LowBitLinear(rounded, None if bias is None else bias.float()), rounded.dequantize()
 
 
 def four(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
-    rounded = int4(weight)
-    return Low(rounded, None if bias is None else bias.float()), rounded.values()
+    rounded = quantize_int4(weight)
+    return LowBitLinear(rounded, None if bias is None else bias.float()), rounded.dequantize()
 
 
 def beside(weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[Linear, torch.Tensor]:
     """The upper part in 4 bits, the lower in 8."""
     biases = (None, None) if bias is None else (bias[:48], bias[48:])
     (upper, first), (lower, second) = four(weight[:48], biases[0]), eight(weight[48:], biases[1])
-    return Beside([upper, lower]), torch.cat((first, second))
+    return ConcatLinear([upper, lower]), torch.cat((first, second))
 
 
 FORMS: list[tuple[Form, torch.dtype]] = [
@@ -88,7 +88,7 @@ def test_unpacked_in_parts_as_whole(form: Form, some: int, monkeypatch: pytest.M
     product, _ = form(torch.randn(ROWS, COLUMNS), torch.randn(ROWS))
     x = torch.randn(5, COLUMNS)
     whole = product(x)
-    monkeypatch.setattr(linear, "_NUMBERS", some * COLUMNS)
+    monkeypatch.setattr(linear, "_UNPACKED_NUMBERS", some * COLUMNS)
     torch.testing.assert_close(product(x), whole, rtol=2e-6, atol=2e-5)
 
 
@@ -105,6 +105,6 @@ class Named:
 
 
 def test_side_by_side() -> None:
-    product = Beside([Named(1.0), Named(2.0), Named(3.0)])
+    product = ConcatLinear([Named(1.0), Named(2.0), Named(3.0)])
     assert product(torch.zeros(2, 2)).tolist() == [[1.0, 2.0, 3.0]] * 2
     assert product.columns == 2

@@ -19,20 +19,20 @@ from core.engine.kernels import machine
 from core.engine.loader import Loader
 from core.engine.nn import autotune as tune
 from core.engine.nn import model_runner as module
-from core.engine.nn.kv_cache import SIZE
-from core.engine.nn.model_builder import DTYPES
-from core.engine.nn.model_runner import SLACK, TorchRunner, load
-from core.engine.nn.speeds import NEVER, Measured
-from core.engine.options import Weights
+from core.engine.nn.kv_cache import BLOCK_IDS
+from core.engine.nn.model_builder import TORCH_DTYPES
+from core.engine.nn.model_runner import OVERHEAD_BYTES, TorchRunner, load_model
+from core.engine.nn.step_benchmark import NEVER_ROWS, StepBenchmark
+from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import shard
 from tests.core.engine.nn.conftest import KERNELS, Models, silent
 from tests.core.engine.nn.drive import answers, logits
 from tests.core.engine.tiny import CONTEXT, save
 
 PROMPT = [3, 141, 59, 26, 53, 58, 97, 93, 23, 84]
-BLOCK = 2 * 2 * 2 * 16 * SIZE * 4
+BLOCK = 2 * 2 * 2 * 16 * BLOCK_IDS * 4
 """Bytes of a block of the tiny llama in float32: keys and values of 2 layers, 2 heads, 16 numbers."""
-LEAST = CONTEXT // SIZE + 1
+LEAST = CONTEXT // BLOCK_IDS + 1
 """Blocks for one whole context."""
 
 
@@ -47,7 +47,7 @@ def copy(llama: Path, tmp_path: Path) -> Path:
 
 
 def plain(folder: Path, **changes: Any) -> TorchRunner:
-    return load(Loader(folder, "float32", threads=1, **changes), silent)
+    return load_model(Loader(folder, "float32", threads=1, **changes), silent)
 
 
 def test_steps_and_silence(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_steps_and_silence(llama: Path, capfd: pytest.CaptureFixture[str]) -> No
 def test_what_it_says_of_itself(llama: Path) -> None:
     runner = plain(llama)
     assert (runner.device, runner.weights, runner.context, runner.vocabulary) == ("cpu", "float32", CONTEXT, 300)
-    assert runner.block_size == SIZE
+    assert runner.block_size == BLOCK_IDS
     assert torch.get_num_threads() == 1
 
 
@@ -68,13 +68,13 @@ def test_what_it_says_of_itself(llama: Path) -> None:
 def test_the_context(llama: Path, limit: int | None, context: int) -> None:
     runner = plain(llama, context=limit)
     assert runner.context == context
-    assert runner.blocks == 4 * (-(-context // SIZE) + 1)
+    assert runner.blocks == 4 * (-(-context // BLOCK_IDS) + 1)
 
 
 # Forms
 
 
-FORMS: dict[Weights, str] = {
+FORMS: dict[WeightFormat, str] = {
     "float32": "float32",
     "bf16": "bf16",
     "int8": "int8",
@@ -86,24 +86,24 @@ FORMS: dict[Weights, str] = {
 @pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("weights", FORMS)
 def test_the_form_follows_the_machine(
-    llama: Path, weights: Weights, native: bool, monkeypatch: pytest.MonkeyPatch
+    llama: Path, weights: WeightFormat, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native, "avx512_f": True})
-    monkeypatch.delenv(machine.SETTING, raising=False)
-    runner = load(Loader(llama, weights, threads=1), silent)
+    monkeypatch.delenv(machine.CPU_VARIABLE, raising=False)
+    runner = load_model(Loader(llama, weights, threads=1), silent)
     held = "float32" if weights == "float32" or not (native or weights == "bf16") else "bf16"
-    assert str(runner.held) == FORMS[weights]
-    assert runner.kv.like.dtype == DTYPES[held]
-    assert (runner.compiled is not None) == ("int" in FORMS[weights])
-    kernels = f"by numba ({machine.NAMES[machine.instructions()]})"
-    assert runner.tuning
+    assert str(runner.computer.model_format) == FORMS[weights]
+    assert runner.computer.kv.like.dtype == TORCH_DTYPES[held]
+    assert (runner.computer.kernel_model is not None) == ("int" in FORMS[weights])
+    kernels = f"by numba ({machine.INSTRUCTION_SET_NAMES[machine.instruction_set()]})"
+    assert runner.computer.tuning
     for panels, crossing, words in (
         (None, None, ""),
         (8, None, ", in panels from 8 rows on"),
         (16, 33, f", in panels from 16 rows on, as {held} by PyTorch from 33 rows on"),
     ):
-        runner.tuning = replace(runner.tuning, panels=panels, crossing=crossing)
-        said = f"{FORMS[weights]} {kernels}{words}; 1 thread" if runner.compiled else FORMS[weights]
+        runner.computer.tuning = replace(runner.computer.tuning, panel_min_rows=panels, torch_min_rows=crossing)
+        said = f"{FORMS[weights]} {kernels}{words}; 1 thread" if runner.computer.kernel_model else FORMS[weights]
         assert runner.weights == said
     (tokens,) = answers(runner, PROMPT)
     assert len(tokens) == 12
@@ -114,16 +114,16 @@ def test_machines(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> Non
     """One that is taken for another computes with no bf16, whatever it could."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     for word, native in (("", bool(able)), ("avx2", False), ("avx512", False), ("generic", False)):
-        monkeypatch.setenv(machine.SETTING, word)
-        assert module.native(torch.device("cpu")) == native
-        assert module.native(torch.device("cuda"))
+        monkeypatch.setenv(machine.CPU_VARIABLE, word)
+        assert module.computes_bf16(torch.device("cpu")) == native
+        assert module.computes_bf16(torch.device("cuda"))
 
 
 def test_a_gpu_takes_no_low_bits() -> None:
     cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    forms: list[Weights] = list(FORMS)
-    assert [module.form_on(cuda, form) for form in forms] == ["float32", "bf16", "bf16", "bf16", "bf16"]
-    assert [module.form_on(cpu, form) for form in forms] == forms
+    forms: list[WeightFormat] = list(FORMS)
+    assert [module.device_weights(cuda, form) for form in forms] == ["float32", "bf16", "bf16", "bf16", "bf16"]
+    assert [module.device_weights(cpu, form) for form in forms] == forms
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
@@ -143,23 +143,23 @@ def test_several_files(copy: Path, models: Models) -> None:
 
 def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a file by what was measured: another number of threads or another form is measured anew."""
-    monkeypatch.setattr(tune, "NOISY", inf)
-    monkeypatch.setattr(tune, "WIDE", inf)
+    monkeypatch.setattr(tune, "MAX_STEADY_CORES", inf)
+    monkeypatch.setattr(tune, "MAX_STEADY_SPREAD", inf)
 
-    def measured(weights: Weights, threads: int) -> int:
-        runner = load(Loader(llama, weights, threads=threads, cache=tmp_path / "cache"), silent)
+    def measured(weights: WeightFormat, threads: int) -> int:
+        runner = load_model(Loader(llama, weights, threads=threads, cache=tmp_path / "cache"), silent)
         files = list((tmp_path / "cache").glob("tuning-*.json"))
-        assert runner.tuning in map(tune.known, files)
+        assert runner.computer.tuning in map(tune.load_tuning, files)
         runner.close()
         return len(files)
 
     assert [measured("float32", 1) for _ in range(2)] == [1, 1]
     kept = (tmp_path / "cache" / "kept").with_suffix(".json")
     (file,) = (tmp_path / "cache").glob("tuning-*.json")
-    kept.write_text(json.dumps(json.loads(file.read_text()) | {"few": 3, "many": 2}))
+    kept.write_text(json.dumps(json.loads(file.read_text()) | {"few_rows_threads": 3, "many_rows_threads": 2}))
     kept.replace(file)
-    tuning = load(Loader(llama, "float32", threads=1, cache=tmp_path / "cache"), silent).tuning
-    assert tuning and (tuning.few, tuning.many) == (3, 2), "what the file says is done"
+    tuning = load_model(Loader(llama, "float32", threads=1, cache=tmp_path / "cache"), silent).computer.tuning
+    assert tuning and (tuning.few_rows_threads, tuning.many_rows_threads) == (3, 2), "what the file says is done"
     assert measured("float32", 2) == 2
     assert measured("bf16", 1) == 3
 
@@ -167,17 +167,19 @@ def test_what_was_measured_is_kept(llama: Path, tmp_path: Path, monkeypatch: pyt
 @torch.inference_mode()
 def test_panels_begin_where_they_were_measured_to(models: Models, tmp_path: Path) -> None:
     """Whatever the kernels did while they were measured."""
-    runner = load(Loader(models.folder("llama"), "int8", threads=1), silent)
-    assert runner.compiled and runner.tuning
-    measured = Measured(runner.model, runner.held, runner.kv, runner.compiled)
+    runner = load_model(Loader(models.folder("llama"), "int8", threads=1), silent)
+    assert runner.computer.kernel_model and runner.computer.tuning
+    measured = StepBenchmark(
+        runner.computer.model, runner.computer.model_format, runner.computer.kv, runner.computer.kernel_model
+    )
     file = tmp_path / f"tuning-{measured.fingerprint(1)}.json"
-    for panels, many in ((5, 5), (None, NEVER)):
-        tune.keep(replace(runner.tuning, panels=panels, others=0.0, spread=1.0), file)
-        runner.compiled.many = 77
-        assert measured.tune(1, tmp_path).panels == panels
-        assert runner.compiled.many == many
+    for panels, many in ((5, 5), (None, NEVER_ROWS)):
+        tune.save_tuning(replace(runner.computer.tuning, panel_min_rows=panels, other_cores=0.0, spread=1.0), file)
+        runner.computer.kernel_model.panel_min_rows = 77
+        assert measured.tune(1, tmp_path).panel_min_rows == panels
+        assert runner.computer.kernel_model.panel_min_rows == many
     found = measured.tune(1, None)
-    assert runner.compiled.many == (found.panels or NEVER)
+    assert runner.computer.kernel_model.panel_min_rows == (found.panel_min_rows or NEVER_ROWS)
 
 
 MEASURED = """
@@ -186,15 +188,15 @@ from dataclasses import replace
 from pathlib import Path, PosixPath, WindowsPath
 from core.engine.loader import Loader
 from core.engine.nn import autotune as tune
-from core.engine.nn.compiled import Compiled
+from core.engine.nn.kernel_model import KernelModel
 
-compute, furthest = Compiled.__call__, [0]
+compute, furthest = KernelModel.__call__, [0]
 
 def watched(self, plan, layers=None):
     furthest[0] = max(furthest[0], int(plan.positions.max()) + 1)
     return compute(self, plan, layers)
 
-Compiled.__call__, tune.SECONDS, tune.TURNS = watched, 0, 1
+KernelModel.__call__, tune.MIN_MEASURE_S, tune.MIN_RUNS = watched, 0, 1
 for context in (1000, 256, 255, 100, 7, 1):
     furthest[0] = 0
     replace(%r, context=context)(lambda step: None)
@@ -222,11 +224,11 @@ def test_the_size_of_the_kv_memory(llama: Path, kv_bytes: int | None, blocks: in
 
 @pytest.mark.parametrize("kv_bytes", [None, 1000 * BLOCK])
 def test_the_kv_memory_takes_no_more_than_is_free(llama: Path, kv_bytes: int | None) -> None:
-    weights = plain(llama).held.bytes
-    assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + 160 * BLOCK).blocks == 160
-    assert plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + LEAST * BLOCK).blocks == LEAST
+    weights = plain(llama).computer.model_format.total_bytes
+    assert plain(llama, kv_bytes=kv_bytes, free=OVERHEAD_BYTES + weights + 160 * BLOCK).blocks == 160
+    assert plain(llama, kv_bytes=kv_bytes, free=OVERHEAD_BYTES + weights + LEAST * BLOCK).blocks == LEAST
     with pytest.raises(SetupError):
-        plain(llama, kv_bytes=kv_bytes, free=SLACK + weights + LEAST * BLOCK - 1)
+        plain(llama, kv_bytes=kv_bytes, free=OVERHEAD_BYTES + weights + LEAST * BLOCK - 1)
 
 
 def test_a_whole_context_fits(llama: Path) -> None:
@@ -237,11 +239,11 @@ def test_a_whole_context_fits(llama: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", FORMS)
-def test_low_bits_leave_more_to_the_kv_memory(llama: Path, weights: Weights) -> None:
+def test_low_bits_leave_more_to_the_kv_memory(llama: Path, weights: WeightFormat) -> None:
     """The weights are held once, in whatever form."""
-    runner = load(Loader(llama, weights, threads=1, kv_bytes=1 << 40, free=SLACK + 4_000_000), silent)
-    each = BLOCK * runner.kv.like.itemsize // 4
-    assert runner.blocks == (4_000_000 - runner.held.bytes) // each
+    runner = load_model(Loader(llama, weights, threads=1, kv_bytes=1 << 40, free=OVERHEAD_BYTES + 4_000_000), silent)
+    each = BLOCK * runner.computer.kv.like.itemsize // 4
+    assert runner.blocks == (4_000_000 - runner.computer.model_format.total_bytes) // each
 
 
 def test_too_little_memory(llama: Path) -> None:
@@ -249,7 +251,7 @@ def test_too_little_memory(llama: Path) -> None:
     steps: list[str] = []
     refusal = rf"^{llama} needs 0\.5 GiB of memory, 0\.2 GiB are free: close other programs or choose a smaller model$"
     with pytest.raises(SetupError, match=refusal):
-        load(Loader(llama, free=1 << 28), steps.append)
+        load_model(Loader(llama, free=1 << 28), steps.append)
     assert not steps
 
 
@@ -319,7 +321,7 @@ def test_what_is_wrong_is_said_in_one_line(copy: Path, case: str) -> None:
     spoil, words = BAD[case]
     spoil(copy)
     with pytest.raises(SetupError) as failure:
-        load(Loader(copy, threads=1), silent)
+        load_model(Loader(copy, threads=1), silent)
     line = str(failure.value)
     assert words in line and str(copy) in line
     assert "\n" not in line and len(line) < 500
@@ -333,4 +335,4 @@ def test_more_tensors_than_are_needed(copy: Path) -> None:
 
 
 def test_only_what_is_free_is_asked_for() -> None:
-    assert module.available(torch.device("cpu")) > 0
+    assert module.available_bytes(torch.device("cpu")) > 0

@@ -15,17 +15,17 @@ from core.checkpoints.gguf_convert import convert
 from core.engine.kernels.vectors import LANES
 from core.engine.loader import Loader
 from core.engine.nn import model_runner as module
-from core.engine.nn.model_builder import Builder
-from core.engine.nn.model_runner import TorchRunner, load
-from core.engine.nn.weight_formats import recipe
-from core.engine.nn.weight_reader import Tensors
-from core.engine.options import Weights
+from core.engine.nn.model_builder import ModelBuilder
+from core.engine.nn.model_runner import TorchRunner, load_model
+from core.engine.nn.weight_formats import FormatContext, choose_format
+from core.engine.nn.weight_reader import WeightReader
+from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import Kind, TinyGguf, model_of, read_weights
 from tests.core.engine.nn.conftest import Models, silent
 from tests.core.engine.nn.drive import Way, answers, by, logits, strays
 from tests.core.engine.nn.test_reference import expected, prompt
 
-FORMS: list[Weights] = ["int8", "int4", "auto"]
+FORMS: list[WeightFormat] = ["int8", "int4", "auto"]
 ALL: list[Way] = ["kernels", "products", "torch"]
 VARIANTS: dict[str, list[Way]] = {
     "llama": ALL,
@@ -65,10 +65,10 @@ class Load:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patch = monkeypatch
 
-    def __call__(self, folder: Path, weights: Weights, native: bool, way: Way) -> TorchRunner:
-        self.patch.setattr(module, "native", lambda device: native)
-        runner = load(Loader(folder, weights, threads=1), silent)
-        return by(runner, way) if runner.compiled or way == "kernels" else runner
+    def __call__(self, folder: Path, weights: WeightFormat, native: bool, way: Way) -> TorchRunner:
+        self.patch.setattr(module, "computes_bf16", lambda device: native)
+        runner = load_model(Loader(folder, weights, threads=1), silent)
+        return by(runner, way) if runner.computer.kernel_model or way == "kernels" else runner
 
 
 @pytest.fixture
@@ -76,18 +76,18 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Load:
     return Load(monkeypatch)
 
 
-def reference(model: Any, folder: Path, weights: Weights, native: bool) -> Any:
+def reference(model: Any, folder: Path, weights: WeightFormat, native: bool) -> Any:
     """The same model, each matrix replaced by what its low bits stand for."""
     settings = json.loads((folder / "config.json").read_text())
-    architecture, tensors = Architecture.read(settings, "tiny"), Tensors(folder)
+    architecture, tensors = Architecture.from_config(settings, "tiny"), WeightReader(folder)
     exact = settings.get("qwentin_source") == "gguf"
-    how = recipe(architecture, tensors, weights, native=native, exact=exact)
-    builder = Builder(architecture, AutoConfig.from_pretrained(folder), tensors, how, torch.device("cpu"))
+    how = choose_format(architecture, FormatContext(architecture.tensor_shapes(), tensors, weights, native, exact))
+    builder = ModelBuilder(architecture, AutoConfig.from_pretrained(folder), tensors, how, torch.device("cpu"))
     table = model.model.embed_tokens.weight.detach().clone()
     state = model.state_dict()
-    for matrix in how.all:
-        if matrix.low:
-            values = builder.rounded(matrix).values()
+    for matrix in how.all_matrices:
+        if matrix.low_bits:
+            values = builder.quantized(matrix).dequantize()
             names = [name.replace("model.embed_tokens", "lm_head") for name in matrix.names]
             for name, part in zip(names, values.split(list(matrix.rows)), strict=True):  # type: ignore[no-untyped-call]
                 state[name] = part
@@ -103,7 +103,7 @@ def check(runner: TorchRunner, model: Any, way: Way) -> None:
     with torch.inference_mode():
         theirs = model(torch.tensor([ids])).logits[0]
     ours = logits(runner, ids, 33)
-    if runner.kv.like.dtype == torch.float32:
+    if runner.computer.kv.like.dtype == torch.float32:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=NEAR[way])
         assert (ours - theirs).abs().mean() < MEAN[way] * theirs.std()
     else:
@@ -113,7 +113,7 @@ def check(runner: TorchRunner, model: Any, way: Way) -> None:
 @pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize("weights", FORMS)
 @pytest.mark.parametrize(("variant", "way"), CASES)
-def test_logits(models: Models, variant: str, way: Way, weights: Weights, native: bool, loaded: Load) -> None:
+def test_logits(models: Models, variant: str, way: Way, weights: WeightFormat, native: bool, loaded: Load) -> None:
     folder = models.folder(variant)
     runner = loaded(folder, weights, native, way)
     check(runner, reference(models.reference(variant), folder, weights, native), way)
@@ -122,7 +122,7 @@ def test_logits(models: Models, variant: str, way: Way, weights: Weights, native
 @pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
 @pytest.mark.parametrize("way", ALL)
 @pytest.mark.parametrize("weights", FORMS)
-def test_logits_from_a_gguf_file(gguf: Path, weights: Weights, way: Way, native: bool, loaded: Load) -> None:
+def test_logits_from_a_gguf_file(gguf: Path, weights: WeightFormat, way: Way, native: bool, loaded: Load) -> None:
     model = model_of(json.loads((gguf / "config.json").read_text()), read_weights(gguf))
     check(loaded(gguf, weights, native, way), reference(model, gguf, weights, native), way)
 
@@ -136,13 +136,13 @@ def test_what_a_gguf_file_holds_is_what_is_computed(gguf: Path, way: Way, loaded
     with torch.inference_mode():
         theirs = model(torch.tensor([ids])).logits[0]
     found = logits(runner, ids)
-    assert str(runner.held) == "int4"
+    assert str(runner.computer.model_format) == "int4"
     assert (found - theirs).abs().mean() < 0.02 * theirs.std()
 
 
 @pytest.mark.parametrize("weights", FORMS)
 @pytest.mark.parametrize(("variant", "way"), CASES)
-def test_greedy_answers(models: Models, variant: str, way: Way, weights: Weights, loaded: Load) -> None:
+def test_greedy_answers(models: Models, variant: str, way: Way, weights: WeightFormat, loaded: Load) -> None:
     """In float32: alone, in company and in chunks. The kernels' are off by no more than their logits are."""
     folder = models.folder(variant)
     runner = loaded(folder, weights, False, way)
@@ -178,11 +178,11 @@ def test_the_crossing_parts_the_kernels_from_pytorch(models: Models, loaded: Loa
     assert not torch.equal(found["kernels"], found["products"])
     torch.testing.assert_close(found["products"], found["torch"], rtol=0, atol=NEAR["products"])
     runner = loaded(folder, "int8", False, "kernels")
-    assert runner.tuning
+    assert runner.computer.tuning
     cases: list[tuple[int, Way]] = [(1, "products"), (5, "products"), (6, "kernels")]
     for crossing, way in cases:
-        runner.tuning = replace(runner.tuning, crossing=crossing)
+        runner.computer.tuning = replace(runner.computer.tuning, torch_min_rows=crossing)
         assert torch.equal(logits(runner, ids, 5), found[way])
     model = reference(models.reference("llama"), folder, "int8", False)
-    runner.tuning = replace(runner.tuning, crossing=4)
+    runner.computer.tuning = replace(runner.computer.tuning, torch_min_rows=4)
     assert strays(model, ids, answers(runner, ids, tokens=20)[0]) < NEAR["kernels"]

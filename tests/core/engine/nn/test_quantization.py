@@ -5,11 +5,17 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from core.engine.kernels.layout import PADDING
+from core.engine.kernels.layout import SCALES_MULTIPLE, padded_groups
 from core.engine.nn import quantization as quantise
-from core.engine.nn.linear import Low
-from core.engine.nn.quantization import Rounded4, fits, int4, int8, padded, repacked
-from core.engine.nn.weight_reader import Int4 as Codes
+from core.engine.nn.linear import LowBitLinear
+from core.engine.nn.quantization import (
+    Int4Matrix,
+    fits_kernels,
+    quantize_int4,
+    quantize_int8,
+    repack_int4,
+)
+from core.engine.nn.weight_reader import Int4Tensor as Codes
 
 DTYPES = [torch.float32, torch.bfloat16]
 ROWS, COLUMNS = 48, 96
@@ -50,7 +56,7 @@ UNIT = torch.finfo(torch.bfloat16).eps / 2
 @pytest.mark.parametrize("case", MATRICES)
 def test_8_bits_are_half_a_step_off_at_most(case: str) -> None:
     values = matrix(case)
-    rounded = int8(values)
+    rounded = quantize_int8(values)
     assert rounded.scales.dtype == torch.float32 and rounded.codes.dtype == torch.int8
     assert rounded.shape == (ROWS, COLUMNS)
     assert int(rounded.codes.min()) >= -127
@@ -65,7 +71,7 @@ def test_8_bits_are_half_a_step_off_at_most(case: str) -> None:
 def test_4_bits_are_half_a_step_off_at_most(case: str) -> None:
     """Beside what the rounding of the scale and of the offset makes."""
     values = matrix(case)
-    rounded = int4(values)
+    rounded = quantize_int4(values)
     assert rounded.scales.dtype == rounded.offsets.dtype == torch.bfloat16
     assert rounded.shape == (ROWS, COLUMNS)
     groups = values.double().view(ROWS, -1, 32)
@@ -76,13 +82,13 @@ def test_4_bits_are_half_a_step_off_at_most(case: str) -> None:
     assert (off <= allowed * (1 + 1e-5)).all()
 
 
-def unpacked4(rounded: Rounded4) -> torch.Tensor:
+def unpacked4(rounded: Int4Matrix) -> torch.Tensor:
     """The codes one by one: of a group's 16 bytes the low halves come first, [rows, groups, 32]."""
     halves = rounded.codes.view(len(rounded.codes), -1, 16)
     return torch.cat((halves & 15, halves >> 4), -1)
 
 
-def numbers4(rounded: Rounded4) -> torch.Tensor:
+def numbers4(rounded: Int4Matrix) -> torch.Tensor:
     """What the codes stand for, in float64, [rows, columns]."""
     codes = unpacked4(rounded).double()
     scales, offsets = (part[:, : codes.shape[1], None].double() for part in (rounded.scales, rounded.offsets))
@@ -94,18 +100,18 @@ def test_what_fits_is_kept_exactly() -> None:
     torch.manual_seed(3)
     codes8 = torch.randint(-127, 128, (ROWS, COLUMNS))
     codes8[:, 0] = 127
-    assert (int8(codes8 * 0.25).values() == codes8 * 0.25).all()
+    assert (quantize_int8(codes8 * 0.25).dequantize() == codes8 * 0.25).all()
     codes4 = torch.randint(0, 16, (ROWS, COLUMNS))
     codes4[:, ::32], codes4[:, 1::32] = 0, 15
-    found = int4((codes4 - 8) * 0.25 + 1)
+    found = quantize_int4((codes4 - 8) * 0.25 + 1)
     assert (unpacked4(found).flatten(1) == codes4).all()
-    assert (found.values() == (codes4 - 8) * 0.25 + 1).all()
+    assert (found.dequantize() == (codes4 - 8) * 0.25 + 1).all()
 
 
 @pytest.mark.parametrize("source", [torch.float16, torch.bfloat16, torch.float64])
 def test_whatever_type_the_file_has(source: torch.dtype) -> None:
     values = matrix("normal").to(source)
-    for round_ in (int8, int4):
+    for round_ in (quantize_int8, quantize_int4):
         assert (round_(values).codes == round_(values.float()).codes).all()
 
 
@@ -120,23 +126,25 @@ def triple(rows: int = ROWS) -> Codes:
 
 def test_a_files_own_codes_are_kept() -> None:
     codes = triple()
-    rounded = repacked(codes)
+    rounded = repack_int4(codes)
     low_first = torch.stack((codes.codes & 15, codes.codes >> 4), -1).flatten(1)
     assert (unpacked4(rounded).flatten(1) == low_first).all()
     groups = COLUMNS // 32
     assert (rounded.scales[:, :groups] == codes.scale.bfloat16()).all()
     assert (rounded.offsets[:, :groups] == codes.offset.bfloat16()).all()
     near = UNIT * (15 * codes.scale.abs() + codes.offset.abs() + 1e-6)
-    off = (numbers4(rounded) - codes.values().double()).abs().view(ROWS, -1, 32).amax(-1)
+    off = (numbers4(rounded) - codes.dequantize().double()).abs().view(ROWS, -1, 32).amax(-1)
     assert (off <= near * 1.01).all()
 
 
-@pytest.mark.parametrize("groups", [1, 3, PADDING - 1, PADDING, PADDING + 1, 2 * PADDING])
+@pytest.mark.parametrize(
+    "groups", [1, 3, SCALES_MULTIPLE - 1, SCALES_MULTIPLE, SCALES_MULTIPLE + 1, 2 * SCALES_MULTIPLE]
+)
 def test_scales_are_filled_up_with_zeros(groups: int) -> None:
     """The kernels read a whole vector of them."""
-    room = padded(groups)
-    assert groups <= room < groups + PADDING and room % PADDING == 0
-    rounded = int4(1 + torch.rand(5, 32 * groups))
+    room = padded_groups(groups)
+    assert groups <= room < groups + SCALES_MULTIPLE and room % SCALES_MULTIPLE == 0
+    rounded = quantize_int4(1 + torch.rand(5, 32 * groups))
     for part in (rounded.scales, rounded.offsets):
         assert part.shape == (5, room) and part.is_contiguous()
         assert (part[:, :groups] > 0).all() and (part[:, groups:] == 0).all()
@@ -148,12 +156,12 @@ def test_in_parts_as_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     values, codes = matrix("normal", rows), triple(max(rows, 5))
 
     def all_of_it() -> list[torch.Tensor]:
-        eight, four, kept = int8(values), int4(values), repacked(codes)
+        eight, four, kept = quantize_int8(values), quantize_int4(values), repack_int4(codes)
         fours = (part for each in (four, kept) for part in (each.codes, each.scales, each.offsets))
-        return [eight.codes, eight.scales, *fours, four.values()]
+        return [eight.codes, eight.scales, *fours, four.dequantize()]
 
     whole = all_of_it()
-    monkeypatch.setattr(quantise, "ROWS", 64)
+    monkeypatch.setattr(quantise, "CHUNK_ROWS", 64)
     for part, expected in zip(all_of_it(), whole, strict=True):
         assert torch.equal(part, expected)
 
@@ -163,18 +171,22 @@ def test_in_parts_as_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_products_are_made_of_these_values(rows: int, dtype: torch.dtype) -> None:
     """A product with ones in the diagonal gives the matrix back. (The kernels' are in kernels/test_products.py.)"""
     eye = torch.eye(COLUMNS, dtype=dtype)
-    for rounded in (int8(matrix("normal", rows)), int4(matrix("normal", rows)), repacked(triple(max(rows, 5)))):
-        product = Low(rounded, None)
+    for rounded in (
+        quantize_int8(matrix("normal", rows)),
+        quantize_int4(matrix("normal", rows)),
+        repack_int4(triple(max(rows, 5))),
+    ):
+        product = LowBitLinear(rounded, None)
         found = torch.cat([product(eye[row : row + 5]) for row in range(0, COLUMNS, 5)]).T
-        torch.testing.assert_close(found.float(), rounded.values(), rtol=torch.finfo(dtype).eps, atol=1e-6)
-        assert torch.equal(rounded.values(slice(0, 1)), rounded.values()[:1]), "and some rows are the same"
+        torch.testing.assert_close(found.float(), rounded.dequantize(), rtol=torch.finfo(dtype).eps, atol=1e-6)
+        assert torch.equal(rounded.dequantize(slice(0, 1)), rounded.dequantize()[:1]), "and some rows are the same"
 
 
 def test_the_values_of_4_bits() -> None:
-    for rounded in (int4(matrix("normal")), repacked(triple())):
-        torch.testing.assert_close(rounded.values().double(), numbers4(rounded), rtol=1e-6, atol=1e-7)
+    for rounded in (quantize_int4(matrix("normal")), repack_int4(triple())):
+        torch.testing.assert_close(rounded.dequantize().double(), numbers4(rounded), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(("columns", "fit"), [(32, True), (64, True), (96, True), (48, False), (33, False), (1, False)])
 def test_what_fits(columns: int, fit: bool) -> None:
-    assert fits(columns) == fit
+    assert fits_kernels(columns) == fit

@@ -54,12 +54,12 @@ def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     runner, model = models.runner(variant), models.reference(variant).model
     torch.manual_seed(1)
     positions = torch.arange(runner.context)
-    sizes = runner.model.sizes
+    sizes = runner.computer.model.sizes
     turned = sizes.heads + sizes.kv_heads
-    x = torch.randn(runner.context, turned + sizes.kv_heads, sizes.width)
+    x = torch.randn(runner.context, turned + sizes.kv_heads, sizes.head_dim)
     cos, sin = model.rotary_emb(x, positions[None])
     theirs, _ = apply_rotary_pos_emb(x, x, cos[0], sin[0])
-    ours = runner.model.rotation.at(positions, sizes, runner.kv.like)(x)
+    ours = runner.computer.model.rotary.tables(positions, sizes, runner.computer.kv.like).apply(x)
     torch.testing.assert_close(ours[:, :turned], theirs[:, :turned], rtol=0, atol=5e-6)
     assert torch.equal(ours[:, turned:], x[:, turned:]), "values are not turned"
 

@@ -10,7 +10,7 @@ import torch
 from core.checkpoints import open_checkpoint
 from core.domain.prompt import Message
 from core.engine.loader import Loader
-from core.engine.nn.model_runner import TorchRunner, load
+from core.engine.nn.model_runner import TorchRunner, load_model
 from core.llm.tokenizer import Tokenizer
 from tests.core.checkpoints.conftest import model_of, read_weights
 from tests.core.engine.nn.conftest import silent
@@ -30,7 +30,7 @@ def folder() -> Path:
 
 @pytest.fixture(scope="module")
 def runner(folder: Path) -> TorchRunner:
-    return load(Loader(folder, "float32", threads=1, context=512), silent)
+    return load_model(Loader(folder, "float32", threads=1, context=512), silent)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from core.domain.sampling import Sampling
-from core.engine.nn.sampler import Draw, candidates
+from core.engine.nn.sampler import SequenceSampler, candidates
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers
 
@@ -45,7 +45,7 @@ def theirs(logits: torch.Tensor, sampling: Sampling, ids: list[int]) -> torch.Te
 
 def ours(logits: torch.Tensor, sampling: Sampling, ids: list[int]) -> torch.Tensor:
     logits = logits.clone()
-    Draw(sampling, ids)._penalise(logits)
+    SequenceSampler(sampling, ids)._penalise(logits)
     probabilities, numbers = candidates(logits / sampling.temperature, sampling)
     assert len(set(numbers.tolist())) == len(numbers)
     return torch.zeros(len(logits)).index_put((numbers,), probabilities / probabilities.sum())
@@ -111,7 +111,7 @@ def test_all_alike() -> None:
 
 def drawn(sampling: Sampling, count: int = 30, ids: list[int] = PROMPT) -> list[int]:
     """Tokens from always the same logits."""
-    draw = Draw(sampling, ids)
+    draw = SequenceSampler(sampling, ids)
     return [draw(random_logits(1, 1.0)) for _ in range(count)]
 
 
@@ -148,7 +148,7 @@ def test_seeds() -> None:
 def test_as_often_as_likely(sampling: Sampling) -> None:
     logits = torch.tensor([0.0, 2.0, 1.0, -1.0, -3.0, 0.5])
     expected = theirs(logits, sampling, PROMPT)
-    draw = Draw(sampling, PROMPT)
+    draw = SequenceSampler(sampling, PROMPT)
     counted = Counter(draw(logits.clone()) for _ in range(4000))
     assert [counted[id] / 4000 for id in range(6)] == pytest.approx(expected.tolist(), abs=0.03)
     assert all(expected[id] > 0 for id in counted), "and never what is ruled out"
@@ -157,7 +157,7 @@ def test_as_often_as_likely(sampling: Sampling) -> None:
 def test_the_penalty_remembers_what_was_drawn() -> None:
     """Also what was drawn before, and no id twice as much for having come twice."""
     sampling = Sampling(0, repetition_penalty=2.0)
-    draw = Draw(sampling, [0, 0, 0])
+    draw = SequenceSampler(sampling, [0, 0, 0])
     tokens = [draw(torch.tensor([9.0, 8.0, 7.0, 5.0, -1.0])) for _ in range(4)]
     assert tokens == [1, 2, 3, 0]
     assert drawn(Sampling(0, repetition_penalty=1.3), 5) != drawn(Sampling(0), 5)
@@ -166,7 +166,7 @@ def test_the_penalty_remembers_what_was_drawn() -> None:
 def test_nobody_draws_from_anothers_numbers() -> None:
     sampling = Sampling(1.5, seed=5)
     alone = drawn(sampling)
-    draw, other = Draw(sampling, PROMPT), Draw(Sampling(1.5, seed=6), PROMPT)
+    draw, other = SequenceSampler(sampling, PROMPT), SequenceSampler(Sampling(1.5, seed=6), PROMPT)
     for token in alone:
         other(random_logits(1, 1.0))
         assert draw(random_logits(1, 1.0)) == token

@@ -12,11 +12,11 @@ from transformers import AutoConfig
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.gguf_convert import convert
 from core.engine.nn.linear import Linear
-from core.engine.nn.model_builder import DTYPES, Builder
+from core.engine.nn.model_builder import TORCH_DTYPES, ModelBuilder
 from core.engine.nn.transformer import Transformer
-from core.engine.nn.weight_formats import BYTES, Matrix, Recipe, recipe
-from core.engine.nn.weight_reader import Tensors
-from core.engine.options import Weights
+from core.engine.nn.weight_formats import BYTES_PER_NUMBER, FormatContext, MatrixFormat, ModelFormat, choose_format
+from core.engine.nn.weight_reader import WeightReader
+from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import Kind, TinyGguf
 from tests.core.engine.tiny import save
 
@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
 PARTS = ("q", "k", "v", "o", "gate", "up", "down", "head")
 
 
-class Held(Tensors):
+class Held(WeightReader):
     """Of a file that nobody reads: the names of the matrices that it has as codes contain one of these."""
 
     def __init__(self, *parts: str) -> None:
@@ -43,19 +43,21 @@ class Held(Tensors):
         return any(f"{part}_proj" in name or (part == "head" and "lm_head" in name) for part in self.parts)
 
 
-def made(weights: Weights, codes: tuple[str, ...] = (), **machine: bool) -> Recipe:
-    settings = {"native": True, "exact": bool(codes)} | machine
-    return recipe(Architecture.read(CONFIG, "tiny"), Held(*codes), weights, **settings)
+def made(weights: WeightFormat, codes: tuple[str, ...] = (), **machine: bool) -> ModelFormat:
+    settings = {"native_bf16": True, "from_gguf": bool(codes)} | machine
+    architecture = Architecture.from_config(CONFIG, "tiny")
+    context = FormatContext(architecture.tensor_shapes(), Held(*codes), weights, **settings)
+    return choose_format(architecture, context)
 
 
-def forms(found: Recipe) -> str:
+def forms(found: ModelFormat) -> str:
     """The form of each of PARTS, then the dense type."""
     kinds = {}
-    for matrix in found.all:
+    for matrix in found.all_matrices:
         for name in matrix.names:
             part = "head" if "lm_head" in name else name.split(".")[-2].removesuffix("_proj")
-            kinds[part] = {"int8": "b", "int4": "n", None: "-"}[matrix.low]
-    return "".join(kinds[part] for part in PARTS) + " " + found.dense
+            kinds[part] = {"int8": "b", "int4": "n", None: "-"}[matrix.low_bits]
+    return "".join(kinds[part] for part in PARTS) + " " + found.dense_dtype
 
 
 SAFETENSORS = {
@@ -77,21 +79,20 @@ GGUF = {
 
 
 @pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("weights", get_args(Weights))
+@pytest.mark.parametrize("weights", get_args(WeightFormat))
 @pytest.mark.parametrize(("codes", "table"), [((), SAFETENSORS), (Q4_K_M, GGUF)], ids=["safetensors", "gguf"])
-def test_every_setting(codes: tuple[str, ...], table: dict[str, str], weights: Weights, native: bool) -> None:
+def test_every_setting(codes: tuple[str, ...], table: dict[str, str], weights: WeightFormat, native: bool) -> None:
     """What else there is, keys and values among it, is bf16 where the machine computes with it."""
     dense = "bf16" if weights == "bf16" or (native and weights != "float32") else "float32"
-    found = made(weights, codes, native=native)
+    found = made(weights, codes, native_bf16=native)
     assert forms(found) == f"{table[weights]} {dense}"
-    assert found.low == ("-" not in table[weights])
 
 
 def test_a_gguf_head_of_4_bits() -> None:
     assert forms(made("auto", PARTS)) == "nnnnnnnn bf16"
 
 
-def names(found: Recipe) -> list[tuple[str, ...]]:
+def names(found: ModelFormat) -> list[tuple[str, ...]]:
     return [
         tuple(name.split(".")[-2] for name in matrix.names) for matrix in found.matrices[: len(found.matrices) // 2]
     ]
@@ -107,8 +108,8 @@ def test_what_is_multiplied_at_once() -> None:
 
 
 def shaped(**changes: int) -> str:
-    architecture = Architecture.read(CONFIG | changes, "tiny")
-    return forms(recipe(architecture, Held(), "int4", native=True, exact=False))
+    architecture = Architecture.from_config(CONFIG | changes, "tiny")
+    return forms(choose_format(architecture, FormatContext(architecture.tensor_shapes(), Held(), "int4", True, False)))
 
 
 def test_shapes_that_the_kernels_do_not_take() -> None:
@@ -130,17 +131,16 @@ def test_shapes_that_the_kernels_do_not_take() -> None:
         (made("auto", PARTS), "int4"),
     ],
 )
-def test_in_words(found: Recipe, words: str) -> None:
+def test_in_words(found: ModelFormat, words: str) -> None:
     """What most numbers are held in comes first."""
     assert str(found) == words
 
 
 def test_in_words_nothing_comes_twice() -> None:
-    low, dense = Matrix(("a",), (64,), 32, "int8"), Matrix(("b",), (16,), 40, None)
-    assert str(Recipe((low, low), dense, "bf16")) == "int8 and bf16"
-    assert str(Recipe((dense, low, dense), dense, "bf16")) == "int8 and bf16"
-    assert str(Recipe((low, dense), Matrix(("c",), (8,), 32, "int4"), "float32")) == "int8, float32 and int4"
-    assert not Recipe((low, low), dense, "bf16").low and not Recipe((dense,), low, "bf16").low
+    low, dense = MatrixFormat(("a",), (64,), 32, "int8"), MatrixFormat(("b",), (16,), 40, None)
+    assert str(ModelFormat((low, low), dense, "bf16")) == "int8 and bf16"
+    assert str(ModelFormat((dense, low, dense), dense, "bf16")) == "int8 and bf16"
+    assert str(ModelFormat((low, dense), MatrixFormat(("c",), (8,), 32, "int4"), "float32")) == "int8, float32 and int4"
 
 
 # What is really held
@@ -180,27 +180,30 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def counted(found: Recipe) -> int:
+def counted(found: ModelFormat) -> int:
     """8 bits and a float32 a row; 4 bits and two bf16 a group, of which there are whole sixteens; or a dense number."""
     total = 0
-    for matrix in found.all:
+    for matrix in found.all_matrices:
         rows, size = sum(matrix.rows), sum(matrix.rows) * matrix.columns
         groups = -(-matrix.columns // 32 // 16) * 16
-        total += {"int8": size + 4 * rows, "int4": size // 2 + 4 * rows * groups, None: size * BYTES[found.dense]}[
-            matrix.low
-        ]
+        total += {
+            "int8": size + 4 * rows,
+            "int4": size // 2 + 4 * rows * groups,
+            None: size * BYTES_PER_NUMBER[found.dense_dtype],
+        }[matrix.low_bits]
     return total
 
 
 @pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("weights", get_args(Weights))
+@pytest.mark.parametrize("weights", get_args(WeightFormat))
 @pytest.mark.parametrize("source", ["llama", "qwen2", "gguf"])
-def test_bytes(folders: dict[str, Path], source: str, weights: Weights, native: bool) -> None:
+def test_bytes(folders: dict[str, Path], source: str, weights: WeightFormat, native: bool) -> None:
     folder = folders[source]
-    architecture = Architecture.read(json.loads((folder / "config.json").read_text()), "tiny")
-    tensors = Tensors(folder)
-    found = recipe(architecture, tensors, weights, native=native, exact=source == "gguf")
+    architecture = Architecture.from_config(json.loads((folder / "config.json").read_text()), "tiny")
+    tensors = WeightReader(folder)
+    context = FormatContext(architecture.tensor_shapes(), tensors, weights, native, source == "gguf")
+    found = choose_format(architecture, context)
     config = AutoConfig.from_pretrained(folder)
-    model = Builder(architecture, config, tensors, found, torch.device("cpu")).model(32)
-    assert found.bytes == held(model) == counted(found)
-    assert found.dense in DTYPES
+    model = ModelBuilder(architecture, config, tensors, found, torch.device("cpu")).build(32)
+    assert found.total_bytes == held(model) == counted(found)
+    assert found.dense_dtype in TORCH_DTYPES

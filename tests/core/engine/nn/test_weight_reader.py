@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from core.checkpoints.gguf_convert import convert
 from core.domain.errors import SetupError
-from core.engine.nn.weight_reader import Tensors
+from core.engine.nn.weight_reader import WeightReader
 from tests.core.checkpoints.conftest import Kind, TinyGguf, read_weights, shard
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
@@ -30,14 +30,14 @@ def some(dtype: torch.dtype) -> dict[str, torch.Tensor]:
 def test_as_safetensors_reads_them(tmp_path: Path, dtype: torch.dtype) -> None:
     path = tmp_path / "model.safetensors"
     save_file(some(dtype), path)
-    tensors = Tensors(tmp_path)
+    tensors = WeightReader(tmp_path)
     for name, expected in load_file(path).items():
         assert name in tensors and not tensors.is_int4(name)
         view = tensors.view(name)
         assert view.dtype == dtype
         assert torch.equal(view, expected)
-        assert torch.equal(tensors.values(name), expected.float())
-        assert tensors.values(name).dtype == torch.float32
+        assert torch.equal(tensors.float32(name), expected.float())
+        assert tensors.float32(name).dtype == torch.float32
     assert "another" not in tensors
 
 
@@ -45,7 +45,7 @@ def test_types_side_by_side(tmp_path: Path) -> None:
     """Wherever in the file a tensor begins."""
     mixed = {f"{dtype} {name}": tensor for dtype in FLOATS for name, tensor in some(dtype).items()}
     save_file(mixed, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    tensors = Tensors(tmp_path)
+    tensors = WeightReader(tmp_path)
     for name, expected in mixed.items():
         assert torch.equal(tensors.view(name), expected)
 
@@ -58,14 +58,14 @@ def test_where_nothing_is_aligned(tmp_path: Path) -> None:
         header = json.dumps({"x": entry}).encode() + b" " * spaces
         content = len(header).to_bytes(8, "little") + header + numbers.numpy().tobytes()
         (tmp_path / "model.safetensors").write_bytes(content)
-        assert torch.equal(Tensors(tmp_path).view("x"), numbers.view(2, 3))
+        assert torch.equal(WeightReader(tmp_path).view("x"), numbers.view(2, 3))
 
 
 def test_several_files(tmp_path: Path) -> None:
     expected = {f"tensor {number}": torch.randn(4) for number in range(12)}
     save_file(expected, tmp_path / "model.safetensors")
     shard(tmp_path)
-    tensors = Tensors(tmp_path)
+    tensors = WeightReader(tmp_path)
     for name, tensor in expected.items():
         assert torch.equal(tensors.view(name), tensor)
 
@@ -73,10 +73,10 @@ def test_several_files(tmp_path: Path) -> None:
 def test_what_was_let_go_is_there_again(tmp_path: Path) -> None:
     expected = some(torch.float32)
     save_file(expected, tmp_path / "model.safetensors")
-    tensors = Tensors(tmp_path)
+    tensors = WeightReader(tmp_path)
     kept = tensors.view("matrix.weight")
     for _ in range(2):
-        tensors.let_go()
+        tensors.release_pages()
         assert torch.equal(kept, expected["matrix.weight"])
         assert torch.equal(tensors.view("cube"), expected["cube"])
 
@@ -87,25 +87,25 @@ def test_matrices_of_4_bits(tmp_path: Path, kind: Kind) -> None:
     wide: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64}
     file = TinyGguf(tmp_path / "tiny.gguf", kind=kind, **wide).write()
     folder = convert(file, tmp_path / "cache", lambda label, done, total: None)
-    tensors, expected = Tensors(folder), read_weights(folder)
+    tensors, expected = WeightReader(folder), read_weights(folder)
     four = [name for name in expected if tensors.is_int4(name)]
     assert len(four) == 15
     for name, numbers in expected.items():
         assert name in tensors
-        assert torch.equal(tensors.values(name), torch.from_numpy(numbers))
+        assert torch.equal(tensors.float32(name), torch.from_numpy(numbers))
     for name in four:
         codes = tensors.int4(name)
-        assert torch.equal(codes.values(), torch.from_numpy(expected[name]))
-        assert codes.unpacked().shape == expected[name].shape and int(codes.unpacked().max()) <= 15
+        assert torch.equal(codes.dequantize(), torch.from_numpy(expected[name]))
+        assert codes.unpack_codes().shape == expected[name].shape and int(codes.unpack_codes().max()) <= 15
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.float8_e4m3fn], ids=str)
 def test_what_are_no_weights(tmp_path: Path, dtype: torch.dtype) -> None:
     """Quantised in a way that only their maker knows; what nobody asks for may be of any type."""
     save_file({"x.weight": torch.ones(4, 4).to(dtype), "y": torch.ones(4)}, tmp_path / "model.safetensors")
-    tensors = Tensors(tmp_path)
-    assert torch.equal(tensors.values("y"), torch.ones(4))
-    for read in (tensors.view, tensors.values):
+    tensors = WeightReader(tmp_path)
+    assert torch.equal(tensors.float32("y"), torch.ones(4))
+    for read in (tensors.view, tensors.float32):
         with pytest.raises(
             SetupError, match=r"^x\.weight in .*model\.safetensors is of type \w+: use a version"
         ) as caught:

@@ -11,7 +11,7 @@ PREFIX = tuple(range(100, 130))
 
 def reused(answer: Answer) -> int:
     [admitted] = answer.admitted
-    return admitted.reused
+    return admitted.reused_ids
 
 
 def test_the_answer_reads_only_what_is_new() -> None:
@@ -103,25 +103,25 @@ def test_owners_in_turn() -> None:
         driven.warm(*range(start, start + 12), owner=owner)
     driven.finish()
     assert [count for [(_, count)] in driven.runner.steps] == [10, 2, 10, 2, 10, 2]
-    assert driven.scheduler.blocks.kept == 9
+    assert driven.scheduler.blocks.cached == 9
     driven.leave("an", "binh", "chi")
 
 
 def test_so_many_owners_and_no_more() -> None:
     driven = Driven(200)
-    count = scheduler.AHEAD + 3
+    count = scheduler.MAX_WARMING_OWNERS + 3
     for number in range(count):
         driven.warm(*range(10 * number, 10 * number + 4), owner=f"owner {number}")
-    assert len(driven.scheduler.ahead) == scheduler.AHEAD
+    assert len(driven.scheduler._warming) == scheduler.MAX_WARMING_OWNERS
     driven.finish()
-    assert [bool(driven.scheduler.blocks.find(range(10 * number, 10 * number + 5))) for number in range(count)] == [
-        number >= 3 for number in range(count)
-    ]
+    assert [
+        bool(driven.scheduler.blocks.find_prefix(range(10 * number, 10 * number + 5))) for number in range(count)
+    ] == [number >= 3 for number in range(count)]
 
 
 def test_the_first_of_too_many_owners_gives_back_what_it_holds() -> None:
     driven = Driven(40)
-    for number in range(scheduler.AHEAD):
+    for number in range(scheduler.MAX_WARMING_OWNERS):
         driven.warm(*PREFIX, number, owner=f"owner {number}")
     driven.step()
     driven.warm(*PREFIX, 0, owner="one more")
@@ -135,9 +135,9 @@ def test_drop_ends_it_and_forgets_it() -> None:
     driven.step()
     driven.drop("someone")
     driven.check()
-    assert not driven.scheduler.busy
+    assert not driven.scheduler.has_work
     assert driven.scheduler.blocks.available == 20
-    assert driven.scheduler.blocks.kept == 0
+    assert driven.scheduler.blocks.cached == 0
 
 
 def test_answers_take_all_that_it_holds_at_once() -> None:

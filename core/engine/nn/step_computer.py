@@ -1,0 +1,135 @@
+"""Computes steps, by the kernels where they are compiled and by PyTorch elsewhere: batch plan in, logits out."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.domain.sampling import Sampling
+from core.engine.hang_detector import ProgressCounter
+from core.engine.kernels import cache, machine, sampling
+from core.engine.kernels.jit import Array
+from core.engine.kernels.team import ThreadTeam
+from core.engine.nn.autotune import FEW_ROWS, Tuning
+from core.engine.nn.batch_plan import BatchPlan, plan_batch
+from core.engine.nn.kernel_model import KernelModel, can_compute, linear_parts
+from core.engine.nn.kv_cache import KVCache
+from core.engine.nn.sampler import SequenceSampler
+from core.engine.nn.step_benchmark import max_threads
+from core.engine.nn.transformer import Transformer
+from core.engine.nn.weight_formats import ModelFormat
+from core.engine.options import Report
+from core.engine.sequence import Sequence, SequenceSlice
+
+logger = logging.getLogger(__name__)
+
+
+class StepComputer:
+    """A loaded model, its KV cache, and what computes with them.
+
+    `kernel_model` and `team` are None where the kernels can't compute the model. `tuning` is None until the machine
+    is measured, and on a GPU.
+    """
+
+    def __init__(self, model: Transformer, kv: KVCache, model_format: ModelFormat) -> None:
+        self.model, self.kv, self.model_format = model, kv, model_format
+        self.kernel_model: KernelModel | None = None
+        self.team: ThreadTeam | None = None
+        self.tuning: Tuning | None = None
+        self._progress: Array = np.zeros(1, np.int64)
+
+    def compile(self, folder: Path | None, threads: int | None, report: Report) -> None:
+        """Compile the kernels, or load them from `folder`. If that fails, PyTorch computes everything, slowly."""
+        if not can_compute(self.model):
+            return
+        self.team = ThreadTeam(threads or max_threads())
+        failure = ""
+        for place in dict.fromkeys((folder, None)):  # a damaged folder must not keep the kernels from being compiled
+            try:
+                with cache.kernel_cache(place, lambda: report("compiling for this processor, once: half a minute")):
+                    self._call_every_kernel()
+                return
+            except Exception as error:
+                self.kernel_model = None
+                level = logging.WARNING if place else logging.ERROR
+                logger.log(level, "the kernels can't be compiled with %s", place or "no folder", exc_info=True)
+                failure = type(error).__name__
+        report(f"the kernels can't be compiled here ({failure}): PyTorch computes everything, and answers will be slow")
+
+    @torch.inference_mode()
+    def compute(self, plan: BatchPlan) -> torch.Tensor:
+        """Compute a batch and write its keys and values to the KV cache.
+
+        Returns the logits of the plan's `logit_rows`, float32 [logit rows, vocabulary], valid until the next call.
+        Raises ValueError if they are not finite.
+        """
+        rows, tuning = len(plan.ids), self.tuning
+        torch_min_rows = tuning.torch_min_rows if tuning else None
+        threads = (tuning.few_rows_threads if rows < FEW_ROWS else tuning.many_rows_threads) if tuning else 0
+        if self.team:
+            self.team.active = threads or self.team.count
+        if self.kernel_model and not (torch_min_rows and rows >= torch_min_rows):
+            return self.kernel_model(plan)
+        if threads:
+            torch.set_num_threads(threads)
+        logits = self.model(plan, self.kv, self._count_progress).float()
+        if not torch.isfinite(logits.amax(-1)).all():
+            raise ValueError("the model computed something that is no number")
+        return logits
+
+    def sample(self, logits: torch.Tensor, samplers: list[SequenceSampler]) -> list[int]:
+        """Sample a token for each row of the logits, which may be changed."""
+        if self.kernel_model:
+            return self._sample_by_kernels(logits.numpy(), samplers)
+        return [sampler(row) for sampler, row in zip(samplers, logits, strict=True)]
+
+    def describe(self) -> str:
+        """How the weights are held, and what computes with how many rows, in words."""
+        if self.kernel_model is None or self.tuning is None:
+            return str(self.model_format)
+        tuning = self.tuning
+        words = [f"{self.model_format} by numba ({machine.INSTRUCTION_SET_NAMES[machine.instruction_set()]})"]
+        if tuning.panel_min_rows:
+            words.append(f"in panels from {tuning.panel_min_rows} rows on")
+        if tuning.torch_min_rows:
+            words.append(f"as {self.model_format.dense_dtype} by PyTorch from {tuning.torch_min_rows} rows on")
+        return "; ".join((", ".join(words), tuning.threads_text))
+
+    def count_progress(self, counter: ProgressCounter) -> None:
+        """From now on count `counter` up after every layer, or every phase of the kernels."""
+        self._progress = np.ctypeslib.as_array(counter)
+        if self.kernel_model:
+            self.kernel_model.progress = self._progress
+
+    def close(self) -> None:
+        """End the kernels' threads."""
+        if self.team:
+            self.team.close()
+
+    def _call_every_kernel(self) -> None:
+        """Call each kernel once, in one thread alone, so that it is compiled or loaded."""
+        assert self.team
+        self.team.active = 1
+        self.kernel_model = KernelModel(self.model, self.kv, self.team, self._progress)
+        self.kernel_model(plan_batch([SequenceSlice(Sequence(0, "", [0], max_length=2, blocks=[0]), 0, 1)]))
+        vocabulary = len(self.model.embedding.rows)
+        self._sample_by_kernels(np.zeros((1, vocabulary), np.float32), [SequenceSampler(Sampling(), [0])])
+        target = self.kv.like.new_empty(1, self.model.head.columns)
+        self.kernel_model.unpack_rows(linear_parts(self.model.head)[0], 0, target)
+        self.kernel_model.unpack_for_torch()
+
+    def _sample_by_kernels(self, logits: Array, samplers: list[SequenceSampler]) -> list[int]:
+        assert self.team
+        starts = np.cumsum([0, *(len(sampler.penalised_ids) for sampler in samplers)])
+        records = [sampler.rule_record(start) for sampler, start in zip(samplers, starts, strict=False)]
+        penalised_ids = np.concatenate([sampler.penalised_ids for sampler in samplers])
+        tokens = np.empty(len(samplers), np.int64)
+        self.team.run(sampling.sample_rows, 1, logits, np.array(records, sampling.RULE_RECORD), penalised_ids, tokens)
+        found = [int(token) for token in tokens]
+        for sampler, token in zip(samplers, found, strict=True):
+            sampler.record(token)
+        return found
+
+    def _count_progress(self) -> None:
+        self._progress[0] += 1

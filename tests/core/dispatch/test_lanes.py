@@ -1,0 +1,133 @@
+"""What wakes the claim loops: the lane that an event is about, and no other."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+
+import pytest
+
+from core.dispatch.lanes import LaneSignals
+from core.domain.conversation import Reply
+from core.domain.reply_states import Lane, State
+from core.domain.settings import Limits
+from storage.replies import SqlReplies
+from tests.conftest import RULES, Bot, MakeBot
+from tests.fakes import ANN, incoming
+from tests.watching import held, outcome, release, running
+
+
+async def test_a_lane_is_woken_by_its_own_name() -> None:
+    signals = LaneSignals()
+    answers = asyncio.create_task(signals.wait(Lane.ANSWER))
+    signals.notify(Lane.NOTICE)
+    await asyncio.sleep(0)
+    assert not answers.done()
+    signals.notify(Lane.ANSWER)
+    await answers
+
+
+async def test_what_comes_while_nobody_waits_is_kept_until_the_next_claim() -> None:
+    signals = LaneSignals()
+    signals.notify_all()
+    async with asyncio.timeout(1):
+        await signals.wait(Lane.ANSWER)
+        signals.clear(Lane.ANSWER)
+        await signals.wait(Lane.NOTICE)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await signals.wait(Lane.ANSWER)
+
+
+@pytest.mark.parametrize(("ended", "woken"), [(Lane.ANSWER, {Lane.ANSWER}), (Lane.NOTICE, {Lane.ANSWER, Lane.NOTICE})])
+async def test_what_a_reply_held_up_goes_on_when_it_ends(ended: Lane, woken: set[Lane]) -> None:
+    signals = LaneSignals()
+    signals.notify_ended(ended)
+    waiting = {lane: asyncio.create_task(signals.wait(lane)) for lane in Lane}
+    await asyncio.sleep(0.01)
+    assert {lane for lane, task in waiting.items() if task.done()} == woken
+    for task in waiting.values():
+        task.cancel()
+
+
+@pytest.fixture
+def claims(monkeypatch: pytest.MonkeyPatch) -> Counter[Lane]:
+    """How often each lane has looked for a reply."""
+    counts, claim = Counter[Lane](), SqlReplies.claim
+
+    async def counted(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+        counts[lane] += 1
+        return await claim(self, lane, platforms, now)
+
+    monkeypatch.setattr(SqlReplies, "claim", counted)
+    return counts
+
+
+async def quiet(claims: Counter[Lane]) -> Counter[Lane]:
+    """What was counted until nothing happens any more."""
+    before = None
+    while before != claims:
+        before = Counter(claims)
+        await asyncio.sleep(0.05)
+    return Counter(claims)
+
+
+async def test_a_question_concerns_the_answer_lane_alone(make_bot: MakeBot, claims: Counter[Lane]) -> None:
+    """Its claim, a look for more, and one for what its conversation held back."""
+    async with make_bot() as bot:
+        before = await quiet(claims)
+        await bot.say("hello")
+        assert await quiet(claims) - before == {Lane.ANSWER: 3}
+
+
+async def test_a_command_wakes_the_answers_once_it_has_ended(make_bot: MakeBot, claims: Counter[Lane]) -> None:
+    async with make_bot() as bot:
+        before = await quiet(claims)
+        await bot.say("/temp 0")
+        assert await quiet(claims) - before == {Lane.NOTICE: 3, Lane.ANSWER: 1}
+
+
+async def test_what_was_stored_already_wakes_nobody(make_bot: MakeBot, claims: Counter[Lane]) -> None:
+    async with make_bot() as bot:
+        message = incoming("hello")
+        reply = await bot.service.ingest.accept(message)
+        assert reply and await outcome(bot, reply) is State.DONE
+        before = await quiet(claims)
+        assert await bot.service.ingest.accept(message) is None
+        bot.service._dispatcher.stored([])
+        assert await quiet(claims) == before
+
+
+async def test_what_is_said_at_once_needs_no_claim(make_bot: MakeBot, claims: Counter[Lane]) -> None:
+    async with make_bot(held(), rules=replace(RULES, limits=Limits(chat=1))) as bot:
+        first = await bot.accept("one")
+        await running(bot)
+        await bot.accept("two")
+        before = await quiet(claims)
+        refused = await bot.accept("three")
+        assert refused.state is State.SENDING
+        while (await current(bot, refused)).state.open:
+            await asyncio.sleep(0.005)
+        assert await quiet(claims) - before == {Lane.NOTICE: 1, Lane.ANSWER: 1}, "once it has ended"
+        release(bot.model)
+        assert await outcome(bot, first) is State.DONE
+
+
+async def current(bot: Bot, reply: Reply) -> Reply:
+    async with bot.store.begin() as tx:
+        return await tx.replies.get(reply.id)
+
+
+async def test_a_command_that_is_stopped_while_it_waits_holds_nothing_up(make_bot: MakeBot) -> None:
+    """A key at the console stops commands too."""
+    async with make_bot(held()) as bot:
+        await bot.accept("one")
+        await running(bot)
+        first = await bot.accept("/undo")  # waits until the answer has ended
+        second = await bot.accept("/temp 0")
+        last = await bot.accept("two", ANN)
+        await bot.service.control.stop(second)
+        assert await outcome(bot, second) is State.CANCELLED
+        release(bot.model)
+        assert await outcome(bot, first) is State.DONE
+        assert await outcome(bot, last) is State.DONE
