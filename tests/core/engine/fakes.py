@@ -147,7 +147,7 @@ class Pipeless:
     """A worker's end: what it sends is kept, what it receives is put in by hand; polling never waits."""
 
     def __init__(self) -> None:
-        self.orders: deque[Request] = deque()
+        self.requests: deque[Request] = deque()
         self.sent: list[Event] = []
         self.waits: list[float | None] = []
 
@@ -156,15 +156,15 @@ class Pipeless:
 
     def poll(self, timeout: float | None, /) -> bool:
         self.waits.append(timeout)
-        return bool(self.orders)
+        return bool(self.requests)
 
     def recv(self) -> Request:
-        return self.orders.popleft()
+        return self.requests.popleft()
 
     def close(self) -> None:
-        self.orders.clear()
+        self.requests.clear()
 
-    def news(self) -> list[Event]:
+    def events(self) -> list[Event]:
         """What was sent since the last look."""
         taken, self.sent = self.sent, []
         return taken
