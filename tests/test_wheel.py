@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from storage.database import ROOT
+
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+METADATA = f"qwentin-{VERSION}.dist-info"
 
 pytest.importorskip("hatchling", reason="hatchling builds the wheel")
 
@@ -44,13 +48,13 @@ def test_what_is_in_it(wheel: Path) -> None:
         path.relative_to(ROOT).as_posix() for top in ("bots", "core", "storage") for path in (ROOT / top).rglob("*.py")
     }
     assert code <= names
-    assert {name.split("/")[0] for name in names} == {"bots", "core", "storage", "qwentin-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"bots", "core", "storage", METADATA}
 
 
 def test_what_it_says_of_itself(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        metadata = archive.read("qwentin-0.1.0.dist-info/METADATA").decode()
-        scripts = archive.read("qwentin-0.1.0.dist-info/entry_points.txt").decode()
+        metadata = archive.read(f"{METADATA}/METADATA").decode()
+        scripts = archive.read(f"{METADATA}/entry_points.txt").decode()
     for line in ("Author: Qwentin contributors", "License-Expression: Apache-2.0", "Requires-Python: >=3.11"):
         assert line in metadata
     assert "Project-URL: Issues, " in metadata and "Classifier: " in metadata and "Keywords: " in metadata
