@@ -188,7 +188,7 @@ def test_a_failure_is_that_of_the_whole_step_but_not_of_those_who_wait() -> None
     steps(worker, 1)
     events = channel.events()
     assert failures(events) == [(1, "MemoryError: no room for this"), (2, "MemoryError: no room for this")]
-    assert all("in draw" in each.traceback for each in events if isinstance(each, Failed))
+    assert all("in _draw" in each.traceback for each in events if isinstance(each, Failed))
     assert not runner.open
     send(worker, channel, Cancel(1), Cancel(2))
     assert not channel.events()
