@@ -13,7 +13,7 @@ from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.button_handler import ButtonHandler
-from bots.telegram_bot.command_menu import publish
+from bots.telegram_bot.command_menu import publish_menus
 from bots.telegram_bot.decoding import parse_safely
 from bots.telegram_bot.incoming import (
     PLATFORM,
@@ -83,7 +83,7 @@ class TelegramBot:
         await self._connect()
         try:
             log.info("Telegram: connected as @%s", self._bot.username)
-            self._start("publishing the menus", partial(publish, self._bot))
+            self._start("publishing the menus", partial(publish_menus, self._bot))
             yield
         finally:
             for task in self._tasks:
