@@ -149,7 +149,7 @@ async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: 
         async with console_database(config) as database, engine:
             steps.end()
             store = DatabaseStore(database)
-            rules = replace(config.rules, limits=NO_LIMITS)  # he may ask as much as he likes
+            rules = replace(config.rules, limits=NO_LIMITS)  # the person at the terminal may ask as much as they like
             assistant = Assistant(store, model, rules, ContentFilter(), TIMING.service.database_backoff)
             # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
