@@ -74,7 +74,7 @@ class FakeAccount:
         ("all_chat_administrators", MEMBERS | {"temp", "maxtokens", "memory", "system", "clear"}),
     ],
 )
-def test_everybody_is_offered_what_he_may_use(scope: Scope, names: set[str]) -> None:
+def test_people_are_offered_what_they_may_use(scope: Scope, names: set[str]) -> None:
     for language in LANGUAGES:
         offered = [name for name, _ in menu(scope, language)]
         assert set(offered) == names and len(offered) == len(names)
