@@ -102,8 +102,8 @@ class DeferredResponses:
         return responded
 
     async def wait(self, interaction_id: int) -> None:
-        """Return when the interaction has its first response, or Discord takes none any more. At once for an interaction
-        of an earlier process, which is not remembered."""
+        """Return when the interaction has its first response, or Discord takes none any more. Return at once for one of
+        an earlier process, which is not remembered."""
         responded = self._responded.get(interaction_id)
         if responded is not None:
             with suppress(TimeoutError):
