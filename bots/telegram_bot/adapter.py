@@ -115,8 +115,9 @@ class TelegramBot:
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
-                for event in to_store:
-                    await event.acknowledged()
+                    if isinstance(event, ChatMoved):  # what follows may be of the chat under its new id
+                        await _all_acknowledged(to_store)
+                await _all_acknowledged(to_store)
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
 
@@ -164,3 +165,8 @@ class TelegramBot:
                 server = self._bot.base_url.partition("/bot")[0]
                 log.warning("%s can't be reached: %s. Trying again in %.0f s.", server, type(error).__name__, pause)
             await asyncio.sleep(pause)
+
+
+async def _all_acknowledged(events: Sequence[Event]) -> None:
+    for event in events:
+        await event.acknowledged()

@@ -41,7 +41,7 @@ MUTANTS = (
     Mutant(
         "the offset is advanced before the commit",
         "tests/bots/telegram_bot/test_telegram_faults.py::test_nothing_is_confirmed_before_it_is_stored",
-        (Change("bots/telegram_bot/adapter.py::TelegramBot.events", not_awaited("acknowledged")),),
+        (Change("bots/telegram_bot/adapter.py::_all_acknowledged", not_awaited("acknowledged")),),
     ),
     Mutant(
         "two answers of a conversation may be active",

@@ -18,6 +18,7 @@ from core.inbound.events import (
     Acceptance,
     ButtonPressed,
     CaughtUp,
+    ChatMoved,
     Event,
     MessageEdited,
     MessageReceived,
@@ -200,6 +201,27 @@ async def test_nothing_is_confirmed_before_all_of_its_batch_is_acknowledged(
                 await asyncio.sleep(0.005)
         later.cancel()
         await asyncio.gather(later, return_exceptions=True)
+
+
+async def test_what_follows_a_move_waits_for_it(server: BotApi, ann: Person) -> None:
+    """Stored before, a question in the new group would be answered without the history of the old one."""
+    group = server.group(ann, admins=(ann,), kind="group")
+    group.say(f"{BOT} old", ann)
+    server.upgrade(group).say(f"{BOT} new", ann)
+    telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=QUICK_TIMING)
+    async with telegram.connected(), aclosing(telegram.events()) as events:
+        old, moved = [await anext(events), await anext(events)]
+        following = asyncio.ensure_future(anext(events))
+        assert isinstance(old, MessageReceived) and isinstance(moved, ChatMoved)
+        old.acknowledge(Receipt(Acceptance.STORED))
+        await asyncio.sleep(0.1)
+        assert not following.done()
+        moved.acknowledge(Receipt(Acceptance.STORED))
+        again = await following  # Telegram tells it in both groups
+        assert isinstance(again, ChatMoved)
+        again.acknowledge(Receipt(Acceptance.STORED))
+        new = await anext(events)
+        assert isinstance(new, MessageReceived) and new.message.text == "new"
 
 
 async def test_a_press_holds_up_no_message(server: BotApi, ann: Person, private: Chat) -> None:
