@@ -126,6 +126,8 @@ class CommandExecutor:
             self._services.control.tidy(cancelled)
         if outcome.forget:
             self._assistant.forget(reply.chat)
+        if outcome.chosen_language:
+            self._services.languages.remember(reply.chat.platform, reply.author.id, outcome.chosen_language)
 
 
 async def _store_outcome(tx: Transaction, reply: Reply, outcome: Outcome) -> Reply:

@@ -154,7 +154,8 @@ async def set_languages(call: Call, tx: Transaction) -> Outcome:
     outcome = await _set_person_language(call, tx, language)
     if reply_language is None:
         return outcome
-    text = await _change_reply_language(replace(call, language=outcome.language), tx, reply_language)
+    speaking = replace(call, language=choose_language(outcome.chosen_language, call.reply.author.locale))
+    text = await _change_reply_language(speaking, tx, reply_language)
     return replace(outcome, text=f"{outcome.text}\n{text}")
 
 
@@ -172,7 +173,7 @@ async def _set_person_language(call: Call, tx: Transaction, value: OptionValue) 
     language = choose_language(chosen, call.reply.author.locale)
     speaking = replace(call, language=language)
     text = speaking.t("set.language", language=speaking.t(f"language.{language}"))
-    return Outcome(text, language=language)
+    return Outcome(text, chosen_language=chosen)
 
 
 async def _describe_languages(call: Call, tx: Transaction) -> str:

@@ -33,6 +33,7 @@ from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.backlog import MERGE_AFTER_MS
 from core.inbound.event_consumer import EventConsumer
 from core.inbound.ingest import Ingest
+from core.runtime.retry import until_stored
 from core.runtime.supervision import Work, running_loops
 
 
@@ -52,7 +53,7 @@ class ChatService:
         name: str = "Qwentin",
         timing: ServiceTiming = DEFAULT_TIMING,
     ) -> None:
-        self._store = store
+        self._store, self._database_backoff = store, timing.database_backoff
         self._platforms: dict[str, Platform] = {}
         signals = LaneSignals()
         self.rate_limiter = ChatRateLimiter()
@@ -62,8 +63,15 @@ class ChatService:
         )
         self.control = ReplyControl(store, messages.mark_stopped, signals.notify_ended)
         environment = Environment(store, self.control, signals, self.rate_limiter, now, timing, self._platforms)
+        self.languages = PersonLanguages(store)
         services = CommandServices(
-            store, self.control, RoleLookup(self._platforms, access), assistant.rules, assistant.filter, now
+            store,
+            self.control,
+            RoleLookup(self._platforms, access),
+            self.languages,
+            assistant.rules,
+            assistant.filter,
+            now,
         )
         commands = CommandExecutor(services, assistant, bot_name=name, backoff=timing.database_backoff)
         throughput = ThroughputEstimate(assistant.model.slots)
@@ -75,7 +83,6 @@ class ChatService:
         self._typing = TypingIndicator(environment)
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
         self.ingest = Ingest(store, access, admission, self._dispatcher.stored, signals.notify_all)
-        self.languages = PersonLanguages(store)
         self.buttons = ButtonActions(services, self.ingest.accept)
         self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
 
@@ -105,6 +112,11 @@ class ChatService:
 
         Its questions are answered once all that waited there is stored (`settle`), or after a while.
         """
+        await until_stored(
+            f"the languages of people on {platform.name}",
+            partial(self.languages.load, platform.name),
+            self._database_backoff,
+        )
         await self._recovery.serve(platform)
 
     def settle(self, platform: str) -> None:

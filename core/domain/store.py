@@ -185,6 +185,9 @@ class Preferences(Protocol):
     async def language(self, platform: str, user: str) -> str:
         """A person's interface language: "en", "vi", or "auto" where none is stored."""
 
+    async def languages(self, platform: str, limit: int) -> Mapping[str, str]:
+        """The languages that people of a platform have chosen, by person, the newest `limit` choices, newest first."""
+
     async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
         """Store a person's interface language, chosen at the time `at`."""
 

@@ -17,6 +17,7 @@ from core.domain.platform import NotSent
 from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Stale, Store, Transaction, Unavailable
 from core.i18n import t
+from core.i18n.person_language import PersonLanguages
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import RULES
@@ -85,7 +86,9 @@ class Executing:
         self.control = WatchedControl(self.doubtful)
         self.assistant = Assistant(self.doubtful, FakeModel(), RULES, OpenFilter())
         roles = RoleLookup({"fake": self.platform}, Access())
-        services = CommandServices(self.doubtful, self.control, roles, RULES, OpenFilter(), now_ms)
+        services = CommandServices(
+            self.doubtful, self.control, roles, PersonLanguages(self.doubtful), RULES, OpenFilter(), now_ms
+        )
         self.executor = CommandExecutor(services, self.assistant, bot_name="Botty", backoff=AT_ONCE)
 
     async def queue(self, text: str, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.NOTICE) -> Reply:

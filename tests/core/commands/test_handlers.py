@@ -151,13 +151,13 @@ async def test_an_answer_again_is_said_by_the_outcome(store: DatabaseStore) -> N
 
 
 async def test_a_language_is_part_of_the_outcome(store: DatabaseStore) -> None:
-    for text, language in [("/lang vi", "vi"), ("/lang auto", "en"), ("/lang vi reply en", "vi"), ("/lang", "")]:
+    for text, language in [("/lang vi", "vi"), ("/lang auto", "auto"), ("/lang vi reply en", "vi"), ("/lang", "")]:
         call = command_call(text)
         async with store.begin() as tx:
             outcome = await call.command.handler(call, tx)
-        assert outcome.language == language
+        assert outcome.chosen_language == language
         assert call.language == "en", "the call stays as it was"
-        assert outcome == Outcome(outcome.text, language=language)
+        assert outcome == Outcome(outcome.text, chosen_language=language)
 
 
 async def test_what_was_set_before_a_refusal_is_not_said(store: DatabaseStore) -> None:

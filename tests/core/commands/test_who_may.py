@@ -23,6 +23,7 @@ from core.domain.permissions import Access, has_asked, is_asker, may_change
 from core.domain.platform import ButtonAction, ChatIdChanged, NotSent, Unreachable
 from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction
+from core.i18n.person_language import PersonLanguages
 from tests.conftest import RULES
 from tests.core.commands.calls import command_call
 from tests.fakes import FakePlatform, OpenFilter
@@ -141,7 +142,8 @@ class World:
         platform = FakePlatform()
         platform.admins = {author.id} if self.role is Role.ADMIN else set()
         services = CommandServices(
-            cast(Store, self), cast(ReplyControl, self), RoleLookup({"fake": platform}, access), RULES, OpenFilter(),
+            cast(Store, self), cast(ReplyControl, self), RoleLookup({"fake": platform}, access),
+            PersonLanguages(cast(Store, self)), RULES, OpenFilter(),
             lambda: 0,
         )  # fmt: skip
         buttons = ButtonActions(services, self.accept)
