@@ -211,11 +211,12 @@ def adapters(config: Config, store: DatabaseStore, service: ChatService) -> Iter
     """Those that have a token. Their libraries are imported here: the console need not wait for them."""
     if config.telegram_token:
         from bots.telegram_bot.adapter import TelegramBot  # noqa: PLC0415
+        from bots.telegram_bot.button_handler import PressServices  # noqa: PLC0415
 
         yield TelegramBot(
             config.telegram_token.get_secret_value(),
             config.telegram_api_url,
-            service.rate_limiter,
+            PressServices(service.rate_limiter, service.languages, service.buttons.settings),
             drafts=config.telegram_drafts,
             timing=TIMING.telegram,
         )

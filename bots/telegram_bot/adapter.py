@@ -12,7 +12,7 @@ from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
-from bots.telegram_bot.button_handler import ButtonHandler
+from bots.telegram_bot.button_handler import ButtonHandler, PressServices
 from bots.telegram_bot.command_menu import publish_menus
 from bots.telegram_bot.decoding import parse_safely
 from bots.telegram_bot.incoming import (
@@ -28,7 +28,6 @@ from bots.telegram_bot.outgoing import TelegramReplyChannel
 from bots.telegram_bot.roles import ChatRoles
 from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.commands.press import Press
-from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.inbound.events import (
     BotAdded,
@@ -57,7 +56,7 @@ class TelegramBot:
         self,
         token: str,
         api_url: str,
-        rate_limiter: ChatRateLimiter,
+        press_services: PressServices,
         *,
         drafts: bool = False,
         timing: TelegramTiming = TELEGRAM_TIMING,
@@ -71,7 +70,7 @@ class TelegramBot:
         self._polling = HTTPXRequest(connection_pool_size=2, connect_timeout=timing.connect_timeout_s)
         self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=sending, get_updates_request=self._polling)
         self._roles = ChatRoles(self._bot)
-        self._buttons = ButtonHandler(self._bot, rate_limiter, timing)
+        self._buttons = ButtonHandler(self._bot, press_services, timing)
         self._drafts, self._timing = drafts, timing
         self._grouped: deque[str] = deque(maxlen=MAX_REMEMBERED_GROUPED)
         """External ids of questions that came as several messages: an edit of one of those is no edit of the whole."""

@@ -119,7 +119,7 @@ class ButtonActions:
         with suppress(TimeoutError):
             async with asyncio.timeout(FORM_ROLE_TIMEOUT_S):
                 await self._check_may_change(press)
-        return PressResult(form=await self._settings(press.chat))
+        return PressResult(form=await self.settings(press.chat))
 
     async def _change(self, press: Press, name: str, text: str, revision: str, language: str) -> PressResult:
         """Set a setting, or reset it (RESET), if the panel that was pressed showed the value which is in force."""
@@ -141,7 +141,8 @@ class ButtonActions:
             return PressResult(t(language, "press.changed"), alert=True, panel=settings)
         return PressResult(t(language, "press.clamped") if value.clamped else "", panel=settings)
 
-    async def _settings(self, chat: ChatId) -> Settings:
+    async def settings(self, chat: ChatId) -> Settings:
+        """What a panel of the conversation shows now. Raises what the store raises."""
         async with self._store.begin() as tx:
             return self._rules.settings(await tx.preferences.settings(chat))
 

@@ -4,16 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from bots.telegram_bot.adapter import TelegramBot
+from bots.telegram_bot.button_handler import PressServices
 from bots.telegram_bot.timing import TelegramTiming
 from core.answering.assistant import Assistant
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.dispatch.service import ChatService
 from core.dispatch.timing import ServiceTiming
+from core.domain.conversation import ChatId
 from core.domain.permissions import Access
 from core.domain.platform import Pace
+from core.domain.settings import Settings
+from core.domain.store import Store
 from core.filters import Filter
 from core.i18n import t
+from core.i18n.person_language import PersonLanguages
 from core.runtime.retry import Backoff
 from core.runtime.supervision import must_not_end
 from storage.database import open_database
@@ -46,6 +53,20 @@ class Running:
     consuming: asyncio.Task[None]
 
 
+def press_services(service: ChatService) -> PressServices:
+    """What the adapter's presses need."""
+    return PressServices(service.rate_limiter, service.languages, service.buttons.settings)
+
+
+def lone_services() -> PressServices:
+    """What an adapter without a bot behind it is given."""
+
+    async def no_settings(chat: ChatId) -> Settings:
+        raise AssertionError("no panel is painted here")
+
+    return PressServices(ChatRateLimiter(), PersonLanguages(cast(Store, None)), no_settings)
+
+
 @asynccontextmanager
 async def running(
     server: BotApi,
@@ -64,7 +85,7 @@ async def running(
         trouble = FlakyStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         service = ChatService(trouble, assistant, access, now=now_ms, timing=QUICK_SERVICE)
-        telegram = TelegramBot(server.token, server.url, service.rate_limiter, drafts=drafts, timing=timing)
+        telegram = TelegramBot(server.token, server.url, press_services(service), drafts=drafts, timing=timing)
         async with telegram.connected(), service.running():
             await service.serve(telegram)
             consuming = asyncio.create_task(must_not_end("Telegram", lambda: service.events.run(telegram)))

@@ -11,7 +11,6 @@ from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.long_polling import LongPoller, UpdateBatch
 from bots.telegram_bot.timing import TelegramTiming
 from core.commands.press import PressResult
-from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.errors import SetupError
 from core.i18n import t
 from core.inbound.events import (
@@ -25,7 +24,7 @@ from core.inbound.events import (
     PressReceipt,
     Receipt,
 )
-from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, asked, quiet, running
+from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, asked, lone_services, quiet, running
 from tests.platforms.bot_api import BotApi, Pressed
 from tests.platforms.bot_api_chats import Chat, Person
 from tests.watching import held, release
@@ -39,7 +38,7 @@ class Program:
     presses are left to the test."""
 
     def __init__(self, server: BotApi, timing: TelegramTiming = QUICK_TIMING) -> None:
-        self.telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=timing)
+        self.telegram = TelegramBot(server.token, server.url, lone_services(), timing=timing)
         self.taken: list[str] = []
         self.edits: list[str] = []
         self.presses: list[ButtonPressed] = []
@@ -186,7 +185,7 @@ async def test_nothing_is_confirmed_before_all_of_its_batch_is_acknowledged(
 ) -> None:
     for text in ("one", "two"):
         private.say(text, ann)
-    telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=QUICK_TIMING)
+    telegram = TelegramBot(server.token, server.url, lone_services(), timing=QUICK_TIMING)
     async with telegram.connected(), aclosing(telegram.events()) as events:
         one, two = [await anext(events), await anext(events)]
         caught_up = asyncio.ensure_future(anext(events))
@@ -208,7 +207,7 @@ async def test_what_follows_a_move_waits_for_it(server: BotApi, ann: Person) -> 
     group = server.group(ann, admins=(ann,), kind="group")
     group.say(f"{BOT} old", ann)
     server.upgrade(group).say(f"{BOT} new", ann)
-    telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=QUICK_TIMING)
+    telegram = TelegramBot(server.token, server.url, lone_services(), timing=QUICK_TIMING)
     async with telegram.connected(), aclosing(telegram.events()) as events:
         old, moved = [await anext(events), await anext(events)]
         following = asyncio.ensure_future(anext(events))
