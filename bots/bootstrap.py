@@ -54,16 +54,16 @@ class Timing:
 TIMING = Timing()
 
 
-def converse(config: Config, wishes: Options) -> int:
+def run_console(config: Config, options: Options) -> int:
     """Run the console until its end. Returns the exit code: 1 where a line came to no good end."""
     set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
     errors = Console(stderr=True)
     make_folder(config.data_dir)
     checkpoint = find_checkpoint(config, errors)
-    return 0 if asyncio.run(hold(config, wishes, checkpoint, errors)) else 1
+    return 0 if asyncio.run(talk_in_console(config, options, checkpoint, errors)) else 1
 
 
-def serve(config: Config) -> int:
+def run_bots(config: Config) -> int:
     """Run the bots until SIGTERM or Ctrl-C. Returns the exit code: 1 after an error that nothing can go on after."""
     set_up_logging(config.log_level, config.secrets)
     make_folder(config.data_dir)
@@ -76,7 +76,7 @@ def serve(config: Config) -> int:
             "a .gguf file, or MODEL=builtin (small, for trying out)."
         ) from error
     try:
-        asyncio.run(answer(config, checkpoint))
+        asyncio.run(run_with_engine(config, checkpoint))
     except SetupError:
         raise
     except Exception as error:
@@ -137,7 +137,7 @@ def loader(config: Config, checkpoint: Checkpoint) -> Loader:
     )
 
 
-async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: Console) -> bool:
+async def talk_in_console(config: Config, options: Options, checkpoint: Checkpoint, errors: Console) -> bool:
     """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
     steps = Steps(errors)
     engine = Engine(ProcessHost(loader(config, checkpoint), config.nice), steps)
@@ -154,39 +154,41 @@ async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: 
             # The person at the terminal owns the machine. Lists of people on other platforms do not apply.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
             service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING.service)
-            return await terminal.talk(store, service, model.name, wishes)
+            return await terminal.talk(store, service, model.name, options)
     finally:
         steps.end()
         await engine.close()
 
 
-async def answer(config: Config, checkpoint: Checkpoint) -> None:
+async def run_with_engine(config: Config, checkpoint: Checkpoint) -> None:
     """The bots with the engine. Messages are taken in while it still loads."""
     engine = Engine(ProcessHost(loader(config, checkpoint), config.nice))
     engine.launch()
     try:
         tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
-        await attend(config, LocalModel(checkpoint, tokenizer, engine, config.context), engine.failed)
+        await run_with_database(config, LocalModel(checkpoint, tokenizer, engine, config.context), engine.failed)
     finally:
         await engine.close()
 
 
-async def attend(config: Config, model: Model, *fatal: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def run_with_database(config: Config, model: Model, *fatal: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """A database and the bots around a model, until they are told to end or one of `fatal` does."""
-    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    database_lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def ours() -> None:
-        await lost
+    async def until_database_lost() -> None:
+        await database_lost
 
     with Shutdown() as shutdown:
-        async with open_database(config.database, lost.set_exception) as database:
+        async with open_database(config.database, database_lost.set_exception) as database:
             shutdown.handle_signals()  # until here there is nothing to complete
             await shutdown.run_until_first(
-                bots(config, DatabaseStore(database), model, shutdown), ours(), *(wait() for wait in fatal)
+                run_adapters(config, DatabaseStore(database), model, shutdown),
+                until_database_lost(),
+                *(wait() for wait in fatal),
             )
 
 
-async def bots(config: Config, store: DatabaseStore, model: Model, shutdown: Shutdown) -> None:
+async def run_adapters(config: Config, store: DatabaseStore, model: Model, shutdown: Shutdown) -> None:
     """Every adapter that has a token, around one service. After a shutdown is requested nothing more is taken in, and
     what is in progress is completed."""
     assistant = Assistant(store, model, config.rules, ContentFilter(), TIMING.service.database_backoff)
@@ -194,7 +196,7 @@ async def bots(config: Config, store: DatabaseStore, model: Model, shutdown: Shu
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 
-        async def work(adapter: Adapter) -> None:
+        async def run_adapter(adapter: Adapter) -> None:
             await connections.enter_async_context(adapter.connected())
             await service.serve(adapter)
             await service.events.run(adapter)
@@ -202,7 +204,7 @@ async def bots(config: Config, store: DatabaseStore, model: Model, shutdown: Shu
 
         async with service.running():
             await shutdown.run_until_first(
-                shutdown.requested.wait(), *(work(adapter) for adapter in adapters(config, store, service))
+                shutdown.requested.wait(), *(run_adapter(adapter) for adapter in adapters(config, store, service))
             )
             await service.drain(DRAIN_TIMEOUT_S)
 

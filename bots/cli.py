@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bots.bootstrap import converse, serve
+from bots.bootstrap import run_bots, run_console
 from bots.config import read_config
 from bots.console.app import Options, parse_options
 from core.domain.errors import EX_CONFIG, SetupError
@@ -38,7 +38,9 @@ def start(
 def run() -> None:
     """Start the adapters that have a token; with none, the console."""
     config = read_config()
-    raise typer.Exit(serve(config) if config.telegram_token or config.discord_token else converse(config, Options()))
+    raise typer.Exit(
+        run_bots(config) if config.telegram_token or config.discord_token else run_console(config, Options())
+    )
 
 
 @app.command()
@@ -62,7 +64,7 @@ def console(
     config = read_config()
     if model is not None:
         config = config.model_copy(update={"model": model})
-    raise typer.Exit(converse(config, parse_options(option or [], system, resume)))
+    raise typer.Exit(run_console(config, parse_options(option or [], system, resume)))
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class CommandExecutor:
         the command became an answer.
 
         Waits for a database that can't be used. `release_slot` is called before a wait that may be long. Raises Stale,
-        ChatMoved, Unreachable.
+        ChatIdChanged, Unreachable.
         """
         attempts = itertools.count(1)
 

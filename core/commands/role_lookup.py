@@ -21,7 +21,7 @@ class RoleLookup:
     async def role(self, chat: ChatId, author: Author, private: bool) -> Role:
         """The role of a person in a chat now. In a private chat everyone is an admin, and no platform is asked.
 
-        Raises Refused where the platform can't tell, ChatMoved and Unreachable.
+        Raises Refused where the platform can't tell, ChatIdChanged and Unreachable.
         """
         role = Role.ADMIN if private else await self._ask(chat, author)
         return self._access.role(chat.platform, author, role)

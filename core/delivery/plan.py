@@ -11,7 +11,7 @@ class MessageState:
     """One message of a reply on its platform, as far as it is known.
 
     `nonce`: what it is sent with. `id`: the platform's, None while it is only intended. `shows`: what it shows, None
-    where nobody knows (after a restart). `maybe_sent`: a send whose id is not known may have been accepted; a platform
+    where that is not known (after a restart). `maybe_sent`: a send without a known id may have been accepted; a platform
     that knows its nonce keeps the message as it was. `gone`: it can't be changed any more, and another has to take its
     place. `vanished`: how often that happened because it was deleted.
     """
@@ -55,7 +55,7 @@ Step = Send | Edit | Delete
 def plan(messages: Sequence[OutgoingMessage], states: Sequence[MessageState]) -> list[Step]:
     """The steps, in order, after which the messages in `states` show `messages`.
 
-    A message that is only intended is sent again. One that shows nobody knows what is edited in any case.
+    A message that is only intended is sent again. One whose text is not known is edited in any case.
     """
     steps: list[Step] = []
     for index, message in enumerate(messages):

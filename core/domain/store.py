@@ -64,7 +64,7 @@ class Replies(Protocol):
     async def move(
         self, reply: Reply, event: ReplyEvent, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
-        """Apply an event; return the reply as it then is. `outcome` and `final` belong to Event.FINISH.
+        """Apply an event; return the reply as it then is. `outcome` and `final` belong to ReplyEvent.FINISH.
 
         Raises Stale where the reply's attempt is over or the event has no meaning in its state.
         """

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from bots.bootstrap import attend
+from bots.bootstrap import run_with_database
 from bots.config import read_config
 from core.domain.prompt import Prompt
 from core.domain.sampling import Sampling
@@ -93,7 +93,7 @@ class Recorder:
 def main() -> None:
     """Run until SIGTERM."""
     Recorder().install()
-    asyncio.run(attend(read_config(), Model()))
+    asyncio.run(run_with_database(read_config(), Model()))
 
 
 if __name__ == "__main__":
