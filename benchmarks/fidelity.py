@@ -1,15 +1,14 @@
-"""What each way of holding and computing the weights costs: the divergence from the model's own float32, on a fixed
-text.
+"""Measures how far each weight format diverges from the model's own float32, on a fixed text.
 
-The text, English, Vietnamese and some Python, is read as one sequence; at each position the distribution of the next
-token is compared with that of the same file computed in float32. KL is mean KL(float32 || form) in nats, agreement the
-share of positions with the same most likely token. Where kernels compute, the text is read in each of their two ways,
-a few rows at a time and many rows at a time, and a third time by PyTorch.
+The text, English, Vietnamese and some Python, is computed as one sequence. At each position the distribution of the
+next token is compared with that of the same file in float32. KL is mean KL(float32 || format) in nats; agreement is the
+share of positions with the same most likely token. Where the kernels compute, the text is computed a few rows at a
+time, many rows at a time, and by PyTorch.
 
-Then the speed of a single chat with each form, and what neighbours change: a sequence's distributions alone against the
-same with sixteen others in the batch, which are computed in the way for many rows.
+Also measures the speed of a single chat with each format, and the effect of neighbours: a sequence's distributions
+alone against the same with sixteen others in the batch, which are computed as many rows.
 
-Usage: python -m benchmarks.fidelity [FOLDER | FILE.gguf | builtin] [forms, by default all]
+Usage: python -m benchmarks.fidelity [FOLDER | FILE.gguf | builtin] [formats, by default all]
 """
 
 import gc
@@ -38,27 +37,26 @@ from core.llm.tokenizer import Tokenizer
 
 TEXT = Path(__file__).with_suffix(".txt")
 FORMS: tuple[WeightFormat, ...] = ("bf16", "int8", "int4", "auto")
-FEW, CHUNK = PANEL_MIN_ROWS // 2, 256
-"""Rows at a time."""
-WAYS: tuple[tuple[str, int, int | None], ...] = (
-    ("few rows", FEW, None),
-    ("many rows", CHUNK, None),
-    ("by PyTorch", CHUNK, 1),
+FEW_ROWS, CHUNK_ROWS = PANEL_MIN_ROWS // 2, 256
+"""Rows at a time, for few and for many rows."""
+READINGS: tuple[tuple[str, int, int | None], ...] = (
+    ("few rows", FEW_ROWS, None),
+    ("many rows", CHUNK_ROWS, None),
+    ("by PyTorch", CHUNK_ROWS, 1),
 )
-"""Names, rows at a time, and from how many rows on PyTorch computes."""
-STEPS, OTHERS = 48, PANEL_MIN_ROWS
+"""Names, rows at a time, and the number of rows from which PyTorch computes."""
+DECODE_STEPS, NEIGHBOURS = 48, PANEL_MIN_ROWS
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One form, read in one way."""
+    """A row of the table: one format, computed in one way. `speed`: prompt ids and tokens per second."""
 
     form: str
     bytes: float
     kl: float
     agreement: float
     speed: tuple[float, float]
-    """Ids read, and tokens drawn, a second."""
 
     def __str__(self) -> str:
         read, drawn = self.speed
@@ -66,13 +64,13 @@ class Row:
         return f"| {self.form} | {cells} |"
 
 
-def loaded(folder: Path, form: WeightFormat, context: int) -> TorchRunner:
-    """As the bot has it."""
+def load_runner(folder: Path, form: WeightFormat, context: int) -> TorchRunner:
+    """Load a model as the bot does."""
     return cast(TorchRunner, Loader(folder, form, context=context, cache=MODELS)(lambda step: None))
 
 
 def logits(runner: TorchRunner, ids: list[int], chunk: int) -> Iterator[tuple[slice, torch.Tensor]]:
-    """float32 [rows, vocabulary] of so many ids at a time, and which they are. Each is good until the next."""
+    """The logits of `chunk` ids at a time, float32 [rows, vocabulary], and their positions. Valid until the next."""
     sequence = Sequence(1, "fidelity", ids)
     sequence.blocks = list(range(-(-len(ids) // runner.block_size)))
     for start in range(0, len(ids), chunk):
@@ -84,7 +82,7 @@ def logits(runner: TorchRunner, ids: list[int], chunk: int) -> Iterator[tuple[sl
 
 
 def step(runner: TorchRunner, parts: list[SequenceSlice]) -> torch.Tensor:
-    """One step; float32 logits of the last row of each part, in their order."""
+    """Compute one step. Returns the logits of each slice's last row, in the order of `parts`."""
     made = plan_batch(parts)
     ends = np.cumsum([part.count for part in made.slices]) - 1
     found = runner.computer.compute(replace(made, logit_rows=ends))
@@ -92,7 +90,7 @@ def step(runner: TorchRunner, parts: list[SequenceSlice]) -> torch.Tensor:
 
 
 def divergence(true: torch.Tensor, other: torch.Tensor) -> tuple[float, int]:
-    """The sum of KL over rows of log-probabilities, and how many rows agree on the most likely id."""
+    """The sum of KL over rows of log-probabilities, and the number of rows with the same most likely id."""
     return float((true.exp() * (true - other)).sum()), int((other.argmax(-1) == true.argmax(-1)).sum())
 
 
@@ -103,14 +101,14 @@ def compare(runner: TorchRunner, ids: list[int], truth: torch.Tensor, chunk: int
 
 
 def speed(runner: TorchRunner, ids: list[int]) -> tuple[float, float]:
-    """Ids read a second, 512 of them, and tokens drawn a second after them: the median of STEPS steps."""
-    sequence = placed(runner, 0, ids[: 512 + STEPS])
+    """Prompt ids per second, over 512 ids, and tokens per second, from the median of DECODE_STEPS steps."""
+    sequence = make_sequence(runner, 0, ids[: 512 + DECODE_STEPS])
     started = time.perf_counter()
-    for start in (0, CHUNK):
-        step(runner, [SequenceSlice(sequence, start, CHUNK)])
-    read = 2 * CHUNK / (time.perf_counter() - started)
+    for start in (0, CHUNK_ROWS):
+        step(runner, [SequenceSlice(sequence, start, CHUNK_ROWS)])
+    read = 2 * CHUNK_ROWS / (time.perf_counter() - started)
     times = []
-    for start in range(512, 512 + STEPS):
+    for start in range(512, 512 + DECODE_STEPS):
         started = time.perf_counter()
         step(runner, [SequenceSlice(sequence, start, 1)])
         times.append(time.perf_counter() - started)
@@ -118,32 +116,37 @@ def speed(runner: TorchRunner, ids: list[int]) -> tuple[float, float]:
 
 
 def neighbours(runner: TorchRunner, ids: list[int]) -> str:
-    """A sequence alone beside the same among OTHERS, whose texts begin elsewhere in `ids`."""
-    ours, others = placed(runner, 0, ids), [placed(runner, place, ids[place * 8 :]) for place in range(1, OTHERS + 1)]
+    """Compare a sequence alone with the same among NEIGHBOURS, whose texts begin elsewhere in `ids`."""
+    ours, others = (
+        make_sequence(runner, 0, ids),
+        [make_sequence(runner, place, ids[place * 8 :]) for place in range(1, NEIGHBOURS + 1)],
+    )
     alone, among = (
-        torch.stack([step(runner, [SequenceSlice(each, start, 1) for each in batch])[0] for start in range(STEPS)])
+        torch.stack(
+            [step(runner, [SequenceSlice(each, start, 1) for each in batch])[0] for start in range(DECODE_STEPS)]
+        )
         for batch in ([ours], [ours, *others])
     )
     kl, same = divergence(alone.log_softmax(-1), among.log_softmax(-1))
-    return f"KL {kl / STEPS:.6f}, {STEPS - same} of {STEPS} greedy tokens differ"
+    return f"KL {kl / DECODE_STEPS:.6f}, {DECODE_STEPS - same} of {DECODE_STEPS} greedy tokens differ"
 
 
-def placed(runner: TorchRunner, number: int, ids: list[int]) -> Sequence:
+def make_sequence(runner: TorchRunner, number: int, ids: list[int]) -> Sequence:
     """A sequence with blocks of its own."""
-    count = -(-len(ids) // runner.block_size) if number == 0 else -(-STEPS // runner.block_size)
+    count = -(-len(ids) // runner.block_size) if number == 0 else -(-DECODE_STEPS // runner.block_size)
     first = 0 if number == 0 else runner.blocks - number * count
     sequence = Sequence(number, "fidelity", ids)
     sequence.blocks = list(range(first, first + count))
     return sequence
 
 
-def compared(runner: TorchRunner, ids: list[int], truth: torch.Tensor) -> Iterator[tuple[str, float, float]]:
-    """In each way that the runner has: its name, KL and agreement."""
+def compare_readings(runner: TorchRunner, ids: list[int], truth: torch.Tensor) -> Iterator[tuple[str, float, float]]:
+    """Name, KL and agreement of each reading that the runner supports."""
     tuning = runner.computer.tuning
     if tuning is None or runner.computer.kernel_model is None:
-        yield "", *compare(runner, ids, truth, CHUNK)
+        yield "", *compare(runner, ids, truth, CHUNK_ROWS)
         return
-    for name, chunk, crossing in WAYS:
+    for name, chunk, crossing in READINGS:
         runner.computer.tuning = replace(tuning, torch_min_rows=crossing)
         if runner.computer.kernel_model:
             runner.computer.kernel_model.panel_min_rows = PANEL_MIN_ROWS
@@ -152,34 +155,34 @@ def compared(runner: TorchRunner, ids: list[int], truth: torch.Tensor) -> Iterat
 
 
 def measure(checkpoint: Checkpoint, forms: tuple[WeightFormat, ...]) -> Iterator[Row]:
-    """A row for each form and way."""
+    """Measure a row for each format and reading."""
     ids = Tokenizer(checkpoint.folder, checkpoint.chat_template).encode_text(TEXT.read_text("utf-8"))
     print(f"{len(ids)} ids")
-    context, threads = len(ids) + (OTHERS + 1) * STEPS, torch.get_num_threads()
-    runner = loaded(checkpoint.folder, "float32", context)
+    context, threads = len(ids) + (NEIGHBOURS + 1) * DECODE_STEPS, torch.get_num_threads()
+    runner = load_runner(checkpoint.folder, "float32", context)
     truth = torch.empty(len(ids), runner.vocabulary)
-    for some, rows in logits(runner, ids, CHUNK):
+    for some, rows in logits(runner, ids, CHUNK_ROWS):
         truth[some] = rows.log_softmax(-1)
     with tempfile.TemporaryDirectory() as place:
-        full = unmarked(checkpoint.folder, Path(place))
+        full = without_gguf_mark(checkpoint.folder, Path(place))
         held: list[tuple[str, Path, WeightFormat]] = [(form, checkpoint.folder, form) for form in forms]
         held += [("auto, full precision", full, "auto")] if "auto" in forms else []
         for name, folder, form in held:
             runner.close()
             del runner
             gc.collect()
-            torch.set_num_threads(threads)  # each form has its own best
-            runner = loaded(folder, form, context)
+            torch.set_num_threads(threads)  # each format is tuned by itself
+            runner = load_runner(folder, form, context)
             rates, size = speed(runner, ids), runner.computer.model_format.total_bytes / checkpoint.parameters
             if form == "auto":
-                print(f"{name}: {runner.weights}; alone against {OTHERS} neighbours: {neighbours(runner, ids)}")
-            for way, kl, same in compared(runner, ids, truth):
+                print(f"{name}: {runner.weights}; alone against {NEIGHBOURS} neighbours: {neighbours(runner, ids)}")
+            for way, kl, same in compare_readings(runner, ids, truth):
                 yield Row(", ".join(filter(None, (name, way))), size, kl, same, rates)
         runner.close()
 
 
-def unmarked(folder: Path, place: Path) -> Path:
-    """The same numbers as a checkpoint in full precision has them."""
+def without_gguf_mark(folder: Path, place: Path) -> Path:
+    """The same weights without the mark of a GGUF file, as of a checkpoint in full precision."""
     for path in folder.iterdir():
         if path.name != "config.json":
             (place / path.name).symlink_to(path.resolve())

@@ -1,4 +1,4 @@
-"""The command line: what a person types, to what is started."""
+"""The command line of `qwentin`: commands, options, exit codes."""
 
 import os
 import sys
@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from bots.bootstrap import converse, serve
+from bots.bootstrap import run_bots, run_console
 from bots.config import read_config
 from bots.console.app import Options, parse_options
 from core.domain.errors import EX_CONFIG, SetupError
 
-INTERRUPTED = 130
+EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
-
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -39,10 +38,9 @@ def start(
 def run() -> None:
     """Start the adapters that have a token; with none, the console."""
     config = read_config()
-    if config.telegram_token or config.discord_token:
-        serve(config)
-    else:
-        converse(config, Options())
+    raise typer.Exit(
+        run_bots(config) if config.telegram_token or config.discord_token else run_console(config, Options())
+    )
 
 
 @app.command()
@@ -64,14 +62,13 @@ def console(
 ) -> None:
     """Talk in this terminal, or answer what a pipe brings, line by line: `echo question | qwentin console`."""
     config = read_config()
-    converse(
-        config.model_copy(update={"model": model}) if model is not None else config,
-        parse_options(option or [], system, resume),
-    )
+    if model is not None:
+        config = config.model_copy(update={"model": model})
+    raise typer.Exit(run_console(config, parse_options(option or [], system, resume)))
 
 
 def main() -> None:
-    """The command `qwentin`. What the owner must mend is said in clear lines, with exit code 78 and no traceback."""
+    """Run the command line. A SetupError is printed in one line for each mistake, without a traceback: exit code 78."""
     try:
         app()
     except SetupError as error:
@@ -79,7 +76,7 @@ def main() -> None:
             print(f"qwentin: {line}", file=sys.stderr)  # noqa: T201
         sys.exit(EX_CONFIG)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(EXIT_INTERRUPTED)
     except OSError as error:  # standard output is full or gone: nor can Python flush it at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         print(f"qwentin: {error.strerror or error}", file=sys.stderr)  # noqa: T201

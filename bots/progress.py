@@ -1,4 +1,4 @@
-"""Downloads, conversions and loading as a person sees them: on stderr, so that a pipe gets the answer alone."""
+"""Progress of downloads, conversions and loading in the terminal: on stderr, so that a pipe gets the answer alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 
 class Bars:
-    """One bar for each label, while the block lasts."""
+    """One progress bar for each label."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -16,11 +16,11 @@ class Bars:
         self._note = ""
 
     def note(self, text: str) -> None:
-        """A line above the bars, once there are any."""
+        """Print `text` above the bars as soon as there are any."""
         self._note = text
 
     def __call__(self, label: str, done: int, total: int) -> None:
-        """Show `done` of `total` bytes."""
+        """Show `done` of `total` bytes under `label`."""
         if self._note:
             self._progress.console.print(self._note, style="dim")
             self._note = ""
@@ -31,25 +31,25 @@ class Bars:
 
 @contextmanager
 def bars(console: Console) -> Iterator[Bars]:
-    """Bars that vanish with the block; nothing where nobody watches."""
+    """Bars that vanish with the block. Without a terminal nothing is shown."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bars(progress)
 
 
 class Steps:
-    """A spinner with what is being done, while the block lasts; nothing where nobody watches."""
+    """A spinner beside the name of the current step. Without a terminal nothing is shown."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = console.status("")
 
     def __call__(self, step: str) -> None:
-        """The next step."""
+        """Show `step` as the current one."""
         if self._console.is_terminal:
             self._status.update(f"{step[:1].upper()}{step[1:]} …")
             self._status.start()
 
     def end(self) -> None:
-        """All done."""
+        """Remove the spinner."""
         self._status.stop()

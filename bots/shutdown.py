@@ -1,4 +1,4 @@
-"""The end of the process: asked for or forced, it comes in bounded time. What is cut off is found at the next start."""
+"""The end of the process: requested or forced, it comes in bounded time. What is cut off is found at the next start."""
 
 import asyncio
 import logging
@@ -14,73 +14,74 @@ from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
-TOLD = 17.0
-"""Seconds from SIGTERM or Ctrl-C to the end."""
-DRAINING = 13.0
-"""Seconds of these for what is in progress."""
-UNWINDING = 2.5
-"""Seconds from an error that nothing can go on after to the end."""
-
+EXIT_AFTER_SIGNAL_S = 17.0
+"""From SIGTERM or Ctrl-C to the end of the process, at most."""
+DRAIN_TIMEOUT_S = 13.0
+"""The part of it that answers in progress have to complete."""
+EXIT_AFTER_ERROR_S = 2.5
+"""From an error that ends the bot to the end of the process, at most."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Shutdown:
-    """Whether the process was told to end, and how long that may take: a platform or a database that hangs would hold
-    it. Shutdown the block takes the deadlines back."""
+    """Whether the process should end, and the deadline for it.
+
+    A platform or a database that does not respond would otherwise keep the process alive: at the deadline it exits
+    without them. Leaving the `with` block cancels the deadline.
+    """
 
     def __init__(self) -> None:
-        self.told = asyncio.Event()
+        self.requested = asyncio.Event()
         self._timers: list[Timer] = []
 
     def __enter__(self) -> "Shutdown":
         return self
 
-    def listen(self) -> None:
-        """From now on SIGTERM and Ctrl-C are wishes."""
-        for number in SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, self._end)
-
     def __exit__(self, *error: object) -> None:
         for timer in self._timers:
             timer.cancel()
 
-    async def first_of(self, *works: Coroutine[Any, Any, Any]) -> None:
-        """Until the first of them ends; the others are cancelled, and its error is raised."""
-        failed: BaseException | None = None
+    def handle_signals(self) -> None:
+        """From now on the first SIGTERM or Ctrl-C requests the end; the second one ends the process at once."""
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._request)
+
+    async def run_until_first(self, *works: Coroutine[Any, Any, Any]) -> None:
+        """Run all until one ends, then cancel the others. Raises the error of the one that ended."""
+        failure: BaseException | None = None
         tasks = [asyncio.ensure_future(work) for work in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            failed = next((error for task in done if (error := task.exception())), None)
+            failure = next((error for task in done if (error := task.exception())), None)
         finally:
-            if not self.told.is_set():
-                self._within(UNWINDING, failed)
+            if not self.requested.is_set():
+                self._exit_after(EXIT_AFTER_ERROR_S, failure)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
 
-    def _end(self) -> None:
-        """The first time it is a wish; the second time the signals do what they do everywhere."""
+    def _request(self) -> None:
         for number in SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
-        self.told.set()
-        self._within(TOLD, None)
+        self.requested.set()
+        self._exit_after(EXIT_AFTER_SIGNAL_S, None)
 
-    def _within(self, seconds: float, failed: BaseException | None) -> None:
-        """From a thread: the loop itself may be what hangs."""
-        timer = Timer(seconds, _leave, (failed,))
+    def _exit_after(self, seconds: float, failure: BaseException | None) -> None:
+        # In a thread: the event loop itself may be what does not respond.
+        timer = Timer(seconds, _exit, (failure,))
         timer.daemon = True
         timer.start()
         self._timers.append(timer)
 
 
-def _leave(failed: BaseException | None) -> None:
+def _exit(failure: BaseException | None) -> None:
     log.warning("something hangs; ending without it")
-    if isinstance(failed, SetupError):
-        print(f"qwentin: {failed}", file=sys.stderr, flush=True)  # noqa: T201
-    elif failed is not None:
-        log.critical("the bot can't go on\n%s", safe_traceback(failed))
+    if isinstance(failure, SetupError):
+        print(f"qwentin: {failure}", file=sys.stderr, flush=True)  # noqa: T201
+    elif failure is not None:
+        log.critical("the bot can't go on\n%s", safe_traceback(failure))
     logging.shutdown()
-    os._exit(EX_CONFIG if isinstance(failed, SetupError) else int(failed is not None))
+    os._exit(EX_CONFIG if isinstance(failure, SetupError) else int(failure is not None))

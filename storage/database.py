@@ -32,6 +32,8 @@ __all__ = ["InUse", "open_database"]
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[1]
+PACKAGED_MIGRATIONS = Path(__file__).parent / "migrations"
+"""Where a wheel has what is ROOT/alembic in a clone."""
 START_TIMEOUT_S = 60.0
 """How long a database that is busy is waited for at start."""
 
@@ -136,13 +138,16 @@ def _without_timeouts(connection: AsyncConnection) -> AbstractAsyncContextManage
 
 
 def _scripts() -> ScriptDirectory:
-    if not (ROOT / "alembic" / "versions").is_dir():
-        raise SetupError("The migrations are missing: a wheel has none. Run from a clone (make run) or a container.")
     return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:
-    return Config(toml_file=str(ROOT / "pyproject.toml"))
+    for folder in (ROOT / "alembic", PACKAGED_MIGRATIONS):
+        if (folder / "env.py").is_file():  # site-packages/alembic, the library, has none
+            config = Config()
+            config.set_main_option("script_location", str(folder).replace("%", "%%"))
+            return config
+    raise SetupError("The database migrations are missing: this installation is incomplete. Install Qwentin again.")
 
 
 def _check_revision(revision: str | None, url: URL) -> None:

@@ -12,6 +12,7 @@ import psycopg
 from sqlalchemy.engine import URL
 
 from core.domain.errors import SetupError
+from core.runtime.retry import Backoff
 from storage.database_url import error_line, without_password
 from storage.sqlite_lock import InUse
 
@@ -26,7 +27,7 @@ HAND_OVER_TIMEOUT_S = 5.0
 CHECK_INTERVAL_S = 2.0
 """The time between two checks of the connection that holds the lock."""
 ACQUIRE_PAUSE_S = 0.1
-MAX_RETRY_PAUSE_S = 5.0
+RECONNECT_BACKOFF = Backoff(3.0, 5.0, 1.5)
 
 _NOT_READY = (
     "refused", "No such file", "timeout expired", "resolve host", "unreachable", "closed the connection",
@@ -97,16 +98,20 @@ class AdvisoryLock:
             await asyncio.sleep(min(1.0, START_TIMEOUT_S / 10))
 
     async def _supervise(self) -> None:
-        pause = CHECK_INTERVAL_S
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(CHECK_INTERVAL_S)
             try:
                 await self.confirm()
-                pause = CHECK_INTERVAL_S
             except (psycopg.Error, OSError) as error:
-                if pause == CHECK_INTERVAL_S:
-                    log.warning("The database %s is lost (%s); trying again", self._name, type(error).__name__)
-                pause = min(pause * 1.5, MAX_RETRY_PAUSE_S)
+                log.warning("The database %s is lost (%s); trying again", self._name, type(error).__name__)
+                await self._reacquire()
+
+    async def _reacquire(self) -> None:
+        """Return once the lock is held again. Raises InUse where another process holds it."""
+        for pause in RECONNECT_BACKOFF.pauses():
+            await asyncio.sleep(pause)
+            with suppress(psycopg.Error, OSError):
+                return await self.confirm()
 
     async def _is_alive(self) -> bool:
         if self._connection is None:

@@ -45,5 +45,9 @@ class SqlPreferences:
         row = await self._session.get(UserRow, (platform, fit_id(user)))
         return row.language if row else "auto"
 
+    async def languages(self, platform: str, limit: int) -> Mapping[str, str]:
+        latest = select(UserRow).where(UserRow.platform == platform).order_by(UserRow.set_at.desc()).limit(limit)
+        return {row.user: row.language for row in await self._session.scalars(latest)}
+
     async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
         await self._session.merge(UserRow(platform=platform, user=fit_id(user), language=language, set_at=at))

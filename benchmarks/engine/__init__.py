@@ -1,1 +1,1 @@
-"""The engine beside its peers, on the same work, on the same machine, in one run."""
+"""Benchmarks of the engine beside its peers, on the same work and machine, in one run."""

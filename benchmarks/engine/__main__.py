@@ -2,11 +2,11 @@
 
 Settings, here or in the environment: MODEL (a .gguf file; the built-in one if not given), RUNS (5), LLAMA_PYTHON (a
 Python that has llama-cpp-python compiled for this machine; if not given, one is made in build/bench, which takes some
-minutes once). The wheels of the others are installed in build/bench, too. With QWENTIN_CPU=avx2 ours does only what it
-does on such a processor; it is measured by what is asked there.
+minutes once). The other peers' wheels are installed in build/bench, too. With QWENTIN_CPU=avx2 our engine computes as
+on such a processor, and has its targets.
 Options: --only NAME measures one group of figures, and may be given several times; --quick leaves out Qwen2.5-1.5B's
-shape (4 GB of disk, 14 GB of memory), --force measures even beside other work, --prompt N and --tokens N make prompts
-and answers shorter than 512 and 128.
+shape (4 GB of disk, 14 GB of memory), --force measures even beside other programs, --prompt N and --tokens N make
+prompts and answers shorter than 512 and 128.
 """
 
 import argparse
@@ -27,17 +27,17 @@ from benchmarks.engine.report import Report
 from benchmarks.engine.rounds import Rounds
 from core.domain.errors import SetupError
 
-RESULT = ROOT / "build" / "bench-engine.json"
+RESULT_FILE = ROOT / "build" / "bench-engine.json"
 SETTINGS = ("MODEL", "RUNS", "LLAMA_PYTHON")
 GB = 10**9
-DISK, MEMORY = 4 * GB, 14 * GB
-"""What Qwen2.5-1.5B's shape needs."""
-SPARE = 16
-"""Tokens of a context beyond those of a chat."""
+SHAPE_DISK_BYTES, SHAPE_MEMORY_BYTES = 4 * GB, 14 * GB
+"""Disk and memory that the group SHAPE needs."""
+SPARE_TOKENS = 16
+"""Tokens that a context has beyond those of a chat."""
 
 
-def options(words: list[str]) -> argparse.Namespace:
-    """What is asked for."""
+def parse_options(words: list[str]) -> argparse.Namespace:
+    """Parse the command line and the environment."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.engine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,52 +64,58 @@ def options(words: list[str]) -> argparse.Namespace:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on."""
+    """Parse a positive integer. Raises ValueError."""
     if int(text) < 1:
         raise ValueError
     return int(text)
 
 
-def no_room() -> str:
+def lacking_resources() -> str:
     """Why Qwen2.5-1.5B's shape can't be measured; "" if it can."""
-    disk, memory = shutil.disk_usage(folders.HERE).free, psutil.virtual_memory().available
-    if disk < DISK:
-        return f"{disk / GB:.0f} GB of disk are free, {DISK / GB:.0f} are needed"
-    return f"{memory / GB:.0f} GB of memory are free, {MEMORY / GB:.0f} are needed" if memory < MEMORY else ""
+    disk, memory = shutil.disk_usage(folders.BENCH_FOLDER).free, psutil.virtual_memory().available
+    if disk < SHAPE_DISK_BYTES:
+        return f"{disk / GB:.0f} GB of disk are free, {SHAPE_DISK_BYTES / GB:.0f} are needed"
+    return (
+        f"{memory / GB:.0f} GB of memory are free, {SHAPE_MEMORY_BYTES / GB:.0f} are needed"
+        if memory < SHAPE_MEMORY_BYTES
+        else ""
+    )
 
 
 def run(given: argparse.Namespace) -> bool:
-    """Measure and tell, even where something fails on the way; whether nothing did."""
+    """Measure and report, also if a group fails. Returns whether none did."""
     guard = Guard(given.force)
     rounds = Rounds(guard, given.runs, given.prompt, given.tokens)
-    file = folders.gguf(given.model)
+    file = folders.gguf_file(given.model)
     if given.llama_python:
-        folders.llama_python(given.llama_python)  # rather now than in an hour
+        folders.llama_python(given.llama_python)  # so that an error shows at once
     folders.prepare()
     report = Report(rounds, file, bounds(machine().kind, builtin=not given.model))
     try:
         guard.look()
-        with Peers(file, given.llama_python, (figures.MANY[-1], given.prompt + given.tokens + SPARE)) as peers:
+        with Peers(
+            file, given.llama_python, (figures.CHAT_COUNTS[-1], given.prompt + given.tokens + SPARE_TOKENS)
+        ) as peers:
             report.about, peers.missing = peers.about, report.missing
-            return measure(report, peers, groups(given, report))
+            return measure(report, peers, chosen_groups(given, report))
     finally:
         folders.clean()
         if report.rows:
-            report.tell()
-            report.write(RESULT)
+            report.print_report()
+            report.write(RESULT_FILE)
 
 
-def groups(given: argparse.Namespace, report: Report) -> list[str]:
-    """Those that are wanted and that there is room for."""
-    wanted = given.only or [name for name in figures.GROUPS if not (given.quick and name == figures.SHAPE)]
-    if figures.SHAPE in wanted and (why := no_room()):
-        report.missing[figures.SHAPE] = why
-        wanted.remove(figures.SHAPE)
+def chosen_groups(given: argparse.Namespace, report: Report) -> list[str]:
+    """The chosen groups that the machine has the resources for."""
+    wanted = given.only or [name for name in figures.GROUPS if not (given.quick and name == figures.SHAPE_GROUP)]
+    if figures.SHAPE_GROUP in wanted and (why := lacking_resources()):
+        report.missing[figures.SHAPE_GROUP] = why
+        wanted.remove(figures.SHAPE_GROUP)
     return [name for name in figures.GROUPS if name in wanted]
 
 
 def measure(report: Report, peers: Peers, groups: list[str]) -> bool:
-    """One group after another. One that fails costs only itself; whether none did."""
+    """Measure the groups in turn. A failed one is reported as missing. Returns whether none failed."""
     failed = False
     for name in groups:
         try:
@@ -123,10 +129,10 @@ def measure(report: Report, peers: Peers, groups: list[str]) -> bool:
 
 
 def main() -> None:
-    """A clear line instead of a traceback where nothing can be measured."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is measured by then is told, and every peer ends
+    """Run, with one line instead of a traceback if nothing can be measured."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is measured by then is reported, and every peer ends
     try:
-        sys.exit(0 if run(options(sys.argv[1:])) else 1)
+        sys.exit(0 if run(parse_options(sys.argv[1:])) else 1)
     except (Refused, PeerFailed, SetupError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

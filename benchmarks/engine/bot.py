@@ -1,4 +1,4 @@
-"""The memory of the whole bot: `qwentin console` in a pipe answers one question, and its two processes are watched."""
+"""Measures the memory of the whole bot: `qwentin console` answers one question, and its processes are watched."""
 
 import os
 import subprocess
@@ -14,12 +14,12 @@ from core.engine.worker_process import PROCESS_NAME
 
 QUESTION = "What is a black hole?\n"
 COMMAND = ("-m", "bots", "console", "-o", "temperature=0", "-o", "max_tokens=256")
-LIMIT = 300.0
-OFTEN = 0.05
+ANSWER_TIMEOUT_S = 300.0
+LOOK_EVERY_S = 0.05
 
 
-def peaks(file: Path, weights: str, data: Path, log: Path) -> tuple[float, float]:
-    """MB of the bot's own process and of its engine's, at their most."""
+def peak_memories(file: Path, weights: str, data: Path, log: Path) -> tuple[float, float]:
+    """Peak memory in MB of the bot's own process and of its engine's. Raises PeerFailed."""
     environment = {**os.environ, "DATA_DIR": str(data), "MODEL": str(file), "WEIGHTS": weights}
     command = [sys.executable, *COMMAND]
     with log.open("w") as errors:
@@ -33,37 +33,39 @@ def peaks(file: Path, weights: str, data: Path, log: Path) -> tuple[float, float
             text=True,
         )
     try:
-        return watched(process, log)
+        return watch_process(process, log)
     finally:
         process.kill()
         process.wait()
 
 
-def watched(process: "subprocess.Popen[str]", log: Path) -> tuple[float, float]:
-    """It ends by itself once it has answered, and is looked at until then: a peak never falls."""
+def watch_process(process: "subprocess.Popen[str]", log: Path) -> tuple[float, float]:
+    """Watch the processes until the bot has answered and ends. A peak never falls, so the last look counts."""
     assert process.stdin
     process.stdin.write(QUESTION)
     process.stdin.close()
     bot = engine = 0.0
-    ends = time.monotonic() + LIMIT
+    ends = time.monotonic() + ANSWER_TIMEOUT_S
     while process.poll() is None and time.monotonic() < ends:
-        bot, engine = max(bot, peak(process.pid)), max(engine, *engines(process.pid), 0.0)
-        time.sleep(OFTEN)
+        bot, engine = max(bot, peak_or_zero(process.pid)), max(engine, *engine_peaks(process.pid), 0.0)
+        time.sleep(LOOK_EVERY_S)
     if process.returncode != 0 or not engine:
         raise PeerFailed(f"the bot did not answer: {last_line(log)} (all of it: {log})")
     return bot, engine
 
 
-def engines(pid: int) -> list[float]:
-    """The peaks of the engine's process, if there is one."""
+def engine_peaks(pid: int) -> list[float]:
+    """The peak of the engine's process; 0 if there is none."""
     try:
-        return [peak(child.pid) for child in psutil.Process(pid).children() if child.name() == PROCESS_NAME] or [0.0]
+        return [
+            peak_or_zero(child.pid) for child in psutil.Process(pid).children() if child.name() == PROCESS_NAME
+        ] or [0.0]
     except psutil.Error:
         return [0.0]
 
 
-def peak(pid: int) -> float:
+def peak_or_zero(pid: int) -> float:
     try:
         return peak_mb(pid)
-    except OSError:  # it has just ended
+    except OSError:  # it has ended
         return 0.0

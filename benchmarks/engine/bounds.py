@@ -1,15 +1,15 @@
-"""What the project asks of its figures, by the kind of processor: on two quiet cores."""
+"""The targets of the figures by the kind of processor, on two quiet cores."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 AVX2, AVX512, BF16, ARM, OTHER = "AVX2", "AVX-512 without bf16", "bf16 or AMX", "ARM", "other"
 FORCED = {"avx2": AVX2, "avx512": AVX512, "generic": OTHER}
-"""As what QWENTIN_CPU has the machine used."""
+"""By the value of QWENTIN_CPU, the kind of processor that is measured."""
 
 
 def kind(flags: Collection[str]) -> str:
-    """Of a processor with these flags, as /proc/cpuinfo names them."""
+    """The kind of a processor with these flags of /proc/cpuinfo."""
     if "asimd" in flags:
         return ARM
     if "amx_bf16" in flags or "avx512_bf16" in flags:
@@ -21,9 +21,9 @@ def kind(flags: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What must be reached, and what would be better still. `most`: the figure is to be that or less.
+    """A target, and a more ambitious one. `most`: the figure must not exceed it.
 
-    `unit`: of our own figure; without one, the bound is for the ratio of ours to the peer's.
+    `unit`: of our own figure; without one the bound is for the ratio of ours to the peer's.
     """
 
     must: float
@@ -36,7 +36,7 @@ class Bound:
         return " ".join(filter(None, ("at most" if self.most else "", values, self.unit)))
 
     def verdict(self, value: float) -> str:
-        """What the table says of it."""
+        """The word for the table."""
         if self.stretch is not None and self.reached(value, self.stretch):
             return "stretch"
         return "yes" if self.reached(value, self.must) else "**no**"
@@ -54,12 +54,12 @@ EVERYWHERE: Bounds = {
     "busy_deaths": Bound(0, most=True, unit="in all"),
     "loop_delay_p99": Bound(20, most=True, unit="ms"),
 }
-"""Whatever the processor and the model."""
+"""For every processor and model."""
 SHAPE: Mapping[str, Bounds] = {
     AVX2: {"shape_1_5b_first_token": Bound(15, 8, most=True, unit="s")},
     BF16: {"shape_1_5b_first_token": Bound(4, most=True, unit="s"), "shape_1_5b_decode_1": Bound(5)},
 }
-"""Whatever the model: this one has random numbers."""
+"""For every MODEL: these figures use random weights."""
 HALF_BILLION: Mapping[str, Bounds] = {
     AVX2: {
         "prefill_stock": Bound(1.1, 2),
@@ -93,14 +93,14 @@ HALF_BILLION: Mapping[str, Bounds] = {
         "memory_int4_origin": Bound(0.4, most=True),
     },
 }
-"""With a Qwen of half a billion parameters."""
+"""For a Qwen of half a billion parameters."""
 BUILTIN: Mapping[str, Bounds] = {
     BF16: {"decode_1_compiled": Bound(0.75), "decode_8_compiled": Bound(1.0)},
 }
-"""With the built-in model."""
+"""For the built-in model."""
 
 
 def bounds(kind: str, builtin: bool) -> Bounds:
-    """AVX-512 without bf16 must do what AVX2 must. For ARM and others nothing is known that could be asked."""
+    """The bounds of a kind of processor. AVX-512 without bf16 has those of AVX2; ARM and others have none yet."""
     asked = AVX2 if kind == AVX512 else kind
     return {**EVERYWHERE, **SHAPE.get(asked, {}), **(BUILTIN if builtin else HALF_BILLION).get(asked, {})}

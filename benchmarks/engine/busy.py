@@ -1,7 +1,7 @@
-"""The engine on a machine that is busy with something else: how fast it answers, and whether it is still alive.
+"""The engine on a busy machine: how fast it answers, and whether it survives.
 
-The engine is in its own process and is watched as the bot watches it; beside it run busy loops, processes that are
-started for a question and ended after it. Usage: python -m benchmarks.engine.busy FOLDER
+The engine has its own process, supervised as in the bot. Beside it run busy loops, processes that are started for a
+question and ended after it. Usage: python -m benchmarks.engine.busy FOLDER
 """
 
 import asyncio
@@ -21,19 +21,18 @@ from core.engine.engine import Engine
 from core.engine.protocol import Channel, Event, Request
 from core.engine.worker_process import ProcessHost
 
-LIMIT = 600.0
-"""Seconds that an answer may take."""
-LOOP = """
+ANSWER_TIMEOUT_S = 600.0
+BUSY_LOOP = """
 import os, sys, time
 ends = time.monotonic() + float(sys.argv[1])
 while time.monotonic() < ends and os.getppid() == int(sys.argv[2]):
     sum(range(100_000))
 """
-"""Ends by itself, too: after some time, or with whoever has started it."""
+"""Ends after some time or with its parent, too."""
 
 
-class Counted(ProcessHost):
-    """Counts the engines that it has started."""
+class CountingHost(ProcessHost):
+    """Counts the workers that it starts."""
 
     starts = 0
 
@@ -42,25 +41,28 @@ class Counted(ProcessHost):
         return super().start()
 
 
-class Busy:
-    """An engine that lives between the questions."""
+class BusyPeer:
+    """Keeps one engine for all workloads."""
 
-    def __init__(self, engine: Engine, host: Counted, runner: asyncio.Runner) -> None:
+    def __init__(self, engine: Engine, host: CountingHost, runner: asyncio.Runner) -> None:
         self.engine, self.host, self.runner = engine, host, runner
 
     def __call__(self, workload: Workload) -> Answer:
-        with loops(workload["loops"]):
+        with busy_loops(workload["loops"]):
             times = self.runner.run(self.times(workload["prompt"], workload["tokens"] + 1, workload["seed"]))
         whole = len(times) == workload["tokens"] + 1
         rate = workload["tokens"] / (times[-1] - times[0]) if whole else 0.0
         return {"rate": rate, "answered": float(whole), "deaths": self.host.starts - 1}
 
     async def times(self, length: int, tokens: int, owner: str) -> list[float]:
-        """When each token came, as far as they came."""
+        """The times at which tokens arrived, also of an answer that failed."""
         times: list[float] = []
         sampling = Sampling(temperature=0, max_tokens=tokens)
         try:
-            async with asyncio.timeout(LIMIT), self.engine.stream(prompt(length, owner), sampling, owner) as got:
+            async with (
+                asyncio.timeout(ANSWER_TIMEOUT_S),
+                self.engine.stream(prompt(length, owner), sampling, owner) as got,
+            ):
                 async for _ in got:
                     times.append(time.perf_counter())
         except (ChatError, TimeoutError) as error:
@@ -70,9 +72,9 @@ class Busy:
 
 
 @contextmanager
-def loops(count: int) -> Iterator[None]:
-    """So many processes that do nothing but compute."""
-    command = [sys.executable, "-c", LOOP, str(LIMIT), str(os.getpid())]
+def busy_loops(count: int) -> Iterator[None]:
+    """Run `count` processes that compute in a loop."""
+    command = [sys.executable, "-c", BUSY_LOOP, str(ANSWER_TIMEOUT_S), str(os.getpid())]
     running = [subprocess.Popen(command) for _ in range(count)]
     try:
         yield
@@ -83,14 +85,14 @@ def loops(count: int) -> Iterator[None]:
 
 
 def main() -> None:
-    """The engine as the bot has it, as long as there is something to answer."""
-    host = Counted(loader(Path(sys.argv[1])), NICE)
+    """Serve workloads with the engine as the bot runs it."""
+    host = CountingHost(loader(Path(sys.argv[1])), NICE)
     engine = Engine(host)
     with asyncio.Runner() as runner:
 
         def load() -> tuple[Peer, Answer]:
             runner.run(engine.__aenter__())
-            return Busy(engine, host, runner), {}
+            return BusyPeer(engine, host, runner), {}
 
         try:
             serve(load)

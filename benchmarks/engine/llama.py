@@ -17,17 +17,17 @@ from benchmarks.engine.speech import Answer, Peer, Workload, physical_cores, pro
 
 LLAMA, IK = "llama-cpp-python", "ik-llama-cpp-python"
 MODULES = {LLAMA: "llama_cpp", IK: "ik_llama_cpp._ctypes_api"}
-BATCH = 512
-GRAIN = 256
-"""ik_llama.cpp wants a context to be a multiple of it."""
+BATCH_IDS = 512
+CONTEXT_MULTIPLE = 256
+"""ik_llama.cpp needs contexts that are a multiple of this."""
 WARNING, ERROR = 3, 4
-"""Of llama.cpp's log; it says very much besides."""
+"""Levels of llama.cpp's log."""
 Item = tuple[int, int, int, bool]
-"""A token, its position, its sequence, and whether its logits are wanted."""
+"""A token, its position, its sequence, and whether its logits are needed."""
 
 
 class Llama:
-    """A loaded file. `api`: the functions of a package."""
+    """Runs workloads on a loaded file. `api`: the functions of a package."""
 
     def __init__(self, api: Any, package: str, model: Any) -> None:
         self.api, self.package, self.model = api, package, model
@@ -37,7 +37,7 @@ class Llama:
     def __call__(self, workload: Workload) -> Answer:
         chats, length, tokens = workload["chats"], workload["prompt"], workload["tokens"]
         context = self.context(chats, length + tokens + 1)
-        batch = self.api.llama_batch_init(BATCH, 0, 1)
+        batch = self.api.llama_batch_init(BATCH_IDS, 0, 1)
         try:
             return self.talk(Talk(self.api, context, batch, self.vocabulary), chats, length, tokens, workload["seed"])
         finally:
@@ -46,8 +46,8 @@ class Llama:
 
     def context(self, chats: int, length: int) -> Any:
         params = self.api.llama_context_default_params()
-        params.n_ctx, params.n_seq_max = -(-chats * length // GRAIN) * GRAIN, chats
-        params.n_batch = params.n_ubatch = BATCH
+        params.n_ctx, params.n_seq_max = -(-chats * length // CONTEXT_MULTIPLE) * CONTEXT_MULTIPLE, chats
+        params.n_batch = params.n_ubatch = BATCH_IDS
         params.n_threads = params.n_threads_batch = self.threads
         if self.package == IK:
             params.flash_attn = chats == 1  # with it, it crashes where several are computed together
@@ -67,22 +67,22 @@ class Llama:
 
 
 class Talk:
-    """A context and the batch that is filled for it, step by step."""
+    """A context, and the batch that is filled for each of its steps."""
 
     def __init__(self, api: Any, context: Any, batch: Any, vocabulary: int) -> None:
         self.api, self.context, self.batch, self.vocabulary = api, context, batch, vocabulary
 
     def read(self, ids: list[int], chat: int) -> int:
-        """A whole prompt; the likeliest token after it."""
+        """Compute a whole prompt. Returns the likeliest token after it."""
         found: list[int] = []
-        for start in range(0, len(ids), BATCH):
-            some = ids[start : start + BATCH]
+        for start in range(0, len(ids), BATCH_IDS):
+            some = ids[start : start + BATCH_IDS]
             end = len(ids) - 1
             found = self.decode([(token, start + n, chat, start + n == end) for n, token in enumerate(some)])
         return found[0]
 
     def decode(self, items: list[Item]) -> list[int]:
-        """One step; the likeliest next tokens of those whose logits are wanted."""
+        """Compute one step. Returns the likeliest next tokens of the items that need logits."""
         batch = self.batch
         batch.n_tokens = len(items)
         for row, (token, position, chat, wanted) in enumerate(items):
@@ -104,7 +104,7 @@ def log(level: int, text: bytes, data: Any) -> None:
 
 
 def load() -> tuple[Peer, Answer]:
-    """The file, in whatever precision it has."""
+    """Load the file in its own precision."""
     _, package, file = sys.argv
     api: Any = import_module(MODULES[package])
     if package == LLAMA:

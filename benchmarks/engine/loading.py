@@ -1,4 +1,4 @@
-"""The engine as the bot loads it where its owner has set nothing."""
+"""Loads the engine as the bot does by default."""
 
 from pathlib import Path
 
@@ -12,6 +12,5 @@ NICE: int = Config.model_fields["nice"].default
 
 
 def loader(folder: Path, weights: WeightFormat = "auto", cache: Path = MODELS) -> Loader:
-    """`cache`: where the compiled kernels are kept, and what was measured of the machine, as the bot keeps them beside
-    its models."""
+    """A loader with the bot's default options. `cache`: for compiled kernels and measurements of the machine."""
     return Loader(folder, weights=weights, context=CONTEXT, cache=cache)

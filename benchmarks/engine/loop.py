@@ -1,5 +1,5 @@
-"""How late the bot's event loop is while chats are answered: the engine in its own process, and here what the bot does
-with each token. Usage: python -m benchmarks.engine.loop FOLDER
+"""Measures the delay of the bot's event loop while chats are answered: the engine has its own process, and each token
+is decoded here as in the bot. Usage: python -m benchmarks.engine.loop FOLDER
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from core.engine.engine import Engine
 from core.engine.worker_process import ProcessHost
 from core.llm.tokenizer import Tokenizer
 
-TICK = 0.005
+TICK_S = 0.005
 
 
-class Loop:
-    """An engine that lives between the questions."""
+class LoopPeer:
+    """Keeps one engine for all workloads."""
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, runner: asyncio.Runner) -> None:
         self.engine, self.tokenizer, self.runner = engine, tokenizer, runner
@@ -27,7 +27,7 @@ class Loop:
         return self.runner.run(self.delays(**workload))
 
     async def delays(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
-        """Of ticks, from the first prompt's reading to the last token."""
+        """The delays of ticks, from the first prompt to the last token."""
         late: list[float] = []
         ticker = asyncio.create_task(tick(late))
         await asyncio.gather(*(self.answer(f"{seed}-{chat}", prompt, tokens) for chat in range(chats)))
@@ -46,20 +46,20 @@ class Loop:
 async def tick(late: list[float]) -> None:
     loop = asyncio.get_running_loop()
     while True:
-        due = loop.time() + TICK
-        await asyncio.sleep(TICK)
+        due = loop.time() + TICK_S
+        await asyncio.sleep(TICK_S)
         late.append(loop.time() - due)
 
 
 def main() -> None:
-    """The engine as the bot has it, as long as there is something to answer."""
+    """Serve workloads with the engine as the bot runs it."""
     checkpoint = inspect_checkpoint(Path(sys.argv[1]))
     engine = Engine(ProcessHost(loader(checkpoint.folder), NICE))
     with asyncio.Runner() as runner:
 
         def load() -> tuple[Peer, Answer]:
             runner.run(engine.__aenter__())
-            return Loop(engine, Tokenizer(checkpoint.folder, checkpoint.chat_template), runner), {}
+            return LoopPeer(engine, Tokenizer(checkpoint.folder, checkpoint.chat_template), runner), {}
 
         try:
             serve(load)

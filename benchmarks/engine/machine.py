@@ -1,4 +1,4 @@
-"""What was measured on, in words, and what kind of machine that is."""
+"""Describes the machine that is measured."""
 
 import platform
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from pathlib import Path
 import psutil
 
 from benchmarks.engine.bounds import FORCED, kind
-from benchmarks.engine.speech import cores
+from benchmarks.engine.speech import available_cores
 from core.engine.kernels.machine import forced_instruction_set
 
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "asimd", "bf16")
-"""Of the processor, what decides which arithmetic is fast."""
+REPORTED_FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "asimd", "bf16")
+"""Processor flags that decide which arithmetic is fast."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The processor, its cores that may be used, and the memory."""
+    """The processor, the cores that may be used, and the memory."""
 
     cpu: str
     cores: int
@@ -26,7 +26,7 @@ class Machine:
 
     @property
     def kind(self) -> str:
-        """What it computes with: less than it has, if QWENTIN_CPU says so."""
+        """The kind of processor, or the one that QWENTIN_CPU forces."""
         word = forced_instruction_set()
         return FORCED[word] if word in FORCED else kind(self.flags)
 
@@ -36,7 +36,7 @@ class Machine:
 
 
 def machine() -> Machine:
-    """This one."""
+    """Describe this machine."""
     info = Path("/proc/cpuinfo").read_text()
     fields = {
         key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in info.splitlines())
@@ -44,13 +44,13 @@ def machine() -> Machine:
     known = (fields.get("flags") or fields.get("features") or "").split()
     return Machine(
         cpu=fields.get("model name") or platform.processor() or platform.machine(),
-        cores=cores(),
+        cores=available_cores(),
         memory_gib=psutil.virtual_memory().total / 2**30,
-        flags=tuple(flag for flag in FLAGS if flag in known),
+        flags=tuple(flag for flag in REPORTED_FLAGS if flag in known),
     )
 
 
 def versions() -> dict[str, str]:
-    """Of what computes on our side; the peers tell theirs."""
+    """The versions of Python and of our libraries."""
     libraries = ("numba", "torch", "transformers")
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -1,4 +1,4 @@
-"""The origin's way as a peer: transformers' generate in float32, one chat at a time.
+"""transformers' generate in float32 as a peer, one chat at a time: how the original bot computes.
 
 Usage: python -m benchmarks.engine.origin FOLDER
 """
@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 
 
-class Clock:
-    """A streamer that notes when something comes: the prompt first, then each token."""
+class TokenClock:
+    """A streamer that records the times of the prompt and of each token."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -28,8 +28,8 @@ class Clock:
         """See transformers' BaseStreamer."""
 
 
-class Origin:
-    """A model of transformers."""
+class TransformersPeer:
+    """Runs a model by transformers."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -38,7 +38,7 @@ class Origin:
     def __call__(self, workload: Workload) -> Answer:
         assert workload["chats"] == 1, "one chat at a time"
         ids = torch.tensor([prompt(workload["prompt"], f"{workload['seed']}-0")])
-        clock, tokens = Clock(), workload["tokens"] + 1
+        clock, tokens = TokenClock(), workload["tokens"] + 1
         began = time.perf_counter()
         self.model.generate(
             ids, attention_mask=torch.ones_like(ids), do_sample=False, streamer=cast(Any, clock), pad_token_id=0,
@@ -49,11 +49,11 @@ class Origin:
 
 
 def load() -> tuple[Peer, Answer]:
-    """The model of a folder."""
+    """Load the model of a folder."""
     model = AutoModelForCausalLM.from_pretrained(
         sys.argv[1], dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
     )
-    return Origin(model), {"version": transformers.__version__, "threads": torch.get_num_threads()}
+    return TransformersPeer(model), {"version": transformers.__version__, "threads": torch.get_num_threads()}
 
 
 if __name__ == "__main__":

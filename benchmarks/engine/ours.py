@@ -1,4 +1,4 @@
-"""Ours as a peer: the worker, its scheduler and its runner in one process, without the pipe.
+"""Our engine as a peer: the worker in this process, without the pipe.
 
 Usage: python -m benchmarks.engine.ours FOLDER WEIGHTS [CACHE]
 """
@@ -20,25 +20,25 @@ from core.engine.options import WeightFormat
 from core.engine.protocol import Cancel, DropOwner, Event, Failed, Generate, NewTokens, Request, WarmPrefix
 from core.engine.worker import Worker
 
-AHEAD = 64
-"""Tokens that a chat may draw, at most, while the prompt of one other is read."""
+MAX_EARLY_TOKENS = 64
+"""Tokens that a chat may decode while the prompt of another is computed."""
 
 
-class Heard:
-    """The channel's other end, in the same process: counts what each sequence has drawn."""
+class CountingChannel:
+    """A channel in the same process that counts the tokens of each sequence."""
 
     def __init__(self) -> None:
         self.drawn: Counter[int] = Counter()
 
-    def send(self, news: Event) -> None:
+    def send(self, event: Event) -> None:
         """See Channel."""
-        if isinstance(news, NewTokens):
-            self.drawn.update(id for id, _ in news.tokens)
-        elif isinstance(news, Failed):
-            raise RuntimeError(news.message)
+        if isinstance(event, NewTokens):
+            self.drawn.update(id for id, _ in event.tokens)
+        elif isinstance(event, Failed):
+            raise RuntimeError(event.message)
 
     def poll(self, timeout: float | None) -> bool:
-        """See Channel. Orders are handed to the worker directly."""
+        """See Channel. Requests are handed to the worker directly."""
         return False
 
     def recv(self) -> Request:
@@ -49,12 +49,12 @@ class Heard:
         """See Channel."""
 
 
-class Ours:
-    """`conversation` makes the prompts of one that goes on; None where the model has no tokenizer."""
+class OurPeer:
+    """Runs workloads on a worker. `conversation`: makes prompts of turns; None if the model has no tokenizer."""
 
     def __init__(self, runner: TorchRunner, conversation: Conversation | None) -> None:
         self.runner, self.conversation = runner, conversation
-        self.heard = Heard()
+        self.heard = CountingChannel()
         self.worker = Worker(runner, self.heard)
         self.last = 0
 
@@ -64,10 +64,10 @@ class Ours:
         return self.chats(**workload)
 
     def chats(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
-        """All at once. Chats whose prompts are read early draw already; decoding is timed once all do."""
-        words = prompts(chats, prompt, seed)
+        """Run chats at once. Decoding is timed from when all of them decode."""
+        words = make_prompts(chats, prompt, seed)
         began = time.perf_counter()
-        ids = [self.submit(each, f"chat{n}", tokens + AHEAD * chats) for n, each in enumerate(words)]
+        ids = [self.submit(each, f"chat{n}", tokens + MAX_EARLY_TOKENS * chats) for n, each in enumerate(words)]
         self.step_until(lambda: all(self.heard.drawn[id] for id in ids))
         read = time.perf_counter()
         goal = {id: self.heard.drawn[id] + tokens for id in ids}
@@ -79,8 +79,7 @@ class Ours:
         return {"prefill_s": read - began, "decode_s": done - read}
 
     def turns(self, turns: list[int], seed: str) -> Answer:
-        """Seconds to the first token at these turns of a conversation whose next prompt was warmed in between, and
-        the same prompts where nothing is kept."""
+        """Seconds to the first token at these turns of a conversation, with a warmed prefix and without a cache."""
         assert self.conversation is not None
         answer, kept = {}, {}
         for turn, opening, ids in self.conversation.prompts(max(turns), seed):
@@ -113,17 +112,17 @@ class Ours:
             self.worker.step()
 
 
-def prompts(chats: int, length: int, seed: str) -> list[list[int]]:
+def make_prompts(chats: int, length: int, seed: str) -> list[list[int]]:
     return [prompt(length, f"{seed}-{chat}") for chat in range(chats)]
 
 
 def load() -> tuple[Peer, Answer]:
-    """The runner as the bot's engine has it."""
+    """Load the runner as the bot's engine does."""
     folder, cache = Path(sys.argv[1]), Path(sys.argv[3]) if len(sys.argv) > 3 else MODELS
     load_it = loader(folder, cast(WeightFormat, sys.argv[2]), cache)
     runner = cast(TorchRunner, load_it(lambda step: print(step, file=sys.stderr)))
     conversation = Conversation(folder) if (folder / "tokenizer.json").exists() else None
-    return Ours(runner, conversation), {"weights": runner.weights}
+    return OurPeer(runner, conversation), {"weights": runner.weights}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A peer as the benchmark sees it: a process of its own that is asked and answers, one JSON line each."""
+"""A peer as the benchmark sees it: a process that reads workloads and writes answers, one JSON line each."""
 
 import json
 import subprocess
@@ -13,34 +13,33 @@ from typing import IO
 from benchmarks.engine.speech import Answer, Workload
 
 ROOT = Path(__file__).parents[2]
-LOADING = 300.0
-ASKING = 900.0
-"""Seconds after which a peer that says nothing is ended."""
-TO_END = 5.0
+LOAD_TIMEOUT_S = 300.0
+ANSWER_TIMEOUT_S = 900.0
+END_TIMEOUT_S = 5.0
 
 
 class PeerFailed(Exception):
-    """One line for whoever measures."""
+    """A peer can't be installed or failed: one line for the user."""
 
 
 class Peer:
-    """`about` is what it told of itself when it was loaded, `seconds` after its start."""
+    """A loaded peer. `about`: its first answer, which describes it, `seconds` after its start."""
 
     def __init__(self, name: str, process: "subprocess.Popen[str]", log: Path) -> None:
         self.name, self.log = name, log
         self._process = process
         began = time.monotonic()
-        self.about = self._hear(LOADING)
+        self.about = self._read_answer(LOAD_TIMEOUT_S)
         self.seconds = time.monotonic() - began
 
-    def ask(self, workload: Workload, seconds: float = ASKING) -> Answer:
-        """The peer's answer. PeerFailed if it ends or takes longer than that."""
-        with suppress(BrokenPipeError):  # it is heard below that it has ended
+    def ask(self, workload: Workload, seconds: float = ANSWER_TIMEOUT_S) -> Answer:
+        """The peer's answer. Raises PeerFailed if it ends or takes longer than `seconds`."""
+        with suppress(BrokenPipeError):  # _read_answer() reports that it has ended
             stream(self._process.stdin).write(json.dumps(workload) + "\n")
             stream(self._process.stdin).flush()
-        return self._hear(seconds)
+        return self._read_answer(seconds)
 
-    def _hear(self, seconds: float) -> Answer:
+    def _read_answer(self, seconds: float) -> Answer:
         began = time.monotonic()
         timer = Timer(seconds, self._process.kill)
         timer.start()
@@ -57,7 +56,7 @@ class Peer:
 
 @contextmanager
 def peer(name: str, module: str, arguments: Sequence[str], log: Path, python: str = sys.executable) -> Iterator[Peer]:
-    """A loaded peer: benchmarks.engine.`module`. It ends with the block: by itself, or else it is killed."""
+    """Load a peer, benchmarks.engine.`module`, and end it after the block."""
     command = [python, "-m", f"benchmarks.engine.{module}", *arguments]
     with log.open("w") as errors:
         process = subprocess.Popen(
@@ -66,17 +65,17 @@ def peer(name: str, module: str, arguments: Sequence[str], log: Path, python: st
     try:
         yield Peer(name, process, log)
     finally:
-        end(process)
+        end_process(process)
 
 
-def end(process: "subprocess.Popen[str]") -> None:
-    """It has nothing to read any more, which tells it to end."""
+def end_process(process: "subprocess.Popen[str]") -> None:
+    """Close the peer's input, which tells it to end; kill it if it does not."""
     with suppress(BrokenPipeError):
         stream(process.stdin).close()
     try:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(TO_END)
-    finally:  # also where this waiting is interrupted
+            process.wait(END_TIMEOUT_S)
+    finally:  # also if the wait is interrupted
         process.kill()
         process.wait()
     stream(process.stdout).close()

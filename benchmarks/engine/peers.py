@@ -1,4 +1,4 @@
-"""Who is measured on one model: ours, and what somebody would take in its place."""
+"""The peers measured on one model: ours, and its alternatives."""
 
 import sys
 from contextlib import AbstractContextManager, ExitStack
@@ -9,7 +9,7 @@ from typing import Self
 
 from benchmarks.engine import folders
 from benchmarks.engine.peer import Peer, PeerFailed, peer
-from benchmarks.engine.rounds import say
+from benchmarks.engine.rounds import print_progress
 from benchmarks.engine.speech import Answer
 
 OURS, MIX, STOCK, IK, COMPILED, ORIGIN = "ours", "mix", "stock", "ik", "compiled", "origin"
@@ -21,12 +21,12 @@ TITLES = {
     COMPILED: "llama.cpp compiled here",
     ORIGIN: "transformers",
 }
-"""What the table calls them."""
+"""Their names in the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How one is started: benchmarks.engine.`module` in a Python that has what it needs."""
+    """How a peer is started: benchmarks.engine.`module` in a Python with its packages."""
 
     module: str
     arguments: tuple[str, ...]
@@ -34,18 +34,17 @@ class Command:
 
 
 class Peers:
-    """Each is started when it is first asked for. They stay loaded, and idle while another is asked.
+    """Starts each peer when it is first needed, and keeps it loaded.
 
-    `room`: chats at once and tokens of each, for those that must know when they are loaded.
+    `room`: chats at once and tokens of each, for peers that must know when they are loaded. `about`: by name, what each
+    started peer tells of itself. `missing`: by name, why a peer can't be had on this machine.
     """
 
     def __init__(self, file: Path, llama_python: str, room: tuple[int, int]) -> None:
         self.file, self.llama_python, self.room = file, llama_python, room
-        self.folder = folders.converted(file)
+        self.folder = folders.converted_folder(file)
         self.about: dict[str, Answer] = {}
-        """What each that was started has told of itself."""
         self.missing: dict[str, str] = {}
-        """Whom this machine can't have, and why."""
         self._started: dict[str, Peer] = {}
         self._ends = ExitStack()
 
@@ -58,25 +57,25 @@ class Peers:
         self.end()
 
     def end(self) -> None:
-        """End all that were started."""
+        """End all started peers."""
         self._started.clear()
         self._ends.close()
 
     def these(self, *names: str) -> list[Peer]:
-        """Ours among them, and of the others those that can be had."""
+        """Those of the named peers that this machine can have."""
         return [each for name in names if (each := self.get(name))]
 
     def get(self, name: str) -> Peer | None:
-        """None if it can't be installed here; PeerFailed if it does not start."""
+        """A loaded peer; None if it can't be installed here. Raises PeerFailed if it does not start."""
         if name not in self._started:
             for command in self.commands(name).values():
-                say(f"nothing yet, loading {name}")
-                self._started[name] = self._ends.enter_context(started(name, command))
+                print_progress(f"nothing yet, loading {name}")
+                self._started[name] = self._ends.enter_context(start_peer(name, command))
                 self.about[name] = self._started[name].about
         return self._started.get(name)
 
     def commands(self, *names: str, room: tuple[int, int] | None = None) -> dict[str, Command]:
-        """How they are started, those that can be installed here."""
+        """The commands of those named peers that can be installed here."""
         found: dict[str, Command] = {}
         for name in names:
             try:
@@ -87,25 +86,31 @@ class Peers:
         return found
 
     def command(self, name: str, room: tuple[int, int]) -> Command:
-        """How it is started. PeerFailed if it can't be installed."""
+        """The command of a peer. Raises PeerFailed if it can't be installed."""
         file = str(self.file)
         match name:
             case "stock":
                 slots, length = room
-                return Command("stock", (file, str(slots), str(length)), folders.wheel_python(folders.STOCK))
+                return Command(
+                    "stock", (file, str(slots), str(length)), folders.wheel_python(folders.STOCK_REQUIREMENT)
+                )
             case "ik":
-                return Command("llama", (folders.package(folders.IK), file), folders.wheel_python(folders.IK))
+                return Command(
+                    "llama",
+                    (folders.package_name(folders.IK_REQUIREMENT), file),
+                    folders.wheel_python(folders.IK_REQUIREMENT),
+                )
             case "compiled":
                 python = folders.llama_python(self.llama_python)
-                return Command("llama", (folders.package(folders.LLAMA), file), python)
+                return Command("llama", (folders.package_name(folders.LLAMA_REQUIREMENT), file), python)
             case "origin":
-                return Command("origin", (str(folders.hub(self.folder)),))
+                return Command("origin", (str(folders.transformers_folder(self.folder)),))
             case "mix":
-                return Command("ours", (str(folders.full_precision(self.folder)), "auto"))
+                return Command("ours", (str(folders.full_precision_folder(self.folder)), "auto"))
             case _:
                 return Command("ours", (str(self.folder), "auto"))
 
 
-def started(name: str, command: Command, log: str = "") -> AbstractContextManager[Peer]:
-    """It ends with the block."""
+def start_peer(name: str, command: Command, log: str = "") -> AbstractContextManager[Peer]:
+    """Load a peer for the duration of a block."""
     return peer(name, command.module, command.arguments, folders.LOGS / f"{log or name}.log", command.python)

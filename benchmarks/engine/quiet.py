@@ -1,4 +1,4 @@
-"""Whether the machine is quiet: figures that were taken beside other work say nothing."""
+"""Checks that the machine is quiet: figures measured beside other programs say nothing."""
 
 import sys
 import time
@@ -9,22 +9,22 @@ from typing import Self, TypeVar
 
 import psutil
 
-MOST = 10.0
-"""Percent of all cores' time that others may take."""
-LOOKING = 2.0
-TRIES = 3
-"""So often a round is measured that others disturb."""
+MAX_OTHERS_PERCENT = 10.0
+"""Processor time that other programs may take, in percent of all cores."""
+LOOK_S = 2.0
+MAX_ATTEMPTS = 3
+"""Attempts at a round that other programs disturb."""
 
 T = TypeVar("T")
 
 
 class Refused(Exception):
-    """One line for whoever measures."""
+    """The machine is not quiet: one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """Seconds of the cores since the machine's start: all of them, those at work, and those at our work."""
+class CpuTimes:
+    """Processor seconds of all cores since the machine's start: in all, busy, and used by the benchmark."""
 
     whole: float
     busy: float
@@ -34,22 +34,22 @@ class Taken:
     def now(cls) -> Self:
         times = psutil.cpu_times()
         busy = times.user + times.nice + times.system + times.irq + times.softirq
-        return cls(busy + times.idle + times.iowait + times.steal, busy, ours())
+        return cls(busy + times.idle + times.iowait + times.steal, busy, own_seconds())
 
     def others(self, before: Self) -> float:
-        """Percent that others have taken since then."""
+        """Percent that other programs have taken since `before`."""
         return 100 * self.share(self.busy - self.ours - (before.busy - before.ours), before)
 
     def own(self, before: Self) -> float:
-        """Percent that we have."""
+        """Percent that the benchmark has taken since `before`."""
         return 100 * self.share(self.ours - before.ours, before)
 
     def share(self, seconds: float, before: Self) -> float:
         return max(0.0, seconds) / max(self.whole - before.whole, 0.01)
 
 
-def ours() -> float:
-    """This process and all that came of it, ended ones included."""
+def own_seconds() -> float:
+    """Processor seconds of this process and all its descendants, ended ones included."""
     seconds = 0.0
     me = psutil.Process()
     for process in (me, *me.children(recursive=True)):
@@ -59,32 +59,43 @@ def ours() -> float:
 
 
 class Guard:
-    """Refuses to measure beside others, unless `forced`; `worst` is the most that they took of a measurement."""
+    """Refuses to measure beside other programs, unless `forced`.
+
+    `worst`: the most that they took during a measurement, in percent. `idle`: the most that the idle benchmark took.
+    """
 
     def __init__(self, forced: bool) -> None:
         self.forced, self.worst, self.idle = forced, 0.0, 0.0
 
     def look(self, times: int = 1) -> None:
-        """Before anything is measured, and between measurements; what passes is waited for, if told so. All that is
-        ours should be idle then: `idle` is what it takes even so."""
+        """Check that the machine is quiet, before and between measurements, up to `times` times.
+
+        Raises Refused if it never is. All processes of the benchmark should be idle meanwhile.
+        """
         others = 0.0
         for _ in range(times):
-            before = Taken.now()
-            time.sleep(LOOKING)
-            now = Taken.now()
+            before = CpuTimes.now()
+            time.sleep(LOOK_S)
+            now = CpuTimes.now()
             others, self.idle = now.others(before), max(self.idle, now.own(before))
-            if others <= MOST or self.forced:
+            if others <= MAX_OTHERS_PERCENT or self.forced:
                 return
-        raise Refused(f"refused: other processes take {others:.0f} % of the CPU, and {MOST:.0f} % is the most allowed")
+        raise Refused(
+            f"refused: other processes take {others:.0f} % of the CPU, "
+            f"and {MAX_OTHERS_PERCENT:.0f} % is the most allowed"
+        )
 
     def quietly(self, measure: Callable[[], T]) -> T:
-        """What `measure` gives, done again where others took too much meanwhile."""
-        for _ in range(TRIES):
-            before = Taken.now()
+        """The result of `measure`, repeated while other programs take too much. Raises Refused after MAX_ATTEMPTS."""
+        for _ in range(MAX_ATTEMPTS):
+            before = CpuTimes.now()
             result = measure()
-            others = Taken.now().others(before)
-            if others <= MOST or self.forced:
+            others = CpuTimes.now().others(before)
+            if others <= MAX_OTHERS_PERCENT or self.forced:
                 self.worst = max(self.worst, others)
                 return result
             print(f"  others took {others:.0f} % of the CPU meanwhile: again", file=sys.stderr)
-        raise Refused(f"refused: other processes took more than {MOST:.0f} % of the CPU, {TRIES} times in a row")
+        raise Refused(
+            f"refused: other processes took more than {MAX_OTHERS_PERCENT:.0f} % of the CPU, "
+            f"{MAX_ATTEMPTS} times in a row"
+        )

@@ -1,4 +1,4 @@
-"""What a run tells: Markdown for docs/performance.md, and the same as a flat JSON object."""
+"""The report of a run: Markdown for docs/performance.md, and the same as a flat JSON object."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from benchmarks.engine.machine import machine, versions
 from benchmarks.engine.peers import COMPILED, IK, MIX, OURS, STOCK, TITLES
 from benchmarks.engine.rounds import Rounds
 from benchmarks.engine.speech import Answer
-from benchmarks.engine.table import Flat, Row, rounded, table
+from benchmarks.engine.table import Flat, Row, round_figure, table
 from core.engine.kernels.machine import forced_instruction_set
 
 
 @dataclass(slots=True)
 class Report:
-    """Filled as the run goes on. `about`: what the peers told; `missing`: what was not measured, and why."""
+    """Filled during the run. `about`: what the peers tell of themselves; `missing`: what was not measured, and why."""
 
     rounds: Rounds
     file: Path
@@ -30,16 +30,16 @@ class Report:
         return machine().kind + (" (forced)" if forced_instruction_set() else "")
 
     def versions(self) -> dict[str, str]:
-        """Ours, and those of the peers that were asked."""
-        told = {TITLES[name]: self.about[name]["version"] for name in (STOCK, IK, COMPILED) if name in self.about}
-        return versions() | told
+        """Versions of our libraries and of the measured peers."""
+        theirs = {TITLES[name]: self.about[name]["version"] for name in (STOCK, IK, COMPILED) if name in self.about}
+        return versions() | theirs
 
     def weights(self) -> dict[str, str]:
-        """How ours holds them, as given and in the default mix."""
+        """How our engine holds the weights, as given and in the default formats."""
         return {name: self.about[name]["weights"] for name in (OURS, MIX) if name in self.about}
 
-    def tell(self) -> None:
-        """A line on what was measured, one on how, the table, and what is missing."""
+    def print_report(self) -> None:
+        """Print what was measured, how, the table, and what is missing."""
         rounds, weights = self.rounds, self.weights()
         libraries = ", ".join(f"{name} {version}" for name, version in self.versions().items())
         print(f"**{self.kind}**: {machine()}; {date.today()}; {libraries}; {self.file.name}.\n")
@@ -51,14 +51,17 @@ class Report:
             print(f"\nNot measured: {name} ({why})")
 
     def write(self, target: Path) -> None:
-        """The same for programs."""
+        """Write the report as JSON."""
         found, rounds = machine(), self.rounds
         flat: Flat = {"kind": self.kind, "cpu": found.cpu, "cores": found.cores, "date": str(date.today())}
-        flat |= {"memory_gib": rounded(found.memory_gib), "model": self.file.name, **self.versions()}
+        flat |= {"memory_gib": round_figure(found.memory_gib), "model": self.file.name, **self.versions()}
         flat |= {f"{name}_weights": line for name, line in self.weights().items()}
         flat |= {f"missing_{name}": why for name, why in self.missing.items()}
         flat |= {"runs": rounds.runs, "prompt": rounds.prompt, "tokens": rounds.tokens}
-        flat |= {"others_percent_worst": rounded(rounds.guard.worst), "idle_percent": rounded(rounds.guard.idle)}
+        flat |= {
+            "others_percent_worst": round_figure(rounds.guard.worst),
+            "idle_percent": round_figure(rounds.guard.idle),
+        }
         for row in self.rows:
             flat |= row.flat()
         target.parent.mkdir(exist_ok=True)

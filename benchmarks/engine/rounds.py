@@ -1,4 +1,4 @@
-"""Rounds: the same work for every peer in turn, warm, as often as it takes for a median."""
+"""Rounds: the same workload for every peer in turn, after a warm-up, as often as a median needs."""
 
 import sys
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from benchmarks.engine.peer import Peer
 from benchmarks.engine.quiet import Guard
 from benchmarks.engine.speech import Answer, Workload
 
-WARM = 8
-"""Tokens of the round that is not counted."""
-PATIENCE = 15
-"""Looks that a quiet moment may take to come."""
+WARMUP_TOKENS = 8
+"""Tokens of the warm-up round, which is not counted."""
+MAX_LOOKS = 15
+"""Checks to wait for a quiet machine."""
 
-Asked = tuple[Peer, Workload]
+PeerWorkload = tuple[Peer, Workload]
 
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """`prompt` and `tokens` are those of a chat."""
+    """`prompt` and `tokens`: ids of a chat's prompt and tokens of its answer."""
 
     guard: Guard
     runs: int
@@ -26,30 +26,30 @@ class Rounds:
     tokens: int
 
     def chats(self, chats: int, tokens: int | None = None) -> Workload:
-        """The workload that all peers know."""
+        """The workload that every peer supports."""
         return {"chats": chats, "prompt": self.prompt, "tokens": tokens or self.tokens}
 
-    def measure(self, what: str, asked: Sequence[Asked]) -> list[list[Answer]]:
-        """For each that is asked its answers, one a round."""
-        say(what)
-        self.guard.look(PATIENCE)
+    def measure(self, what: str, asked: Sequence[PeerWorkload]) -> list[list[Answer]]:
+        """The answers of each peer, one per round."""
+        print_progress(what)
+        self.guard.look(MAX_LOOKS)
         for peer, workload in asked:
-            peer.ask({**warm(workload), "seed": f"{what}, warm"})
+            peer.ask({**warmup(workload), "seed": f"{what}, warm"})
         rounds = [
-            self.guard.quietly(lambda number=number: one(asked, f"{what} {number}"))  # type: ignore[misc]
+            self.guard.quietly(lambda number=number: run_round(asked, f"{what} {number}"))  # type: ignore[misc]
             for number in range(self.runs)
         ]
         return [list(answers) for answers in zip(*rounds, strict=True)]
 
 
-def warm(workload: Workload) -> Workload:
-    return {**workload, "tokens": min(WARM, workload["tokens"])} if "tokens" in workload else workload
+def warmup(workload: Workload) -> Workload:
+    return {**workload, "tokens": min(WARMUP_TOKENS, workload["tokens"])} if "tokens" in workload else workload
 
 
-def one(asked: Sequence[Asked], seed: str) -> list[Answer]:
+def run_round(asked: Sequence[PeerWorkload], seed: str) -> list[Answer]:
     return [peer.ask({**workload, "seed": seed}) for peer, workload in asked]
 
 
-def say(what: str) -> None:
-    """What is measured now, for whoever waits."""
+def print_progress(what: str) -> None:
+    """Tell the user what is being measured."""
     print(f"measuring {what} ...", file=sys.stderr, flush=True)

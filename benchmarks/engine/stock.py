@@ -1,8 +1,8 @@
-"""The wheel of llama.cpp that most people have, xllamacpp, as a peer. Runs in a Python of its own.
+"""The stock wheel of llama.cpp, xllamacpp, as a peer. Runs in a Python of its own.
 
-It has no function for a single step: this drives its server, without HTTP, as its users do. Every chat has a slot. All
-prompts are read first, one after the other; then all chats are asked to go on at once, and what they took is what the
-server itself says. Its cache of earlier prompts is off, because no prompt comes twice.
+It has no function for a single step, so this calls its server, without HTTP. Every chat has a slot. All prompts are
+computed first, one after the other; then all chats continue at once. Times are the server's own. Its prompt cache is
+off, as no prompt comes twice.
 
 Usage: PYTHON -m benchmarks.engine.stock FILE.gguf SLOTS LENGTH, the last two: chats at once, and tokens of each
 """
@@ -19,8 +19,8 @@ from benchmarks.engine.speech import Answer, Peer, Workload, physical_cores, pro
 PACKAGE = "xllamacpp"
 
 
-class Stock:
-    """A server with a loaded file."""
+class StockPeer:
+    """Runs workloads on a server with a loaded file."""
 
     def __init__(self, server: Any) -> None:
         self.server = server
@@ -28,8 +28,8 @@ class Stock:
     def __call__(self, workload: Workload) -> Answer:
         chats, tokens = workload["chats"], workload["tokens"]
         prompts = [prompt(workload["prompt"], f"{workload['seed']}-{chat}") for chat in range(chats)]
-        read = [self.complete(slot, ids, 1, known=False) for slot, ids in enumerate(prompts)]
-        # Of the tokens drawn, the first comes from the prompt's last row: it is no step of decode.
+        read = [self.complete(slot, ids, 1, cached=False) for slot, ids in enumerate(prompts)]
+        # The first token comes from the prompt's last row, not from a decode step.
         with ThreadPoolExecutor(chats) as together:
             drawn = list(together.map(self.complete, range(chats), prompts, [tokens + 1] * chats))
         return {
@@ -37,10 +37,10 @@ class Stock:
             "decode_s": max(times["predicted_ms"] for times in drawn) / 1000,
         }
 
-    def complete(self, slot: int, ids: list[int], tokens: int, known: bool = True) -> Answer:
-        """Greedily; the server's own times. `known`: the slot holds these ids, and only the last is read again."""
+    def complete(self, slot: int, ids: list[int], tokens: int, cached: bool = True) -> Answer:
+        """Complete greedily. Returns the server's times. `cached`: the slot holds all ids but the last."""
         asked = {"prompt": ids, "n_predict": tokens, "id_slot": slot, "temperature": 0, "ignore_eos": True}
-        answer: Answer = self.server.handle_completions({**asked, "cache_prompt": known, "stream": False})
+        answer: Answer = self.server.handle_completions({**asked, "cache_prompt": cached, "stream": False})
         if "timings" not in answer:
             raise RuntimeError(f"the server says {str(answer)[:300]}")
         times: Answer = answer["timings"]
@@ -50,14 +50,14 @@ class Stock:
 
 
 def load() -> tuple[Peer, Answer]:
-    """The file, in whatever precision it has."""
+    """Load the file in its own precision."""
     _, file, slots, length = sys.argv
     params = xllamacpp.CommonParams()
     params.model.path = file
     params.n_parallel, params.n_ctx = int(slots), int(slots) * int(length)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = physical_cores()
     params.cache_ram_mib, params.port = 0, 0
-    return Stock(xllamacpp.Server(params)), {"version": version(PACKAGE), "threads": physical_cores()}
+    return StockPeer(xllamacpp.Server(params)), {"version": version(PACKAGE), "threads": physical_cores()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures: one row each, as a table for people and as one flat object for programs."""
+"""The figures, one row each: as a Markdown table and as a flat object."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Flat = dict[str, float | str]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One figure of one peer, measured some times."""
+    """One figure of one peer, measured several times."""
 
     name: str
     values: Sequence[float]
@@ -22,12 +22,12 @@ class Series:
 
     @property
     def spread(self) -> str:
-        return f"{number(min(self.values))}-{number(max(self.values))}"
+        return f"{format_number(min(self.values))}-{format_number(max(self.values))}"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`ratio` is of the medians, ours to the peer's. `beside`: a peer that was not as good as `peer`."""
+    """A figure. `ratio`: of the medians, ours to the peer's. `beside`: a second peer, slower than `peer`."""
 
     key: str
     label: str
@@ -45,13 +45,13 @@ class Row:
         return [series for series in (self.peer, self.beside) if series]
 
     def cells(self, bounds: Bounds) -> list[str]:
-        """As the table shows them."""
+        """The cells of the row."""
         spread = "; ".join(f"{each.name} {each.spread}" for each in (self.ours, *self.peers) if len(each.values) > 1)
         bound = bounds.get(self.key)
         return [
             f"{self.label}, {self.unit}" if self.unit else self.label,
-            number(self.ours.median),
-            "; ".join(f"{number(series.median)} ({series.name})" for series in self.peers),
+            format_number(self.ours.median),
+            "; ".join(f"{format_number(series.median)} ({series.name})" for series in self.peers),
             f"{self.ratio:.2f}" if self.ratio is not None else "",
             spread,
             str(bound) if bound else "",
@@ -63,41 +63,41 @@ class Row:
         return bound.verdict(value) if bound and value is not None else ""
 
     def flat(self) -> Flat:
-        """As programs read it."""
+        """The figures by key."""
         found: Flat = {}
         for side, series in (("ours", self.ours), ("peer", self.peer), ("beside", self.beside)):
             if series:
                 found |= {f"{self.key}_{side}{rest}": value for rest, value in summary(series).items()}
                 found |= {} if side == "ours" else {f"{self.key}_{side}_name": series.name}
-        return found if self.ratio is None else {**found, f"{self.key}_ratio": rounded(self.ratio)}
+        return found if self.ratio is None else {**found, f"{self.key}_ratio": round_figure(self.ratio)}
 
 
 def summary(series: Series) -> dict[str, float]:
-    """The median, and the least and the most if there are several, by what their keys end with."""
+    """The median, and minimum and maximum of several values, by the suffix of their keys."""
     found = {"": series.median}
     if len(series.values) > 1:
         found |= {"_min": min(series.values), "_max": max(series.values)}
-    return {key: rounded(value) for key, value in found.items()}
+    return {key: round_figure(value) for key, value in found.items()}
 
 
 HEAD = ("figure", "ours", "peer", "ratio", "spread", "must / stretch", "reached")
 
 
 def table(rows: Sequence[Row], bounds: Bounds) -> str:
-    """Markdown, its columns aligned."""
+    """A Markdown table with aligned columns."""
     lines = [list(HEAD), *(row.cells(bounds) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    shown = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    texts = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     rule = "|".join("-" * (width + 2) for width in widths)
-    return "\n".join([f"| {shown[0]} |", f"|{rule}|", *(f"| {line} |" for line in shown[1:])])
+    return "\n".join([f"| {texts[0]} |", f"|{rule}|", *(f"| {line} |" for line in texts[1:])])
 
 
-def number(value: float) -> str:
-    """Three digits that mean something."""
+def format_number(value: float) -> str:
+    """A number with three significant digits."""
     if value == int(value) and abs(value) < 10:
         return f"{value:.0f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def rounded(value: float) -> float:
+def round_figure(value: float) -> float:
     return float(f"{value:.4g}")

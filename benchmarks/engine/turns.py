@@ -10,8 +10,8 @@ from core.domain.conversation import Turn
 from core.domain.settings import Settings, Source, Value
 from core.llm.tokenizer import Tokenizer
 
-MEMORY, TURN, QUESTION = 3, 250, 25
-"""Turns remembered; tokens of a turn, question and answer; tokens of a question. (About: a word is a token.)"""
+HISTORY_TURNS, TURN_WORDS, QUESTION_WORDS = 3, 250, 25
+"""Turns in the window; words of a turn, question and answer; words of a question. A word is about one token."""
 WORDS = [word for line in (
     "the of and to in is you that it he was for on are as with his they at be this from have or by one had not but",
     "what all were when we there can an your which their said if do will each about how up out them then she many some",
@@ -29,22 +29,22 @@ SETTINGS = Settings(
 
 
 class Conversation:
-    """Of a model's folder: its tokenizer and its chat template."""
+    """Makes prompts with the tokenizer and chat template of a model's folder."""
 
     def __init__(self, folder: Path) -> None:
         checkpoint = inspect_checkpoint(folder)
         self.tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
 
     def prompts(self, turns: int, seed: str) -> Iterator[tuple[int, list[int], list[int]]]:
-        """For each turn, from 1 on: what is known before its question is, and the whole."""
+        """For each turn, from 1 on: its number, the prefix without the question, and the whole prompt."""
         draw = random.Random(seed)
         past: list[Turn] = []
         for number in range(1, turns + 1):
-            question = text(draw, QUESTION)
-            prompt = build_prompt(SETTINGS, past[-MEMORY:], QuestionPrompt(question))
+            question = random_text(draw, QUESTION_WORDS)
+            prompt = build_prompt(SETTINGS, past[-HISTORY_TURNS:], QuestionPrompt(question))
             yield number, self.tokenizer.encode_before_question(prompt[:-1]), self.tokenizer.encode(prompt)
-            past.append(Turn(question, text(draw, TURN - QUESTION)))
+            past.append(Turn(question, random_text(draw, TURN_WORDS - QUESTION_WORDS)))
 
 
-def text(draw: random.Random, words: int) -> str:
+def random_text(draw: random.Random, words: int) -> str:
     return " ".join(draw.choices(WORDS, k=words))

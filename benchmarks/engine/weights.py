@@ -1,4 +1,4 @@
-"""Weights that the peers need, written as safetensors. Usage:
+"""Writes weights for peers as safetensors. Usage:
 
 python -m benchmarks.engine.weights hub FOLDER TARGET        a model's numbers in bf16, as the model hub has them
 python -m benchmarks.engine.weights random TARGET            random ones in bf16, in the shape of Qwen2.5-1.5B
@@ -32,12 +32,12 @@ SHAPE: dict[str, Any] = {
     "use_sliding_window": False,
     "vocab_size": 151936,
 }
-SPREAD = 0.02
-"""Of random numbers, as models are initialised."""
+INIT_STD = 0.02
+"""Standard deviation of random weights, as models are initialised."""
 
 
-def hub(source: Path, target: Path) -> None:
-    """Every tensor of the folder, 4-bit codes as the numbers they stand for."""
+def write_for_transformers(source: Path, target: Path) -> None:
+    """Write every tensor of a folder in bf16, 4-bit codes as their values."""
     tensors = WeightReader(source)
     save({name: tensors.float32(name).bfloat16() for name in tensor_shapes(source)}, target)
     config = json.loads((source / "config.json").read_text())
@@ -45,12 +45,12 @@ def hub(source: Path, target: Path) -> None:
     (target / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
 
 
-def random(target: Path) -> None:
-    """Norms are ones; an index of the vocabulary means nothing."""
+def write_random(target: Path) -> None:
+    """Write random weights in the shape SHAPE. Norms are ones."""
     tensors = {
         name: torch.ones(shape, dtype=torch.bfloat16)
         if name.endswith("norm.weight")
-        else torch.empty(shape, dtype=torch.bfloat16).normal_(0, SPREAD)
+        else torch.empty(shape, dtype=torch.bfloat16).normal_(0, INIT_STD)
         for name, shape in Architecture.from_config(SHAPE, "the shape").tensor_shapes().items()
     }
     save(tensors, target)
@@ -65,8 +65,8 @@ def save(tensors: dict[str, torch.Tensor], target: Path) -> None:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["hub", source, target]:
-            hub(Path(source), Path(target))
+            write_for_transformers(Path(source), Path(target))
         case ["random", target]:
-            random(Path(target))
+            write_random(Path(target))
         case _:
             sys.exit(__doc__)

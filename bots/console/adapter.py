@@ -14,7 +14,7 @@ from bots.console.outgoing import ConsoleReplyChannel, Screen
 from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.reply_states import State
-from core.inbound.events import Event, MessageReceived
+from core.inbound.events import Acceptance, Event, MessageReceived
 
 PLATFORM = "console"
 LOCAL = "local"
@@ -50,6 +50,8 @@ class ConsoleAdapter:
             receipt = await event.acknowledged()
             if receipt.reply is not None:
                 await self.follow(receipt.reply)
+            elif receipt.acceptance is Acceptance.REJECTED:
+                self.all_succeeded = False
 
     async def follow(self, reply: Reply) -> None:
         """Return once a reply has its outcome and is shown."""

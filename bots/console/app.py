@@ -1,4 +1,4 @@
-"""`qwentin console`: what one terminal wants of the bot. Knows no model; the joint hands it store and dispatcher."""
+"""`qwentin console`: the command line's options, a database of its own, one conversation at the terminal."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ from bots.console.outgoing import LiveScreen, PlainScreen
 from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.errors import ChatError, SetupError
-from core.domain.reply_states import Event, State
+from core.domain.reply_states import ReplyEvent, State
 from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
 from core.i18n import choose_language, t
@@ -103,15 +103,15 @@ class ConsoleSession:
         self._console.print(t(language, "console.hello", name=self._config.bot_name, model=model), style="dim")
 
 
-async def conversation(store: DatabaseStore, parse_options: Options) -> tuple[ChatId, Sequence[Reply]]:
+async def conversation(store: DatabaseStore, options: Options) -> tuple[ChatId, Sequence[Reply]]:
     """The conversation to talk in, with the command line's settings, and the answers that it is still owed.
 
-    A new conversation leaves the old ones as they are: what they were still owed nobody waits for any more.
+    A new conversation leaves the old ones as they are, but drops their open answers: nobody waits for those.
     """
     last = await store.latest_chat(PLATFORM)
-    chat = last if parse_options.resume and last else new_chat()
+    chat = last if options.resume and last else new_chat()
     async with store.begin() as tx:
-        for name, value in parse_options.settings.items():
+        for name, value in options.settings.items():
             await tx.preferences.set(chat, name, Setting(str(SETTING_PARSERS[name](value)), user_name(), now_ms()))
     pending = await _owed(store, last)
     if chat == last:
@@ -130,4 +130,4 @@ async def _owed(store: Store, chat: ChatId | None) -> Sequence[Reply]:
 async def _drop(store: Store, replies: Sequence[Reply]) -> None:
     async with store.begin() as tx:
         for reply in replies:
-            await tx.replies.move(reply, Event.STOP if reply.state is State.QUEUED else Event.FAIL)
+            await tx.replies.move(reply, ReplyEvent.STOP if reply.state is State.QUEUED else ReplyEvent.FAIL)

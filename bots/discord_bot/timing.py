@@ -49,7 +49,7 @@ class DiscordTiming:
     silence_s: float = 60.0
     settled_after_s: float = 2.0
     stored_within_s: float = 1.5
-    form_within_s: float = 2.5
+    form_within_s: float = 2.3
     identify: IdentifyLimits = IDENTIFY_LIMITS
 
 

@@ -12,8 +12,8 @@ from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
-from bots.telegram_bot.button_handler import ButtonHandler
-from bots.telegram_bot.command_menu import publish
+from bots.telegram_bot.button_handler import ButtonHandler, PressServices
+from bots.telegram_bot.command_menu import publish_menus
 from bots.telegram_bot.decoding import parse_safely
 from bots.telegram_bot.incoming import (
     PLATFORM,
@@ -23,12 +23,11 @@ from bots.telegram_bot.incoming import (
     Membership,
     Migration,
 )
-from bots.telegram_bot.long_polling import Batch, LongPoller, token_refused
-from bots.telegram_bot.outgoing import Paces, TelegramReplyChannel
-from bots.telegram_bot.roles import RoleLookup
-from bots.telegram_bot.timing import DEFAULT_TIMING, TelegramTiming
+from bots.telegram_bot.long_polling import LongPoller, UpdateBatch, token_refused
+from bots.telegram_bot.outgoing import TelegramReplyChannel
+from bots.telegram_bot.roles import ChatRoles
+from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.commands.press import Press
-from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.inbound.events import (
     BotAdded,
@@ -44,7 +43,6 @@ from core.runtime.supervision import logged
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PACES = Paces()
 MAX_REMEMBERED_GROUPED = 1000
 """Questions made of several messages that are remembered, for when one of their messages is edited."""
 
@@ -58,11 +56,10 @@ class TelegramBot:
         self,
         token: str,
         api_url: str,
-        rate_limiter: ChatRateLimiter,
+        press_services: PressServices,
         *,
         drafts: bool = False,
-        paces: Paces = DEFAULT_PACES,
-        timing: TelegramTiming = DEFAULT_TIMING,
+        timing: TelegramTiming = TELEGRAM_TIMING,
     ) -> None:
         sending = HTTPXRequest(
             read_timeout=timing.send_timeout_s,
@@ -72,9 +69,9 @@ class TelegramBot:
         )
         self._polling = HTTPXRequest(connection_pool_size=2, connect_timeout=timing.connect_timeout_s)
         self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=sending, get_updates_request=self._polling)
-        self._roles = RoleLookup(self._bot)
-        self._buttons = ButtonHandler(self._bot, rate_limiter, paces)
-        self._drafts, self._paces, self._timing = drafts, paces, timing
+        self._roles = ChatRoles(self._bot)
+        self._buttons = ButtonHandler(self._bot, press_services, timing)
+        self._drafts, self._timing = drafts, timing
         self._grouped: deque[str] = deque(maxlen=MAX_REMEMBERED_GROUPED)
         """External ids of questions that came as several messages: an edit of one of those is no edit of the whole."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,7 +82,7 @@ class TelegramBot:
         await self._connect()
         try:
             log.info("Telegram: connected as @%s", self._bot.username)
-            self._start("publishing the menus", partial(publish, self._bot))
+            self._start("publishing the menus", partial(publish_menus, self._bot))
             yield
         finally:
             for task in self._tasks:
@@ -95,7 +92,8 @@ class TelegramBot:
 
     def channel(self, reply: Reply) -> TelegramReplyChannel:
         """Where a reply goes."""
-        return TelegramReplyChannel(self._bot, reply, self._paces.of(reply.private), drafts=self._drafts)
+        pace = self._timing.pace(private=reply.private)
+        return TelegramReplyChannel(self._bot, reply, pace, drafts=self._drafts)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """What a person may do in a chat, asked of Telegram at most once a minute. Raises DeliveryError."""
@@ -116,12 +114,13 @@ class TelegramBot:
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
-                for event in to_store:
-                    await event.acknowledged()
+                    if isinstance(event, ChatMoved):  # what follows may be of the chat under its new id
+                        await _all_acknowledged(to_store)
+                await _all_acknowledged(to_store)
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
 
-    def _events(self, batch: Batch, account: BotAccount) -> Iterator[Event]:
+    def _events(self, batch: UpdateBatch, account: BotAccount) -> Iterator[Event]:
         return filter(None, (self._event(updates, account) for updates in batch.groups))
 
     def _event(self, updates: Sequence[Update], account: BotAccount) -> Event | None:
@@ -165,3 +164,8 @@ class TelegramBot:
                 server = self._bot.base_url.partition("/bot")[0]
                 log.warning("%s can't be reached: %s. Trying again in %.0f s.", server, type(error).__name__, pause)
             await asyncio.sleep(pause)
+
+
+async def _all_acknowledged(events: Sequence[Event]) -> None:
+    for event in events:
+        await event.acknowledged()

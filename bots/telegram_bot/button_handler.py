@@ -1,6 +1,7 @@
 """Shows what came of a press: an answer to the person who pressed, a panel painted anew, a message removed."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from telegram import Bot
@@ -9,15 +10,18 @@ from telegram.error import TelegramError
 from bots.telegram_bot.buttons import keyboard
 from bots.telegram_bot.errors import delivery_errors
 from bots.telegram_bot.formatting import messages
-from bots.telegram_bot.incoming import ChatlessPress
-from bots.telegram_bot.outgoing import NO_PREVIEW, Paces, rate_key
+from bots.telegram_bot.incoming import PLATFORM, ChatlessPress
+from bots.telegram_bot.outgoing import NO_PREVIEW, rate_key
+from bots.telegram_bot.timing import TelegramTiming
 from core.commands.button_payloads import InertPayload
 from core.commands.press import NO_RESULT, Press
 from core.commands.settings_view import describe_settings
 from core.delivery.rate_limiter import ChatRateLimiter
+from core.domain.conversation import ChatId
 from core.domain.platform import Controls, DeliveryError, MessageGone, NotSent
 from core.domain.settings import Settings
-from core.i18n import choose_language, t
+from core.i18n import t
+from core.i18n.person_language import PersonLanguages
 from core.inbound.events import ButtonPressed, PressReceipt
 
 log = logging.getLogger(__name__)
@@ -27,20 +31,23 @@ MAX_ANSWER_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Panel:
-    """What a panel is to show."""
+class PressServices:
+    """What presses need of the core, besides their receipts."""
 
-    settings: Settings
-    language: str
+    rate_limiter: ChatRateLimiter
+    languages: PersonLanguages
+    read_settings: Callable[[ChatId], Awaitable[Settings]]
+    """The settings of a conversation as they are now. Raises what the store raises."""
 
 
 class ButtonHandler:
     """Answers presses. A press is no promise: failures are logged and not repeated."""
 
-    def __init__(self, bot: Bot, rate_limiter: ChatRateLimiter, paces: Paces) -> None:
-        self._bot, self._rate_limiter, self._paces = bot, rate_limiter, paces
-        self._panels: dict[tuple[str, str], _Panel | None] = {}
-        """The panels that are being painted, by chat and message; with the newest state that is not painted yet."""
+    def __init__(self, bot: Bot, services: PressServices, timing: TelegramTiming) -> None:
+        self._bot, self._services, self._timing = bot, services, timing
+        self._rate_limiter = services.rate_limiter
+        self._panels: dict[tuple[str, str], bool] = {}
+        """The panels that are being painted, by chat and message; and whether something was pressed since."""
         self._removed_count = 0
 
     async def handle(self, event: ButtonPressed) -> None:
@@ -51,17 +58,15 @@ class ButtonHandler:
         if result.remove_message:
             await self._remove_message(event.press)
         if result.panel is not None:
-            await self._repaint(event.press, _Panel(result.panel, receipt.language))
+            await self._repaint(event.press, receipt.language)
 
     async def refuse(self, press: ChatlessPress) -> None:
         """Answer a press of which Telegram does not tell where it was. Raises nothing."""
         if isinstance(press.payload, InertPayload):
             await self._answer(press.id, "", alert=False)
             return
-        # The one text in the client's language instead of the person's: no event can be made of a press without a
-        # chat, so the core, which knows the language that the person has chosen, never hears of it.
-        text = t(choose_language("auto", press.author.locale), "press.stale")
-        await self._answer(press.id, text, alert=True)
+        language = await self._services.languages.of(PLATFORM, press.author)
+        await self._answer(press.id, t(language, "press.stale"), alert=True)
 
     async def _answer(self, press_id: str, text: str, *, alert: bool) -> None:
         try:
@@ -72,33 +77,32 @@ class ButtonHandler:
 
     # Panels
 
-    async def _repaint(self, press: Press, panel: _Panel) -> None:
-        """Paint a panel's newest state when the chat's turn comes: many presses are one edit, one edit at a time."""
+    async def _repaint(self, press: Press, language: str) -> None:
+        """Paint a panel as the settings are when the chat's turn comes: many presses are one edit, one at a time."""
         key = press.chat.chat, press.message_id
-        is_painting, self._panels[key] = key in self._panels, panel
+        is_painting, self._panels[key] = key in self._panels, True
         if is_painting:
             return
         try:
-            while self._panels[key] is not None:
+            while self._panels[key]:
                 await self._wait_for_turn(press)
-                newest, self._panels[key] = self._panels[key], None
-                assert newest is not None, "nobody else paints it"
-                await self._paint(press, newest)
+                self._panels[key] = False
+                await self._paint(press, await self._services.read_settings(press.chat), language)
         except Exception as error:
             self._hold(press, error)
             log.info("a panel can't be repainted: %s", type(error).__name__)
         finally:
             del self._panels[key]
 
-    async def _paint(self, press: Press, panel: _Panel) -> None:
-        rendered = messages(describe_settings(panel.settings, panel.language))[0]
+    async def _paint(self, press: Press, settings: Settings, language: str) -> None:
+        rendered = messages(describe_settings(settings, language))[0]
         with delivery_errors(unchanged_is_success=True):
             await self._bot.edit_message_text(
                 rendered.text,
                 int(press.chat.chat),
                 int(press.message_id),
                 entities=rendered.entities,
-                reply_markup=keyboard(Controls(panel=panel.settings, language=panel.language), press.chat, 0),
+                reply_markup=keyboard(Controls(panel=settings, language=language), press.chat, 0),
                 link_preview_options=NO_PREVIEW,
             )
 
@@ -127,4 +131,4 @@ class ButtonHandler:
             self._rate_limiter.hold(rate_key(press.chat.chat), error.wait)
 
     async def _wait_for_turn(self, press: Press) -> None:
-        await self._rate_limiter.wait(rate_key(press.chat.chat), self._paces.of(press.private))
+        await self._rate_limiter.wait(rate_key(press.chat.chat), self._timing.pace(private=press.private))

@@ -1,7 +1,6 @@
 """The messages of one reply in a Telegram chat: text and entities, never a parse_mode, so that no text is refused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from telegram import Bot, LinkPreviewOptions, MessageEntity, ReplyParameters
 from telegram.constants import ChatAction
@@ -17,22 +16,6 @@ EMPTIED_TEXT = "…"
 """What a message shows that should be deleted and can't be."""
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 """An answer with a link must not make Telegram's servers, and with them a stranger's, fetch it."""
-
-PRIVATE_PACE = Pace(preview_interval_s=1.5, gap_s=1.0)
-GROUP_PACE = Pace(preview_interval_s=4.0, gap_s=1.0, previews_per_minute=15, calls_per_minute=20)
-
-
-@dataclass(frozen=True, slots=True)
-class Paces:
-    """How often chats may be called: Telegram lets a bot send one message a second to a chat and twenty a minute to a
-    group, and edits count."""
-
-    private: Pace = PRIVATE_PACE
-    group: Pace = GROUP_PACE
-
-    def of(self, private: bool) -> Pace:
-        """The pace of a private chat or of a group."""
-        return self.private if private else self.group
 
 
 def rate_key(chat: str) -> str:

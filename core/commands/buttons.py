@@ -19,7 +19,6 @@ from core.domain.settings import SETTING_PARSERS, Settings
 from core.domain.store import Transaction
 from core.i18n import t
 from core.i18n.error_texts import describe_error
-from core.i18n.person_language import PersonLanguages
 
 FORM_ROLE_TIMEOUT_S = 1.5
 """Seconds to find out whether a person may change settings, before the form opens anyway. Discord allows three."""
@@ -32,15 +31,14 @@ Accept = Callable[[Incoming], Awaitable[Reply | None]]
 class ButtonActions:
     """Carries out presses of people who are admitted."""
 
-    def __init__(self, services: CommandServices, accept: Accept, languages: PersonLanguages) -> None:
+    def __init__(self, services: CommandServices, accept: Accept) -> None:
         self._services, self._store, self._rules = services, services.store, services.rules
-        self._accept, self._languages = accept, languages
+        self._accept = accept
         self._repeated: deque[int] = deque(maxlen=MAX_REMEMBERED_REPLIES)
         """Ids of answers that are being retried or continued: a second tap does nothing more."""
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         """Do what the press asks for, where the person may. What goes wrong is told to them in the result."""
-        language = await self._languages.of(press.chat.platform, press.author)
         try:
             return await self._judge(press, language)
         except Exception as error:
@@ -121,7 +119,7 @@ class ButtonActions:
         with suppress(TimeoutError):
             async with asyncio.timeout(FORM_ROLE_TIMEOUT_S):
                 await self._check_may_change(press)
-        return PressResult(form=await self._settings(press.chat))
+        return PressResult(form=await self.settings(press.chat))
 
     async def _change(self, press: Press, name: str, text: str, revision: str, language: str) -> PressResult:
         """Set a setting, or reset it (RESET), if the panel that was pressed showed the value which is in force."""
@@ -143,7 +141,8 @@ class ButtonActions:
             return PressResult(t(language, "press.changed"), alert=True, panel=settings)
         return PressResult(t(language, "press.clamped") if value.clamped else "", panel=settings)
 
-    async def _settings(self, chat: ChatId) -> Settings:
+    async def settings(self, chat: ChatId) -> Settings:
+        """What a panel of the conversation shows now. Raises what the store raises."""
         async with self._store.begin() as tx:
             return self._rules.settings(await tx.preferences.settings(chat))
 

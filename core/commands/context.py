@@ -112,8 +112,8 @@ class Outcome:
     """Replies that waited and are cancelled, with their reply tokens."""
     forget: bool = False
     """Whether the conversation's history is deleted."""
-    language: str = ""
-    """The language of the person from now on, where it was set; else ""."""
+    chosen_language: str = ""
+    """What the person has chosen with /lang ("en", "vi" or "auto"), where they have; else ""."""
     became_answer: bool = False
     """Whether the command's own reply is queued as an answer now, and has no text yet."""
 

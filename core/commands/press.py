@@ -35,8 +35,9 @@ class PressResult:
     """What the adapter shows after a press.
 
     `text` is for the person who pressed alone; "" says nothing. `alert`: they must notice it. `remove_message`: the
-    message under the button belongs to no reply and is deleted. `panel`: the settings that the panel shows from now on.
-    `form`: the settings for a form that is to be opened.
+    message under the button belongs to no reply and is deleted. `panel`: the settings that the panel shows from now on;
+    an adapter that paints it later reads them again (ButtonActions.settings). `form`: the settings for a form that is
+    to be opened.
     """
 
     text: str = ""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from core.domain.conversation import Author, ChatId, Role
 from core.domain.errors import Refused
 from core.domain.permissions import Access
-from core.domain.platform import ChatMoved, DeliveryError, Platform, Unreachable
+from core.domain.platform import ChatIdChanged, DeliveryError, Platform, Unreachable
 
 
 class RoleLookup:
@@ -21,7 +21,7 @@ class RoleLookup:
     async def role(self, chat: ChatId, author: Author, private: bool) -> Role:
         """The role of a person in a chat now. In a private chat everyone is an admin, and no platform is asked.
 
-        Raises Refused where the platform can't tell, ChatMoved and Unreachable.
+        Raises Refused where the platform can't tell, ChatIdChanged and Unreachable.
         """
         role = Role.ADMIN if private else await self._ask(chat, author)
         return self._access.role(chat.platform, author, role)
@@ -29,7 +29,7 @@ class RoleLookup:
     async def _ask(self, chat: ChatId, author: Author) -> Role:
         try:
             return await self._platforms[chat.platform].role(chat, author)
-        except (ChatMoved, Unreachable):
+        except (ChatIdChanged, Unreachable):
             raise
         except DeliveryError as error:
             raise Refused("error.role") from error

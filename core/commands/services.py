@@ -8,6 +8,7 @@ from core.delivery.reply_control import ReplyControl
 from core.domain.settings import Rules
 from core.domain.store import Store
 from core.filters import Filter
+from core.i18n.person_language import PersonLanguages
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class CommandServices:
     store: Store
     control: ReplyControl
     roles: RoleLookup
+    languages: PersonLanguages
     rules: Rules
     filter: Filter
     now: Callable[[], int]

@@ -123,7 +123,7 @@ class StreamingMessage:
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
         """Show the final text; return when the platform has accepted all of it.
 
-        Raises Unacceptable, Unreachable or ChatMoved where it never will be.
+        Raises Unacceptable, Unreachable or ChatIdChanged where it never will be.
         """
         await self.stop_previews()
         messages = self._format(text, controls)

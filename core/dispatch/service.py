@@ -18,7 +18,7 @@ from core.dispatch.answer_runner import AnswerRunner
 from core.dispatch.dispatcher import Dispatcher
 from core.dispatch.environment import Environment
 from core.dispatch.lanes import LaneSignals
-from core.dispatch.recovery import Recovery
+from core.dispatch.recovery import ReplyRecovery
 from core.dispatch.reply_messages import ReplyMessages
 from core.dispatch.reply_runner import ReplyRunner
 from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
@@ -33,6 +33,7 @@ from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.backlog import MERGE_AFTER_MS
 from core.inbound.event_consumer import EventConsumer
 from core.inbound.ingest import Ingest
+from core.runtime.retry import until_stored
 from core.runtime.supervision import Work, running_loops
 
 
@@ -52,7 +53,7 @@ class ChatService:
         name: str = "Qwentin",
         timing: ServiceTiming = DEFAULT_TIMING,
     ) -> None:
-        self._store = store
+        self._store, self._database_backoff = store, timing.database_backoff
         self._platforms: dict[str, Platform] = {}
         signals = LaneSignals()
         self.rate_limiter = ChatRateLimiter()
@@ -62,8 +63,15 @@ class ChatService:
         )
         self.control = ReplyControl(store, messages.mark_stopped, signals.notify_ended)
         environment = Environment(store, self.control, signals, self.rate_limiter, now, timing, self._platforms)
+        self.languages = PersonLanguages(store)
         services = CommandServices(
-            store, self.control, RoleLookup(self._platforms, access), assistant.rules, assistant.filter, now
+            store,
+            self.control,
+            RoleLookup(self._platforms, access),
+            self.languages,
+            assistant.rules,
+            assistant.filter,
+            now,
         )
         commands = CommandExecutor(services, assistant, bot_name=name, backoff=timing.database_backoff)
         throughput = ThroughputEstimate(assistant.model.slots)
@@ -71,12 +79,11 @@ class ChatService:
         self._runner = ReplyRunner(environment, assistant, messages, answers, commands)
         self._dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
         started = now()
-        self._recovery = Recovery(environment, self._dispatcher.stored, started)
+        self._recovery = ReplyRecovery(environment, self._dispatcher.stored, started)
         self._typing = TypingIndicator(environment)
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
         self.ingest = Ingest(store, access, admission, self._dispatcher.stored, signals.notify_all)
-        self.languages = PersonLanguages(store)
-        self.buttons = ButtonActions(services, self.ingest.accept, self.languages)
+        self.buttons = ButtonActions(services, self.ingest.accept)
         self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
 
     @asynccontextmanager
@@ -105,6 +112,11 @@ class ChatService:
 
         Its questions are answered once all that waited there is stored (`settle`), or after a while.
         """
+        await until_stored(
+            f"the languages of people on {platform.name}",
+            partial(self.languages.load, platform.name),
+            self._database_backoff,
+        )
         await self._recovery.serve(platform)
 
     def settle(self, platform: str) -> None:

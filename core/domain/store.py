@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from core.domain.conversation import ChatId, Incoming, KnownChat, NewReply, Question, QueueLoad, Reply, Setting, Turn
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 
 
 class Stale(Exception):
@@ -62,9 +62,9 @@ class Replies(Protocol):
         """The last answer before `reply` in its conversation that has a message on the platform."""
 
     async def move(
-        self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
+        self, reply: Reply, event: ReplyEvent, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
-        """Apply an event; return the reply as it then is. `outcome` and `final` belong to Event.FINISH.
+        """Apply an event; return the reply as it then is. `outcome` and `final` belong to ReplyEvent.FINISH.
 
         Raises Stale where the reply's attempt is over or the event has no meaning in its state.
         """
@@ -184,6 +184,9 @@ class Preferences(Protocol):
 
     async def language(self, platform: str, user: str) -> str:
         """A person's interface language: "en", "vi", or "auto" where none is stored."""
+
+    async def languages(self, platform: str, limit: int) -> Mapping[str, str]:
+        """The languages that people of a platform have chosen, by person, the newest `limit` choices, newest first."""
 
     async def set_language(self, platform: str, user: str, language: str, at: int) -> None:
         """Store a person's interface language, chosen at the time `at`."""

@@ -1,4 +1,4 @@
-"""How many questions may wait, and what people are told whose questions may not."""
+"""How many questions may wait, and the refusal of a question for which there is no room."""
 
 import math
 from collections import defaultdict
@@ -50,8 +50,8 @@ class ThroughputEstimate:
             self.answer_s = (1 - LAST_ANSWER_WEIGHT) * self.answer_s + LAST_ANSWER_WEIGHT * seconds
 
     def wait_s(self, place: int, ahead_in_chat: int = 0) -> float | None:
-        """Seconds until the question at this place is answered, where so many of its own chat are answered one by one
-        before it. None before anything was measured."""
+        """Seconds until the question at this place is answered. `ahead_in_chat`: questions of its own chat before it,
+        which are answered one by one. None before anything was measured."""
         return None if self.answer_s is None else max(math.ceil(place / self._slots), ahead_in_chat) * self.answer_s
 
 

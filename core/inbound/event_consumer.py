@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from core.commands.button_payloads import InertPayload
 from core.commands.press import Press, PressResult
 from core.domain.conversation import Author, ChatId, Incoming, Reply
 from core.i18n import t
@@ -41,7 +42,7 @@ MAX_ODD_FAILURES = 4
 """Failures of these kinds after which an event is passed over. A database in trouble may cause one now and then."""
 
 
-class Chats(Protocol):
+class ChatLifecycle(Protocol):
     """What the consumer does with whole chats."""
 
     async def leave(self, platform: str, chat: str) -> None:
@@ -57,7 +58,7 @@ class Chats(Protocol):
 class PressHandler(Protocol):
     """What presses do."""
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         """Carry out a press of somebody who is admitted. Raises nothing that a person could cause."""
 
 
@@ -68,7 +69,7 @@ class EventConsumer:
         self,
         ingest: Ingest,
         buttons: PressHandler,
-        chats: Chats,
+        chats: ChatLifecycle,
         languages: PersonLanguages,
         backoff: Backoff = DATABASE_BACKOFF,
     ) -> None:
@@ -85,7 +86,7 @@ class EventConsumer:
 
     def _take(self, event: Event, tasks: asyncio.TaskGroup) -> None:
         match event:
-            case MessageReceived(deadline_s=float()):
+            case MessageReceived() if event.deadline_s is not None:
                 tasks.create_task(logged("a message with a deadline", partial(self._store_in_time, event)))
             case ButtonPressed():
                 tasks.create_task(logged("a press", partial(self._carry_out_press, event)))
@@ -96,14 +97,14 @@ class EventConsumer:
                 self._line_up(event, tasks)
 
     def _line_up(self, event: Event, tasks: asyncio.TaskGroup) -> None:
-        key = _chat_of(event)
-        if key is None:  # nothing depends on it today
+        keys = _chats_of(event)
+        if not keys:  # nothing depends on it today
             event.acknowledge(Receipt(Acceptance.IGNORED))
-        elif key in self._queues:
+        for key in keys:
+            if key not in self._queues:
+                self._queues[key] = deque()
+                tasks.create_task(self._work_off(key))
             self._queues[key].append(event)
-        else:
-            self._queues[key] = deque([event])
-            tasks.create_task(self._work_off(key))
 
     async def _work_off(self, key: tuple[str, str]) -> None:
         """A chat's events in order. Messages that wait together are stored together."""
@@ -111,14 +112,15 @@ class EventConsumer:
         try:
             while queue:
                 messages: list[MessageReceived] = []
-                while queue and isinstance(queue[0], MessageReceived):
-                    event = queue.popleft()
-                    assert isinstance(event, MessageReceived)
-                    messages.append(event)
+                while queue and isinstance(first := queue[0], MessageReceived):
+                    messages.append(first)
+                    queue.popleft()
                 if messages:
                     await self._store(messages)
+                elif key == _chats_of(event := queue.popleft())[0]:
+                    await self._carry_out(event)
                 else:
-                    await self._carry_out(queue.popleft())
+                    await event.acknowledged()  # the other chat's queue carries it out
         finally:
             del self._queues[key]
 
@@ -156,6 +158,9 @@ class EventConsumer:
     async def _store_in_time(self, event: MessageReceived) -> None:
         """What can't be stored within the deadline is not stored at all: the person is told, and can do it again."""
         message = event.message
+        if not event.answerable:
+            event.acknowledge(await self._cannot_answer(message))
+            return
         try:
             async with asyncio.timeout(event.deadline_s):
                 receipt = self._stored(message, await self._ingest.accept(message))
@@ -197,6 +202,9 @@ class EventConsumer:
 
     async def _carry_out_press(self, event: ButtonPressed) -> None:
         press = event.press
+        if isinstance(press.payload, InertPayload):
+            event.acknowledge(PressReceipt(Acceptance.IGNORED))
+            return
         language = await self._languages.of(press.chat.platform, press.author)
         if not self._ingest.admits(press.chat, press.author):
             user = f"{press.chat.platform}:{press.author.id}"
@@ -205,7 +213,7 @@ class EventConsumer:
             return
         try:
             async with asyncio.timeout(event.deadline_s):
-                result = await self._buttons.press(press)
+                result = await self._buttons.press(press, language)
             event.acknowledge(PressReceipt(Acceptance.STORED, language, result))
         except Exception as error:
             log.error("a press can't be carried out: %s", type(error).__name__)
@@ -229,11 +237,17 @@ class EventConsumer:
         raise AssertionError("a back-off never ends")
 
 
-def _chat_of(event: Event) -> tuple[str, str] | None:
-    """The platform and chat whose order an event keeps to; None for an event that changes nothing stored."""
+def _chats_of(event: Event) -> tuple[tuple[str, str], ...]:
+    """The platform and chat whose order an event keeps to; none for an event that changes nothing stored.
+
+    A move keeps to the order of both of its chats: what is written in the new one belongs behind what was written in
+    the old one. It is carried out in the first one's turn.
+    """
     match event:
         case MessageReceived(message) | MessageEdited(message):
-            return message.chat.platform, message.chat.chat
-        case ChatMoved(platform, chat) | BotRemoved(platform, chat):
-            return platform, chat
-    return None
+            return ((message.chat.platform, message.chat.chat),)
+        case ChatMoved(platform, old, new):
+            return ((platform, old), (platform, new)) if old != new else ((platform, old),)
+        case BotRemoved(platform, chat):
+            return ((platform, chat),)
+    return ()

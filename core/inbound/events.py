@@ -1,6 +1,6 @@
 """What an adapter tells the core: one stream of events, each acknowledged once it is stored or refused.
 
-An adapter yields events in the order in which the platform has them. The core stores them (core.inbound.consumer) and
+An adapter yields events in the order in which the platform has them. core.inbound.event_consumer stores them and
 acknowledges each with a receipt; only then may the adapter confirm the event to the platform, or answer an interaction.
 """
 

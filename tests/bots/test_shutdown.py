@@ -6,27 +6,27 @@ import signal
 
 import pytest
 
-from bots import shutdown as leaving
-from bots.shutdown import DRAINING, TOLD, UNWINDING, Shutdown
+from bots import shutdown
+from bots.shutdown import DRAIN_TIMEOUT_S, EXIT_AFTER_ERROR_S, EXIT_AFTER_SIGNAL_S, Shutdown
 
 
-class Left:
-    """Notes that the process would have been left."""
+class Exits:
+    """Records that the process would have exited, and with which error."""
 
     def __init__(self) -> None:
-        self.why: list[BaseException | None] = []
+        self.failures: list[BaseException | None] = []
 
-    def __call__(self, failed: BaseException | None) -> None:
-        self.why.append(failed)
+    def __call__(self, failure: BaseException | None) -> None:
+        self.failures.append(failure)
 
 
 @pytest.fixture
-def left(monkeypatch: pytest.MonkeyPatch) -> Left:
-    noted = Left()
-    monkeypatch.setattr(leaving, "_leave", noted)
-    monkeypatch.setattr(leaving, "TOLD", 0.1)
-    monkeypatch.setattr(leaving, "UNWINDING", 0.1)
-    return noted
+def exits(monkeypatch: pytest.MonkeyPatch) -> Exits:
+    recorded = Exits()
+    monkeypatch.setattr(shutdown, "_exit", recorded)
+    monkeypatch.setattr(shutdown, "EXIT_AFTER_SIGNAL_S", 0.1)
+    monkeypatch.setattr(shutdown, "EXIT_AFTER_ERROR_S", 0.1)
+    return recorded
 
 
 async def hangs() -> None:
@@ -42,28 +42,28 @@ async def fails() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_told_to_end_it_ends_though_something_hangs(left: Left, how: signal.Signals) -> None:
-    with Shutdown() as told:
-        told.listen()
+async def test_at_a_signal_it_ends_though_something_hangs(exits: Exits, how: signal.Signals) -> None:
+    with Shutdown() as ending:
+        ending.handle_signals()
         asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), how)
-        await told.first_of(told.told.wait(), hangs())
-    assert left.why == [None]
+        await ending.run_until_first(ending.requested.wait(), hangs())
+    assert exits.failures == [None]
 
 
-async def test_an_error_ends_it_though_something_hangs(left: Left) -> None:
-    with Shutdown() as told, pytest.raises(RuntimeError, match="poller"):
-        await told.first_of(fails(), hangs())
-    assert [str(why) for why in left.why] == ["the poller is gone"]
+async def test_an_error_ends_it_though_something_hangs(exits: Exits) -> None:
+    with Shutdown() as ending, pytest.raises(RuntimeError, match="poller"):
+        await ending.run_until_first(fails(), hangs())
+    assert [str(failure) for failure in exits.failures] == ["the poller is gone"]
 
 
-async def test_an_end_in_time_needs_no_force(left: Left) -> None:
-    with Shutdown() as told:
-        told.listen()
+async def test_an_end_in_time_needs_no_force(exits: Exits) -> None:
+    with Shutdown() as ending:
+        ending.handle_signals()
         asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
-        await told.first_of(told.told.wait(), asyncio.sleep(10))
+        await ending.run_until_first(ending.requested.wait(), asyncio.sleep(10))
     await asyncio.sleep(0.2)
-    assert left.why == []
+    assert exits.failures == []
 
 
-def test_the_times_are_those_that_are_promised() -> None:
-    assert DRAINING + 4 <= TOLD <= 20 - 3 and UNWINDING + 2 < 5, "two seconds are the engine's"
+def test_the_deadlines_are_those_that_are_promised() -> None:
+    assert DRAIN_TIMEOUT_S + 4 <= EXIT_AFTER_SIGNAL_S <= 20 - 3 and EXIT_AFTER_ERROR_S + 2 < 5, "2 s are the engine's"

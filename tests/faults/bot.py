@@ -30,15 +30,15 @@ FULL, READ_ONLY = "full", "read-only"
 """Files in the data folder while SQLite may not grow, or not be written."""
 ARM, ARMED = "crash-at", "armed"
 """Files in the data folder: where the process shall die from now on, and that it knows."""
-
-
 QUICK = Pace(preview_interval_s=0.15, gap_s=0.02)
 QUICK_BACKOFF = Backoff(0.05, 0.05)
 TIMING = Timing(
     service=ServiceTiming(
         database_backoff=Backoff(0.1, 0.1), send_backoff=QUICK_BACKOFF, sweep_s=0.1, orphaned_after_s=0.5
     ),
-    telegram=TelegramTiming(connection_backoff=QUICK_BACKOFF, established_conflict_pause_s=0.2),
+    telegram=TelegramTiming(
+        private_pace=QUICK, group_pace=QUICK, connection_backoff=QUICK_BACKOFF, established_conflict_pause_s=0.2
+    ),
     discord=DiscordTiming(
         pace=QUICK,
         connection=QUICK_BACKOFF,
@@ -73,9 +73,6 @@ def prepare() -> None:
     """Import everything, and put the fakes in their places. A name that is not there any more ends the trial."""
     for name in ("bots.bootstrap", "bots.telegram_bot.adapter", "bots.discord_bot.adapter"):
         importlib.import_module(name)
-    paces = importlib.import_module("bots.telegram_bot.outgoing").Paces(QUICK, QUICK)
-    telegram = "bots.telegram_bot.adapter.TelegramBot"
-    put(telegram, functools.partial(found(telegram), paces=paces))
     put("bots.bootstrap.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
     put("bots.bootstrap.Tokenizer", lambda *_: None)
     put("bots.bootstrap.Engine", NoEngine)

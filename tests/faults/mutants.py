@@ -41,7 +41,7 @@ MUTANTS = (
     Mutant(
         "the offset is advanced before the commit",
         "tests/bots/telegram_bot/test_telegram_faults.py::test_nothing_is_confirmed_before_it_is_stored",
-        (Change("bots/telegram_bot/long_polling.py::Poller.run", not_awaited("_take_all")),),
+        (Change("bots/telegram_bot/adapter.py::_all_acknowledged", not_awaited("acknowledged")),),
     ),
     Mutant(
         "two answers of a conversation may be active",
@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant(
         "what is refused for good is tried again",
         "tests/bots/telegram_bot/test_telegram_errors.py::test_every_failure_has_its_class",
-        (Change("bots/telegram_bot/errors.py::_refused", instead_of_call("Unacceptable", "Ambiguous()")),),
+        (Change("bots/telegram_bot/errors.py::_to_refusal", instead_of_call("Unacceptable", "Ambiguous()")),),
     ),
     Mutant(
         "an intent is not stored before the send",

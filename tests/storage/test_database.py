@@ -136,7 +136,6 @@ async def test_what_was_there_is_copied_before_a_migration(
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
     assert not kept.exists(), "nothing to migrate, nothing to copy"
     shutil.copytree(database_module.ROOT / "alembic", tmp_path / "newer" / "alembic")
-    shutil.copy(database_module.ROOT / "pyproject.toml", tmp_path / "newer")
     (tmp_path / "newer" / "alembic" / "versions" / "9999_mood.py").write_text(NEXT)
     monkeypatch.setattr(database_module, "ROOT", tmp_path / "newer")
     async with open_database(database) as engine, engine.connect() as connection:
@@ -145,8 +144,19 @@ async def test_what_was_there_is_copied_before_a_migration(
         assert copy.execute("SELECT * FROM users").fetchall() == [("fake", "ann", "vi", 1)]
 
 
-async def test_a_wheel_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_installed_package_has_its_own_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside `alembic`, the library, whose folder has the same name."""
+    (tmp_path / "alembic").mkdir()
+    (tmp_path / "alembic" / "__init__.py").touch()
+    shutil.copytree(database_module.ROOT / "alembic", tmp_path / "100% storage")
+    monkeypatch.setattr(database_module, "PACKAGED_MIGRATIONS", tmp_path / "100% storage")
     monkeypatch.setattr(database_module, "ROOT", tmp_path)
-    with pytest.raises(SetupError, match="a wheel has none"):
+    async with open_database(address(tmp_path / "x.db")) as engine, engine.connect() as connection:
+        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+
+
+async def test_an_installation_without_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "ROOT", tmp_path)
+    with pytest.raises(SetupError, match="incomplete"):
         async with open_database(address(tmp_path / "x.db")):
             pass

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from core.domain.errors import SetupError
 from core.domain.reply_states import Lane
 from core.domain.store import Unavailable
+from core.runtime.retry import Backoff
 from storage import database as database_module
 from storage import postgres_lock
 from storage.database import InUse, open_database
@@ -41,9 +42,9 @@ def name(postgres: Postgres, template: str) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are short here."""
-    short = {"START_TIMEOUT_S": 0.4, "HAND_OVER_TIMEOUT_S": 1, "CHECK_INTERVAL_S": 0.05, "MAX_RETRY_PAUSE_S": 0.1}
-    for constant, seconds in short.items():
-        monkeypatch.setattr(postgres_lock, constant, seconds)
+    short = {"START_TIMEOUT_S": 0.4, "HAND_OVER_TIMEOUT_S": 1, "CHECK_INTERVAL_S": 0.05}
+    for constant, value in (short | {"RECONNECT_BACKOFF": Backoff(0.075, 0.1, 1.5)}).items():
+        monkeypatch.setattr(postgres_lock, constant, value)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg_async"])

@@ -35,6 +35,7 @@ READS: dict[str, tuple[Read, object]] = {
     "turns.last_question": (lambda tx: tx.turns.last_question(CHAT), None),
     "preferences.settings": (lambda tx: tx.preferences.settings(CHAT), {}),
     "preferences.language": (lambda tx: tx.preferences.language("fake", "ann"), "auto"),
+    "preferences.languages": (lambda tx: tx.preferences.languages("fake", 5), {}),
     "chats.active": (lambda tx: tx.chats.active("fake"), []),
     "accounts.logins_since": (lambda tx: tx.accounts.logins_since("fake", "bot", 0), []),
     "accounts.menu_fingerprint": (lambda tx: tx.accounts.menu_fingerprint("fake", "bot"), ""),

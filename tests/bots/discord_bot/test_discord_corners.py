@@ -11,6 +11,7 @@ from bots.discord_bot.backfill import Backfill
 from bots.logging_setup import RedactingFormatter
 from core.domain.conversation import KnownChat
 from core.domain.permissions import Access
+from core.domain.platform import Pace
 from core.i18n import t
 from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, Running, asked, known_guild, quiet, running
 from tests.bots.discord_bot.test_discord_slash import published
@@ -339,7 +340,8 @@ async def test_more_than_can_be_held_is_read_back(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bots.discord_bot.channel_order.MAX_WAITING", 3)
-    async with running(server, database) as bot:
+    slower = replace(QUICK_DISCORD, pace=Pace(gap_s=0.05))  # eleven answers are more than Discord bears in a second
+    async with running(server, database, discord_timing=slower) as bot:
         dm.say("before", ann)
         await dm.ended()
         bot.trouble.fails = 8

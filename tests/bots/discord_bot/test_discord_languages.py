@@ -9,7 +9,7 @@ from core.i18n import t
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.bots.discord_bot.discord_running import quiet, running
-from tests.bots.discord_bot.test_discord_panel import open_panel, told
+from tests.bots.discord_bot.test_discord_panel import told
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.platforms.discord_channels import Channel, attachment
 from tests.platforms.discord_guilds import Guild
@@ -39,12 +39,12 @@ async def test_busy(server: DiscordServer, database: str, ann: Person, channel: 
 
 async def test_a_press_while_busy(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
     async with running(server, database) as bot:
-        await published(server)
-        panel = await open_panel(server, ann, channel)
-        await told(server.press(ann, channel, custom_id="junk", message=panel), t("vi", "press.stale"))
+        channel.say("hello", ann, mention=True)
+        answer = await channel.ended()
+        await told(server.press(ann, channel, message=answer, custom_id="junk"), t("vi", "press.stale"))
         await quiet()
-        bot.trouble.fails = 2  # so that not even the language can be read
-        await told(server.press(ann, channel, custom_id="junk", message=panel), t("vi", "error.busy"))
+        bot.trouble.fails = 2  # not even the language can be read
+        await told(server.press(ann, channel, t("vi", "button.retry"), message=answer), t("vi", "error.busy"))
 
 
 async def test_a_stale_press(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:

@@ -15,9 +15,8 @@ from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.adapter import TelegramBot
 from bots.telegram_bot.long_polling import LongPoller
-from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.errors import SetupError
-from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, RETRY, STOP, quiet, running
+from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, RETRY, STOP, lone_services, quiet, running
 from tests.bots.telegram_bot.test_message_grouping import LONG, said
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import TOKEN, BotApi, bot_api
@@ -88,7 +87,7 @@ async def test_a_webhook_gives_way(server: BotApi, database: str, ann: Person, p
 
 async def test_a_token_that_is_refused(server: BotApi, database: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    bot = TelegramBot("987654321:wrong-token-that-no-log-may-show-0000", server.url, ChatRateLimiter())
+    bot = TelegramBot("987654321:wrong-token-that-no-log-may-show-0000", server.url, lone_services())
     with pytest.raises(SetupError, match="TELEGRAM_TOKEN is refused") as refused:
         async with bot.connected():
             pass

@@ -8,23 +8,23 @@ from dataclasses import replace
 import pytest
 
 from bots.telegram_bot.adapter import TelegramBot
-from bots.telegram_bot.long_polling import Batch, LongPoller
+from bots.telegram_bot.long_polling import LongPoller, UpdateBatch
 from bots.telegram_bot.timing import TelegramTiming
 from core.commands.press import PressResult
-from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.errors import SetupError
 from core.i18n import t
 from core.inbound.events import (
     Acceptance,
     ButtonPressed,
     CaughtUp,
+    ChatMoved,
     Event,
     MessageEdited,
     MessageReceived,
     PressReceipt,
     Receipt,
 )
-from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, asked, quiet, running
+from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, asked, lone_services, quiet, running
 from tests.platforms.bot_api import BotApi, Pressed
 from tests.platforms.bot_api_chats import Chat, Person
 from tests.watching import held, release
@@ -38,7 +38,7 @@ class Program:
     presses are left to the test."""
 
     def __init__(self, server: BotApi, timing: TelegramTiming = QUICK_TIMING) -> None:
-        self.telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=timing)
+        self.telegram = TelegramBot(server.token, server.url, lone_services(), timing=timing)
         self.taken: list[str] = []
         self.edits: list[str] = []
         self.presses: list[ButtonPressed] = []
@@ -185,7 +185,7 @@ async def test_nothing_is_confirmed_before_all_of_its_batch_is_acknowledged(
 ) -> None:
     for text in ("one", "two"):
         private.say(text, ann)
-    telegram = TelegramBot(server.token, server.url, ChatRateLimiter(), timing=QUICK_TIMING)
+    telegram = TelegramBot(server.token, server.url, lone_services(), timing=QUICK_TIMING)
     async with telegram.connected(), aclosing(telegram.events()) as events:
         one, two = [await anext(events), await anext(events)]
         caught_up = asyncio.ensure_future(anext(events))
@@ -200,6 +200,27 @@ async def test_nothing_is_confirmed_before_all_of_its_batch_is_acknowledged(
                 await asyncio.sleep(0.005)
         later.cancel()
         await asyncio.gather(later, return_exceptions=True)
+
+
+async def test_what_follows_a_move_waits_for_it(server: BotApi, ann: Person) -> None:
+    """Stored before, a question in the new group would be answered without the history of the old one."""
+    group = server.group(ann, admins=(ann,), kind="group")
+    group.say(f"{BOT} old", ann)
+    server.upgrade(group).say(f"{BOT} new", ann)
+    telegram = TelegramBot(server.token, server.url, lone_services(), timing=QUICK_TIMING)
+    async with telegram.connected(), aclosing(telegram.events()) as events:
+        old, moved = [await anext(events), await anext(events)]
+        following = asyncio.ensure_future(anext(events))
+        assert isinstance(old, MessageReceived) and isinstance(moved, ChatMoved)
+        old.acknowledge(Receipt(Acceptance.STORED))
+        await asyncio.sleep(0.1)
+        assert not following.done()
+        moved.acknowledge(Receipt(Acceptance.STORED))
+        again = await following  # Telegram tells it in both groups
+        assert isinstance(again, ChatMoved)
+        again.acknowledge(Receipt(Acceptance.STORED))
+        new = await anext(events)
+        assert isinstance(new, MessageReceived) and new.message.text == "new"
 
 
 async def test_a_press_holds_up_no_message(server: BotApi, ann: Person, private: Chat) -> None:
@@ -258,8 +279,8 @@ async def test_the_points_of_a_crash(
 async def test_a_poller_that_ends_ends_the_program(
     server: BotApi, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def ends(self: LongPoller) -> AsyncGenerator[Batch, None]:
-        yield Batch((), is_caught_up=True)
+    async def ends(self: LongPoller) -> AsyncGenerator[UpdateBatch, None]:
+        yield UpdateBatch((), is_caught_up=True)
 
     monkeypatch.setattr(LongPoller, "batches", ends)
     async with running(server, database) as bot:

@@ -4,7 +4,7 @@ import asyncio
 import re
 from itertools import pairwise
 
-from bots.telegram_bot.outgoing import Paces
+from bots.telegram_bot.timing import TelegramTiming
 from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import ContentFilter, blocked
@@ -119,7 +119,7 @@ async def test_topics_in_private_are_conversations(server: BotApi, database: str
         assert len(bot.model.prompts[-1]) == 2, "nothing of the topic"
 
 
-async def test_a_stranger_learns_his_id(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+async def test_strangers_learn_their_id(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     async with running(server, database, access=Access(users=frozenset({"telegram:1"}))):
         private.say("hello", ann)
         assert f"telegram:{ann.id}" in (await private.ended()).text
@@ -138,9 +138,11 @@ async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat)
 
 async def test_the_pace_that_telegram_asks_for(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
-    assert Paces() == Paces(Pace(1.5, 1.0), Pace(4.0, 1.0, previews_per_minute=15, calls_per_minute=20))
+    timing = TelegramTiming()
+    assert timing.pace(private=True) == Pace(1.5, 1.0)
+    assert timing.pace(private=False) == Pace(4.0, 1.0, previews_per_minute=15, calls_per_minute=20)
     model = held()
-    async with running(server, database, model, paces=Paces()):
+    async with running(server, database, model, timing=timing):
         private.say(" ".join(f"w{i}" for i in range(40)), ann)
         for _ in range(40):
             release(model, 1)

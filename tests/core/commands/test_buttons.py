@@ -1,7 +1,7 @@
 """Buttons: what a press does, and what a forged, stale or foreign one does not."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -9,22 +9,21 @@ from core.commands import buttons
 from core.commands.button_payloads import (
     ActionPayload,
     ButtonPayload,
-    FormPayload,
     InertPayload,
     OpenFormPayload,
     QuestionFormPayload,
-    SettingPayload,
 )
 from core.commands.buttons import is_unknown_placeholder
 from core.commands.press import NO_RESULT, Press, PressResult
 from core.commands.settings_view import setting_revision
 from core.domain.conversation import Author, ChatId, Chunk, Reply, Role
-from core.domain.platform import NO_CONTROLS, ButtonAction, ChatMoved, NotSent, Unreachable
+from core.domain.platform import NO_CONTROLS, ButtonAction, ChatIdChanged, NotSent, Unreachable
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Settings
 from core.i18n import t
 from storage.store import now_ms
 from tests.conftest import RULES, Bot, MakeBot
+from tests.core.commands.pressing import Pressing
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.watching import held, history, outcome, shown
 
@@ -38,40 +37,6 @@ def refusal(key: str, language: str = "en") -> PressResult:
 
 STALE = refusal("press.stale")
 STOPPED = PressResult("Stopped.")
-
-
-@dataclass
-class Pressing:
-    """A bot whose buttons are pressed."""
-
-    bot: Bot
-    count: int = 0
-
-    async def __call__(
-        self, action: ButtonAction, reply: Reply, by: Author = ANN, *, chat: ChatId | None = None, message: str = ""
-    ) -> PressResult:
-        press = self.press(ActionPayload(action, reply.id), reply, by)
-        return await self.send(replace(press, chat=chat or press.chat, message_id=message or press.message_id))
-
-    async def set(self, reply: Reply, by: Author, name: str, value: str, revision: str) -> PressResult:
-        """A button of the panel."""
-        return await self.send(self.press(SettingPayload(name, value, revision), reply, by))
-
-    async def choose(self, reply: Reply, by: Author, name: str, value: str, revision: str) -> PressResult:
-        """A list of the panel."""
-        return await self.send(replace(self.press(SettingPayload(name, "", revision), reply, by), value=value))
-
-    async def fill_in(self, reply: Reply, by: Author, text: str, revision: str) -> PressResult:
-        """The form of the panel."""
-        return await self.send(replace(self.press(FormPayload(revision), reply, by), value=text))
-
-    async def send(self, press: Press) -> PressResult:
-        return await self.bot.service.buttons.press(press)
-
-    def press(self, payload: ButtonPayload | None, reply: Reply, by: Author) -> Press:
-        self.count += 1
-        message = next(iter(self.bot.platform.channels[reply.id].messages))
-        return Press(f"p{self.count}", reply.chat, message, by, reply.private, "bot", now_ms(), payload, seq=7)
 
 
 # Stop
@@ -93,7 +58,7 @@ async def test_only_the_asker_and_admins_may_stop(make_bot: MakeBot) -> None:
         reply = await bot.accept("one two three", ANN, GROUP, private=False)
         await shown(bot, reply, "one two")
         assert await press(ButtonAction.STOP, reply, CARL) == refusal("stop.others")
-        for failure in (NotSent(), Unreachable(), ChatMoved("2")):
+        for failure in (NotSent(), Unreachable(), ChatIdChanged("2")):
             bot.platform.fails = failure
             assert await press(ButtonAction.STOP, reply, CARL) == refusal("error.role")
         assert bot.model.running == 1

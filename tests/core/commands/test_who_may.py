@@ -20,7 +20,7 @@ from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, Chunk, Incoming, Question, Reply, Role
 from core.domain.errors import Refused
 from core.domain.permissions import Access, has_asked, is_asker, may_change
-from core.domain.platform import ButtonAction, ChatMoved, NotSent, Unreachable
+from core.domain.platform import ButtonAction, ChatIdChanged, NotSent, Unreachable
 from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction
 from core.i18n.person_language import PersonLanguages
@@ -81,12 +81,12 @@ class World:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
-        yield cast(Transaction, SimpleNamespace(replies=self, turns=self, preferences=self))
+        yield cast(Transaction, SimpleNamespace(replies=self, messages=self, turns=self, preferences=self))
 
     async def find(self, reply_id: int) -> Reply:
         return self.answer
 
-    async def has_message(self, *where: str) -> bool:
+    async def exists(self, *where: str) -> bool:
         return True
 
     async def open_answers(self, chat: ChatId) -> list[Reply]:
@@ -142,12 +142,13 @@ class World:
         platform = FakePlatform()
         platform.admins = {author.id} if self.role is Role.ADMIN else set()
         services = CommandServices(
-            cast(Store, self), cast(ReplyControl, self), RoleLookup({"fake": platform}, access), RULES, OpenFilter(),
+            cast(Store, self), cast(ReplyControl, self), RoleLookup({"fake": platform}, access),
+            PersonLanguages(cast(Store, self)), RULES, OpenFilter(),
             lambda: 0,
         )  # fmt: skip
-        buttons = ButtonActions(services, self.accept, PersonLanguages(cast(Store, self)))
+        buttons = ButtonActions(services, self.accept)
         press = Press("p", HERE, "8", author, self.private, "bot", 0, payload)  # type: ignore[arg-type]
-        result = await buttons.press(replace(press, value="5"))
+        result = await buttons.press(replace(press, value="5"), "en")
         assert (self.done or result.form is not None) is not result.alert, result.text
         return not result.alert
 
@@ -196,7 +197,7 @@ async def test_roles_are_asked_of_the_platform(id: str) -> None:
     assert await lookup.role(HERE, person, True) is Role.ADMIN, "in private nobody is asked"
     with pytest.raises(Refused, match=r"error\.role"):
         await lookup.role(HERE, person, False)
-    for failure in (Unreachable(), ChatMoved("there")):
+    for failure in (Unreachable(), ChatIdChanged("there")):
         platform.fails = failure
         with pytest.raises(type(failure)):
             await lookup.role(HERE, person, False)

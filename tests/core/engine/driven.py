@@ -1,11 +1,10 @@
-"""A worker in a test's hands: orders in, step by step, with the same pace on any machine; checked all along."""
+"""Drives a worker step by step, with the same prefill budget on any machine, and checks its invariants."""
 
 from dataclasses import dataclass, field
 
 from core.domain.sampling import Sampling
 from core.engine.prefill_budget import PrefillBudget
 from core.engine.protocol import (
-    Admitted,
     Cancel,
     DropOwner,
     Failed,
@@ -14,6 +13,7 @@ from core.engine.protocol import (
     Generate,
     NewTokens,
     Request,
+    SequenceAdmitted,
     WarmPrefix,
 )
 from core.engine.sequence import Sequence
@@ -40,16 +40,16 @@ class Steady(PrefillBudget):
 class Answer:
     """What was asked for, and what has come of it."""
 
-    order: Generate
+    request: Generate
     due: int
     """The step by which it has ended, at the latest."""
     tokens: list[int] = field(default_factory=list)
-    admitted: list[Admitted] = field(default_factory=list)
+    admitted: list[SequenceAdmitted] = field(default_factory=list)
     reason: FinishReason | None = None
 
     def whole(self, context: int) -> tuple[list[int], FinishReason]:
         """All tokens, and how it ends unless it is cancelled."""
-        ids, sampling = self.order.ids, self.order.sampling
+        ids, sampling = self.request.ids, self.request.sampling
         count = max(0, min(sampling.max_tokens, context - len(ids)))
         tokens = [ids[-1] + add for add in range(1, count + 1)]
         for stop in sampling.stop_ids:
@@ -75,29 +75,29 @@ class Driven:
         self.dropped: set[str] = set()
         """Owners of whom nothing has come since they were dropped."""
 
-    # Orders
+    # Requests
 
     def submit(self, *ids: int, owner: str = "someone", max_tokens: int = 5, stop: tuple[int, ...] = ()) -> Answer:
-        order = Generate(len(self.answers) + 1, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), owner)
+        request = Generate(len(self.answers) + 1, ids, Sampling(max_tokens=max_tokens, stop_ids=stop), owner)
         due = self.steps + (1 + len(self.open)) * self.each
-        answer = self.answers[order.id] = Answer(order, due)
+        answer = self.answers[request.id] = Answer(request, due)
         self.dropped.discard(owner)
-        self.order(order)
+        self.send(request)
         return answer
 
     def cancel(self, answer: Answer) -> None:
-        self.order(Cancel(answer.order.id))
+        self.send(Cancel(answer.request.id))
 
     def warm(self, *ids: int, owner: str = "someone") -> None:
         self.dropped.discard(owner)
-        self.order(WarmPrefix(ids, owner))
+        self.send(WarmPrefix(ids, owner))
 
     def drop(self, owner: str) -> None:
         self.dropped.add(owner)
-        self.order(DropOwner(owner))
+        self.send(DropOwner(owner))
 
-    def order(self, order: Request) -> None:
-        self.channel.orders.append(order)
+    def send(self, request: Request) -> None:
+        self.channel.requests.append(request)
         assert self.worker.drain()
         self.hear()
 
@@ -123,15 +123,15 @@ class Driven:
         raise AssertionError("there is no end")
 
     def hear(self) -> None:
-        for news in self.channel.news():
-            match news:
+        for event in self.channel.events():
+            match event:
                 case NewTokens(drawn):
                     for id, token in drawn:
                         assert self.answers[id].reason is None
                         self.answers[id].tokens.append(token)
-                case Admitted(id):
+                case SequenceAdmitted(id):
                     assert not self.answers[id].tokens
-                    self.answers[id].admitted.append(news)
+                    self.answers[id].admitted.append(event)
                 case Finished(id, reason):
                     self.end(self.answers[id], reason)
                 case Failed(_, _, traceback):
@@ -155,13 +155,13 @@ class Driven:
 
     def sequence(self, answer: Answer) -> Sequence:
         """Of one that runs."""
-        [sequence] = [each for each in self.scheduler.running if each.id == answer.order.id]
+        [sequence] = [each for each in self.scheduler.running if each.id == answer.request.id]
         return sequence
 
     def check(self) -> None:
         check_scheduler(self.scheduler)
         check_memory(self.scheduler.blocks, self.runner)
-        assert self.runner.open.keys() <= {answer.order.id for answer in self.open}
+        assert self.runner.open.keys() <= {answer.request.id for answer in self.open}
         assert not self.dropped & self.scheduler.blocks._owned.keys(), "something is kept of who was dropped"
 
     def leave(self, *owners: str) -> None:

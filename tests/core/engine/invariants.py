@@ -65,7 +65,7 @@ def check_predecessor(blocks: BlockManager, number: int, before: int, holders: C
 
 
 def check_scheduler(scheduler: Scheduler) -> None:
-    """Whoever came first is served first; who waits holds nothing; nobody has computed more than fits his blocks."""
+    """Sequences are served in order; those that wait hold no blocks; none has computed more than fits its blocks."""
     everyone = [*scheduler.running, *scheduler.waiting]
     assert [sequence.id for sequence in everyone] == sorted(sequence.id for sequence in everyone)
     assert len(scheduler.running) <= scheduler._max_running

@@ -23,7 +23,7 @@ def prompts(context: int) -> st.SearchStrategy[Ids]:
 
 
 class AtRandom(RuleBasedStateMachine):
-    """A worker whose orders come as they like."""
+    """A worker whose requests come in any order."""
 
     @initialize(blocks=st.integers(6, 20), budget=st.integers(1, 24), spare=st.integers(0, 9))
     def start(self, blocks: int, budget: int, spare: int) -> None:

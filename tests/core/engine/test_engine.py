@@ -182,7 +182,7 @@ def read(runner: Counter) -> int:
     return sum(count for step in runner.steps for _, count in step)
 
 
-async def test_what_is_read_ahead_needs_no_reading_later_unless_it_is_dropped(engine: Engine, runner: Counter) -> None:
+async def test_what_is_warmed_needs_no_reading_later_unless_it_is_dropped(engine: Engine, runner: Counter) -> None:
     engine.warm(range(70), "someone")
     await until(lambda: read(runner) == 64)
     assert await answer(engine, *range(70), 100) == [101, 102, 103]
@@ -195,7 +195,7 @@ async def test_what_is_read_ahead_needs_no_reading_later_unless_it_is_dropped(en
     assert (engine.prompt_ids, engine.reused_ids) == (213, 128)
 
 
-async def test_nothing_is_read_ahead_or_dropped_where_nobody_is_ready() -> None:
+async def test_nothing_is_warmed_or_dropped_where_nobody_is_ready() -> None:
     engine = Engine(ThreadHost(Loads(Counter())))
     engine.warm(range(70), "someone")
     engine.drop("someone")

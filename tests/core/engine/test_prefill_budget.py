@@ -42,7 +42,7 @@ def test_budget(rate: float, decoding: int, budget: int) -> None:
     assert steady(rate).prefill_ids(decoding) == budget
 
 
-def test_reading_ahead_keeps_nobody_waiting_who_comes() -> None:
+def test_warming_keeps_nobody_waiting_who_comes() -> None:
     assert steady(1000).warming_ids() == steady(1000).prefill_ids(1) < steady(1000).prefill_ids(0)
 
 
@@ -53,17 +53,17 @@ def test_the_first_step_of_a_machine_that_was_not_measured_is_a_short_one() -> N
 def test_it_does_not_stay_below_a_crossing() -> None:
     """Up to 48 rows by a slow kernel, from there on by a fast one: to read 16 at a time, for ever, is no way."""
     costs: StepCosts = ((1, 0.1), (8, 0.8), (16, 1.6), (47, 4.7), (48, 0.5), (64, 0.6), (128, 1.2), (256, 2.4))
-    pace = PrefillBudget(costs)
-    assert pace.prefill_ids(0) >= 48
-    assert pace.prefill_ids(3) >= 48
+    budget = PrefillBudget(costs)
+    assert budget.prefill_ids(0) >= 48
+    assert budget.prefill_ids(3) >= 48
 
 
 @pytest.mark.parametrize("decoding", [0, 1])
 def test_where_a_step_is_dear_whatever_its_size(decoding: int) -> None:
     """Everything is unpacked for every step: 300 ids at once are read in 3.5 seconds, 16 at a time in 40."""
-    pace = PrefillBudget(((1, 2.005), (1000, 7.0)))
-    assert pace.prefill_ids(decoding) > 300
-    assert pace.step_seconds(pace.prefill_ids(decoding) + decoding) <= MAX_COST_RATIO * pace.step_seconds(
+    budget = PrefillBudget(((1, 2.005), (1000, 7.0)))
+    assert budget.prefill_ids(decoding) > 300
+    assert budget.step_seconds(budget.prefill_ids(decoding) + decoding) <= MAX_COST_RATIO * budget.step_seconds(
         MIN_PREFILL_IDS + decoding
     )
 
@@ -78,41 +78,41 @@ def test_a_crossing_just_beyond_the_limit() -> None:
     st.floats(0.01, 100),
 )
 def test_no_step_is_longer_than_it_must_be(seconds: list[float], decoding: int, speed: float) -> None:
-    pace = PrefillBudget([(1 << place, cost) for place, cost in enumerate(seconds)])
-    pace.speed_factor = speed
-    ids = pace.prefill_ids(decoding)
+    budget = PrefillBudget([(1 << place, cost) for place, cost in enumerate(seconds)])
+    budget.speed_factor = speed
+    ids = budget.prefill_ids(decoding)
     assert MIN_PREFILL_IDS <= ids <= MAX_PREFILL_IDS
     assert ids % PREFILL_IDS_MULTIPLE == 0
     limit = MAX_DECODE_STALL_S if decoding else MAX_PREFILL_STEP_S
-    least = pace.step_seconds(MIN_PREFILL_IDS + decoding)
-    assert ids == MIN_PREFILL_IDS or pace.step_seconds(ids + decoding) <= max(limit, MAX_COST_RATIO * least)
+    least = budget.step_seconds(MIN_PREFILL_IDS + decoding)
+    assert ids == MIN_PREFILL_IDS or budget.step_seconds(ids + decoding) <= max(limit, MAX_COST_RATIO * least)
 
 
 @pytest.mark.parametrize("start", [0.01, 1.0, 100.0])
 def test_learns_how_fast_the_machine_is_now(start: float) -> None:
-    pace = steady(600)
-    pace.speed_factor = start
+    budget = steady(600)
+    budget.speed_factor = start
     for _ in range(30):
-        pace.observe(300, 1.0)
-    assert pace.speed_factor == pytest.approx(0.5, rel=0.01)
-    assert pace.step_seconds(300) == pytest.approx(1.0, rel=0.01)
+        budget.observe(300, 1.0)
+    assert budget.speed_factor == pytest.approx(0.5, rel=0.01)
+    assert budget.step_seconds(300) == pytest.approx(1.0, rel=0.01)
 
 
 @pytest.mark.parametrize(("ids", "seconds"), [(MIN_MEASURED_IDS - 1, 1.0), (1, 1e-6), (100, 0.0), (0, 0.0)])
 def test_learns_nothing_from_what_says_nothing(ids: int, seconds: float) -> None:
-    pace = PrefillBudget()
-    pace.observe(ids, seconds)
-    assert pace.speed_factor == 1.0
+    budget = PrefillBudget()
+    budget.observe(ids, seconds)
+    assert budget.speed_factor == 1.0
 
 
 def test_one_slow_step_is_not_the_end() -> None:
-    """The machine slept: the pace falls, and comes back."""
-    pace = steady(2000)
-    pace.observe(300, 3600)
-    assert pace.prefill_ids(0) >= MIN_PREFILL_IDS
+    """The machine slept: the budget falls, and comes back."""
+    budget = steady(2000)
+    budget.observe(300, 3600)
+    assert budget.prefill_ids(0) >= MIN_PREFILL_IDS
     for _ in range(10):
-        pace.observe(300, 0.15)
-    assert pace.prefill_ids(0) == MAX_PREFILL_IDS
+        budget.observe(300, 0.15)
+    assert budget.prefill_ids(0) == MAX_PREFILL_IDS
 
 
 @pytest.mark.parametrize(

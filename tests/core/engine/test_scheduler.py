@@ -1,4 +1,4 @@
-"""Who is computed when, and in whose blocks: of four ids each, at a pace that never changes."""
+"""Who is computed when, and in whose blocks: of four ids each, with a constant prefill budget."""
 
 import random
 
@@ -12,7 +12,7 @@ SYSTEM = tuple(range(100, 112))
 
 def reused(answer: Answer) -> int:
     [admitted] = answer.admitted
-    assert admitted.prompt_ids == len(answer.order.ids)
+    assert admitted.prompt_ids == len(answer.request.ids)
     return admitted.reused_ids
 
 

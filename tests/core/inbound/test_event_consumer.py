@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.commands.button_payloads import InertPayload
 from core.commands.press import Press, PressResult
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.permissions import Access
@@ -77,6 +78,7 @@ class Chats:
     def __init__(self) -> None:
         self.done: list[tuple[str, ...]] = []
         self.failures: list[Exception] = []
+        self.gate: asyncio.Event | None = None
 
     async def leave(self, platform: str, chat: str) -> None:
         if self.failures:
@@ -84,6 +86,8 @@ class Chats:
         self.done.append(("leave", chat))
 
     async def move(self, platform: str, old: str, new: str) -> None:
+        if self.gate:
+            await self.gate.wait()
         self.done.append(("move", old, new))
 
     def settle(self, platform: str) -> None:
@@ -97,7 +101,7 @@ class Buttons:
         self.failure: Exception | None = None
         self.never: asyncio.Event | None = None
 
-    async def press(self, press: Press) -> PressResult:
+    async def press(self, press: Press, language: str) -> PressResult:
         if self.failure:
             raise self.failure
         if self.never:
@@ -209,6 +213,24 @@ async def test_an_edit_waits_for_its_message_and_a_move_for_both(store: Database
         assert made.chats.done == [("move", message.chat.chat, "new")]
 
 
+async def test_what_is_written_in_the_new_chat_waits_for_the_move(store: DatabaseStore) -> None:
+    old, new = CHAT, ChatId("fake", "new")
+    async with consumed(store) as made:
+        made.chats.gate = asyncio.Event()
+        events: list[Event] = [
+            *received(["before"], old), ChatMoved("fake", old.chat, new.chat), *received(["after"], new),
+            ChatMoved("fake", new.chat, old.chat), *received(["back"], old),
+        ]  # fmt: skip
+        telling = asyncio.create_task(made.adapter.tell(*events, *received(["elsewhere"], OTHER)))
+        while "elsewhere" not in made.texts:
+            await asyncio.sleep(0)
+        assert "after" not in made.texts and "back" not in made.texts
+        made.chats.gate.set()
+        assert {receipt.acceptance for receipt in await telling} == {Acceptance.STORED}
+        assert [text for text in made.texts if text != "elsewhere"] == ["before", "after", "back"]
+        assert made.chats.done == [("move", old.chat, "new"), ("move", "new", old.chat)]
+
+
 async def test_chats_that_are_left_and_platforms_that_have_caught_up(store: DatabaseStore) -> None:
     async with consumed(store) as made:
         made.chats.failures = [Unavailable(), Unavailable()]
@@ -246,8 +268,11 @@ async def test_trouble_is_waited_for_and_poison_is_not(
 
 async def test_what_has_a_deadline_is_stored_at_once_or_not_at_all(store: DatabaseStore) -> None:
     async with consumed(store) as made:
-        [receipt] = await made.adapter.tell(MessageReceived(incoming("/temp 0"), deadline_s=5.0))
+        [receipt] = await made.adapter.tell(MessageReceived(incoming("/temp 0"), deadline_s=5))
         assert receipt.acceptance is Acceptance.STORED and receipt.reply
+        blocked = MessageReceived(incoming("hi", private=False), deadline_s=5, answerable=False)
+        [receipt] = await made.adapter.tell(blocked)
+        assert receipt.acceptance is Acceptance.UNANSWERABLE
         made.store.gate = asyncio.Event()
         late = incoming("/temp 1")
         [receipt] = await made.adapter.tell(MessageReceived(late, deadline_s=0.05))
@@ -295,6 +320,9 @@ async def test_presses_are_answered_whatever_happens(store: DatabaseStore) -> No
         assert isinstance(receipt, PressReceipt) and receipt.result == PressResult("pressed 1")
         busy = PressResult(t("en", "error.busy"), alert=True)
         made.buttons.failure = ValueError()
+        inert = replace(press(), payload=InertPayload())
+        [receipt] = await made.adapter.tell(ButtonPressed(inert))
+        assert isinstance(receipt, PressReceipt) and receipt.result == PressResult()
         [receipt] = await made.adapter.tell(ButtonPressed(press()))
         assert isinstance(receipt, PressReceipt) and receipt.result == busy
         made.buttons.failure, made.buttons.never = None, asyncio.Event()

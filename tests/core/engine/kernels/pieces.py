@@ -63,7 +63,7 @@ def activate(gate: Array, up: Array) -> None:
 
 
 @compiled
-def soften(scores: Array, count: int) -> None:
+def softmax(scores: Array, count: int) -> None:
     """The softmax of the first."""
     pointwise.softmax(scores, count)
 
@@ -119,7 +119,7 @@ def keep(folder: Path) -> None:
     for other in place.parent.iterdir():
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
-    cache_in(place, round_rows, multiply_all, exponential, activate, soften, normalise, rotate, bf16, attend, counted)
+    cache_in(place, round_rows, multiply_all, exponential, activate, softmax, normalise, rotate, bf16, attend, counted)
 
 
 # Products

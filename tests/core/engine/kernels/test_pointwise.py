@@ -193,10 +193,10 @@ def test_the_activation_of_no_number() -> None:
 # Softmax
 
 
-def soften(scores: Array) -> Array:
+def softmax(scores: Array) -> Array:
     room = np.full(len(scores) + LANES + 5, np.nan, np.float32)
     room[: len(scores)] = scores
-    pieces.soften(room, len(scores))
+    pieces.softmax(room, len(scores))
     assert np.isnan(room[-(-len(scores) // LANES) * LANES :]).all(), "no more is written to than a whole vector"
     return room[: len(scores)]
 
@@ -207,21 +207,21 @@ def test_softmax(count: int, spread: float) -> None:
     """What stands behind the end changes nothing."""
     scores = normal(count) * np.float32(spread) + np.float32(50)
     expected = torch.from_numpy(scores).double().softmax(0).numpy()
-    np.testing.assert_allclose(soften(scores), expected, rtol=8 * EPS + EPS * spread * 2, atol=1e-37)
+    np.testing.assert_allclose(softmax(scores), expected, rtol=8 * EPS + EPS * spread * 2, atol=1e-37)
 
 
 @pytest.mark.parametrize("large", [1e4, 1e30, -1e4, -1e29])
 def test_softmax_of_large_scores(large: float) -> None:
     scores = np.array([large, large, large * 0.5, 0, -abs(large)], np.float32)
     np.testing.assert_allclose(
-        soften(scores), torch.from_numpy(scores).double().softmax(0).numpy(), rtol=4 * EPS, atol=1e-37
+        softmax(scores), torch.from_numpy(scores).double().softmax(0).numpy(), rtol=4 * EPS, atol=1e-37
     )
 
 
 def test_softmax_of_no_number() -> None:
     scores = normal(40)
     scores[33] = np.nan
-    assert np.isnan(soften(scores)).all()
+    assert np.isnan(softmax(scores)).all()
 
 
 # bf16

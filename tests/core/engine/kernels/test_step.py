@@ -195,8 +195,8 @@ class TestAnswers:
 
     def test_in_company(self, runner: TorchRunner, alone: Alone) -> None:
         prompts = [prompt(length) for length in (1, 8, 300, 17, 40)]
-        for pace in (512, 16, 3):
-            assert answers(runner, *prompts, pace=pace) == [alone(ids) for ids in prompts]
+        for prefill_ids in (512, 16, 3):
+            assert answers(runner, *prompts, prefill_ids=prefill_ids) == [alone(ids) for ids in prompts]
 
     def test_put_back(self, runner: TorchRunner, alone: Alone) -> None:
         drive = Drive(runner, blocks=24)

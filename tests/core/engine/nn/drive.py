@@ -53,16 +53,16 @@ class Steady(PrefillBudget):
 
 
 class Drive:
-    """`blocks`: fewer than the runner has. `pace`: ids of prompts a step."""
+    """`blocks`: fewer than the runner has. `prefill_ids`: prompt ids per step."""
 
     numbers = count(1)
 
     def __init__(
-        self, runner: TorchRunner, blocks: int | None = None, pace: int = MAX_PREFILL_IDS, slots: int = 100
+        self, runner: TorchRunner, blocks: int | None = None, prefill_ids: int = MAX_PREFILL_IDS, slots: int = 100
     ) -> None:
         self.runner = runner
         self.scheduler = Scheduler(BlockManager(blocks or runner.blocks, runner.block_size), slots)
-        self.scheduler.prefill_budget = Steady(pace)
+        self.scheduler.prefill_budget = Steady(prefill_ids)
         self.tokens: dict[int, list[int]] = {}
         """What each has drawn."""
         self.computed: Counter[int] = Counter()
@@ -115,10 +115,14 @@ class Drive:
 
 
 def answers(
-    runner: TorchRunner, *prompts: Ids[int], tokens: int = 12, sampling: Sampling = GREEDY, pace: int = MAX_PREFILL_IDS
+    runner: TorchRunner,
+    *prompts: Ids[int],
+    tokens: int = 12,
+    sampling: Sampling = GREEDY,
+    prefill_ids: int = MAX_PREFILL_IDS,
 ) -> list[list[int]]:
     """What follows on each prompt, all at once."""
-    drive = Drive(runner, pace=pace)
+    drive = Drive(runner, prefill_ids=prefill_ids)
     ids = [drive.add(prompt, tokens, sampling) for prompt in prompts]
     drawn = drive.run()
     return [drawn[id] for id in ids]

@@ -150,7 +150,7 @@ def test_greedy_answers(models: Models, variant: str, way: Way, weights: WeightF
     prompts = [prompt(10), prompt(60), prompt(33)]
     for found in (
         answers(runner, *prompts),
-        answers(runner, *prompts, pace=5),
+        answers(runner, *prompts, prefill_ids=5),
         [answers(runner, ids)[0] for ids in prompts],
     ):
         if way == "kernels":

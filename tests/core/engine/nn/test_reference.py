@@ -73,7 +73,7 @@ def test_greedy_equals_generate(models: Models, variant: str) -> None:
     assert answers(runner, PROMPT) == [theirs]
     strangers = [prompt(length) for length in (1, 700, 40, 16, 33, 200)]
     assert answers(runner, *strangers, PROMPT) == [*(expected(model, ids) for ids in strangers), theirs]
-    assert answers(runner, PROMPT, strangers[2], pace=3) == [theirs, expected(model, strangers[2])]
+    assert answers(runner, PROMPT, strangers[2], prefill_ids=3) == [theirs, expected(model, strangers[2])]
 
 
 @pytest.fixture(params=["llama", "qwen2", "qwen3"])
@@ -94,8 +94,8 @@ Theirs = Callable[..., list[int]]
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33, 1000])
 def test_around_the_edges_of_blocks(runner: TorchRunner, theirs: Theirs, length: int) -> None:
     ids = prompt(length)
-    for pace in (512, 16):
-        assert answers(runner, ids, tokens=20, pace=pace) == [theirs(ids, 20)]
+    for prefill_ids in (512, 16):
+        assert answers(runner, ids, tokens=20, prefill_ids=prefill_ids) == [theirs(ids, 20)]
 
 
 def test_to_the_end_of_the_context(runner: TorchRunner, theirs: Theirs) -> None:
@@ -108,7 +108,7 @@ def test_many_steps(runner: TorchRunner, theirs: Theirs) -> None:
 
 
 def test_who_joins_late(runner: TorchRunner, theirs: Theirs) -> None:
-    drive = Drive(runner, pace=7)
+    drive = Drive(runner, prefill_ids=7)
     prompts = [prompt(50, seed) for seed in range(4)]
     ids = []
     for each in prompts:
@@ -143,8 +143,8 @@ def test_an_answer_that_becomes_a_prompt(runner: TorchRunner, theirs: Theirs) ->
 
 
 @pytest.mark.parametrize("steps", [0, 2, 100], ids=["no", "begun", "whole"])
-def test_a_prefix_that_was_read_ahead(runner: TorchRunner, theirs: Theirs, steps: int) -> None:
-    drive, ids = Drive(runner, pace=20), prompt(100)
+def test_a_prefix_that_was_warmed(runner: TorchRunner, theirs: Theirs, steps: int) -> None:
+    drive, ids = Drive(runner, prefill_ids=20), prompt(100)
     drive.warm(ids[:96])
     drive.steps(steps)
     second = drive.add(ids, 12)

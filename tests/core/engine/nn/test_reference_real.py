@@ -60,4 +60,4 @@ def test_greedy_equals_generate(runner: TorchRunner, reference: Any, prompts: li
     theirs = [expected(reference, ids, 16) for ids in prompts]
     assert [answers(runner, ids, tokens=16) for ids in prompts] == [[answer] for answer in theirs]
     assert answers(runner, *prompts, tokens=16) == theirs
-    assert answers(runner, *prompts, tokens=16, pace=5) == theirs
+    assert answers(runner, *prompts, tokens=16, prefill_ids=5) == theirs
