@@ -146,8 +146,8 @@ async def test_what_is_asked_before_a_clear_is_forgotten_with_it(database: str, 
 async def test_until_all_is_handed_over_nothing_of_it_is_answered(store: DatabaseStore) -> None:
     async with running_bot(store, store, FakeModel(), settled=False) as bot:
         platform = bot.platform
-        first = await bot.service.ingest.accept(aged(incoming("one"), WAITED + 1000))
-        second = await bot.service.ingest.accept(aged(incoming("two"), WAITED + 1000))
+        first = await bot.service.ingest.accept(aged(incoming("one"), WAITED + 60_000))
+        second = await bot.service.ingest.accept(aged(incoming("two"), WAITED + 60_000))
         assert first and second and "→ 0" in await bot.say("/temp 0", BOB, OTHER), "commands are carried out"
         assert await now(bot, first) is State.QUEUED
         bot.service.settle(platform.name)
