@@ -8,12 +8,12 @@ from core.domain.platform import OutgoingMessage
 
 @dataclass(slots=True)
 class MessageState:
-    """One message of a reply on its platform, as far as it is known.
+    """One message of a reply on its platform.
 
-    `nonce`: what it is sent with. `id`: the platform's, None while it is only intended. `shows`: what it shows, None
-    where that is not known (after a restart). `maybe_sent`: a send without a known id may have been accepted; a platform
-    that knows its nonce keeps the message as it was. `gone`: it can't be changed any more, and another has to take its
-    place. `vanished`: how often that happened because it was deleted.
+    `nonce`: what it is sent with. `id`: the platform's, None while it is only intended. `shows`: its content, None
+    where that is unknown (after a restart). `maybe_sent`: a send may have been accepted without its id arriving; a
+    platform that recognises the nonce keeps the message as it was. `gone`: it can't be changed any more, and another
+    has to take its place. `vanished`: how often that happened because it was deleted.
     """
 
     nonce: str
@@ -55,7 +55,7 @@ Step = Send | Edit | Delete
 def plan(messages: Sequence[OutgoingMessage], states: Sequence[MessageState]) -> list[Step]:
     """The steps, in order, after which the messages in `states` show `messages`.
 
-    A message that is only intended is sent again. One whose text is not known is edited in any case.
+    A message that is only intended is sent again. A message whose content is unknown is edited in any case.
     """
     steps: list[Step] = []
     for index, message in enumerate(messages):

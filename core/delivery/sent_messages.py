@@ -10,7 +10,7 @@ from core.runtime.failpoints import failpoint
 from core.runtime.retry import Backoff, while_unavailable
 
 MAX_VANISHED = 2
-"""A message that disappears more often is not wanted: its reply is given up."""
+"""After a message has disappeared more often than this, its reply is given up."""
 
 
 class SentMessages:
@@ -49,7 +49,7 @@ class SentMessages:
         return nonce
 
     async def set_sent(self, index: int, message_id: str, message: OutgoingMessage | None) -> None:
-        """C4: the platform has told the message's id. `message`: what it shows, None where nobody knows."""
+        """C4: store the id that the platform has given. `message`: the content, None where it is unknown."""
         state = self._states[index]
         state.id, state.shows, state.maybe_sent = message_id, message, False
         await self._write(lambda tx: tx.messages.set_id(self._reply, state.nonce, message_id))

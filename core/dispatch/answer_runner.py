@@ -33,7 +33,7 @@ class EngineLoss(Enum):
     REQUEUED = auto()
     """It is queued, and will run with no other beside it, so that it costs no other answer anything."""
     STOPPED = auto()
-    """Somebody stopped it meanwhile."""
+    """It was stopped meanwhile."""
     GIVEN_UP = auto()
     """The engine died too often under it."""
 
@@ -82,7 +82,7 @@ class AnswerRunner:
         try:
             conclusion = await self._generate(reply, message, stop, context.language)
         except EngineDied:
-            await message.stop_previews()  # whoever runs it next must know what was sent
+            await message.stop_previews()  # the next run must read from the store what was sent
             loss = await self._lose(reply, stop)
             if loss is EngineLoss.REQUEUED:
                 log.debug("reply %s: the engine died; it will run by itself", reply.id)

@@ -29,9 +29,9 @@ class Dispatcher:
         self._to_show: asyncio.Queue[Reply] = asyncio.Queue()
 
     def stored(self, replies: Sequence[Reply]) -> None:
-        """Replies are stored that nobody runs yet: show at once those that need no model, wake the lanes of the rest.
+        """New replies are stored: show at once those that need no model, wake the lanes of the rest.
 
-        From now on the shown ones count as running.
+        Those that are shown count as running from now on.
         """
         for reply in replies:
             if reply.state in ACTIVE:

@@ -24,7 +24,7 @@ class LaneSignals:
             self._notified[lane].set()
 
     def notify_all(self) -> None:
-        """A reply may be claimable, and nobody knows in which lane."""
+        """A reply may be claimable in any lane."""
         self.notify(*Lane)
 
     def notify_ended(self, lane: Lane) -> None:

@@ -70,8 +70,8 @@ class ReplyRecovery:
     async def sweep(self) -> None:
         """Take up orphaned replies every few seconds, without end.
 
-        They are claimed, or wait to be shown, and nobody runs them: the database was lost in a commit which had
-        happened all the same.
+        They are claimed, or wait to be shown, but don't run: the connection to the database was lost in a commit which
+        had happened all the same.
         """
         while True:
             await asyncio.sleep(self._env.timing.sweep_s)

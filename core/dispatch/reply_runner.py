@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from core.answering.assistant import Assistant
+from core.commands.executor import CommandExecutor
 from core.delivery.button_cleanup import ButtonCleanup
 from core.delivery.streaming_message import StreamingMessage
 from core.dispatch.answer_runner import AnswerRunner, Generated
@@ -37,12 +38,6 @@ class Slot:
             places.release()
 
 
-class Commands(Protocol):
-    """What carries out commands."""
-
-    async def carry_out(self, reply: Reply, language: str, let_go: Callable[[], None]) -> Reply: ...
-
-
 class ReplyRunner:
     """Runs claimed replies."""
 
@@ -52,7 +47,7 @@ class ReplyRunner:
         assistant: Assistant,
         messages: ReplyMessages,
         answers: AnswerRunner,
-        commands: Commands,
+        commands: CommandExecutor,
     ) -> None:
         self._env, self._assistant, self._messages = environment, assistant, messages
         self._answers, self._commands = answers, commands
@@ -124,7 +119,7 @@ class ReplyRunner:
         """C7."""
         try:
             await self._store(reply, lambda: self._move(reply, ReplyEvent.DELIVER))
-        except Stale as stale:  # stored by a commit that nobody knew had happened
+        except Stale as stale:  # stored before, by a commit that seemed to have failed
             log.debug("%s", stale)
         failpoint("delivered")
         self._ended(reply)
@@ -147,7 +142,7 @@ class ReplyRunner:
             log.debug("nothing is warmed after reply %s: %s", reply.id, type(error).__name__)
 
     async def _fail(self, reply: Reply) -> None:
-        """Nothing can be shown any more: nothing more is owed."""
+        """Give the reply up: nothing can be shown for it."""
         try:
             await self._store(reply, lambda: self._move(reply, ReplyEvent.FAIL))
         except Stale as stale:

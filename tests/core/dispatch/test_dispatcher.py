@@ -109,16 +109,16 @@ async def test_stop_cancels_the_askers_own_queue(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         bot.platform.admins = set()
         mine = [await bot.accept(text, ANN, GROUP, private=False) for text in ("one", "two", "three")]
-        his = await bot.accept("four", BOB, GROUP, private=False)
+        theirs = await bot.accept("four", BOB, GROUP, private=False)
         await running(bot)
         assert await bot.say("/stop", ANN, GROUP, private=False) == t("en", "stop.queued", count=2)
         assert [await outcome(bot, reply) for reply in mine] == [State.STOPPED, State.CANCELLED, State.CANCELLED]
         await running(bot)
         assert "Only the person" in await bot.say("/stop", ANN, GROUP, private=False)
-        assert await now(bot, his) is State.GENERATING
+        assert await now(bot, theirs) is State.GENERATING
         bot.platform.admins = {"ann"}
         assert await bot.say("/stop", ANN, GROUP, private=False) == "Stopped."
-        assert await outcome(bot, his) is State.STOPPED
+        assert await outcome(bot, theirs) is State.STOPPED
 
 
 async def test_stop_by_button_or_key(make_bot: MakeBot) -> None:
@@ -294,7 +294,7 @@ async def test_a_mark_stands_outside_of_open_code(make_bot: MakeBot) -> None:
         assert bot.platform.text(reply) == f"```py\nx = 1\n```\n\n{STOPPED}"
 
 
-async def test_the_asker_keeps_his_rights_when_an_admin_retries(make_bot: MakeBot) -> None:
+async def test_the_asker_keeps_their_rights_when_an_admin_retries(make_bot: MakeBot) -> None:
     async with make_bot() as bot:
         bot.platform.admins = {"ann"}
         await bot.say("hi", BOB, GROUP, private=False)
