@@ -151,7 +151,7 @@ async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: 
             store = DatabaseStore(database)
             rules = replace(config.rules, limits=NO_LIMITS)  # the person at the terminal may ask as much as they like
             assistant = Assistant(store, model, rules, ContentFilter(), TIMING.service.database_backoff)
-            # Whoever sits at the terminal owns the machine; lists of other platforms' people don't concern him.
+            # The person at the terminal owns the machine: lists of other platforms' people don't concern them.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
             service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING.service)
             return await terminal.talk(store, service, model.name, wishes)
