@@ -149,9 +149,9 @@ async def hold(config: Config, wishes: Options, checkpoint: Checkpoint, errors: 
         async with console_database(config) as database, engine:
             steps.end()
             store = DatabaseStore(database)
-            rules = replace(config.rules, limits=NO_LIMITS)  # the person at the terminal may ask as much as they like
+            rules = replace(config.rules, limits=NO_LIMITS)  # the person at the terminal may ask without limits
             assistant = Assistant(store, model, rules, ContentFilter(), TIMING.service.database_backoff)
-            # The person at the terminal owns the machine: lists of other platforms' people don't concern them.
+            # The person at the terminal owns the machine. Lists of people on other platforms do not apply.
             access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
             service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING.service)
             return await terminal.talk(store, service, model.name, wishes)

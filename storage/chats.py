@@ -6,7 +6,7 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.domain.conversation import ChatId, KnownChat, fit_id
-from core.domain.reply_states import ACTIVE, Event, Lane, State, next_state
+from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
 from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
 
 
@@ -44,7 +44,7 @@ class SqlChats:
         here = ReplyRow.chat_id.in_([row.id for row in rows])
         queued = list(await self._session.scalars(select(ReplyRow).where(here, ReplyRow.state == State.QUEUED)))
         for reply in queued:
-            reply.state, reply.updated_at = next_state(State.QUEUED, Event.CLEAR) or State.CANCELLED, self._now()
+            reply.state, reply.updated_at = next_state(State.QUEUED, ReplyEvent.CLEAR) or State.CANCELLED, self._now()
         texts = update(InboxRow).where(InboxRow.id.in_([reply.inbox_id for reply in queued]))
         await self._session.execute(texts.values(CLOSED_INBOX))
         running = select(ReplyRow.id).where(here, ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING)

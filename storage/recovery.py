@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Update, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.domain.conversation import Reply
-from core.domain.reply_states import ACTIVE, Event, Lane, State, next_state
+from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
 from storage.mapping import select_replies
 from storage.replies import SqlReplies
 from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow
@@ -25,7 +25,7 @@ class SqlRecovery:
         here = ChatRow.platform == platform
         for reply in await select_replies(self._session, here & (ReplyRow.state == State.GENERATING)):
             if reply.outcome is not State.STOPPED:
-                await self._replies.move(reply, Event.CRASH)
+                await self._replies.move(reply, ReplyEvent.CRASH)
         return await select_replies(self._session, here & ReplyRow.state.in_(ACTIVE))
 
     async def find_orphaned(
@@ -36,7 +36,7 @@ class SqlRecovery:
         orphaned = [reply for reply in active if (reply.id, reply.attempt) not in running]
         for reply in orphaned:
             if reply.state is State.GENERATING and reply.outcome is not State.STOPPED:
-                await self._replies.move(reply, Event.CRASH if reply.attempt < MAX_ATTEMPTS else Event.FAIL)
+                await self._replies.move(reply, ReplyEvent.CRASH if reply.attempt < MAX_ATTEMPTS else ReplyEvent.FAIL)
         ids = [reply.id for reply in orphaned]
         return await select_replies(self._session, ReplyRow.id.in_(ids)) if ids else []
 
@@ -62,7 +62,7 @@ class SqlRecovery:
         # In the notice lane, because another answer may be in progress in the conversation.
         expired = {
             "lane": Lane.NOTICE,
-            "state": next_state(State.QUEUED, Event.EXPIRE),
+            "state": next_state(State.QUEUED, ReplyEvent.EXPIRE),
             "outcome": State.FAILED,
             "final": text,
         }
@@ -75,7 +75,11 @@ class SqlRecovery:
 
     async def _merge_queued(self, into: Reply, others: Sequence[Reply]) -> None:
         ids = [reply.id for reply in others]
-        merged = {"state": next_state(State.QUEUED, Event.MERGE), "merged_into": into.id, "updated_at": self._now()}
+        merged = {
+            "state": next_state(State.QUEUED, ReplyEvent.MERGE),
+            "merged_into": into.id,
+            "updated_at": self._now(),
+        }
         await self._session.execute(self._update_queued(ReplyRow.id.in_(ids)).values(merged))
         inbox = select(ReplyRow.inbox_id).where(ReplyRow.id.in_(ids))
         await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(CLOSED_INBOX))

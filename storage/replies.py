@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.domain.conversation import ChatId, Question, Reply
-from core.domain.reply_states import ACTIVE, OPEN, Event, Lane, State, next_state
+from core.domain.reply_states import ACTIVE, OPEN, Lane, ReplyEvent, State, next_state
 from core.domain.store import Stale
 from storage.chats import get_chat
 from storage.fence import lock_current_row
@@ -26,7 +26,7 @@ class SqlReplies:
         row = await (self._next_command(platforms) if lane is Lane.NOTICE else self._next_answer(platforms))
         if row is None:
             return None
-        reply = await self.move(await self.get(row.id), Event.CLAIM)
+        reply = await self.move(await self.get(row.id), ReplyEvent.CLAIM)
         if lane is Lane.ANSWER:
             await self._session.execute(update(ChatRow).where(ChatRow.id == row.chat_id).values(served_at=now))
         return reply
@@ -69,19 +69,19 @@ class SqlReplies:
         return await select_reply(self._session, ReplyRow.id == latest)
 
     async def move(
-        self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
+        self, reply: Reply, event: ReplyEvent, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
         row = await lock_current_row(self._session, reply)
-        if event is Event.FINISH and (row.state, row.final) == (State.SENDING, final):
+        if event is ReplyEvent.FINISH and (row.state, row.final) == (State.SENDING, final):
             return await self.get(reply.id)  # an earlier commit of the same text, whose success was not reported
         if (target := next_state(State(row.state), event, State(row.outcome) if row.outcome else None)) is None:
             raise Stale(f"reply {reply.id}: {event} in {row.state}")
         row.state, row.updated_at = target, self._now()
-        if event is Event.CLAIM:
+        if event is ReplyEvent.CLAIM:
             row.attempt, row.outcome = row.attempt + 1, None
-        elif event is Event.FINISH:
+        elif event is ReplyEvent.FINISH:
             row.outcome, row.final = outcome or State.DONE, final
-        elif event in (Event.STOP, Event.CLEAR) and target.open:
+        elif event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and target.open:
             row.outcome = State.STOPPED
         if not target.open:
             await self._delete_texts(row)
@@ -91,7 +91,7 @@ class SqlReplies:
     async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
         earlier = select(ReplyRow).where(ReplyRow.question_id == question.id).order_by(ReplyRow.id.desc()).limit(1)
         last = (await self._session.scalars(earlier)).one_or_none()
-        await self.move(reply, Event.AGAIN)
+        await self.move(reply, ReplyEvent.AGAIN)
         row = await lock_current_row(self._session, reply)
         row.lane, row.question_id, row.goes_on = Lane.ANSWER, question.id, goes_on
         row.chunks = list(last.chunks) if last else []
@@ -118,7 +118,7 @@ class SqlReplies:
     async def requeue_isolated(self, reply: Reply) -> Reply:
         if (before := await self.get(reply.id)).outcome is State.STOPPED:
             return before
-        await self.move(reply, Event.LOSE)
+        await self.move(reply, ReplyEvent.LOSE)
         row = await lock_current_row(self._session, reply)
         row.engine_deaths, row.isolated = row.engine_deaths + row.isolated, True
         await self._session.flush()

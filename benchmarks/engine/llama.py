@@ -21,7 +21,7 @@ BATCH_IDS = 512
 CONTEXT_MULTIPLE = 256
 """ik_llama.cpp needs contexts that are a multiple of this."""
 WARNING, ERROR = 3, 4
-"""Of llama.cpp's log; it says very much besides."""
+"""Levels of llama.cpp's log."""
 Item = tuple[int, int, int, bool]
 """A token, its position, its sequence, and whether its logits are needed."""
 

@@ -1,5 +1,5 @@
-"""Measures the delay of the bot's event loop while chats are answered: the engine has its own process, each token is
-decoded here as in the bot. Usage: python -m benchmarks.engine.loop FOLDER
+"""Measures the delay of the bot's event loop while chats are answered: the engine has its own process, and each token
+is decoded here as in the bot. Usage: python -m benchmarks.engine.loop FOLDER
 """
 
 import asyncio

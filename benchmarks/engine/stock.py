@@ -20,7 +20,7 @@ PACKAGE = "xllamacpp"
 
 
 class StockPeer:
-    """A server with a loaded file."""
+    """Runs workloads on a server with a loaded file."""
 
     def __init__(self, server: Any) -> None:
         self.server = server

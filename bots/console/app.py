@@ -16,7 +16,7 @@ from bots.console.outgoing import LiveScreen, PlainScreen
 from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.errors import ChatError, SetupError
-from core.domain.reply_states import Event, State
+from core.domain.reply_states import ReplyEvent, State
 from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
 from core.i18n import choose_language, t
@@ -130,4 +130,4 @@ async def _owed(store: Store, chat: ChatId | None) -> Sequence[Reply]:
 async def _drop(store: Store, replies: Sequence[Reply]) -> None:
     async with store.begin() as tx:
         for reply in replies:
-            await tx.replies.move(reply, Event.STOP if reply.state is State.QUEUED else Event.FAIL)
+            await tx.replies.move(reply, ReplyEvent.STOP if reply.state is State.QUEUED else ReplyEvent.FAIL)

@@ -20,6 +20,7 @@ from discord import (
     GatewayNotFound,
     Intents,
     MemberCacheFlags,
+    VoiceClient,
 )
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
@@ -30,6 +31,10 @@ from core.domain.errors import SetupError
 from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
+
+# The bot has no voice; the library would warn at every start that it lacks packages for it.
+VoiceClient.warn_nacl = False
+VoiceClient.warn_dave = False
 
 FOR_SERVERS, FOR_PEOPLE = 0, 1
 """Who may install the bot: Discord's integration types."""

@@ -93,7 +93,7 @@ class DeferredResponses:
 
     def begin(self, interaction_id: int) -> asyncio.Event | None:
         """Remember an interaction; return what is to be set once it has its first response. None where it is remembered
-        already: Discord has told of it twice."""
+        already: Discord has sent it twice."""
         if interaction_id in self._responded:
             return None
         responded = self._responded[interaction_id] = asyncio.Event()
@@ -102,8 +102,8 @@ class DeferredResponses:
         return responded
 
     async def wait(self, interaction_id: int) -> None:
-        """Return when the interaction has its first response, or Discord takes none any more. Of an interaction of an
-        earlier process nobody knows: return at once."""
+        """Return when the interaction has its first response, or Discord takes none any more. Return at once for one of
+        an earlier process, which is not remembered."""
         responded = self._responded.get(interaction_id)
         if responded is not None:
             with suppress(TimeoutError):

@@ -94,7 +94,7 @@ class Interactions:
             return await self._refuse(interaction, "press.stale")
         responded = self._deferred.begin(interaction.id)
         if responded is None:
-            return  # Discord has told of it twice: the first one is responded to
+            return  # Discord has sent it twice: the first one is responded to
         try:
             await self._store_and_respond(interaction, message)
         finally:

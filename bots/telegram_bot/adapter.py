@@ -13,7 +13,7 @@ from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.button_handler import ButtonHandler
-from bots.telegram_bot.command_menu import publish
+from bots.telegram_bot.command_menu import publish_menus
 from bots.telegram_bot.decoding import parse_safely
 from bots.telegram_bot.incoming import (
     PLATFORM,
@@ -23,9 +23,9 @@ from bots.telegram_bot.incoming import (
     Membership,
     Migration,
 )
-from bots.telegram_bot.long_polling import Batch, LongPoller, token_refused
+from bots.telegram_bot.long_polling import LongPoller, UpdateBatch, token_refused
 from bots.telegram_bot.outgoing import TelegramReplyChannel
-from bots.telegram_bot.roles import RoleLookup
+from bots.telegram_bot.roles import ChatRoles
 from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.commands.press import Press
 from core.delivery.rate_limiter import ChatRateLimiter
@@ -70,7 +70,7 @@ class TelegramBot:
         )
         self._polling = HTTPXRequest(connection_pool_size=2, connect_timeout=timing.connect_timeout_s)
         self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=sending, get_updates_request=self._polling)
-        self._roles = RoleLookup(self._bot)
+        self._roles = ChatRoles(self._bot)
         self._buttons = ButtonHandler(self._bot, rate_limiter, timing)
         self._drafts, self._timing = drafts, timing
         self._grouped: deque[str] = deque(maxlen=MAX_REMEMBERED_GROUPED)
@@ -83,7 +83,7 @@ class TelegramBot:
         await self._connect()
         try:
             log.info("Telegram: connected as @%s", self._bot.username)
-            self._start("publishing the menus", partial(publish, self._bot))
+            self._start("publishing the menus", partial(publish_menus, self._bot))
             yield
         finally:
             for task in self._tasks:
@@ -120,7 +120,7 @@ class TelegramBot:
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
 
-    def _events(self, batch: Batch, account: BotAccount) -> Iterator[Event]:
+    def _events(self, batch: UpdateBatch, account: BotAccount) -> Iterator[Event]:
         return filter(None, (self._event(updates, account) for updates in batch.groups))
 
     def _event(self, updates: Sequence[Update], account: BotAccount) -> Event | None:

@@ -1,4 +1,4 @@
-"""What Telegram's menus and the bot's profile show, in English and Vietnamese; only what changed is sent."""
+"""Telegram's command menus and the bot's profile, in English and Vietnamese. Only what changed is sent."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ SCOPES: Mapping[Scope, BotCommandScope] = {
     "all_chat_administrators": BotCommandScopeAllChatAdministrators(),
 }
 LANGUAGES = ("", "vi")
-"""As Telegram names them: "" is for everybody whose language has nothing of its own, and gets English."""
+"""As Telegram names them: "" is for everybody whose language has no menu of its own, and gets English."""
 
 
 class Account(Protocol):
@@ -58,60 +58,60 @@ class Account(Protocol):
 
 
 def menu(scope: Scope, language: str) -> Menu:
-    """Name and description of the commands to offer."""
+    """The commands that a scope offers, as name and description. `language` is one of LANGUAGES."""
     return tuple(
-        (command.name, _say(language, f"about.{command.name}").replace("`", ""))
+        (command.name, _text(language, f"about.{command.name}").replace("`", ""))
         for command in COMMANDS
-        if _offered(command, scope)
+        if _is_offered(command, scope)
     )
 
 
-def _offered(command: Command, scope: Scope) -> bool:
-    """In private everything; in groups no greeting, and to members nothing that only admins may use to the full."""
+def _is_offered(command: Command, scope: Scope) -> bool:
+    """Private chats are offered everything, groups no greeting, and their members nothing that needs an admin."""
     if scope == "all_private_chats":
         return True
     admins_only = command.admins_only or command.changes_settings
     return command.name != "start" and (scope == "all_chat_administrators" or not admins_only)
 
 
-def _say(language: str, key: str) -> str:
+def _text(language: str, key: str) -> str:
     return t(language or "en", key)
 
 
-async def publish(bot: Account) -> int:
-    """Make menus and profile what they should be; the number of calls that changed something.
+async def publish_menus(bot: Account) -> int:
+    """Bring menus and profile up to date; the number of calls that changed something.
 
-    The bot works without them: a failure is a line in the log, and the next start tries again.
+    Raises nothing: the bot works without them, and the next start tries again.
     """
     changed = 0
     try:
         for language in LANGUAGES:
             for scope in SCOPES:
-                changed += await _commands(bot, scope, language)
-            changed += await _description(bot, language)
-            changed += await _short_description(bot, language)
+                changed += await _update_commands(bot, scope, language)
+            changed += await _update_description(bot, language)
+            changed += await _update_short_description(bot, language)
     except Exception as error:  # also what a library makes of an answer that it did not expect
         log.warning("menus not updated: %s", type(error).__name__)
     return changed
 
 
-async def _commands(bot: Account, scope: Scope, language: str) -> bool:
-    shown = await bot.get_my_commands(SCOPES[scope], language)
-    wanted = menu(scope, language)
-    if wanted == tuple((command.command, command.description) for command in shown):
+async def _update_commands(bot: Account, scope: Scope, language: str) -> bool:
+    current = await bot.get_my_commands(SCOPES[scope], language)
+    offered = menu(scope, language)
+    if offered == tuple((command.command, command.description) for command in current):
         return False
-    return await bot.set_my_commands(wanted, SCOPES[scope], language)
+    return await bot.set_my_commands(offered, SCOPES[scope], language)
 
 
-async def _description(bot: Account, language: str) -> bool:
-    wanted = _say(language, "profile.description")
-    if (await bot.get_my_description(language)).description == wanted:
+async def _update_description(bot: Account, language: str) -> bool:
+    text = _text(language, "profile.description")
+    if (await bot.get_my_description(language)).description == text:
         return False
-    return await bot.set_my_description(wanted, language)
+    return await bot.set_my_description(text, language)
 
 
-async def _short_description(bot: Account, language: str) -> bool:
-    wanted = _say(language, "profile.short")
-    if (await bot.get_my_short_description(language)).short_description == wanted:
+async def _update_short_description(bot: Account, language: str) -> bool:
+    text = _text(language, "profile.short")
+    if (await bot.get_my_short_description(language)).short_description == text:
         return False
-    return await bot.set_my_short_description(wanted, language)
+    return await bot.set_my_short_description(text, language)

@@ -19,7 +19,15 @@ from telegram.error import (
     TelegramError,
 )
 
-from core.domain.platform import Ambiguous, ChatMoved, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
+from core.domain.platform import (
+    Ambiguous,
+    ChatIdChanged,
+    DeliveryError,
+    MessageGone,
+    NotSent,
+    Unacceptable,
+    Unreachable,
+)
 
 RETRY_MARGIN_S = 0.5
 """Added to the wait that Telegram asks for."""
@@ -68,7 +76,7 @@ def to_delivery_error(error: TelegramError) -> DeliveryError:
     if isinstance(error, RetryAfter):
         return NotSent(retry_after_s(error))
     if isinstance(error, ChatMigrated):
-        return ChatMoved(str(error.new_chat_id))
+        return ChatIdChanged(str(error.new_chat_id))
     if isinstance(error, BadRequest) and error.__cause__ is None:  # with one, the server's text could not be read
         return _to_refusal(str(error).lower())
     for kinds, failure in _CLASSES:

@@ -1,7 +1,7 @@
-"""Markdown as Telegram shows it: text and entities, never a parse_mode, so that no text can fail; split once rendered.
+"""Markdown as Telegram shows it: text and entities, never a parse_mode, so that no text is refused. Pure.
 
-Each block is rendered by itself, and shown as it was written where the library would lose a word of it. Offsets and
-lengths count UTF-16 units (core.telegram.org/bots/api#messageentity).
+Each block is rendered by itself, and shown as it was written where the library would lose a word of it. The rendered
+text is then split into messages. Offsets and lengths count UTF-16 units (core.telegram.org/bots/api#messageentity).
 """
 
 import re
@@ -16,8 +16,8 @@ from markdown_it import MarkdownIt
 from telegram import MessageEntity
 
 from bots.telegram_bot.entities import (
-    LIMIT,
-    MOST_ENTITIES,
+    MAX_ENTITIES,
+    MAX_MESSAGE_UNITS,
     Span,
     SpannedText,
     clip,
@@ -30,6 +30,8 @@ from bots.telegram_bot.entities import (
 )
 from core.delivery.splitting import utf16
 
+_EMPTY = "…"
+"""In place of a text that shows nothing."""
 _BLOCKS = MarkdownIt("commonmark").enable("table")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])
 _CODE = re.compile(
@@ -41,9 +43,9 @@ _FORMULA = re.compile(
     r"(?<![\w\\])(?:\$\$([^`$]+)\$\$|\\\[([^`]+?)\\\]|\\\(([^`]+?)\\\)|(?<!\$)\$(?!\s)([^`$\n]+?)(?<!\s)\$(?![\w$]))"
 )
 _MATHEMATICAL = re.compile(r"[\\^_={}<>]|^\s*[^\W_]{1,2}\s*$")
-"""What prices and paths between dollars don't look like."""
+"""Signs of a formula: prices and paths between dollars have none."""
 _TABLE = re.compile(r"[^\n]*\n[ \t]*\|?[ \t]*:?-[-|: \t]*(?:\n|\Z)")
-_LITERAL = (
+_ESCAPES = (
     (re.compile(r"\\(?=[{},;&%\\])"), r"\\\\"),  # LaTeX
     (re.compile(r"<|&(?=[#\w])|\[(?=\^)|(?<!\\)\$"), r"\\\g<0>"),  # HTML, entities, footnotes: all would vanish
     (re.compile(r"(?<=[^\W_])\*(?=[^\W_])"), r"\\*"),  # 2*3*4
@@ -58,13 +60,13 @@ _LITERAL = (
     (re.compile(r"!?\[\s*\]\(\s*([^)\s]*)[^)\n]*\)"), r"\1"),  # a link without words
 )
 _WORD = re.compile(r"[^\W_]+")
-_MARKS = str.maketrans("", "", "*~`\\")
-"""What may stand inside a word without parting it."""
-_NUMBER = re.compile(r"^[\s>•#|_+-]*\d{1,9}[.)](?=\s|$)", re.MULTILINE)
-_NO_WORDS = re.compile(r"(?<=\])\([^)\n]*\)|(?<=[-*+] )\[[xX ]\]")
-_FENCES = re.compile(r"\A[ \t>]*(?:`{3,}|~{3,})[^\n]*|(?<=\n)[ \t>]*(?:`{3,}|~{3,})[ \t]*\Z")
-_ADDRESS = re.compile(r"https?://[^\s/]+\.[^\s]+", re.IGNORECASE)
-"""What Telegram shows as a link; of tg://user it would make a mention."""
+_MARKUP = str.maketrans("", "", "*~`\\")
+"""Removes the markup that may stand inside a word without parting it."""
+_LIST_NUMBER = re.compile(r"^[\s>•#|_+-]*\d{1,9}[.)](?=\s|$)", re.MULTILINE)
+_UNREAD = re.compile(r"(?<=\])\([^)\n]*\)|(?<=[-*+] )\[[xX ]\]")
+_FENCE_LINES = re.compile(r"\A[ \t>]*(?:`{3,}|~{3,})[^\n]*|(?<=\n)[ \t>]*(?:`{3,}|~{3,})[ \t]*\Z")
+_WEB_ADDRESS = re.compile(r"https?://[^\s/]+\.[^\s]+", re.IGNORECASE)
+"""Addresses that are sent as links. Telegram would make a mention of tg://user."""
 
 
 def _configured() -> library.RenderConfig:
@@ -81,7 +83,7 @@ _CONFIG = _configured()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """One message: the text as a person reads it, and what of it is bold, code, a link."""
+    """One message: the text as a person reads it, and its entities (bold, code, links)."""
 
     text: str
     entities: tuple[MessageEntity, ...] = ()
@@ -89,38 +91,42 @@ class Rendered:
     def __eq__(self, other: object) -> bool:
         """Links and languages count, which the entities' own comparison leaves out: a message that changes only there
         has to be edited."""
-        return isinstance(other, Rendered) and self._seen() == other._seen()
+        return isinstance(other, Rendered) and self._key() == other._key()
 
     def __hash__(self) -> int:
         return hash(self.text)
 
-    def _seen(self) -> tuple[object, ...]:
+    def _key(self) -> tuple[object, ...]:
         return self.text, [(each.type, each.offset, each.length, each.url, each.language) for each in self.entities]
 
 
-def messages(markdown: str, limit: int = LIMIT, most: int = MOST_ENTITIES) -> list[Rendered]:
-    """The Markdown text as messages, at least one: cut at paragraph, line, sentence or word, where each has at most
-    `limit` UTF-16 units and `most` entities. What a cut parts goes on in the next message, code in its language."""
-    whole = _whole(markdown)
-    ends = utf16_offsets(whole.text)
-    pieces = (slice_spans(whole, ends, start, end) for start, end in cut_points(whole, ends, limit, most))
-    return [_finished(piece, most) for piece in pieces if _visible(piece.text)] or [Rendered("…")]
+def messages(markdown: str, max_units: int = MAX_MESSAGE_UNITS, max_entities: int = MAX_ENTITIES) -> list[Rendered]:
+    """The Markdown text as messages, at least one, of at most `max_units` UTF-16 units and `max_entities` entities.
+
+    They are cut at a paragraph, line, sentence or word. A cut entity continues in the next message, code in its
+    language.
+    """
+    whole = _rendered_text(markdown)
+    offsets = utf16_offsets(whole.text)
+    cuts = cut_points(whole, offsets, max_units, max_entities)
+    pieces = (slice_spans(whole, offsets, start, end) for start, end in cuts)
+    return [_to_message(piece, max_entities) for piece in pieces if _is_visible(piece.text)] or [Rendered(_EMPTY)]
 
 
 def render(markdown: str) -> Rendered:
-    """The whole text, however long; plain where it can't be rendered."""
-    whole = _whole(markdown)
-    return _finished(whole, len(whole.spans))
+    """The whole text as one message, however long; plain where it can't be rendered."""
+    whole = _rendered_text(markdown)
+    return _to_message(whole, len(whole.spans))
 
 
-def _finished(whole: SpannedText, most: int) -> Rendered:
-    return Rendered(whole.text, tuple(to_entity(span) for span in whole.spans[:most]))
+def _to_message(piece: SpannedText, max_entities: int) -> Rendered:
+    return Rendered(piece.text, tuple(to_entity(span) for span in piece.spans[:max_entities]))
 
 
-def _whole(markdown: str) -> SpannedText:
+def _rendered_text(markdown: str) -> SpannedText:
     parts, spans, at = list[str](), list[Span](), 0
     for gap, block in _blocks(markdown.strip("\n")):
-        rendered = _block(block)
+        rendered = _render_safely(block)
         if not rendered.text:
             continue
         at += len(gap) if parts else 0
@@ -129,39 +135,40 @@ def _whole(markdown: str) -> SpannedText:
         at += utf16(rendered.text)
     text = "".join(parts).rstrip()
     if not text:
-        return SpannedText(markdown.strip() or "…")
+        return SpannedText(markdown.strip() or _EMPTY)
     return SpannedText(text, clip(spans, text))
 
 
 def _blocks(markdown: str) -> Iterator[tuple[str, str]]:
-    """The top-level blocks, each with the gap before it: what is rendered once need not be again."""
+    """The top-level blocks, each with the gap before it. Rendered one by one they can be cached while a text grows."""
     lines = markdown.split("\n")
     tokens = [token for token in _BLOCKS.parse(markdown) if token.level == 0 and token.nesting >= 0]
     bounds = [0, *[token.map[0] for token in tokens if token.map and token.map[0] > 0], len(lines)]
     for start, end in pairwise(bounds):
-        near = start > 0 and lines[start - 1].strip()
-        yield ("\n" if near else "\n\n"), "\n".join(lines[start:end]).rstrip()
+        follows_directly = start > 0 and lines[start - 1].strip()
+        yield ("\n" if follows_directly else "\n\n"), "\n".join(lines[start:end]).rstrip()
 
 
 @lru_cache(maxsize=512)
-def _block(block: str) -> SpannedText:
+def _render_safely(block: str) -> SpannedText:
+    """The rendered block; as it was written, where the library fails or loses a word."""
     try:
-        rendered = _rendered(block)
+        rendered = _render(block)
     except Exception:  # a bug of the library must not cost an answer
         return SpannedText(block.strip("\n"))
-    return rendered if _words(rendered.text) == _words(_without_marks(block)) else SpannedText(block.strip("\n"))
+    return rendered if _words(rendered.text) == _words(_readable(block)) else SpannedText(block.strip("\n"))
 
 
-def _rendered(block: str) -> SpannedText:
-    text, found = library.convert(_prepared(block), latex_escape=False, config=_CONFIG)
-    kept = text.strip("\n")
-    stripped = -utf16(text[: len(text) - len(text.lstrip("\n"))])
-    spans = [shift(span, stripped) for span in map(_ours, found) if span]
-    return SpannedText(kept, clip(unnest(spans), kept))
+def _render(block: str) -> SpannedText:
+    text, entities = library.convert(_prepared(block), latex_escape=False, config=_CONFIG)
+    stripped = text.strip("\n")
+    removed_units = utf16(text[: len(text) - len(text.lstrip("\n"))])
+    spans = [shift(span, -removed_units) for span in map(_to_span, entities) if span]
+    return SpannedText(stripped, clip(unnest(spans), stripped))
 
 
 def _prepared(block: str) -> str:
-    """The block with everything escaped, outside code, that the library would take for what no model means by it."""
+    """The block with everything escaped, outside code, that the library would read as markup and no model means so."""
     if _TABLE.match(block):
         block = block.replace("||", "| |")
     block = _outside_code(_FENCE_IN_LIST.sub("\n\n", block), lambda text: _FORMULA.sub(_formula, text))
@@ -169,11 +176,11 @@ def _prepared(block: str) -> str:
 
 
 def _outside_code(text: str, change: Callable[[str], str]) -> str:
-    return "".join(part if code else change(part) for part, code in _parted(text))
+    return "".join(part if is_code else change(part) for part, is_code in _split_code(text))
 
 
-def _parted(text: str) -> Iterator[tuple[str, bool]]:
-    """What is code, and what is not."""
+def _split_code(text: str) -> Iterator[tuple[str, bool]]:
+    """The parts of a text, each with whether it is code."""
     at = 0
     for code in _CODE.finditer(text):
         yield text[at : code.start()], False
@@ -182,13 +189,13 @@ def _parted(text: str) -> Iterator[tuple[str, bool]]:
     yield text[at:], False
 
 
-def _without_marks(block: str) -> str:
-    """The words that a person must read: of links not the address, of fences neither line."""
-    return "".join((_FENCES if code else _NO_WORDS).sub(" ", part) for part, code in _parted(block))
+def _readable(block: str) -> str:
+    """What a person must read of a block: of links not the address, of fences neither line."""
+    return "".join((_FENCE_LINES if is_code else _UNREAD).sub(" ", part) for part, is_code in _split_code(block))
 
 
 def _formula(match: re.Match[str]) -> str:
-    """As code, as it was written: what the library makes of LaTeX can't be told from something else (1/2a)."""
+    """The formula as code, as it was written: what the library makes of LaTeX is ambiguous (1/2a)."""
     inside = next(group for group in match.groups() if group is not None)
     lines = [line.strip(" \t>") for line in inside.split("\n")]
     if not _MATHEMATICAL.search(inside):
@@ -197,22 +204,19 @@ def _formula(match: re.Match[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    for pattern, written in _LITERAL:
-        text = pattern.sub(written, text)
+    for pattern, replacement in _ESCAPES:
+        text = pattern.sub(replacement, text)
     return text
 
 
 def _words(text: str) -> list[str]:
-    """What a person must read; the numbers of a list aside, which may be counted anew."""
-    return _WORD.findall(_NUMBER.sub(" ", text.translate(_MARKS)))
+    """The words of a text, without the numbers of a list: those may be counted anew."""
+    return _WORD.findall(_LIST_NUMBER.sub(" ", text.translate(_MARKUP)))
 
 
-# Entities
-
-
-def _ours(entity: library.MessageEntity) -> Span | None:
-    """The library's entity as Telegram takes it; None for what is not worth sending."""
-    if entity.type == "text_link" and not _ADDRESS.fullmatch(entity.url or ""):
+def _to_span(entity: library.MessageEntity) -> Span | None:
+    """The library's entity as Telegram takes it; None for one that is not sent."""
+    if entity.type == "text_link" and not _WEB_ADDRESS.fullmatch(entity.url or ""):
         return None
     if entity.type == "custom_emoji":
         return None
@@ -220,9 +224,6 @@ def _ours(entity: library.MessageEntity) -> Span | None:
     return Span(entity.type, entity.offset, entity.offset + entity.length, entity.url, language)
 
 
-def _visible(text: str) -> bool:
-    """Whether Telegram would call the message empty."""
+def _is_visible(text: str) -> bool:
+    """Whether a message has something to show: Telegram refuses one that has not."""
     return any(not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf") for character in text)
-
-
-# Splitting

@@ -37,7 +37,7 @@ program that has just ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class UpdateBatch:
     """What a poll brought: groups of updates that are one message or event each, in order.
 
     `is_caught_up`: with this batch everything has come that waited before the first poll. True for one batch alone.
@@ -64,7 +64,7 @@ class LongPoller:
         """When Telegram answered first; monotonic seconds."""
         self._conflicts = 0
 
-    async def batches(self) -> AsyncGenerator[Batch, None]:
+    async def batches(self) -> AsyncGenerator[UpdateBatch, None]:
         """Batches without end. Ask for the next one when everything of this one is stored: that confirms it.
 
         After a crash or a failure an update may come once more. Raises SetupError where the token is not taken any
@@ -77,7 +77,7 @@ class LongPoller:
                 grouped = group_safely(updates, self._timed_out())
                 groups = self._not_stored(grouped.groups)
                 is_caught_up = not self._caught_up and len(updates) < MAX_UPDATES
-                yield Batch(groups, is_caught_up)
+                yield UpdateBatch(groups, is_caught_up)
                 self._caught_up = self._caught_up or is_caught_up
                 self._stored |= {update.update_id for group in groups for update in group}
                 waiting = [update.update_id for group in grouped.waiting for update in group]

@@ -23,7 +23,7 @@ class MemberApi(Protocol):
     async def get_chat_member(self, chat_id: int, user_id: int) -> ChatMember: ...
 
 
-class RoleLookup:
+class ChatRoles:
     """Looks up roles by getChatMember."""
 
     def __init__(self, bot: MemberApi, clock: Callable[[], float] = time.monotonic) -> None:

@@ -11,8 +11,8 @@ from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Reply
 from core.domain.errors import Refused, outcome_of
 from core.domain.permissions import is_asker
-from core.domain.platform import ChatMoved, Unreachable
-from core.domain.reply_states import ACTIVE, Event, State
+from core.domain.platform import ChatIdChanged, Unreachable
+from core.domain.reply_states import ACTIVE, ReplyEvent, State
 from core.domain.store import Stale, Transaction, Unavailable
 from core.i18n.error_texts import describe_error
 from core.runtime.failpoints import failpoint
@@ -61,12 +61,12 @@ class CommandExecutor:
     async def _try_once(self, reply: Reply, language: str, release_slot: Callable[[], None]) -> Reply:
         try:
             return await self._execute(await self._call(reply, language), release_slot)
-        except (Stale, ChatMoved, Unreachable, Unavailable):
+        except (Stale, ChatIdChanged, Unreachable, Unavailable):
             raise
         except Exception as error:
             text = describe_error(error, language, f"reply {reply.id}")
             async with self._store.begin() as tx:
-                return await tx.replies.move(reply, Event.FINISH, outcome=outcome_of(error), final=text)
+                return await tx.replies.move(reply, ReplyEvent.FINISH, outcome=outcome_of(error), final=text)
 
     async def _call(self, reply: Reply, language: str) -> Call:
         """All that the command will need. The role is asked for outside any transaction."""
@@ -131,4 +131,4 @@ class CommandExecutor:
 async def _store_outcome(tx: Transaction, reply: Reply, outcome: Outcome) -> Reply:
     if outcome.became_answer:
         return await tx.replies.get(reply.id)
-    return await tx.replies.move(reply, Event.FINISH, outcome=State.DONE, final=outcome.text)
+    return await tx.replies.move(reply, ReplyEvent.FINISH, outcome=State.DONE, final=outcome.text)

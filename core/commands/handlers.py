@@ -11,7 +11,7 @@ from core.commands.settings_view import describe_settings
 from core.domain.conversation import OptionValue, Question, Reply, Role
 from core.domain.errors import Refused
 from core.domain.permissions import has_asked, is_asker
-from core.domain.reply_states import Event, State
+from core.domain.reply_states import ReplyEvent, State
 from core.domain.store import Transaction
 from core.i18n import LANGUAGES, choose_language
 from core.i18n.markdown import escape
@@ -62,7 +62,7 @@ async def refuse_empty_question(call: Call, tx: Transaction) -> Outcome:
 
 async def clear(call: Call, tx: Transaction) -> Outcome:
     """/clear: delete the history, and end the answers to earlier questions."""
-    ended = await _end_answers(tx, await _earlier_answers(call, tx), Event.CLEAR)
+    ended = await _end_answers(tx, await _earlier_answers(call, tx), ReplyEvent.CLEAR)
     await tx.turns.clear(call.reply)
     count = len(ended.cancelled)
     text = call.t("clear.queued", count=count) if count else call.t("clear.done")
@@ -77,7 +77,7 @@ async def stop(call: Call, tx: Transaction) -> Outcome:
     stoppable = [reply for reply in replies if is_asker(reply, author) or (call.may_change and reply in running)]
     if not stoppable:
         raise Refused("stop.others" if running else "stop.nothing")
-    ended = await _end_answers(tx, stoppable, Event.STOP)
+    ended = await _end_answers(tx, stoppable, ReplyEvent.STOP)
     count = len(ended.cancelled)
     return replace(ended, text=call.t("stop.queued", count=count) if count else call.t("stop.done"))
 
@@ -87,7 +87,7 @@ async def _earlier_answers(call: Call, tx: Transaction) -> list[Reply]:
     return [reply for reply in await tx.replies.open_answers(call.reply.chat) if reply.id < call.reply.id]
 
 
-async def _end_answers(tx: Transaction, replies: Sequence[Reply], event: Event) -> Outcome:
+async def _end_answers(tx: Transaction, replies: Sequence[Reply], event: ReplyEvent) -> Outcome:
     """Cancel those that are queued and stop those that run; those that are being sent stay."""
     stopped, cancelled = [], []
     for reply in replies:

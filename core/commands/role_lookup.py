@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from core.domain.conversation import Author, ChatId, Role
 from core.domain.errors import Refused
 from core.domain.permissions import Access
-from core.domain.platform import ChatMoved, DeliveryError, Platform, Unreachable
+from core.domain.platform import ChatIdChanged, DeliveryError, Platform, Unreachable
 
 
 class RoleLookup:
@@ -29,7 +29,7 @@ class RoleLookup:
     async def _ask(self, chat: ChatId, author: Author) -> Role:
         try:
             return await self._platforms[chat.platform].role(chat, author)
-        except (ChatMoved, Unreachable):
+        except (ChatIdChanged, Unreachable):
             raise
         except DeliveryError as error:
             raise Refused("error.role") from error

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from core.domain.conversation import Reply
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Stale, Store, Unavailable
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class ReplyControl:
         try:
             async with self._store.begin() as tx:
                 before = await tx.replies.get(reply.id)
-                moved = await tx.replies.move(before, Event.STOP)
+                moved = await tx.replies.move(before, ReplyEvent.STOP)
         except Stale:
             return
         except Unavailable:

@@ -14,7 +14,7 @@ from core.dispatch.environment import Environment
 from core.dispatch.reply_messages import ReplyContext
 from core.domain.conversation import Reply
 from core.domain.errors import EngineDied, outcome_of
-from core.domain.reply_states import Event, State
+from core.domain.reply_states import ReplyEvent, State
 from core.i18n import t
 from core.i18n.error_texts import describe_error
 from core.inbound.admission import ThroughputEstimate
@@ -140,7 +140,7 @@ class AnswerRunner:
                     await tx.turns.delete_unanswered(reply.question)
                 else:
                     await tx.turns.save_answer(reply, conclusion.text, cut=conclusion.truncated)
-                return await tx.replies.move(reply, Event.FINISH, outcome=conclusion.outcome, final=final)
+                return await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
 
         failpoint("concluding")
         stored = await until_stored(f"reply {reply.id}", store, self._env.timing.database_backoff)

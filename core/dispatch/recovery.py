@@ -19,7 +19,7 @@ from core.runtime.safe_traceback import safe_traceback
 log = logging.getLogger(__name__)
 
 
-class Recovery:
+class ReplyRecovery:
     """Takes up what was left behind: at the start of a platform, once its backlog is stored, and every few seconds.
 
     `stored` is called with the replies that are to be run. `started`: milliseconds UTC; what was asked before waited

@@ -12,8 +12,8 @@ from core.dispatch.answer_runner import AnswerRunner, Generated
 from core.dispatch.environment import Environment
 from core.dispatch.reply_messages import ReplyContext, ReplyMessages
 from core.domain.conversation import ChatId, Reply
-from core.domain.platform import ChatMoved, Unreachable
-from core.domain.reply_states import ACTIVE, Event, Lane, State
+from core.domain.platform import ChatIdChanged, Unreachable
+from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State
 from core.domain.store import Stale
 from core.runtime.failpoints import failpoint
 from core.runtime.retry import until_stored
@@ -71,7 +71,7 @@ class ReplyRunner:
             await self._run(reply, slot)
         except Stale as stale:
             log.debug("%s", stale)
-        except ChatMoved as moved:
+        except ChatIdChanged as moved:
             await self._follow(reply, moved, slot)
         except Unreachable:
             log.info("chat %s can't be reached; it is inactive now", reply.chat)
@@ -123,7 +123,7 @@ class ReplyRunner:
     async def _delivered(self, reply: Reply) -> None:
         """C7."""
         try:
-            await self._store(reply, lambda: self._move(reply, Event.DELIVER))
+            await self._store(reply, lambda: self._move(reply, ReplyEvent.DELIVER))
         except Stale as stale:  # stored by a commit that nobody knew had happened
             log.debug("%s", stale)
         failpoint("delivered")
@@ -149,13 +149,13 @@ class ReplyRunner:
     async def _fail(self, reply: Reply) -> None:
         """Nothing can be shown any more: nothing more is owed."""
         try:
-            await self._store(reply, lambda: self._move(reply, Event.FAIL))
+            await self._store(reply, lambda: self._move(reply, ReplyEvent.FAIL))
         except Stale as stale:
             log.debug("%s", stale)
         except Exception as error:
             log.error("reply %s can't be ended\n%s", reply.id, safe_traceback(error))
 
-    async def _follow(self, reply: Reply, moved: ChatMoved, slot: Slot) -> None:
+    async def _follow(self, reply: Reply, moved: ChatIdChanged, slot: Slot) -> None:
         """The chat has another id now: run the reply there."""
 
         async def move() -> Reply:
@@ -173,7 +173,7 @@ class ReplyRunner:
         except Exception as again:
             log.error("reply %s can't be shown\n%s", reply.id, safe_traceback(again))
 
-    async def _move(self, reply: Reply, event: Event) -> None:
+    async def _move(self, reply: Reply, event: ReplyEvent) -> None:
         async with self._env.store.begin() as tx:
             await tx.replies.move(reply, event)
 

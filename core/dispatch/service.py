@@ -18,7 +18,7 @@ from core.dispatch.answer_runner import AnswerRunner
 from core.dispatch.dispatcher import Dispatcher
 from core.dispatch.environment import Environment
 from core.dispatch.lanes import LaneSignals
-from core.dispatch.recovery import Recovery
+from core.dispatch.recovery import ReplyRecovery
 from core.dispatch.reply_messages import ReplyMessages
 from core.dispatch.reply_runner import ReplyRunner
 from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
@@ -71,7 +71,7 @@ class ChatService:
         self._runner = ReplyRunner(environment, assistant, messages, answers, commands)
         self._dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
         started = now()
-        self._recovery = Recovery(environment, self._dispatcher.stored, started)
+        self._recovery = ReplyRecovery(environment, self._dispatcher.stored, started)
         self._typing = TypingIndicator(environment)
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
         self.ingest = Ingest(store, access, admission, self._dispatcher.stored, signals.notify_all)

@@ -88,7 +88,7 @@ class Unreachable(DeliveryError):
     """The chat is closed to the bot: blocked, thrown out, deleted."""
 
 
-class ChatMoved(DeliveryError):
+class ChatIdChanged(DeliveryError):
     """The chat goes on under another id."""
 
     def __init__(self, chat: str) -> None:

@@ -45,7 +45,7 @@ OUTCOMES = (State.DONE, State.REFUSED, State.STOPPED, State.FAILED)
 """The terminal states that a delivered final text may lead to."""
 
 
-class Event(StrEnum):
+class ReplyEvent(StrEnum):
     """What happens to a reply."""
 
     CLAIM = "claim"  # a worker takes it, which raises the attempt
@@ -61,31 +61,31 @@ class Event(StrEnum):
     MERGE = "merge"  # another reply answers its message too
 
 
-_TRANSITIONS: dict[tuple[State, Event], State] = {
-    (State.QUEUED, Event.CLAIM): State.GENERATING,
-    (State.QUEUED, Event.STOP): State.CANCELLED,
-    (State.QUEUED, Event.CLEAR): State.CANCELLED,
-    (State.QUEUED, Event.MERGE): State.MERGED,
-    (State.QUEUED, Event.EXPIRE): State.SENDING,
-    (State.QUEUED, Event.CRASH): State.QUEUED,
-    (State.GENERATING, Event.FINISH): State.SENDING,
+_TRANSITIONS: dict[tuple[State, ReplyEvent], State] = {
+    (State.QUEUED, ReplyEvent.CLAIM): State.GENERATING,
+    (State.QUEUED, ReplyEvent.STOP): State.CANCELLED,
+    (State.QUEUED, ReplyEvent.CLEAR): State.CANCELLED,
+    (State.QUEUED, ReplyEvent.MERGE): State.MERGED,
+    (State.QUEUED, ReplyEvent.EXPIRE): State.SENDING,
+    (State.QUEUED, ReplyEvent.CRASH): State.QUEUED,
+    (State.GENERATING, ReplyEvent.FINISH): State.SENDING,
     # The state is kept: only the outcome is stored, and the worker stops at the next token.
-    (State.GENERATING, Event.STOP): State.GENERATING,
-    (State.GENERATING, Event.CLEAR): State.GENERATING,
-    (State.GENERATING, Event.AGAIN): State.QUEUED,
-    (State.GENERATING, Event.CRASH): State.QUEUED,
-    (State.GENERATING, Event.LOSE): State.QUEUED,
-    (State.GENERATING, Event.FAIL): State.FAILED,
-    (State.SENDING, Event.CRASH): State.SENDING,
-    (State.SENDING, Event.FAIL): State.FAILED,
+    (State.GENERATING, ReplyEvent.STOP): State.GENERATING,
+    (State.GENERATING, ReplyEvent.CLEAR): State.GENERATING,
+    (State.GENERATING, ReplyEvent.AGAIN): State.QUEUED,
+    (State.GENERATING, ReplyEvent.CRASH): State.QUEUED,
+    (State.GENERATING, ReplyEvent.LOSE): State.QUEUED,
+    (State.GENERATING, ReplyEvent.FAIL): State.FAILED,
+    (State.SENDING, ReplyEvent.CRASH): State.SENDING,
+    (State.SENDING, ReplyEvent.FAIL): State.FAILED,
 }
 
 
-def next_state(state: State, event: Event, outcome: State | None = None) -> State | None:
+def next_state(state: State, event: ReplyEvent, outcome: State | None = None) -> State | None:
     """The state that `event` leads to, or None where the event has no meaning in `state`.
 
     `outcome` is what the reply's final text was stored with; only Event.DELIVER needs it.
     """
-    if (state, event) == (State.SENDING, Event.DELIVER):
+    if (state, event) == (State.SENDING, ReplyEvent.DELIVER):
         return outcome or State.DONE
     return _TRANSITIONS.get((state, event))

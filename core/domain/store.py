@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from core.domain.conversation import ChatId, Incoming, KnownChat, NewReply, Question, QueueLoad, Reply, Setting, Turn
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 
 
 class Stale(Exception):
@@ -62,7 +62,7 @@ class Replies(Protocol):
         """The last answer before `reply` in its conversation that has a message on the platform."""
 
     async def move(
-        self, reply: Reply, event: Event, *, outcome: State | None = None, final: str | None = None
+        self, reply: Reply, event: ReplyEvent, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
         """Apply an event; return the reply as it then is. `outcome` and `final` belong to Event.FINISH.
 

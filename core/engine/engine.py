@@ -17,7 +17,6 @@ from core.engine.hang_detector import LOOKS_PER_TIMEOUT, HangDetector
 from core.engine.options import Report
 from core.engine.pipe import WorkerPipe
 from core.engine.protocol import (
-    Admitted,
     Cancel,
     Channel,
     DropOwner,
@@ -31,7 +30,8 @@ from core.engine.protocol import (
     NewTokens,
     Ready,
     Request,
-    Shutdown,
+    SequenceAdmitted,
+    ShutdownRequest,
     Throughput,
     WarmPrefix,
 )
@@ -188,7 +188,7 @@ class Engine:
         pipe, supervisor = self._supervise()
         try:
             if self.info:
-                pipe.send(Shutdown())
+                pipe.send(ShutdownRequest())
                 await asyncio.wait({supervisor}, timeout=SHUTDOWN_GRACE_S)
         finally:
             self._host.kill()
@@ -269,7 +269,7 @@ class Engine:
             case Failed(id, message, traceback):
                 logger.error("an answer failed: %s\n%s", message, traceback)
                 self._end(id, ChatError("error.again"))
-            case Admitted(_, prompt_ids, reused_ids):
+            case SequenceAdmitted(_, prompt_ids, reused_ids):
                 self.prompt_ids += prompt_ids
                 self.reused_ids += reused_ids
             case Throughput():

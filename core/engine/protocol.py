@@ -45,11 +45,11 @@ class DropOwner:
 
 
 @dataclass(frozen=True, slots=True)
-class Shutdown:
+class ShutdownRequest:
     """End the worker, even if sequences are running."""
 
 
-Request = Generate | Cancel | WarmPrefix | DropOwner | Shutdown
+Request = Generate | Cancel | WarmPrefix | DropOwner | ShutdownRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class LoadFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class SequenceAdmitted:
     """The first step of a sequence has begun. `reused_ids` of its `prompt_ids` were cached and need no prefill."""
 
     id: int
@@ -145,7 +145,9 @@ class Throughput:
         return f"{used}, other programs {self.other_cores:.1f}" if self.other_cores >= 0.1 else used
 
 
-Event = LoadProgress | Ready | LoadFailed | Admitted | PrefillProgress | NewTokens | Finished | Failed | Throughput
+Event = (
+    LoadProgress | Ready | LoadFailed | SequenceAdmitted | PrefillProgress | NewTokens | Finished | Failed | Throughput
+)
 
 Out_contra = TypeVar("Out_contra", contravariant=True)
 In_co = TypeVar("In_co", covariant=True)

@@ -10,7 +10,6 @@ from core.engine.hang_detector import ProgressCounter
 from core.engine.meter import ThroughputMeter
 from core.engine.prefill_budget import PrefillBudget, StepCosts
 from core.engine.protocol import (
-    Admitted,
     Cancel,
     Channel,
     DropOwner,
@@ -22,7 +21,8 @@ from core.engine.protocol import (
     NewTokens,
     PrefillProgress,
     Request,
-    Shutdown,
+    SequenceAdmitted,
+    ShutdownRequest,
     WarmPrefix,
 )
 from core.engine.scheduler import Scheduler
@@ -86,7 +86,7 @@ class Worker:
         """Handle every request that has come, waiting for one if there is no work. Returns False at a Shutdown."""
         while self._channel.poll(0.0 if self.scheduler.has_work else None):
             request = self._channel.recv()
-            if isinstance(request, Shutdown):
+            if isinstance(request, ShutdownRequest):
                 return False
             self.handle(request)
         return True
@@ -155,7 +155,7 @@ class Worker:
             sequence = each.sequence
             if sequence.id != WARMING_ID and not sequence.admission_reported:
                 sequence.admission_reported = True
-                self._channel.send(Admitted(sequence.id, len(sequence.ids), each.start))
+                self._channel.send(SequenceAdmitted(sequence.id, len(sequence.ids), each.start))
 
     def _hand_out(self, batch: list[SequenceSlice], sampled: dict[int, int]) -> None:
         tokens: list[tuple[int, int]] = []

@@ -112,7 +112,7 @@ class ProcessHost:
             return WorkerActivity(
                 self._progress[0], times.user + times.system, process.status() == psutil.STATUS_DISK_SLEEP
             )
-        except (psutil.Error, TypeError, ValueError):  # it has just ended
+        except (psutil.Error, TypeError, ValueError):  # the process has just ended
             return WorkerActivity(self._progress[0])
 
     def kill(self) -> None:
@@ -138,7 +138,7 @@ def hidden_from_child() -> Iterator[None]:
     A Ctrl-C reaches every process of the terminal, and the child can't ignore it before its first line has run; it
     inherits the signal mask. Spawn would also run a console script again in the child, with all the bot's imports.
     """
-    resource_tracker.ensure_running()  # its start would lift the mask
+    resource_tracker.ensure_running()  # starting it later would unblock SIGINT
     main = vars(sys.modules["__main__"])
     hidden = {name: value for name, value in main.items() if name in ("__file__", "__spec__")}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

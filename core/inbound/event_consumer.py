@@ -41,7 +41,7 @@ MAX_ODD_FAILURES = 4
 """Failures of these kinds after which an event is passed over. A database in trouble may cause one now and then."""
 
 
-class Chats(Protocol):
+class ChatLifecycle(Protocol):
     """What the consumer does with whole chats."""
 
     async def leave(self, platform: str, chat: str) -> None:
@@ -68,7 +68,7 @@ class EventConsumer:
         self,
         ingest: Ingest,
         buttons: PressHandler,
-        chats: Chats,
+        chats: ChatLifecycle,
         languages: PersonLanguages,
         backoff: Backoff = DATABASE_BACKOFF,
     ) -> None:

@@ -20,7 +20,7 @@ from core.domain.conversation import ChatId
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
 from core.domain.prompt import Prompt
-from core.domain.reply_states import Event, Lane
+from core.domain.reply_states import Lane, ReplyEvent
 from core.domain.settings import Rules
 from core.i18n import t
 from storage.store import DatabaseStore, now_ms
@@ -170,7 +170,7 @@ async def test_what_a_killed_console_still_owed(store: DatabaseStore, resume: bo
     async with store.begin() as tx:
         replies = [await owe(tx, incoming(text, chat=chat), Lane.ANSWER) for text in ("one", "two")]
         assert replies[0] and replies[1]
-        await tx.replies.move(replies[0], Event.CLAIM)
+        await tx.replies.move(replies[0], ReplyEvent.CLAIM)
     _, pending = await conversation(store, Options(resume=resume))
     assert [reply.text for reply in pending] == (["one", "two"] if resume else [])
     async with store.begin() as tx:

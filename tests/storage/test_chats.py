@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from core.domain.conversation import ChatId, Chunk, Incoming, KnownChat, Reply, Setting
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Stale
 from storage.store import DatabaseStore
 from tests.fakes import ANN, incoming, owe
@@ -20,11 +20,11 @@ async def asked(store: DatabaseStore, message: Incoming, *, run: bool = False, a
         reply = await owe(tx, message, Lane.ANSWER)
         assert reply
         if run or answer:
-            reply = await tx.replies.move(reply, Event.CLAIM)
+            reply = await tx.replies.move(reply, ReplyEvent.CLAIM)
         if answer:
             await tx.turns.save_answer(reply, answer)
-            reply = await tx.replies.move(reply, Event.FINISH, final=answer)
-            reply = await tx.replies.move(reply, Event.DELIVER)
+            reply = await tx.replies.move(reply, ReplyEvent.FINISH, final=answer)
+            reply = await tx.replies.move(reply, ReplyEvent.DELIVER)
         return reply
 
 
@@ -103,8 +103,8 @@ async def test_which_answer_was_shown_before(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         await tx.messages.add_intent(first, "n")
         await tx.messages.set_id(first, "n", "7")
-        first = await tx.replies.move(first, Event.FINISH, final="1")
-        await tx.replies.move(first, Event.DELIVER)
+        first = await tx.replies.move(first, ReplyEvent.FINISH, final="1")
+        await tx.replies.move(first, ReplyEvent.DELIVER)
     await asked(store, incoming("never shown"), answer="2")
     await asked(store, incoming("elsewhere", ANN, OLD), answer="3")
     last = await asked(store, incoming("two"), run=True)
@@ -139,7 +139,7 @@ async def test_two_answers_in_progress_become_one_and_one_that_begins_again(stor
     assert (await state(store, old), await state(store, new)) == (State.QUEUED, State.GENERATING)
     with pytest.raises(Stale):
         async with store.begin() as tx:
-            await tx.replies.move(old, Event.FINISH, final="by a worker that has not noticed yet")
+            await tx.replies.move(old, ReplyEvent.FINISH, final="by a worker that has not noticed yet")
 
 
 async def test_messages_of_the_old_id_are_nobodys_in_the_new(store: DatabaseStore) -> None:
@@ -148,8 +148,8 @@ async def test_messages_of_the_old_id_are_nobodys_in_the_new(store: DatabaseStor
     async with store.begin() as tx:
         await tx.messages.add_intent(done, "n")
         await tx.messages.set_id(done, "n", "7")
-        done = await tx.replies.move(done, Event.FINISH, final="1")
-        await tx.replies.move(done, Event.DELIVER)
+        done = await tx.replies.move(done, ReplyEvent.FINISH, final="1")
+        await tx.replies.move(done, ReplyEvent.DELIVER)
     running = await asked(store, incoming("two", ANN, OLD), run=True)
     async with store.begin() as tx:
         await tx.messages.add_intent(running, "m")

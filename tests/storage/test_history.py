@@ -3,7 +3,7 @@
 import pytest
 
 from core.domain.conversation import ChatId, Question, Reply, Setting
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Transaction
 from storage.database import open_database
 from storage.store import DatabaseStore
@@ -18,9 +18,9 @@ async def answered(tx: Transaction, question: str, answer: str, chat: ChatId = C
     """A question with its answer."""
     reply = await owe(tx, incoming(question, chat=chat), Lane.ANSWER)
     assert reply
-    reply = await tx.replies.move(reply, Event.CLAIM)
+    reply = await tx.replies.move(reply, ReplyEvent.CLAIM)
     await tx.turns.save_answer(reply, answer)
-    return await tx.replies.move(await tx.replies.move(reply, Event.FINISH, final=answer), Event.DELIVER)
+    return await tx.replies.move(await tx.replies.move(reply, ReplyEvent.FINISH, final=answer), ReplyEvent.DELIVER)
 
 
 async def asked(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
@@ -46,7 +46,7 @@ async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore, limit
 async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         await answered(tx, "old", "older")
-        running = await tx.replies.move(await asked(tx, "running"), Event.CLAIM)
+        running = await tx.replies.move(await asked(tx, "running"), ReplyEvent.CLAIM)
         command = await owe(tx, incoming("/clear"), Lane.NOTICE)
         later = await asked(tx, "asked after it")
         assert command
@@ -73,8 +73,10 @@ async def test_undo_and_retry_find_their_question(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         assert await tx.turns.last_question(CHAT) is None
         await answered(tx, "answered", "yes")
-        failed = await tx.replies.move(await tx.replies.move(await asked(tx, "failed"), Event.CLAIM), Event.FAIL)
-        await tx.replies.move(await asked(tx, "cancelled"), Event.STOP)
+        failed = await tx.replies.move(
+            await tx.replies.move(await asked(tx, "failed"), ReplyEvent.CLAIM), ReplyEvent.FAIL
+        )
+        await tx.replies.move(await asked(tx, "cancelled"), ReplyEvent.STOP)
         await asked(tx, "waiting")
         assert await tx.turns.last_question(CHAT) == Question(failed.question or 0, "failed", ANN_WITHOUT_LOCALE)
         await tx.turns.delete_pair(failed.question or 0)
@@ -96,14 +98,14 @@ ANN_WITHOUT_LOCALE = type(ANN)(ANN.id, ANN.name)
 
 async def test_retry_takes_the_question_and_the_messages_of_its_last_answer(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        first = await tx.replies.move(await asked(tx, "why?"), Event.CLAIM)
+        first = await tx.replies.move(await asked(tx, "why?"), ReplyEvent.CLAIM)
         await tx.messages.add_intent(first, "n-0")
         await tx.messages.set_id(first, "n-0", "55")
         await tx.turns.save_answer(first, "because")
-        await tx.replies.move(await tx.replies.move(first, Event.FINISH), Event.DELIVER)
+        await tx.replies.move(await tx.replies.move(first, ReplyEvent.FINISH), ReplyEvent.DELIVER)
         command = await owe(tx, incoming("/retry"), Lane.NOTICE)
         assert command
-        command = await tx.replies.move(command, Event.CLAIM)
+        command = await tx.replies.move(command, ReplyEvent.CLAIM)
         question = await tx.turns.last_question(CHAT)
         assert question
         again = await tx.replies.become_answer(command, question)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.domain.conversation import Author, ChatId, Incoming, NewReply, OptionValue, Reply, Setting, fit_id
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from storage.store import DatabaseStore
 from tests.fakes import incoming, owe
 
@@ -77,7 +77,7 @@ async def test_two_people_have_two_languages_and_two_chats_two_settings(
 async def test_a_message_is_found_by_its_exact_id(store: DatabaseStore, pair: tuple[str, str]) -> None:
     reply = await stored(store, message(pair[0]))
     async with store.begin() as tx:
-        reply = await tx.replies.move(reply, Event.CLAIM)
+        reply = await tx.replies.move(reply, ReplyEvent.CLAIM)
         await tx.messages.add_intent(reply, "n")
         assert not await tx.messages.exists("fake", pair[0], pair[0])
         await tx.messages.set_id(reply, "n", pair[0])
@@ -104,10 +104,10 @@ async def test_options_come_back_as_they_came_until_the_command_is_done(store: D
         reply = await tx.replies.get(reply.id)
         assert reply.options == OPTIONS
         assert [type(value) for value in reply.options.values()] == [type(value) for value in OPTIONS.values()]
-        reply = await tx.replies.move(reply, Event.CLAIM)
+        reply = await tx.replies.move(reply, ReplyEvent.CLAIM)
         assert reply.options == OPTIONS
-        reply = await tx.replies.move(reply, Event.FINISH, final="ok")
-        assert (await tx.replies.move(reply, Event.DELIVER)).options == {}
+        reply = await tx.replies.move(reply, ReplyEvent.FINISH, final="ok")
+        assert (await tx.replies.move(reply, ReplyEvent.DELIVER)).options == {}
 
 
 async def test_options_are_kept_for_commands_that_will_run(store: DatabaseStore) -> None:

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 
 from core.domain.conversation import Author, ChatId, Chunk
-from core.domain.reply_states import Event, Lane
+from core.domain.reply_states import Lane, ReplyEvent
 from storage import database as database_module
 from storage.database import open_database
 from storage.store import DatabaseStore
@@ -92,8 +92,8 @@ async def test_an_old_database_opens_with_all_it_had(old: str) -> None:
         async with store.begin() as tx:
             claimed = await tx.replies.claim(Lane.NOTICE, ["telegram"], 9)
             assert claimed and claimed.id == 2
-            done = await tx.replies.move(claimed, Event.FINISH, final="ok")
-            assert (await tx.replies.move(done, Event.DELIVER)).text == ""
+            done = await tx.replies.move(claimed, ReplyEvent.FINISH, final="ok")
+            assert (await tx.replies.move(done, ReplyEvent.DELIVER)).text == ""
         async with store.begin() as tx:
             long = ChatId("fake", "c" * 255, "t" * 255)
             reply = await owe(tx, incoming("new", Author("@" * 255, "X"), long, external_id="e" * 255), Lane.ANSWER)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from core.domain.conversation import ChatId, Chunk, Reply
-from core.domain.reply_states import OUTCOMES, Event, Lane, State, next_state
+from core.domain.reply_states import OUTCOMES, Lane, ReplyEvent, State, next_state
 from core.domain.store import Stale, Transaction
 from storage.store import DatabaseStore
 from tests.fakes import BOB, CHAT, incoming, owe
@@ -15,16 +15,16 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 OTHER = ChatId("fake", "2")
 HERE = ("fake",)
-TO: dict[State, tuple[Event, ...]] = {
+TO: dict[State, tuple[ReplyEvent, ...]] = {
     State.QUEUED: (),
-    State.GENERATING: (Event.CLAIM,),
-    State.SENDING: (Event.CLAIM, Event.FINISH),
-    State.CANCELLED: (Event.STOP,),
-    State.MERGED: (Event.MERGE,),
-    State.DONE: (Event.CLAIM, Event.FINISH, Event.DELIVER),
-    State.REFUSED: (Event.CLAIM, Event.FINISH, Event.DELIVER),
-    State.STOPPED: (Event.CLAIM, Event.FINISH, Event.DELIVER),
-    State.FAILED: (Event.CLAIM, Event.FAIL),
+    State.GENERATING: (ReplyEvent.CLAIM,),
+    State.SENDING: (ReplyEvent.CLAIM, ReplyEvent.FINISH),
+    State.CANCELLED: (ReplyEvent.STOP,),
+    State.MERGED: (ReplyEvent.MERGE,),
+    State.DONE: (ReplyEvent.CLAIM, ReplyEvent.FINISH, ReplyEvent.DELIVER),
+    State.REFUSED: (ReplyEvent.CLAIM, ReplyEvent.FINISH, ReplyEvent.DELIVER),
+    State.STOPPED: (ReplyEvent.CLAIM, ReplyEvent.FINISH, ReplyEvent.DELIVER),
+    State.FAILED: (ReplyEvent.CLAIM, ReplyEvent.FAIL),
 }
 """How a reply gets into each state."""
 
@@ -36,15 +36,15 @@ async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
         reply = await owe(tx, incoming("hello"), Lane.ANSWER)
         assert reply
         for event in TO[state]:
-            ended = {"outcome": wanted, "final": "said"} if event is Event.FINISH else {}
+            ended = {"outcome": wanted, "final": "said"} if event is ReplyEvent.FINISH else {}
             reply = await tx.replies.move(reply, event, **ended)  # type: ignore[arg-type]
     assert reply.state is state
     return reply
 
 
-@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("event", ReplyEvent)
 @pytest.mark.parametrize("state", State)
-async def test_every_event_in_every_state(store: DatabaseStore, state: State, event: Event) -> None:
+async def test_every_event_in_every_state(store: DatabaseStore, state: State, event: ReplyEvent) -> None:
     reply = await bring(store, state, State.STOPPED)
     expected = next_state(state, event, reply.outcome)
     if expected is None:
@@ -55,9 +55,9 @@ async def test_every_event_in_every_state(store: DatabaseStore, state: State, ev
     else:
         async with store.begin() as tx:
             moved = await tx.replies.move(reply, event)
-        assert moved.attempt == reply.attempt + (event is Event.CLAIM)
-        if event is Event.CLAIM or (event in (Event.STOP, Event.CLEAR) and moved.state.open):
-            assert moved.outcome is (None if event is Event.CLAIM else State.STOPPED)
+        assert moved.attempt == reply.attempt + (event is ReplyEvent.CLAIM)
+        if event is ReplyEvent.CLAIM or (event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and moved.state.open):
+            assert moved.outcome is (None if event is ReplyEvent.CLAIM else State.STOPPED)
     async with store.begin() as tx:
         assert (await tx.replies.get(reply.id)).state is expected
 
@@ -66,7 +66,7 @@ async def test_every_event_in_every_state(store: DatabaseStore, state: State, ev
 async def test_a_delivery_leads_to_the_stored_outcome(store: DatabaseStore, outcome: State) -> None:
     reply = await bring(store, State.SENDING, outcome)
     async with store.begin() as tx:
-        assert (await tx.replies.move(reply, Event.DELIVER)).state is outcome
+        assert (await tx.replies.move(reply, ReplyEvent.DELIVER)).state is outcome
 
 
 async def test_what_is_done_keeps_no_text_but_the_history(store: DatabaseStore) -> None:
@@ -81,8 +81,8 @@ async def test_what_is_done_keeps_no_text_but_the_history(store: DatabaseStore) 
 async def test_a_stale_attempt_changes_nothing(store: DatabaseStore) -> None:
     first = await bring(store, State.GENERATING, State.DONE)
     async with store.begin() as tx:
-        await tx.replies.move(await tx.replies.move(first, Event.CRASH), Event.CLAIM)
-    for work in (Event.FINISH, Event.FAIL):
+        await tx.replies.move(await tx.replies.move(first, ReplyEvent.CRASH), ReplyEvent.CLAIM)
+    for work in (ReplyEvent.FINISH, ReplyEvent.FAIL):
         with pytest.raises(Stale):
             async with store.begin() as tx:
                 await tx.replies.move(first, work)
@@ -112,8 +112,8 @@ async def test_one_answer_a_conversation_least_recently_served_first(store: Data
         other = await add(tx, "three", OTHER)
         claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 1000 + i) for i in range(3)]
         assert [reply and reply.id for reply in claimed] == [first.id, other.id, None]
-        await tx.replies.move(await tx.replies.get(other.id), Event.FAIL)
-        await tx.replies.move(await tx.replies.get(first.id), Event.FAIL)
+        await tx.replies.move(await tx.replies.get(other.id), ReplyEvent.FAIL)
+        await tx.replies.move(await tx.replies.get(first.id), ReplyEvent.FAIL)
         late = await add(tx, "four", OTHER)
         claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 2000 + i) for i in range(2)]
         assert [reply and reply.id for reply in claimed] == [second.id, late.id]
@@ -126,7 +126,7 @@ async def test_the_chat_that_was_served_longest_ago_is_next(store: DatabaseStore
             await add(tx, "before", chat)
             served = await tx.replies.claim(Lane.ANSWER, HERE, at)
             assert served and served.chat == chat
-            await tx.replies.move(served, Event.FAIL)
+            await tx.replies.move(served, ReplyEvent.FAIL)
         for chat in (CHAT, OTHER, third):
             await add(tx, "now", chat)
         claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 40 + i) for i in range(3)]
@@ -138,7 +138,7 @@ async def test_what_belongs_to_a_platform_that_is_not_served_waits(store: Databa
         reply = await add(tx, "one")
         await add(tx, "/temp")
         assert [await tx.replies.claim(lane, ("other",), 1) for lane in Lane] == [None, None]
-        await tx.replies.move(reply, Event.CLAIM)
+        await tx.replies.move(reply, ReplyEvent.CLAIM)
         assert await tx.recovery.recover("other") == []
         assert (await tx.replies.get(reply.id)).state is State.GENERATING
 
@@ -148,13 +148,13 @@ async def test_an_answer_waits_for_earlier_commands_and_a_command_for_no_answer(
         running = await add(tx, "one")
         await tx.replies.claim(Lane.ANSWER, HERE, 1)
         command, question = await add(tx, "/temp 0"), await add(tx, "two")
-        await tx.replies.move(await tx.replies.get(running.id), Event.FAIL)
+        await tx.replies.move(await tx.replies.get(running.id), ReplyEvent.FAIL)
         assert await tx.replies.claim(Lane.ANSWER, HERE, 2) is None
         claimed = await tx.replies.claim(Lane.NOTICE, HERE, 2)
         assert claimed and claimed.id == command.id
-        claimed = await tx.replies.move(claimed, Event.FINISH, final="ok")
+        claimed = await tx.replies.move(claimed, ReplyEvent.FINISH, final="ok")
         assert await tx.replies.claim(Lane.ANSWER, HERE, 3) is None
-        await tx.replies.move(claimed, Event.DELIVER)
+        await tx.replies.move(claimed, ReplyEvent.DELIVER)
         answer = await tx.replies.claim(Lane.ANSWER, HERE, 4)
         assert answer and answer.id == question.id
 
@@ -173,7 +173,7 @@ async def test_the_database_itself_refuses_a_second_active_answer(store: Databas
     with pytest.raises(IntegrityError):
         async with store.begin() as tx:
             for reply in await tx.replies.open_answers(CHAT):
-                await tx.replies.move(reply, Event.CLAIM)
+                await tx.replies.move(reply, ReplyEvent.CLAIM)
 
 
 async def test_intents_and_message_ids_survive(store: DatabaseStore) -> None:
@@ -194,7 +194,9 @@ async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store:
         await tx.messages.add_intent(reply, "a-0")
         await tx.messages.set_id(reply, "a-0", "77")
         sending = await add(tx, "two", OTHER)
-        sending = await tx.replies.move(await tx.replies.move(sending, Event.CLAIM), Event.FINISH, final="said")
+        sending = await tx.replies.move(
+            await tx.replies.move(sending, ReplyEvent.CLAIM), ReplyEvent.FINISH, final="said"
+        )
     async with store.begin() as tx:
         assert [(reply.id, reply.state) for reply in await tx.recovery.recover("fake")] == [(sending.id, State.SENDING)]
         again = await tx.replies.claim(Lane.ANSWER, HERE, 2)
@@ -204,7 +206,7 @@ async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store:
 async def test_what_was_stopped_before_a_crash_is_not_generated_again(store: DatabaseStore) -> None:
     reply = await bring(store, State.GENERATING, State.DONE)
     async with store.begin() as tx:
-        await tx.replies.move(reply, Event.STOP)
+        await tx.replies.move(reply, ReplyEvent.STOP)
     async with store.begin() as tx:
         (found,) = await tx.recovery.recover("fake")
         assert (found.state, found.outcome) == (State.GENERATING, State.STOPPED)

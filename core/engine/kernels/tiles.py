@@ -140,14 +140,14 @@ class _Tile:
                 for output, weight in enumerate(weights):
                     place = row * self.outputs + output
                     loop.values[place] = dot_accumulate(b, loop.values[place], weight, some)
-        # In 8 bits all lanes together fit into 32 bits, in 16 only each of them does.
+        # The sum of all lanes fits into 32 bits for 8-bit weights; for 16-bit weights only each lane does.
         totals = loop.values if bits == 8 else [to_float32(b, total) for total in loop.values]
         scales = load(b, self.given["scales"], vector(F32, self.outputs), aligned=4)
         found = sums_by_row(b, totals, self.outputs, b.add if bits == 8 else b.fadd)
         return [b.fmul(result, scales) for result in found]
 
     def load_weights(self, bits: CodeBits, start: Value, column: Value) -> Value:
-        """WIDE codes from a column on."""
+        """LANES_16 codes from a column on, as 16-bit integers."""
         b = self.b
         if bits == 16:
             return load(b, offset(b, start, column, 2), vector(I16, LANES_16))

@@ -41,7 +41,7 @@ def store(b: Builder, value: Value, address: Value, *, aligned: int = 4) -> None
 
 
 def offset(b: Builder, address: Value, index: Value | int, step: Value | int) -> Value:
-    """address + index * step, in bytes."""
+    """The address `index` steps of `step` bytes after `address`."""
     index, step = (I64(each) if isinstance(each, int) else each for each in (index, step))
     return b.add(address, b.mul(index, step))
 
@@ -75,7 +75,7 @@ def extend(b: Builder, value: Value, kind: Any, *, signed: bool = True) -> Value
 
 
 def to_float32(b: Builder, value: Value) -> Value:
-    """Integers as float32."""
+    """Convert a vector of integers to float32."""
     return b.sitofp(value, vector(F32, value.type.count))
 
 

@@ -152,6 +152,6 @@ class ModelBuilder:
 
 
 def has_onednn() -> bool:
-    """Whether this build of PyTorch has bf16 products with a layout of their own."""
+    """Whether this build of PyTorch has oneDNN's bf16 products."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

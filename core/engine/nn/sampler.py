@@ -99,7 +99,7 @@ def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, 
         if float(probabilities.sum()) < top_p:
             probabilities, ids = everything.sort(descending=True)
     if top_p < 1:
-        # The fewest that together have top_p; the first in any case.
+        # The fewest ids whose probabilities sum up to top_p; at least one.
         needed = int((probabilities.cumsum(-1) < top_p).sum()) + 1
         probabilities, ids = probabilities[:needed], ids[:needed]
     return probabilities, ids

@@ -256,7 +256,7 @@ async def test_a_press_in_a_database_in_trouble(
         channel.say("hello", ann, mention=True)
         await channel.ended()
         await quiet()
-        bot.trouble.fails = 3
+        bot.trouble.fails = 2
         pressed = server.press(ann, channel, RETRY)
         async with asyncio.timeout(8):
             while not pressed.followups:

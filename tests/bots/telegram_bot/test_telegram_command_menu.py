@@ -8,7 +8,7 @@ import pytest
 from telegram import BotCommand, BotCommandScope, BotDescription, BotShortDescription
 from telegram.error import NetworkError
 
-from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish
+from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish_menus
 from core.commands.registry import COMMANDS
 from core.i18n import t
 
@@ -74,7 +74,7 @@ class FakeAccount:
         ("all_chat_administrators", MEMBERS | {"temp", "maxtokens", "memory", "system", "clear"}),
     ],
 )
-def test_everybody_is_offered_what_he_may_use(scope: Scope, names: set[str]) -> None:
+def test_people_are_offered_what_they_may_use(scope: Scope, names: set[str]) -> None:
     for language in LANGUAGES:
         offered = [name for name, _ in menu(scope, language)]
         assert set(offered) == names and len(offered) == len(names)
@@ -102,8 +102,8 @@ def test_vietnamese_is_not_english() -> None:
 
 async def test_everything_is_set_once() -> None:
     bot = FakeAccount()
-    assert await publish(bot) == bot.sets == len(LANGUAGES) * (len(SCOPES) + 2)
-    assert await publish(bot) == 0
+    assert await publish_menus(bot) == bot.sets == len(LANGUAGES) * (len(SCOPES) + 2)
+    assert await publish_menus(bot) == 0
     assert bot.sets == 10
     assert set(bot.commands) == {(scope, language) for scope in SCOPES for language in LANGUAGES}
     assert bot.descriptions == {"": t("en", "profile.description"), "vi": t("vi", "profile.description")}
@@ -112,15 +112,15 @@ async def test_everything_is_set_once() -> None:
 
 async def test_only_what_differs_is_sent() -> None:
     bot = FakeAccount()
-    await publish(bot)
+    await publish_menus(bot)
     bot.commands["all_group_chats", "vi"] = bot.commands["all_group_chats", "vi"][1:]
     bot.shorts[""] = "old"
-    assert await publish(bot) == 2
-    assert await publish(bot) == 0
+    assert await publish_menus(bot) == 2
+    assert await publish_menus(bot) == 0
 
 
 @pytest.mark.parametrize("lasts", [0, 1, 7])
 async def test_a_failure_is_one_line_without_its_words(lasts: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert await publish(FakeAccount(lasts)) == lasts // 2
+        assert await publish_menus(FakeAccount(lasts)) == lasts // 2
     assert [record.getMessage() for record in caplog.records] == ["menus not updated: NetworkError"]

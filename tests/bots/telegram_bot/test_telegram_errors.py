@@ -15,7 +15,15 @@ from telegram.error import (
 )
 
 from bots.telegram_bot.errors import delivery_errors, is_unchanged, to_delivery_error
-from core.domain.platform import Ambiguous, ChatMoved, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
+from core.domain.platform import (
+    Ambiguous,
+    ChatIdChanged,
+    DeliveryError,
+    MessageGone,
+    NotSent,
+    Unacceptable,
+    Unreachable,
+)
 
 
 def caused(error: TelegramError, cause: Exception) -> TelegramError:
@@ -43,7 +51,7 @@ CASES: list[tuple[TelegramError, type[DeliveryError]]] = [
     (BadRequest("Chat not found"), Unreachable),
     (BadRequest("Not enough rights to send text messages to the chat"), Unreachable),
     (BadRequest("Group chat was deactivated"), Unreachable),
-    (ChatMigrated(-100), ChatMoved),
+    (ChatMigrated(-100), ChatIdChanged),
     # nobody knows
     (caused(TimedOut(), httpx.ReadTimeout("hang")), Ambiguous),
     (caused(TimedOut(), httpx.WriteTimeout("hang")), Ambiguous),
@@ -64,7 +72,7 @@ def test_every_failure_has_its_class(error: TelegramError, kind: type[DeliveryEr
 def test_what_a_failure_carries() -> None:
     penalty, moved = to_delivery_error(RetryAfter(3)), to_delivery_error(ChatMigrated(-100123))
     assert isinstance(penalty, NotSent) and penalty.wait == 3.5
-    assert isinstance(moved, ChatMoved) and moved.chat == "-100123"
+    assert isinstance(moved, ChatIdChanged) and moved.chat == "-100123"
 
 
 def test_an_edit_that_changes_nothing_is_success() -> None:

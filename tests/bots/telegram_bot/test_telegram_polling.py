@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bots.telegram_bot.adapter import TelegramBot
-from bots.telegram_bot.long_polling import Batch, LongPoller
+from bots.telegram_bot.long_polling import LongPoller, UpdateBatch
 from bots.telegram_bot.timing import TelegramTiming
 from core.commands.press import PressResult
 from core.delivery.rate_limiter import ChatRateLimiter
@@ -258,8 +258,8 @@ async def test_the_points_of_a_crash(
 async def test_a_poller_that_ends_ends_the_program(
     server: BotApi, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def ends(self: LongPoller) -> AsyncGenerator[Batch, None]:
-        yield Batch((), is_caught_up=True)
+    async def ends(self: LongPoller) -> AsyncGenerator[UpdateBatch, None]:
+        yield UpdateBatch((), is_caught_up=True)
 
     monkeypatch.setattr(LongPoller, "batches", ends)
     async with running(server, database) as bot:

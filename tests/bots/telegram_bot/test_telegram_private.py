@@ -119,7 +119,7 @@ async def test_topics_in_private_are_conversations(server: BotApi, database: str
         assert len(bot.model.prompts[-1]) == 2, "nothing of the topic"
 
 
-async def test_a_stranger_learns_his_id(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+async def test_strangers_learn_their_id(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     async with running(server, database, access=Access(users=frozenset({"telegram:1"}))):
         private.say("hello", ann)
         assert f"telegram:{ann.id}" in (await private.ended()).text

@@ -4,7 +4,7 @@ import pytest
 from telegram import ChatMember, ChatMemberAdministrator, ChatMemberMember, ChatMemberOwner, User
 from telegram.error import BadRequest, Forbidden, TimedOut
 
-from bots.telegram_bot.roles import ROLE_LIFETIME_S, RoleLookup
+from bots.telegram_bot.roles import ROLE_LIFETIME_S, ChatRoles
 from core.domain.conversation import Author, ChatId, Role
 from core.domain.platform import Ambiguous, DeliveryError, Unreachable
 
@@ -44,12 +44,12 @@ ADMIN = ChatMemberAdministrator(ANN, False, False, False, False, False, False, F
 async def test_roles(member: ChatMember | Exception, role: Role) -> None:
     bot = Asked()
     bot.answer = member
-    assert await RoleLookup(bot).role(GROUP, Author("1", "Ann")) is role
+    assert await ChatRoles(bot).role(GROUP, Author("1", "Ann")) is role
 
 
 async def test_an_answer_holds_for_a_minute() -> None:
     bot, now = Asked(), [0.0]
-    members = RoleLookup(bot, lambda: now[0])
+    members = ChatRoles(bot, lambda: now[0])
     assert await members.role(GROUP, Author("1", "Ann")) is Role.MEMBER
     bot.answer = ADMIN
     now[0] = ROLE_LIFETIME_S - 1
@@ -62,7 +62,7 @@ async def test_an_answer_holds_for_a_minute() -> None:
 async def test_what_telegram_can_not_tell_nobody_is(error: Exception, kind: type[DeliveryError]) -> None:
     bot = Asked()
     bot.answer = error
-    members = RoleLookup(bot)
+    members = ChatRoles(bot)
     with pytest.raises(kind):
         await members.role(GROUP, Author("1", "Ann"))
     bot.answer = ADMIN
@@ -71,7 +71,7 @@ async def test_what_telegram_can_not_tell_nobody_is(error: Exception, kind: type
 
 async def test_who_speaks_for_the_group_is_its_admin_and_a_channel_is_not() -> None:
     bot = Asked()
-    members = RoleLookup(bot)
+    members = ChatRoles(bot)
     assert await members.role(GROUP, Author("-100", "Friends")) is Role.ADMIN
     assert await members.role(GROUP, Author("-200", "Ann's channel")) is Role.MEMBER
     assert bot.count == 0

@@ -44,16 +44,16 @@ async def test_an_answer_is_shown_once_whatever_happens_to_a_call(
 
 
 async def test_a_penalty_holds_that_chat_alone(server: BotApi, database: str, ann: Person, bob: Person) -> None:
-    mine, his = server.private(ann), server.private(bob)
-    server.fault("error", "editMessageText", code=429, description="Too Many Requests: retry after 2", chat=mine.id,
+    anns, bobs = server.private(ann), server.private(bob)
+    server.fault("error", "editMessageText", code=429, description="Too Many Requests: retry after 2", chat=anns.id,
                  parameters={"retry_after": 2})  # fmt: skip
     async with running(server, database):
-        mine.say("held", ann)
-        await mine.until(lambda chat: not server.faults[0].times)
-        his.say("free", bob)
-        assert (await his.ended()).text == "free"
-        assert mine.texts == ["…"]
-        assert (await mine.ended()).text == "held"
+        anns.say("held", ann)
+        await anns.until(lambda chat: not server.faults[0].times)
+        bobs.say("free", bob)
+        assert (await bobs.ended()).text == "free"
+        assert anns.texts == ["…"]
+        assert (await anns.ended()).text == "held"
 
 
 async def test_unchanged_text_is_success(server: BotApi, database: str, ann: Person, private: Chat) -> None:
@@ -142,22 +142,22 @@ async def replies(store: DatabaseStore) -> list[Reply]:
 async def test_a_chat_that_is_closed_costs_nobody_else(
     server: BotApi, database: str, ann: Person, bob: Person, gone: str
 ) -> None:
-    mine, his = server.private(ann), server.private(bob)
+    anns, bobs = server.private(ann), server.private(bob)
     model = held(2)
     async with running(server, database, model) as bot:
-        mine.say("one two three", ann)
-        await mine.until(lambda chat: chat.texts == ["one two"])
-        mine.say("four", ann)
+        anns.say("one two three", ann)
+        await anns.until(lambda chat: chat.texts == ["one two"])
+        anns.say("four", ann)
         await quiet(bot, server)
-        mine.gone = gone
+        anns.gone = gone
         release(model)
-        await inactive(bot.store, mine)
-        his.say("hello", bob)
-        assert (await his.ended()).text == "hello"
+        await inactive(bot.store, anns)
+        bobs.say("hello", bob)
+        assert (await bobs.ended()).text == "hello"
         assert asked(bot) == ["one two three", "hello"], "what waited there is dropped"
-        mine.gone = ""
-        mine.say("back", ann)
-        await mine.until(lambda chat: chat.last.text == "back")
+        anns.gone = ""
+        anns.say("back", ann)
+        await anns.until(lambda chat: chat.last.text == "back")
 
 
 async def inactive(store: DatabaseStore, chat: Chat) -> None:

@@ -17,7 +17,7 @@ from core.commands.buttons import is_unknown_placeholder
 from core.commands.press import NO_RESULT, Press, PressResult
 from core.commands.settings_view import setting_revision
 from core.domain.conversation import Author, ChatId, Chunk, Reply, Role
-from core.domain.platform import NO_CONTROLS, ButtonAction, ChatMoved, NotSent, Unreachable
+from core.domain.platform import NO_CONTROLS, ButtonAction, ChatIdChanged, NotSent, Unreachable
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Settings
 from core.i18n import t
@@ -58,7 +58,7 @@ async def test_only_the_asker_and_admins_may_stop(make_bot: MakeBot) -> None:
         reply = await bot.accept("one two three", ANN, GROUP, private=False)
         await shown(bot, reply, "one two")
         assert await press(ButtonAction.STOP, reply, CARL) == refusal("stop.others")
-        for failure in (NotSent(), Unreachable(), ChatMoved("2")):
+        for failure in (NotSent(), Unreachable(), ChatIdChanged("2")):
             bot.platform.fails = failure
             assert await press(ButtonAction.STOP, reply, CARL) == refusal("error.role")
         assert bot.model.running == 1

@@ -14,7 +14,7 @@ from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, OptionValue, Reply
 from core.domain.permissions import Access
 from core.domain.platform import NotSent
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Stale, Store, Transaction, Unavailable
 from core.i18n import t
 from core.runtime.retry import Backoff
@@ -173,8 +173,8 @@ async def test_a_retry_that_became_an_answer_by_a_lost_commit_is_not_this_worker
     question = await executing.claim("one", lane=Lane.ANSWER)
     async with executing.store.begin() as tx:
         await tx.turns.save_answer(question, "one")
-        question = await tx.replies.move(question, Event.FINISH, outcome=State.DONE, final="one")
-        await tx.replies.move(question, Event.DELIVER)
+        question = await tx.replies.move(question, ReplyEvent.FINISH, outcome=State.DONE, final="one")
+        await tx.replies.move(question, ReplyEvent.DELIVER)
     first, second = await executing.claim("/retry"), await executing.queue("/start")
     reply = await executing.carry_out(first)
     assert (reply.state, reply.lane, reply.question) == (State.QUEUED, Lane.ANSWER, question.question)

@@ -10,7 +10,7 @@ from core.commands.context import Call, Outcome, check_call
 from core.commands.registry import COMMANDS
 from core.domain.conversation import Question, Reply, Role
 from core.domain.errors import Refused
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Transaction
 from core.i18n import t
 from storage.store import DatabaseStore
@@ -86,12 +86,12 @@ class FakeReplies:
 
     def __init__(self, *open_answers: Reply) -> None:
         self._open_answers = open_answers
-        self.moves: list[tuple[int, Event]] = []
+        self.moves: list[tuple[int, ReplyEvent]] = []
 
     async def open_answers(self, chat: object) -> tuple[Reply, ...]:
         return self._open_answers
 
-    async def move(self, reply: Reply, event: Event) -> Reply:
+    async def move(self, reply: Reply, event: ReplyEvent) -> Reply:
         self.moves.append((reply.id, event))
         state = State.CANCELLED if reply.state is State.QUEUED else reply.state
         return replace(reply, state=state, reply_token="")
@@ -120,8 +120,8 @@ SENDING, RUNNING, QUEUED, LATER = (
 )
 
 
-@pytest.mark.parametrize(("text", "event"), [("/stop", Event.STOP), ("/clear", Event.CLEAR)])
-async def test_what_ends_answers_says_which(text: str, event: Event) -> None:
+@pytest.mark.parametrize(("text", "event"), [("/stop", ReplyEvent.STOP), ("/clear", ReplyEvent.CLEAR)])
+async def test_what_ends_answers_says_which(text: str, event: ReplyEvent) -> None:
     call, tx = command_call(text), fake_transaction(SENDING, RUNNING, QUEUED, LATER)
     outcome = await call.command.handler(call, tx)
     assert outcome.stopped == (2,)

@@ -20,7 +20,7 @@ from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, Chunk, Incoming, Question, Reply, Role
 from core.domain.errors import Refused
 from core.domain.permissions import Access, has_asked, is_asker, may_change
-from core.domain.platform import ButtonAction, ChatMoved, NotSent, Unreachable
+from core.domain.platform import ButtonAction, ChatIdChanged, NotSent, Unreachable
 from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction
 from tests.conftest import RULES
@@ -195,7 +195,7 @@ async def test_roles_are_asked_of_the_platform(id: str) -> None:
     assert await lookup.role(HERE, person, True) is Role.ADMIN, "in private nobody is asked"
     with pytest.raises(Refused, match=r"error\.role"):
         await lookup.role(HERE, person, False)
-    for failure in (Unreachable(), ChatMoved("there")):
+    for failure in (Unreachable(), ChatIdChanged("there")):
         platform.fails = failure
         with pytest.raises(type(failure)):
             await lookup.role(HERE, person, False)

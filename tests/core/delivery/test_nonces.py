@@ -8,7 +8,7 @@ from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
 from core.domain.platform import NO_CONTROLS, PLACEHOLDER, Ambiguous, MessageGone, OutgoingMessage
-from core.domain.reply_states import Event, Lane
+from core.domain.reply_states import Lane, ReplyEvent
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeChannel, incoming, owe
@@ -55,7 +55,7 @@ async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
     async with store.begin() as tx:
         reply = await owe(tx, incoming("question"), lane)
         assert reply
-        return await tx.replies.move(reply, Event.CLAIM)
+        return await tx.replies.move(reply, ReplyEvent.CLAIM)
 
 
 def message(store: DatabaseStore, reply: Reply, channel: FakeChannel) -> StreamingMessage:

@@ -9,7 +9,7 @@ from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.streaming_message import GIVE_UP_AFTER_MS, Delivery, StreamingMessage
 from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, OutgoingMessage, Unacceptable
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.runtime.failpoints import POINTS, failpoint
 from core.runtime.retry import Backoff
 from storage.database import ROOT
@@ -63,7 +63,7 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
             await tx.messages.add_intent(reply, chunk.nonce)
             if chunk.message_id:
                 await tx.messages.set_id(reply, chunk.nonce, chunk.message_id)
-        return await tx.replies.move(reply, Event.FINISH, final="the end")
+        return await tx.replies.move(reply, ReplyEvent.FINISH, final="the end")
 
 
 def delivery(store: DatabaseStore) -> Delivery:

@@ -22,7 +22,7 @@ from core.domain.platform import (
     Pace,
     Unreachable,
 )
-from core.domain.reply_states import Event, Lane
+from core.domain.reply_states import Lane, ReplyEvent
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeChannel, incoming, owe
@@ -81,7 +81,7 @@ async def claimed(store: DatabaseStore) -> Reply:
     async with store.begin() as tx:
         reply = await owe(tx, incoming("hello"), Lane.ANSWER)
         assert reply
-        return await tx.replies.move(reply, Event.CLAIM)
+        return await tx.replies.move(reply, ReplyEvent.CLAIM)
 
 
 def delivery(store: DatabaseStore, blocked: str = "\0") -> Delivery:

@@ -8,7 +8,7 @@ import pytest
 
 from core.domain.conversation import ChatId, Turn
 from core.domain.prompt import Prompt
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.sampling import Sampling
 from core.i18n import t
 from core.inbound.ingest import Ingest
@@ -326,9 +326,9 @@ async def test_a_restart_sends_what_was_being_sent_and_generates_nothing(make_bo
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         reply = await owe(tx, incoming("hi"), Lane.ANSWER)
         assert reply
-        reply = await tx.replies.move(reply, Event.CLAIM)
+        reply = await tx.replies.move(reply, ReplyEvent.CLAIM)
         await tx.turns.save_answer(reply, "hello")
-        await tx.replies.move(reply, Event.FINISH, outcome=State.DONE, final="hello")
+        await tx.replies.move(reply, ReplyEvent.FINISH, outcome=State.DONE, final="hello")
     async with make_bot() as bot:
         assert await outcome(bot, reply) is State.DONE
         assert bot.platform.text(reply) == "hello" and bot.model.prompts == []
@@ -338,7 +338,7 @@ async def test_what_was_stopped_at_a_crash_stays_stopped(make_bot: MakeBot, data
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         reply = await owe(tx, incoming("hi"), Lane.ANSWER)
         assert reply
-        await tx.replies.move(await tx.replies.move(reply, Event.CLAIM), Event.STOP)
+        await tx.replies.move(await tx.replies.move(reply, ReplyEvent.CLAIM), ReplyEvent.STOP)
     async with make_bot() as bot:
         assert await outcome(bot, reply) is State.STOPPED
         assert bot.platform.text(reply) == STOPPED and bot.model.prompts == []

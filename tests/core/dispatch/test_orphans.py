@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core.domain.conversation import ChatId, Incoming, Reply
-from core.domain.reply_states import Event, Lane, State
+from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.settings import Limits, Rules
 from core.domain.store import Store, Transaction, Unavailable
 from core.i18n import t
@@ -172,7 +172,7 @@ async def test_what_is_stopped_stays_stopped_though_its_engine_dies(database: st
         async with store.begin() as tx:
             claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
             assert claimed
-            await tx.replies.move(claimed, Event.STOP)
+            await tx.replies.move(claimed, ReplyEvent.STOP)
         async with store.begin() as tx:
             assert (await tx.replies.requeue_isolated(claimed)).state is State.GENERATING
             assert await tx.replies.claim(Lane.ANSWER, ["fake"], 1) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.domain.reply_states import OPEN, OUTCOMES, Event, State, next_state
+from core.domain.reply_states import OPEN, OUTCOMES, ReplyEvent, State, next_state
 
 # Rows are states, columns events; "-" means that nothing changes. The open states, as the design draws them:
 TABLE = """
@@ -13,12 +13,12 @@ sending     -           -        outcome  -           -           -       sendin
 """
 
 
-def drawn() -> dict[tuple[State, Event], str]:
+def drawn() -> dict[tuple[State, ReplyEvent], str]:
     """The table as a mapping; what is not drawn is "-"."""
     header, *rows = TABLE.strip("\n").splitlines()
-    events = [Event(name) for name in header.split()]
+    events = [ReplyEvent(name) for name in header.split()]
     cells = {State(row.split()[0]): row.split()[1:] for row in rows}
-    everything = {(state, event): "-" for state in State for event in Event}
+    everything = {(state, event): "-" for state in State for event in ReplyEvent}
     return everything | {
         (state, event): cell for state, row in cells.items() for event, cell in zip(events, row, strict=True)
     }
@@ -26,7 +26,7 @@ def drawn() -> dict[tuple[State, Event], str]:
 
 @pytest.mark.parametrize("outcome", [None, *OUTCOMES])
 @pytest.mark.parametrize(("state", "event"), list(drawn()))
-def test_every_event_in_every_state(state: State, event: Event, outcome: State | None) -> None:
+def test_every_event_in_every_state(state: State, event: ReplyEvent, outcome: State | None) -> None:
     cell = drawn()[state, event]
     expected = {"-": None, "outcome": outcome or State.DONE}.get(cell, cell)
     assert next_state(state, event, outcome) == expected

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from core.domain.sampling import Sampling
 from core.engine.prefill_budget import PrefillBudget
 from core.engine.protocol import (
-    Admitted,
     Cancel,
     DropOwner,
     Failed,
@@ -14,6 +13,7 @@ from core.engine.protocol import (
     Generate,
     NewTokens,
     Request,
+    SequenceAdmitted,
     WarmPrefix,
 )
 from core.engine.sequence import Sequence
@@ -44,7 +44,7 @@ class Answer:
     due: int
     """The step by which it has ended, at the latest."""
     tokens: list[int] = field(default_factory=list)
-    admitted: list[Admitted] = field(default_factory=list)
+    admitted: list[SequenceAdmitted] = field(default_factory=list)
     reason: FinishReason | None = None
 
     def whole(self, context: int) -> tuple[list[int], FinishReason]:
@@ -129,7 +129,7 @@ class Driven:
                     for id, token in drawn:
                         assert self.answers[id].reason is None
                         self.answers[id].tokens.append(token)
-                case Admitted(id):
+                case SequenceAdmitted(id):
                     assert not self.answers[id].tokens
                     self.answers[id].admitted.append(event)
                 case Finished(id, reason):

@@ -39,7 +39,7 @@ class Counter:
         self.context = context
         self.blocks = blocks or -(-context // block_size)
         self.block_size = block_size
-        self.pause = pause
+        self._pause = pause
         self.open: dict[int, int] = {}
         """The last id of the prompt of each sequence that was computed and is not forgotten."""
         self.steps: list[list[tuple[int, int]]] = []
@@ -52,7 +52,7 @@ class Counter:
     def count_progress(self, progress: ProgressCounter) -> None:
         self.progress = progress
 
-    def get_on(self) -> None:
+    def _count_progress(self) -> None:
         """Count up, as a real model does."""
         if self.progress:
             self.progress[0] += 1
@@ -62,23 +62,23 @@ class Counter:
         for part in batch:
             if part.sequence.max_length:
                 self.open.setdefault(part.sequence.id, part.sequence.ids[-1])
-            self.write(part)
+            self._write(part)
         for part in batch:
-            self.check(part)
-        time.sleep(self.pause)
-        self.get_on()
-        return {part.sequence.id: self.draw(part.sequence) for part in batch if part.samples_token}
+            self._check(part)
+        time.sleep(self._pause)
+        self._count_progress()
+        return {part.sequence.id: self._draw(part.sequence) for part in batch if part.samples_token}
 
     def forget(self, id: int) -> None:
         self.open.pop(id, None)
 
-    def write(self, part: SequenceSlice) -> None:
+    def _write(self, part: SequenceSlice) -> None:
         sequence = part.sequence
         for position in range(part.start, part.end):
             block, offset = sequence.blocks[position // self.block_size], position % self.block_size
             self.memory[block][offset] = (position, sequence.ids[position])
 
-    def check(self, part: SequenceSlice) -> None:
+    def _check(self, part: SequenceSlice) -> None:
         """All that the part builds on is there, each id at its position."""
         size = self.block_size
         for start in range(0, part.end, size):
@@ -87,7 +87,7 @@ class Counter:
             held = [self.memory[block].get(offset) for offset in range(len(ids))]
             assert held == list(enumerate(ids, start)), f"block {block} holds {held} instead of {ids} from {start} on"
 
-    def draw(self, sequence: Sequence) -> int:
+    def _draw(self, sequence: Sequence) -> int:
         last, prompt = sequence.ids[-1], self.open[sequence.id]
         if prompt == last == BOOM:
             raise MemoryError("no room\nfor this")
@@ -107,7 +107,7 @@ class Laborious(Counter):
             ends = time.process_time() + 0.005
             while time.process_time() < ends:
                 pass
-            self.get_on()
+            self._count_progress()
         return super().run(batch)
 
 

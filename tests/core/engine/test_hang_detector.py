@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from core.engine.hang_detector import BUSY_LOOP_SHARE, IDLE_CPU_SHARE, LOOKS_PER_TIMEOUT, HangDetector, WorkerActivity
 
-PATIENCE = 60.0
-LOOK = PATIENCE / LOOKS_PER_TIMEOUT
+TIMEOUT_S = 60.0
+LOOK = TIMEOUT_S / LOOKS_PER_TIMEOUT
 """Seconds from one to the next."""
 
 
 def given_up(looks: Iterable[WorkerActivity]) -> int | None:
     """The number of the look at which the worker is given up, the first is 0; None: at none of them."""
-    watch = HangDetector(PATIENCE)
-    return next((number for number, vitals in enumerate(looks) if watch.is_hung(vitals)), None)
+    watch = HangDetector(TIMEOUT_S)
+    return next((number for number, activity in enumerate(looks) if watch.is_hung(activity)), None)
 
 
 def looks(number: int, cores: float, getting_on: int = 0, disk: bool = False) -> list[WorkerActivity]:
@@ -28,7 +28,7 @@ def looks(number: int, cores: float, getting_on: int = 0, disk: bool = False) ->
 
 
 @pytest.mark.parametrize(
-    ("vitals", "expected"),
+    ("activities", "expected"),
     [
         (looks(20, 1.0), 5),  # half a minute of processor time in a circle
         (looks(20, 2.0), 5),  # two threads in a circle
@@ -47,27 +47,27 @@ def looks(number: int, cores: float, getting_on: int = 0, disk: bool = False) ->
         ([WorkerActivity(look // 9) for look in range(200)], None),
     ],
 )
-def test_when_it_is_given_up(vitals: list[WorkerActivity], expected: int | None) -> None:
-    assert given_up(vitals) == expected
+def test_when_it_is_given_up(activities: list[WorkerActivity], expected: int | None) -> None:
+    assert given_up(activities) == expected
 
 
 def test_a_sign_of_life_begins_anew() -> None:
-    watch = HangDetector(PATIENCE)
-    for vitals in looks(LOOKS_PER_TIMEOUT, 0.0):
-        assert not watch.is_hung(vitals)
+    watch = HangDetector(TIMEOUT_S)
+    for activity in looks(LOOKS_PER_TIMEOUT, 0.0):
+        assert not watch.is_hung(activity)
     watch.reset()
-    assert not any(watch.is_hung(vitals) for vitals in looks(LOOKS_PER_TIMEOUT, 0.0))
+    assert not any(watch.is_hung(activity) for activity in looks(LOOKS_PER_TIMEOUT, 0.0))
 
 
 def test_one_that_was_replaced_counts_anew() -> None:
     """Another process has used less."""
-    vitals = [*looks(5, 1.0), WorkerActivity(0, 0.1), *[WorkerActivity(0, 0.1 + LOOK)] * 3]
-    assert given_up(vitals) is None
+    activities = [*looks(5, 1.0), WorkerActivity(0, 0.1), *[WorkerActivity(0, 0.1 + LOOK)] * 3]
+    assert given_up(activities) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 2)), max_size=60))
 def test_never_before_it_used_much_or_stood_still_for_long(steps: list[tuple[int, float]]) -> None:
-    watch, signs, cpu = HangDetector(PATIENCE), 0, 0.0
+    watch, signs, cpu = HangDetector(TIMEOUT_S), 0, 0.0
     since, quiet = 0.0, 0
     for number, (sign, cores) in enumerate(steps):
         signs, cpu = signs + sign, cpu + cores * LOOK
@@ -78,4 +78,4 @@ def test_never_before_it_used_much_or_stood_still_for_long(steps: list[tuple[int
             continue
         quiet += 1
         if hangs:
-            assert cpu - since >= BUSY_LOOP_SHARE * PATIENCE or quiet >= LOOKS_PER_TIMEOUT
+            assert cpu - since >= BUSY_LOOP_SHARE * TIMEOUT_S or quiet >= LOOKS_PER_TIMEOUT

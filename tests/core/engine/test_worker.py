@@ -7,7 +7,6 @@ import pytest
 from core.domain.sampling import Sampling
 from core.engine.meter import ThroughputMeter
 from core.engine.protocol import (
-    Admitted,
     Cancel,
     DropOwner,
     Event,
@@ -17,7 +16,8 @@ from core.engine.protocol import (
     NewTokens,
     PrefillProgress,
     Request,
-    Shutdown,
+    SequenceAdmitted,
+    ShutdownRequest,
     Throughput,
     WarmPrefix,
 )
@@ -68,7 +68,12 @@ def failures(events: list[Event]) -> list[tuple[int, str]]:
 def test_max_tokens_are_exact() -> None:
     worker, channel, runner = working(submit(1, 5, max_tokens=2))
     steps(worker, 5)
-    assert channel.events() == [Admitted(1, 1, 0), NewTokens(((1, 6),)), NewTokens(((1, 7),)), Finished(1, "length")]
+    assert channel.events() == [
+        SequenceAdmitted(1, 1, 0),
+        NewTokens(((1, 6),)),
+        NewTokens(((1, 7),)),
+        Finished(1, "length"),
+    ]
     assert not runner.open
 
 
@@ -82,7 +87,7 @@ def test_no_tokens_asked_for() -> None:
 def test_a_stop_id_ends_the_answer_and_is_not_sent() -> None:
     worker, channel, runner = working(submit(1, 5, stop=(90, 7)))
     steps(worker, 5)
-    assert channel.events() == [Admitted(1, 1, 0), NewTokens(((1, 6),)), Finished(1, "stop")]
+    assert channel.events() == [SequenceAdmitted(1, 1, 0), NewTokens(((1, 6),)), Finished(1, "stop")]
     assert not runner.open
 
 
@@ -101,7 +106,7 @@ def test_all_in_the_same_step() -> None:
     )
     steps(worker, 2)
     assert channel.events() == [
-        Admitted(1, 1, 0), Admitted(2, 1, 0), Admitted(3, 1, 0),
+        SequenceAdmitted(1, 1, 0), SequenceAdmitted(2, 1, 0), SequenceAdmitted(3, 1, 0),
         NewTokens(((1, 11), (2, 21))), Finished(2, "length"), Finished(3, "stop"),
         NewTokens(((1, 12),)), Finished(1, "length"),
     ]  # fmt: skip
@@ -123,7 +128,7 @@ def test_one_joins_while_another_draws() -> None:
     send(worker, channel, submit(2, 20, 30))
     channel.events()
     steps(worker, 2)
-    assert channel.events() == [Admitted(2, 2, 0), NewTokens(((1, 13), (2, 31))), NewTokens(((1, 14), (2, 32)))]
+    assert channel.events() == [SequenceAdmitted(2, 2, 0), NewTokens(((1, 13), (2, 31))), NewTokens(((1, 14), (2, 32)))]
 
 
 def test_cancel_takes_effect_within_a_token() -> None:
@@ -131,7 +136,7 @@ def test_cancel_takes_effect_within_a_token() -> None:
     steps(worker, 1)
     assert [*runner.open] == [1]
     send(worker, channel, Cancel(1))
-    assert channel.events() == [Admitted(1, 1, 0), NewTokens(((1, 6),)), Finished(1, "cancelled")]
+    assert channel.events() == [SequenceAdmitted(1, 1, 0), NewTokens(((1, 6),)), Finished(1, "cancelled")]
     assert not runner.open
     steps(worker, 1)
     assert not channel.events()
@@ -141,7 +146,7 @@ def test_cancel_between_the_parts_of_a_prompt() -> None:
     worker, channel, runner = working(submit(1, *range(1500)), context=5000)
     steps(worker, 1)
     send(worker, channel, Cancel(1))
-    assert channel.events() == [Admitted(1, 1500, 0), PrefillProgress(1), Finished(1, "cancelled")]
+    assert channel.events() == [SequenceAdmitted(1, 1500, 0), PrefillProgress(1), Finished(1, "cancelled")]
     assert not runner.open
 
 
@@ -173,7 +178,7 @@ def test_a_foreign_id_fails_alone(ids: tuple[int, ...]) -> None:
     assert len(events) == 2
     send(worker, channel, Cancel(1))
     steps(worker, 1)
-    assert channel.events() == [Admitted(2, 1, 0), NewTokens(((2, 21),)), Finished(2, "length")]
+    assert channel.events() == [SequenceAdmitted(2, 1, 0), NewTokens(((2, 21),)), Finished(2, "length")]
     assert not runner.open
 
 
@@ -183,12 +188,12 @@ def test_a_failure_is_that_of_the_whole_step_but_not_of_those_who_wait() -> None
     steps(worker, 1)
     events = channel.events()
     assert failures(events) == [(1, "MemoryError: no room for this"), (2, "MemoryError: no room for this")]
-    assert all("in draw" in each.traceback for each in events if isinstance(each, Failed))
+    assert all("in _draw" in each.traceback for each in events if isinstance(each, Failed))
     assert not runner.open
     send(worker, channel, Cancel(1), Cancel(2))
     assert not channel.events()
     steps(worker, 1)
-    assert channel.events() == [Admitted(3, 30, 0), NewTokens(((3, 330),)), Finished(3, "length")]
+    assert channel.events() == [SequenceAdmitted(3, 30, 0), NewTokens(((3, 330),)), Finished(3, "length")]
     assert not runner.open
 
 
@@ -198,9 +203,9 @@ def test_nothing_is_kept_of_a_step_that_failed() -> None:
     steps(worker, 1)
     send(worker, channel, submit(2, *prompt))
     steps(worker, 1)
-    assert [event for event in channel.events() if isinstance(event, Admitted)] == [
-        Admitted(1, 41, 0),
-        Admitted(2, 41, 0),
+    assert [event for event in channel.events() if isinstance(event, SequenceAdmitted)] == [
+        SequenceAdmitted(1, 41, 0),
+        SequenceAdmitted(2, 41, 0),
     ]
 
 
@@ -211,7 +216,7 @@ def test_warming_sends_no_event_until_a_prompt_reuses_it() -> None:
     assert not runner.open
     send(worker, channel, submit(1, *range(40), 50, max_tokens=1))
     steps(worker, 1)
-    assert channel.events() == [Admitted(1, 41, 32), NewTokens(((1, 51),)), Finished(1, "length")]
+    assert channel.events() == [SequenceAdmitted(1, 41, 32), NewTokens(((1, 51),)), Finished(1, "length")]
 
 
 class Broken(Counter):
@@ -248,7 +253,7 @@ def test_drop_forgets() -> None:
     steps(worker, 1)
     send(worker, channel, DropOwner("someone"), submit(2, *range(40), max_tokens=1))
     steps(worker, 1)
-    assert [event.reused_ids for event in channel.events() if isinstance(event, Admitted)] == [0, 0]
+    assert [event.reused_ids for event in channel.events() if isinstance(event, SequenceAdmitted)] == [0, 0]
 
 
 def test_waits_only_with_nothing_to_do() -> None:
@@ -270,18 +275,18 @@ def test_waits_only_with_nothing_to_do() -> None:
 def test_close_ends_it_whatever_runs() -> None:
     worker, channel, runner = working(submit(1, 5), WarmPrefix(tuple(range(40)), "someone"))
     steps(worker, 1)
-    channel.requests.extend([submit(2, 6), Shutdown(), submit(3, 7)])
+    channel.requests.extend([submit(2, 6), ShutdownRequest(), submit(3, 7)])
     worker.run()
     assert [*runner.open] == [1]
-    assert channel.events() == [Admitted(1, 1, 0), NewTokens(((1, 6),))]
+    assert channel.events() == [SequenceAdmitted(1, 1, 0), NewTokens(((1, 6),))]
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        submit(1, 2, 3), Cancel(1), WarmPrefix((1, 2), "a"), DropOwner("a"), Shutdown(),
+        submit(1, 2, 3), Cancel(1), WarmPrefix((1, 2), "a"), DropOwner("a"), ShutdownRequest(),
         Throughput(1.0, 2.0, 1.0, 0.5, 2),
-        Admitted(1, 20, 16), PrefillProgress(1), NewTokens(((1, 2),)), Finished(1, "stop"), Failed(1, "a", "b"),
+        SequenceAdmitted(1, 20, 16), PrefillProgress(1), NewTokens(((1, 2),)), Finished(1, "stop"), Failed(1, "a", "b"),
     ],
     ids=lambda message: type(message).__name__,
 )  # fmt: skip
@@ -324,7 +329,7 @@ def test_a_worker_in_which_nothing_goes_well_any_more_ends(bad: tuple[int, ...],
         """One question at a time, seven in all; then it is told to close."""
         if not worker.scheduler.has_work:
             number = next(answers, None)
-            channel.requests.append(Shutdown() if number is None else submit(number, 10, max_tokens=1))
+            channel.requests.append(ShutdownRequest() if number is None else submit(number, 10, max_tokens=1))
         return Worker.drain(worker)
 
     worker.drain = next_request  # type: ignore[method-assign]

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from core.dispatch.dispatcher import Dispatcher
-from core.dispatch.recovery import Recovery
+from core.dispatch.recovery import ReplyRecovery
 from core.dispatch.typing_indicator import TypingIndicator
 from core.inbound.ingest import Ingest
 from tests.conftest import MakeBot
 
-LOOPS = [(Ingest, "run"), (Dispatcher, "show_ready"), (Recovery, "merge_backlogs"), (Dispatcher, "run_lane"),
-         (TypingIndicator, "run"), (Recovery, "sweep")]  # fmt: skip
+LOOPS = [(Ingest, "run"), (Dispatcher, "show_ready"), (ReplyRecovery, "merge_backlogs"), (Dispatcher, "run_lane"),
+         (TypingIndicator, "run"), (ReplyRecovery, "sweep")]  # fmt: skip
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("gone")], ids=["it returns", "it raises"])
