@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 
 from core.answering.assistant import Assistant
 from core.dispatch.service import ChatService
@@ -24,6 +25,9 @@ from storage.store import DatabaseStore, now_ms
 from storage.tables import Base
 from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 from tests.postgres import Postgres
+
+settings.register_profile("qwentin", deadline=None)  # a busy machine must fail no test
+settings.load_profile("qwentin")
 
 DEFAULTS = {
     "temperature": "0.7",

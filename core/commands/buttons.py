@@ -10,9 +10,9 @@ from core.commands.press import NO_RESULT, Press, PressResult
 from core.commands.services import CommandServices
 from core.commands.setting_handlers import RESET
 from core.commands.settings_view import CHOICE_SETTINGS, FORM_SETTING, setting_revision
-from core.domain.conversation import ChatId, Incoming, Reply, Setting
+from core.domain.conversation import ChatId, Incoming, Reply, Role, Setting
 from core.domain.errors import Refused
-from core.domain.permissions import has_asked, is_asker, may_change
+from core.domain.permissions import has_asked, is_asker, may_change, may_control
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
 from core.domain.settings import SETTING_PARSERS, Settings
@@ -68,7 +68,7 @@ class ButtonActions:
         reply = await self._pressed_answer(press, reply_id)
         if reply.state not in (State.QUEUED, State.GENERATING):
             raise Refused("stop.nothing")
-        if not (is_asker(reply, press.author) or await self._may_change(press)):
+        if not await self._may_control(press, asked=is_asker(reply, press.author)):
             raise Refused("stop.others")
         await self._services.control.stop(reply)
         return PressResult(t(language, "stop.done"))
@@ -84,7 +84,7 @@ class ButtonActions:
             raise Refused("press.stale")
         if action is ButtonAction.CONTINUE and not is_truncated:
             raise Refused("press.stale")
-        if not (has_asked(question, press.author) or await self._may_change(press)):
+        if not await self._may_control(press, asked=has_asked(question, press.author)):
             raise Refused(f"{action}.others")
         if reply.id in self._repeated:
             raise Refused("press.stale")
@@ -149,16 +149,20 @@ class ButtonActions:
     # Who may
 
     async def _check_may_change(self, press: Press) -> None:
-        if not await self._may_change(press):
+        if not may_change(press.private, await self._role(press)):
             raise Refused("refused.press")
 
-    async def _may_change(self, press: Press) -> bool:
+    async def _may_control(self, press: Press, *, asked: bool) -> bool:
+        """The role of the person who asked is not looked up: a platform that can't tell it is no obstacle to them."""
+        role = Role.MEMBER if asked else await self._role(press)
+        return may_control(asked, press.private, role)
+
+    async def _role(self, press: Press) -> Role:
         """Raises Refused where the platform can't tell the person's role."""
         try:
-            role = await self._services.roles.role(press.chat, press.author, press.private)
+            return await self._services.roles.role(press.chat, press.author, press.private)
         except DeliveryError as error:
             raise Refused("error.role") from error
-        return may_change(press.private, role)
 
 
 async def _store_setting(tx: Transaction, chat: ChatId, name: str, setting: Setting | None) -> None:

@@ -7,7 +7,7 @@ from core.commands.options import Option, has_value, read_options
 from core.domain.command_line import CommandLine
 from core.domain.conversation import OptionValue, Reply, Role
 from core.domain.errors import Refused
-from core.domain.permissions import may_change
+from core.domain.permissions import may_change, may_control
 from core.domain.settings import Rules
 from core.domain.store import Transaction
 from core.filters import Filter
@@ -98,6 +98,10 @@ class Call:
     def may_change(self) -> bool:
         """Whether the person who asks may change the conversation's settings and history."""
         return may_change(self.reply.private, self.role)
+
+    def may_control(self, asked: bool) -> bool:
+        """Whether the person may stop, repeat or undo an answer. `asked`: it answers their own question."""
+        return may_control(asked, self.reply.private, self.role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class CommandExecutor:
         async with self._store.begin() as tx:
             active = [reply for reply in await tx.replies.open_answers(call.reply.chat) if reply.state in ACTIVE]
         for reply in active:
-            if not (call.may_change or is_asker(reply, call.reply.author)):
+            if not call.may_control(is_asker(reply, call.reply.author)):
                 raise Refused(f"{call.command.name}.others")
             await self._services.control.stop(reply)
             await self._services.control.wait_for_outcome(reply)

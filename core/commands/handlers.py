@@ -74,7 +74,9 @@ async def stop(call: Call, tx: Transaction) -> Outcome:
     replies = [reply for reply in await _earlier_answers(call, tx) if reply.state is not State.SENDING]
     running = [reply for reply in replies if reply.state is State.GENERATING]
     author = call.reply.author
-    stoppable = [reply for reply in replies if is_asker(reply, author) or (call.may_change and reply in running)]
+    stoppable = [
+        reply for reply in replies if is_asker(reply, author) or (reply in running and call.may_control(False))
+    ]
     if not stoppable:
         raise Refused("stop.others" if running else "stop.nothing")
     ended = await _end_answers(tx, stoppable, ReplyEvent.STOP)
@@ -131,7 +133,7 @@ async def _last_question(call: Call, tx: Transaction) -> Question:
     question = await tx.turns.last_question(call.reply.chat)
     if question is None:
         raise Refused(f"{call.command.name}.nothing")
-    if not (call.may_change or has_asked(question, call.reply.author)):
+    if not call.may_control(has_asked(question, call.reply.author)):
         raise Refused(f"{call.command.name}.others")
     return question
 

@@ -62,6 +62,8 @@ class Generated:
 
     reply: Reply
     extends_history: bool = False
+    checked_text: str = ""
+    """The text that has passed the final check."""
 
 
 class AnswerRunner:
@@ -145,7 +147,7 @@ class AnswerRunner:
         failpoint("concluding")
         stored = await until_stored(f"reply {reply.id}", store, self._env.timing.database_backoff)
         failpoint("concluded")
-        return Generated(stored, conclusion.extends_history)
+        return Generated(stored, conclusion.extends_history, text)
 
 
 def _after_loss(loss: EngineLoss, reply: Reply, language: str) -> Conclusion:

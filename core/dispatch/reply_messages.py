@@ -53,12 +53,19 @@ class ReplyMessages:
         delivery = replace(self._delivery, allowed=partial(self._final_check.allows, context.policy))
         return StreamingMessage(delivery, reply, context.channel, controls, unreachable or asyncio.Event())
 
-    async def show_final(self, reply: Reply, context: ReplyContext, message: StreamingMessage) -> None:
-        """Show the stored final text with its buttons. Raises what StreamingMessage.finish raises."""
+    async def show_final(
+        self, reply: Reply, context: ReplyContext, message: StreamingMessage, checked_text: str = ""
+    ) -> None:
+        """Show the stored final text with its buttons. `checked_text` has passed the final check already.
+
+        Raises what StreamingMessage.finish raises.
+        """
         controls = await until_stored(
             f"reply {reply.id}", partial(self._controls, reply, context.language), self._delivery.database_backoff
         )
-        text = self._final_check.permitted(reply.final or "", message, context.policy)
+        text = reply.final or ""
+        if text != checked_text:
+            text = self._final_check.permitted(text, message, context.policy)
         await message.finish(text or t(context.language, "refused.answer"), controls)
 
     async def mark_stopped(self, reply: Reply) -> None:

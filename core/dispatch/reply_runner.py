@@ -101,7 +101,7 @@ class ReplyRunner:
                 return  # requeued after the engine's death; or /retry, whose row waits in the answer lane now
             if reply.isolated:
                 self._env.signals.notify(Lane.ANSWER)  # others may begin beside it
-            await self._messages.show_final(reply, context, message)
+            await self._messages.show_final(reply, context, message, generated.checked_text)
         failpoint("shown")
         await self._delivered(reply)
         if generated.extends_history and not self.closing:

@@ -37,6 +37,12 @@ def may_change(private: bool, role: Role) -> bool:
     return private or role >= Role.ADMIN
 
 
+def may_control(asked: bool, private: bool, role: Role) -> bool:
+    """Whether a person may stop, repeat or undo an answer: the person whose question it answers (`asked`), and whoever
+    may change the conversation."""
+    return asked or may_change(private, role)
+
+
 def is_asker(reply: Reply, author: Author) -> bool:
     """Whether the person asked the reply's question, or had it answered again."""
     return fit_id(author.id) in {each.id for each in (reply.author, reply.asker) if each is not None}

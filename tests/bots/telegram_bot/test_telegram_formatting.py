@@ -111,7 +111,7 @@ def test_there_is_always_something_to_send(nothing: str) -> None:
     assert all(message.text.strip() for message in messages(nothing))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(MARKDOWN, st.integers(40, 300), st.integers(8, 12))
 def test_messages_fit_and_lose_nothing(markdown: str, limit: int, most: int) -> None:
     whole, parts = render(markdown), messages(markdown, limit, most)
@@ -134,7 +134,7 @@ def joined(shapes: list[list[tuple[str, str]]]) -> dict[str, str]:
     return out
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
 def test_no_text_is_too_strange(text: str) -> None:
     assert all(complaints(message) == [] for message in messages(text))

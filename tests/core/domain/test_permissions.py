@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from core.domain.conversation import Author, ChatId, Reply, Role, fit_id
-from core.domain.permissions import is_asker, may_change
+from core.domain.permissions import is_asker, may_change, may_control
 from core.domain.reply_states import Lane, State
 
 ANN, BOB, CAT = (Author(id, name) for id, name in (("1", "Ann"), ("2", "Bob"), ("3", "Cat")))
@@ -34,6 +34,11 @@ def test_in_private_everyone_changes_elsewhere_admins(private: bool, role: Role,
 
 def test_every_case_is_decided() -> None:
     assert len(list(product((True, False), Role))) == 6
+
+
+@pytest.mark.parametrize(("asked", "private", "role"), list(product((True, False), (True, False), Role)))
+def test_who_asked_and_who_may_change_control_an_answer(asked: bool, private: bool, role: Role) -> None:
+    assert may_control(asked, private, role) is (asked or private or role is not Role.MEMBER)
 
 
 @pytest.mark.parametrize(("author", "asker", "person"), list(product(PEOPLE, (None, *PEOPLE), PEOPLE)))

@@ -71,7 +71,7 @@ class AtRandom(RuleBasedStateMachine):
 
 
 TestAtRandom = AtRandom.TestCase
-TestAtRandom.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestAtRandom.settings = settings(max_examples=60, stateful_step_count=50)
 
 
 def some(dice: random.Random) -> Ids:

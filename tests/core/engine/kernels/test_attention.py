@@ -163,7 +163,7 @@ def test_one_that_outweighs_all(kind: KVDtype) -> None:
     near(seen.attend(q), theirs(q, seen))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     kind=st.sampled_from(["float32", "bf16"]),
     heads=st.integers(1, 7),

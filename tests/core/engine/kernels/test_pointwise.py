@@ -50,7 +50,7 @@ def test_rounding(columns: int) -> None:
     check_rounding(normal(5, columns) * np.logspace(-20, 20, 5, dtype=np.float32)[:, None])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     values=arrays.arrays(
         np.float32,
@@ -249,7 +249,7 @@ def test_bf16_of_every_kind_of_number() -> None:
     assert (np.isnan(back) == ~is_number).all(), "what is no number stays none"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(values=arrays.arrays(np.float32, 16, elements=st.floats(width=32, allow_nan=False)))
 def test_bf16_as_torch_rounds_it(values: Array) -> None:
     assert (bf16(values) == theirs(values)).all()

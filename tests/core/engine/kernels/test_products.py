@@ -194,7 +194,7 @@ def test_the_largest_4_bits_do_not_overflow(code: int, scale: float, offset: flo
         np.testing.assert_allclose(found, (code * scale + offset) * number * columns, rtol=columns * EPS)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     data=st.data(),
     rows=st.sampled_from([1, 2, 3, 4, 7, 8, 11, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, PANEL_MIN_ROWS + 3]),

@@ -68,7 +68,7 @@ def explained(logits: torch.Tensor, sampling: Sampling, seen: list[int], uniform
     return False
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     samplings=st.lists(SAMPLINGS, min_size=1, max_size=4),
     seed=st.integers(0, 1 << 32),

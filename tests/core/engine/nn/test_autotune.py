@@ -183,7 +183,7 @@ TIMES = st.lists(st.floats(1e-4, 10), min_size=len(MEASURED_ROWS), max_size=len(
 
 
 @given(kernels=TIMES, panels=TIMES, torch=TIMES)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_whatever_is_measured_nothing_slower_is_chosen(
     kernels: list[float], panels: list[float], torch: list[float]
 ) -> None:

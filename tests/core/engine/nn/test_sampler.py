@@ -60,7 +60,7 @@ SAMPLINGS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(sampling=SAMPLINGS, seed=st.integers(0, 1 << 32), spread=st.sampled_from([0.01, 1.0, 3.0, 10.0]))
 def test_what_may_be_drawn_and_how_likely(sampling: Sampling, seed: int, spread: float) -> None:
     logits = random_logits(seed, spread)
