@@ -15,6 +15,7 @@ from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.prompt import Message, Prompt
 from core.domain.reply_states import State
 from core.domain.sampling import Sampling
+from core.domain.settings import Rules
 from core.engine.engine import Engine
 from core.engine.loader import Loader
 from core.engine.protocol import FinishReason
@@ -59,7 +60,7 @@ async def bot(model: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Asyn
     file = tmp_path_factory.mktemp("real") / "real.db"
     async with AsyncExitStack() as stack:
         store = DatabaseStore(await stack.enter_async_context(open_database(f"sqlite+aiosqlite:///{file}")))
-        yield await stack.enter_async_context(running_bot(store, store, model))  # type: ignore[arg-type]
+        yield await stack.enter_async_context(running_bot(store, store, model, rules=Rules(DEFAULTS)))  # type: ignore[arg-type]
 
 
 def chat(name: str) -> ChatId:
