@@ -120,7 +120,7 @@ async def test_a_stop_ends_it_within_a_token_and_keeps_what_was_shown(bot: Bot) 
 
 
 async def _outcome(bot: Bot, reply: Reply) -> State:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return (await bot.outcome(reply)).state
 
 

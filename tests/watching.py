@@ -39,27 +39,27 @@ async def now(bot: Bot, reply: Reply) -> State:
 
 
 async def outcome(bot: Bot, reply: Reply) -> State:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return (await bot.outcome(reply)).state
 
 
 async def running(bot: Bot, count: int = 1) -> None:
     """Wait until so many answers are being generated."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while bot.model.running < count:
             await asyncio.sleep(0.001)
 
 
 async def shown(bot: Bot, reply: Reply, words: str) -> None:
     """Wait until a person sees these words."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while reply.id not in bot.platform.channels or words not in bot.platform.text(reply):
             await asyncio.sleep(0.001)
 
 
 async def warmed(model: FakeModel, count: int) -> Prompt:
     """Wait until the model was asked so often to read ahead; what it was asked to read last."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(model.warmed) < count:
             await asyncio.sleep(0.001)
     assert len(model.warmed) == count, "once an answer"

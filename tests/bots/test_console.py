@@ -135,7 +135,7 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(store: DatabaseStore)
         yield "again"
 
     talking = asyncio.create_task(terminal.talk(lines(), interruptible=True))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while terminal.screen._text.strip() != "one":
             await asyncio.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)

@@ -366,7 +366,7 @@ class Pressed:
 
     async def answered(self) -> Answer:
         """What the presser is told."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             return await self._answer
 
 

@@ -190,7 +190,7 @@ def holders(postgres: Postgres, name: str) -> list[int]:
 
 
 async def retaken(postgres: Postgres, name: str, former: list[int]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (now := holders(postgres, name)) or now == former:
             await asyncio.sleep(0.02)
     assert len(now) == 1
@@ -235,7 +235,7 @@ async def test_a_lock_that_another_process_has_taken(postgres: Postgres, name: s
             postgres.admin(f"SELECT pg_terminate_backend({holders(postgres, name)[0]}, 1000)")
             other.execute("SELECT pg_advisory_lock(%s)", (postgres_lock.LOCK_KEY,))
             with pytest.raises(InUse, match="in use"):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await lost
             for _ in range(2):
                 with pytest.raises(Unavailable):
@@ -252,7 +252,7 @@ async def test_a_bug_in_the_watch_is_told(postgres: Postgres, name: str, monkeyp
     async with open_database(postgres.address(name), lost.set_exception):
         monkeypatch.setattr(postgres_lock.AdvisoryLock, "_is_alive", bug)
         with pytest.raises(ZeroDivisionError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await lost
 
 

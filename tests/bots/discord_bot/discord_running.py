@@ -97,7 +97,7 @@ async def running(
 
 async def known_guild(bot: Running, guild: Guild) -> discord.Guild:
     """The library's view of it: told of a moment after the login."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while (known := bot.discord._client.get_guild(guild.id)) is None:
             await asyncio.sleep(0.005)
     return known

@@ -44,7 +44,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def until_settled(settled: list[int], count: int = 1) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while len(settled) < count:
             await asyncio.sleep(0.005)
 

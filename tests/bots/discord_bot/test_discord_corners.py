@@ -258,7 +258,7 @@ async def test_a_press_in_a_database_in_trouble(
         await quiet()
         bot.trouble.fails = 2
         pressed = server.press(ann, channel, RETRY)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while not pressed.followups:
                 await asyncio.sleep(0.01)
         assert pressed.followups[0].content == t("en", "error.busy")

@@ -43,7 +43,7 @@ class Watched:
 
     async def until(self, *kinds: type[Event]) -> list[Event]:
         """What was yielded of these kinds, once there is something."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while not (found := [event for event in self.events if isinstance(event, kinds)]):
                 await asyncio.sleep(0.005)
         await quiet(0.1)

@@ -151,7 +151,7 @@ async def test_a_very_long_system_prompt_fits(
 
 async def told(interaction: object, text: str) -> None:
     """Wait until the presser alone is told so."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while not interaction.followups:  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)
     assert [(each.content, each.ephemeral) for each in interaction.followups] == [(text, True)]  # type: ignore[attr-defined]

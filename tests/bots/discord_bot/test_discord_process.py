@@ -35,7 +35,7 @@ async def test_it_answers_and_ends_when_told(
         assert "0.7 → 0." in dm.messages[0].content and answer.content.strip()
         await channel.ended(seconds=60)
         process.send_signal(how)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             out, log = await process.communicate()
     assert (
         (process.returncode, out) == (0, b"")

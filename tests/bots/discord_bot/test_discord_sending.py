@@ -124,7 +124,7 @@ async def test_private_messages_that_are_closed(server: DiscordServer, database:
     dm.blocked = True
     async with running(server, database) as bot:
         dm.say("hello", ann)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while [known.chat async for known in known_chats(bot.store)]:
                 await asyncio.sleep(0.01)
         dm.blocked = False
@@ -155,7 +155,7 @@ async def test_a_thread_that_is_locked_costs_its_own_answer_alone(
         thread.say("hello", bob, mention=True)
         channel.say("hi", ann, mention=True)
         await channel.ended()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while not await answered_one(bot.store):
                 await asyncio.sleep(0.01)
         assert thread.messages == []

@@ -20,7 +20,7 @@ from tests.watching import contents, held, release
 async def test_commands_are_published_once(server: DiscordServer, database: str) -> None:
     for _ in range(2):
         async with running(server, database):
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(60):
                 while not server.commands:
                     await asyncio.sleep(0.01)
             await quiet(0.05)
@@ -156,7 +156,7 @@ async def test_the_stop_button(
         await channel.until(lambda channel: channel.texts == ["one two"])
         foreign = server.press(bob, channel, STOP)
         await foreign.responded()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while not foreign.followups:
                 await asyncio.sleep(0.01)
         assert foreign.followups[0].content == t("vi", "stop.others") and foreign.followups[0].ephemeral
@@ -339,7 +339,7 @@ async def test_a_crash_before_the_promise(
 
 
 async def published(server: DiscordServer) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while not server.commands:
             await asyncio.sleep(0.005)
 

@@ -132,7 +132,7 @@ class Connection:
         self._calls[number] = asyncio.get_running_loop().create_future()
         self.write(call=number, **line)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 result = await self._calls[number]
         except TimeoutError as error:
             raise Ambiguous from error

@@ -62,7 +62,7 @@ class LineServer:
 
     async def until(self, met: Callable[["LineServer"], object]) -> None:
         """Return when the service looks as it should."""
-        async with asyncio.timeout(30), self.changed:
+        async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(lambda: met(self))
 
     def texts(self, chat: str) -> list[str]:

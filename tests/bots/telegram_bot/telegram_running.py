@@ -104,7 +104,7 @@ def asked(bot: Running) -> list[str]:
 async def quiet(bot: Running, server: BotApi, seconds: float = 0.15) -> None:
     """Give what should not happen the time to happen."""
     before = len(server.queue.polls)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while len(server.queue) or len(server.queue.polls) == before:
             await asyncio.sleep(0.005)
             before = min(before, len(server.queue.polls) - 1)

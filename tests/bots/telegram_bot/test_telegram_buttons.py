@@ -151,7 +151,7 @@ async def test_a_press_on_a_stub_that_nobody_knows_removes_it(
 
 async def test_menus_are_sent_when_they_changed(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     for _ in range(2):
-        async with running(server, database), asyncio.timeout(8):
+        async with running(server, database), asyncio.timeout(60):
             while (
                 len(server.commands) < 6 or len(server.profile) < 4 or len(server.effects("getMyShortDescription")) < 2
             ):

@@ -68,7 +68,7 @@ class Program:
         event.acknowledge(Receipt(Acceptance.STORED))
 
     async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while not true():
                 await asyncio.sleep(0.005)
 
@@ -100,7 +100,7 @@ async def test_of_two_programs_the_later_one_ends(
                 private.say(text, ann)
                 await asyncio.sleep(0.04)
             with pytest.raises(SetupError, match="another program already asks Telegram for this bot's messages"):
-                async with asyncio.timeout(8):
+                async with asyncio.timeout(60):
                     await ending
         private.say("last", ann)
         await first.until(lambda: "last" in first.taken)
@@ -113,7 +113,7 @@ async def test_of_two_programs_the_later_one_ends(
 async def test_of_two_young_programs_one_ends(server: BotApi, ann: Person, private: Chat) -> None:
     programs = [Program(server, replace(HASTY, established_after_s=180.0)) for _ in range(2)]
     async with programs[0].polling() as one, programs[1].polling() as other:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             done, left = await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
         private.say("hello", ann)
         await programs[0].until(lambda: programs[0].taken + programs[1].taken)
@@ -193,7 +193,7 @@ async def test_nothing_is_confirmed_before_all_of_its_batch_is_acknowledged(
         await asyncio.sleep(0.1)
         assert not caught_up.done() and len(server.queue) == 2
         one.acknowledge(Receipt(Acceptance.REJECTED))  # it never will be stored: it holds up nothing
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             assert isinstance(await caught_up, CaughtUp)
             later = asyncio.ensure_future(anext(events))
             while len(server.queue):

@@ -162,7 +162,7 @@ async def test_a_chat_that_is_closed_costs_nobody_else(
 
 async def inactive(store: DatabaseStore, chat: Chat) -> None:
     """Wait until nothing is owed there."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         while True:
             async with store.begin() as tx:
                 if not await tx.replies.open_answers(ChatId("telegram", str(chat.id))):

@@ -27,7 +27,7 @@ async def quiet(bot: Bot) -> None:
     """Wait until the model has been asked for all warming so far: that of a later answer elsewhere has arrived."""
     before = len(bot.model.warmed)
     await bot.say("and elsewhere?", BOB, ChatId("fake", "quiet"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not any(owner == "fake/quiet" for _, owner in bot.model.warmed[before:]):
             await asyncio.sleep(0.001)
     bot.model.warmed = [read for read in bot.model.warmed if read[1] != "fake/quiet"]
@@ -235,7 +235,7 @@ async def test_a_failure_of_the_store_is_ignored(
     with caplog.at_level(logging.INFO):
         for count in (1, 2):
             assert await bot.say("one two") == "one two"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(asked) < count:
                     await asyncio.sleep(0.001)
         assert await bot.say("three", ANN, OTHER) == "three"

@@ -85,7 +85,7 @@ async def test_sends_that_are_known_again_are_repeated_as_often_as_it_takes(stor
 async def test_a_notice_shows_twice_at_most_and_once_at_least(store: DatabaseStore) -> None:
     """What is sent again is an empty stub, and becomes the notice when it is known."""
     channel = Unheard()
-    async with asyncio.timeout(5), message(store, await claimed(store, Lane.NOTICE), channel) as live:
+    async with asyncio.timeout(60), message(store, await claimed(store, Lane.NOTICE), channel) as live:
         await live.finish("help")
     assert list(channel.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
@@ -98,7 +98,7 @@ async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: Da
     channel.messages["9"] = "help"
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
-    async with asyncio.timeout(5), message(store, reply, channel) as live:
+    async with asyncio.timeout(60), message(store, reply, channel) as live:
         await live.finish("help")
     assert list(channel.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
@@ -119,7 +119,7 @@ async def test_a_message_that_was_deleted_comes_back_under_another_nonce(store: 
     reply, channel = await claimed(store), Knowing()
     async with message(store, reply, channel) as live:
         live.write("one")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not channel.messages:
                 await asyncio.sleep(0.001)
         channel.messages.clear()

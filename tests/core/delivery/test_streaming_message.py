@@ -96,7 +96,7 @@ def message(store: DatabaseStore, reply: Reply, channel: FakeChannel, blocked: s
 async def settled(live: StreamingMessage, channel: FakeChannel, text: str) -> None:
     """Write, and wait until it is shown."""
     live.write(text)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not channel.history or not channel.history[-1].endswith(text.strip()):
             await asyncio.sleep(0.001)
 
@@ -185,7 +185,7 @@ async def test_a_preview_closes_its_code(store: DatabaseStore) -> None:
     reply, channel = await claimed(store), FakeChannel()
     async with message(store, reply, channel) as live:
         live.write("```py\nprint(1)")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not channel.history:
                 await asyncio.sleep(0.001)
     assert channel.history == ["```py\nprint(1)\n```"]
@@ -202,7 +202,7 @@ async def test_typing_is_repeated_and_ends_with_the_first_text(store: DatabaseSt
     reply, channel = await claimed(store), FakeChannel()
     often = replace(delivery(store), typing_every_s=0.02)
     async with StreamingMessage(often, reply, channel, RUNNING, asyncio.Event()) as live:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while channel.typed < 4:
                 await asyncio.sleep(0.005)
         await settled(live, channel, "text")
@@ -245,7 +245,7 @@ async def test_drafts_show_what_is_not_finished_and_one_send_the_rest(store: Dat
     channel.drafts = True
     async with message(store, reply, channel) as live:
         live.write("one two")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not channel.drafted:
                 await asyncio.sleep(0.001)
         await live.finish("one two three")
@@ -304,7 +304,7 @@ async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseS
     channel, lost = FakeChannel(needs_placeholder=True), asyncio.Event()
     channel.fails = [Unreachable()]
     async with StreamingMessage(delivery(store), await claimed(store), channel, RUNNING, lost) as live:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await lost.wait()
         with pytest.raises(Unreachable):
             await live.finish("final")

@@ -200,7 +200,7 @@ async def flaky(database: str, model: FakeModel) -> AsyncIterator[tuple[Bot, Fla
 
 async def ended(bot: Bot, reply: Reply) -> State:
     """Its outcome, asked of the store that does not fail."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (state := await now(bot, reply)).open:
             await asyncio.sleep(0.005)
     return state

@@ -68,7 +68,7 @@ async def waiting(database: str, *messages: Incoming) -> list[Reply]:
 
 async def ended(bot: Bot, reply: Reply) -> State:
     """Its outcome, asked of the store that loses nothing."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (state := await now(bot, reply)).open:
             await asyncio.sleep(0.005)
     return state

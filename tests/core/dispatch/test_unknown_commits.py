@@ -54,7 +54,7 @@ async def say(bot: Bot, text: str) -> Reply:
             break
         except Unavailable:
             continue
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with bot.store.begin() as tx:
                 stored = await tx.replies.find(reply.id if reply else SAID.index(text) + 1)

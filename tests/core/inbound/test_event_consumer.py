@@ -68,7 +68,7 @@ class ScriptedAdapter:
         """Yield events at once; their receipts."""
         for event in events:
             self.script.put_nowait(event)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return [await event.acknowledged() for event in events]
 
 

@@ -26,5 +26,5 @@ async def test_a_loop_that_ends_ends_all(
 
     monkeypatch.setattr(owner, name, ends)
     with pytest.raises(RuntimeError, match="gone" if error else "has ended"):
-        async with asyncio.timeout(5), make_bot():
+        async with asyncio.timeout(60), make_bot():
             await asyncio.sleep(10)

@@ -50,7 +50,7 @@ async def _same_token(bench: Bench, w: World, seed: int) -> Sequence[str]:
         found = await _stopped(ended.bots[-1], ended)
         talk.ask()
         database = Database(alive.folder / DATABASE)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while database.progress()[0] == 0 or database.progress()[1]:
                 await asyncio.sleep(0.05)
         return found if talk.said[-1].token in str(talk.seen()) else [*found, "nobody answers"]
