@@ -52,6 +52,8 @@ class SqlChats:
 
     async def change_id(self, platform: str, old: str, new: str) -> None:
         new = fit_id(new)
+        if new == fit_id(old):
+            return
         for row in await self._chat_rows(platform, old):
             await self._delete_message_ids(row)
             same_thread = await self._session.scalars(

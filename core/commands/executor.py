@@ -92,6 +92,10 @@ class CommandExecutor:
         )
 
     async def _execute(self, call: Call, release_slot: Callable[[], None]) -> Reply:
+        """Raises Refused for a person who was admitted when the command was stored, and is not any more."""
+        chat, author = call.reply.chat, call.reply.author
+        if not self._services.roles.admits(chat, author):
+            raise Refused("refused.access", user=f"{chat.platform}:{author.id}")
         if call.command.stops_answer:
             release_slot()  # this may take as long as a platform is slow
             await self._stop_running_answer(call)

@@ -18,6 +18,10 @@ class RoleLookup:
         """The role that a person has anywhere on a platform, which need not be asked for: OWNER or MEMBER."""
         return self._access.role(platform, author, Role.MEMBER)
 
+    def admits(self, chat: ChatId, author: Author) -> bool:
+        """Whether the bot answers this person in this chat at all."""
+        return self._access.admits(chat, author)
+
     async def role(self, chat: ChatId, author: Author, private: bool) -> Role:
         """The role of a person in a chat now. In a private chat everyone is an admin, and no platform is asked.
 

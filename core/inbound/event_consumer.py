@@ -161,12 +161,18 @@ class EventConsumer:
         if not event.answerable:
             event.acknowledge(await self._cannot_answer(message))
             return
+        storing = asyncio.ensure_future(self._ingest.accept(message))
         try:
-            async with asyncio.timeout(event.deadline_s):
-                receipt = self._stored(message, await self._ingest.accept(message))
-        except Exception as error:
-            log.error("%s can't be stored in time: %s", message.external_id, type(error).__name__)
+            await asyncio.wait({storing}, timeout=event.deadline_s)
+        finally:
+            storing.cancel()
+        await asyncio.wait({storing})  # a commit that has begun can't be withdrawn: then its result counts
+        if storing.cancelled() or (error := storing.exception()):
+            why = "TimeoutError" if storing.cancelled() else type(error).__name__
+            log.error("%s can't be stored in time: %s", message.external_id, why)
             receipt = Receipt(Acceptance.UNAVAILABLE)
+        else:
+            receipt = self._stored(message, storing.result())
         event.acknowledge(await self._in_language(receipt, message.chat, message.author))
 
     def _stored(self, message: Incoming, reply: Reply | None) -> Receipt:

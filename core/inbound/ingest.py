@@ -1,7 +1,7 @@
 """C1: a message is stored once, with the reply that it is owed. One writer commits everything that waits."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.commands.registry import find
@@ -24,6 +24,8 @@ class _Pending:
 
     incoming: Incoming
     stored: asyncio.Future[Reply | None]
+    is_committing: bool = False
+    """From here on the commit decides: it can't be withdrawn."""
 
     @property
     def abandoned(self) -> bool:
@@ -61,11 +63,18 @@ class Ingest:
     async def accept(self, incoming: Incoming) -> Reply | None:
         """Return when the message is stored. None: it was stored before, or nothing is owed for it.
 
-        Raises what the store raised: then nothing is stored. Cancelled, nothing of the message is kept.
+        Raises what the store raised: then nothing is stored. Cancelled before its commit has begun, nothing of the
+        message is kept; cancelled later, it returns what has become of it.
         """
         pending = _Pending(incoming.cleaned(), asyncio.get_running_loop().create_future())
         self._pending.put_nowait(pending)
-        return await pending.stored
+        try:
+            return await asyncio.shield(pending.stored)
+        except asyncio.CancelledError:
+            if not pending.is_committing:
+                pending.stored.cancel()
+                raise
+        return await asyncio.shield(pending.stored)
 
     async def edit(self, incoming: Incoming) -> None:
         """A message was edited: its question, if it still waits, gets the new text. Raises what the store raises."""
@@ -83,11 +92,13 @@ class Ingest:
             await self._store_all(batch)
 
     async def _store_all(self, batch: list[_Pending]) -> None:
-        """Store a batch in one commit; where a message can't be stored, each by itself, so that it costs no other."""
-        groups = [batch]
+        """Store a batch in one commit; where a message can't be stored, each by itself, so that it costs no other chat.
+
+        What follows it in its own chat fails with it, and is handed over again behind it: the order stays.
+        """
+        groups, failed = [batch], dict[tuple[str, str], Exception]()
         while groups:
-            group = [pending for pending in groups.pop(0) if not pending.abandoned]
-            if not group:
+            if not (group := _still_wanted(groups.pop(0), failed)):
                 continue
             try:
                 admitted, replies = await self._commit(group)
@@ -100,6 +111,7 @@ class Ingest:
                     if isinstance(error, Unavailable):
                         self._on_doubt()
                     _fail(group, error)
+                    failed |= {_chat(pending): error for pending in group}
             else:
                 self._announce(group, admitted, replies)
 
@@ -108,6 +120,8 @@ class Ingest:
             admitted, replies = await self._add(tx, [pending.incoming for pending in group])
             if any(pending.abandoned for pending in group):
                 raise _Abandoned
+            for pending in group:
+                pending.is_committing = True
             failpoint("admitting")
         failpoint("admitted")
         return admitted, replies
@@ -166,6 +180,19 @@ async def _with_media_note(tx: Transaction, incoming: Incoming) -> Incoming:
         return incoming
     language = await read_language(tx, incoming.chat.platform, incoming.author)
     return replace(incoming, text=f"{incoming.text}\n\n{t(language, 'media.unseen')}")
+
+
+def _still_wanted(group: Sequence[_Pending], failed: Mapping[tuple[str, str], Exception]) -> list[_Pending]:
+    """Without those that nobody waits for, and those behind a failure in their chat, which fail with it."""
+    wanted = [pending for pending in group if not pending.abandoned]
+    for pending in wanted:
+        if _chat(pending) in failed:
+            pending.stored.set_exception(failed[_chat(pending)])
+    return [pending for pending in wanted if _chat(pending) not in failed]
+
+
+def _chat(pending: _Pending) -> tuple[str, str]:
+    return pending.incoming.chat.platform, pending.incoming.chat.chat
 
 
 def _fail(group: Sequence[_Pending], error: Exception) -> None:

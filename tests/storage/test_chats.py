@@ -98,6 +98,13 @@ async def test_what_was_said_under_the_new_id_already_stands_after_the_old(store
     assert await answers(store, NEW) == (["first"] if cleared else ["first", "second"])
 
 
+async def test_a_move_to_where_it_is_changes_nothing(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        reply = await owe(tx, incoming("hi", chat=ChatId("fake", "-1")), Lane.ANSWER)
+        await tx.chats.change_id("fake", "-1", "-1")
+        assert reply and await tx.replies.get(reply.id) == reply
+
+
 async def test_which_answer_was_shown_before(store: DatabaseStore) -> None:
     first = await asked(store, incoming("one"), run=True)
     async with store.begin() as tx:

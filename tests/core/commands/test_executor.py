@@ -20,7 +20,7 @@ from core.i18n import t
 from core.i18n.person_language import PersonLanguages
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
-from tests.conftest import RULES
+from tests.conftest import EVERYBODY, RULES
 from tests.fakes import ANN, BOB, CHAT, FakeModel, FakePlatform, OpenFilter, incoming, owe
 
 GROUP = ChatId("fake", "group")
@@ -79,13 +79,14 @@ class Executing:
     doubtful: DoubtfulStore = field(init=False)
     control: WatchedControl = field(init=False)
     platform: FakePlatform = field(default_factory=FakePlatform)
+    access: Access = EVERYBODY
     released: int = 0
 
     def __post_init__(self) -> None:
         self.doubtful = DoubtfulStore(self.store)
         self.control = WatchedControl(self.doubtful)
         self.assistant = Assistant(self.doubtful, FakeModel(), RULES, OpenFilter())
-        roles = RoleLookup({"fake": self.platform}, Access())
+        roles = RoleLookup({"fake": self.platform}, self.access)
         services = CommandServices(
             self.doubtful, self.control, roles, PersonLanguages(self.doubtful), RULES, OpenFilter(), now_ms
         )
@@ -125,6 +126,14 @@ async def test_a_command_ends_in_its_text(executing: Executing) -> None:
 async def test_typed_values_reach_the_handler(executing: Executing) -> None:
     reply = await executing.carry_out(await executing.claim("/temp 0.3"), {"value": 0.4})
     assert reply.final and "0.7 → 0.4" in reply.final
+
+
+@pytest.mark.parametrize("text", ["/clear", ""])
+async def test_who_is_not_admitted_any_more_is_told_so(store: DatabaseStore, text: str) -> None:
+    """The lists became stricter while the command waited; "" is how strangers' messages were stored before."""
+    executing = Executing(store, access=Access(users=frozenset({"somebody else"})))
+    reply = await executing.carry_out(await executing.claim(text))
+    assert (reply.outcome, reply.final) == (State.REFUSED, t("en", "refused.access", user=f"fake:{ANN.id}"))
 
 
 async def test_a_refusal_is_the_text(executing: Executing) -> None:

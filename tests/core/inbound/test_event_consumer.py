@@ -116,6 +116,7 @@ class ScriptedStore:
         self._store = store
         self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
+        self.after_commit: asyncio.Event | None = None
         self.transactions = 0
 
     @asynccontextmanager
@@ -127,6 +128,8 @@ class ScriptedStore:
             await self.gate.wait()
         async with self._store.begin() as tx:
             yield tx
+        if self.after_commit:
+            await self.after_commit.wait()
 
 
 class Consumed:
@@ -189,6 +192,27 @@ async def test_a_database_in_trouble_changes_no_order(store: DatabaseStore) -> N
         receipts = await made.adapter.tell(*received(["one", "two", "three"]))
         assert made.texts == ["one", "two", "three"]
         assert all(receipt.acceptance is Acceptance.STORED for receipt in receipts)
+
+
+async def test_one_message_in_trouble_changes_no_order_of_its_chat(store: DatabaseStore) -> None:
+    """The batch fails, then the first message alone, for another reason than the database's own trouble."""
+    async with consumed(store) as made:
+        made.store.failures = [KeyError(), KeyError()]
+        receipts = await made.adapter.tell(*received(["one", "two", "three"]), *received(["elsewhere"], OTHER))
+        assert {receipt.acceptance for receipt in receipts} == {Acceptance.STORED}
+        assert [text for text in made.texts if text != "elsewhere"] == ["one", "two", "three"]
+
+
+async def test_a_commit_that_has_begun_decides_what_the_person_is_told(store: DatabaseStore) -> None:
+    async with consumed(store) as made:
+        made.store.after_commit = asyncio.Event()
+        event = MessageReceived(incoming("/temp 1"), deadline_s=0.02)
+        telling = asyncio.create_task(made.adapter.tell(event))
+        await asyncio.sleep(0.1)
+        assert not telling.done(), "it may be stored: nobody may be told that it is not"
+        made.store.after_commit.set()
+        [receipt] = await telling
+        assert receipt.acceptance is Acceptance.STORED and receipt.reply
 
 
 async def test_poison_is_set_aside_and_its_neighbours_are_stored(store: DatabaseStore) -> None:
