@@ -134,13 +134,16 @@ async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch:
 
 
 async def test_one_message_that_cannot_be_stored_does_not_cost_its_neighbours(bot: Bot) -> None:
-    bad = replace(incoming("bad"), seq=2**70)
+    """What is behind it in its own chat fails with it, so that its sender hands both over again, in their order."""
+    bad, behind = replace(incoming("bad"), seq=2**70), incoming("two")
+    messages = incoming("one"), bad, behind, incoming("elsewhere", chat=ChatId("fake", "2"))
     results = await asyncio.gather(
-        *(bot.service.ingest.accept(message) for message in (incoming("one"), bad, incoming("two"))),
-        return_exceptions=True,
+        *(bot.service.ingest.accept(message) for message in messages), return_exceptions=True
     )
+    stored = [isinstance(result, Reply) for result in results]
+    assert stored == [True, False, False, True]
     assert isinstance(results[1], OverflowError | DataError)  # SQLite's driver, PostgreSQL
-    assert all(isinstance(result, Reply) for result in (results[0], results[2]))
+    assert isinstance(await bot.service.ingest.accept(behind), Reply)
 
 
 async def test_the_platforms_typing_may_fail(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
