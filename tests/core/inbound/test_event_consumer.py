@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from core.commands.button_payloads import InertPayload
 from core.commands.press import Press, PressResult
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
 from core.domain.permissions import Access
+from core.domain.reply_states import Lane
 from core.domain.settings import NO_LIMITS
 from core.domain.store import Transaction, Unavailable
 from core.i18n import t
@@ -36,7 +38,7 @@ from core.inbound.ingest import Ingest
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY
-from tests.fakes import ANN, BOB, CHAT, FakeChannel, FakePlatform, incoming
+from tests.fakes import ANN, BOB, CHAT, FakeChannel, FakePlatform, incoming, owe
 
 QUICK = Backoff(0.001, 0.001)
 OTHER = ChatId("fake", "other")
@@ -116,6 +118,7 @@ class ScriptedStore:
         self._store = store
         self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
+        self.committed = asyncio.Event()
         self.after_commit: asyncio.Event | None = None
         self.transactions = 0
 
@@ -128,6 +131,7 @@ class ScriptedStore:
             await self.gate.wait()
         async with self._store.begin() as tx:
             yield tx
+        self.committed.set()
         if self.after_commit:
             await self.after_commit.wait()
 
@@ -203,16 +207,44 @@ async def test_one_message_in_trouble_changes_no_order_of_its_chat(store: Databa
         assert [text for text in made.texts if text != "elsewhere"] == ["one", "two", "three"]
 
 
-async def test_a_commit_that_has_begun_decides_what_the_person_is_told(store: DatabaseStore) -> None:
+async def test_a_commit_that_has_begun_decides(store: DatabaseStore) -> None:
+    """Nobody may be told that their message is not stored when it may be."""
     async with consumed(store) as made:
         made.store.after_commit = asyncio.Event()
-        event = MessageReceived(incoming("/temp 1"), deadline_s=0.02)
-        telling = asyncio.create_task(made.adapter.tell(event))
-        await asyncio.sleep(0.1)
-        assert not telling.done(), "it may be stored: nobody may be told that it is not"
+        accepting = asyncio.create_task(made.ingest.accept(incoming("/temp 1")))
+        await made.store.committed.wait()
+        accepting.cancel()
+        await asyncio.sleep(0)
+        assert not accepting.done()
         made.store.after_commit.set()
-        [receipt] = await telling
-        assert receipt.acceptance is Acceptance.STORED and receipt.reply
+        reply = await accepting
+        assert reply and reply.text == "/temp 1"
+
+
+class Committing:
+    """An ingest whose commit has begun when it is cancelled."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    async def accept(self, incoming: Incoming) -> Reply:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return self.reply
+
+
+async def test_what_is_stored_after_its_deadline_all_the_same_is_told_so(store: DatabaseStore) -> None:
+    async with store.begin() as tx:
+        reply = await owe(tx, incoming("/temp 1"), Lane.NOTICE)
+    assert reply
+    adapter = ScriptedAdapter()
+    consumer = EventConsumer(cast(Ingest, Committing(reply)), Buttons(), Chats(), PersonLanguages(store), QUICK)
+    consuming = asyncio.create_task(consumer.run(adapter))
+    assert await adapter.tell(MessageReceived(incoming("/temp 1"), deadline_s=0.001)) == [
+        Receipt(Acceptance.STORED, reply=reply)
+    ]
+    consuming.cancel()
+    await asyncio.gather(consuming, return_exceptions=True)
 
 
 async def test_poison_is_set_aside_and_its_neighbours_are_stored(store: DatabaseStore) -> None:
