@@ -54,11 +54,6 @@ class AnswerResult:
     truncated: bool = False
     """Whether the token limit ended it."""
 
-    @property
-    def changes_history(self) -> bool:
-        """Whether history gets a new turn."""
-        return bool(self.text) and self.outcome in (State.DONE, State.STOPPED)
-
 
 @dataclass(frozen=True, slots=True)
 class _Request:

@@ -31,9 +31,6 @@ POINTS = (
     "copied",  # a migration: the database is copied
     "migrating",  # the tables are changed, not committed
 )
-AMBIGUOUS = frozenset({"sent"})
-"""Points at which the platform may have accepted a first send whose id is not stored: only there a placeholder may be
-left over."""
 
 _passed: Counter[str] = Counter()
 
