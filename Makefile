@@ -3,7 +3,8 @@
 #   make run                 the adapters that have a token, or the console
 #   make run MODEL=builtin   with another model; any setting of .env.example may be given like this
 #   make run GPU=1           set up with PyTorch's default (CUDA) build instead of the CPU build
-#   make test                the tests
+#   make test                the tests of everything that decides, on SQLite: some minutes
+#   make test-slow           the other tests: PostgreSQL, faults, real processes and models, whole sweeps
 #   make check               format, lint, types, layers
 #   make bench               start-up times, and the engine beside llama.cpp, ik_llama.cpp and transformers: up to an hour
 #                            on a quiet machine, some minutes more the first time (llama.cpp is compiled in build/bench).
@@ -11,7 +12,7 @@
 #                            compiled for this machine, FILTER=FOLDER the content filter on labelled texts, too
 #   make bench-engine        the second of these alone; BENCH="--quick --force --only busy" for its options, and
 #                            QWENTIN_CPU=avx2 to have the engine use no more than that
-#   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test)
+#   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test-slow)
 #   make faults-all PART=x   the whole of one part, up to an hour; SEED=n for the same trials again (docs/reliability.md)
 #   make mutants             the bot made worse in twelve ways: a test must see each
 #   make trace               what a question, a command and a press cost: functions, files, transactions, calls; a minute.
@@ -33,13 +34,16 @@ WHOLE := $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))
 # Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
 SAY := @echo >&2
 
-.PHONY: run test check format bench bench-engine faults faults-all mutants trace wheel clean
+.PHONY: run test test-slow check format bench bench-engine faults faults-all mutants trace wheel clean
 
 run: $(VENV)/ready
 	@$(BIN)/qwentin
 
 test: $(VENV)/ready-dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/ready-dev
+	@$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/ready-dev
 	@$(BIN)/ruff format --check .

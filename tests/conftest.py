@@ -24,6 +24,7 @@ from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from storage.tables import Base
 from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
+from tests.patience import TEST_LIMIT_S
 from tests.postgres import Postgres
 
 settings.register_profile("qwentin", deadline=None)  # a busy machine must fail no test
@@ -84,11 +85,21 @@ def emptied(postgres: Postgres, template: str) -> Iterator[str]:
         yield name
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The limit of a test, unless the command line has another."""
+    if config.option.timeout is None:
+        config.option.timeout = TEST_LIMIT_S
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test whose module or function is marked `databases` runs on each that the mark names; others on SQLite."""
+    """A test whose module or function is marked `databases` runs on each that the mark names; others on SQLite.
+
+    What runs on PostgreSQL is slow: a server starts for it.
+    """
     mark = metafunc.definition.get_closest_marker("databases")
     if mark and "database" in metafunc.fixturenames:
-        metafunc.parametrize("database", mark.args, indirect=True)
+        names = [pytest.param(name, marks=pytest.mark.slow if name == "postgresql" else ()) for name in mark.args]
+        metafunc.parametrize("database", names, indirect=True)
 
 
 @pytest.fixture

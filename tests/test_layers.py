@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tables import each_row
+
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     path.relative_to(ROOT) for folder in ("bots", "core", "storage", "tests", "benchmarks", "alembic")
@@ -96,7 +98,7 @@ assert not {"torch", "numba", "llvmlite"} & sys.modules.keys()
     subprocess.run([sys.executable, "-c", code, str(ROOT / "build" / "models")], check=True, cwd=ROOT, timeout=100)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
+@each_row("path", SOURCES, ids=str)
 def test_files_are_short_and_say_what_they_are(path: Path) -> None:
     text = (ROOT / path).read_text("utf-8")
     assert len(text.splitlines()) <= MAX_LINES, "which noun wants to leave?"
@@ -116,7 +118,7 @@ def public_members(node: ast.ClassDef) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("path", PRODUCT, ids=str)
+@each_row("path", PRODUCT, ids=str)
 def test_no_class_does_too_much(path: Path) -> None:
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.ClassDef):

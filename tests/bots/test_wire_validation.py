@@ -3,10 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from bots.wire_validation import has_valid_fields, is_id
 from core.domain.conversation import Author, ChatId, Incoming
+from tests.tables import each_row
 
 VALID = Incoming(ChatId("telegram", "-100", "77"), "42", "m:-100:5", 5, Author("7", "Ann", "en"), "Hi", False, 1)
 
@@ -15,7 +14,7 @@ def test_what_the_platforms_send_is_valid() -> None:
     assert has_valid_fields(VALID) and has_valid_fields(replace(VALID, chat=ChatId("discord", "1", "u5"), text=""))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "changes",
     [
         {"chat": ChatId("telegram", "x")},
@@ -39,8 +38,6 @@ def test_what_they_never_send_is_not(changes: dict[str, Any]) -> None:
     assert not has_valid_fields(replace(VALID, **changes))
 
 
-@pytest.mark.parametrize(
-    ("value", "valid"), [("7", True), ("-100", True), ("", False), ("7 ", False), ("٣", False), (7, False)]
-)
+@each_row(("value", "valid"), [("7", True), ("-100", True), ("", False), ("7 ", False), ("٣", False), (7, False)])
 def test_ids(value: object, valid: bool) -> None:
     assert is_id(value) is valid

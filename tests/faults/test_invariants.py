@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from tests.faults.answers import CANARY, answer
 from tests.faults.evidence import Evidence, Kept, Row, Said, Seen, Turn
 from tests.faults.invariants import complaints
+from tests.tables import each_row
 
 HERE, THERE = "telegram/1", "discord/2"
 LOG = (
@@ -118,7 +117,7 @@ DAMAGES: list[tuple[str, Callable[[Evidence], Evidence], str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("damage", "name", "words"), [each[1:] for each in DAMAGES], ids=[each[0] for each in DAMAGES])
+@each_row(("damage", "name", "words"), [each[1:] for each in DAMAGES], ids=[each[0] for each in DAMAGES])
 def test_each_damage_is_told(damage: Callable[[Evidence], Evidence], name: str, words: str) -> None:
     found = complaints(damage(GOOD))
     assert any(each.startswith(f"{name}: ") and words in each for each in found), found

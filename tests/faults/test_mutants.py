@@ -16,9 +16,10 @@ from tests.faults.changes import (
     without_statement,
 )
 from tests.faults.mutants import MUTANTS, Mutant, misfit
+from tests.tables import each_row
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
+@each_row("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_each_fits_once(mutant: Mutant) -> None:
     assert not misfit(mutant)
     file, _, name = mutant.test.partition("::")
@@ -42,7 +43,7 @@ class Shop:
 """
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("symbol", "edit", "gone", "there"),
     [
         ("LIMIT", instead_of_value("5", "6"), "= 5", "LIMIT = 6"),

@@ -25,6 +25,7 @@ from storage.postgres import TimedConnection
 from storage.store import DatabaseStore, SqlTransaction
 from tests.fakes import incoming, owe
 from tests.postgres import Postgres
+from tests.tables import each_row
 
 SECRET = "what nobody may read"
 BOTH = pytest.mark.databases("sqlite", "postgresql")
@@ -117,7 +118,7 @@ async def test_sqlite_can_not_be_opened_for_a_while(database: str, tmp_path: Pat
         assert await counted(store) == 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "is_trouble"),
     [
         ("ConnectionTimeout", True),

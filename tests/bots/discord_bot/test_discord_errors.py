@@ -4,11 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-import pytest
 from discord import DiscordServerError, Forbidden, HTTPException, NotFound, RateLimited
 
 from bots.discord_bot.errors import DEFAULT_PENALTY_S, TokenExpired, to_delivery_error
 from core.domain.platform import Ambiguous, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
+from tests.tables import each_row
 
 
 def answered(status: int, code: int = 0, headers: dict[str, str] | None = None) -> HTTPException:
@@ -55,12 +55,12 @@ CASES: list[tuple[Exception, type[DeliveryError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda case: f"{case!r}"[:60])
+@each_row(("error", "kind"), CASES, ids=lambda case: f"{case!r}"[:60])
 def test_every_failure_has_its_class(error: Exception, kind: type[DeliveryError]) -> None:
     assert type(to_delivery_error(error)) is kind
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("error", "wait"),
     [
         (RateLimited(31.0), 31.5),

@@ -2,12 +2,12 @@
 
 import re
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bots.discord_bot.formatting import MAX_MESSAGE_UNITS, messages, plain, rendered
 from core.delivery.splitting import utf16
+from tests.tables import each_row
 
 CASES = [
     # what Discord takes as it is
@@ -53,12 +53,12 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("markdown", "expected"), CASES)
+@each_row(("markdown", "expected"), CASES)
 def test_what_is_sent(markdown: str, expected: str) -> None:
     assert rendered(markdown) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("markdown", "expected"),
     [
         ("see https://example.org/a_b, ok", "see <https://example.org/a_b>, ok"),
@@ -76,7 +76,7 @@ def test_links_that_show_no_preview(markdown: str, expected: str) -> None:
     assert rendered(markdown, bare=True) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "expected"),
     [
         ("b**a**d", "bad"),

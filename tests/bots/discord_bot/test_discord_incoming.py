@@ -3,7 +3,6 @@
 from typing import Any
 
 import discord
-import pytest
 
 from bots.discord_bot.incoming import BotIdentity, parse_message
 from core.commands.button_payloads import (
@@ -15,6 +14,7 @@ from core.commands.button_payloads import (
     decode_payload,
 )
 from core.domain.platform import ButtonAction
+from tests.tables import each_row
 
 BOT, ANN, BOB = 1, 2, 3
 GUILD, PLACE, THREAD, OWN_THREAD, DM, ROLE = 100, 200, 300, 301, 400, 500
@@ -126,9 +126,7 @@ CASES: list[tuple[str, str, int, dict[str, Any], str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "place", "extra", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
+@each_row(("content", "place", "extra", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_what_is_asked(content: str, place: int, extra: dict[str, Any], text: str | None) -> None:
     incoming = parse_message(message(content, place, extra), ME)
     assert (incoming.text if incoming else None) == text
@@ -152,7 +150,7 @@ def test_who_asks_where() -> None:
     assert private and (str(private.chat), private.private, private.author.locale) == (f"discord/{DM}", True, "")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("custom_id", "meaning"),
     [
         ("a:s:5", ActionPayload(ButtonAction.STOP, 5)),

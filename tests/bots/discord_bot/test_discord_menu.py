@@ -9,6 +9,7 @@ from bots.discord_bot.api import Payload
 from bots.discord_bot.command_menu import fingerprint, menu
 from bots.discord_bot.gateway import FOR_PEOPLE, FOR_SERVERS
 from bots.discord_bot.slash_commands import is_foreign, menu_target
+from tests.tables import each_row
 
 
 def test_the_menu_fits_discord() -> None:
@@ -27,7 +28,7 @@ def test_another_menu_has_another_fingerprint() -> None:
     assert fingerprint(menu()) == fingerprint(menu([FOR_SERVERS, FOR_PEOPLE])) != fingerprint(menu([FOR_SERVERS]))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("known", "installed", "foreign"),
     [(True, True, False), (True, False, True), (False, True, True), (False, False, True)],
 )

@@ -5,7 +5,6 @@ import itertools
 from typing import Any
 
 import discord
-import pytest
 from discord import Permissions
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from simcord.enums import ChannelType, OverwriteType
 
 from bots.discord_bot.roles import role_in
 from core.domain import conversation as chat
+from tests.tables import each_row
 
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 OWNER, ANN, GUILD, PLACE, THREAD = 1, 2, 100, 200, 300
@@ -107,7 +107,7 @@ def test_admins_are_who_discord_says(
     assert role_in(world.channel, world.thread(ANN), world.member) is chat.Role.ADMIN, "his own thread"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "admin", "in_threads"),
     [
         ("manage_channels", True, True),

@@ -4,7 +4,6 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from discord import Message, RawMessageUpdateEvent
 
 from bots.discord_bot.gateway import Gateway
@@ -18,6 +17,7 @@ from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Event, Person
+from tests.tables import each_row
 
 
 def test_nothing_is_raised_by_the_reader() -> None:
@@ -84,7 +84,7 @@ def interaction(pressed: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("field", "value"),
     [("seq", 2**63), ("seq", True), ("seq", -1), ("at", 1.5), ("text", 7), ("external_id", None), ("bot", "x")],
 )

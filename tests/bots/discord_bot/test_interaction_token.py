@@ -1,6 +1,5 @@
 """Where an answer goes, for every kind of interaction; and how tokens are kept."""
 
-import pytest
 from discord.utils import time_snowflake
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from bots.discord_bot.interaction_token import (
     decode_token,
     sent_at,
 )
+from tests.tables import each_row
 
 TOKEN = "aW50ZXJhY3Rpb246MTI.abc_-="
 
@@ -31,7 +31,7 @@ def test_what_is_kept_comes_back(token: InteractionToken) -> None:
     assert decode_token(token.encode()) == token
 
 
-@pytest.mark.parametrize("text", ["", "m:5", "5:x:token", "5:h:", "h:5:token", "5:hp token"])
+@each_row("text", ["", "m:5", "5:x:token", "5:h:", "h:5:token", "5:hp token"])
 def test_what_is_no_token(text: str) -> None:
     assert decode_token(text) is None
 
@@ -69,7 +69,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("hidden", "kind", "good", "first", "further"), WAYS)
+@each_row(("hidden", "kind", "good", "first", "further"), WAYS)
 def test_every_way(hidden: bool, kind: tuple[bool, bool, bool], good: bool, first: Route, further: Route) -> None:
     token = InteractionToken(1, TOKEN, *kind)
     assert [choose_route(token, index, valid=good, hidden=hidden) for index in (0, 1, 2)] == [first, further, further]

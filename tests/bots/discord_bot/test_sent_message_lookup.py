@@ -3,9 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from bots.discord_bot.sent_message_lookup import SentMessage, find_sent_message
+from tests.tables import each_row
 
 Json = dict[str, Any]
 
@@ -29,7 +28,7 @@ def responds(interaction: int) -> Json:
     return {"interaction_metadata": {"id": str(interaction)}}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sought", "history", "found"),
     [
         (SOUGHT, [], None),

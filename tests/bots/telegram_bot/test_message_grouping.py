@@ -4,13 +4,13 @@ import random
 from itertools import chain, count
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from telegram import Update
 
 from bots.telegram_bot.incoming import CUT_TEXT_MIN_UNITS
 from bots.telegram_bot.message_grouping import MAX_PIECES, group_updates
+from tests.tables import each_row
 
 Json = dict[str, Any]
 
@@ -52,7 +52,7 @@ def ids(*updates: Update, last_call: bool = False) -> tuple[list[list[int]], int
     return [[update.update_id for update in group] for group in grouped.groups], min(waiting, default=None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("first", "second", "joined"),
     [
         (said(1, LONG), said(2), True),
@@ -103,7 +103,7 @@ def test_what_the_sender_says_in_between_does() -> None:
     assert ids(said(1, LONG), said(2, "/stop", **COMMAND), said(3)) == ([[1], [2], [3]], None)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("batch", "groups", "waiting"),
     [
         ([said(1, LONG)], [], 1),

@@ -27,9 +27,10 @@ from tests.bots.telegram_bot.test_telegram_incoming import (
     shown,
     update,
 )
+from tests.tables import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("where", "chat", "message_id", "private", "shows"),
     [
         ({"message": said("x", by=BOT)}, ChatId("telegram", "-100"), "5", False, "x"),
@@ -67,7 +68,7 @@ def test_a_press_under_an_inline_message_has_no_chat(data: str, payload: ButtonP
     assert pressed(inline_message_id="i", data=data) == ChatlessPress("77", Author("7", "Ann Lee", "en"), payload)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("data", "payload"),
     [
         ("n", InertPayload()),
@@ -84,7 +85,7 @@ def test_telegram_has_no_lists_and_no_forms(data: str, payload: ButtonPayload | 
     assert isinstance(press, Press) and press.payload == payload
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "asked"),
     [
         (said(f"{NAMED} and now?"), "and now?"),

@@ -24,6 +24,7 @@ from core.domain.platform import (
     Unacceptable,
     Unreachable,
 )
+from tests.tables import each_row
 
 
 def caused(error: TelegramError, cause: Exception) -> TelegramError:
@@ -64,7 +65,7 @@ CASES: list[tuple[TelegramError, type[DeliveryError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "kind"), CASES, ids=lambda case: str(case)[:40])
+@each_row(("error", "kind"), CASES, ids=lambda case: str(case)[:40])
 def test_every_failure_has_its_class(error: TelegramError, kind: type[DeliveryError]) -> None:
     assert type(to_delivery_error(error)) is kind
 

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from bots.telegram_bot.formatting import Rendered, messages, render
 from core.delivery.partial_markdown import close_open_markup
 from core.delivery.splitting import utf16
 from tests.platforms.bot_api_checks import entities_complaints
+from tests.tables import each_row
 
 BITS = [
     "word ", "tiếng Việt ", "\n", "\n\n", "**", "*", "`", "```py\n", "```\n", "- ", "1. ", "2) ", "> ", "| a | b |\n",
@@ -43,7 +43,7 @@ LITERAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", LITERAL)
+@each_row("text", LITERAL)
 def test_what_no_model_means_as_markup_stays_as_it_is(text: str) -> None:
     assert render(text) == Rendered(text, ())
 
@@ -80,13 +80,13 @@ RENDERED = [
 ]
 
 
-@pytest.mark.parametrize(("markdown", "text", "entities"), RENDERED, ids=[each[0][:30] for each in RENDERED])
+@each_row(("markdown", "text", "entities"), RENDERED, ids=[each[0][:30] for each in RENDERED])
 def test_what_is_rendered(markdown: str, text: str, entities: list[tuple[str, str]]) -> None:
     rendered = render(markdown)
     assert rendered.text == text and shape(rendered) == entities
 
 
-@pytest.mark.parametrize("language", ["python", "mermaid", "c++", "py title=x"])
+@each_row("language", ["python", "mermaid", "c++", "py title=x"])
 def test_code_keeps_its_language(language: str) -> None:
     [entity] = render(f"```{language}\ncode\n```").entities
     assert entity.language == language.split(maxsplit=1)[0]
@@ -104,7 +104,7 @@ def test_no_message_is_only_a_table_s_padding() -> None:
         assert all(message.text.strip() for message in messages(table, limit))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "nothing", ["", "\u200b", "\u200b\n\u2060", " ", "\n\n", "```\n\n```", "> ", "![](http://x.y)", "[](http://x.y)"]
 )
 def test_there_is_always_something_to_send(nothing: str) -> None:
@@ -151,7 +151,7 @@ CUTS = [
 ]
 
 
-@pytest.mark.parametrize(("markdown", "limit", "expected"), CUTS, ids=[each[0][:20] for each in CUTS])
+@each_row(("markdown", "limit", "expected"), CUTS, ids=[each[0][:20] for each in CUTS])
 def test_where_it_is_cut(markdown: str, limit: int, expected: list[str]) -> None:
     assert [message.text for message in messages(markdown, limit)] == expected
 
@@ -186,7 +186,7 @@ def outside_code(rendered: Rendered) -> str:
     return units.decode("utf-16-le")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@each_row("document", DOCUMENTS)
 def test_no_preview_shows_half_of_a_mark(document: str) -> None:
     for at in range(1, len(document) + 1):
         seen = outside_code(render(close_open_markup(document[:at])))
@@ -207,14 +207,12 @@ WRITTEN_BY_MODELS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("markdown", "text", "kind"), WRITTEN_BY_MODELS, ids=[each[0][:30] for each in WRITTEN_BY_MODELS]
-)
+@each_row(("markdown", "text", "kind"), WRITTEN_BY_MODELS, ids=[each[0][:30] for each in WRITTEN_BY_MODELS])
 def test_what_models_write(markdown: str, text: str, kind: str) -> None:
     rendered = render(markdown)
     assert rendered.text == text and (not kind or kind in [str(entity.type) for entity in rendered.entities])
 
 
-@pytest.mark.parametrize("mark", ["`", "~ ", "*", "[", "\u0301"])
+@each_row("mark", ["`", "~ ", "*", "[", "\u0301"])
 def test_a_long_run_of_one_mark_is_few_messages(mark: str) -> None:
     assert len(messages(mark * 8000)) <= 5

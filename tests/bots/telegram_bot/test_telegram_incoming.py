@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from telegram import ChatMemberAdministrator, ChatMemberRestricted, Update
@@ -10,6 +9,7 @@ from telegram import ChatMemberAdministrator, ChatMemberRestricted, Update
 from bots.telegram_bot.incoming import UPDATE_KINDS, BotAccount, Membership, Migration, Parsed, parse_updates
 from core.delivery.splitting import utf16
 from core.domain.conversation import Author, ChatId, Incoming
+from tests.tables import each_row
 
 Json = dict[str, Any]
 
@@ -85,7 +85,7 @@ def test_every_field_of_a_question() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "chat"),
     [
         (said("/help", **TOPIC), ChatId("telegram", "-100", "77")),
@@ -99,7 +99,7 @@ def test_topics_are_conversations_and_reply_chains_are_not(message: Json, chat: 
     assert isinstance(got, Incoming) and got.chat == chat and got.private == (chat.chat == "7")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "author"),
     [
         (said("/help", by=BOB), Author("8", "Bob")),
@@ -130,7 +130,7 @@ REPLY: Json = {"reply_to_message": said("I say so.", by=BOT, number=3)}
 NOTE: Json = {"reply_to_message": said(by=BOT, number=77, forum_topic_created={"name": "T", "icon_color": 1})}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "wanted"),
     [
         (said("hello all"), None),
@@ -171,7 +171,7 @@ def test_who_is_meant(message: Json, wanted: str | None) -> None:
     assert text(message) == wanted
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("words", "wanted"),
     [
         ("@qwentin_bot hello", "hello"),
@@ -219,7 +219,7 @@ def replied(words: str, by: Json = BOB) -> Json:
     return {"reply_to_message": said(words, by=by, number=3)}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "wanted"),
     [
         (said(f"{NAMED} really?", **BOBS), f"{BOBS_QUOTED}\n\nreally?"),
@@ -274,7 +274,7 @@ SERVICE: list[Json] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("media", MEDIA, ids=lambda media: next(iter(media)))
+@each_row("media", MEDIA, ids=lambda media: next(iter(media)))
 def test_a_caption_is_the_question(media: Json) -> None:
     more = {"caption": "what is it", **media}
     assert text(said("", PRIVATE, **more)) == f"what is it{UNSEEN}"
@@ -282,20 +282,20 @@ def test_a_caption_is_the_question(media: Json) -> None:
     assert text(said("", GROUP, **more, **REPLY)) == f"what is it{UNSEEN}"
 
 
-@pytest.mark.parametrize("content", WORDLESS, ids=lambda content: next(iter(content)))
+@each_row("content", WORDLESS, ids=lambda content: next(iter(content)))
 def test_without_words_it_is_noticed_in_private_only(content: Json) -> None:
     assert text(said("", PRIVATE, **content)) == ""
     assert text(said("", PRIVATE, **content, **BOBS)) == ""
     assert text(said("", GROUP, **content, **REPLY)) is None
 
 
-@pytest.mark.parametrize("content", SERVICE, ids=lambda content: next(iter(content)))
+@each_row("content", SERVICE, ids=lambda content: next(iter(content)))
 def test_telegrams_own_notes_are_passed_over(content: Json) -> None:
     assert taken(said("", PRIVATE, **content)) is None
     assert taken(said("", GROUP, **content, **REPLY)) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "wanted"),
     [
         (captioned(f"{NAMED} what is it"), f"what is it{UNSEEN}"),
@@ -354,7 +354,7 @@ THERE: list[Json] = [{"status": "member"}, {"status": "administrator", **POWERS}
 GONE: list[Json] = [{"status": "left"}, {"status": "kicked", "until_date": 0}, {**RESTRICTED, "is_member": False}]
 
 
-@pytest.mark.parametrize(("now", "member"), [*((now, True) for now in THERE), *((now, False) for now in GONE)])
+@each_row(("now", "member"), [*((now, True) for now in THERE), *((now, False) for now in GONE)])
 def test_the_bot_comes_and_goes(now: Json, member: bool) -> None:
     change = {"chat": GROUP, "from": ANN, "date": 1, "old_chat_member": {"status": "left", "user": BOT}}
     got = parse_updates([update("my_chat_member", **change, new_chat_member={**now, "user": BOT})], ME, NOW_MS)

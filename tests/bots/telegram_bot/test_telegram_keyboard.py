@@ -13,6 +13,7 @@ from core.domain.platform import NO_CONTROLS, ButtonAction, Controls
 from core.domain.settings import MAX_TOKENS_CHOICES, REPLY_LANGUAGES, SETTING_PARSERS, Settings
 from core.i18n import t
 from tests.conftest import RULES
+from tests.tables import each_row
 
 CHAT = ChatId("telegram", "-1001234567890", "77")
 
@@ -84,7 +85,7 @@ FORGED = ["", "a", "a:s", "a:s:1\n",
           "p:t:٣:00000000"]  # fmt: skip
 
 
-@pytest.mark.parametrize("forged", FORGED)
+@each_row("forged", FORGED)
 def test_what_no_button_ever_sent_is_not_read(forged: str) -> None:
     assert decode_payload(forged) is None
 

@@ -30,6 +30,7 @@ from tests.bots.telegram_bot.test_telegram_incoming import (
     captioned,
     said,
 )  # fmt: skip
+from tests.tables import each_row
 
 SOMEBODYS: Json = {"reply_to_message": said("is it true?", by=BOT), "quote": {"text": "true", "position": 6}}
 VALID: list[Json] = [
@@ -74,7 +75,7 @@ async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
         await tx.inbox.add([NewReply(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
 
 
-@pytest.mark.parametrize(
+@each_row(
     "payload",
     [b"", b"[]", b"nonsense", b"{}", b'{"result": {}}', b'{"result": null}', b"\xff\xfe", b"[" * 100_000,
      b'{"result": [' + b"1" * 5000 + b"]}"],

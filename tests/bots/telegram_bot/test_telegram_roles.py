@@ -7,6 +7,7 @@ from telegram.error import BadRequest, Forbidden, TimedOut
 from bots.telegram_bot.roles import ROLE_LIFETIME_S, ChatRoles
 from core.domain.conversation import Author, ChatId, Role
 from core.domain.platform import Ambiguous, DeliveryError, Unreachable
+from tests.tables import each_row
 
 GROUP = ChatId("telegram", "-100")
 ANN = User(1, "Ann", False)
@@ -30,7 +31,7 @@ class Asked:
 ADMIN = ChatMemberAdministrator(ANN, False, False, False, False, False, False, False, False, False, False, False, False)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("member", "role"),
     [
         (ChatMemberOwner(ANN, False), Role.ADMIN),

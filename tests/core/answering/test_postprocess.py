@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.answering.postprocess import PostProcessor, loop_length
+from tests.tables import each_row
 
 
 def run(pieces: list[str], names: tuple[str, ...] = ()) -> str:
@@ -55,7 +56,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "names", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@each_row(("text", "names", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_every_cutting_gives_the_same(text: str, names: tuple[str, ...], expected: str) -> None:
     assert run([text], names) == expected
     assert run(list(text), names) == expected
@@ -91,7 +92,7 @@ LOOPS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "surplus"), LOOPS)
+@each_row(("text", "surplus"), LOOPS)
 def test_loops(text: str, surplus: int) -> None:
     found = loop_length(text)
     assert bool(found) == bool(surplus)

@@ -18,6 +18,7 @@ from core.checkpoints.builtin import builtin_file
 from core.checkpoints.safetensors_index import stored_tensors
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
+from tests.tables import each_row
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_it_answers(checkpoint: Checkpoint, tokenizer: Any) -> None:
     assert tokenizer.decode(answer[0, prompt.shape[1] :]) == "The capital of France is Paris.<|im_end|>"
 
 
-@pytest.mark.parametrize("text", ["Hello, world!", "Số 12345, ngày 05/06", "def f(x):\n    return x ** 2", "👍 日本語"])
+@each_row("text", ["Hello, world!", "Số 12345, ngày 05/06", "def f(x):\n    return x ** 2", "👍 日本語"])
 def test_its_tokenizer_loses_nothing(tokenizer: Any, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 

@@ -21,6 +21,7 @@ from core.checkpoints.safetensors_index import stored_tensors, tensor_shapes
 from core.checkpoints.safetensors_writer import SafetensorsWriter
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import TinyGguf, packed, read_weights, shard
+from tests.tables import each_row
 
 Kind = gguf.GGMLQuantizationType
 Make = Callable[..., Any]
@@ -199,7 +200,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield convert(TinyGguf(place / "tiny.gguf", kind=Kind.Q4_1).write(), place, nothing)
 
 
-@pytest.mark.parametrize("case", DAMAGED)
+@each_row("case", DAMAGED)
 def test_a_damaged_triple(folder: Path, case: str) -> None:
     spoil, words = DAMAGED[case]
     path = folder / "model.safetensors"

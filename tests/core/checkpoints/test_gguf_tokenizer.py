@@ -14,6 +14,7 @@ from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from core.checkpoints.gguf_convert import convert
 from core.checkpoints.gguf_tokenizer import LLAMA3_PATTERN
+from tests.tables import each_row
 
 Make = Callable[..., Any]
 
@@ -61,7 +62,7 @@ def test_qwen2_is_transformers_own(make_gguf: Make, tmp_path: Path, text: str) -
     assert ids(built(make_gguf, tmp_path, "qwen2"), text) == theirs.encode(text, add_special_tokens=False)
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@each_row("text", TEXTS)
 def test_llama3_splits_as_transformers_converter(text: str) -> None:
     build: Callable[..., Any] = TikTokenConverter
     theirs = Split(Regex(build(vocab_file="unused").pattern), "isolated")

@@ -21,6 +21,7 @@ from core.checkpoints import inspect_checkpoint, open_checkpoint
 from core.checkpoints.hub import Hub, HubUnreachable
 from core.checkpoints.resolve import PINNED_REVISIONS, parse_hub_name
 from core.domain.errors import SetupError
+from tests.tables import each_row
 
 Make = Callable[..., Path]
 REPO = "org/tiny"
@@ -312,7 +313,7 @@ def test_the_librarys_own_environment_holds(server: TinyHub, tmp_path: Path) -> 
     assert "is offline" in run(missing, HF_HOME=home, HF_ENDPOINT=server.address, HF_HUB_OFFLINE="1")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("model", "expected"),
     [
         ("org/name", ("org/name", None)),

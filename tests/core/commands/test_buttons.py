@@ -25,6 +25,7 @@ from storage.store import now_ms
 from tests.conftest import RULES, Bot, MakeBot
 from tests.core.commands.pressing import Pressing
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
+from tests.tables import each_row
 from tests.watching import held, history, outcome, shown
 
 GROUP = ChatId("fake", "group")
@@ -329,7 +330,7 @@ STRAY = Press("p", HERE, "9", ANN, True, "bot", 0, ActionPayload(ButtonAction.ST
 ASKED = Reply(3, HERE, True, 1, Lane.ANSWER, State.DONE, 1, ANN, "hi", "bot", "m:1", 1, chunks=(Chunk("n", "8"),))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("press", "reply", "may_be_known", "is_unknown"),
     [
         (STRAY, ASKED, False, True),

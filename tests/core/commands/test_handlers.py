@@ -16,12 +16,13 @@ from core.i18n import t
 from storage.store import DatabaseStore
 from tests.core.commands.calls import command_call
 from tests.fakes import ANN, BOB, CHAT
+from tests.tables import each_row
 
 NO_TRANSACTION = cast(Transaction, None)
 """For handlers that need none."""
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Call)])
+@each_row("name", [field.name for field in fields(Call)])
 def test_a_call_is_frozen(name: str) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(command_call("/help"), name, None)
@@ -32,7 +33,7 @@ def test_an_outcome_is_frozen() -> None:
         Outcome().text = "x"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         ("/start", "fake-model"),
@@ -48,7 +49,7 @@ async def test_what_needs_no_transaction(text: str, words: str) -> None:
     assert words in outcome.text and outcome == Outcome(outcome.text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "key", "values"),
     [
         ("/tmep 1", "bad.command", {"command": "/tmep", "nearest": "/temp"}),
@@ -71,7 +72,7 @@ def test_the_help_shows_the_table_that_the_call_has() -> None:
     assert "/start" in ended.value.value.text and "/help`" not in ended.value.value.text
 
 
-@pytest.mark.parametrize("name", [command.name for command in COMMANDS if not command.argument])
+@each_row("name", [command.name for command in COMMANDS if not command.argument])
 def test_an_argument_too_many(name: str) -> None:
     with pytest.raises(Refused, match=r"bad\.argument"):
         check_call(command_call(f"/{name} it"))

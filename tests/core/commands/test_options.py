@@ -6,6 +6,7 @@ from core.commands.options import Kind
 from core.commands.registry import COMMANDS, find
 from core.i18n import t
 from tests.conftest import Bot
+from tests.tables import each_row
 
 CASES: list[tuple[str, dict[str, object], str]] = [
     ("temp", {}, "/temp"),
@@ -28,7 +29,7 @@ CASES: list[tuple[str, dict[str, object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "values", "text"), CASES)
+@each_row(("name", "values", "text"), CASES)
 def test_a_command_as_it_is_written(name: str, values: dict[str, object], text: str) -> None:
     command = find(name)
     assert command and command.written(values) == text
@@ -50,7 +51,7 @@ async def test_both_at_once(bot: Bot, text: str, expected: list[str]) -> None:
     assert all(words in said for words in expected), said
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@each_row("command", COMMANDS, ids=lambda command: command.name)
 def test_every_argument_has_its_options(command: object) -> None:
     row = find(getattr(command, "name", ""))
     assert row and bool(row.argument) is bool(row.options)

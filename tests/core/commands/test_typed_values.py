@@ -2,8 +2,6 @@
 
 import itertools
 
-import pytest
-
 from core.commands.context import Outcome
 from core.commands.options import Kind, read_options
 from core.commands.registry import COMMANDS, find
@@ -12,6 +10,7 @@ from core.domain.errors import Refused
 from storage.store import DatabaseStore
 from tests.conftest import RULES
 from tests.core.commands.calls import command_call
+from tests.tables import each_row
 
 Options = dict[str, OptionValue]
 
@@ -85,7 +84,7 @@ def test_every_option_is_in_the_table() -> None:
     assert every - {("ask", "question")} <= used, "with an argument /ask is no command"
 
 
-@pytest.mark.parametrize(("text", "options"), [(text, options) for text, options in SAME if len(options) == 1])
+@each_row(("text", "options"), [(text, options) for text, options in SAME if len(options) == 1])
 def test_one_typed_value_stays_as_it_is(text: str, options: Options) -> None:
     command = find(text.split(maxsplit=1)[0][1:])
     assert command
@@ -97,7 +96,7 @@ def test_one_typed_value_stays_as_it_is(text: str, options: Options) -> None:
         assert arguments[name] is value and len(arguments) == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "text", "arguments"),
     [
         ("temp", "", {}),

@@ -27,6 +27,7 @@ from core.i18n.person_language import PersonLanguages
 from tests.conftest import RULES
 from tests.core.commands.calls import command_call
 from tests.fakes import FakePlatform, OpenFilter
+from tests.tables import each_row
 
 ASKER, AGAIN, OTHER = Author("asker", "Asker"), Author("again", "Again"), Author("other", "Other")
 """Who asked, who had it answered again, and somebody else."""
@@ -63,7 +64,7 @@ def allowed(text: str, role: Role, private: bool) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("role", "private"), list(MAY_CHANGE))
+@each_row(("role", "private"), list(MAY_CHANGE))
 def test_who_may_give_a_command(role: Role, private: bool) -> None:
     for text in ("/clear", "/new", "/temp 0", "/temp reset", "/maxtokens 256", "/memory 1", "/system x"):
         assert allowed(text, role, private) is MAY_CHANGE[role, private], text

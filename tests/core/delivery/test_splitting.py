@@ -2,12 +2,12 @@
 
 import re
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.delivery.partial_markdown import close_fence, close_open_markup, open_fence
 from core.delivery.splitting import boundary, split, utf16
+from tests.tables import each_row
 
 MARKDOWN = st.lists(
     st.sampled_from(["word ", "Sentence ends. ", "\n", "\n\n", "```python\n", "```\n", "~~~\n", "    code\n", "x" * 30,
@@ -61,23 +61,23 @@ CUTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "limit", "parts"), CUTS)
+@each_row(("text", "limit", "parts"), CUTS)
 def test_where_it_cuts(text: str, limit: int, parts: list[str]) -> None:
     assert split(text, lambda part: fits(limit, part)) == parts
 
 
-@pytest.mark.parametrize("character", ["👩‍👩‍👧", "👍🏽", "🇻🇳", "नि", "e\u0301", "❤️"])
+@each_row("character", ["👩‍👩‍👧", "👍🏽", "🇻🇳", "नि", "e\u0301", "❤️"])
 def test_it_never_parts_what_is_one_character(character: str) -> None:
     for part in split(character * 20, lambda part: fits(17, part)):
         assert set(part.replace(character, "")) == set()
 
 
-@pytest.mark.parametrize(("text", "units"), [("", 0), ("abc", 3), ("é", 1), ("😀", 2), ("\ud800", 1), ("tiếng", 5)])
+@each_row(("text", "units"), [("", 0), ("abc", 3), ("é", 1), ("😀", 2), ("\ud800", 1), ("tiếng", 5)])
 def test_utf16(text: str, units: int) -> None:
     assert utf16(text) == units
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "marks"),
     [("```", "```"), ("```py\nx", "```"), ("```\nx\n```", None), ("```a``` x", None), ("~~~~\n~~~\n", "~~~~"),
      ("~~~\n```\n", "~~~"), ("````\n```\n", "````"), ("    ```\n", None), ("text ```\n", None)],
@@ -111,7 +111,7 @@ FINISHED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "expected"), FINISHED)
+@each_row(("text", "expected"), FINISHED)
 def test_what_is_not_finished_is_shown_as_if_it_were(text: str, expected: str) -> None:
     assert close_open_markup(text) == expected
 

@@ -26,6 +26,7 @@ from core.domain.reply_states import Lane, ReplyEvent
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeChannel, incoming, owe
+from tests.tables import each_row
 
 PART = st.one_of(st.none(), st.text(min_size=1, max_size=5).map(OutgoingMessage))
 PARTS = st.lists(st.text(min_size=1, max_size=5).map(OutgoingMessage), max_size=5)
@@ -72,7 +73,7 @@ PLANS = [
 ]
 
 
-@pytest.mark.parametrize(("messages", "states", "expected"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
+@each_row(("messages", "states", "expected"), [p[1:] for p in PLANS], ids=[p[0] for p in PLANS])
 def test_plans(messages: list[OutgoingMessage], states: list[MessageState], expected: list[object]) -> None:
     assert plan(messages, states) == expected
 

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.conversation import Author, ChatId, Incoming, OptionValue, fit_id
+from tests.tables import each_row
 
 MESSAGE = Incoming(ChatId("fake", "1", "2"), "bot", "m:1", 1, Author("ann", "Ann", "en"), "hello", True, 0)
 IDS = st.text(st.characters(exclude_categories=()), max_size=300)
 
 
-@pytest.mark.parametrize("id", ["", "1", "-100", "C024BE91L", "@ann:example.org", " " + "x" * 254, "\u00e9" * 255])
+@each_row("id", ["", "1", "-100", "C024BE91L", "@ann:example.org", " " + "x" * 254, "\u00e9" * 255])
 def test_an_id_that_fits_is_kept(id: str) -> None:
     assert fit_id(id) == id
 

@@ -2,11 +2,10 @@
 
 from itertools import product
 
-import pytest
-
 from core.domain.conversation import Author, ChatId, Reply, Role, fit_id
 from core.domain.permissions import is_asker, may_change, may_control
 from core.domain.reply_states import Lane, State
+from tests.tables import each_row
 
 ANN, BOB, CAT = (Author(id, name) for id, name in (("1", "Ann"), ("2", "Bob"), ("3", "Cat")))
 PEOPLE = (ANN, BOB, CAT)
@@ -17,7 +16,7 @@ def reply(author: Author, asker: Author | None) -> Reply:
     return Reply(1, chat, False, 1, Lane.ANSWER, State.QUEUED, 0, author, "why?", "bot", "m:1", 1, asker=asker)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("private", "role", "may"),
     [
         (True, Role.MEMBER, True),
@@ -36,12 +35,12 @@ def test_every_case_is_decided() -> None:
     assert len(list(product((True, False), Role))) == 6
 
 
-@pytest.mark.parametrize(("asked", "private", "role"), list(product((True, False), (True, False), Role)))
+@each_row(("asked", "private", "role"), list(product((True, False), (True, False), Role)))
 def test_who_asked_and_who_may_change_control_an_answer(asked: bool, private: bool, role: Role) -> None:
     assert may_control(asked, private, role) is (asked or private or role is not Role.MEMBER)
 
 
-@pytest.mark.parametrize(("author", "asker", "person"), list(product(PEOPLE, (None, *PEOPLE), PEOPLE)))
+@each_row(("author", "asker", "person"), list(product(PEOPLE, (None, *PEOPLE), PEOPLE)))
 def test_a_question_is_its_authors_and_its_askers(author: Author, asker: Author | None, person: Author) -> None:
     theirs = person is author or person is asker
     assert is_asker(reply(author, asker), person) is theirs

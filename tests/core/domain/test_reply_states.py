@@ -1,8 +1,7 @@
 """The transition table against the one drawn by hand in docs (states of a reply)."""
 
-import pytest
-
 from core.domain.reply_states import OPEN, OUTCOMES, ReplyEvent, State, next_state
+from tests.tables import each_row
 
 # Rows are states, columns events; "-" means that nothing changes. The open states, as the design draws them:
 TABLE = """
@@ -24,8 +23,8 @@ def drawn() -> dict[tuple[State, ReplyEvent], str]:
     }
 
 
-@pytest.mark.parametrize("outcome", [None, *OUTCOMES])
-@pytest.mark.parametrize(("state", "event"), list(drawn()))
+@each_row("outcome", [None, *OUTCOMES])
+@each_row(("state", "event"), list(drawn()))
 def test_every_event_in_every_state(state: State, event: ReplyEvent, outcome: State | None) -> None:
     cell = drawn()[state, event]
     expected = {"-": None, "outcome": outcome or State.DONE}.get(cell, cell)

@@ -11,6 +11,7 @@ from core.domain.errors import Refused
 from core.domain.settings import MAX_MEMORY_TURNS, MAX_SYSTEM_CHARACTERS, SETTING_NAMES, SETTING_PARSERS, Rules, Source
 from core.i18n import t
 from tests.conftest import DEFAULTS
+from tests.tables import each_row
 
 GOOD = [
     ("temperature", "0", 0.0), ("temperature", "1", 1.0), ("temperature", "0.7", 0.7), ("temperature", "0,25", 0.25),
@@ -34,12 +35,12 @@ BAD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+@each_row(("name", "text", "value"), GOOD)
 def test_good(name: str, text: str, value: object) -> None:
     assert SETTING_PARSERS[name](text) == value
 
 
-@pytest.mark.parametrize(("name", "text"), BAD)
+@each_row(("name", "text"), BAD)
 def test_bad_names_the_range_and_an_example(name: str, text: str) -> None:
     with pytest.raises(Refused) as caught:
         SETTING_PARSERS[name](text)
@@ -62,14 +63,14 @@ BAD_TYPED: list[tuple[str, OptionValue]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "typed", "value"), TYPED)
+@each_row(("name", "typed", "value"), TYPED)
 def test_a_typed_value_is_read_as_its_text_is(name: str, typed: OptionValue, value: object) -> None:
     found = SETTING_PARSERS[name](typed)
     assert found == value and type(found) is type(value)
     assert SETTING_PARSERS[name](str(found)) == value
 
 
-@pytest.mark.parametrize(("name", "typed"), BAD_TYPED)
+@each_row(("name", "typed"), BAD_TYPED)
 def test_a_bad_typed_value_is_refused_as_its_text_is(name: str, typed: OptionValue) -> None:
     with pytest.raises(Refused) as caught:
         SETTING_PARSERS[name](typed)
@@ -98,7 +99,7 @@ def test_the_conversation_comes_before_the_deployment() -> None:
     assert settings.values["temperature"].source is Source.DEPLOYMENT
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "text", "cap", "value"),
     [("temperature", "0.9", 0.5, 0.5), ("temperature", "0.3", 0.5, 0.3), ("max_tokens", "1024", 256, 256),
      ("memory", "10", 2, 2), ("memory", "2", 2, 2)],

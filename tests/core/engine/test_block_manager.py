@@ -5,6 +5,7 @@ import pytest
 from core.engine.block_manager import NO_PARENT, BlockManager, OutOfBlocks
 from core.engine.sequence import Sequence
 from tests.core.engine.invariants import check
+from tests.tables import each_row
 
 ABC = tuple(range(1, 13))
 """Three blocks of four."""
@@ -31,12 +32,12 @@ def kept(blocks: BlockManager, ids: tuple[int, ...], owner: str = "an") -> list[
     return sequence.blocks
 
 
-@pytest.mark.parametrize(("length", "needed"), [(0, 0), (1, 1), (3, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
+@each_row(("length", "needed"), [(0, 0), (1, 1), (3, 1), (4, 1), (5, 2), (8, 2), (9, 3)])
 def test_needed(length: int, needed: int) -> None:
     assert BlockManager(1, 4).blocks_for(length) == needed
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ids", "found"),
     [
         ((), 0),

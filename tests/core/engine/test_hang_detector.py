@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.engine.hang_detector import BUSY_LOOP_SHARE, IDLE_CPU_SHARE, LOOKS_PER_TIMEOUT, HangDetector, WorkerActivity
+from tests.tables import each_row
 
 TIMEOUT_S = 60.0
 LOOK = TIMEOUT_S / LOOKS_PER_TIMEOUT
@@ -27,7 +27,7 @@ def looks(number: int, cores: float, getting_on: int = 0, disk: bool = False) ->
     ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("activities", "expected"),
     [
         (looks(20, 1.0), 5),  # half a minute of processor time in a circle

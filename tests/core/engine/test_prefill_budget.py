@@ -15,6 +15,7 @@ from core.engine.prefill_budget import (
     PrefillBudget,
     StepCosts,
 )
+from tests.tables import each_row
 
 
 def steady(rate: float) -> PrefillBudget:
@@ -22,7 +23,7 @@ def steady(rate: float) -> PrefillBudget:
     return PrefillBudget(((1, 1 / rate), (1000, 1000 / rate)))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("rate", "decoding", "budget"),
     [
         (400, 0, 200),  # nobody's stream can stall: as many as are read in half a second
@@ -98,7 +99,7 @@ def test_learns_how_fast_the_machine_is_now(start: float) -> None:
     assert budget.step_seconds(300) == pytest.approx(1.0, rel=0.01)
 
 
-@pytest.mark.parametrize(("ids", "seconds"), [(MIN_MEASURED_IDS - 1, 1.0), (1, 1e-6), (100, 0.0), (0, 0.0)])
+@each_row(("ids", "seconds"), [(MIN_MEASURED_IDS - 1, 1.0), (1, 1e-6), (100, 0.0), (0, 0.0)])
 def test_learns_nothing_from_what_says_nothing(ids: int, seconds: float) -> None:
     budget = PrefillBudget()
     budget.observe(ids, seconds)
@@ -115,8 +116,6 @@ def test_one_slow_step_is_not_the_end() -> None:
     assert budget.prefill_ids(0) == MAX_PREFILL_IDS
 
 
-@pytest.mark.parametrize(
-    ("rows", "seconds"), [(1, 1.0), (4, 2.0), (8, 4.0), (7, 3.5), (16, 6.0), (32, 12.0), (2, 4 / 3), (0, 1.0)]
-)
+@each_row(("rows", "seconds"), [(1, 1.0), (4, 2.0), (8, 4.0), (7, 3.5), (16, 6.0), (32, 12.0), (2, 4 / 3), (0, 1.0)])
 def test_between_what_was_measured(rows: int, seconds: float) -> None:
     assert PrefillBudget(((1, 1.0), (4, 2.0), (8, 4.0), (16, 6.0))).step_seconds(rows) == pytest.approx(seconds)

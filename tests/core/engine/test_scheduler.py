@@ -2,9 +2,8 @@
 
 import random
 
-import pytest
-
 from tests.core.engine.driven import Answer, Driven
+from tests.tables import each_row
 
 SYSTEM = tuple(range(100, 112))
 """Three whole blocks that every prompt of a chat begins with."""
@@ -94,7 +93,7 @@ def test_drop_keeps_what_others_use_too() -> None:
     assert blocks.available == 20
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+@each_row("steps", [0, 1, 2, 5])
 def test_drop_in_mid_answer_keeps_nothing_of_it(steps: int) -> None:
     """Before it is read, half read, or while it draws."""
     driven = Driven(20)
@@ -246,7 +245,7 @@ def test_cancelling_ten_of_a_hundred_leaves_the_others_theirs() -> None:
     driven.leave(*(f"owner {number}" for number in range(7)))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@each_row("seed", range(5))
 def test_nobody_starves_however_many_come(seed: int) -> None:
     """The driver looks in each step whether somebody is overdue, and whether the oldest was put back."""
     dice = random.Random(seed)

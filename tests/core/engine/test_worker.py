@@ -24,6 +24,7 @@ from core.engine.protocol import (
 from core.engine.sequence import SequenceSlice
 from core.engine.worker import Worker
 from tests.core.engine.fakes import BOOM, Counter, Pipeless
+from tests.tables import each_row
 
 
 def submit(id: int, *ids: int, max_tokens: int = 100, stop: tuple[int, ...] = ()) -> Generate:
@@ -91,7 +92,7 @@ def test_a_stop_id_ends_the_answer_and_is_not_sent() -> None:
     assert not runner.open
 
 
-@pytest.mark.parametrize(("context", "tokens"), [(1000, 100), (5, 2), (4, 1), (3, 0), (2, 0)])
+@each_row(("context", "tokens"), [(1000, 100), (5, 2), (4, 1), (3, 0), (2, 0)])
 def test_the_context_ends_the_answer(context: int, tokens: int) -> None:
     worker, channel, _ = working(submit(1, 3, 4, 5), context=context)
     steps(worker, 101)
@@ -169,7 +170,7 @@ def test_cancel_is_idempotent() -> None:
     assert channel.events()[-1] == Finished(2, "length")
 
 
-@pytest.mark.parametrize("ids", [(), (-1,), (5, -1, 6), (Counter.vocabulary,), (Counter.vocabulary, 1)])
+@each_row("ids", [(), (-1,), (5, -1, 6), (Counter.vocabulary,), (Counter.vocabulary, 1)])
 def test_a_foreign_id_fails_alone(ids: tuple[int, ...]) -> None:
     worker, channel, runner = working(submit(1, *ids), submit(2, 20, max_tokens=1), submit(3, *ids, max_tokens=0))
     told = "ValueError: a prompt is one or more ids of the model's vocabulary"
@@ -236,7 +237,7 @@ def test_what_fails_while_it_is_warmed_is_not_tried_again() -> None:
     assert not channel.events()
 
 
-@pytest.mark.parametrize("ids", [(), tuple(range(15)), (-1,) * 16, (Counter.vocabulary,) * 16])
+@each_row("ids", [(), tuple(range(15)), (-1,) * 16, (Counter.vocabulary,) * 16])
 def test_nothing_to_warm(ids: tuple[int, ...]) -> None:
     worker, _, _ = working(WarmPrefix(ids, "someone"))
     assert not worker.scheduler.has_work
@@ -281,7 +282,7 @@ def test_close_ends_it_whatever_runs() -> None:
     assert channel.events() == [SequenceAdmitted(1, 1, 0), NewTokens(((1, 6),))]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "message",
     [
         submit(1, 2, 3), Cancel(1), WarmPrefix((1, 2), "a"), DropOwner("a"), ShutdownRequest(),

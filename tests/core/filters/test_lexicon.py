@@ -8,6 +8,7 @@ import pytest
 from core.filters.lexicon import LANGUAGES, MAX_PHRASE_WORDS, Lexicon
 from core.filters.lexicon_parser import add_derived_forms, builtin_lexicon, parse_wordlist, telex_keystrokes
 from core.filters.normalize import fold
+from tests.tables import each_row
 
 CATEGORIES = {"profanity", "slur", "sexual", "sexual_minors", "self_harm", "violence", "weapons", "drugs", "allow"}
 
@@ -28,7 +29,7 @@ def test_entries_are_indexed_by_how_they_are_found() -> None:
     assert made.phrases_by_first["one"][0].words == ("one", "two") and made.allowed == {"foolish"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("list_", "mistake"),
     [
         (["foo"], "line 1: an entry before the first section"),
@@ -64,7 +65,7 @@ def test_the_built_in_lists_have_all_categories() -> None:
     assert found == {(language, category) for language in LANGUAGES for category in CATEGORIES - {"allow"}}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("word", "typed"),
     [("lồn", {"loonf", "loofn"}), ("địt", {"ddijt", "dditj"}), ("được", {"dduwowcj", "dduwowjc"}), ("mẹ", {"mej"}),
      ("ăn", {"awn"}), ("ban", {"ban"})],

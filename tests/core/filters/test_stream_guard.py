@@ -11,6 +11,7 @@ from core.filters.deobfuscate import WINDOW_CHARACTERS
 from core.filters.stream_guard import StreamGuard
 from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
 from tests.core.filters.steps import counted
+from tests.tables import each_row
 
 TEXTS = [f"so {DISGUISES[disguise](text)} it is" for disguise in DISGUISES for text in RUDE]
 
@@ -29,13 +30,13 @@ def pieces(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@each_row("text", TEXTS)
 def test_nothing_blocked_is_ever_shown(text: str) -> None:
     for size in (1, 2, 3, 5, len(text)):
         assert not any(map(blocked, shown(pieces(text, size))))
 
 
-@pytest.mark.parametrize("text", BENIGN)
+@each_row("text", BENIGN)
 def test_harmless_text_is_not_changed(text: str) -> None:
     for size in (1, 3, len(text)):
         assert shown(pieces(text, size))[-1] == text
@@ -77,7 +78,7 @@ def test_any_text(text: str, size: int) -> None:
         assert seen[-1] == text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "level"),
     [
         ("b u y     h e r o i n     o n l i n e", Level.STANDARD),  # the phrase's later word comes letter by letter

@@ -1,28 +1,28 @@
 """Verdicts on whole texts: what the filter finds, and what it lets through."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.filters import FilterAction, Level, Policy, Verdict, blocked, check, normalize_word
 from tests.core.filters.corpus import BENIGN, DISGUISES, RUDE
 from tests.core.filters.steps import counted
+from tests.tables import each_row
 
 STRICT, OFF = Policy(Level.STRICT), Policy(Level.OFF)
 
 
-@pytest.mark.parametrize("text", BENIGN)
+@each_row("text", BENIGN)
 def test_harmless_texts_pass(text: str) -> None:
     assert check(text) == Verdict()
 
 
-@pytest.mark.parametrize("disguise", DISGUISES)
-@pytest.mark.parametrize("text", RUDE)
+@each_row("disguise", DISGUISES)
+@each_row("text", RUDE)
 def test_a_disguise_hides_nothing(text: str, disguise: str) -> None:
     assert check(DISGUISES[disguise](text)).blocked
 
 
-@pytest.mark.parametrize(
+@each_row(
     "text",
     ["f*ck", "sh1t", "$hit", "fuuuuck", "fvck off", "w*nk*r", "c*cksucker", "l*n mẹ mày", "ditme", "concac", "địtmẹmày",
      "dit me may", "vcl", "dkm mày nói gì thế", "loonf", "ddijt mej"],
@@ -31,7 +31,7 @@ def test_other_spellings(text: str) -> None:
     assert check(text).blocked
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "category", "action", "severity"),
     [
         ("oh fuck", "profanity", FilterAction.MASK, 2),
@@ -51,7 +51,7 @@ def test_categories(text: str, category: str, action: FilterAction, severity: in
     assert (found.category, found.action, found.severity) == (category, action, severity)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "levels"),
     [
         ("goddamn it", {Level.STRICT}),
@@ -65,7 +65,7 @@ def test_levels(text: str, levels: set[Level]) -> None:
     assert {level for level in Level if check(text, Policy(level)).blocked} == levels
 
 
-@pytest.mark.parametrize("text", ["fuck" * 20, "x" * 61 + "fuck ok", "x" * 90 + "nigger ok", "ok " + "địtmẹ" * 30])
+@each_row("text", ["fuck" * 20, "x" * 61 + "fuck ok", "x" * 90 + "nigger ok", "ok " + "địtmẹ" * 30])
 def test_a_word_that_is_too_long_hides_nothing(text: str) -> None:
     found = check(text)
     assert found.blocked and all(text[start:end] for start, end in found.spans)
@@ -82,7 +82,7 @@ def test_the_worst_hit_decides() -> None:
     assert check("fuck, show me child porn").category == "sexual_minors"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "found"),
     [
         ("oh fuck", ["fuck"]),
@@ -99,7 +99,7 @@ def test_spans_are_positions_in_the_text_itself(text: str, found: list[str]) -> 
 # A conversation's own words
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("words", "text", "hit"),
     [
         (["banana"], "I like BANANA", True),
@@ -128,7 +128,7 @@ def test_own_words_count_at_level_off_too() -> None:
     assert check("a banana", Policy(Level.OFF, ("banana",))).blocked
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("allowed", "text", "hit"),
     [
         ("fuck", "oh fuck", False),
@@ -143,7 +143,7 @@ def test_allowed_words(allowed: str, text: str, hit: bool) -> None:
     assert check(text, Policy(allowed=(allowed,))).blocked is hit
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("written", "found"),
     [
         ("Banana", "banana"), ("  foo   BAR ", "foo bar"), ("t-shirt", "t shirt"), ("Quả Táo", "quả táo"),
@@ -186,7 +186,7 @@ HEAVY = ["<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "**", "a\u200b", 
          "f##k ", "fu*k ", "ﷺ", "fuuuuck "]  # fmt: skip
 
 
-@pytest.mark.parametrize("part", HEAVY)
+@each_row("part", HEAVY)
 def test_the_work_is_linear_in_the_length(part: str) -> None:
     def work(length: int) -> int:
         text = (part * length)[:length]

@@ -8,6 +8,7 @@ import pytest
 from core.commands.registry import COMMANDS
 from core.domain.settings import SETTING_NAMES, Source
 from core.i18n import LANGUAGES, catalogue, choose_language, placeholders, t
+from tests.tables import each_row
 
 SOURCES = [*Path("core").rglob("*.py"), *Path("bots").rglob("*.py")]
 ASKED = re.compile(r"""(?:\bt|Refused|Unanswered|notice=|_help_line)\(?\s*(?:\w+, )?["']([a-z]+\.[a-z_]+)["']""")
@@ -17,7 +18,7 @@ def test_equal_keys() -> None:
     assert catalogue("en").keys() == catalogue("vi").keys()
 
 
-@pytest.mark.parametrize("key", sorted(catalogue("en")))
+@each_row("key", sorted(catalogue("en")))
 def test_equal_placeholders(key: str) -> None:
     assert placeholders(catalogue("en")[key]) == placeholders(catalogue("vi")[key])
     assert all(catalogue(language)[key] for language in LANGUAGES)
@@ -63,7 +64,7 @@ def test_no_text_is_left_over() -> None:
     assert [key for key in catalogue("en") if key not in code and not key.startswith(built)] == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("wanted", "locale", "language"),
     [("en", "vi", "en"), ("vi", "", "vi"), ("auto", "vi", "vi"), ("auto", "vi-VN", "vi"), ("auto", "vi_VN.UTF-8", "vi"),
      ("auto", "en-US", "en"), ("auto", "", "en"), ("auto", "fr", "en"), ("auto", "C", "en"), ("auto", "vie", "en")],

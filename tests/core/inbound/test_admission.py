@@ -22,6 +22,7 @@ from core.inbound.admission import (
 )
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, incoming
+from tests.tables import each_row
 from tests.watching import held, outcome, release, running
 
 NOW = 1_800_000_000_000
@@ -102,7 +103,7 @@ def test_the_speed_follows_answers_that_slow_each_other_down() -> None:
     assert 19 < (throughput.wait_s(32) or 0) <= 20
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("busy", "seconds", "said"),
     [
         (Busy("chat", 5, 12), None, "5 questions of this chat are waiting already, so I did not take this one. "

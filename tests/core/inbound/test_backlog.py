@@ -15,6 +15,7 @@ from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot, running_bot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming, owe
+from tests.tables import each_row
 from tests.watching import history, now, outcome
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -54,7 +55,7 @@ TABLE: list[tuple[str, list[Reply], list[list[int]], list[list[int]]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("waiting", "merged", "late"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )  # fmt: skip
 def test_piles(waiting: list[Reply], merged: list[list[int]], late: list[list[int]]) -> None:

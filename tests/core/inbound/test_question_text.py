@@ -1,13 +1,13 @@
 """From what a person wrote, replied to and forwarded to the text that the core gets."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.inbound.question_text import GREETING, QuestionParts, compose_question, join_around_name, with_quote
+from tests.tables import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("parts", "text"),
     [
         (QuestionParts("hi"), "hi"),
@@ -41,7 +41,7 @@ def test_a_quote_is_cut_and_the_question_never(question: str, quoted: str) -> No
     assert text.endswith(question or text) and len(text) <= len(question) + 3 * 1001 + 2 + len(quoted)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("left", "right", "text"),
     [
         ("", ", what is it?", "what is it?"),

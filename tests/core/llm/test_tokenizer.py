@@ -13,6 +13,7 @@ from core.domain.errors import SetupError
 from core.domain.prompt import Message
 from core.llm.tokenizer import Tokenizer
 from tests.real import CACHE
+from tests.tables import each_row
 
 CHECKPOINT = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
 TOKENIZER = Tokenizer(CHECKPOINT.folder, CHECKPOINT.chat_template)
@@ -40,8 +41,8 @@ FORGERIES = [
 ]
 
 
-@pytest.mark.parametrize("forgery", FORGERIES)
-@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+@each_row("forgery", FORGERIES)
+@each_row("role", ["system", "user", "assistant"])
 def test_nobody_can_forge_a_turn(role: str, forgery: str) -> None:
     def prompt(text: str) -> tuple[Message, ...]:
         said = {"system": "s", "user": "u", "assistant": "a"} | {role: text}
@@ -105,8 +106,8 @@ QUESTIONS = [
 STORED = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).map(clean).map(str.strip)
 
 
-@pytest.mark.parametrize("past", [PAST[:1], PAST[:3], PAST], ids=["nothing yet", "a turn", "two turns"])
-@pytest.mark.parametrize("question", QUESTIONS)
+@each_row("past", [PAST[:1], PAST[:3], PAST], ids=["nothing yet", "a turn", "two turns"])
+@each_row("question", QUESTIONS)
 def test_the_ids_before_the_question_begin_any_next_prompt(past: tuple[Message, ...], question: str) -> None:
     opening, prompt = TOKENIZER.encode_before_question(past), TOKENIZER.encode((*past, Message("user", question)))
     assert prompt[: len(opening)] == opening

@@ -15,6 +15,7 @@ from core.engine.kernels.layout import SCALES_MULTIPLE
 from core.engine.nn.kernel_model import as_numpy
 from core.engine.nn.kv_cache import BLOCK_IDS
 from tests.core.engine.kernels import pieces
+from tests.tables import each_row
 
 DTYPES: dict[KVDtype, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
 WIDTHS = [16, 48, 64, 80, 96, 128]
@@ -79,9 +80,9 @@ def near(found: Array, expected: Array) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=4e-6 * max(1.0, float(np.abs(expected).max())))
 
 
-@pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("heads", range(1, 8))
+@each_row("kind", DTYPES)
+@each_row("width", WIDTHS)
+@each_row("heads", range(1, 8))
 def test_every_width_and_number_of_heads(kind: KVDtype, width: int, heads: int) -> None:
     q = queries(heads, width)
     for length in LENGTHS:
@@ -97,8 +98,8 @@ def test_every_length(kind: KVDtype) -> None:
         near(seen.attend(q), theirs(q, seen))
 
 
-@pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("length", [8, 77, 600])
+@each_row("kind", DTYPES)
+@each_row("length", [8, 77, 600])
 def test_blocks_in_any_order(kind: KVDtype, length: int) -> None:
     """Those that lie one after another are gone through at once, which changes no bit."""
     q = queries(4, 64)
@@ -110,8 +111,8 @@ def test_blocks_in_any_order(kind: KVDtype, length: int) -> None:
     assert all((answer == answers[0]).all() for answer in answers)
 
 
-@pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("length", [1, 5, 8, 13, 100])
+@each_row("kind", DTYPES)
+@each_row("length", [1, 5, 8, 13, 100])
 def test_what_lies_behind_the_end_changes_nothing(kind: KVDtype, length: int) -> None:
     """Nor what lies in other blocks: no number, infinity, anything."""
     q, seen = queries(4, 64), sequence(kind, length, 64)
@@ -123,8 +124,8 @@ def test_what_lies_behind_the_end_changes_nothing(kind: KVDtype, length: int) ->
     assert all((answer == answers[0]).all() for answer in answers)
 
 
-@pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("width", WIDTHS)
+@each_row("kind", DTYPES)
+@each_row("width", WIDTHS)
 def test_a_head_alone_and_among_others(kind: KVDtype, width: int) -> None:
     seen, q = sequence(kind, 77, width), queries(7, width)
     alone = np.concatenate([seen.attend(q[head : head + 1]) for head in range(7)])
@@ -133,8 +134,8 @@ def test_a_head_alone_and_among_others(kind: KVDtype, width: int) -> None:
         assert (seen.attend(q[7 - heads :]) == alone[7 - heads :]).all()
 
 
-@pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@each_row("kind", DTYPES)
+@each_row("bad", [np.nan, np.inf])
 def test_what_is_no_number_stays_in_its_head(kind: KVDtype, bad: float) -> None:
     seen, q = sequence(kind, 77, 64), queries(5, 64)
     good = seen.attend(q)

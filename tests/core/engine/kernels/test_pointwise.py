@@ -12,6 +12,7 @@ from core.engine.kernels.jit import Array
 from core.engine.kernels.layout import BLOCK, GROUP, GROUPS_PER_BLOCK, MAX_ACTIVATION, block_count
 from core.engine.kernels.vectors import LANES
 from tests.core.engine.kernels import pieces
+from tests.tables import each_row
 
 EPS = float(np.finfo(np.float32).eps)
 COLUMNS = [32, 64, 96, 1024, 1056, 2080, 4864]
@@ -45,7 +46,7 @@ def check_rounding(values: Array) -> None:
         assert (sums[:, expected.shape[1] :] == 0).all(), "groups that are not there add nothing"
 
 
-@pytest.mark.parametrize("columns", COLUMNS)
+@each_row("columns", COLUMNS)
 def test_rounding(columns: int) -> None:
     check_rounding(normal(5, columns) * np.logspace(-20, 20, 5, dtype=np.float32)[:, None])
 
@@ -70,8 +71,8 @@ def test_halves_are_rounded_to_the_even_number() -> None:
     assert pieces.rounded(values).codes[:6].tolist() == [MAX_ACTIVATION, 0, 2, 2, 0, -2]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("column", [0, 31, 32, 1023, 1024, 1055])
+@each_row("bad", [np.nan, np.inf, -np.inf])
+@each_row("column", [0, 31, 32, 1023, 1024, 1055])
 def test_what_is_no_number_makes_the_scale_none(bad: float, column: int) -> None:
     """Of that block, and of no other."""
     values = normal(3, 1056)
@@ -85,7 +86,7 @@ def test_what_is_no_number_makes_the_scale_none(bad: float, column: int) -> None
     assert (codes[[0, 2]] == before[[0, 2]]).all()
 
 
-@pytest.mark.parametrize("size", [0.0, 1e-45, 1e-40, 1e-36])
+@each_row("size", [0.0, 1e-45, 1e-40, 1e-36])
 def test_what_is_as_good_as_nothing(size: float) -> None:
     """Too small for a scale of its own: whatever the codes are, they stand for next to nothing."""
     values = np.full((1, 64), size, np.float32)
@@ -97,8 +98,8 @@ def test_what_is_as_good_as_nothing(size: float) -> None:
 # Norms and positions
 
 
-@pytest.mark.parametrize("columns", [16, 48, 64, 96, 128, 896, 4864])
-@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+@each_row("columns", [16, 48, 64, 96, 128, 896, 4864])
+@each_row("size", [1e-6, 1.0, 1e6])
 def test_norm(columns: int, size: float) -> None:
     x, weight = normal(columns) * np.float32(size), normal(columns, seed=2)
     found = np.empty_like(x)
@@ -125,8 +126,8 @@ def test_the_norm_of_nothing() -> None:
     assert (found == 0).all()
 
 
-@pytest.mark.parametrize("width", [16, 48, 64, 80, 96, 128])
-@pytest.mark.parametrize("factor", [1.0, 0.125])
+@each_row("width", [16, 48, 64, 80, 96, 128])
+@each_row("factor", [1.0, 0.125])
 def test_rotary_positions(width: int, factor: float) -> None:
     """As transformers turns them: the halves of a head are the pairs."""
     head, angles = normal(width), normal(width // 2, seed=2) * 100
@@ -172,7 +173,7 @@ def test_exponentials_beyond_their_range() -> None:
     assert np.isnan(found[8])
 
 
-@pytest.mark.parametrize("count", [32, 64, 96, 1024, 4864])
+@each_row("count", [32, 64, 96, 1024, 4864])
 def test_the_activation(count: int) -> None:
     gate, up = normal(count) * 8, normal(count, seed=2)
     gate[: 4 * 8 : 4] = [-1e4, -200, -88, -50, 50, 88, 200, 1e4]
@@ -201,8 +202,8 @@ def softmax(scores: Array) -> Array:
     return room[: len(scores)]
 
 
-@pytest.mark.parametrize("count", [*range(1, 36), 255, 600, 1023])
-@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0])
+@each_row("count", [*range(1, 36), 255, 600, 1023])
+@each_row("spread", [0.0, 1.0, 30.0])
 def test_softmax(count: int, spread: float) -> None:
     """What stands behind the end changes nothing."""
     scores = normal(count) * np.float32(spread) + np.float32(50)
@@ -210,7 +211,7 @@ def test_softmax(count: int, spread: float) -> None:
     np.testing.assert_allclose(softmax(scores), expected, rtol=8 * EPS + EPS * spread * 2, atol=1e-37)
 
 
-@pytest.mark.parametrize("large", [1e4, 1e30, -1e4, -1e29])
+@each_row("large", [1e4, 1e30, -1e4, -1e29])
 def test_softmax_of_large_scores(large: float) -> None:
     scores = np.array([large, large, large * 0.5, 0, -abs(large)], np.float32)
     np.testing.assert_allclose(

@@ -15,6 +15,7 @@ from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
 from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
+from tests.tables import each_row
 
 EPS = float(np.finfo(np.float32).eps)
 COLUMNS = [32, 64, 96, 1024, 1056, 2080, 4864]
@@ -66,9 +67,9 @@ def check(side: Side, values: Array, found: Array, start: Array | float = 0.0, m
     assert (np.abs(found - exact) <= allowed).all()
 
 
-@pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize("many", [1, NEVER], ids=["in panels", "one by one"])
-@pytest.mark.parametrize("form", FORMS)
+@each_row("columns", COLUMNS)
+@each_row("many", [1, NEVER], ids=["in panels", "one by one"])
+@each_row("form", FORMS)
 def test_every_shape_and_count_of_rows(form: str, many: int, columns: int) -> None:
     """A row's result is the same to the last bit whatever stands beside it, in each of the two ways."""
     for outputs in OUTPUTS:
@@ -92,8 +93,8 @@ def test_from_how_many_rows_on_there_are_panels(form: str) -> None:
         assert (found == (panels if rows >= many else single)[:rows]).all()
 
 
-@pytest.mark.parametrize("rows", [1, 3, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, PANEL_MIN_ROWS + 1, 61])
-@pytest.mark.parametrize("form", FORMS)
+@each_row("rows", [1, 3, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, PANEL_MIN_ROWS + 1, 61])
+@each_row("form", FORMS)
 def test_in_any_company_and_order(form: str, rows: int) -> None:
     """Also beside others in other places, and what these are."""
     side = Side([FORMS[form](normal(70, 1056))])
@@ -106,8 +107,8 @@ def test_in_any_company_and_order(form: str, rows: int) -> None:
     assert (side.times(rounded(others), rows)[rows // 2] == found[0]).all()
 
 
-@pytest.mark.parametrize("rows", [1, 7, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 33])
-@pytest.mark.parametrize("form", FORMS)
+@each_row("rows", [1, 7, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 33])
+@each_row("form", FORMS)
 def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     """Roots of sums of squares of half-steps, which are evenly spread: a twelfth of the square of a step."""
     columns, outputs = 2048, 512
@@ -123,8 +124,8 @@ def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     assert abs(np.mean(off / np.sqrt(variance))) < 6 / np.sqrt(off.size), "and to neither side"
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 35])
-@pytest.mark.parametrize("start", ["fresh", "added"])
+@each_row("rows", [1, 2, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 35])
+@each_row("start", ["fresh", "added"])
 def test_side_by_side_and_added(start: str, rows: int) -> None:
     """Queries, keys and values of different forms and heights, each in its place."""
     columns = 1120
@@ -165,9 +166,9 @@ def added_up(products: Sequence[float], columns: int) -> np.float32:
     return total
 
 
-@pytest.mark.parametrize("rows", [1, 4, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 40])
-@pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize(
+@each_row("rows", [1, 4, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 40])
+@each_row("columns", COLUMNS)
+@each_row(
     ("code", "number"), [(127, MAX_ACTIVATION), (-127, MAX_ACTIVATION), (127, -MAX_ACTIVATION), (-127, -MAX_ACTIVATION)]
 )
 def test_the_largest_numbers_do_not_overflow(code: int, number: int, columns: int, rows: int) -> None:
@@ -179,11 +180,9 @@ def test_the_largest_numbers_do_not_overflow(code: int, number: int, columns: in
     assert (side.times(x, rows) == expected).all()
 
 
-@pytest.mark.parametrize("rows", [1, 4, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 40])
-@pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize(
-    ("code", "scale", "offset"), [(15, 1.0, 0.0), (15, -1.0, 0.0), (0, 1.0, -15.0), (15, 1.0, -30.0)]
-)
+@each_row("rows", [1, 4, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 40])
+@each_row("columns", COLUMNS)
+@each_row(("code", "scale", "offset"), [(15, 1.0, 0.0), (15, -1.0, 0.0), (0, 1.0, -15.0), (15, 1.0, -30.0)])
 def test_the_largest_4_bits_do_not_overflow(code: int, scale: float, offset: float, columns: int, rows: int) -> None:
     groups = columns // GROUP
     side = Side(
@@ -226,9 +225,9 @@ def test_whole_numbers_are_multiplied_exactly(
         np.testing.assert_allclose(found, exact, atol=float(x.abs().sum(1).max()) * 4 / MAX_UNPACKED_WEIGHT)
 
 
-@pytest.mark.parametrize("rows", [1, 5, PANEL_MIN_ROWS + 1])
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e15, 1e30])
+@each_row("rows", [1, 5, PANEL_MIN_ROWS + 1])
+@each_row("form", FORMS)
+@each_row("size", [1e-30, 1e-20, 1e15, 1e30])
 def test_huge_and_tiny(form: str, size: float, rows: int) -> None:
     """Weights of such a size, then activations."""
     weights, values = normal(40, 1056), activations(rows, 1056)
@@ -238,8 +237,8 @@ def test_huge_and_tiny(form: str, size: float, rows: int) -> None:
     check(side, large, side.times(rounded(large), rows))
 
 
-@pytest.mark.parametrize("rows", [1, 5, PANEL_MIN_ROWS + 1])
-@pytest.mark.parametrize("form", FORMS)
+@each_row("rows", [1, 5, PANEL_MIN_ROWS + 1])
+@each_row("form", FORMS)
 def test_zeros(form: str, rows: int) -> None:
     side, nothing = Side([FORMS[form](normal(67, 1056))]), Side([FORMS[form](torch.zeros(67, 1056))])
     assert (side.times(rounded(np.zeros((rows, 1056), np.float32)), rows) == 0).all()
@@ -249,10 +248,10 @@ def test_zeros(form: str, rows: int) -> None:
     check(side, half, side.times(rounded(half), rows))
 
 
-@pytest.mark.parametrize("rows", [1, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 37])
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("column", [0, 31, 1023, 1024, 1055])
+@each_row("rows", [1, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 37])
+@each_row("form", FORMS)
+@each_row("bad", [np.nan, np.inf, -np.inf])
+@each_row("column", [0, 31, 1023, 1024, 1055])
 def test_what_is_no_number_stays_in_its_row(bad: float, form: str, rows: int, column: int) -> None:
     """And all of that row is no number."""
     side = Side([FORMS[form](normal(67, 1056))])

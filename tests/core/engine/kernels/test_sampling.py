@@ -16,6 +16,7 @@ from core.engine.kernels.team import ThreadTeam
 from core.engine.nn.sampler import SequenceSampler
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs
+from tests.tables import each_row
 
 TEAMS = [1, 2, 3]
 
@@ -108,7 +109,7 @@ def test_it_is_nearly_always_the_very_same(teams: dict[int, ThreadTeam]) -> None
     assert sum(same) >= 499 and rules.seed is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     "sampling",
     [
         Sampling(1),
@@ -139,8 +140,8 @@ def test_as_often_as_likely(teams: dict[int, ThreadTeam], sampling: Sampling) ->
     assert all(expected[id] > 0 for id in counted), "and never what is ruled out"
 
 
-@pytest.mark.parametrize("sampling", [Sampling(0), Sampling(-1.0), Sampling(0, top_k=9, top_p=0.1), Sampling(1e-300)])
-@pytest.mark.parametrize("size", [1, 2, 7, 63, 64, 65, 300, VOCABULARY])
+@each_row("sampling", [Sampling(0), Sampling(-1.0), Sampling(0, top_k=9, top_p=0.1), Sampling(1e-300)])
+@each_row("size", [1, 2, 7, 63, 64, 65, 300, VOCABULARY])
 def test_greedy_takes_the_first_of_the_largest(teams: dict[int, ThreadTeam], sampling: Sampling, size: int) -> None:
     rng = np.random.default_rng(size)
     logits = rng.integers(-3, 4, (40, size)).astype(np.float32)
@@ -150,7 +151,7 @@ def test_greedy_takes_the_first_of_the_largest(teams: dict[int, ThreadTeam], sam
     assert found == logits.argmax(1).tolist()
 
 
-@pytest.mark.parametrize(
+@each_row(
     "sampling", [Sampling(1e-9, seed=1), Sampling(1.5, top_k=1), Sampling(1.5, top_p=0), Sampling(1.5, top_p=1e-9)]
 )
 def test_the_likeliest(teams: dict[int, ThreadTeam], sampling: Sampling) -> None:
@@ -159,8 +160,8 @@ def test_the_likeliest(teams: dict[int, ThreadTeam], sampling: Sampling) -> None
     assert found == [int(logits.argmax())] * 30
 
 
-@pytest.mark.parametrize("size", [VOCABULARY, kernel.TOP_P_CANDIDATES, kernel.TOP_P_CANDIDATES + 1, 65, 3])
-@pytest.mark.parametrize("top_p", [0.3, 0.8, 0.999])
+@each_row("size", [VOCABULARY, kernel.TOP_P_CANDIDATES, kernel.TOP_P_CANDIDATES + 1, 65, 3])
+@each_row("top_p", [0.3, 0.8, 0.999])
 def test_all_alike(teams: dict[int, ThreadTeam], size: int, top_p: float) -> None:
     """Top-p needs more of them than it looks at first; and every id comes about as often as another."""
     rows = 3000
@@ -178,7 +179,7 @@ def test_the_penalty_remembers_what_was_drawn(teams: dict[int, ThreadTeam]) -> N
     assert [drawn(teams[1], logits, [draw])[0] for _ in range(4)] == [1, 2, 3, 0]
 
 
-@pytest.mark.parametrize("penalty", [0.5, 0.9, 1.05, 1.5, 2.0])
+@each_row("penalty", [0.5, 0.9, 1.05, 1.5, 2.0])
 def test_the_penalty_is_that_of_pytorch(teams: dict[int, ThreadTeam], penalty: float) -> None:
     """To the last bit: greedy tokens show it. Each row has its own part of what was seen, or none."""
     sampling, rng = Sampling(0, repetition_penalty=penalty), np.random.default_rng(3)

@@ -27,6 +27,7 @@ from tests.core.engine.nn.conftest import VARIANTS, Models, silent
 from tests.core.engine.nn.drive import Drive, Way, answers, by, logits, strays
 from tests.core.engine.nn.test_low_bits import COARSE, NEAR, reference
 from tests.core.engine.nn.test_reference import expected, prompt
+from tests.tables import each_row
 
 ALONE = ["llama of odd sizes", "llama with heads of their own width"]
 """What the kernels don't take: rows that are no groups of 32, heads that are no sixteens."""
@@ -51,8 +52,8 @@ Loaded = Callable[..., TorchRunner]
 Alone = Callable[..., list[int]]
 
 
-@pytest.mark.parametrize("weights", LOW)
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_row("weights", LOW)
+@each_row("variant", VARIANTS)
 def test_what_the_kernels_can_compute(models: Models, variant: str, weights: WeightFormat) -> None:
     """All else is PyTorch's, and answers all the same."""
     runner = load_model(Loader(models.folder(variant), weights, threads=1), silent)
@@ -343,8 +344,8 @@ def test_memory_for_rows_is_kept(loaded: Loaded) -> None:
     assert runner.computer.kernel_model._buffers is not room
 
 
-@pytest.mark.parametrize("shape", [(3,), (5, 7), (2, 3, 9), (0, 4)])
-@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int64])
+@each_row("shape", [(3,), (5, 7), (2, 3, 9), (0, 4)])
+@each_row("dtype", [np.float32, np.int16, np.int64])
 def test_arrays_begin_with_a_cache_line(shape: tuple[int, ...], dtype: Any) -> None:
     for _ in range(5):
         made = joint.aligned_empty(shape, dtype)

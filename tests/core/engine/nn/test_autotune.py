@@ -23,6 +23,7 @@ from core.engine.nn.autotune import (
     load_tuning,
     measure_tuning,
 )
+from tests.tables import each_row
 
 Cost = Callable[[int], float]
 Threaded = Callable[[int, int], float]
@@ -103,7 +104,7 @@ CROSSINGS: dict[str, tuple[Cost, Cost, Cost, tuple[int | None, int | None]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CROSSINGS)
+@each_row("case", CROSSINGS)
 def test_the_crossings(case: str) -> None:
     """From there on a way is faster than the one before at every number of rows, and that is what a step costs."""
     kernels, panels, torch, crossings = CROSSINGS[case]
@@ -134,7 +135,7 @@ def threads(quickest_few: int, quickest_many: int) -> Threaded:
     return cost
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("most", "few", "many", "expected"),
     [
         (1, 1, 1, (1, 1)),
@@ -263,7 +264,7 @@ def test_without_a_file(file: Path) -> None:
     assert not file.parent.exists()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("others", "spread", "steady"),
     [
         (0.0, 1.0, True),

@@ -9,6 +9,7 @@ from torch.nn import functional
 from core.engine.nn import linear
 from core.engine.nn.linear import ConcatLinear, DenseLinear, Linear, LowBitLinear, OneDnnLinear
 from core.engine.nn.quantization import quantize_int4, quantize_int8
+from tests.tables import each_row
 
 FLOAT, BF16 = torch.float32, torch.bfloat16
 NEAR = {FLOAT: 2e-6, BF16: 2**-7}
@@ -52,8 +53,8 @@ FORMS: list[tuple[Form, torch.dtype]] = [
 ]
 
 
-@pytest.mark.parametrize("biased", [False, True], ids=["plain", "biased"])
-@pytest.mark.parametrize(("form", "dtype"), FORMS, ids=lambda each: getattr(each, "__name__", str(each)))
+@each_row("biased", [False, True], ids=["plain", "biased"])
+@each_row(("form", "dtype"), FORMS, ids=lambda each: getattr(each, "__name__", str(each)))
 def test_against_float32(form: Form, dtype: torch.dtype, biased: bool) -> None:
     torch.manual_seed(2)
     bias = torch.randn(ROWS).to(dtype) if biased else None
@@ -71,8 +72,8 @@ def test_against_float32(form: Form, dtype: torch.dtype, biased: bool) -> None:
         assert torch.equal(product(x), found), "and a second time"
 
 
-@pytest.mark.parametrize("form", [eight, four])
-@pytest.mark.parametrize("rows", [16, 7, 300])
+@each_row("form", [eight, four])
+@each_row("rows", [16, 7, 300])
 def test_any_number_of_rows_in_low_bits(form: Form, rows: int) -> None:
     """Vocabularies are of any size."""
     torch.manual_seed(2)

@@ -28,6 +28,7 @@ from tests.core.checkpoints.conftest import shard
 from tests.core.engine.nn.conftest import KERNELS, Models, silent
 from tests.core.engine.nn.drive import answers, logits
 from tests.core.engine.tiny import CONTEXT, save
+from tests.tables import each_row
 
 PROMPT = [3, 141, 59, 26, 53, 58, 97, 93, 23, 84]
 BLOCK = 2 * 2 * 2 * 16 * BLOCK_IDS * 4
@@ -64,7 +65,7 @@ def test_what_it_says_of_itself(llama: Path) -> None:
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize(("limit", "context"), [(100, 100), (5000, CONTEXT), (None, CONTEXT), (1, 1)])
+@each_row(("limit", "context"), [(100, 100), (5000, CONTEXT), (None, CONTEXT), (1, 1)])
 def test_the_context(llama: Path, limit: int | None, context: int) -> None:
     runner = plain(llama, context=limit)
     assert runner.context == context
@@ -213,7 +214,7 @@ def test_a_short_context_is_not_left_while_measuring(llama: Path) -> None:
 # Memory
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kv_bytes", "blocks"),
     [(None, 4 * LEAST), (200 * BLOCK, 200), (200 * BLOCK - 1, 199), (1, LEAST), (1000 * BLOCK, 1000)],
 )
@@ -238,7 +239,7 @@ def test_a_whole_context_fits(llama: Path) -> None:
     assert len(tokens) == 9
 
 
-@pytest.mark.parametrize("weights", FORMS)
+@each_row("weights", FORMS)
 def test_low_bits_leave_more_to_the_kv_memory(llama: Path, weights: WeightFormat) -> None:
     """The weights are held once, in whatever form."""
     runner = load_model(Loader(llama, weights, threads=1, kv_bytes=1 << 40, free=OVERHEAD_BYTES + 4_000_000), silent)

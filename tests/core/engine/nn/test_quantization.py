@@ -16,6 +16,7 @@ from core.engine.nn.quantization import (
     repack_int4,
 )
 from core.engine.nn.weight_reader import Int4Tensor as Codes
+from tests.tables import each_row
 
 DTYPES = [torch.float32, torch.bfloat16]
 ROWS, COLUMNS = 48, 96
@@ -53,7 +54,7 @@ UNIT = torch.finfo(torch.bfloat16).eps / 2
 """How far off rounding to bf16 may be, of a number 1."""
 
 
-@pytest.mark.parametrize("case", MATRICES)
+@each_row("case", MATRICES)
 def test_8_bits_are_half_a_step_off_at_most(case: str) -> None:
     values = matrix(case)
     rounded = quantize_int8(values)
@@ -67,7 +68,7 @@ def test_8_bits_are_half_a_step_off_at_most(case: str) -> None:
     assert (step <= largest / 127 * (1 + torch.finfo(torch.float32).eps) + 1e-30).all(), "no longer than need be"
 
 
-@pytest.mark.parametrize("case", MATRICES)
+@each_row("case", MATRICES)
 def test_4_bits_are_half_a_step_off_at_most(case: str) -> None:
     """Beside what the rounding of the scale and of the offset makes."""
     values = matrix(case)
@@ -137,9 +138,7 @@ def test_a_files_own_codes_are_kept() -> None:
     assert (off <= near * 1.01).all()
 
 
-@pytest.mark.parametrize(
-    "groups", [1, 3, SCALES_MULTIPLE - 1, SCALES_MULTIPLE, SCALES_MULTIPLE + 1, 2 * SCALES_MULTIPLE]
-)
+@each_row("groups", [1, 3, SCALES_MULTIPLE - 1, SCALES_MULTIPLE, SCALES_MULTIPLE + 1, 2 * SCALES_MULTIPLE])
 def test_scales_are_filled_up_with_zeros(groups: int) -> None:
     """The kernels read a whole vector of them."""
     room = padded_groups(groups)
@@ -166,8 +165,8 @@ def test_in_parts_as_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(part, expected)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [1, 5, 16, 32, 48, 80, 144])
+@each_row("dtype", DTYPES)
+@each_row("rows", [1, 5, 16, 32, 48, 80, 144])
 def test_products_are_made_of_these_values(rows: int, dtype: torch.dtype) -> None:
     """A product with ones in the diagonal gives the matrix back. (The kernels' are in kernels/test_products.py.)"""
     eye = torch.eye(COLUMNS, dtype=dtype)
@@ -187,6 +186,6 @@ def test_the_values_of_4_bits() -> None:
         torch.testing.assert_close(rounded.dequantize().double(), numbers4(rounded), rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(("columns", "fit"), [(32, True), (64, True), (96, True), (48, False), (33, False), (1, False)])
+@each_row(("columns", "fit"), [(32, True), (64, True), (96, True), (48, False), (33, False), (1, False)])
 def test_what_fits(columns: int, fit: bool) -> None:
     assert fits_kernels(columns) == fit

@@ -12,6 +12,7 @@ from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
 from tests.core.engine.nn.conftest import VARIANTS, Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers, logits
+from tests.tables import each_row
 
 NEAR = 3e-4
 """Of logits of which the largest are about 20, in float32. Such random models carry the last bit far."""
@@ -37,8 +38,8 @@ def expected(model: Any, ids: list[int], tokens: int = 12, penalty: float = 1.0)
     return [int(token) for token in found[0, len(ids) :]]
 
 
-@pytest.mark.parametrize("chunk", [1000, 37, 1], ids=["whole", "by-37", "singly"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_row("chunk", [1000, 37, 1], ids=["whole", "by-37", "singly"])
+@each_row("variant", VARIANTS)
 def test_logits_at_every_position(models: Models, variant: str, chunk: int) -> None:
     ids = prompt(60 if chunk == 1 else 400)
     with torch.inference_mode():
@@ -48,7 +49,7 @@ def test_logits_at_every_position(models: Models, variant: str, chunk: int) -> N
     torch.testing.assert_close(ours, theirs, rtol=0, atol=NEAR)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_row("variant", VARIANTS)
 def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     """Up to the end of the context, where an angle that is off by one bit a position is off by many."""
     runner, model = models.runner(variant), models.reference(variant).model
@@ -64,7 +65,7 @@ def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     assert torch.equal(ours[:, turned:], x[:, turned:]), "values are not turned"
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@each_row("variant", VARIANTS)
 def test_greedy_equals_generate(models: Models, variant: str) -> None:
     """Alone, among strangers and in chunks."""
     runner, model = models.runner(variant), models.reference(variant)

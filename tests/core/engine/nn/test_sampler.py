@@ -18,6 +18,7 @@ from core.domain.sampling import Sampling
 from core.engine.nn.sampler import SequenceSampler, candidates
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers
+from tests.tables import each_row
 
 VOCABULARY = 700
 """More than the candidates that top-p looks at first."""
@@ -84,7 +85,7 @@ def whole(logits: torch.Tensor, sampling: Sampling, ids: list[int], kept: torch.
     return float(theirs(logits, before, ids)[kept > 0].sum())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("sampling", "left"),
     [
         (Sampling(1, top_p=0), 1),
@@ -115,7 +116,7 @@ def drawn(sampling: Sampling, count: int = 30, ids: list[int] = PROMPT) -> list[
     return [draw(random_logits(1, 1.0)) for _ in range(count)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "sampling",
     [
         Sampling(0),

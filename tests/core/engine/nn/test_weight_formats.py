@@ -19,6 +19,7 @@ from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import Kind, TinyGguf
 from tests.core.engine.tiny import save
+from tests.tables import each_row
 
 CONFIG: dict[str, Any] = {
     "model_type": "llama",
@@ -78,9 +79,9 @@ GGUF = {
 }
 
 
-@pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("weights", get_args(WeightFormat))
-@pytest.mark.parametrize(("codes", "table"), [((), SAFETENSORS), (Q4_K_M, GGUF)], ids=["safetensors", "gguf"])
+@each_row("native", [True, False])
+@each_row("weights", get_args(WeightFormat))
+@each_row(("codes", "table"), [((), SAFETENSORS), (Q4_K_M, GGUF)], ids=["safetensors", "gguf"])
 def test_every_setting(codes: tuple[str, ...], table: dict[str, str], weights: WeightFormat, native: bool) -> None:
     """What else there is, keys and values among it, is bf16 where the machine computes with it."""
     dense = "bf16" if weights == "bf16" or (native and weights != "float32") else "float32"
@@ -120,7 +121,7 @@ def test_shapes_that_the_kernels_do_not_take() -> None:
     assert shaped(hidden_size=72, head_dim=16) == "---b--n- bf16"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("found", "words"),
     [
         (made("float32"), "float32"),
@@ -194,9 +195,9 @@ def counted(found: ModelFormat) -> int:
     return total
 
 
-@pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("weights", get_args(WeightFormat))
-@pytest.mark.parametrize("source", ["llama", "qwen2", "gguf"])
+@each_row("native", [True, False])
+@each_row("weights", get_args(WeightFormat))
+@each_row("source", ["llama", "qwen2", "gguf"])
 def test_bytes(folders: dict[str, Path], source: str, weights: WeightFormat, native: bool) -> None:
     folder = folders[source]
     architecture = Architecture.from_config(json.loads((folder / "config.json").read_text()), "tiny")
