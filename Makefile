@@ -12,6 +12,8 @@
 #                            compiled for this machine, FILTER=FOLDER the content filter on labelled texts, too
 #   make bench-engine        the second of these alone; BENCH="--quick --force --only busy" for its options, and
 #                            QWENTIN_CPU=avx2 to have the engine use no more than that
+#   make bench-messages      what one message costs the bot itself, on the tests' platform servers: 15 minutes, twice that
+#                            with BENCH=--against, beside the first commit that had it; BENCH=--quick: some minutes
 #   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test-slow)
 #   make faults-all PART=x   the whole of one part, up to an hour; SEED=n for the same trials again (docs/reliability.md)
 #   make mutants             the bot made worse in twelve ways: a test must see each
@@ -34,7 +36,7 @@ WHOLE := $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))
 # Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
 SAY := @echo >&2
 
-.PHONY: run test test-slow check format bench bench-engine faults faults-all mutants trace wheel clean
+.PHONY: run test test-slow check format bench bench-engine bench-messages faults faults-all mutants trace wheel clean
 
 run: $(VENV)/ready
 	@$(BIN)/qwentin
@@ -65,6 +67,9 @@ endif
 
 bench-engine: $(VENV)/ready-dev
 	@$(BIN)/python -m benchmarks.engine $(BENCH)
+
+bench-messages: $(VENV)/ready-dev
+	@$(BIN)/python -m benchmarks.messages $(BENCH)
 
 faults: $(VENV)/ready-dev
 	@$(BIN)/python -m pytest tests/faults
