@@ -1,9 +1,10 @@
 """What one message costs: how many of our functions and files it crosses, transactions, calls. `make trace`.
 
-Three scenes on the tests' servers: a question in a private chat of Telegram, a slash command in a channel of a Discord
-server, a press on the Stop button on Telegram with the end of the answer that it stops. Each is traced several times
-after a first one that is not counted; the median of each figure is printed. With --functions also the functions,
-in the order of their first calls.
+Four scenes on the tests' servers: a question in a private chat of Telegram, a slash command in a channel of a Discord
+server, a press on the settings panel on Telegram until the panel shows the change, a press on the Stop button on
+Telegram with the end of the answer that it stops. A scene ends when the bot does nothing any more, so what follows an
+answer belongs to it. Each is traced several times after a first one that is not counted; the median of each figure is
+printed. With --functions also the functions, in the order of their first calls.
 """
 
 import argparse
@@ -21,13 +22,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from storage.database import ROOT
+from tests.patience import limit
 from tests.platforms.bot_api import BotApi, bot_api
 from tests.platforms.discord_server import DiscordServer, discord_server
 from tests.trace.bot import FILE, WAIT
 
 ROUNDS = 5
-START_S, SCENE_S, REST_S = 60.0, 30.0, 0.5
-"""A bot may take to start, and a scene; what follows an answer (it is warmed, old buttons go) gets that long."""
+QUIET_S = 0.5
+"""A bot that runs nothing new for this long has ended its work."""
+COLDER, WARMER = "−", "+"
+"""How the labels of the panel's first buttons begin: they change the temperature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Trace:
     functions: Sequence[str]
     """"file:name", in the order of their first calls."""
     transactions: int
-    driver_calls: int
+    statements: int
+    """Statements that the database driver was given, BEGIN included."""
     python_calls: int
 
     @property
@@ -48,17 +53,17 @@ class Trace:
     @property
     def figures(self) -> tuple[int, int, int, int, int]:
         """In the order of COLUMNS."""
-        return len(self.functions), self.files, self.transactions, self.driver_calls, self.python_calls
+        return len(self.functions), self.files, self.transactions, self.statements, self.python_calls
 
 
-COLUMNS = ("functions", "files", "transactions", "driver calls", "Python calls")
+COLUMNS = ("functions", "files", "transactions", "statements", "Python calls")
 
 
 class Stage:
     """A bot in front of both servers."""
 
     def __init__(self, process: Process, file: Path, telegram: BotApi, discord: DiscordServer) -> None:
-        self._process, self._file = process, file
+        self._process, self._file, self._next_label = process, file, COLDER
         self.telegram, self.discord = telegram, discord
         self.ann = telegram.person("Ann")
         self.chat = telegram.private(self.ann)
@@ -66,18 +71,29 @@ class Stage:
         self.channel = discord.guild(self.bob, admins=(self.bob,)).channel("general")
 
     async def trace(self, scene: Callable[[], Awaitable[object]]) -> Trace:
-        """What runs from here to the end of the scene, and shortly after."""
-        self._file.unlink(missing_ok=True)
-        self._process.send_signal(signal.SIGUSR1)
-        await asyncio.sleep(0.05)
-        async with asyncio.timeout(SCENE_S):
+        """What runs from here to the end of the scene, and of the work that it causes."""
+        async with limit():
+            await self._counted(signal.SIGUSR1)
             await scene()
-            await asyncio.sleep(REST_S)
-            self._process.send_signal(signal.SIGUSR2)
+            return await self.quiet()
+
+    async def quiet(self) -> Trace:
+        """Wait until the bot runs nothing new; what it has run since the last `trace` began."""
+        counted, before = await self._counted(signal.SIGUSR2), None
+        while before is None or (counted.functions, counted.statements) != (before.functions, before.statements):
+            await asyncio.sleep(QUIET_S)
+            before, counted = counted, await self._counted(signal.SIGUSR2)
+        return before  # without the calls of waiting
+
+    async def _counted(self, request: signal.Signals) -> Trace:
+        """Send a signal to the bot and read what it writes."""
+        self._file.unlink(missing_ok=True)
+        self._process.send_signal(request)
+        async with limit():
             while not self._file.exists():
                 await asyncio.sleep(0.01)
         counted = json.loads(self._file.read_text())
-        return Trace(counted["functions"], counted["transactions"], counted["driver"], counted["calls"])
+        return Trace(counted["functions"], counted["transactions"], counted["statements"], counted["calls"])
 
     async def question(self) -> None:
         """To its whole answer."""
@@ -98,10 +114,25 @@ class Stage:
         await self.chat.until(
             lambda chat: len(chat.messages) > before and "black" not in chat.last.text and chat.last.text != "…"
         )
-        await asyncio.sleep(REST_S)
+        await self.quiet()
 
-    async def press(self) -> None:
-        """To the button's own answer, and the end of the one that it stops."""
+    async def panel(self) -> None:
+        """The settings panel, for `change`."""
+        before = len(self.chat.messages)
+        self.chat.say("/settings", self.ann)
+        await self.chat.ended(before + 1)
+        await self.quiet()
+
+    async def change(self) -> None:
+        """A press on the panel, to the button's own answer and the new panel."""
+        panel = self.chat.last
+        shown = len(panel.history)
+        self._next_label, label = (COLDER, WARMER) if self._next_label == WARMER else (WARMER, COLDER)
+        await self.telegram.press(self.ann, self.chat, label).answered()
+        await self.chat.until(lambda _: len(panel.history) > shown)
+
+    async def stop(self) -> None:
+        """A press on Stop, to the button's own answer and the end of the answer that it stops."""
         await self.telegram.press(self.ann, self.chat, "⏹").answered()
         await self.chat.ended()
 
@@ -124,7 +155,7 @@ async def stage() -> AsyncIterator[Stage]:
             )
             try:
                 made = Stage(process, folder / "trace.json", telegram, discord)
-                async with asyncio.timeout(START_S):
+                async with limit():
                     await made.question()
                     while not discord.connected or not discord.commands:
                         await asyncio.sleep(0.05)
@@ -142,11 +173,16 @@ async def scenes(rounds: int = ROUNDS) -> dict[str, list[Trace]]:
             "a question on Telegram": [await bot.trace(bot.question) for _ in range(rounds)],
             "a slash command on Discord": [await bot.trace(bot.command) for _ in range(rounds)],
         }
-        presses = []
+        await bot.panel()
+        changes = [await bot.trace(bot.change) for _ in range(rounds + 1)]
+        stops = []
         for _ in range(rounds + 1):
             await bot.answer_in_progress()
-            presses.append(await bot.trace(bot.press))
-        return traces | {"a press on Stop on Telegram": presses[1:]}
+            stops.append(await bot.trace(bot.stop))
+        return traces | {
+            "a press on the settings panel on Telegram": changes[1:],
+            "a press on Stop on Telegram": stops[1:],
+        }
 
 
 def table(traces: dict[str, list[Trace]]) -> str:

@@ -1,6 +1,7 @@
 """The traced bot: the program around a model that says the question back, in front of the tests' servers.
 
-SIGUSR1 starts a count of what runs, SIGUSR2 writes it as JSON to the file that TRACE_FILE names.
+SIGUSR1 starts a count of what runs. SIGUSR1 and SIGUSR2 write what has been counted since, as JSON, to the file that
+TRACE_FILE names.
 """
 
 import asyncio
@@ -11,13 +12,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 from sqlalchemy import Engine, event
 
-from bots.bootstrap import run_with_database
+import bots.bootstrap
 from bots.config import read_config
 from core.domain.prompt import Prompt
 from core.domain.sampling import Sampling
@@ -29,9 +31,9 @@ FILE = "TRACE_FILE"
 WAIT = "wait"
 """A question that has this word is answered with one word, and then with nothing until it is stopped."""
 OURS = tuple(str(ROOT / folder) + os.sep for folder in ("bots", "core", "storage"))
-DRIVER = f"{os.sep}aiosqlite{os.sep}"
-FIRST_INSTRUCTIONS = 8
-"""Where a coroutine stands that has just been called, in bytes of its code."""
+NO_SWEEP_S = 24 * 3600.0
+"""The search for orphaned replies runs every two seconds, whatever people do: in a scene it would be counted in some
+runs and not in others. With this interval it runs once, before the first scene."""
 
 
 class Model(FakeModel):
@@ -49,31 +51,36 @@ class Recorder:
 
     def __init__(self) -> None:
         self._on = False
-        self.start()
+        self._clear()
 
     def install(self) -> None:
         """From now on calls are seen, and transactions of every database."""
         sys.setprofile(self._called)
         threading.setprofile(self._called)
         event.listen(Engine, "begin", self._begun)
-        signal.signal(signal.SIGUSR1, lambda number, frame: self.start(on=True))
-        signal.signal(signal.SIGUSR2, lambda number, frame: self.write(Path(os.environ[FILE])))
+        event.listen(Engine, "before_cursor_execute", self._executed)
+        signal.signal(signal.SIGUSR1, lambda number, frame: self.start())
+        signal.signal(signal.SIGUSR2, lambda number, frame: self.write())
 
-    def start(self, *, on: bool = False) -> None:
+    def start(self) -> None:
         """Begin anew."""
-        self._codes: dict[int, CodeType] = {}
-        self._calls = self._driver_calls = self._transactions = 0
-        self._on = on
+        self._clear()
+        self.write()
 
-    def write(self, file: Path) -> None:
-        """Stop, and write the counts and our functions in the order of their first calls."""
-        self._on = False
+    def write(self) -> None:
+        """Write the counts and our functions in the order of their first calls; this work is not counted."""
+        self._on, file = False, Path(os.environ[FILE])
         ours = [code for code in self._codes.values() if code.co_filename.startswith(OURS) and code.co_name[0] != "<"]
         functions = [f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_qualname}" for code in ours]
-        counts = {"transactions": self._transactions, "driver": self._driver_calls, "calls": self._calls}
+        counts = {"transactions": self._transactions, "statements": self._statements, "calls": self._calls}
         unfinished = file.with_suffix(".part")
         unfinished.write_text(json.dumps(counts | {"functions": functions}))
         unfinished.rename(file)
+        self._on = True
+
+    def _clear(self) -> None:
+        self._codes: dict[int, CodeType] = {}
+        self._calls = self._statements = self._transactions = 0
 
     def _called(self, frame: FrameType, what: str, arg: Any) -> None:
         if not self._on or what != "call":
@@ -81,19 +88,20 @@ class Recorder:
         code = frame.f_code
         self._calls += 1
         self._codes.setdefault(id(code), code)
-        # Every use of the driver's thread goes through this coroutine. Going on after an await counts as a call, too:
-        # its frame then stands further on.
-        if code.co_name == "_execute" and DRIVER in code.co_filename and frame.f_lasti <= FIRST_INSTRUCTIONS:
-            self._driver_calls += 1
 
     def _begun(self, connection: object) -> None:
         self._transactions += self._on
+
+    def _executed(self, *arguments: object) -> None:
+        self._statements += self._on
 
 
 def main() -> None:
     """Run until SIGTERM."""
     Recorder().install()
-    asyncio.run(run_with_database(read_config(), Model()))
+    timing = bots.bootstrap.TIMING
+    bots.bootstrap.TIMING = replace(timing, service=replace(timing.service, sweep_s=NO_SWEEP_S))
+    asyncio.run(bots.bootstrap.run_with_database(read_config(), Model()))
 
 
 if __name__ == "__main__":
