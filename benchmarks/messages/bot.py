@@ -1,7 +1,8 @@
 """The measured bot: the real program around a fake model. A script of its own, so that it also runs on another tree.
 
 It imports the product from PYTHONPATH and nothing else of this repository. SIGUSR1 writes what it has counted since
-its start, as JSON, to the file that BENCH_FILE names. With BENCH_SOCKET set it has one adapter instead of those of the
+its start, as JSON, to the file that BENCH_FILE names; SIGUSR2 does so, too, once memory that is not in use has gone
+back to the system. With BENCH_SOCKET set it has one adapter instead of those of the
 configuration, which speaks lines of JSON over that Unix socket: the bot and its store alone.
 
 A question says how it is to be answered: see QUESTION.
@@ -9,6 +10,7 @@ A question says how it is to be answered: see QUESTION.
 
 import asyncio
 import ctypes
+import gc
 import json
 import os
 import random
@@ -35,6 +37,7 @@ QUESTION = re.compile(r"Question (\d+): (\d+) words, (\d+) a second")
 """The question's number, and the answer's words and words a second; 0 a second is all at once. A word is a token."""
 END = "Done."
 """Every answer's last word."""
+LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 VOCABULARY = (
     "river", "stone", "cloud", "garden", "window", "table", "paper", "lamp", "bread", "apple", "meadow", "bridge",
@@ -64,12 +67,16 @@ class Counts:
         """By the question's number: seconds of the machine's monotonic clock."""
 
     def install(self, file: Path) -> None:
-        """Count from now on, in every database; write to `file` on SIGUSR1."""
+        """Count from now on, in every database; write to `file` on a signal."""
         event.listen(Engine, "begin", self._begun)
         event.listen(Engine, "before_cursor_execute", self._executed)
         signal.signal(signal.SIGUSR1, lambda number, frame: self._write(file))
+        signal.signal(signal.SIGUSR2, lambda number, frame: self._write(file, trim=True))
 
-    def _write(self, file: Path) -> None:
+    def _write(self, file: Path, *, trim: bool = False) -> None:
+        if trim:
+            gc.collect()
+            LIBC.malloc_trim(0)
         counts = {
             "cpu_s": time.process_time(),
             "transactions": self.transactions,
@@ -217,7 +224,7 @@ class LineChannel:
 
 def main() -> None:
     """Run until killed, at the latest when the driver ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     counts = Counts()
     counts.install(Path(os.environ[FILE]))
     if socket := os.environ.get(SOCKET):

@@ -14,6 +14,7 @@ ROWS = {
     "cpu_ms_token": "CPU a streamed token, ms",
     "questions_s": "questions a second, busy",
     "busy_cpu_share": "CPU of the bot meanwhile, cores",
+    "busy_load_cpu_share": "CPU of servers and load meanwhile, cores",
     "busy_cpu_ms_question": "CPU a question meanwhile, ms",
     "first_text_ms_p50": "update to first text, median, ms",
     "first_text_ms_p99": "update to first text, 99 %, ms",

@@ -69,10 +69,10 @@ class Subject:
     def __init__(self, process: Process, file: Path) -> None:
         self._process, self._file = process, file
 
-    async def snapshot(self) -> Snapshot:
-        """Have it write down its counts."""
+    async def snapshot(self, *, trim: bool = False) -> Snapshot:
+        """Have it write down its counts. `trim`: after it has given back what memory it does not use."""
         self._file.unlink(missing_ok=True)
-        self._process.send_signal(signal.SIGUSR1)
+        self._process.send_signal(signal.SIGUSR2 if trim else signal.SIGUSR1)
         async with asyncio.timeout(START_LIMIT_S):
             while not self._file.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
@@ -154,13 +154,15 @@ async def streamed(running: Subject, load: Load, sizes: Sizes) -> dict[str, floa
 
 async def busy(running: Subject, load: Load, sizes: Sizes) -> dict[str, float]:
     """How many questions a second are answered where every chat asks again at once, and the memory that chats take."""
-    start = await running.snapshot()
+    rss = (await running.snapshot(trim=True)).rss
     tasks = [asyncio.create_task(load.closed_loop(chat, WORDS)) for chat in range(sizes.chats)]
     await asyncio.sleep(sizes.ramp_s)
-    before, answered = await running.snapshot(), load.answered
+    before, answered, own_cpu_s = await running.snapshot(), load.answered, time.process_time()
     await asyncio.sleep(sizes.window_s)
     answered = load.answered - answered
+    own_cpu_s = time.process_time() - own_cpu_s
     after = await running.snapshot()
+    rss = (await running.snapshot(trim=True)).rss - rss
     for task in tasks:
         task.cancel()
     for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -170,8 +172,9 @@ async def busy(running: Subject, load: Load, sizes: Sizes) -> dict[str, float]:
     return {
         "questions_s": answered / seconds,
         "busy_cpu_share": (after.cpu_s - before.cpu_s) / seconds,
+        "busy_load_cpu_share": own_cpu_s / seconds,
         "busy_cpu_ms_question": 1000 * (after.cpu_s - before.cpu_s) / max(1, answered),
-        "memory_mib_1000_chats": (after.rss - start.rss) / MIB * 1000 / max(1, sizes.chats - sizes.asking),
+        "memory_mib_1000_chats": rss / MIB * 1000 / max(1, sizes.chats - sizes.asking),
     }
 
 
