@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "build" / "bench-messages.json"
 DATABASES = ("sqlite", "postgresql")
 START = "start"
-QUICK = Sizes(chats=100, questions=40, asking=20, stream_words=140, window_s=6.0, ramp_s=2.0)
+QUICK = Sizes(chats=400, questions=40, asking=20, stream_words=140, window_s=6.0, ramp_s=2.0)
 ADDED = ("git", "log", "--diff-filter=A", "--format=%H", "--", "benchmarks/messages/__main__.py")
 HERE, BASE = "here", "base"
 
@@ -64,7 +64,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-messages", description="What one message costs the bot itself.")
     parser.add_argument("--runs", type=int, help="how often everything is measured (3; with --quick 1)")
-    parser.add_argument("--chats", type=int, help="chats that ask at once in the busy phase (1000; with --quick 100)")
+    parser.add_argument("--chats", type=int, help="chats that ask at once in the busy phase (1000; with --quick 400)")
     parser.add_argument("--only", help="some of: telegram,discord,store,start")
     parser.add_argument("--database", help="some of: sqlite,postgresql")
     parser.add_argument("--quick", action="store_true", help="fewer questions, shorter phases, one run")
