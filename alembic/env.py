@@ -5,12 +5,12 @@ import os
 from alembic import context
 from sqlalchemy import Connection, create_engine
 
-from storage.tables import Base
+from storage.tables import metadata
 
 
 def migrate(connection: Connection) -> None:
     """Run what was asked for. Batch mode, because SQLite can alter little."""
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 

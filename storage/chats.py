@@ -1,112 +1,145 @@
 """Conversations: the row of one; chats that are closed to the bot or get another id."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import case, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, select, update
 
 from core.domain.conversation import ChatId, KnownChat, fit_id
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
-from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow, SettingRow
+from storage.connections import Connection, inserted_id
+from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies, settings
 
 
-async def get_chat(session: AsyncSession, chat: ChatId) -> ChatRow | None:
-    """The conversation's row; None where nothing of it is stored."""
-    fitted = chat.fitted()
-    query = select(ChatRow).where(
-        ChatRow.platform == fitted.platform, ChatRow.chat == fitted.chat, ChatRow.thread == fitted.thread
+def is_chat() -> ColumnElement[bool]:
+    """Whether a row of `chats` is that of the conversation whose `key_of` are the parameters."""
+    return (
+        (chats.c.platform == bindparam("of_platform"))
+        & (chats.c.chat == bindparam("of_chat"))
+        & (chats.c.thread == bindparam("of_thread"))
     )
-    return (await session.scalars(query)).one_or_none()
 
 
-async def get_or_create_chat(session: AsyncSession, chat: ChatId) -> ChatRow:
+def key_of(chat: ChatId) -> dict[str, Any]:
+    """The parameters of `is_chat`."""
+    return {"of_platform": chat.platform, "of_chat": fit_id(chat.chat), "of_thread": fit_id(chat.thread)}
+
+
+class ChatKey(NamedTuple):
+    """A conversation's row id and current number."""
+
+    id: int
+    conversation: int
+
+
+_KEY = select(chats.c.id, chats.c.conversation).where(is_chat())
+_INSERT = insert(chats)
+
+
+async def get_or_create_chat(connection: Connection, chat: ChatId) -> ChatKey:
     """The conversation's row, for what writes; a new one has number 1 and has never been served."""
-    row = await get_chat(session, chat)
-    if row is None:
-        fitted = chat.fitted()
-        row = ChatRow(platform=fitted.platform, chat=fitted.chat, thread=fitted.thread, conversation=1, served_at=0)
-        session.add(row)
-        await session.flush()
-    return row
+    row = (await connection.execute(_KEY, key_of(chat))).first()
+    if row is not None:
+        return ChatKey(*row)
+    new = {"platform": chat.platform, "chat": fit_id(chat.chat), "thread": fit_id(chat.thread)}
+    return ChatKey(inserted_id(await connection.execute(_INSERT, new)), 1)
+
+
+_ROWS = select(chats.c.id, chats.c.thread, chats.c.conversation).where(
+    chats.c.platform == bindparam("of_platform"), chats.c.chat == bindparam("of_chat")
+)
+_CHANGE_CHAT = update(chats).where(chats.c.id == bindparam("chat_row"))
+_DELETE_CHAT = delete(chats).where(chats.c.id == bindparam("chat_row"))
+_DEACTIVATE = update(chats).where(
+    chats.c.platform == bindparam("of_platform"), chats.c.chat == bindparam("of_chat")
+).values(active=False)  # fmt: skip
+_here = replies.c.chat_id.in_(
+    select(chats.c.id).where(chats.c.platform == bindparam("of_platform"), chats.c.chat == bindparam("of_chat"))
+)
+_QUEUED = select(replies.c.id, replies.c.inbox_id).where(_here, replies.c.state == State.QUEUED).with_for_update()
+_CANCEL = update(replies).where(replies.c.id.in_(bindparam("ids", expanding=True)))
+_CLOSE_INBOX = update(inbox).where(inbox.c.id.in_(bindparam("ids", expanding=True))).values(CLOSED_INBOX)
+_GENERATING = select(replies.c.id).where(
+    _here, replies.c.lane == Lane.ANSWER, replies.c.state == State.GENERATING
+)  # fmt: skip
+_CHUNKS = select(replies.c.id, replies.c.state, replies.c.chunks).where(replies.c.chat_id == bindparam("chat_row"))
+_CHANGE_REPLY = update(replies).where(replies.c.id == bindparam("reply_id"))
+_UNNUMBER = update(inbox).where(inbox.c.chat_id == bindparam("chat_row")).values(seq=0)
+_ACTIVE_CHATS = (
+    select(
+        chats.c.chat, chats.c.thread, func.max(inbox.c.seq),
+        func.max(case((inbox.c.private, 1), else_=0)),
+    )
+    .join(inbox, inbox.c.chat_id == chats.c.id)
+    .where(chats.c.platform == bindparam("of_platform"), chats.c.active)
+    .group_by(chats.c.id)
+    .order_by(func.max(inbox.c.seq).desc())
+)  # fmt: skip
 
 
 class SqlChats:
     """See core.domain.store.Chats."""
 
-    def __init__(self, session: AsyncSession, now: Callable[[], int]) -> None:
-        self._session = session
+    def __init__(self, connection: Connection, now: Callable[[], int]) -> None:
+        self._connection = connection
         self._now = now
 
     async def deactivate(self, platform: str, chat: str) -> Sequence[int]:
-        rows = await self._chat_rows(platform, chat)
-        for row in rows:
-            row.active = False
-        here = ReplyRow.chat_id.in_([row.id for row in rows])
-        queued = list(await self._session.scalars(select(ReplyRow).where(here, ReplyRow.state == State.QUEUED)))
-        for reply in queued:
-            reply.state, reply.updated_at = next_state(State.QUEUED, ReplyEvent.CLEAR) or State.CANCELLED, self._now()
-        texts = update(InboxRow).where(InboxRow.id.in_([reply.inbox_id for reply in queued]))
-        await self._session.execute(texts.values(CLOSED_INBOX))
-        running = select(ReplyRow.id).where(here, ReplyRow.lane == Lane.ANSWER, ReplyRow.state == State.GENERATING)
-        return list(await self._session.scalars(running))
+        here = {"of_platform": platform, "of_chat": fit_id(chat)}
+        await self._connection.execute(_DEACTIVATE, here)
+        queued = (await self._connection.execute(_QUEUED, here)).all()
+        if queued:
+            cancelled = next_state(State.QUEUED, ReplyEvent.CLEAR)
+            changes = {"state": cancelled, "updated_at": self._now()}
+            await self._connection.execute(_CANCEL, {"ids": [row.id for row in queued], **changes})
+            await self._connection.execute(_CLOSE_INBOX, {"ids": [row.inbox_id for row in queued]})
+        return list((await self._connection.execute(_GENERATING, here)).scalars())
 
     async def change_id(self, platform: str, old: str, new: str) -> None:
         new = fit_id(new)
         if new == fit_id(old):
             return
-        for row in await self._chat_rows(platform, old):
-            await self._delete_message_ids(row)
-            same_thread = await self._session.scalars(
-                select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == new, ChatRow.thread == row.thread)
-            )
-            target = same_thread.one_or_none()
+        here = {"of_platform": platform, "of_chat": fit_id(old)}
+        for id, thread, conversation in (await self._connection.execute(_ROWS, here)).all():
+            await self._delete_message_ids(id)
+            there = {"of_platform": platform, "of_chat": new, "of_thread": thread}
+            target = (await self._connection.execute(_KEY, there)).first()
             if target is None:
-                row.chat = new
+                await self._connection.execute(_CHANGE_CHAT, {"chat_row": id, "chat": new})
             else:
-                await self._merge(row, target)
-            await self._session.flush()
+                await self._merge(ChatKey(id, conversation), ChatKey(*target))
 
-    async def _delete_message_ids(self, row: ChatRow) -> None:
+    async def _delete_message_ids(self, chat_row: int) -> None:
         """The platform numbers messages anew under the new id: an old number would be another person's message."""
-        for reply in await self._session.scalars(select(ReplyRow).where(ReplyRow.chat_id == row.id)):
-            reply.chunks = [{**chunk, "id": None} for chunk in reply.chunks] if State(reply.state).open else []
-        await self._session.execute(update(InboxRow).where(InboxRow.chat_id == row.id).values(seq=0))
+        here = {"chat_row": chat_row}
+        for id, state, chunks in (await self._connection.execute(_CHUNKS, here)).all():
+            kept = [{**chunk, "id": None} for chunk in chunks] if State(state).open else []
+            if kept != chunks:
+                await self._connection.execute(_CHANGE_REPLY, {"reply_id": id, "chunks": kept})
+        await self._connection.execute(_UNNUMBER, here)
 
-    async def _merge(self, row: ChatRow, target: ChatRow) -> None:
+    async def _merge(self, source: ChatKey, target: ChatKey) -> None:
         """Move what belongs to a conversation to another and delete its row. Of two settings the target's is kept;
-        its turns come after those of `row`."""
-        kept = set(await self._session.scalars(select(SettingRow.name).where(SettingRow.chat_id == target.id)))
-        await self._session.execute(delete(SettingRow).where(SettingRow.chat_id == row.id, SettingRow.name.in_(kept)))
+        its turns come after those of `source`. Rare, so that its statements are built each time."""
+        execute = self._connection.execute
+        kept = select(settings.c.name).where(settings.c.chat_id == target.id)
+        names = list((await execute(kept)).scalars())
+        await execute(delete(settings).where(settings.c.chat_id == source.id, settings.c.name.in_(names)))
         # A conversation may have one active answer, and the target may have one: this one is generated again.
-        active = select(ReplyRow).where(
-            ReplyRow.chat_id == row.id, ReplyRow.lane == Lane.ANSWER, ReplyRow.state.in_(ACTIVE)
-        )
-        for reply in await self._session.scalars(active):
-            reply.state, reply.attempt, reply.chunks = State.QUEUED, reply.attempt + 1, []
-        await self._session.flush()
-        moved = {"chat_id": target.id}
-        for table in (SettingRow, InboxRow):
-            await self._session.execute(update(table).where(table.chat_id == row.id).values(moved))
-        for owner, number in ((MessageRow.chat_id, MessageRow.conversation), (ReplyRow.chat_id, ReplyRow.conversation)):
-            current = {**moved, "conversation": target.conversation}
-            await self._session.execute(
-                update(owner.class_).where(owner == row.id, number == row.conversation).values(current)
-            )
-            await self._session.execute(update(owner.class_).where(owner == row.id).values(moved))
-        await self._session.flush()
-        await self._session.delete(row)
+        active = replies.c.chat_id == source.id, replies.c.lane == Lane.ANSWER, replies.c.state.in_(ACTIVE)
+        again = {"state": State.QUEUED, "attempt": replies.c.attempt + 1, "chunks": []}
+        await execute(update(replies).where(*active).values(again))
+        for table in (settings, inbox):
+            await execute(update(table).where(table.c.chat_id == source.id).values(chat_id=target.id))
+        for table in (messages, replies):
+            current = table.c.chat_id == source.id, table.c.conversation == source.conversation
+            await execute(update(table).where(*current).values(chat_id=target.id, conversation=target.conversation))
+            await execute(update(table).where(table.c.chat_id == source.id).values(chat_id=target.id))
+        await execute(_DELETE_CHAT, {"chat_row": source.id})
 
     async def active(self, platform: str) -> Sequence[KnownChat]:
-        query = (
-            select(ChatRow, func.max(InboxRow.seq), func.max(case((InboxRow.private, 1), else_=0)))
-            .join(InboxRow, InboxRow.chat_id == ChatRow.id)
-            .where(ChatRow.platform == platform, ChatRow.active)
-            .group_by(ChatRow.id)
-            .order_by(func.max(InboxRow.seq).desc())
-        )
-        rows = (await self._session.execute(query)).all()
-        return [KnownChat(ChatId(row.platform, row.chat, row.thread), bool(private), seq) for row, seq, private in rows]
-
-    async def _chat_rows(self, platform: str, chat: str) -> Sequence[ChatRow]:
-        query = select(ChatRow).where(ChatRow.platform == platform, ChatRow.chat == fit_id(chat))
-        return list(await self._session.scalars(query))
+        rows = await self._connection.execute(_ACTIVE_CHATS, {"of_platform": platform})
+        return [
+            KnownChat(ChatId(platform, chat, thread), bool(private), seq)
+            for platform, chat, thread, seq, private in rows
+        ]

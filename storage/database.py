@@ -1,30 +1,29 @@
 """Opening the database: lock, connect, migrate. What goes wrong here is a SetupError: one clear line for the owner."""
 
-import asyncio
 import logging
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import AsyncAdaptedQueuePool, Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.domain.errors import SetupError
 from core.runtime.failpoints import failpoint
+from storage.connections import Database
 from storage.database_url import error_line, parse_database_url, sqlite_file, without_password
 from storage.errors import unavailable_reason
+from storage.sqlite import SqliteDatabase
 from storage.sqlite_lock import InUse, hold_file_lock
 
 __all__ = ["InUse", "open_database"]
@@ -43,10 +42,8 @@ def _log_error(error: Exception) -> None:
 
 
 @asynccontextmanager
-async def open_database(
-    address: str, lock_lost: Callable[[Exception], None] = _log_error
-) -> AsyncIterator[AsyncEngine]:
-    """An engine on the migrated database, whose lock is held until the block ends.
+async def open_database(address: str, lock_lost: Callable[[Exception], None] = _log_error) -> AsyncIterator[Database]:
+    """The migrated database, whose lock is held until the block ends.
 
     Raises InUse, and SetupError for an unknown address, a missing or read-only folder, a damaged file, a server that
     can't be reached within START_TIMEOUT_S or refuses, or a database of a newer version.
@@ -55,23 +52,23 @@ async def open_database(
     bug that ended its supervision. From then on the store raises Unavailable, and the process should end.
     """
     url = parse_database_url(address)
-    async with _open_engine(url, lock_lost) as engine:
+    async with _locked_database(url, lock_lost) as database:
         try:
-            await _migrate(engine, url)
-            yield engine
+            await _migrate(database, url)
+            yield database
         finally:
-            await asyncio.shield(engine.dispose())
+            await database.close()
 
 
 @asynccontextmanager
-async def _open_engine(url: URL, lock_lost: Callable[[Exception], None]) -> AsyncIterator[AsyncEngine]:
+async def _locked_database(url: URL, lock_lost: Callable[[Exception], None]) -> AsyncIterator[Database]:
     if url.get_backend_name() != "sqlite":
-        async with _postgres().open_engine(url, lock_lost) as engine:
-            yield engine
+        async with _postgres().open_postgres(url, lock_lost) as database:
+            yield database
         return
     file = sqlite_file(url)
     with nullcontext() if file is None else hold_file_lock(file):
-        yield _sqlite_engine(url)
+        yield SqliteDatabase(url)
 
 
 def _postgres() -> ModuleType:
@@ -83,58 +80,27 @@ def _postgres() -> ModuleType:
     return postgres
 
 
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    # One connection: SQLite before 3.51.3 can damage a WAL file that two connections reset at once.
-    engine = create_async_engine(
-        url, hide_parameters=True, poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, pool_timeout=3600
-    )
-    event.listen(engine.sync_engine, "connect", _set_pragmas)
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
-    return engine
-
-
-def _set_pragmas(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # the driver begins no transaction: _begin_immediate does
-    cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later would fail at once where another has written in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-async def _migrate(engine: AsyncEngine, url: URL) -> None:
+async def _migrate(database: Database, url: URL) -> None:
     """Migrate to the newest revision. A file that another program has locked is waited for."""
     deadline = monotonic() + START_TIMEOUT_S
     while True:
         try:
-            return await _migrate_once(engine, url)
+            return await _migrate_once(database, url)
         except SQLAlchemyError as error:
             if unavailable_reason(error) != "SQLITE_BUSY" or monotonic() >= deadline:
                 raise SetupError(f"The database {without_password(url)} can't be used: {error_line(error)}.") from error
             log.warning("The database %s is held by another program; waiting for it", without_password(url))
 
 
-async def _migrate_once(engine: AsyncEngine, url: URL) -> None:
-    async with engine.connect() as connection:
-        current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+async def _migrate_once(database: Database, url: URL) -> None:
+    current = await database.run(lambda connection: MigrationContext.configure(connection).get_current_revision())
     if current == _scripts().get_current_head():
         return
     _check_revision(current, url)
     if current is not None and (file := sqlite_file(url)) is not None:
         _back_up(file, current)
         failpoint("copied")
-    async with engine.begin() as connection, _without_timeouts(connection):
-        await connection.run_sync(_upgrade)
-        failpoint("migrating")
-
-
-def _without_timeouts(connection: AsyncConnection) -> AbstractAsyncContextManager[None]:
-    on_server = connection.dialect.name != "sqlite"
-    return _postgres().without_timeouts(connection) if on_server else nullcontext()
+    await database.run(_upgrade)
 
 
 def _scripts() -> ScriptDirectory:
@@ -175,3 +141,4 @@ def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    failpoint("migrating")

@@ -10,16 +10,18 @@ from core.domain.errors import SetupError
 POSTGRESQL = "postgresql+psycopg_async"
 _POSTGRESQL_SCHEMES = {"postgres", "postgresql", "postgresql+psycopg", POSTGRESQL}
 """How people and hosting services write it."""
+_SQLITE_SCHEMES = {"sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"}
+"""All name the same driver here; the last is what the default and older configurations say."""
 
 
 def parse_database_url(address: str) -> URL:
-    """The URL with the driver that is used. Raises SetupError for anything but SQLite and PostgreSQL."""
+    """The URL, with the driver that is used on PostgreSQL. Raises SetupError for anything but SQLite and PostgreSQL."""
     try:
         url = make_url(address)
         if url.drivername in _POSTGRESQL_SCHEMES:
             return url.set(drivername=POSTGRESQL)
-        usable = url.get_backend_name() == "sqlite" and url.get_dialect().is_async
-    except (SQLAlchemyError, ImportError, ValueError):
+        usable = url.drivername in _SQLITE_SCHEMES
+    except (SQLAlchemyError, ValueError):
         usable = False
     if not usable:
         raise SetupError(

@@ -1,59 +1,70 @@
 """From rows to the value types of core.domain: a reply with its message, its conversation and its question."""
 
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
+from typing import Any
+
+from sqlalchemy import Select, select
 
 from core.domain.conversation import Author, ChatId, Chunk, Reply
 from core.domain.reply_states import Lane, State
-from storage.tables import ChatRow, InboxRow, MessageRow, ReplyRow
+from storage.connections import ResultRow
+from storage.tables import chats, inbox, messages, replies
+
+_prefix = messages.alias("prefix")
+
+REPLY_SOURCE = (
+    replies.join(inbox, inbox.c.id == replies.c.inbox_id)
+    .join(chats, chats.c.id == replies.c.chat_id)
+    .outerjoin(messages, messages.c.id == replies.c.question_id)
+    .outerjoin(_prefix, (_prefix.c.reply_to == replies.c.question_id) & replies.c.goes_on)
+)
+"""A reply's row, joined with all that a Reply is made of."""
+REPLY_COLUMNS = (
+    replies.c.id, chats.c.platform, chats.c.chat, chats.c.thread, inbox.c.private, replies.c.conversation,
+    replies.c.lane, replies.c.state, replies.c.attempt, inbox.c.author_id, inbox.c.author_name, inbox.c.locale,
+    inbox.c.text, inbox.c.bot, inbox.c.external_id, inbox.c.seq, inbox.c.reply_token, inbox.c.options, messages.c.id,
+    messages.c.text, messages.c.author_id, messages.c.author_name, messages.c.at, replies.c.outcome, replies.c.final,
+    replies.c.chunks, inbox.c.received_at, replies.c.isolated, replies.c.engine_deaths, replies.c.merged_into,
+    _prefix.c.text,
+)  # fmt: skip
+"""In the order in which `to_reply` reads them."""
 
 
-async def select_replies(session: AsyncSession, condition: ColumnElement[bool]) -> list[Reply]:
-    """The replies that fulfil a condition on their reply, inbox, chat or question row, oldest first."""
-    prefix = aliased(MessageRow)
-    query = (
-        select(ReplyRow, InboxRow, ChatRow, MessageRow, prefix.text)
-        .join(InboxRow, InboxRow.id == ReplyRow.inbox_id)
-        .join(ChatRow, ChatRow.id == ReplyRow.chat_id)
-        .outerjoin(MessageRow, MessageRow.id == ReplyRow.question_id)
-        .outerjoin(prefix, (prefix.reply_to == ReplyRow.question_id) & ReplyRow.goes_on)
-        .where(condition)
-        .order_by(ReplyRow.id)
-    )
-    return [_to_reply(*row) for row in await session.execute(query)]
+def select_replies() -> Select[*tuple[Any, ...]]:
+    """The rows of replies for `to_reply`, oldest first. To be built once for each condition that is added."""
+    return select(*REPLY_COLUMNS).select_from(REPLY_SOURCE).order_by(replies.c.id)
 
 
-async def select_reply(session: AsyncSession, condition: ColumnElement[bool]) -> Reply | None:
-    """The oldest reply that fulfils a condition, see select_replies; None where none does."""
-    replies = await select_replies(session, condition)
-    return replies[0] if replies else None
-
-
-def _to_reply(row: ReplyRow, inbox: InboxRow, chat: ChatRow, question: MessageRow | None, prefix: str | None) -> Reply:
+def to_reply(row: ResultRow) -> Reply:
+    """The reply in a row that begins with REPLY_COLUMNS."""
+    (
+        id, platform, chat, thread, private, conversation, lane, state, attempt, author_id, author_name, locale,
+        command, bot, external_id, seq, reply_token, options, question, question_text, asker_id, asker_name, asked_at,
+        outcome, final, chunks, received_at, isolated, engine_deaths, merged_into, prefix,
+    ) = row[: len(REPLY_COLUMNS)]  # fmt: skip
+    asked = question is not None
     return Reply(
-        id=row.id,
-        chat=ChatId(chat.platform, chat.chat, chat.thread),
-        private=inbox.private,
-        conversation=row.conversation,
-        lane=Lane(row.lane),
-        state=State(row.state),
-        attempt=row.attempt,
-        author=Author(inbox.author_id, inbox.author_name, inbox.locale),
-        text=question.text if question else inbox.text or "",
-        bot=inbox.bot,
-        external_id=inbox.external_id,
-        seq=inbox.seq,
-        reply_token=inbox.reply_token or "",
-        options=inbox.options or {},
-        question=question.id if question else None,
-        asker=Author(question.author_id, question.author_name) if question else None,
-        outcome=State(row.outcome) if row.outcome else None,
-        final=row.final,
-        chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in row.chunks),
-        at=question.at if question else inbox.received_at,
-        isolated=row.isolated,
-        engine_deaths=row.engine_deaths,
-        merged_into=row.merged_into,
+        id=id,
+        chat=ChatId(platform, chat, thread),
+        private=private,
+        conversation=conversation,
+        lane=Lane(lane),
+        state=State(state),
+        attempt=attempt,
+        author=Author(author_id, author_name, locale),
+        text=question_text if asked else command or "",
+        bot=bot,
+        external_id=external_id,
+        seq=seq,
+        reply_token=reply_token or "",
+        options=options or {},
+        question=question,
+        asker=Author(asker_id, asker_name) if asked else None,
+        outcome=State(outcome) if outcome else None,
+        final=final,
+        chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in chunks),
+        at=asked_at if asked else received_at,
+        isolated=isolated,
+        engine_deaths=engine_deaths,
+        merged_into=merged_into,
         prefix=prefix or "",
     )

@@ -1,18 +1,21 @@
-"""PostgreSQL: connections with time limits, and an engine that works while this process holds the database's lock."""
+"""PostgreSQL: connections with time limits, and a database that works while this process holds its lock."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import event, text
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import Executable, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from core.domain.errors import SetupError
+from core.runtime.cancellation import uncancelled
+from storage.connections import Database, Result, Values
 from storage.database_url import without_password
 from storage.postgres_lock import AdvisoryLock
 from storage.sqlite_lock import InUse
@@ -55,9 +58,46 @@ class TimedConnection(psycopg.AsyncConnection[Any]):
             raise
 
 
+class PostgresDatabase(Database):
+    """A server's database. A call that is cancelled ends first: half of one would leave a connection in the middle of
+    a statement."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__()
+        self.engine = engine
+        self._connection: AsyncConnection | None = None
+
+    async def execute(self, statement: Executable, parameters: Values | Sequence[Values] | None = None) -> Result:
+        assert self._connection is not None, "no transaction"
+        return await uncancelled(self._connection.execute(statement, parameters))
+
+    async def run(self, work: Callable[[SyncConnection], T]) -> T:
+        async with self.transaction():
+            connection = self._connection
+            assert connection is not None
+            async with _without_timeouts(connection):
+                return await uncancelled(connection.run_sync(work))
+
+    async def close(self) -> None:
+        await uncancelled(self.engine.dispose())
+
+    async def _begin(self) -> None:
+        self._connection = self.engine.connect()  # the transaction begins with the first statement
+        await uncancelled(self._connection.start())
+
+    async def _commit(self) -> None:
+        assert self._connection is not None
+        await uncancelled(self._connection.commit())
+
+    async def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await uncancelled(connection.close())
+
+
 @asynccontextmanager
-async def open_engine(url: URL, lock_lost: Callable[[Exception], None]) -> AsyncIterator[AsyncEngine]:
-    """An engine, while this process holds the database's lock. Raises SetupError and InUse, see open_database."""
+async def open_postgres(url: URL, lock_lost: Callable[[Exception], None]) -> AsyncIterator[PostgresDatabase]:
+    """A database, while this process holds its lock. Raises SetupError and InUse, see open_database."""
 
     async def connect(**arguments: Any) -> TimedConnection:
         # A server that was restarted has lost the lock, and another process may hold it now.
@@ -81,13 +121,14 @@ async def open_engine(url: URL, lock_lost: Callable[[Exception], None]) -> Async
                 raise DisconnectionError  # then connect is called, which raises
 
         event.listen(engine.sync_engine, "checkout", check_lock)
-        await _check_encoding(engine, url)
-        yield engine
+        database = PostgresDatabase(engine)
+        await _check_encoding(database, url)
+        yield database
 
 
-async def _check_encoding(engine: AsyncEngine, url: URL) -> None:
+async def _check_encoding(database: PostgresDatabase, url: URL) -> None:
     """Raises SetupError unless the encoding is UTF8: another takes no emoji."""
-    async with engine.connect() as connection:
+    async with database.transaction() as connection:
         encoding = (await connection.execute(text("SHOW server_encoding"))).scalar()
     if encoding != "UTF8":
         raise SetupError(
@@ -102,7 +143,7 @@ def _driver_arguments(url: URL) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def without_timeouts(connection: AsyncConnection) -> AsyncIterator[None]:
+async def _without_timeouts(connection: AsyncConnection) -> AsyncIterator[None]:
     """Let the statements of a migration take any time."""
     driver_connection = (await connection.get_raw_connection()).driver_connection
     assert isinstance(driver_connection, TimedConnection)

@@ -2,87 +2,95 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from sqlalchemy import ColumnElement, Update, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam, delete, select, update
 
 from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
-from storage.mapping import select_replies
+from storage.connections import Connection, Values
+from storage.mapping import select_replies, to_reply
 from storage.replies import SqlReplies
-from storage.tables import CLOSED_INBOX, ChatRow, InboxRow, MessageRow, ReplyRow
+from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies
 
 MAX_ATTEMPTS = 10
 """Claims after which an unfinished answer fails: a bug would have it claimed for ever."""
+
+_here = chats.c.platform == bindparam("of_platform")
+_ids = replies.c.id.in_(bindparam("ids", expanding=True))
+_GENERATING = select_replies().where(_here, replies.c.state == State.GENERATING)
+_ACTIVE = select_replies().where(_here, replies.c.state.in_(ACTIVE))
+_IDLE = select_replies().where(
+    chats.c.platform.in_(bindparam("platforms", expanding=True)), replies.c.state.in_(ACTIVE),
+    replies.c.updated_at < bindparam("before"),
+)  # fmt: skip
+_BY_IDS = select_replies().where(_ids)
+_DELAYED = select_replies().add_columns(replies.c.not_before).where(_here, replies.c.not_before > bindparam("now"))
+_BACKLOG = select_replies().where(
+    _here,
+    # Queued, or a new command in any state.
+    (replies.c.state == State.QUEUED) | ((replies.c.lane == Lane.NOTICE) & (inbox.c.received_at >= bindparam("since"))),
+)
+_CHANGE_QUEUED = update(replies).where(_ids, replies.c.state == State.QUEUED)
+_CLOSE_INBOX = (
+    update(inbox).where(inbox.c.id.in_(select(replies.c.inbox_id).where(_ids))).values(CLOSED_INBOX)
+)  # fmt: skip
+_CHANGE_TEXT = update(messages).where(messages.c.id == bindparam("question"))
+_DELETE_QUESTIONS = delete(messages).where(messages.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class SqlRecovery:
     """See core.domain.store.Recovery."""
 
-    def __init__(self, session: AsyncSession, replies: SqlReplies, now: Callable[[], int]) -> None:
-        self._session, self._replies, self._now = session, replies, now
+    def __init__(self, connection: Connection, replies: SqlReplies, now: Callable[[], int]) -> None:
+        self._connection, self._replies, self._now = connection, replies, now
 
     async def recover(self, platform: str) -> Sequence[Reply]:
-        here = ChatRow.platform == platform
-        for reply in await select_replies(self._session, here & (ReplyRow.state == State.GENERATING)):
-            if reply.outcome is not State.STOPPED:
+        here = {"of_platform": platform}
+        for row in (await self._connection.execute(_GENERATING, here)).all():
+            if (reply := to_reply(row)).outcome is not State.STOPPED:
                 await self._replies.move(reply, ReplyEvent.CRASH)
-        return await select_replies(self._session, here & ReplyRow.state.in_(ACTIVE))
+        return [to_reply(row) for row in await self._connection.execute(_ACTIVE, here)]
 
     async def find_orphaned(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
-        here = ChatRow.platform.in_(platforms) & ReplyRow.state.in_(ACTIVE) & (ReplyRow.updated_at < before)
-        active = await select_replies(self._session, here)
-        orphaned = [reply for reply in active if (reply.id, reply.attempt) not in running]
+        idle = await self._connection.execute(_IDLE, {"platforms": list(platforms), "before": before})
+        orphaned = [reply for row in idle if ((reply := to_reply(row)).id, reply.attempt) not in running]
         for reply in orphaned:
             if reply.state is State.GENERATING and reply.outcome is not State.STOPPED:
                 await self._replies.move(reply, ReplyEvent.CRASH if reply.attempt < MAX_ATTEMPTS else ReplyEvent.FAIL)
-        ids = [reply.id for reply in orphaned]
-        return await select_replies(self._session, ReplyRow.id.in_(ids)) if ids else []
+        if not orphaned:
+            return []
+        moved = await self._connection.execute(_BY_IDS, {"ids": [reply.id for reply in orphaned]})
+        return [to_reply(row) for row in moved]
 
     async def delayed(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
-        query = select(ReplyRow.id, ReplyRow.not_before).where(ReplyRow.not_before > now)
-        until = {id: at for id, at in await self._session.execute(query) if at is not None}
-        replies = await select_replies(self._session, ReplyRow.id.in_(until) & (ChatRow.platform == platform))
-        return [(reply, until[reply.id]) for reply in replies]
+        rows = await self._connection.execute(_DELAYED, {"of_platform": platform, "now": now})
+        return [(to_reply(row), row[-1]) for row in rows]
 
     async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
-        new_command = (ReplyRow.lane == Lane.NOTICE) & (InboxRow.received_at >= since)  # in every state
-        in_backlog = (ReplyRow.state == State.QUEUED) | new_command
-        return await select_replies(self._session, (ChatRow.platform == platform) & in_backlog)
+        rows = await self._connection.execute(_BACKLOG, {"of_platform": platform, "since": since})
+        return [to_reply(row) for row in rows]
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
         text = "\n\n".join(reply.text for reply in (*others, into))
-        await self._session.execute(update(MessageRow).where(MessageRow.id == into.question).values(text=text))
+        await self._connection.execute(_CHANGE_TEXT, {"question": into.question, "text": text})
         await self._merge_queued(into, others)
-        merged = [reply.question for reply in others]
-        await self._session.execute(delete(MessageRow).where(MessageRow.id.in_(merged)))
+        await self._connection.execute(_DELETE_QUESTIONS, {"ids": [reply.question for reply in others]})
 
     async def expire(self, reply: Reply, others: Sequence[Reply], text: str) -> Reply:
         # In the notice lane, because another answer may be in progress in the conversation.
-        expired = {
-            "lane": Lane.NOTICE,
-            "state": next_state(State.QUEUED, ReplyEvent.EXPIRE),
-            "outcome": State.FAILED,
-            "final": text,
-        }
-        await self._session.execute(
-            self._update_queued(ReplyRow.id == reply.id).values(expired | {"updated_at": self._now()})
-        )
+        state = next_state(State.QUEUED, ReplyEvent.EXPIRE)
+        expired = {"lane": Lane.NOTICE, "state": state, "outcome": State.FAILED, "final": text}
+        await self._change_queued([reply], expired)
         await self._merge_queued(reply, others)
-        self._session.expire_all()
         return await self._replies.get(reply.id)
 
     async def _merge_queued(self, into: Reply, others: Sequence[Reply]) -> None:
-        ids = [reply.id for reply in others]
-        merged = {
-            "state": next_state(State.QUEUED, ReplyEvent.MERGE),
-            "merged_into": into.id,
-            "updated_at": self._now(),
-        }
-        await self._session.execute(self._update_queued(ReplyRow.id.in_(ids)).values(merged))
-        inbox = select(ReplyRow.inbox_id).where(ReplyRow.id.in_(ids))
-        await self._session.execute(update(InboxRow).where(InboxRow.id.in_(inbox)).values(CLOSED_INBOX))
+        if others:
+            state = next_state(State.QUEUED, ReplyEvent.MERGE)
+            await self._change_queued(others, {"state": state, "merged_into": into.id})
+            await self._connection.execute(_CLOSE_INBOX, {"ids": [reply.id for reply in others]})
 
-    def _update_queued(self, condition: ColumnElement[bool]) -> Update:
-        return update(ReplyRow).where(condition, ReplyRow.state == State.QUEUED)
+    async def _change_queued(self, chosen: Sequence[Reply], changes: Values) -> None:
+        ids = [reply.id for reply in chosen]
+        await self._connection.execute(_CHANGE_QUEUED, {"ids": ids, "updated_at": self._now(), **changes})

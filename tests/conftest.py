@@ -22,7 +22,7 @@ from core.filters import Filter
 from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from storage.tables import Base
+from storage.tables import metadata
 from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 from tests.patience import TEST_LIMIT_S
 from tests.postgres import Postgres
@@ -113,7 +113,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server: Postgres = request.getfixturevalue("postgres")
     # A copy of the template would take five times as long as emptying the tables.
     name = request.getfixturevalue("emptied")
-    server.admin(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY CASCADE", name)
+    server.admin(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE", name)
     yield server.address(name)
 
 

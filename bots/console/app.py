@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bots.config import Config
 from bots.console.adapter import PLATFORM, ConsoleAdapter, local_author, new_chat, user_name
@@ -20,6 +19,7 @@ from core.domain.reply_states import ReplyEvent, State
 from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
 from core.i18n import choose_language, t
+from storage.connections import Database
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms
 
@@ -56,16 +56,16 @@ def _mistake(name: str, value: str) -> str | None:
 
 
 @asynccontextmanager
-async def console_database(config: Config) -> AsyncIterator[AsyncEngine]:
+async def console_database(config: Config) -> AsyncIterator[Database]:
     """The console's own file, so that it never fights a running bot; a second console talks without one."""
     try:
-        async with open_database(config.console_database) as engine:
-            yield engine
+        async with open_database(config.console_database) as database:
+            yield database
             return
     except InUse:
         print("Another console is open: this talk will not be kept.", file=sys.stderr)  # noqa: T201
-    async with open_database("sqlite+aiosqlite:///:memory:") as engine:
-        yield engine
+    async with open_database("sqlite+aiosqlite:///:memory:") as database:
+        yield database
 
 
 class ConsoleSession:

@@ -85,4 +85,5 @@ class Dispatcher:
     async def _next(self, lane: Lane) -> Reply | None:
         """C2."""
         async with self._env.store.begin() as tx:
-            return await tx.replies.claim(lane, self._claimable[lane], self._env.now())
+            claimed = await tx.replies.claim(lane, self._claimable[lane], self._env.now(), 1)
+        return next(iter(claimed.replies), None)

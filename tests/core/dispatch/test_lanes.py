@@ -11,6 +11,7 @@ from core.dispatch.lanes import LaneSignals
 from core.domain.conversation import Reply
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Limits
+from core.domain.store import Claimed
 from storage.replies import SqlReplies
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, incoming
@@ -55,9 +56,9 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Counter[Lane]:
     """How often each lane has looked for a reply."""
     counts, claim = Counter[Lane](), SqlReplies.claim
 
-    async def counted(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+    async def counted(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int, limit: int) -> Claimed:
         counts[lane] += 1
-        return await claim(self, lane, platforms, now)
+        return await claim(self, lane, platforms, now, limit)
 
     monkeypatch.setattr(SqlReplies, "claim", counted)
     return counts

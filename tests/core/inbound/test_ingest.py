@@ -64,7 +64,7 @@ async def test_the_origin_comes_back_with_the_reply_and_goes_with_it(bot: Bot) -
         assert reply and reply.reply_token == "a key" and "a key" not in repr(reply)
         assert (await bot.outcome(reply)).reply_token == ""
     async with bot.store.begin() as tx:
-        rows = await tx.replies._session.execute(text("SELECT count(*) FROM inbox WHERE origin IS NOT NULL"))
+        rows = await tx.replies._connection.execute(text("SELECT count(*) FROM inbox WHERE origin IS NOT NULL"))
         assert rows.scalar() == 0
 
 
