@@ -8,7 +8,7 @@ from sqlalchemy.orm import aliased
 
 from core.domain.conversation import ChatId, Question, Reply
 from core.domain.reply_states import ACTIVE, OPEN, Lane, ReplyEvent, State, next_state
-from core.domain.store import Stale
+from core.domain.store import Claimed, Stale
 from storage.chats import get_chat
 from storage.fence import lock_current_row
 from storage.mapping import select_replies, select_reply
@@ -22,7 +22,15 @@ class SqlReplies:
         self._session = session
         self._now = now
 
-    async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+    async def claim(self, lane: Lane, platforms: Collection[str], now: int, limit: int) -> Claimed:
+        replies = list[Reply]()
+        while len(replies) < limit and (reply := await self._claim_next(lane, platforms, now)) is not None:
+            replies.append(reply)
+        queued = ReplyRow.lane == lane, ReplyRow.state == State.QUEUED, ChatRow.platform.in_(platforms)
+        waiting = (await self._session.execute(select(ReplyRow.id).join(ChatRow).where(*queued).limit(1))).first()
+        return Claimed(replies, waiting is not None)
+
+    async def _claim_next(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
         row = await (self._next_command(platforms) if lane is Lane.NOTICE else self._next_answer(platforms))
         if row is None:
             return None
@@ -60,6 +68,10 @@ class SqlReplies:
 
     async def find(self, reply_id: int) -> Reply | None:
         return await select_reply(self._session, ReplyRow.id == reply_id)
+
+    async def deliver(self, reply: Reply) -> Reply | None:
+        await self.move(reply, ReplyEvent.DELIVER)
+        return await self.previous_answer(reply) if reply.lane is Lane.ANSWER else None
 
     async def previous_answer(self, reply: Reply) -> Reply | None:
         here = select(ReplyRow.chat_id).where(ReplyRow.id == reply.id).scalar_subquery()

@@ -6,6 +6,7 @@ where no other error is named, and store nothing. Times are milliseconds UTC.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from core.domain.conversation import ChatId, Incoming, KnownChat, NewReply, Question, QueueLoad, Reply, Setting, Turn
@@ -18,6 +19,16 @@ class Stale(Exception):
 
 class Unavailable(Exception):
     """The store can't be reached or written at the moment; the same call may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What one claim of a lane gave."""
+
+    replies: Sequence[Reply]
+    """Claimed now, in the order in which they are to begin."""
+    waiting: bool
+    """Whether replies of the lane are still queued on the platforms, claimable or held up."""
 
 
 class Inbox(Protocol):
@@ -46,10 +57,11 @@ class Inbox(Protocol):
 class Replies(Protocol):
     """The work queue and its replies."""
 
-    async def claim(self, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
-        """Claim the next queued reply of a lane on one of the platforms; None where none can run.
+    async def claim(self, lane: Lane, platforms: Collection[str], now: int, limit: int) -> Claimed:
+        """C2: claim up to `limit` queued replies of a lane on the platforms, those that can run now.
 
-        The conversation that was served longest ago comes first. `now` is stored as the time it was served.
+        The conversation that was served longest ago comes first, with one answer at a time; an isolated answer is
+        claimed alone. `now` is stored as the time at which the conversations were served.
         """
 
     async def get(self, reply_id: int) -> Reply:
@@ -58,15 +70,17 @@ class Replies(Protocol):
     async def find(self, reply_id: int) -> Reply | None:
         """The reply with an id that came from outside; None for an unknown id."""
 
-    async def previous_answer(self, reply: Reply) -> Reply | None:
-        """The last answer before `reply` in its conversation that has a message on the platform."""
-
     async def move(
         self, reply: Reply, event: ReplyEvent, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
         """Apply an event; return the reply as it then is. `outcome` and `final` belong to ReplyEvent.FINISH.
 
         Raises Stale where the reply's attempt is over or the event has no meaning in its state.
+        """
+
+    async def deliver(self, reply: Reply) -> Reply | None:
+        """C7: ReplyEvent.DELIVER. Return the last answer before this one in its conversation that has a message on the
+        platform; None where there is none, and for a notice. Raises Stale, see move.
         """
 
     async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:

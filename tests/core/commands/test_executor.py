@@ -10,6 +10,8 @@ from core.answering.assistant import Assistant
 from core.commands.executor import CommandExecutor
 from core.commands.role_lookup import RoleLookup
 from core.commands.services import CommandServices
+from core.delivery.button_cleanup import ButtonCleanup
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, OptionValue, Reply
 from core.domain.permissions import Access
@@ -90,7 +92,8 @@ class Executing:
         services = CommandServices(
             self.doubtful, self.control, roles, PersonLanguages(self.doubtful), RULES, OpenFilter(), now_ms
         )
-        self.executor = CommandExecutor(services, self.assistant, bot_name="Botty", backoff=AT_ONCE)
+        cleanup = ButtonCleanup({"fake": self.platform}, ChatRateLimiter())
+        self.executor = CommandExecutor(services, self.assistant, cleanup, bot_name="Botty", backoff=AT_ONCE)
 
     async def queue(self, text: str, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.NOTICE) -> Reply:
         async with self.store.begin() as tx:
@@ -101,12 +104,12 @@ class Executing:
     async def claim(self, text: str, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.NOTICE) -> Reply:
         await self.queue(text, author, chat, lane=lane)
         async with self.store.begin() as tx:
-            reply = await tx.replies.claim(lane, ["fake"], now_ms())
-        assert reply and reply.text == text
+            (reply,) = (await tx.replies.claim(lane, ["fake"], now_ms(), 1)).replies
+        assert reply.text == text
         return reply
 
     async def carry_out(self, reply: Reply, options: Mapping[str, OptionValue] | None = None) -> Reply:
-        return await self.executor.carry_out(replace(reply, options=options or {}), "en", self.release)
+        return (await self.executor.carry_out(replace(reply, options=options or {}), self.release)).reply
 
     def release(self) -> None:
         self.released += 1
@@ -192,7 +195,7 @@ async def test_a_retry_that_became_an_answer_by_a_lost_commit_is_not_this_worker
     assert (reply.state, reply.lane, reply.question) == (State.QUEUED, Lane.ANSWER, question.question)
     assert second.id != reply.id
     async with executing.store.begin() as tx:
-        answer = await tx.replies.claim(Lane.ANSWER, ["fake"], now_ms())
+        (answer,) = (await tx.replies.claim(Lane.ANSWER, ["fake"], now_ms(), 1)).replies
     assert answer and answer.id == first.id and answer.attempt > first.attempt
     executing.doubtful.loses = False
     with pytest.raises(Stale):
