@@ -286,3 +286,8 @@ async def owe(tx: Transaction, message: Incoming, lane: Lane) -> Reply | None:
     if message.key in await tx.inbox.stored_keys([message]):
         return None
     return (await tx.inbox.add([NewReply(message, lane)]))[0]
+
+
+async def claim_next(tx: Transaction, lane: Lane = Lane.ANSWER, platform: str = "fake", now: int = 1) -> Reply | None:
+    """Claim one reply; None where none can run."""
+    return next(iter((await tx.replies.claim(lane, [platform], now, 1)).replies), None)

@@ -23,7 +23,7 @@ from core.i18n.person_language import PersonLanguages
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
-from tests.fakes import ANN, BOB, CHAT, FakeModel, FakePlatform, OpenFilter, incoming, owe
+from tests.fakes import ANN, BOB, CHAT, FakeModel, FakePlatform, OpenFilter, claim_next, incoming, owe
 
 GROUP = ChatId("fake", "group")
 AT_ONCE = Backoff(least_s=0.001, most_s=0.001)
@@ -104,8 +104,8 @@ class Executing:
     async def claim(self, text: str, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.NOTICE) -> Reply:
         await self.queue(text, author, chat, lane=lane)
         async with self.store.begin() as tx:
-            (reply,) = (await tx.replies.claim(lane, ["fake"], now_ms(), 1)).replies
-        assert reply.text == text
+            reply = await claim_next(tx, lane)
+        assert reply and reply.text == text
         return reply
 
     async def carry_out(self, reply: Reply, options: Mapping[str, OptionValue] | None = None) -> Reply:
@@ -195,7 +195,7 @@ async def test_a_retry_that_became_an_answer_by_a_lost_commit_is_not_this_worker
     assert (reply.state, reply.lane, reply.question) == (State.QUEUED, Lane.ANSWER, question.question)
     assert second.id != reply.id
     async with executing.store.begin() as tx:
-        (answer,) = (await tx.replies.claim(Lane.ANSWER, ["fake"], now_ms(), 1)).replies
+        answer = await claim_next(tx)
     assert answer and answer.id == first.id and answer.attempt > first.attempt
     executing.doubtful.loses = False
     with pytest.raises(Stale):

@@ -15,7 +15,7 @@ from core.runtime.retry import Backoff
 from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot
-from tests.fakes import ANN, BOB, FakeChannel, incoming, owe
+from tests.fakes import ANN, BOB, FakeChannel, claim_next, incoming, owe
 from tests.watching import held, now, outcome, release, running
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -57,7 +57,7 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
     """An answer whose messages are known so far."""
     async with store.begin() as tx:
         await owe(tx, incoming("?"), Lane.ANSWER)
-        reply = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
+        reply = await claim_next(tx)
         assert reply
         for chunk in chunks:
             await tx.messages.add_intent(reply, chunk.nonce)

@@ -13,6 +13,7 @@ from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.platform import Unreachable
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
+from core.domain.store import Claimed
 from core.i18n import t
 from storage.database import open_database
 from storage.replies import SqlReplies
@@ -123,10 +124,10 @@ async def test_an_apology_is_in_the_language_that_its_person_has_chosen(
 async def test_a_store_in_trouble_is_tried_again(make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch) -> None:
     claim, failures = SqlReplies.claim, iter([True, True])
 
-    async def troubled(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int) -> Reply | None:
+    async def troubled(self: SqlReplies, lane: Lane, platforms: Collection[str], now: int, limit: int) -> Claimed:
         if next(failures, False):
             raise OperationalError("claim", {}, Exception("database is locked"))
-        return await claim(self, lane, platforms, now)
+        return await claim(self, lane, platforms, now, limit)
 
     monkeypatch.setattr(SqlReplies, "claim", troubled)
     async with make_bot() as bot:

@@ -17,7 +17,7 @@ from storage.database import open_database
 from storage.recovery import MAX_ATTEMPTS
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import QUICK, RULES, Bot, running_bot
-from tests.fakes import ANN, BOB, FakeModel, incoming, owe
+from tests.fakes import ANN, BOB, FakeModel, claim_next, incoming, owe
 from tests.watching import held, now, release, running
 
 GONE, OTHER = ChatId("gone", "1"), ChatId("fake", "9")
@@ -83,13 +83,13 @@ async def stopped(bot: Bot, reply: Reply) -> bool:
 async def test_a_platform_that_is_away_stops_no_other(database: str, alone: bool) -> None:
     dead, mine = await waiting(database, incoming("dead", ANN, GONE), incoming("hello"))
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        claimed = await tx.replies.claim(Lane.ANSWER, ["gone"], 1)
+        claimed = await claim_next(tx, platform="gone")
         assert claimed and claimed.id == dead.id
         if alone:
             await tx.replies.requeue_isolated(claimed)
-            assert await tx.replies.claim(Lane.ANSWER, ["gone"], 1)
+            assert await claim_next(tx, platform="gone")
         else:
-            here = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
+            here = await claim_next(tx)
             assert here
             await tx.replies.requeue_isolated(here)
     async with losing(database, rules=replace(RULES, limits=Limits(waiting=1))) as (bot, _):
@@ -170,12 +170,12 @@ async def test_what_is_stopped_stays_stopped_though_its_engine_dies(database: st
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
         async with store.begin() as tx:
-            claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
+            claimed = await claim_next(tx)
             assert claimed
             await tx.replies.move(claimed, ReplyEvent.STOP)
         async with store.begin() as tx:
             assert (await tx.replies.requeue_isolated(claimed)).state is State.GENERATING
-            assert await tx.replies.claim(Lane.ANSWER, ["fake"], 1) is None
+            assert await claim_next(tx) is None
             (adrift,) = await tx.recovery.find_orphaned(["fake"], [], now_ms() + 1)
             assert (adrift.id, adrift.state, adrift.outcome) == (reply.id, State.GENERATING, State.STOPPED)
 
@@ -186,7 +186,7 @@ async def test_what_nobody_runs_is_run_but_not_for_ever(database: str) -> None:
         store = DatabaseStore(engine)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             async with store.begin() as tx:
-                claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
+                claimed = await claim_next(tx)
                 assert claimed and claimed.attempt == attempt
                 assert await tx.recovery.find_orphaned(["fake"], [(reply.id, attempt)], now_ms() + 1) == [], "it is run"
                 assert await tx.recovery.find_orphaned(["fake"], [], claimed.at - 1000) == [], "just claimed"

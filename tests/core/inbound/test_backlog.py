@@ -14,7 +14,7 @@ from core.inbound.backlog import EXPIRE_AFTER_MS, MAX_MERGED_CHARACTERS, MERGE_A
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import MakeBot, running_bot
-from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming, owe
+from tests.fakes import ANN, BOB, CHAT, FakeModel, claim_next, incoming, owe
 from tests.tables import each_row
 from tests.watching import history, now, outcome
 
@@ -125,7 +125,7 @@ async def test_what_a_crash_cut_is_answered_by_itself(database: str, make_bot: M
     """It has a message already."""
     begun, *others = await waiting(database, *(aged(incoming(text), WAITED) for text in ("one", "two", "three")))
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
-        claimed = await tx.replies.claim(Lane.ANSWER, ["fake"], 1)
+        claimed = await claim_next(tx)
         assert claimed and claimed.id == begun.id
         await tx.messages.add_intent(claimed, "n")
         await tx.messages.set_id(claimed, "n", "1")
