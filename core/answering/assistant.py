@@ -114,11 +114,14 @@ class Assistant:
         Raises Refused for a question that is too long, Unanswered where the model gave nothing twice, and EngineDied.
         """
         settings = context.settings
-        verdict = self._counted("question", self.filter.check(reply.text, settings.policy))
-        if _is_refused(verdict):
+        verdict = self.filter.check(reply.text, settings.policy)
+        if verdict.category:
+            self.filter.count("question", verdict)
+        if verdict.blocked and not _is_cry_for_help(verdict):
             return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
+        support_prefix = self._support_prefix(verdict) if verdict.support else ""
         turns = await self._visible_turns(context.turns, settings.policy)
-        request = self._build_request(reply, settings, turns, self._support_prefix(verdict))
+        request = self._build_request(reply, settings, turns, support_prefix)
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
             generated = await self._generate(_bolder(request), live, stop)
@@ -145,11 +148,6 @@ class Assistant:
 
     # The question
 
-    def _counted(self, where: str, verdict: Verdict) -> Verdict:
-        if verdict.category:
-            self.filter.count(where, verdict)
-        return verdict
-
     async def _visible_turns(self, turns: Sequence[Turn], policy: Policy) -> list[Turn]:
         """The turns that the policy lets through now; it may have become stricter since they were stored.
 
@@ -158,20 +156,18 @@ class Assistant:
         visible = []
         for turn in turns:
             if not any(self.filter.check(text, policy).blocked for text in (turn.question, turn.answer)):
-                visible.append(replace(turn, author=self._visible_name(turn.author, policy)))
+                visible.append(replace(turn, author=turn.author and self._visible_name(turn.author, policy)))
             await asyncio.sleep(0)
         return visible
 
     def _visible_name(self, name: str, policy: Policy) -> str:
         """Names are judged too, because a model would repeat them."""
-        return ANONYMOUS_NAME if name and self.filter.check(name, policy).blocked else name
+        return ANONYMOUS_NAME if self.filter.check(name, policy).blocked else name
 
     # The prompt
 
     def _support_prefix(self, verdict: Verdict) -> str:
-        """The beginning of the answer to a person who may be in danger, with help lines; "" for anyone else."""
-        if not verdict.support:
-            return ""
+        """The beginning of the answer to a person who may be in danger, with help lines."""
         language = "vi" if verdict.rule.startswith("vi:") else "en"
         lines = self.rules.help_lines or t(language, "support.lines")
         return f"{t(language, 'support.text', lines=lines)}\n\n"
@@ -182,17 +178,14 @@ class Assistant:
         question = QuestionPrompt(reply.text, asker, prefix, at_risk=bool(support_prefix))
         prompt = self._fit(settings, turns, question)
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
-        sampling = self._sampling(settings, at_risk=question.at_risk)
+        temperature, max_tokens = settings.temperature, settings.max_tokens
+        if question.at_risk:
+            temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
+        sampling = replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
         return _Request(str(reply.chat), prompt, sampling, tuple(names), prefix, settings.policy)
 
     def _fit(self, settings: Settings, turns: list[Turn], question: QuestionPrompt) -> Prompt:
         return fit_prompt(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
-
-    def _sampling(self, settings: Settings, *, at_risk: bool) -> Sampling:
-        temperature, max_tokens = settings.temperature, settings.max_tokens
-        if at_risk:
-            temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
-        return replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
 
     # The answer
 
@@ -214,7 +207,9 @@ class Assistant:
         generated.text += guard.feed(output.finish()) + guard.finish()
         generated.text = generated.text[: len(generated.text) - output.loop_length].rstrip()
         generated.blocked, generated.looped = guard.blocked, bool(output.loop_length)
-        generated.severe = self._counted("answer", guard.verdict).severity >= SEVERITY_SEVERE
+        generated.severe = guard.verdict.severity >= SEVERITY_SEVERE
+        if guard.verdict.category:
+            self.filter.count("answer", guard.verdict)
         return generated
 
     def _conclude(self, request: _Request, generated: _Generated, stop: asyncio.Event) -> AnswerResult:
@@ -228,9 +223,9 @@ class Assistant:
         return AnswerResult(State.DONE, text, "mark.loop" if generated.looped else "", truncated=generated.truncated)
 
 
-def _is_refused(verdict: Verdict) -> bool:
-    """Whether a question is refused. A person who may be in danger is answered even if they swear."""
-    return verdict.blocked and not (verdict.support and verdict.action is FilterAction.MASK)
+def _is_cry_for_help(verdict: Verdict) -> bool:
+    """Whether a person may be in danger, who is answered even if they swear."""
+    return verdict.support and verdict.action is FilterAction.MASK
 
 
 def _bolder(request: _Request) -> _Request:

@@ -187,8 +187,13 @@ class ReplyRunner:
 
     async def _fail(self, reply: Reply) -> None:
         """Give the reply up: nothing can be shown for it."""
+
+        async def fail() -> None:
+            async with self._env.store.begin() as tx:
+                await tx.replies.move(reply, ReplyEvent.FAIL)
+
         try:
-            await self._store(reply, lambda: self._move(reply, ReplyEvent.FAIL))
+            await self._store(reply, fail)
         except Stale as stale:
             log.debug("%s", stale)
             self._env.signals.notify_all()
@@ -212,10 +217,6 @@ class ReplyRunner:
             await self._messages.apologise(reply, error)
         except Exception as again:
             log.error("reply %s can't be shown\n%s", reply.id, safe_traceback(again))
-
-    async def _move(self, reply: Reply, event: ReplyEvent) -> None:
-        async with self._env.store.begin() as tx:
-            await tx.replies.move(reply, event)
 
     async def _store(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T:
         return await until_stored(f"reply {reply.id}", step, self._env.timing.database_backoff)
