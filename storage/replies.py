@@ -85,7 +85,7 @@ class SqlReplies:
         row = (await self._connection.execute(_FIND, {"reply_id": reply_id})).first()
         return to_reply(row) if row else None
 
-    async def previous_answer(self, reply: Reply) -> Reply | None:
+    async def _previous_answer(self, reply: Reply) -> Reply | None:
         row = (await self._connection.execute(_PREVIOUS_ANSWER, {"reply_id": reply.id})).first()
         return to_reply(row) if row else None
 
@@ -113,7 +113,7 @@ class SqlReplies:
 
     async def deliver(self, reply: Reply) -> Reply | None:
         moved = await self.move(reply, ReplyEvent.DELIVER)
-        return await self.previous_answer(moved) if moved.lane is Lane.ANSWER else None
+        return await self._previous_answer(moved) if moved.lane is Lane.ANSWER else None
 
     async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
         last = await self._connection.execute(_LAST_ANSWER, {"question": question.id})

@@ -165,7 +165,7 @@ async def running_bot(
 ) -> AsyncIterator[Bot]:
     """A bot that works on `store`; the test looks into `looking`. `settled`: nothing waits on its platform."""
     platform = FakePlatform()
-    assistant = Assistant(store, model, rules, content_filter or OpenFilter(), timing.database_backoff)
+    assistant = Assistant(store, model, rules, content_filter or OpenFilter())
     service = ChatService(store, assistant, access, now=now_ms, timing=timing)
     async with service.running():
         await service.serve(platform)

@@ -1,4 +1,4 @@
-"""One answer, top to bottom: read the history, check the question, build the prompt, generate, conclude."""
+"""One answer, top to bottom: check the question, build the prompt, generate, conclude."""
 
 import asyncio
 import sys
@@ -16,12 +16,11 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.domain.settings import Rules, Settings
-from core.domain.store import Store
+from core.domain.store import Store, Transaction
 from core.filters import SEVERITY_SEVERE, Filter, FilterAction, Policy, Verdict
 from core.i18n import t
 from core.llm.model import Model
 from core.runtime.cancellation import unless, until
-from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
 
 SUPPORT_MAX_TEMPERATURE, SUPPORT_MAX_TOKENS = 0.3, 120
 """Of an answer to a person who may be in danger: it must be neither bold nor long."""
@@ -41,6 +40,24 @@ class AnswerWriter(Protocol):
 
     def restart(self) -> None:
         """Begin again with an empty text."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerContext:
+    """What an answer is made from besides its question: the settings in force, and the turns before it, oldest first.
+
+    In a private chat the turns have no names: nobody but one person asks there.
+    """
+
+    settings: Settings
+    turns: Sequence[Turn] = ()
+
+
+async def read_answer_context(tx: Transaction, rules: Rules, reply: Reply, before: int) -> AnswerContext:
+    """The context of a reply's conversation, with the turns older than the question `before`."""
+    settings = rules.settings(await tx.preferences.settings(reply.chat))
+    turns = await tx.turns.recent(reply.chat, before, settings.memory)
+    return AnswerContext(settings, [replace(turn, author="") for turn in turns] if reply.private else turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +98,30 @@ class _Generated:
 
 
 class Assistant:
-    """Answers questions with the model, from what the store remembers. Knows no platform."""
+    """Answers questions with the model. Knows no platform."""
 
-    def __init__(
-        self,
-        store: Store,
-        model: Model,
-        rules: Rules,
-        content_filter: Filter,
-        database_backoff: Backoff = DATABASE_BACKOFF,
-    ) -> None:
+    def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter) -> None:
         self.model, self.rules, self.filter = model, rules, content_filter
-        self._store, self._backoff = store, database_backoff
+        self._store = store
         self._forgotten = 0
         """How many times a conversation has been forgotten."""
 
-    async def answer(self, reply: Reply, live: AnswerWriter, stop: asyncio.Event) -> AnswerResult:
-        """Generate an answer and show it on `live` while it grows. `stop` ends it within one token.
+    async def answer(
+        self, reply: Reply, context: AnswerContext, live: AnswerWriter, stop: asyncio.Event
+    ) -> AnswerResult:
+        """Generate an answer and show it on `live` while it grows. `stop` ends it within one token. Reads no store.
 
         Raises Refused for a question that is too long, Unanswered where the model gave nothing twice, and EngineDied.
         """
-        settings, turns = await self._read_history(reply)
-        verdict = self._counted("question", self.filter.check(reply.text, settings.policy))
-        if _is_refused(verdict):
+        settings = context.settings
+        verdict = self.filter.check(reply.text, settings.policy)
+        if verdict.category:
+            self.filter.count("question", verdict)
+        if verdict.blocked and not _is_cry_for_help(verdict):
             return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
-        turns = await self._visible_turns(turns, settings.policy)
-        request = self._build_request(reply, settings, turns, self._support_prefix(verdict))
+        support_prefix = self._support_prefix(verdict) if verdict.support else ""
+        turns = await self._visible_turns(context.turns, settings.policy)
+        request = self._build_request(reply, settings, turns, support_prefix)
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
             generated = await self._generate(_bolder(request), live, stop)
@@ -119,9 +134,10 @@ class Assistant:
         alone is too long.
         """
         forgotten = self._forgotten
-        settings, turns = await self._read(reply, NEXT_QUESTION_ID)
-        turns = await self._visible_turns(turns, settings.policy)
-        prompt = self._fit(settings, turns, QuestionPrompt(""))
+        async with self._store.begin() as tx:
+            context = await read_answer_context(tx, self.rules, reply, NEXT_QUESTION_ID)
+        turns = await self._visible_turns(context.turns, context.settings.policy)
+        prompt = self._fit(context.settings, turns, QuestionPrompt(""))
         if forgotten == self._forgotten:  # otherwise these turns may be deleted by now
             self.model.warm(prompt[:-1], str(reply.chat))
 
@@ -132,23 +148,6 @@ class Assistant:
 
     # The question
 
-    async def _read_history(self, reply: Reply) -> tuple[Settings, list[Turn]]:
-        assert reply.question is not None, "an answer without a question"
-        question = reply.question
-        return await while_unavailable(f"reply {reply.id}", lambda: self._read(reply, question), self._backoff)
-
-    async def _read(self, reply: Reply, before: int) -> tuple[Settings, list[Turn]]:
-        """The settings, and the turns older than the question `before`; in a private chat these need no names."""
-        async with self._store.begin() as tx:
-            settings = self.rules.settings(await tx.preferences.settings(reply.chat))
-            turns = await tx.turns.recent(reply.chat, before, settings.memory)
-        return settings, [replace(turn, author="") for turn in turns] if reply.private else list(turns)
-
-    def _counted(self, where: str, verdict: Verdict) -> Verdict:
-        if verdict.category:
-            self.filter.count(where, verdict)
-        return verdict
-
     async def _visible_turns(self, turns: Sequence[Turn], policy: Policy) -> list[Turn]:
         """The turns that the policy lets through now; it may have become stricter since they were stored.
 
@@ -157,20 +156,18 @@ class Assistant:
         visible = []
         for turn in turns:
             if not any(self.filter.check(text, policy).blocked for text in (turn.question, turn.answer)):
-                visible.append(replace(turn, author=self._visible_name(turn.author, policy)))
+                visible.append(replace(turn, author=turn.author and self._visible_name(turn.author, policy)))
             await asyncio.sleep(0)
         return visible
 
     def _visible_name(self, name: str, policy: Policy) -> str:
         """Names are judged too, because a model would repeat them."""
-        return ANONYMOUS_NAME if name and self.filter.check(name, policy).blocked else name
+        return ANONYMOUS_NAME if self.filter.check(name, policy).blocked else name
 
     # The prompt
 
     def _support_prefix(self, verdict: Verdict) -> str:
-        """The beginning of the answer to a person who may be in danger, with help lines; "" for anyone else."""
-        if not verdict.support:
-            return ""
+        """The beginning of the answer to a person who may be in danger, with help lines."""
         language = "vi" if verdict.rule.startswith("vi:") else "en"
         lines = self.rules.help_lines or t(language, "support.lines")
         return f"{t(language, 'support.text', lines=lines)}\n\n"
@@ -181,17 +178,14 @@ class Assistant:
         question = QuestionPrompt(reply.text, asker, prefix, at_risk=bool(support_prefix))
         prompt = self._fit(settings, turns, question)
         names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
-        sampling = self._sampling(settings, at_risk=question.at_risk)
+        temperature, max_tokens = settings.temperature, settings.max_tokens
+        if question.at_risk:
+            temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
+        sampling = replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
         return _Request(str(reply.chat), prompt, sampling, tuple(names), prefix, settings.policy)
 
     def _fit(self, settings: Settings, turns: list[Turn], question: QuestionPrompt) -> Prompt:
         return fit_prompt(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
-
-    def _sampling(self, settings: Settings, *, at_risk: bool) -> Sampling:
-        temperature, max_tokens = settings.temperature, settings.max_tokens
-        if at_risk:
-            temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
-        return replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
 
     # The answer
 
@@ -213,7 +207,9 @@ class Assistant:
         generated.text += guard.feed(output.finish()) + guard.finish()
         generated.text = generated.text[: len(generated.text) - output.loop_length].rstrip()
         generated.blocked, generated.looped = guard.blocked, bool(output.loop_length)
-        generated.severe = self._counted("answer", guard.verdict).severity >= SEVERITY_SEVERE
+        generated.severe = guard.verdict.severity >= SEVERITY_SEVERE
+        if guard.verdict.category:
+            self.filter.count("answer", guard.verdict)
         return generated
 
     def _conclude(self, request: _Request, generated: _Generated, stop: asyncio.Event) -> AnswerResult:
@@ -227,9 +223,9 @@ class Assistant:
         return AnswerResult(State.DONE, text, "mark.loop" if generated.looped else "", truncated=generated.truncated)
 
 
-def _is_refused(verdict: Verdict) -> bool:
-    """Whether a question is refused. A person who may be in danger is answered even if they swear."""
-    return verdict.blocked and not (verdict.support and verdict.action is FilterAction.MASK)
+def _is_cry_for_help(verdict: Verdict) -> bool:
+    """Whether a person may be in danger, who is answered even if they swear."""
+    return verdict.support and verdict.action is FilterAction.MASK
 
 
 def _bolder(request: _Request) -> _Request:

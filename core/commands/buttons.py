@@ -63,9 +63,14 @@ class ButtonActions:
     # Buttons under an answer
 
     async def _stop(self, press: Press, reply_id: int, language: str) -> PressResult:
-        if await self._is_unknown_placeholder(press, reply_id):
+        async with self._store.begin() as tx:
+            found = await tx.replies.find(reply_id)
+            is_stored = await tx.messages.exists(press.chat.platform, press.chat.chat, press.message_id)
+            answers = await tx.replies.open_answers(press.chat)
+        is_sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
+        if is_unknown_placeholder(press, found, may_be_known=is_stored or is_sending):
             return PressResult(t(language, "press.removed"), remove_message=True)
-        reply = await self._pressed_answer(press, reply_id)
+        reply = _pressed_answer(press, found)
         if reply.state not in (State.QUEUED, State.GENERATING):
             raise Refused("stop.nothing")
         if not await self._may_control(press, asked=is_asker(reply, press.author)):
@@ -75,11 +80,12 @@ class ButtonActions:
 
     async def _repeat(self, press: Press, reply_id: int, action: ButtonAction) -> PressResult:
         """Retry or continue, by the command of that name, which checks once more when its turn comes."""
-        reply = await self._pressed_answer(press, reply_id)
         async with self._store.begin() as tx:
+            found = await tx.replies.find(reply_id)
             question = await tx.turns.last_question(press.chat)
             is_busy = bool(await tx.replies.open_answers(press.chat))
             is_truncated = question is not None and await tx.turns.is_truncated(question.id)
+        reply = _pressed_answer(press, found)
         if question is None or question.id != reply.question or is_busy:
             raise Refused("press.stale")
         if action is ButtonAction.CONTINUE and not is_truncated:
@@ -91,23 +97,6 @@ class ButtonActions:
         await self._accept(_command(press, f"/{action}"))
         self._repeated.append(reply.id)
         return NO_RESULT
-
-    async def _pressed_answer(self, press: Press, reply_id: int) -> Reply:
-        """The answer that the button is under. Raises Refused where it is under none, whatever its payload says."""
-        async with self._store.begin() as tx:
-            reply = await tx.replies.find(reply_id)
-        is_here = reply is not None and reply.chat == press.chat and reply.lane is Lane.ANSWER
-        if reply is None or not is_here or press.message_id not in [chunk.message_id for chunk in reply.chunks]:
-            raise Refused("press.stale")
-        return reply
-
-    async def _is_unknown_placeholder(self, press: Press, reply_id: int) -> bool:
-        async with self._store.begin() as tx:
-            reply = await tx.replies.find(reply_id)
-            is_stored = await tx.messages.exists(press.chat.platform, press.chat.chat, press.message_id)
-            answers = await tx.replies.open_answers(press.chat)
-        is_sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
-        return is_unknown_placeholder(press, reply, may_be_known=is_stored or is_sending)
 
     # The settings panel
 
@@ -163,6 +152,14 @@ class ButtonActions:
             return await self._services.roles.role(press.chat, press.author, press.private)
         except DeliveryError as error:
             raise Refused("error.role") from error
+
+
+def _pressed_answer(press: Press, reply: Reply | None) -> Reply:
+    """The answer that the button names, if it is under that. Raises Refused otherwise."""
+    is_here = reply is not None and reply.chat == press.chat and reply.lane is Lane.ANSWER
+    if reply is None or not is_here or press.message_id not in [chunk.message_id for chunk in reply.chunks]:
+        raise Refused("press.stale")
+    return reply
 
 
 async def _store_setting(tx: Transaction, chat: ChatId, name: str, setting: Setting | None) -> None:

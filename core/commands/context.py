@@ -118,6 +118,8 @@ class Outcome:
     """Whether the conversation's history is deleted."""
     chosen_language: str = ""
     """What the person has chosen with /lang ("en", "vi" or "auto"), where they have; else ""."""
+    deleted_question: int | None = None
+    """The id of the question that /undo has deleted with its answer."""
     became_answer: bool = False
     """Whether the command's own reply is queued as an answer now, and has no text yet."""
 
@@ -132,12 +134,14 @@ def find_command(commands: Sequence[Command], name: str) -> Command | None:
     return next((command for command in commands if name in command.names), None)
 
 
-def check_call(call: Call) -> None:
-    """Raise Refused where the person may not give the command, or it takes no argument."""
-    command, argument = call.command, call.line.argument
-    if command.admins_only and not call.may_change:
+def check_call(command: Command, argument: str, *, may_change: bool) -> None:
+    """Raise Refused where the person may not give the command, or it takes no argument.
+
+    `may_change`: whether they may change the conversation's settings and history.
+    """
+    if command.admins_only and not may_change:
         raise Refused("refused.admins")
-    if command.changes_settings and argument and not call.may_change:
+    if command.changes_settings and argument and not may_change:
         raise Refused("refused.may", usage=f"/{command.name}")
     if argument and not command.argument:
         raise Refused("bad.argument", usage=f"`{command.usage}`")

@@ -125,7 +125,8 @@ async def undo(call: Call, tx: Transaction) -> Outcome:
     """/undo: delete the last question and its answer."""
     question = await _last_question(call, tx)
     await tx.turns.delete_pair(question.id)
-    return Outcome(call.t("undo.done", question=escape(_shorten(question.text))))
+    text = call.t("undo.done", question=escape(_shorten(question.text)))
+    return Outcome(text, deleted_question=question.id)
 
 
 async def _last_question(call: Call, tx: Transaction) -> Question:

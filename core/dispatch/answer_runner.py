@@ -64,6 +64,8 @@ class Generated:
     extends_history: bool = False
     checked_text: str = ""
     """The text that has passed the final check."""
+    truncated: bool = False
+    """Whether the history has an answer now that the token limit ended."""
 
 
 class AnswerRunner:
@@ -82,7 +84,7 @@ class AnswerRunner:
         """
         stop = self._env.control.stop_flag(reply.id)
         try:
-            conclusion = await self._generate(reply, message, stop, context.language)
+            conclusion = await self._generate(reply, message, stop, context)
         except EngineDied:
             await message.stop_previews()  # the next run must read from the store what was sent
             loss = await self._lose(reply, stop)
@@ -93,14 +95,15 @@ class AnswerRunner:
         return await self._conclude(reply, message, context, conclusion)
 
     async def _generate(
-        self, reply: Reply, message: StreamingMessage, stop: asyncio.Event, language: str
+        self, reply: Reply, message: StreamingMessage, stop: asyncio.Event, context: ReplyContext
     ) -> Conclusion:
         """Raises EngineDied."""
+        language = context.language
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
             return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
         began = time.monotonic()
         try:
-            ending = await self._assistant.answer(reply, message, stop)
+            ending = await self._assistant.answer(reply, context.answer, message, stop)
         except EngineDied:
             raise
         except Exception as error:
@@ -135,19 +138,23 @@ class AnswerRunner:
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
         final = "\n\n".join(filter(None, (text, conclusion.notice)))
 
-        async def store() -> Reply:
+        async def store() -> Generated:
             """C6."""
+            question, truncated = reply.question, False
             async with self._env.store.begin() as tx:
-                if conclusion.outcome is State.REFUSED and reply.question:
-                    await tx.turns.delete_unanswered(reply.question)
+                if conclusion.outcome is State.REFUSED and question:
+                    await tx.turns.delete_unanswered(question)
                 else:
                     await tx.turns.save_answer(reply, conclusion.text, cut=conclusion.truncated)
-                return await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
+                if conclusion.truncated and question:  # nothing is kept where the history was cleared meanwhile
+                    truncated = await tx.turns.is_truncated(question)
+                stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
+            return Generated(stored, conclusion.extends_history, text, truncated)
 
         failpoint("concluding")
-        stored = await until_stored(f"reply {reply.id}", store, self._env.timing.database_backoff)
+        generated = await until_stored(f"reply {reply.id}", store, self._env.timing.database_backoff)
         failpoint("concluded")
-        return Generated(stored, conclusion.extends_history, text)
+        return generated
 
 
 def _after_loss(loss: EngineLoss, reply: Reply, language: str) -> Conclusion:

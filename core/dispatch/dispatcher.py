@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from core.dispatch.environment import Environment
-from core.dispatch.reply_runner import ReplyRunner, Slot
+from core.dispatch.reply_runner import ReplyRunner, Slot, Slots
 from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Lane, State
 from core.runtime.failpoints import failpoint
@@ -21,7 +21,7 @@ class Dispatcher:
 
     def __init__(self, environment: Environment, runner: ReplyRunner, answers_at_once: int) -> None:
         self._env, self._runner = environment, runner
-        self._slots = {Lane.ANSWER: answers_at_once, Lane.NOTICE: MAX_RUNNING_COMMANDS}
+        self._slots = {Lane.ANSWER: Slots(answers_at_once), Lane.NOTICE: Slots(MAX_RUNNING_COMMANDS)}
         self._claimable: Mapping[Lane, Collection[str]] = {
             Lane.ANSWER: environment.settled,
             Lane.NOTICE: environment.platforms,
@@ -41,14 +41,16 @@ class Dispatcher:
                 self._env.signals.notify(reply.lane)
 
     async def run_lane(self, lane: Lane) -> None:
-        """Claim and run the replies of a lane, without end."""
-        free = asyncio.Semaphore(self._slots[lane])
+        """Claim and run the replies of a lane, as many at once as it has slots, without end."""
+        slots = self._slots[lane]
         async with asyncio.TaskGroup() as tasks:
             while True:
-                await free.acquire()
-                reply = await self._claim(lane)
+                await self._env.signals.wait(lane)
+                await slots.wait_free()
+                replies = await self._claim(lane, slots.free)
                 failpoint("claimed")
-                self._runner.start(tasks, reply, Slot(free))
+                for reply in replies:
+                    self._runner.start(tasks, reply, Slot(slots))
 
     async def show_ready(self) -> None:
         """Run what needs no model, and therefore no slot, without end."""
@@ -66,24 +68,22 @@ class Dispatcher:
         except TimeoutError:
             log.warning("%d replies are not finished; the next start goes on with them", len(self._env.running))
 
-    async def _claim(self, lane: Lane) -> Reply:
-        """The next reply of a lane, once there is one. A database in trouble is waited for."""
-        pauses = self._env.timing.database_backoff.pauses()
-        while True:
-            self._env.signals.clear(lane)
+    async def _claim(self, lane: Lane, limit: int) -> Sequence[Reply]:
+        """C2: up to `limit` replies of a lane. A database in trouble is waited for."""
+        signals = self._env.signals
+        for pause in self._env.timing.database_backoff.pauses():
+            signals.claiming(lane)
+            if self._runner.closing:
+                return ()
             try:
-                reply = None if self._runner.closing else await self._next(lane)
+                async with self._env.store.begin() as tx:
+                    claimed = await tx.replies.claim(lane, self._claimable[lane], self._env.now(), limit)
             except Exception as error:
                 log.error("nothing can be claimed; trying again\n%s", safe_traceback(error))
-                await asyncio.sleep(next(pauses))
+                await asyncio.sleep(pause)
                 continue
-            if reply is not None:
-                return reply
-            pauses = self._env.timing.database_backoff.pauses()
-            await self._env.signals.wait(lane)
-
-    async def _next(self, lane: Lane) -> Reply | None:
-        """C2."""
-        async with self._env.store.begin() as tx:
-            claimed = await tx.replies.claim(lane, self._claimable[lane], self._env.now(), 1)
-        return next(iter(claimed.replies), None)
+            signals.claimed(lane, waiting=claimed.waiting)
+            if claimed.waiting and len(claimed.replies) == limit:
+                signals.notify(lane)  # the next free slot may take another
+            return claimed.replies
+        raise AssertionError("a back-off never ends")

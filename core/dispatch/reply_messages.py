@@ -5,27 +5,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from core.answering.assistant import AnswerContext, read_answer_context
 from core.commands.registry import command_name
 from core.delivery.final_check import FinalCheck
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
 from core.domain.platform import NO_CONTROLS, ButtonAction, Controls, Platform, ReplyChannel
 from core.domain.reply_states import OUTCOMES, Lane, State
-from core.domain.settings import Rules
+from core.domain.settings import Rules, Settings
 from core.filters import STANDARD, Policy
 from core.i18n import t
 from core.i18n.error_texts import describe_error
 from core.i18n.person_language import read_language
 from core.runtime.retry import until_stored, while_unavailable
 
+NO_SETTINGS = AnswerContext(Settings({}))
+
 
 @dataclass(frozen=True, slots=True)
 class ReplyContext:
-    """What showing a reply takes: the asker's language ("en" or "vi"), the policy for its text, its channel."""
+    """What showing a reply takes, and what an answer is made from."""
 
     language: str
-    policy: Policy
+    """Of the person who asked: "en" or "vi"."""
     channel: ReplyChannel
+    answer: AnswerContext
+    """Without turns for a reply that is not generated."""
+    policy: Policy
+    """For the reply's text."""
+    truncated: bool = False
+    """Whether the history has an answer to the reply's question that the token limit ended."""
 
 
 class ReplyMessages:
@@ -36,12 +45,33 @@ class ReplyMessages:
     ) -> None:
         self._delivery, self._platforms, self._rules, self._final_check = delivery, platforms, rules, final_check
 
-    async def context(self, reply: Reply) -> ReplyContext:
-        """Read a reply's context. A database in trouble is waited for."""
-        language, policy = await until_stored(
-            f"reply {reply.id}", partial(self._language_and_policy, reply), self._delivery.database_backoff
-        )
-        return ReplyContext(language, policy, self._channel(reply))
+    async def read_context(self, reply: Reply) -> ReplyContext:
+        """Read a reply's context in one transaction. A database in trouble is waited for."""
+        question = reply.question if reply.lane is Lane.ANSWER else None
+
+        async def read() -> ReplyContext:
+            truncated = False
+            async with self._delivery.store.begin() as tx:
+                language = await read_language(tx, reply.chat.platform, reply.author)
+                if question is not None and reply.state is State.GENERATING:
+                    answer = await read_answer_context(tx, self._rules, reply, question)
+                else:
+                    answer = AnswerContext(self._rules.settings(await tx.preferences.settings(reply.chat)))
+                    if question is not None and reply.state is State.SENDING:  # concluded before a restart
+                        truncated = await tx.turns.is_truncated(question)
+            return replace(self.context(reply, language, answer), truncated=truncated)
+
+        return await until_stored(f"reply {reply.id}", read, self._delivery.database_backoff)
+
+    def context(self, reply: Reply, language: str, answer: AnswerContext) -> ReplyContext:
+        """The context of a reply of which this much is read already.
+
+        A command's words are not held against the conversation's own list: /filter shows that.
+        """
+        policy = answer.settings.policy
+        if reply.lane is Lane.NOTICE:
+            policy = replace(policy, words=())
+        return ReplyContext(language, self._platforms[reply.chat.platform].channel(reply), answer, policy)
 
     def open(self, reply: Reply, context: ReplyContext, unreachable: asyncio.Event | None = None) -> StreamingMessage:
         """The reply's messages, to be entered. An answer that is being generated has a Stop button.
@@ -60,17 +90,14 @@ class ReplyMessages:
 
         Raises what StreamingMessage.finish raises.
         """
-        controls = await until_stored(
-            f"reply {reply.id}", partial(self._controls, reply, context.language), self._delivery.database_backoff
-        )
         text = reply.final or ""
         if text != checked_text:
             text = self._final_check.permitted(text, message, context.policy)
-        await message.finish(text or t(context.language, "refused.answer"), controls)
+        await message.finish(text or t(context.language, "refused.answer"), _controls(reply, context))
 
     async def mark_stopped(self, reply: Reply) -> None:
         """Show on the messages of a cancelled reply that it was stopped. Raises whatever goes wrong."""
-        context = await self.context(reply)
+        context = await self.read_context(reply)
         async with self.open(reply, context) as message:
             await message.finish(t(context.language, "mark.stopped"))
 
@@ -79,39 +106,25 @@ class ReplyMessages:
 
         `reply` is read anew: its messages may have changed since it was claimed.
         """
-        reply, language = await while_unavailable(
-            f"reply {reply.id}", partial(self._read_again, reply.id), self._delivery.database_backoff
-        )
-        async with self.open(reply, ReplyContext(language, STANDARD, self._channel(reply))) as message:
-            await message.finish(describe_error(error, language, f"reply {reply.id}"))
 
-    def _channel(self, reply: Reply) -> ReplyChannel:
-        return self._platforms[reply.chat.platform].channel(reply)
+        async def read() -> tuple[Reply, str]:
+            async with self._delivery.store.begin() as tx:
+                current = await tx.replies.get(reply.id)
+                return current, await read_language(tx, current.chat.platform, current.author)
 
-    async def _language_and_policy(self, reply: Reply) -> tuple[str, Policy]:
-        """A command's words are not held against the conversation's own list: /filter shows that."""
-        async with self._delivery.store.begin() as tx:
-            language = await read_language(tx, reply.chat.platform, reply.author)
-            policy = self._rules.settings(await tx.preferences.settings(reply.chat)).policy
-        return language, replace(policy, words=()) if reply.lane is Lane.NOTICE else policy
+        current, language = await while_unavailable(f"reply {reply.id}", read, self._delivery.database_backoff)
+        channel = self._platforms[current.chat.platform].channel(current)
+        context = ReplyContext(language, channel, NO_SETTINGS, STANDARD)  # the settings may be what is wrong
+        async with self.open(current, context) as message:
+            await message.finish(describe_error(error, language, f"reply {current.id}"))
 
-    async def _read_again(self, reply_id: int) -> tuple[Reply, str]:
-        async with self._delivery.store.begin() as tx:
-            reply = await tx.replies.get(reply_id)
-            return reply, await read_language(tx, reply.chat.platform, reply.author)
 
-    async def _controls(self, reply: Reply, language: str) -> Controls:
-        """The buttons under a final text: read from the store, so that they are the same after a restart."""
-        if reply.lane is Lane.NOTICE:
-            return await self._panel(reply, language) if command_name(reply.text) == "settings" else NO_CONTROLS
-        if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
-            return NO_CONTROLS
-        async with self._delivery.store.begin() as tx:
-            truncated = await tx.turns.is_truncated(reply.question)
-        actions = (ButtonAction.CONTINUE, ButtonAction.RETRY) if truncated else (ButtonAction.RETRY,)
-        return Controls(actions, language=language)
-
-    async def _panel(self, reply: Reply, language: str) -> Controls:
-        async with self._delivery.store.begin() as tx:
-            rows = await tx.preferences.settings(reply.chat)
-        return Controls(panel=self._rules.settings(rows), language=language)
+def _controls(reply: Reply, context: ReplyContext) -> Controls:
+    """The buttons under a final text."""
+    if reply.lane is Lane.NOTICE:
+        shows_panel = command_name(reply.text) == "settings"
+        return Controls(panel=context.answer.settings, language=context.language) if shows_panel else NO_CONTROLS
+    if reply.question is None or reply.outcome not in OUTCOMES or reply.outcome is State.REFUSED:
+        return NO_CONTROLS
+    actions = (ButtonAction.CONTINUE, ButtonAction.RETRY) if context.truncated else (ButtonAction.RETRY,)
+    return Controls(actions, language=context.language)

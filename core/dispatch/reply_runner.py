@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from core.answering.assistant import Assistant
+from core.answering.assistant import AnswerContext, Assistant
 from core.commands.executor import CommandExecutor
 from core.delivery.button_cleanup import ButtonCleanup
-from core.delivery.streaming_message import StreamingMessage
-from core.dispatch.answer_runner import AnswerRunner, Generated
+from core.dispatch.answer_runner import AnswerRunner
 from core.dispatch.environment import Environment
 from core.dispatch.reply_messages import ReplyContext, ReplyMessages
 from core.domain.conversation import ChatId, Reply
@@ -25,11 +25,32 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Slot:
-    """One of a lane's few places for replies that run at once; or none, for a reply that needs no place."""
+class Slots:
+    """A lane's places for replies that run at once. `free`: how many are not taken."""
 
-    def __init__(self, places: asyncio.Semaphore | None = None) -> None:
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self._freed = asyncio.Event()
+
+    async def wait_free(self) -> None:
+        """Return when a place is free."""
+        while not self.free:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def release(self) -> None:
+        """A place is free again."""
+        self.free += 1
+        self._freed.set()
+
+
+class Slot:
+    """One of a lane's places, taken; or none, for a reply that needs no place."""
+
+    def __init__(self, places: Slots | None = None) -> None:
         self._places = places
+        if places is not None:
+            places.free -= 1
 
     def release(self) -> None:
         """Let another reply run, as soon as the scarce part of this one is over. Idempotent."""
@@ -48,10 +69,10 @@ class ReplyRunner:
         messages: ReplyMessages,
         answers: AnswerRunner,
         commands: CommandExecutor,
+        button_cleanup: ButtonCleanup,
     ) -> None:
         self._env, self._assistant, self._messages = environment, assistant, messages
-        self._answers, self._commands = answers, commands
-        self._button_cleanup = ButtonCleanup(environment.store, environment.platforms, environment.rate_limiter)
+        self._answers, self._commands, self._button_cleanup = answers, commands, button_cleanup
         self.closing = False
         """Nothing more is begun."""
 
@@ -64,8 +85,9 @@ class ReplyRunner:
         """Run a claimed reply to its end. Raises only what keeps that from being stored."""
         try:
             await self._run(reply, slot)
-        except Stale as stale:
+        except Stale as stale:  # a commit that seemed to have failed may have queued it again
             log.debug("%s", stale)
+            self._env.signals.notify_all()
         except ChatIdChanged as moved:
             await self._follow(reply, moved, slot)
         except Unreachable:
@@ -90,39 +112,61 @@ class ReplyRunner:
         self._env.signals.notify_all()
 
     async def _run(self, reply: Reply, slot: Slot) -> None:
-        context = await self._messages.context(reply)
-        growing = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
-        unreachable = self._env.control.stop_flag(reply.id) if growing else None
-        async with self._messages.open(reply, context, unreachable) as message:
-            generated = await self._generate(reply, message, context, slot)
-            slot.release()  # showing takes no model: a slow platform must not keep others from theirs
-            reply = generated.reply
-            if reply.state is not State.SENDING:
-                return  # requeued after the engine's death; or /retry, whose row waits in the answer lane now
-            if reply.isolated:
-                self._env.signals.notify(Lane.ANSWER)  # others may begin beside it
-            await self._messages.show_final(reply, context, message, generated.checked_text)
-        failpoint("shown")
-        await self._delivered(reply)
-        if generated.extends_history and not self.closing:
-            await self._warm(reply)
-        await self._button_cleanup.remove_earlier_buttons(reply)
-
-    async def _generate(self, reply: Reply, message: StreamingMessage, context: ReplyContext, slot: Slot) -> Generated:
         if reply.state is not State.GENERATING:
-            return Generated(reply)
-        if reply.lane is Lane.ANSWER:
-            return await self._answers.run(reply, message, context)
-        return Generated(await self._commands.carry_out(reply, context.language, slot.release))
+            await self._show(reply, await self._messages.read_context(reply))
+        elif reply.lane is Lane.ANSWER:
+            await self._run_answer(reply, slot)
+        else:
+            await self._run_command(reply, slot)
 
-    async def _delivered(self, reply: Reply) -> None:
-        """C7."""
+    async def _run_command(self, reply: Reply, slot: Slot) -> None:
+        done = await self._commands.carry_out(reply, slot.release)
+        slot.release()
+        if done.reply.state is State.SENDING:
+            await self._show(
+                done.reply, self._messages.context(done.reply, done.language, AnswerContext(done.settings))
+            )
+        else:  # /retry or /continue: the row waits as an answer now
+            self._env.signals.notify(done.reply.lane)
+
+    async def _run_answer(self, reply: Reply, slot: Slot) -> None:
+        context = await self._messages.read_context(reply)
+        async with self._messages.open(reply, context, self._env.control.stop_flag(reply.id)) as message:
+            generated = await self._answers.run(reply, message, context)
+            slot.release()  # showing takes no model: a slow platform must not keep others from theirs
+            if reply.isolated or generated.reply.state is State.QUEUED:
+                self._env.signals.notify(Lane.ANSWER)  # others may begin beside it; or it waits once more itself
+            if generated.reply.state is State.QUEUED:
+                return
+            context = replace(context, truncated=generated.truncated)
+            await self._messages.show_final(generated.reply, context, message, generated.checked_text)
+        await self._deliver(generated.reply, extends_history=generated.extends_history)
+
+    async def _show(self, reply: Reply, context: ReplyContext) -> None:
+        """Show a final text that is stored."""
+        async with self._messages.open(reply, context) as message:
+            await self._messages.show_final(reply, context, message)
+        await self._deliver(reply)
+
+    async def _deliver(self, reply: Reply, *, extends_history: bool = False) -> None:
+        """C7, and what follows it."""
+        failpoint("shown")
+
+        async def deliver() -> Reply | None:
+            async with self._env.store.begin() as tx:
+                return await tx.replies.deliver(reply)
+
+        earlier = None
         try:
-            await self._store(reply, lambda: self._move(reply, ReplyEvent.DELIVER))
+            earlier = await self._store(reply, deliver)
         except Stale as stale:  # stored before, by a commit that seemed to have failed
             log.debug("%s", stale)
         failpoint("delivered")
         self._ended(reply)
+        if extends_history and not self.closing:
+            await self._warm(reply)
+        if earlier is not None:
+            await self._button_cleanup.remove_earlier_buttons(reply, earlier)
 
     def _ended(self, reply: Reply) -> None:
         """The reply runs no more. Idempotent."""
@@ -143,10 +187,16 @@ class ReplyRunner:
 
     async def _fail(self, reply: Reply) -> None:
         """Give the reply up: nothing can be shown for it."""
+
+        async def fail() -> None:
+            async with self._env.store.begin() as tx:
+                await tx.replies.move(reply, ReplyEvent.FAIL)
+
         try:
-            await self._store(reply, lambda: self._move(reply, ReplyEvent.FAIL))
+            await self._store(reply, fail)
         except Stale as stale:
             log.debug("%s", stale)
+            self._env.signals.notify_all()
         except Exception as error:
             log.error("reply %s can't be ended\n%s", reply.id, safe_traceback(error))
 
@@ -167,10 +217,6 @@ class ReplyRunner:
             await self._messages.apologise(reply, error)
         except Exception as again:
             log.error("reply %s can't be shown\n%s", reply.id, safe_traceback(again))
-
-    async def _move(self, reply: Reply, event: ReplyEvent) -> None:
-        async with self._env.store.begin() as tx:
-            await tx.replies.move(reply, event)
 
     async def _store(self, reply: Reply, step: Callable[[], Awaitable[T]]) -> T:
         return await until_stored(f"reply {reply.id}", step, self._env.timing.database_backoff)

@@ -10,6 +10,7 @@ from core.commands.buttons import ButtonActions
 from core.commands.executor import CommandExecutor
 from core.commands.role_lookup import RoleLookup
 from core.commands.services import CommandServices
+from core.delivery.button_cleanup import ButtonCleanup
 from core.delivery.final_check import FinalCheck
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
@@ -73,10 +74,11 @@ class ChatService:
             assistant.filter,
             now,
         )
-        commands = CommandExecutor(services, assistant, bot_name=name, backoff=timing.database_backoff)
+        button_cleanup = ButtonCleanup(self._platforms, self.rate_limiter)
+        commands = CommandExecutor(services, assistant, button_cleanup, bot_name=name, backoff=timing.database_backoff)
         throughput = ThroughputEstimate(assistant.model.slots)
         answers = AnswerRunner(environment, assistant, final_check, throughput)
-        self._runner = ReplyRunner(environment, assistant, messages, answers, commands)
+        self._runner = ReplyRunner(environment, assistant, messages, answers, commands, button_cleanup)
         self._dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
         started = now()
         self._recovery = ReplyRecovery(environment, self._dispatcher.stored, started)

@@ -206,6 +206,8 @@ class Rules:
     """The lines of the owner's own word list."""
     limits: Limits = NO_LIMITS
     """How many questions are accepted."""
+    _deployment: dict[str, Value] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The deployment's own values by name, each parsed when it is first asked for."""
 
     def settings(self, rows: Mapping[str, Setting]) -> Settings:
         """The settings of a conversation, from its stored values by name. Raises Refused for a damaged value."""
@@ -217,7 +219,10 @@ class Rules:
     def value(self, name: str, row: Setting | None) -> Value:
         """One setting's value: the stored one, else the deployment's default. Raises Refused for a damaged one."""
         if row is None:
-            return self._clamped(name, SETTING_PARSERS[name](self.defaults[name]), Source.DEPLOYMENT)
+            if name not in self._deployment:
+                parsed = SETTING_PARSERS[name](self.defaults[name])
+                self._deployment[name] = self._clamped(name, parsed, Source.DEPLOYMENT)
+            return self._deployment[name]
         source = Source.CHAT if row.inherited else Source.CONVERSATION
         return self._clamped(name, SETTING_PARSERS[name](row.value), source, row)
 

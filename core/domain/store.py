@@ -70,9 +70,6 @@ class Replies(Protocol):
     async def find(self, reply_id: int) -> Reply | None:
         """The reply with an id that came from outside; None for an unknown id."""
 
-    async def previous_answer(self, reply: Reply) -> Reply | None:
-        """The last answer before `reply` in its conversation that has a message on the platform."""
-
     async def move(
         self, reply: Reply, event: ReplyEvent, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:

@@ -131,7 +131,9 @@ class AdmissionControl:
         since = max(now - QUESTION_WINDOW_MS, self._away_until + 1)
         queue = Queue(self._limits, await tx.inbox.queue_load(questions, since, self._platforms), now)
         for each in new:
-            busy = self._busy(queue, each)
+            busy = None
+            if each.lane is Lane.ANSWER:
+                busy = queue.admit(each.incoming, exempt=each.incoming.at <= self._away_until)
             admitted.replies.append(await self._refusal(tx, each.incoming, busy, admitted) if busy else each)
         return admitted
 
@@ -142,6 +144,8 @@ class AdmissionControl:
 
     def record(self, admitted: Admitted, stored: Sequence[Reply]) -> None:
         """The batch is stored. A person whose question had room is told again when there is none."""
+        if not (self._refused or admitted.refusals):
+            return
         now = self._now()
         self._refused = {
             asker: refused for asker, refused in self._refused.items() if refused[0] > now - REFUSAL_INTERVAL_MS
@@ -151,11 +155,6 @@ class AdmissionControl:
                 self._refused.pop(_asker(each.incoming), None)
         for asker, place in admitted.refusals.items():
             self._refused[asker] = now, stored[place].id
-
-    def _busy(self, queue: Queue, new: NewReply) -> Busy | None:
-        if new.lane is not Lane.ANSWER:
-            return None
-        return queue.admit(new.incoming, exempt=new.incoming.at <= self._away_until)
 
     async def _refusal(self, tx: Transaction, incoming: Incoming, busy: Busy, admitted: Admitted) -> NewReply:
         """One line a minute; what is refused meanwhile is merged into it. An interaction needs a line of its own."""

@@ -94,17 +94,14 @@ class EventConsumer:
                 self._chats.settle(platform)
                 event.acknowledge(Receipt(Acceptance.STORED))
             case _:
-                self._line_up(event, tasks)
-
-    def _line_up(self, event: Event, tasks: asyncio.TaskGroup) -> None:
-        keys = _chats_of(event)
-        if not keys:  # nothing depends on it today
-            event.acknowledge(Receipt(Acceptance.IGNORED))
-        for key in keys:
-            if key not in self._queues:
-                self._queues[key] = deque()
-                tasks.create_task(self._work_off(key))
-            self._queues[key].append(event)
+                keys = _chats_of(event)
+                if not keys:  # nothing depends on it today
+                    event.acknowledge(Receipt(Acceptance.IGNORED))
+                for key in keys:
+                    if key not in self._queues:
+                        self._queues[key] = deque()
+                        tasks.create_task(self._work_off(key))
+                    self._queues[key].append(event)
 
     async def _work_off(self, key: tuple[str, str]) -> None:
         """A chat's events in order. Messages that wait together are stored together."""

@@ -24,13 +24,9 @@ class _Pending:
 
     incoming: Incoming
     stored: asyncio.Future[Reply | None]
+    """Cancelled where nobody waits any more: the person was told so, and nothing should come of it."""
     is_committing: bool = False
     """From here on the commit decides: it can't be withdrawn."""
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody waits any more: the person was told so, and nothing should come of it."""
-        return self.stored.cancelled()
 
 
 class _Abandoned(Exception):
@@ -117,25 +113,23 @@ class Ingest:
 
     async def _commit(self, group: Sequence[_Pending]) -> tuple[Admitted, Sequence[Reply]]:
         async with self._store.begin() as tx:
-            admitted, replies = await self._add(tx, [pending.incoming for pending in group])
-            if any(pending.abandoned for pending in group):
+            stored = set(await tx.inbox.stored_keys([pending.incoming for pending in group]))
+            owed: list[NewReply] = []
+            for pending in group:
+                if (key := pending.incoming.key) not in stored:
+                    stored.add(key)
+                    if (new := await self._owed(tx, pending.incoming)) is not None:
+                        owed.append(new)
+            admitted = await self._admission.admit(tx, owed)
+            replies = await tx.inbox.add(admitted.replies)
+            if admitted.silent:
+                await self._admission.join_refusals(tx, admitted, replies)
+            if any(pending.stored.cancelled() for pending in group):
                 raise _Abandoned
             for pending in group:
                 pending.is_committing = True
             failpoint("admitting")
         failpoint("admitted")
-        return admitted, replies
-
-    async def _add(self, tx: Transaction, messages: Sequence[Incoming]) -> tuple[Admitted, Sequence[Reply]]:
-        stored = set(await tx.inbox.stored_keys(messages))
-        owed: list[NewReply] = []
-        for message in messages:
-            if message.key not in stored:
-                stored.add(message.key)
-                owed += filter(None, [await self._owed(tx, message)])
-        admitted = await self._admission.admit(tx, owed)
-        replies = await tx.inbox.add(admitted.replies)
-        await self._admission.join_refusals(tx, admitted, replies)
         return admitted, replies
 
     def _announce(self, group: Sequence[_Pending], admitted: Admitted, replies: Sequence[Reply]) -> None:
@@ -144,7 +138,7 @@ class Ingest:
         by_key = {each.incoming.key: reply for each, reply in zip(admitted.replies, replies, strict=True)}
         for pending in group:
             reply = by_key.pop(pending.incoming.key, None)  # the same message twice: the second is stored already
-            if not pending.abandoned:
+            if not pending.stored.cancelled():
                 pending.stored.set_result(reply)
 
     async def _owed(self, tx: Transaction, incoming: Incoming) -> NewReply | None:
@@ -152,7 +146,7 @@ class Ingest:
 
         In private chats strangers, and messages without a text, get one line at once; in groups they get silence.
         """
-        if not self.admits(incoming.chat, incoming.author):
+        if not self._access.admits(incoming.chat, incoming.author):
             user = f"{incoming.chat.platform}:{incoming.author.id}"
             return await _line(tx, incoming, "refused.access", user=user)  # a stranger's words are not kept
         if not incoming.text:  # a picture, a sticker
@@ -163,7 +157,10 @@ class Ingest:
         elif command:
             addressed = incoming.private or "@" in incoming.text.split()[0]
             return NewReply(incoming, Lane.NOTICE) if addressed or find(command.name) else None
-        return NewReply(await _with_media_note(tx, incoming), Lane.ANSWER)
+        if incoming.has_unseen_media:  # the question says that the model can't see it
+            language = await read_language(tx, incoming.chat.platform, incoming.author)
+            incoming = replace(incoming, text=f"{incoming.text}\n\n{t(language, 'media.unseen')}")
+        return NewReply(incoming, Lane.ANSWER)
 
 
 async def _line(tx: Transaction, incoming: Incoming, key: str, **values: object) -> NewReply | None:
@@ -174,17 +171,11 @@ async def _line(tx: Transaction, incoming: Incoming, key: str, **values: object)
     return NewReply(replace(incoming, text=""), Lane.NOTICE, State.SENDING, final=t(language, key, **values))
 
 
-async def _with_media_note(tx: Transaction, incoming: Incoming) -> Incoming:
-    """A question about a picture says that the model can't see it."""
-    if not incoming.has_unseen_media:
-        return incoming
-    language = await read_language(tx, incoming.chat.platform, incoming.author)
-    return replace(incoming, text=f"{incoming.text}\n\n{t(language, 'media.unseen')}")
-
-
 def _still_wanted(group: Sequence[_Pending], failed: Mapping[tuple[str, str], Exception]) -> list[_Pending]:
     """Without those that nobody waits for, and those behind a failure in their chat, which fail with it."""
-    wanted = [pending for pending in group if not pending.abandoned]
+    wanted = [pending for pending in group if not pending.stored.cancelled()]
+    if not failed:
+        return wanted
     for pending in wanted:
         if _chat(pending) in failed:
             pending.stored.set_exception(failed[_chat(pending)])
@@ -198,5 +189,5 @@ def _chat(pending: _Pending) -> tuple[str, str]:
 def _fail(group: Sequence[_Pending], error: Exception) -> None:
     """Whoever sent a message must learn that nothing is stored."""
     for pending in group:
-        if not pending.abandoned:
+        if not pending.stored.cancelled():
             pending.stored.set_exception(error)

@@ -35,7 +35,7 @@ async def running(
     """A bot that is connected while the block lasts."""
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        assistant = Assistant(store, model or FakeModel(), RULES, OpenFilter(), QUICK.database_backoff)
+        assistant = Assistant(store, model or FakeModel(), RULES, OpenFilter())
         service = ChatService(store, assistant, access, now=now_ms, timing=QUICK)
         adapter = LineBot("127.0.0.1", server.port)
         async with adapter.connected(), service.running():

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from core.commands.context import Call
+from core.commands.context import Call, check_call
 from core.commands.registry import COMMANDS, UNKNOWN, find
 from core.domain.command_line import CommandLine, parse_command
 from core.domain.conversation import Author, ChatId, OptionValue, Reply, Role
@@ -44,3 +44,8 @@ def command_call(
         language="en",
         commands=COMMANDS,
     )
+
+
+def check_made(call: Call) -> None:
+    """As the executor checks a command before its transaction."""
+    check_call(call.command, call.line.argument, may_change=call.may_change)

@@ -10,6 +10,8 @@ from core.answering.assistant import Assistant
 from core.commands.executor import CommandExecutor
 from core.commands.role_lookup import RoleLookup
 from core.commands.services import CommandServices
+from core.delivery.button_cleanup import ButtonCleanup
+from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, OptionValue, Reply
 from core.domain.permissions import Access
@@ -90,7 +92,8 @@ class Executing:
         services = CommandServices(
             self.doubtful, self.control, roles, PersonLanguages(self.doubtful), RULES, OpenFilter(), now_ms
         )
-        self.executor = CommandExecutor(services, self.assistant, bot_name="Botty", backoff=AT_ONCE)
+        cleanup = ButtonCleanup({"fake": self.platform}, ChatRateLimiter())
+        self.executor = CommandExecutor(services, self.assistant, cleanup, bot_name="Botty", backoff=AT_ONCE)
 
     async def queue(self, text: str, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.NOTICE) -> Reply:
         async with self.store.begin() as tx:
@@ -106,7 +109,7 @@ class Executing:
         return reply
 
     async def carry_out(self, reply: Reply, options: Mapping[str, OptionValue] | None = None) -> Reply:
-        return await self.executor.carry_out(replace(reply, options=options or {}), "en", self.release)
+        return (await self.executor.carry_out(replace(reply, options=options or {}), self.release)).reply
 
     def release(self) -> None:
         self.released += 1

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from core.commands.context import Call, Outcome, check_call
+from core.commands.context import Call, Outcome
 from core.commands.registry import COMMANDS
 from core.domain.conversation import Question, Reply, Role
 from core.domain.errors import Refused
@@ -14,7 +14,7 @@ from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Transaction
 from core.i18n import t
 from storage.store import DatabaseStore
-from tests.core.commands.calls import command_call
+from tests.core.commands.calls import check_made, command_call
 from tests.fakes import ANN, BOB, CHAT
 from tests.tables import each_row
 
@@ -75,7 +75,7 @@ def test_the_help_shows_the_table_that_the_call_has() -> None:
 @each_row("name", [command.name for command in COMMANDS if not command.argument])
 def test_an_argument_too_many(name: str) -> None:
     with pytest.raises(Refused, match=r"bad\.argument"):
-        check_call(command_call(f"/{name} it"))
+        check_made(command_call(f"/{name} it"))
 
 
 def answer(id: int, state: State, token: str = "") -> Reply:

@@ -11,7 +11,6 @@ import pytest
 
 from core.commands.button_payloads import ActionPayload, FormPayload, OpenFormPayload, SettingPayload
 from core.commands.buttons import ButtonActions
-from core.commands.context import check_call
 from core.commands.press import Press
 from core.commands.role_lookup import RoleLookup
 from core.commands.services import CommandServices
@@ -25,7 +24,7 @@ from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction
 from core.i18n.person_language import PersonLanguages
 from tests.conftest import RULES
-from tests.core.commands.calls import command_call
+from tests.core.commands.calls import check_made, command_call
 from tests.fakes import FakePlatform, OpenFilter
 from tests.tables import each_row
 
@@ -58,7 +57,7 @@ def test_the_rules(role: Role, private: bool, author: Author) -> None:
 
 def allowed(text: str, role: Role, private: bool) -> bool:
     try:
-        check_call(command_call(text, role=role, private=private))
+        check_made(command_call(text, role=role, private=private))
     except Refused:
         return False
     return True
