@@ -42,7 +42,7 @@ class Trace:
     """"file:name", in the order of their first calls."""
     transactions: int
     statements: int
-    """Statements that the database driver was given, BEGIN included."""
+    """Statements that the database driver was given, without BEGIN and COMMIT."""
     python_calls: int
 
     @property

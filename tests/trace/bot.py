@@ -92,8 +92,9 @@ class Recorder:
     def _begun(self, connection: object) -> None:
         self._transactions += self._on
 
-    def _executed(self, *arguments: object) -> None:
-        self._statements += self._on
+    def _executed(self, connection: object, cursor: object, statement: str, *arguments: object) -> None:
+        if not statement.startswith("BEGIN"):  # some drivers are told to begin by a statement, others are not
+            self._statements += self._on
 
 
 def main() -> None:
