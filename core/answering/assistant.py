@@ -20,7 +20,7 @@ from core.domain.store import Store, Transaction
 from core.filters import SEVERITY_SEVERE, Filter, FilterAction, Policy, Verdict
 from core.i18n import t
 from core.llm.model import Model
-from core.runtime.cancellation import unless, until
+from core.runtime.cancellation import interrupted_by
 
 SUPPORT_MAX_TEMPERATURE, SUPPORT_MAX_TOKENS = 0.3, 120
 """Of an answer to a person who may be in danger: it must be neither bold nor long."""
@@ -193,18 +193,20 @@ class Assistant:
         live.restart()
         live.write(request.prefix)
         output, guard = PostProcessor(request.names, has_prefix=bool(request.prefix)), self.filter.guard(request.policy)
-        generated = _Generated()
-        async with AsyncExitStack() as stack:
-            entering = stack.enter_async_context(self.model.stream(request.prompt, request.sampling, request.owner))
-            if (stream := await unless(stop, entering)) is None:
-                return generated  # stopped while the engine was loading
-            async for piece in until(stop, stream):
-                generated.text += (released := guard.feed(output.feed(piece)))
-                live.write(released)
+        generated, released = _Generated(), list[str]()
+        async with AsyncExitStack() as stack, interrupted_by(stop):
+            entering = self.model.stream(request.prompt, request.sampling, request.owner)
+            stream = await stack.enter_async_context(entering)
+            async for piece in stream:
+                if stop.is_set():
+                    break
+                released.append(guard.feed(output.feed(piece)))
+                live.write(released[-1])
                 if output.ended or guard.blocked:
                     break
             generated.truncated = stream.reason == "length"
-        generated.text += guard.feed(output.finish()) + guard.finish()
+        released += guard.feed(output.finish()), guard.finish()
+        generated.text = "".join(released)
         generated.text = generated.text[: len(generated.text) - output.loop_length].rstrip()
         generated.blocked, generated.looped = guard.blocked, bool(output.loop_length)
         generated.severe = guard.verdict.severity >= SEVERITY_SEVERE

@@ -20,14 +20,17 @@ class _ChatCalls:
     previews: deque[float] = field(default_factory=deque)
     held_until: float = 0.0
 
-    def forget(self, before: float) -> None:
+    def forget(self, now: float) -> None:
+        """Forget what does not count any more."""
         for times in (self.calls, self.previews):
-            while times and times[0] <= before:
+            while times and times[0] <= now - WINDOW_S:
                 times.popleft()
+        if self.held_until <= now:
+            self.held_until = 0.0
 
-    @property
-    def empty(self) -> bool:
-        return not (self.calls or self.previews or self.held_until)
+    def is_quiet(self, now: float) -> bool:
+        """Whether nothing counts any more. Every preview is a call too."""
+        return self.held_until <= now and not (self.calls and self.calls[-1] > now - WINDOW_S)
 
 
 class ChatRateLimiter:
@@ -39,12 +42,24 @@ class ChatRateLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._chats: dict[str, _ChatCalls] = {}
+        self._forget_quiet_at = 0.0
 
     async def wait(self, key: str, pace: Pace, *, preview: bool = False) -> None:
         """Return when the chat may be called; the call is then counted."""
+        await self.wait_until_due(key, pace, preview=preview)
+        self.count(key, preview=preview)
+
+    async def wait_until_due(self, key: str, pace: Pace, *, preview: bool = False) -> None:
+        """Return when the chat may be called. Whoever calls it counts that before the event loop runs again."""
         while (delay := self.delay(key, pace, preview=preview)) > 0:  # noqa: ASYNC110
             await asyncio.sleep(delay)
-        self._count(key, preview)
+
+    def count(self, key: str, *, preview: bool = False) -> None:
+        """Count a call that is made now."""
+        now, chat = self._clock(), self._chat(key)
+        chat.calls.append(now)
+        if preview:
+            chat.previews.append(now)
 
     def delay(self, key: str, pace: Pace, *, preview: bool = False) -> float:
         """Seconds until the chat may be called, as things stand."""
@@ -65,21 +80,15 @@ class ChatRateLimiter:
         """Whether a penalty runs."""
         return self._chat(key).held_until > self._clock()
 
-    def _count(self, key: str, preview: bool) -> None:
-        now = self._clock()
-        self._chats[key] = chat = self._chat(key)
-        chat.calls.append(now)
-        if preview:
-            chat.previews.append(now)
-
     def _chat(self, key: str) -> _ChatCalls:
-        """The chat's calls. Chats that have been quiet for a minute are forgotten."""
+        """The chat's calls. Once a minute, chats that have been quiet for a minute are forgotten."""
         now = self._clock()
-        for chat in self._chats.values():
-            chat.forget(now - WINDOW_S)
-            chat.held_until = chat.held_until if chat.held_until > now else 0.0
-        self._chats = {name: chat for name, chat in self._chats.items() if not chat.empty}
-        return self._chats.setdefault(key, _ChatCalls())
+        if now >= self._forget_quiet_at:
+            self._forget_quiet_at = now + WINDOW_S
+            self._chats = {name: chat for name, chat in self._chats.items() if not chat.is_quiet(now)}
+        chat = self._chats.setdefault(key, _ChatCalls())
+        chat.forget(now)
+        return chat
 
 
 def _when_full(times: deque[float], limit: int) -> list[float]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -81,9 +81,12 @@ class StreamingMessage:
         self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
         maybe_sent = any(state.maybe_sent for state in self._sent.states)
         self._needs_placeholder = channel.needs_placeholder and (self._is_answer or maybe_sent)
-        self._text = ""
+        self._pieces: list[str] = []
         self._changed = asyncio.Event()
         self._previews: asyncio.Task[None] | None = None
+        self._formatted: tuple[str, list[OutgoingMessage]] | None = None
+        self._judged: tuple[str, bool] | None = None
+        """The text that was formatted last, and the one that was judged last."""
 
     async def __aenter__(self) -> "StreamingMessage":
         self._previews = asyncio.create_task(self._show_previews())
@@ -96,13 +99,14 @@ class StreamingMessage:
 
     def write(self, piece: str) -> None:
         """Let the text grow. Never waits: a slow platform does not hold up the model."""
-        self._text += piece
-        if piece.strip():
-            self._changed.set()
+        if piece:
+            self._pieces.append(piece)
+            if not piece.isspace():
+                self._changed.set()
 
     def restart(self) -> None:
         """Forget what was written; the next text takes its place."""
-        self._text = ""
+        self._pieces.clear()
         self._changed.clear()
 
     async def stop_previews(self) -> None:
@@ -114,11 +118,13 @@ class StreamingMessage:
 
     def allows(self, text: str) -> bool:
         """Whether every message of `text` passes the last check as it will be formatted."""
-        return self._are_allowed(self._channel.format(text))
+        if self._judged is None or self._judged[0] != text:
+            self._judged = text, all(self._delivery.allowed(message.text) for message in self._format(text))
+        return self._judged[1]
 
     def rendered(self, text: str) -> str:
         """`text` as a person would read it, all of its messages."""
-        return "\n".join(message.text for message in self._channel.format(text))
+        return "\n".join(message.text for message in self._format(text))
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
         """Show the final text; return when the platform has accepted all of it.
@@ -126,7 +132,7 @@ class StreamingMessage:
         Raises Unacceptable, Unreachable or ChatIdChanged where it never will be.
         """
         await self.stop_previews()
-        messages = self._format(text, controls)
+        messages = self._with_controls(text, controls)
         while steps := plan(messages, self._sent.states):
             await self._until_accepted(steps[0])
 
@@ -135,14 +141,15 @@ class StreamingMessage:
     async def _show_previews(self) -> None:
         try:
             if self._begins_with_placeholder():
-                await self._wait_for_turn()
+                await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
                 await uncancelled(self._take(Send(0, self._placeholder())))
             while True:
                 await self._wait_for_text()
-                if self._preview():
-                    await self._wait_for_turn(preview=True)
+                await self._delivery.rate_limiter.wait_until_due(self._channel.key, self._channel.pace, preview=True)
                 self._changed.clear()
-                if messages := self._preview():
+                messages = self._preview()
+                if self._is_news(messages):
+                    self._delivery.rate_limiter.count(self._channel.key, preview=True)
                     await uncancelled(self._show_preview(messages))
         except Unreachable:
             self._unreachable.set()
@@ -158,10 +165,14 @@ class StreamingMessage:
         return self._needs_placeholder and bool(self._controls.actions)
 
     def _preview(self) -> list[OutgoingMessage]:
-        """What a preview should show; empty where that is shown already, or may not be."""
-        messages = self._format(close_open_markup(self._text), self._controls) if self._text.strip() else []
-        is_new = self._shows_drafts() or bool(plan(messages, self._sent.states))
-        return messages if is_new and self._are_allowed(messages) else []
+        """What a preview should show; empty where there is nothing yet, or where it may not be shown."""
+        self._pieces = [text := "".join(self._pieces)]
+        closed = close_open_markup(text)
+        return self._with_controls(closed, self._controls) if text.strip() and self.allows(closed) else []
+
+    def _is_news(self, messages: list[OutgoingMessage]) -> bool:
+        """Whether there is anything to show that is not shown already."""
+        return bool(messages) and (self._shows_drafts() or bool(plan(messages, self._sent.states)))
 
     def _shows_drafts(self) -> bool:
         return self._drafts is not None and not self._sent.states
@@ -177,7 +188,7 @@ class StreamingMessage:
 
     async def _wait_for_text(self) -> None:
         while not self._changed.is_set():
-            if not self._text:
+            if not any(self._pieces):
                 await self._show_typing()
             try:
                 async with asyncio.timeout(self._delivery.typing_every_s):
@@ -206,7 +217,7 @@ class StreamingMessage:
         """
         give_up_at = self._delivery.now() + GIVE_UP_AFTER_MS
         for pause in self._delivery.send_backoff.pauses():
-            await self._wait_for_turn()
+            await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
             if self._delivery.now() > give_up_at:
                 raise Unacceptable
             try:
@@ -249,18 +260,18 @@ class StreamingMessage:
 
     # Small things
 
-    def _format(self, text: str, controls: Controls) -> list[OutgoingMessage]:
-        *messages, last = self._channel.format(text)
+    def _format(self, text: str) -> list[OutgoingMessage]:
+        """The messages of a text. The last text is kept: it is judged, and then shown."""
+        if self._formatted is None or self._formatted[0] != text:
+            self._formatted = text, list(self._channel.format(text))
+        return self._formatted[1]
+
+    def _with_controls(self, text: str, controls: Controls) -> list[OutgoingMessage]:
+        *messages, last = self._format(text)
         return [*messages, replace(last, controls=controls)]
 
     def _placeholder(self) -> OutgoingMessage:
-        return self._format(PLACEHOLDER, self._controls)[0]
-
-    def _are_allowed(self, messages: Sequence[OutgoingMessage]) -> bool:
-        return all(self._delivery.allowed(message.text) for message in messages)
-
-    async def _wait_for_turn(self, *, preview: bool = False) -> None:
-        await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace, preview=preview)
+        return self._with_controls(PLACEHOLDER, self._controls)[0]
 
     async def _hold(self, seconds: float) -> None:
         self._delivery.rate_limiter.hold(self._channel.key, seconds)

@@ -6,23 +6,42 @@ from collections.abc import Sequence
 from core.filters.deobfuscate import WINDOW_CHARACTERS, Form, Token
 from core.filters.entry_rules import is_allowed_word, is_word
 from core.filters.lexicon import GAP, MAX_GAP_WORDS, Entry, Lexicon
-from core.filters.tokenize import Reading
+from core.filters.normalize import Folded
+from core.filters.tokenize import Reading, plain_tokens
 
+_LETTER_AT_END = re.compile(r"(?<![^\W_])[^\W\d_](?![^\W_])[\W_]{0,4}$")
 _SPACED_LETTERS_AT_END = re.compile(r"(?:(?<![^\W_])[^\W\d_](?![^\W_])[\W_]{0,4})+$")
 
 
-def undecided_from(reading: Reading, lexicon: Lexicon) -> int:
-    """The position from which text that follows may still complete a hit; the text's length where it can't."""
-    text = reading.text
-    last_word = _last_word(text)
-    start = last_word
-    for tokens in (reading.plain, reading.disguised):
-        complete = [t for t in tokens if t.end <= last_word and t.start >= last_word - WINDOW_CHARACTERS]
-        for at, token in enumerate(complete):
-            if token.start < start and any(_may_go_on(complete, at, shape, lexicon) for shape in token.forms):
-                start = token.start
-    letters = _SPACED_LETTERS_AT_END.search(text, max(0, last_word - WINDOW_CHARACTERS), last_word)
+def undecided_from(text: str, folded: Folded, lexicon: Lexicon, reading: Reading | None = None) -> int:
+    """The position from which text that follows may still complete a hit; the text's length where it can't.
+
+    `reading`: the tokens of the text; None where no word in it may be disguised.
+    """
+    start = last_word = _last_word(text)
+    first = max(0, last_word - WINDOW_CHARACTERS)
+    if reading is None:
+        sequences = [plain_tokens(folded, lexicon, first)]
+    else:
+        sequences = [reading.plain] if reading.disguised is reading.plain else [reading.plain, reading.disguised]
+    for tokens in sequences:
+        complete = [token for token in tokens if first <= token.start and token.end <= last_word]
+        start = _unfinished_from(complete, lexicon, start)
+    if _LETTER_AT_END.search(text, max(0, last_word - 6), last_word) is None:
+        return start
+    letters = _SPACED_LETTERS_AT_END.search(text, first, last_word)
     return min(start, letters.start()) if letters else start
+
+
+def _unfinished_from(tokens: Sequence[Token], lexicon: Lexicon, end: int) -> int:
+    """Where the first entry or allowed phrase begins, before `end`, that depends on what follows the last token."""
+    words, phrases, allowed_phrases = lexicon.words, lexicon.phrases_by_first, lexicon.allowed_phrases
+    for at, token in enumerate(tokens):
+        for shape in token.forms:
+            skeleton = shape.skeleton
+            if (skeleton in phrases or skeleton in allowed_phrases or skeleton in words) and token.start < end:
+                end = token.start if _may_go_on(tokens, at, shape, lexicon) else end
+    return end
 
 
 def _last_word(text: str) -> int:

@@ -32,6 +32,8 @@ _WITHOUT_MARKS = str.maketrans(
     {char: "d" if char == "đ" else unicodedata.normalize("NFD", char)[0] for char in VIETNAMESE_MARKED}
 )
 _ORDINARY = re.compile(rf"[\x20-\x7e\n\t{VIETNAMESE_MARKED}{VIETNAMESE_MARKED.upper()}–—“”‘’…•°€→≥≤]*")
+_ONE_TO_ONE = re.compile(rf"([\x20-\x7e\n\t{VIETNAMESE_MARKED}{VIETNAMESE_MARKED.upper()}]+)|.", re.DOTALL)
+"""A stretch of characters that stand for one letter each, or any other character."""
 _MARKUP = re.compile(r"\*\*+|__+|~~+|\|\|+|`+|</?[a-zA-Z]{1,6}>")
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _MAX_LETTERS_PER_CHARACTER = 4
@@ -64,7 +66,12 @@ def fold(text: str, *, markup: bool = True) -> Folded:
     if dropped is None and _ORDINARY.fullmatch(text):
         accented = text.lower()
         return Folded(accented if text.isascii() else accented.translate(_WITHOUT_MARKS), accented)
-    return _fold_characters(text, _outside_markup(text) if dropped else range(len(text)))
+    return _fold_characters(text, _outside_markup(text) if dropped else [(0, len(text))])
+
+
+def is_ordinary(text: str) -> bool:
+    """Whether a text has only characters that English and Vietnamese are usually written with."""
+    return _ORDINARY.fullmatch(text) is not None
 
 
 def strip_marks(text: str) -> str:
@@ -77,19 +84,26 @@ def collapse_repeats(word: str) -> str:
     return "".join(char for at, char in enumerate(word) if not at or char != word[at - 1])
 
 
-def _outside_markup(text: str) -> list[int]:
-    """The positions of the characters that are not markup."""
-    kept, at = list[int](), 0
+def _outside_markup(text: str) -> list[tuple[int, int]]:
+    """The spans of the text that are not markup."""
+    spans, at = list[tuple[int, int]](), 0
     for match in _MARKUP.finditer(text):
-        kept += range(at, match.start())
+        spans.append((at, match.start()))
         at = match.end()
-    return [*kept, *range(at, len(text))]
+    return [*spans, (at, len(text))]
 
 
-def _fold_characters(text: str, positions: Sequence[int]) -> Folded:
+def _fold_characters(text: str, spans: Sequence[tuple[int, int]]) -> Folded:
+    """Fold what stands in these spans of the text."""
     letters, starts, ends = list[str](), list[int](), list[int]()
-    for position in positions:
-        for part in (parts := _decompose(text[position])):
+    for match in (match for start, end in spans for match in _ONE_TO_ONE.finditer(text, start, end)):
+        position = match.start()
+        if match[1]:
+            letters += match[1].lower()
+            starts += range(position, match.end())
+            ends += range(position + 1, match.end() + 1)
+            continue
+        for part in (parts := _decompose(match[0])):
             if part not in MARKS:
                 letters.append(part)
                 starts.append(position)

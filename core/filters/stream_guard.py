@@ -5,15 +5,12 @@ import re
 from collections.abc import Callable
 
 from core.domain.filter_policy import STANDARD, Policy
-from core.filters.deobfuscate import WINDOW_CHARACTERS, may_be_disguised
-from core.filters.lookahead import undecided_from
+from core.filters.deobfuscate import WINDOW_CHARACTERS
 from core.filters.matcher import Hit
-from core.filters.normalize import fold
-from core.filters.tokenize import tokenize
-from core.filters.verdict import FilterAction, Verdict, action_for, find_hits, judge, policy_lexicons
+from core.filters.verdict import Examined, FilterAction, Verdict, action_for, examine, judge, policy_lexicons
 
 MASK = "•••"
-_WORD = re.compile(r"\w+")
+_WORD, _SPACE = re.compile(r"\w+"), re.compile(r"\s")
 
 
 def mask_word(text: str) -> str:
@@ -32,7 +29,8 @@ class StreamGuard:
     """
 
     def __init__(self, policy: Policy = STANDARD) -> None:
-        self._policy = policy
+        self._policy, self._lexicons = policy, policy_lexicons(policy)
+        self._examined: Examined | None = None
         self._context, self._pending = "", ""
         """The end of the text that is decided, and the text after it that is not."""
         self._released_context = ""
@@ -48,7 +46,7 @@ class StreamGuard:
         if self.blocked:
             return ""
         self._pending += piece
-        if len(self._pending) < WINDOW_CHARACTERS and not any(map(str.isspace, piece)):
+        if len(self._pending) < WINDOW_CHARACTERS and not _SPACE.search(piece):
             return ""  # the last word goes on: nothing new is decided
         return self._release(final=False)
 
@@ -58,37 +56,40 @@ class StreamGuard:
 
     def _release(self, *, final: bool) -> str:
         text, start = self._context + self._pending, len(self._context)
-        hits = find_hits(text, self._policy)
-        end = len(text) if final else self._releasable_end(text, start, hits)
+        examined = self._examine(text)
+        end = len(text) if final else self._releasable_end(examined, start)
         if end <= start:
             return ""
-        hits = [hit for hit in hits if hit.start < end and start < hit.end]
+        if self._released_context == self._context and _is_harmless(examined, end):
+            released = text[start:end]
+            self._context = self._released_context = _context_of(text[:end])
+            self._pending = text[end:]
+            return released
+        hits = [hit for hit in examined.hits if hit.start < end and start < hit.end]
         end = max([end, *(hit.end for hit in hits)])
         released = self._recheck(self._apply(text[:end], start, hits))
         self._context, self._pending = _context_of(text[:end]), text[end:]
         self._released_context = _context_of(self._released_context + released)
         return released
 
-    def _releasable_end(self, text: str, start: int, hits: list[Hit]) -> int:
+    def _examine(self, text: str) -> Examined:
+        """Examine a text; the same text again costs nothing."""
+        if self._examined is None or self._examined.text != text:
+            self._examined = examine(text, self._policy.level, self._lexicons)
+        return self._examined
+
+    def _releasable_end(self, examined: Examined, start: int) -> int:
         """The end of the text that may be released: nothing after it changes the hits in it, and it has no hit of its
         own that the whole text lacks, as the first word of an allowed phrase would be."""
-        end, known_hits = self._decided_end(text), set(hits)
+        text, hits = examined.text, examined.hits
+        end, known_hits = examined.undecided_from(), set(hits)
         end = min([end, *(hit.start for hit in hits if start <= hit.start < end < hit.end)])
-        while end > start:
-            new = [hit.start for hit in find_hits(text[:end], self._policy) if hit not in known_hits]
+        while end > start and not _is_harmless(examined, end):
+            new = [hit.start for hit in self._examine(text[:end]).hits if hit not in known_hits]
             if not new or min(new) >= end:
                 break
             end = min(new)
         return max(end, len(text) - WINDOW_CHARACTERS)
-
-    def _decided_end(self, text: str) -> int:
-        """The end of the text in which no text that follows changes the hits."""
-        folded = fold(text)
-        disguised = may_be_disguised(folded)
-        return min(
-            undecided_from(tokenize(text, folded, lexicon, deobfuscate=disguised), lexicon)
-            for lexicon in policy_lexicons(self._policy)
-        )
 
     def _apply(self, text: str, start: int, hits: list[Hit]) -> str:
         """The text from `start` up to the first hit that ends the answer, the other hits masked."""
@@ -106,7 +107,7 @@ class StreamGuard:
         """
         for mask in (mask_word, _mask_fully, _mask_fully):
             whole, start = self._released_context + text, len(self._released_context)
-            hits = [hit for hit in find_hits(whole, self._policy) if action_for(hit.entry) is not FilterAction.SUPPORT]
+            hits = [hit for hit in self._examine(whole).hits if action_for(hit.entry) is not FilterAction.SUPPORT]
             if not hits:
                 return text
             if all(hit.end <= start for hit in hits):  # released text became a hit by the word after it: mask that word
@@ -133,5 +134,10 @@ def _context_of(text: str) -> str:
     tail = text[-2 * WINDOW_CHARACTERS :]
     if len(tail) == len(text):
         return tail
-    cut = next((at for at, char in enumerate(tail) if char.isspace()), None)
-    return tail if cut is None else tail[cut:]
+    cut = _SPACE.search(tail)
+    return tail[cut.start() :] if cut else tail
+
+
+def _is_harmless(examined: Examined, end: int) -> bool:
+    """Whether the text up to `end` surely has no hit."""
+    return examined.is_harmless and (end == len(examined.text) or examined.text[end - 1].isspace())

@@ -2,6 +2,7 @@
 Pure."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +25,7 @@ class Reading:
 
 def tokenize(text: str, folded: Folded, lexicon: Lexicon, *, deobfuscate: bool) -> Reading:
     """The tokens of a text. `deobfuscate` says whether to look for disguised words."""
-    plain = [_token(folded, match, lexicon) for match in WORD.finditer(folded.accented)]
+    plain = plain_tokens(folded, lexicon)
     if deobfuscate:
         found = [*spaced_words(folded), *disguised_chunks(folded), *masked_words(text, lexicon)]
         if found:
@@ -32,12 +33,20 @@ def tokenize(text: str, folded: Folded, lexicon: Lexicon, *, deobfuscate: bool) 
     return Reading(text, plain, plain)
 
 
-def _token(folded: Folded, match: re.Match[str], lexicon: Lexicon) -> Token:
-    """A word as it is, and as Vietnamese where it is Telex keystrokes."""
-    word, (start, end) = match[0], match.span()
-    if folded.starts is not None:
-        start, end = folded.source_span(start, end)
-    return Token(start, end, _forms(word, lexicon.telex.get(word)))
+def plain_tokens(folded: Folded, lexicon: Lexicon, first: int = 0) -> list[Token]:
+    """The words that begin at `first` of the source text or later: each as it is, and as Vietnamese where it is Telex
+    keystrokes."""
+    starts, telex = folded.starts, lexicon.telex
+    begin = first if starts is None else bisect_left(starts, first)
+    if begin and WORD.match(folded.accented, begin - 1) and (cut := WORD.match(folded.accented, begin)):
+        begin = cut.end()
+    words = WORD.finditer(folded.accented, begin)
+    if starts is None:
+        return [Token(*match.span(), _forms(match[0], telex.get(match[0]))) for match in words]
+    ends = folded.ends
+    return [
+        Token(starts[match.start()], ends[match.end() - 1], _forms(match[0], telex.get(match[0]))) for match in words
+    ]
 
 
 @lru_cache(20_000)

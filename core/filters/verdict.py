@@ -8,9 +8,10 @@ from core.domain.filter_policy import STANDARD, Level, Policy
 from core.filters.deobfuscate import may_be_disguised
 from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM, Entry, Lexicon
 from core.filters.lexicon_parser import builtin_lexicon, conversation_lexicon, owner_lexicon
+from core.filters.lookahead import undecided_from
 from core.filters.matcher import Hit, allowed_spans, match_entries, may_match
-from core.filters.normalize import fold
-from core.filters.tokenize import tokenize
+from core.filters.normalize import Folded, fold
+from core.filters.tokenize import Reading, tokenize
 
 SELF_HARM = "self_harm"
 """The category that is answered, with help lines, instead of blocked."""
@@ -53,25 +54,52 @@ class Verdict:
 
 def check(text: str, policy: Policy = STANDARD) -> Verdict:
     """Judge a whole text."""
-    return judge(find_hits(text, policy))
+    return judge(examine(text, policy.level, policy_lexicons(policy)).hits)
 
 
-def find_hits(text: str, policy: Policy) -> list[Hit]:
-    """All hits that count at the policy's level, nested ones too, ordered by position."""
-    lexicons, folded = policy_lexicons(policy), fold(text)
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A text and what was found in it. `hits`: all that count at the level, nested ones too, ordered by position.
+
+    `readings`: its tokens by each lexicon; none where no word is disguised and no entry can match, as in most texts.
+    """
+
+    text: str
+    folded: Folded
+    lexicons: Sequence[Lexicon]
+    readings: Sequence[Reading] = ()
+    hits: Sequence[Hit] = ()
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether nothing can match, here or in any part of the text that ends with white space."""
+        return not self.readings
+
+    def undecided_from(self) -> int:
+        """The position from which text that follows may still change the hits."""
+        readings = self.readings or [None] * len(self.lexicons)
+        return min(
+            undecided_from(self.text, self.folded, lexicon, reading)
+            for lexicon, reading in zip(self.lexicons, readings, strict=True)
+        )
+
+
+def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
+    """Look for the entries of these lexicons that count at a level."""
+    folded = fold(text)
     disguised = may_be_disguised(folded)
     plain_matches = [may_match(folded, lexicon) for lexicon in lexicons]
     if not disguised and not any(plain_matches):
-        return []  # as with most texts
+        return Examined(text, folded, lexicons)
     readings = [tokenize(text, folded, lexicon, deobfuscate=disguised) for lexicon in lexicons]
     searches = zip(readings, lexicons, plain_matches, strict=True)
     hits = [hit for reading, lexicon, plain in searches for hit in match_entries(reading, lexicon, plain=plain)]
-    hits = [hit for hit in hits if applies_at(hit.entry, policy.level)]
+    hits = [hit for hit in hits if applies_at(hit.entry, level)]
     for reading, lexicon in zip(readings[1:], lexicons[1:], strict=True):
         allowed = allowed_spans(reading, lexicon, hits)
         hits = [hit for hit in hits if hit.entry.category in NEVER_ALLOWED or not allowed.overlaps(hit.start, hit.end)]
     shortest = {(hit.start, hit.entry.rule): hit for hit in sorted(hits, key=lambda hit: -hit.end)}
-    return sorted(shortest.values(), key=Hit.sort_key)
+    return Examined(text, folded, lexicons, readings, sorted(shortest.values(), key=Hit.sort_key))
 
 
 def applies_at(entry: Entry, level: Level) -> bool:

@@ -1,8 +1,8 @@
-"""Calls that must not be cut in half, and waits that end as soon as a flag is set."""
+"""Calls that must not be cut in half, and blocks that end once a flag is set."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,26 +24,26 @@ async def uncancelled(call: Awaitable[T]) -> T:
         raise
 
 
-async def until(stop: asyncio.Event, pieces: AsyncIterable[str]) -> AsyncIterator[str]:
-    """The pieces until `stop` is set, also while the next one is being waited for."""
-    iterator = aiter(pieces)
-    while not stop.is_set() and (piece := await unless(stop, anext(iterator, None))) is not None:
-        yield piece
+@asynccontextmanager
+async def interrupted_by(stop: asyncio.Event) -> AsyncIterator[None]:
+    """Ends the block once `stop` is set: what the block waits for is cancelled, and the code after it goes on.
 
-
-async def unless(stop: asyncio.Event, awaitable: Awaitable[T]) -> T | None:
-    """The awaitable's result; None if `stop` is set first. In both cases nothing of it is left running."""
-    work = asyncio.ensure_future(_awaited(awaitable))
-    stopped = asyncio.ensure_future(stop.wait())
+    One task watches the flag, however often the block waits. A block that does not wait has to look at the flag itself.
+    A cancellation from outside is raised as usual.
+    """
+    deadline = asyncio.timeout(None)
+    watcher = asyncio.create_task(_expire(deadline, stop))
     try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
+        async with deadline:
+            yield
+    except TimeoutError:
+        if not deadline.expired():
+            raise
     finally:
-        waiting = [task for task in (work, stopped) if not task.done()]
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+        watcher.cancel()
+        await asyncio.wait({watcher})
 
 
-async def _awaited(awaitable: Awaitable[T]) -> T:
-    return await awaitable
+async def _expire(deadline: asyncio.Timeout, stop: asyncio.Event) -> None:
+    await stop.wait()
+    deadline.reschedule(asyncio.get_running_loop().time())

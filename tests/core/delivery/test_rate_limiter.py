@@ -70,7 +70,7 @@ def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -
         clock.now += pause + limiter.delay("a", GROUP, preview=preview)
         if limiter.delay("a", GROUP, preview=preview) > 0:
             continue
-        limiter._count("a", preview)
+        limiter.count("a", preview=preview)
         made.append(clock.now)
         previews += [clock.now] if preview else []
     for times, most in ((made, 20), (previews, 15)):
