@@ -1,4 +1,5 @@
-"""Seconds from the command to the first streamed word with the built-in model, on the first start and on later ones.
+"""Seconds from the command to the first streamed word with the built-in model, on the first start and on later ones;
+and processor seconds of `qwentin --version`.
 
 The console runs in a pseudo-terminal, as for a person. The clock stops at the answer's first word.
 Usage: python -m benchmarks.start [RUNS]
@@ -6,7 +7,9 @@ Usage: python -m benchmarks.start [RUNS]
 
 import json
 import os
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +42,14 @@ def time_first_word(data: str) -> tuple[float, float]:
     return prompt, word
 
 
+def time_version() -> float:
+    """Processor seconds of `qwentin --version`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "bots", "--version"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def main() -> None:
     """Measure, print a table, and write the same as a flat JSON object to build/bench-start.json."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -51,9 +62,10 @@ def main() -> None:
         "first_word_after_s_median": round(statistics.median(words), 1),
         "first_word_after_s_worst": round(max(words), 1),
         "prompt_after_s_median": round(statistics.median(prompt for prompt, _ in after), 1),
+        "version_cpu_s_median": round(statistics.median(time_version() for _ in range(runs)), 2),
     }
     for name, figure in figures.items():
-        print(f"{name:28} {figure:5.1f}")
+        print(f"{name:28} {figure:6.2f}")
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "bench-start.json").write_text(json.dumps(figures) + "\n")
     if first > FIRST_START_LIMIT_S or statistics.median(words) > LATER_START_LIMIT_S:

@@ -2,14 +2,10 @@
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from bots.bootstrap import run_bots, run_console
-from bots.config import read_config
-from bots.console.app import Options, parse_options
 from core.domain.errors import EX_CONFIG, SetupError
 
 EXIT_INTERRUPTED = 130
@@ -29,6 +25,8 @@ def start(
     .env), or with none the console. Every setting is explained in .env.example; README.md has the first steps.
     """
     if show_version:
+        from importlib.metadata import version  # noqa: PLC0415 (no other command needs it)
+
         typer.echo(version("qwentin"))
     elif context.invoked_subcommand is None:
         run()
@@ -37,10 +35,9 @@ def start(
 @app.command()
 def run() -> None:
     """Start the adapters that have a token; with none, the console."""
-    config = read_config()
-    raise typer.Exit(
-        run_bots(config) if config.telegram_token or config.discord_token else run_console(config, Options())
-    )
+    from bots import launch  # noqa: PLC0415 (--version and --help need not wait for it)
+
+    raise typer.Exit(launch.run())
 
 
 @app.command()
@@ -61,10 +58,9 @@ def console(
     resume: Annotated[bool, typer.Option("--continue", "-c", help="Go on with the last conversation.")] = False,
 ) -> None:
     """Talk in this terminal, or answer what a pipe brings, line by line: `echo question | qwentin console`."""
-    config = read_config()
-    if model is not None:
-        config = config.model_copy(update={"model": model})
-    raise typer.Exit(run_console(config, parse_options(option or [], system, resume)))
+    from bots import launch  # noqa: PLC0415
+
+    raise typer.Exit(launch.run_console(model, option or [], system, resume=resume))
 
 
 def main() -> None:

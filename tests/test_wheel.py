@@ -66,7 +66,7 @@ def test_what_it_says_of_itself(wheel: Path) -> None:
 
 STARTED = """
 import asyncio
-from bots.bootstrap import make_folder
+from bots.launch import make_folder
 from bots.config import read_config
 from bots.console.app import console_database
 from core.filters import check

@@ -1,20 +1,19 @@
-"""`qwentin console`: the command line's options, a database of its own, one conversation at the terminal."""
+"""`qwentin console`: a database of its own, one conversation at the terminal."""
 
 import io
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from rich.console import Console
 
 from bots.config import Config
 from bots.console.adapter import PLATFORM, ConsoleAdapter, local_author, new_chat, user_name
 from bots.console.input import PipedLines, PromptedLines
+from bots.console.options import Options
 from bots.console.outgoing import LiveScreen, PlainScreen
 from core.dispatch.service import ChatService
 from core.domain.conversation import ChatId, Reply, Setting
-from core.domain.errors import ChatError, SetupError
 from core.domain.reply_states import ReplyEvent, State
 from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
@@ -22,37 +21,6 @@ from core.i18n import choose_language, t
 from storage.connections import Database
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms
-
-SHORT = {"temp": "temperature", "maxtokens": "max_tokens", "reply": "reply_language"}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks for. `settings` are texts by name, checked."""
-
-    settings: Mapping[str, str] = field(default_factory=dict)
-    resume: bool = False
-
-
-def parse_options(options: Sequence[str], system: str | None, resume: bool) -> Options:
-    """Check `-o name=value` and `--system`. Raises SetupError with a line for each mistake."""
-    pairs = [option.partition("=") for option in options]
-    settings = {SHORT.get(name.strip(), name.strip()): value.strip() for name, _, value in pairs}
-    if system is not None:
-        settings["system"] = system
-    if mistakes := [mistake for name, value in settings.items() if (mistake := _mistake(name, value))]:
-        raise SetupError("\n".join(mistakes))
-    return Options(settings, resume)
-
-
-def _mistake(name: str, value: str) -> str | None:
-    if name not in SETTING_PARSERS:
-        return f"-o {name}: there is no such setting; there are {', '.join(SETTING_PARSERS)}"
-    try:
-        SETTING_PARSERS[name](value)
-    except ChatError as error:
-        return f"-o {name}: {t('en', error.key, **error.values)}"
-    return None
 
 
 @asynccontextmanager

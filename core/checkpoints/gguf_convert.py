@@ -1,10 +1,8 @@
 """Converting a GGUF file to a folder of the model hub's kind, once; the folder is there whole or not at all."""
 
 import errno
-import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -18,14 +16,13 @@ from gguf import ReaderTensor
 from core.checkpoints import gguf_tokenizer
 from core.checkpoints import safetensors_index as weights
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.checkpoint import Progress, inspect_checkpoint
+from core.checkpoints.checkpoint import Progress
+from core.checkpoints.gguf_cache import converted_folder, is_intact
 from core.checkpoints.gguf_reader import USE_SAFETENSORS, GgufFile
 from core.checkpoints.json_files import one_line
 from core.checkpoints.safetensors_writer import Rows, SafetensorsWriter
 from core.domain.errors import SetupError
 
-FORMAT_VERSION = 2
-"""Part of the folder's name. Raise it when what is written changes, so that older folders are not used."""
 STALE_WORK_S = 24 * 3600
 
 # transformers' names (models/llama/modeling_llama.py), and llama.cpp's for the same (gguf.constants.TENSOR_NAMES).
@@ -71,26 +68,6 @@ def open_file(path: Path) -> GgufFile:
         return GgufFile(path)
     except OSError as error:
         raise SetupError(f"{path} can't be read ({error.strerror or error}): check its permissions") from error
-
-
-def converted_folder(path: Path, cache: Path) -> Path:
-    """The folder for a file in its present state: another file, or a changed one, has another."""
-    stat = path.stat()
-    identity = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}\n{FORMAT_VERSION}"
-    stem = re.sub(r"[^\w.-]", "_", path.stem)[:80]
-    return cache / "converted" / f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-
-
-def is_intact(folder: Path) -> bool:
-    """Whether the folder is there and whole; a damaged one is deleted."""
-    if not folder.is_dir():
-        return False
-    try:
-        inspect_checkpoint(folder)
-    except SetupError:
-        shutil.rmtree(folder, ignore_errors=True)
-        return False
-    return True
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.checkpoints import builtin
 from core.checkpoints.checkpoint import Checkpoint, Progress, inspect_checkpoint
+from core.checkpoints.gguf_cache import converted_folder, is_intact
 from core.checkpoints.hub import Hub
 from core.domain.errors import SetupError
 
@@ -49,6 +50,9 @@ def local_path(model: str) -> Path | None:
 
 def convert_gguf(file: Path, cache: Path, progress: Progress) -> Path:
     """The folder of a GGUF file, converted unless it has been already."""
+    folder = converted_folder(file, cache)
+    if is_intact(folder):
+        return folder
     from core.checkpoints.gguf_convert import convert  # noqa: PLC0415 (gguf and numpy, which most starts do without)
 
     return convert(file, cache, progress)

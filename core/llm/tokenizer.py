@@ -1,12 +1,13 @@
-"""The tokenizer: chat prompts to token ids, token ids to text. AutoTokenizer is not used because it imports torch."""
+"""The tokenizer: chat prompts to token ids, token ids to text."""
 
 from itertools import takewhile
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerFast
-
 from core.domain.errors import SetupError
 from core.domain.prompt import Message, Prompt
+from core.llm.chat_template import ChatTemplate
+from core.llm.control_tokens import ControlTokenMarks, encode_text
+from core.llm.tokenizer_files import load_tokenizer
 
 _PROBE_PROMPT: Prompt = (Message("system", "probe"), Message("user", "probe"))
 _SAMPLE_QUESTIONS = "a", "1"
@@ -17,15 +18,19 @@ _DECODE_WINDOW_TOKENS = 16
 
 
 class Tokenizer:
-    """A checkpoint's tokenizer with its chat template (Jinja).
+    """A checkpoint's tokenizer with its chat template (Jinja): gives the ids that transformers' apply_chat_template
+    gives with sanitize_control_tokens, without transformers.
 
     Raises SetupError where the files can't be read or the template can't express a conversation.
     """
 
     def __init__(self, folder: Path, chat_template: str) -> None:
         try:
-            self._fast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-            self._fast.chat_template = chat_template
+            loaded = load_tokenizer(folder)
+            self._backend = loaded.backend
+            # Qwen3's template thinks unless told not to; templates without the variable ignore it.
+            self._template = ChatTemplate(chat_template, {**loaded.named_tokens, "enable_thinking": False})
+            self._marks = ControlTokenMarks(loaded, self._template.literal_text)
             self.encode(_PROBE_PROMPT)
         except Exception as error:  # the tokenizers library raises bare Exceptions
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -37,18 +42,8 @@ class Tokenizer:
 
         Control tokens in what people wrote are encoded as plain text, so that nobody can forge a system turn.
         """
-        messages = [{"role": message.role, "content": message.content} for message in prompt]
-        has_prefix = prompt[-1].role == "assistant"
-        out = self._fast.apply_chat_template(
-            messages,
-            add_generation_prompt=not has_prefix,
-            continue_final_message=has_prefix,
-            sanitize_control_tokens=True,
-            return_dict=True,
-            # Qwen3's template thinks unless told not to; templates without the variable ignore it.
-            enable_thinking=False,
-        )
-        return list(out["input_ids"])
+        messages = [{"role": message.role, "content": self._marks.mark(message.content)} for message in prompt]
+        return self._marks.encode(self._template.render(messages))
 
     def encode_before_question(self, prompt: Prompt) -> list[int]:
         """The token ids that any next prompt with this history begins with: up to the text of its question.
@@ -62,7 +57,7 @@ class Tokenizer:
     def starts_thinking(self, ids: list[int]) -> bool:
         """Whether the template has opened a thinking block at the end of the prompt, so that the answer starts inside
         it."""
-        return str(self._fast.decode(ids[-4:])).rstrip().endswith(THINK_TAG)
+        return str(self._backend.decode(ids[-4:], skip_special_tokens=False)).rstrip().endswith(THINK_TAG)
 
     def decoder(self) -> "Decoder":
         """A decoder for one answer."""
@@ -70,11 +65,11 @@ class Tokenizer:
 
     def encode_text(self, text: str) -> list[int]:
         """The token ids of a text outside any chat template."""
-        return list(self._fast.encode(text, add_special_tokens=False))
+        return encode_text(self._backend, text)
 
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, control tokens left out."""
-        return str(self._fast.decode(ids, skip_special_tokens=True))
+        return str(self._backend.decode(ids))
 
 
 class Decoder:

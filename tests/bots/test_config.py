@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bots import config as config_module
-from bots.bootstrap import loader
 from bots.config import Config, read_config
+from bots.launch import loader
 from core.checkpoints import DEFAULT_MODEL, Checkpoint
 from core.domain.errors import SetupError
 from core.domain.sampling import Sampling

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bots.console.adapter import ConsoleAdapter, new_chat
-from bots.console.app import Options, conversation, parse_options
+from bots.console.app import conversation
 from bots.console.input import Lines, PipedLines
+from bots.console.options import Options, parse_options
 from bots.console.outgoing import ConsoleReplyChannel, LiveScreen, PlainScreen
 from core.answering.assistant import Assistant
 from core.dispatch.service import ChatService

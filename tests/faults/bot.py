@@ -73,9 +73,9 @@ def prepare() -> None:
     """Import everything, and put the fakes in their places. A name that is not there any more ends the trial."""
     for name in ("bots.bootstrap", "bots.telegram_bot.adapter", "bots.discord_bot.adapter"):
         importlib.import_module(name)
-    put("bots.bootstrap.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
+    put("bots.launch.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
     put("bots.bootstrap.Tokenizer", lambda *_: None)
-    put("bots.bootstrap.Engine", NoEngine)
+    put("bots.launch.Engine", NoEngine)
     put("bots.bootstrap.LocalModel", lambda *_: TrialModel(asked_for()))
     event.listen(Engine, "begin", _hinder)
     found("bots.config.Config").model_config["env_file"] = None  # the owner's own is not for trials

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from core.checkpoints.architecture import Architecture
 from core.domain.errors import SetupError
@@ -20,7 +19,7 @@ TORCH_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 class ModelBuilder:
     """Builds a model on a device.
 
-    `config`: transformers' configuration, for what Architecture does not hold.
+    `config`: what model_config.read_model_config returns, for what Architecture does not hold.
     """
 
     def __init__(
@@ -89,6 +88,8 @@ class ModelBuilder:
         if kind == "default":
             pairs = torch.arange(0, self._architecture.head_dim, 2, dtype=torch.float32) / self._architecture.head_dim
             return 1.0 / parameters.get("rope_theta", 10000.0) ** pairs, 1.0
+        from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS  # noqa: PLC0415 (a second of imports)
+
         inverse, scaling = ROPE_INIT_FUNCTIONS[kind](self._config, torch.device("cpu"))
         return inverse, float(scaling)
 

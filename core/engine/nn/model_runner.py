@@ -1,8 +1,6 @@
 """Loads a model and runs its batches: slices of sequences in, tokens out. Imported in the worker's process only."""
 
 import torch
-from transformers import AutoConfig
-from transformers.utils import logging as transformers_logging
 
 from core.checkpoints import safetensors_index
 from core.checkpoints.architecture import Architecture
@@ -14,6 +12,7 @@ from core.engine.kernels import machine
 from core.engine.nn.batch_plan import plan_batch
 from core.engine.nn.kv_cache import BLOCK_IDS, KVCache, bytes_per_block
 from core.engine.nn.model_builder import TORCH_DTYPES, ModelBuilder
+from core.engine.nn.model_config import read_model_config
 from core.engine.nn.sampler import SequenceSampler
 from core.engine.nn.step_benchmark import StepBenchmark
 from core.engine.nn.step_computer import StepComputer
@@ -89,7 +88,6 @@ def load_model(options: LoadOptions, report: Report) -> TorchRunner:
 
     Raises SetupError with one line that names the folder if it can't be loaded or memory is short.
     """
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
@@ -115,7 +113,7 @@ def build_runner(options: LoadOptions, report: Report) -> TorchRunner:
     model_format, blocks = fit_memory(options, architecture, tensors, device, (context, free))
     size = model_format.total_bytes + blocks * kv_block_bytes(architecture, model_format)
     report(f"loading {options.folder.name} as {model_format} ({size / free_memory.GIB:.1f} GiB)")
-    settings = AutoConfig.from_pretrained(options.folder, local_files_only=True, trust_remote_code=False)
+    settings = read_model_config(options.folder, config)
     model = ModelBuilder(architecture, settings, tensors, model_format, device).build(context)
     like = torch.empty(0, dtype=TORCH_DTYPES[model_format.dense_dtype], device=device)
     kv = KVCache(architecture.num_hidden_layers, architecture.num_key_value_heads, architecture.head_dim, blocks, like)

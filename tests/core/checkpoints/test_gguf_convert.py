@@ -18,7 +18,8 @@ from safetensors.numpy import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.checkpoints import inspect_checkpoint, open_checkpoint
-from core.checkpoints.gguf_convert import convert, converted_folder
+from core.checkpoints.gguf_cache import converted_folder
+from core.checkpoints.gguf_convert import convert
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
 

@@ -11,6 +11,7 @@ from core.checkpoints import open_checkpoint
 from core.domain.conversation import clean
 from core.domain.errors import SetupError
 from core.domain.prompt import Message
+from core.llm.control_tokens import encode_text
 from core.llm.tokenizer import Tokenizer
 from tests.real import CACHE
 from tests.tables import each_row
@@ -22,12 +23,16 @@ CONTROL_IDS = {0, 1, 2}
 SYSTEM, QUESTION = Message("system", "Be kind."), Message("user", "hi")
 
 
+def whole_text(ids: list[int]) -> str:
+    return str(TOKENIZER._backend.decode(ids, skip_special_tokens=False))
+
+
 def controls(ids: list[int]) -> int:
     return sum(token in CONTROL_IDS for token in ids)
 
 
 def test_a_prompt_is_the_models_own_template() -> None:
-    text = TOKENIZER._fast.decode(TOKENIZER.encode((SYSTEM, QUESTION)))
+    text = whole_text(TOKENIZER.encode((SYSTEM, QUESTION)))
     assert text == "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -62,7 +67,7 @@ def test_no_text_makes_a_control_token(text: str) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_pieces_joined_are_the_text(text: str) -> None:
-    ids = TOKENIZER._fast.encode(text, add_special_tokens=False, split_special_tokens=True)
+    ids = encode_text(TOKENIZER._backend, text, as_text=True)
     decoder, whole = TOKENIZER.decoder(), TOKENIZER.decode(ids)
     pieces = [decoder.feed(token) for token in ids]
     assert "".join(pieces) + decoder.finish() == whole
@@ -77,7 +82,7 @@ def test_any_ids_give_what_decoding_them_at_once_gives(ids: list[int]) -> None:
 
 
 def test_a_long_answer_is_decoded_in_a_window() -> None:
-    ids = TOKENIZER._fast.encode("Xin chào các bạn 👋🏽! " * 100, add_special_tokens=False)
+    ids = TOKENIZER.encode_text("Xin chào các bạn 👋🏽! " * 100)
     decoder = TOKENIZER.decoder()
     text = "".join(map(decoder.feed, ids))
     assert text + decoder.finish() == "Xin chào các bạn 👋🏽! " * 100
@@ -111,7 +116,7 @@ STORED = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, 
 def test_the_ids_before_the_question_begin_any_next_prompt(past: tuple[Message, ...], question: str) -> None:
     opening, prompt = TOKENIZER.encode_before_question(past), TOKENIZER.encode((*past, Message("user", question)))
     assert prompt[: len(opening)] == opening
-    text = TOKENIZER._fast.decode(opening)
+    text = whole_text(opening)
     assert text.endswith(f"{past[-1].content}<|im_end|>\n<|im_start|>user\n"), "all of what was said"
 
 
@@ -124,7 +129,7 @@ def test_the_ids_before_any_question(question: str) -> None:
 def test_the_ids_before_the_question_in_another_template() -> None:
     template = "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}[assistant]"
     tokenizer = Tokenizer(CHECKPOINT.folder, template)
-    assert TOKENIZER._fast.decode(tokenizer.encode_before_question((SYSTEM,))) == "[system]Be kind.[user]"
+    assert whole_text(tokenizer.encode_before_question((SYSTEM,))) == "[system]Be kind.[user]"
 
 
 def test_a_template_that_opens_a_thought_is_noticed() -> None:
@@ -134,7 +139,7 @@ def test_a_template_that_opens_a_thought_is_noticed() -> None:
 
 
 def test_digits_stand_alone() -> None:
-    assert len(TOKENIZER._fast.encode("12345", add_special_tokens=False)) == 5
+    assert len(TOKENIZER.encode_text("12345")) == 5
 
 
 @pytest.mark.parametrize("template", ["{{ broken", "{{ raise_exception('no system role') }}", "{% for %}"])

@@ -1,4 +1,4 @@
-"""The composition root: which model the console talks with, and what it says where there is none."""
+"""The launch: which model the console talks with, and what it says where there is none."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from bots import bootstrap
-from bots.bootstrap import find_checkpoint
+from bots import launch
 from bots.config import Config
+from bots.launch import find_checkpoint
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, HubUnreachable
 from core.domain.errors import SetupError
 
@@ -30,16 +30,16 @@ def no_builtin() -> Path:
 
 
 def test_the_default_model_gives_way_to_the_built_in_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(bootstrap, "open_checkpoint", no_hub)
-    monkeypatch.setattr(bootstrap, "builtin_file", lambda: tmp_path)
+    monkeypatch.setattr(launch, "open_checkpoint", no_hub)
+    monkeypatch.setattr(launch, "builtin_file", lambda: tmp_path)
     with (said := Console(width=200)).capture() as captured:
         checkpoint = find_checkpoint(Config(model=DEFAULT_MODEL, data_dir=tmp_path), said)
     assert checkpoint.name == BUILTIN and "talking with the small built-in model" in captured.get()
 
 
 def test_without_any_model_one_line_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(bootstrap, "open_checkpoint", no_hub)
-    monkeypatch.setattr(bootstrap, "builtin_file", no_builtin)
+    monkeypatch.setattr(launch, "open_checkpoint", no_hub)
+    monkeypatch.setattr(launch, "builtin_file", no_builtin)
     with (said := Console()).capture() as captured, pytest.raises(SetupError) as error:
         find_checkpoint(Config(model=DEFAULT_MODEL, data_dir=tmp_path), said)
     assert captured.get() == "", "nothing but the line itself"

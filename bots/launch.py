@@ -1,0 +1,150 @@
+"""From a configuration to an engine that loads its model. The rest is imported while it loads."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bots.config import Config, read_config
+from bots.console.options import Options, parse_options
+from bots.logging_setup import set_up_logging
+from bots.progress import Steps, bars
+from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
+from core.checkpoints.builtin import builtin_file
+from core.domain.errors import SetupError
+from core.engine.engine import Engine
+from core.engine.loader import Loader
+from core.engine.worker_process import ProcessHost
+from core.runtime.safe_traceback import safe_traceback
+
+log = logging.getLogger(__name__)
+
+MIB = 2**20
+
+
+def run() -> int:
+    """Run the adapters that have a token; with none, the console. Returns the exit code."""
+    config = read_config()
+    return run_bots(config) if config.telegram_token or config.discord_token else talk(config, Options())
+
+
+def run_console(model: str | None, options: Sequence[str], system: str | None, *, resume: bool) -> int:
+    """Run the console with what the command line asks for; `model` replaces the configured one. Returns the exit code.
+
+    Raises SetupError with one line for each mistake.
+    """
+    config = read_config()
+    if model is not None:
+        config = config.model_copy(update={"model": model})
+    return talk(config, parse_options(options, system, resume))
+
+
+def talk(config: Config, options: Options) -> int:
+    """Run the console until its end. Returns the exit code: 1 where a line came to no good end."""
+    set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
+    errors = Console(stderr=True)
+    make_folder(config.data_dir)
+    checkpoint = find_checkpoint(config, errors)
+    return 0 if asyncio.run(talk_with_engine(config, options, checkpoint, errors)) else 1
+
+
+def run_bots(config: Config) -> int:
+    """Run the bots until SIGTERM or Ctrl-C. Returns the exit code: 1 after an error that nothing can go on after."""
+    set_up_logging(config.log_level, config.secrets)
+    make_folder(config.data_dir)
+    try:
+        with bars(Console(stderr=True)) as progress:
+            checkpoint = open_checkpoint(config.model, cache=config.model_cache, progress=progress)
+    except HubUnreachable as error:
+        raise SetupError(
+            f"{error} A bot does not start with another model than yours: connect once to load it, or name a folder, "
+            "a .gguf file, or MODEL=builtin (small, for trying out)."
+        ) from error
+    try:
+        asyncio.run(run_with_engine(config, checkpoint))
+    except SetupError:
+        raise
+    except Exception as error:
+        log.critical("the bot can't go on\n%s", safe_traceback(error))
+        return 1
+    return 0
+
+
+def make_folder(folder: Path) -> None:
+    """The data folder, where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"DATA_DIR {folder} can't be made: {error.strerror}. Name another folder.") from error
+
+
+def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
+    """The model to talk with. The default one gives way to the built-in one where it can't be had or takes too long."""
+    try:
+        with bars(errors) as progress:
+            if config.model == DEFAULT_MODEL and not missing_builtin():
+                progress.note("Ctrl-C: talk with the small built-in model instead")
+            return open_checkpoint(config.model, cache=config.model_cache, progress=progress)
+    except HubUnreachable:
+        if config.model != DEFAULT_MODEL:
+            raise
+        reason = "the model hub can't be reached"
+    except KeyboardInterrupt:
+        if config.model != DEFAULT_MODEL:
+            raise
+        reason = "the download was interrupted"
+    name = DEFAULT_MODEL.partition("@")[0]
+    if missing := missing_builtin():
+        raise SetupError(f"{name}: {reason}, and {missing}, or name a folder or a .gguf file with --model")
+    errors.print(f"{name}: {reason}; talking with the small built-in model.", style="yellow")
+    with bars(errors) as progress:
+        return open_checkpoint(BUILTIN, cache=config.model_cache, progress=progress)
+
+
+def missing_builtin() -> str:
+    """Why the built-in model can't be used, and how to install it; "" where it can."""
+    try:
+        builtin_file()
+    except SetupError as error:
+        return str(error)
+    return ""
+
+
+def loader(config: Config, checkpoint: Checkpoint) -> Loader:
+    """What the engine loads, and how, as the owner wants it."""
+    return Loader(
+        checkpoint.folder,
+        weights=config.weights,
+        threads=config.threads,
+        context=config.context,
+        kv_bytes=config.kv_cache * MIB if config.kv_cache else None,
+        cache=config.model_cache,
+    )
+
+
+async def talk_with_engine(config: Config, options: Options, checkpoint: Checkpoint, errors: Console) -> bool:
+    """One console talk; whether every line came to a good end. The engine loads while the rest gets ready."""
+    steps = Steps(errors)
+    engine = Engine(ProcessHost(loader(config, checkpoint), config.nice), steps)
+    engine.launch()
+    try:
+        from bots.bootstrap import talk_in_console  # noqa: PLC0415 (imported while the engine loads)
+
+        return await talk_in_console(config, options, checkpoint, engine, steps.end)
+    finally:
+        steps.end()
+        await engine.close()
+
+
+async def run_with_engine(config: Config, checkpoint: Checkpoint) -> None:
+    """The bots with the engine. Messages are taken in while it still loads."""
+    engine = Engine(ProcessHost(loader(config, checkpoint), config.nice))
+    engine.launch()
+    try:
+        from bots.bootstrap import run_with_model  # noqa: PLC0415 (imported while the engine loads)
+
+        await run_with_model(config, checkpoint, engine)
+    finally:
+        await engine.close()
