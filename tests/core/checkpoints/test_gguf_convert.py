@@ -21,6 +21,7 @@ from core.checkpoints import inspect_checkpoint, open_checkpoint
 from core.checkpoints.gguf_convert import convert, converted_folder
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
+from tests.tables import each_row
 
 ROOT = Path(__file__).parents[3]
 Kind = gguf.GGMLQuantizationType
@@ -43,8 +44,8 @@ def converted(folder: Path) -> Any:
     return model_of(json.loads((folder / "config.json").read_text()), read_weights(folder))
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize("tied", [True, False])
+@each_row("family", ["llama", "qwen2", "qwen3"])
+@each_row("tied", [True, False])
 def test_the_same_logits(make_gguf: Make, tmp_path: Path, family: str, tied: bool) -> None:
     tiny = make_gguf(family, tied=tied)
     checkpoint = open_checkpoint(str(tiny.write()), cache=tmp_path / "cache", progress=nothing)
@@ -54,8 +55,8 @@ def test_the_same_logits(make_gguf: Make, tmp_path: Path, family: str, tied: boo
     assert checkpoint.stop_ids == inspect_checkpoint(checkpoint.folder).stop_ids != ()
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize(("kind", "apart"), [(Kind.Q8_0, 0.02), (Kind.F16, 1e-5), (Kind.BF16, 1e-5),
+@each_row("family", ["llama", "qwen2", "qwen3"])
+@each_row(("kind", "apart"), [(Kind.Q8_0, 0.02), (Kind.F16, 1e-5), (Kind.BF16, 1e-5),
                                              (Kind.Q4_0, 1e-5), (Kind.Q4_1, 1e-5)])  # fmt: skip
 def test_the_same_logits_from_few_bits(make_gguf: Make, tmp_path: Path, family: str, kind: Kind, apart: float) -> None:
     tiny = make_gguf(family, kind=kind)
@@ -98,7 +99,7 @@ def test_a_changed_file_is_converted_anew(make_gguf: Make, tmp_path: Path) -> No
     assert convert(path, tmp_path / "cache", nothing) != first
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@each_row("name", ["model.safetensors", "tokenizer.json", "config.json"])
 def test_a_damaged_folder_is_made_again(make_gguf: Make, tmp_path: Path, name: str) -> None:
     path = make_gguf().write()
     damaged = convert(path, tmp_path / "cache", nothing) / name
@@ -238,7 +239,7 @@ def refused(path: Path, cache: Path) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # gguf's own, packing infinities
-@pytest.mark.parametrize("case", BAD_CONTENT)
+@each_row("case", BAD_CONTENT)
 def test_content_that_cannot_be_used(make_gguf: Make, tmp_path: Path, case: str) -> None:
     spoil, words = BAD_CONTENT[case]
     tiny = make_gguf()
@@ -268,7 +269,7 @@ BAD_BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_BYTES)
+@each_row("case", BAD_BYTES)
 def test_damaged_files(make_gguf: Make, tmp_path: Path, case: str) -> None:
     spoil, words = BAD_BYTES[case]
     path = make_gguf().write()

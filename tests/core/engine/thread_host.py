@@ -12,13 +12,18 @@ from core.engine.hang_detector import ProgressCounter, WorkerActivity
 from core.engine.options import LoadRunner
 from core.engine.protocol import Channel, Event, Request
 from core.engine.worker_process import PROCESS_NAME, run_worker
+from tests.patience import LIMIT_S
 
 
 class ThreadHost:
-    """The same worker in a thread, over a real pipe. Its kill cuts the pipe, as a killed process would."""
+    """The same worker in a thread, over a real pipe. Its kill cuts the pipe, as a killed process would.
 
-    def __init__(self, load: LoadRunner) -> None:
+    `may_hang`: the thread is not waited for when it is lost; the test has it end.
+    """
+
+    def __init__(self, load: LoadRunner, may_hang: bool = False) -> None:
         self.load = load
+        self.may_hang = may_hang
         self.thread: Thread | None = None
         self.progress: ProgressCounter = (ctypes.c_int64 * 1)()
 
@@ -49,6 +54,6 @@ class ThreadHost:
     def join(self) -> int | None:
         """A thread that hangs can't be ended: it is left behind, with its end of the pipe."""
         if self.thread:
-            self.thread.join(1.0)
+            self.thread.join(0 if self.may_hang else LIMIT_S)
         self.thread = None
         return None
