@@ -154,8 +154,8 @@ async def test_no_control_text_is_ever_shown(bot: Bot) -> None:
 
 async def test_why_an_answer_ended(model: Recorded) -> None:
     reasons: list[FinishReason | None] = []
-    for limit in (1, 200):
-        sampling = Sampling(temperature=0, max_tokens=limit, stop_ids=model.sampling.stop_ids)
+    for most in (1, 200):
+        sampling = Sampling(temperature=0, max_tokens=most, stop_ids=model.sampling.stop_ids)
         async with model.stream((Message("user", "Say only: yes"),), sampling, "test") as stream:
             assert [piece async for piece in stream]
             reasons.append(stream.reason)

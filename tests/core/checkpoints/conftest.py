@@ -242,9 +242,3 @@ def make_gguf(tmp_path: Path) -> Callable[..., TinyGguf]:
         return TinyGguf(folder / f"tiny-{family}.gguf", family, **options)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def builtin_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built-in model is converted once for all tests that ask for it."""
-    return tmp_path_factory.mktemp("builtin")

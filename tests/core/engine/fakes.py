@@ -99,6 +99,22 @@ class Counter:
         return last + 1
 
 
+class Loads:
+    """Loads one runner after another as planned, then the last for ever; an error in the plan is raised."""
+
+    def __init__(self, *plan: Counter | Exception) -> None:
+        self.plan = list(plan)
+        self.count = 0
+
+    def __call__(self, report: Report) -> Counter:
+        self.count += 1
+        report("counting")
+        planned = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
+        if isinstance(planned, Exception):
+            raise planned
+        return planned
+
+
 class Laborious(Counter):
     """Its step computes layer by layer, each some processor time, and gets on with each, until a file is there."""
 

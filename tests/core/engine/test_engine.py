@@ -11,48 +11,17 @@ import pytest
 from core.domain.errors import ChatError, EngineDied, SetupError
 from core.domain.sampling import Sampling
 from core.engine.engine import MAX_FAILED_STARTS, PROGRESS_TIMEOUT_S, Engine, TokenStream
-from core.engine.hang_detector import LOOKS_PER_TIMEOUT, HangDetector, WorkerActivity
-from core.engine.options import LoadRunner, Report
+from core.engine.hang_detector import LOOKS_PER_TIMEOUT, HangDetector
+from core.engine.options import Report
 from core.engine.pipe import WorkerPipe
 from core.engine.protocol import Channel, Event, FinishReason, Generate, Request
-from tests.core.engine.fakes import BOOM, HANG, Counter, until
-from tests.core.engine.thread_host import ThreadHost
+from tests.core.engine.fakes import BOOM, HANG, Counter, Loads, until
+from tests.core.engine.thread_host import Stillborn, ThreadHost, Watched
 from tests.patience import LIMIT_S, limit
 from tests.tables import each_row
 
 ENDLESS = Sampling(max_tokens=1 << 20)
 THREE = Sampling(max_tokens=3)
-
-
-class Loads:
-    """Loads one runner after another as planned, then the last for ever; an error in the plan is raised."""
-
-    def __init__(self, *plan: Counter | Exception) -> None:
-        self.plan = list(plan)
-        self.count = 0
-
-    def __call__(self, report: Report) -> Counter:
-        self.count += 1
-        report("counting")
-        planned = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
-        if isinstance(planned, Exception):
-            raise planned
-        return planned
-
-
-class Stillborn(ThreadHost):
-    """Its workers are lost while they load, so many times."""
-
-    def __init__(self, deaths: int) -> None:
-        super().__init__(self.load_or_die)
-        self.deaths = deaths
-        self.starts = 0
-
-    def load_or_die(self, report: Report) -> Counter:
-        self.starts += 1
-        if self.starts <= self.deaths:
-            self.kill()
-        return Counter()
 
 
 @pytest.fixture
@@ -334,18 +303,6 @@ async def test_a_stream_waits_for_the_model() -> None:
     await engine.close()
 
 
-class Watched(ThreadHost):
-    """Gets on at every look until its worker hangs, however busy the machine is."""
-
-    def __init__(self, load: LoadRunner, hangs: threading.Event) -> None:
-        super().__init__(load, may_hang=True)
-        self.hangs, self.looks = hangs, 0
-
-    def activity(self) -> WorkerActivity:
-        self.looks += 0 if self.hangs.is_set() else 1
-        return WorkerActivity(self.looks)
-
-
 async def test_a_hung_worker_is_lost() -> None:
     hung = Counter()
     host = Watched(Loads(hung, Counter()), hung.hangs)
@@ -360,7 +317,11 @@ async def test_a_hung_worker_is_lost() -> None:
 async def test_an_idle_worker_is_not_hung(runner: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets on at no look, but nobody waits for it."""
     idle_looks = list[HangDetector]()
-    monkeypatch.setattr(HangDetector, "reset", lambda detector: idle_looks.append(detector))
+
+    def reset(detector: HangDetector) -> None:
+        idle_looks.append(detector)
+
+    monkeypatch.setattr(HangDetector, "reset", reset)
     loads = Loads(runner)
     async with Engine(ThreadHost(loads), progress_timeout_s=0.05) as engine:
         await until(lambda: len(idle_looks) > 3 * LOOKS_PER_TIMEOUT)

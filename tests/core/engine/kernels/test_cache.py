@@ -15,8 +15,8 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 from core.engine.kernels import cache, dense, sampling, step
-from tests.core.engine.nn.conftest import KERNELS
 from tests.patience import LIMIT_S
+from tests.real import KERNELS
 from tests.tables import each_row
 
 ROOT = Path(__file__).parents[4]
@@ -70,6 +70,7 @@ def folder(copied: Callable[[], Path]) -> Path:
     return copied()
 
 
+@pytest.mark.slow
 def test_compiled_once(folder: Path) -> None:
     assert start(folder) == KEPT
     assert [path.name for path in folder.iterdir()] == ["kernels"]
