@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
 from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
-from tests.sweeps import sweep
+from tests.sweeps import some_quick
 from tests.tables import each_row
 
 EPS = float(np.finfo(np.float32).eps)
@@ -67,7 +68,7 @@ def check(side: Side, values: Array, found: Array, start: Array | float = 0.0, m
     assert (np.abs(found - exact) <= allowed).all()
 
 
-@sweep("columns", COLUMNS, quick=[96, 1056])
+@pytest.mark.parametrize("columns", some_quick(COLUMNS, [96]))
 @each_row("many", [1, NEVER], ids=["in panels", "one by one"])
 @each_row("form", FORMS)
 def test_every_shape_and_count_of_rows(form: str, many: int, columns: int) -> None:

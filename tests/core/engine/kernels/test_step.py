@@ -27,7 +27,7 @@ from tests.core.engine.nn.conftest import VARIANTS, Models, silent
 from tests.core.engine.nn.drive import Drive, Way, answers, by, logits, strays
 from tests.core.engine.nn.test_low_bits import COARSE, NEAR, reference
 from tests.core.engine.nn.test_reference import expected, prompt
-from tests.sweeps import some_quick
+from tests.sweeps import some_quick, sweep
 from tests.tables import each_row
 
 ALONE = ["llama of odd sizes", "llama with heads of their own width"]
@@ -54,7 +54,7 @@ Alone = Callable[..., list[int]]
 
 
 @each_row("weights", LOW)
-@each_row("variant", VARIANTS)
+@sweep("variant", VARIANTS, quick=["qwen3", *ALONE])
 def test_what_the_kernels_can_compute(models: Models, variant: str, weights: WeightFormat) -> None:
     """All else is PyTorch's, and answers all the same."""
     runner = load_model(Loader(models.folder(variant), weights, threads=1), silent)

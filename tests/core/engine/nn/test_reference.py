@@ -101,11 +101,13 @@ def test_around_the_edges_of_blocks(runner: TorchRunner, theirs: Theirs, length:
         assert answers(runner, ids, tokens=20, prefill_ids=prefill_ids) == [theirs(ids, 20)]
 
 
+@pytest.mark.slow
 def test_to_the_end_of_the_context(runner: TorchRunner, theirs: Theirs) -> None:
     ids = prompt(runner.context - 5)
     assert answers(runner, ids, tokens=5) == [theirs(ids, 5)]
 
 
+@pytest.mark.slow
 def test_many_steps(runner: TorchRunner, theirs: Theirs) -> None:
     assert answers(runner, PROMPT, tokens=150) == [theirs(PROMPT, 150)]
 
@@ -192,6 +194,7 @@ def test_after_a_neighbour_was_cancelled(runner: TorchRunner, theirs: Theirs) ->
     assert drawn[late] == theirs(prompt(90))
 
 
+@pytest.mark.slow
 def test_ten_of_a_hundred_are_cancelled(models: Models) -> None:
     runner, draw = models.runner("qwen2"), random.Random(5)
     drive = Drive(runner)
