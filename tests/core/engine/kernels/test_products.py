@@ -15,7 +15,7 @@ from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
 from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
-from tests.sweeps import some_quick
+from tests.sweeps import some_quick, sweep
 from tests.tables import each_row
 
 EPS = float(np.finfo(np.float32).eps)
@@ -108,7 +108,7 @@ def test_in_any_company_and_order(form: str, rows: int) -> None:
     assert (side.times(rounded(others), rows)[rows // 2] == found[0]).all()
 
 
-@each_row("rows", [1, 7, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 33])
+@sweep("rows", [1, 7, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 33], quick=[7, PANEL_MIN_ROWS])
 @each_row("form", FORMS)
 def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     """Roots of sums of squares of half-steps, which are evenly spread: a twelfth of the square of a step."""
@@ -125,7 +125,7 @@ def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     assert abs(np.mean(off / np.sqrt(variance))) < 6 / np.sqrt(off.size), "and to neither side"
 
 
-@each_row("rows", [1, 2, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 35])
+@sweep("rows", [1, 2, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 35], quick=[5, PANEL_MIN_ROWS])
 @each_row("start", ["fresh", "added"])
 def test_side_by_side_and_added(start: str, rows: int) -> None:
     """Queries, keys and values of different forms and heights, each in its place."""

@@ -77,7 +77,7 @@ def test_dense_matrices_are_pytorchs(models: Models, weights: WeightFormat) -> N
 
 @each_row("native", [False, True], ids=["float32", "bf16"])
 @each_row("weights", LOW)
-@pytest.mark.parametrize("variant", some_quick(COMPUTED, SOME))
+@pytest.mark.parametrize("variant", some_quick(COMPUTED, ["qwen3"]))
 def test_against_pytorch(variant: str, weights: WeightFormat, native: bool, loaded: Loaded) -> None:
     ids = prompt(120)
     theirs = logits(loaded(variant, weights, False, "torch"), ids)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.core.engine.nn.drive import answers, logits
 from tests.core.engine.tiny import CONTEXT, save
 from tests.patience import LIMIT_S
 from tests.real import KERNELS
+from tests.sweeps import sweep
 from tests.tables import each_row
 
 PROMPT = [3, 141, 59, 26, 53, 58, 97, 93, 23, 84]
@@ -92,8 +94,7 @@ FORMS: dict[WeightFormat, str] = {
 }
 
 
-@each_row("native", [True, False])
-@each_row("weights", FORMS)
+@sweep(("weights", "native"), product(FORMS, [True, False]), quick=[("auto", True), ("int8", False), ("bf16", False)])
 def test_the_form_follows_the_machine(
     llama: Path, weights: WeightFormat, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,7 +51,7 @@ def test_logits_at_every_position(models: Models, variant: str, chunk: int) -> N
     torch.testing.assert_close(ours, theirs, rtol=0, atol=NEAR)
 
 
-@each_row("variant", VARIANTS)
+@sweep("variant", VARIANTS, quick=FAMILIES)
 def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     """Up to the end of the context, where an angle that is off by one bit a position is off by many."""
     runner, model = models.runner(variant), models.reference(variant).model
@@ -94,7 +94,7 @@ def theirs(request: pytest.FixtureRequest, models: Models) -> Callable[..., list
 Theirs = Callable[..., list[int]]
 
 
-@each_row("length", [1, 15, 16, 17, 31, 32, 33, 1000])
+@sweep("length", [1, 15, 16, 17, 31, 32, 33, 1000], quick=[1, 16, 33])
 def test_around_the_edges_of_blocks(runner: TorchRunner, theirs: Theirs, length: int) -> None:
     ids = prompt(length)
     for prefill_ids in (512, 16):
