@@ -33,7 +33,8 @@ def sweep(names: str | tuple[str, ...], rows: Iterable[Any], *, quick: Iterable[
         run.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[*signature.parameters.values(), own]
         )
-        return either_extent(run)
+        both: Test = either_extent(run)
+        return both
 
     return decorate
 

@@ -30,7 +30,7 @@ from tests.fakes import ANN
 from tests.patience import limit
 from tests.real import CACHE, KERNELS
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.xdist_group("real model")]
 DEFAULTS = {"temperature": "0", "max_tokens": "256", "memory": "3", "reply_language": "auto", "filter": "standard",
             "system": "Answer in one short sentence."}  # fmt: skip
 

@@ -84,7 +84,7 @@ TestAtRandom.settings = settings(max_examples=15, stateful_step_count=50)
 
 @pytest.mark.slow
 def test_at_random_for_longer() -> None:
-    run_state_machine_as_test(AtRandom, settings=settings(max_examples=60, stateful_step_count=50))  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(AtRandom, settings=settings(max_examples=60, stateful_step_count=50))
 
 
 def some(dice: random.Random) -> Ids:

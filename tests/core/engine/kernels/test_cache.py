@@ -19,6 +19,7 @@ from tests.patience import LIMIT_S
 from tests.real import KERNELS
 from tests.tables import each_row
 
+pytestmark = pytest.mark.xdist_group("kernel cache")
 ROOT = Path(__file__).parents[4]
 START = """
 import sys
