@@ -22,7 +22,7 @@ from core.checkpoints.safetensors_index import stored_tensors, tensor_shapes
 from core.checkpoints.safetensors_writer import SafetensorsWriter
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import TinyGguf, packed, read_weights, shard
-from tests.sweeps import sweep
+from tests.sweeps import some_quick, sweep
 from tests.tables import each_row
 
 Kind = gguf.GGMLQuantizationType
@@ -121,7 +121,7 @@ def rows(draw: st.DrawFn, kind: Kind, last: st.SearchStrategy[bytes] = FINITE) -
     return np.frombuffer(b"".join(head + draw(st.binary(min_size=tail, max_size=tail)) for head in heads), np.uint8)
 
 
-@pytest.mark.parametrize("kind", FOUR_BITS)
+@pytest.mark.parametrize("kind", some_quick(FOUR_BITS, [Kind.Q4_K]))
 @given(data=st.data())
 def test_any_block_means_what_gguf_says(kind: Kind, data: st.DataObject) -> None:
     """Not a bit is lost: only a zero may have another sign."""
@@ -134,7 +134,7 @@ def test_any_block_means_what_gguf_says(kind: Kind, data: st.DataObject) -> None
     )
 
 
-@pytest.mark.parametrize("kind", FOUR_BITS)
+@pytest.mark.parametrize("kind", some_quick(FOUR_BITS, [Kind.Q4_K]))
 @given(data=st.data())
 def test_levels_that_are_not_finite(kind: Kind, data: st.DataObject) -> None:
     raw = data.draw(rows(kind, NOT_FINITE))[None]

@@ -108,6 +108,7 @@ def act(driven: Driven, dice: random.Random) -> None:
             driven.drop(owner)
 
 
+@pytest.mark.slow
 def test_ten_thousand_operations_leave_nothing() -> None:
     dice = random.Random(7)
     driven = Driven(12, budget=6)

@@ -143,7 +143,7 @@ def test_company_changes_no_bit(variant: str, weights: WeightFormat, native: boo
     assert torch.equal(last_logits(runner, reading)[4], among[4])
 
 
-@each_row("threads", [1, 2, 3, 4])
+@sweep("threads", [1, 2, 3, 4], quick=[2])
 def test_threads_change_no_bit(threads: int, loaded: Loaded) -> None:
     runner, ids = loaded("qwen3", "auto"), prompt(90)
     before = [logits(runner, ids, chunk) for chunk in (1, 15, 30)]
