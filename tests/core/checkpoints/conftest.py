@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,11 @@ def tokenizer_json() -> dict[str, Any]:
 
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
-    """A folder as the hub has it; `changes` go into config.json."""
+    """A folder as the hub has it, a new one at each call; `changes` go into config.json."""
+    numbers = count()
 
     def make(family: str = "qwen2", name: str = "tiny", **changes: Any) -> Path:
-        folder = tmp_path / name
+        folder = tmp_path / f"folder {next(numbers)}" / name
         folder.mkdir(parents=True)
         settings = config(family, **changes)
         save_file(random_weights(config(family)), folder / "model.safetensors")
@@ -231,13 +233,12 @@ def add_value(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
 
 @pytest.fixture
 def make_gguf(tmp_path: Path) -> Callable[..., TinyGguf]:
+    """A file that is yet to be written, in a new folder at each call."""
+    numbers = count()
+
     def make(family: str = "llama", **options: Any) -> TinyGguf:
-        return TinyGguf(tmp_path / f"tiny-{family}.gguf", family, **options)
+        folder = tmp_path / f"gguf {next(numbers)}"
+        folder.mkdir()
+        return TinyGguf(folder / f"tiny-{family}.gguf", family, **options)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def builtin_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built-in model is converted once for all tests that ask for it."""
-    return tmp_path_factory.mktemp("builtin")

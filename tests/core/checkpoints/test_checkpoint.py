@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from core.checkpoints import inspect_checkpoint
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import shard
+from tests.tables import each_row
 
 Make = Callable[..., Path]
 Spoil = Callable[[Path], object]
@@ -27,7 +28,7 @@ def cut(path: Path, end: int) -> None:
     path.write_bytes(path.read_bytes()[:end])
 
 
-@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
+@each_row("family", ["qwen2", "qwen3", "llama"])
 def test_a_good_folder(make_folder: Make, family: str) -> None:
     folder = make_folder(family)
     checkpoint = inspect_checkpoint(folder)
@@ -61,7 +62,7 @@ def test_stop_ids_are_all_that_any_file_names(make_folder: Make) -> None:
     assert inspect_checkpoint(folder).sampling.stop_ids == inspect_checkpoint(folder).stop_ids
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("family", "generation", "expected"),
     [
         ("qwen2", None, (0.8, 20, 1.05)),
@@ -92,7 +93,7 @@ def test_where_a_chat_template_comes_from(make_folder: Make) -> None:
     assert inspect_checkpoint(folder).chat_template == "J"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "changes",
     [
         {"hidden_act": "silu"},
@@ -197,7 +198,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@each_row("case", BAD)
 def test_a_bad_folder_gives_one_clear_line(make_folder: Make, case: str) -> None:
     folder = make_folder()
     spoil, words = BAD[case]

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,17 @@ from core.checkpoints.gguf_cache import converted_folder
 from core.checkpoints.gguf_convert import convert
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
+from tests.sweeps import either_extent, sweep
+from tests.tables import each_row
 
 ROOT = Path(__file__).parents[3]
 Kind = gguf.GGMLQuantizationType
 Make = Callable[..., Any]
 """Makes a TinyGguf of conftest.py."""
+
+
+APART = {Kind.Q8_0: 0.02, Kind.F16: 1e-5, Kind.BF16: 1e-5, Kind.Q4_0: 1e-5, Kind.Q4_1: 1e-5}
+"""How far apart the logits may be."""
 
 
 def nothing(label: str, done: int, total: int) -> None:
@@ -44,8 +51,11 @@ def converted(folder: Path) -> Any:
     return model_of(json.loads((folder / "config.json").read_text()), read_weights(folder))
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize("tied", [True, False])
+@sweep(
+    ("family", "tied"),
+    product(["llama", "qwen2", "qwen3"], [True, False]),
+    quick=[("llama", True), ("qwen2", False), ("qwen3", True)],
+)
 def test_the_same_logits(make_gguf: Make, tmp_path: Path, family: str, tied: bool) -> None:
     tiny = make_gguf(family, tied=tied)
     checkpoint = open_checkpoint(str(tiny.write()), cache=tmp_path / "cache", progress=nothing)
@@ -55,9 +65,11 @@ def test_the_same_logits(make_gguf: Make, tmp_path: Path, family: str, tied: boo
     assert checkpoint.stop_ids == inspect_checkpoint(checkpoint.folder).stop_ids != ()
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize(("kind", "apart"), [(Kind.Q8_0, 0.02), (Kind.F16, 1e-5), (Kind.BF16, 1e-5),
-                                             (Kind.Q4_0, 1e-5), (Kind.Q4_1, 1e-5)])  # fmt: skip
+@sweep(
+    ("family", "kind", "apart"),
+    [(family, *kind) for family, kind in product(["llama", "qwen2", "qwen3"], APART.items())],
+    quick=[("llama", Kind.Q8_0, 0.02), ("qwen2", Kind.F16, 1e-5), ("qwen3", Kind.Q4_1, 1e-5)],
+)
 def test_the_same_logits_from_few_bits(make_gguf: Make, tmp_path: Path, family: str, kind: Kind, apart: float) -> None:
     tiny = make_gguf(family, kind=kind)
     model = converted(convert(tiny.write(), tmp_path / "cache", nothing))
@@ -99,7 +111,7 @@ def test_a_changed_file_is_converted_anew(make_gguf: Make, tmp_path: Path) -> No
     assert convert(path, tmp_path / "cache", nothing) != first
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@each_row("name", ["model.safetensors", "tokenizer.json", "config.json"])
 def test_a_damaged_folder_is_made_again(make_gguf: Make, tmp_path: Path, name: str) -> None:
     path = make_gguf().write()
     damaged = convert(path, tmp_path / "cache", nothing) / name
@@ -239,7 +251,7 @@ def refused(path: Path, cache: Path) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # gguf's own, packing infinities
-@pytest.mark.parametrize("case", BAD_CONTENT)
+@each_row("case", BAD_CONTENT)
 def test_content_that_cannot_be_used(make_gguf: Make, tmp_path: Path, case: str) -> None:
     spoil, words = BAD_CONTENT[case]
     tiny = make_gguf()
@@ -269,7 +281,7 @@ BAD_BYTES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_BYTES)
+@each_row("case", BAD_BYTES)
 def test_damaged_files(make_gguf: Make, tmp_path: Path, case: str) -> None:
     spoil, words = BAD_BYTES[case]
     path = make_gguf().write()
@@ -277,20 +289,22 @@ def test_damaged_files(make_gguf: Make, tmp_path: Path, case: str) -> None:
     assert words in refused(path, tmp_path / "cache")
 
 
-def test_any_cut_is_noticed(make_gguf: Make, tmp_path: Path) -> None:
+@either_extent
+def test_any_cut_is_noticed(make_gguf: Make, tmp_path: Path, every_row: bool) -> None:
     path = make_gguf(kind=Kind.Q4_1).write()
     content = path.read_bytes()
-    for end in range(0, len(content) - 32, len(content) // 40):
+    for end in range(0, len(content) - 32, len(content) // (40 if every_row else 10)):
         path.write_bytes(content[:end])
         assert path.name in refused(path, tmp_path / "cache")
 
 
-def test_flipped_bytes_never_crash(make_gguf: Make, tmp_path: Path) -> None:
+@either_extent
+def test_flipped_bytes_never_crash(make_gguf: Make, tmp_path: Path, every_row: bool) -> None:
     """Whatever a damaged header says, there is a model or a SetupError; damaged numbers can't be known."""
     path = make_gguf(kind=Kind.Q4_1).write()
     content = path.read_bytes()
     draw = np.random.default_rng(1)
-    for _ in range(60):
+    for _ in range(60 if every_row else 15):
         spoilt = bytearray(content)
         spoilt[int(draw.integers(0, 12_000))] = int(draw.integers(0, 256))
         path.write_bytes(spoilt)

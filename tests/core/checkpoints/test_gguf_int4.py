@@ -1,6 +1,7 @@
 """GGUF's 4-bit numbers are stored exactly, in triples of tensors; all other tensors become plain ones."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from core.checkpoints.safetensors_index import stored_tensors, tensor_shapes
 from core.checkpoints.safetensors_writer import SafetensorsWriter
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import TinyGguf, packed, read_weights, shard
+from tests.sweeps import some_quick, sweep
 from tests.tables import each_row
 
 Kind = gguf.GGMLQuantizationType
@@ -58,33 +60,36 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_at_once")
-@pytest.mark.parametrize("kind", [*KEPT, *REST, *FOUR_BITS])
-@pytest.mark.parametrize("shape", [(37, 512), (1, 256), (256,)])
-def test_every_kind(tmp_path: Path, kind: Kind, shape: tuple[int, ...]) -> None:
-    expected = written(tmp_path, kind, shape)["X.weight"]
-    found = read_weights(tmp_path)["X.weight"]
+@each_row("kind", [*KEPT, *REST, *FOUR_BITS])
+@each_row("shape", [(37, 512), (1, 256), (256,)])
+def test_every_kind(tmp_path_factory: pytest.TempPathFactory, kind: Kind, shape: tuple[int, ...]) -> None:
+    folder = tmp_path_factory.mktemp("row")
+    expected = written(folder, kind, shape)["X.weight"]
+    found = read_weights(folder)["X.weight"]
     if kind in KEPT or (kind in FOUR_BITS and len(shape) == 2):
         np.testing.assert_array_equal(found, expected)
     else:
         np.testing.assert_array_equal(found, expected.astype(np.float16).astype(np.float32))
-    assert tensor_shapes(tmp_path) == {"X.weight": shape}
+    assert tensor_shapes(folder) == {"X.weight": shape}
 
 
-@pytest.mark.parametrize("kind", FOUR_BITS)
-def test_a_matrix_of_4_bits_is_a_triple(tmp_path: Path, kind: Kind) -> None:
-    written(tmp_path, kind, (6, 512))
-    assert {name: (tensor.dtype, tensor.shape) for name, tensor in stored_tensors(tmp_path).items()} == {
+@each_row("kind", FOUR_BITS)
+def test_a_matrix_of_4_bits_is_a_triple(tmp_path_factory: pytest.TempPathFactory, kind: Kind) -> None:
+    folder = tmp_path_factory.mktemp("row")
+    written(folder, kind, (6, 512))
+    assert {name: (tensor.dtype, tensor.shape) for name, tensor in stored_tensors(folder).items()} == {
         "X.weight.int4": ("U8", (6, 256)),
         "X.weight.scale": ("F32", (6, 16)),
         "X.weight.offset": ("F32", (6, 16)),
     }
 
 
-@pytest.mark.parametrize(("kind", "dtype"), [*KEPT.items(), *((kind, "F16") for kind in REST)])
-def test_all_else_is_one_tensor(tmp_path: Path, kind: Kind, dtype: str) -> None:
-    written(tmp_path, kind, (6, 512))
-    path = tmp_path / "model.safetensors"
-    assert [(name, tensor.path, tensor.dtype) for name, tensor in stored_tensors(tmp_path).items()] == [
+@each_row(("kind", "dtype"), [*KEPT.items(), *((kind, "F16") for kind in REST)])
+def test_all_else_is_one_tensor(tmp_path_factory: pytest.TempPathFactory, kind: Kind, dtype: str) -> None:
+    folder = tmp_path_factory.mktemp("row")
+    written(folder, kind, (6, 512))
+    path = folder / "model.safetensors"
+    assert [(name, tensor.path, tensor.dtype) for name, tensor in stored_tensors(folder).items()] == [
         ("X.weight", path, dtype)
     ]
 
@@ -116,7 +121,7 @@ def rows(draw: st.DrawFn, kind: Kind, last: st.SearchStrategy[bytes] = FINITE) -
     return np.frombuffer(b"".join(head + draw(st.binary(min_size=tail, max_size=tail)) for head in heads), np.uint8)
 
 
-@pytest.mark.parametrize("kind", FOUR_BITS)
+@pytest.mark.parametrize("kind", some_quick(FOUR_BITS, [Kind.Q4_K]))
 @given(data=st.data())
 def test_any_block_means_what_gguf_says(kind: Kind, data: st.DataObject) -> None:
     """Not a bit is lost: only a zero may have another sign."""
@@ -129,7 +134,7 @@ def test_any_block_means_what_gguf_says(kind: Kind, data: st.DataObject) -> None
     )
 
 
-@pytest.mark.parametrize("kind", FOUR_BITS)
+@pytest.mark.parametrize("kind", some_quick(FOUR_BITS, [Kind.Q4_K]))
 @given(data=st.data())
 def test_levels_that_are_not_finite(kind: Kind, data: st.DataObject) -> None:
     raw = data.draw(rows(kind, NOT_FINITE))[None]
@@ -138,8 +143,11 @@ def test_levels_that_are_not_finite(kind: Kind, data: st.DataObject) -> None:
 
 
 @pytest.mark.usefixtures("few_at_once")
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-@pytest.mark.parametrize("kind", [*REST, *FOUR_BITS])
+@sweep(
+    ("family", "kind"),
+    product(["llama", "qwen2", "qwen3"], [*REST, *FOUR_BITS]),
+    quick=[("llama", Kind.Q4_K), ("qwen2", Kind.Q8_0)],
+)
 def test_a_whole_file(make_gguf: Make, tmp_path: Path, family: str, kind: Kind) -> None:
     """Every tensor in its place and order of rows: llama's queries and keys are woven in the file."""
     tiny = make_gguf(family, kind=kind, tied=False, **WIDE)

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
 from core.checkpoints.gguf_convert import convert
 from core.checkpoints.gguf_tokenizer import LLAMA3_PATTERN
+from tests.core.checkpoints.conftest import TinyGguf
 from tests.tables import each_row
 
 Make = Callable[..., Any]
+Built = Callable[[str | None], Tokenizer]
 
 TEXTS = [
     "the the  The\tthe\n\n the",
@@ -29,14 +32,22 @@ TEXTS = [
 ]
 
 
-def built(make_gguf: Make, tmp_path: Path, pre: str | None) -> Tokenizer:
-    tiny = make_gguf()
-    if pre is None:
-        tiny.omit.add("tokenizer.ggml.pre")
-    else:
-        tiny.values["tokenizer.ggml.pre"] = pre
-    folder = convert(tiny.write(), tmp_path / "cache", lambda *_: None)
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The tokenizer that a file with this pre-tokenizer becomes, made once."""
+
+    @cache
+    def build(pre: str | None) -> Tokenizer:
+        place = tmp_path_factory.mktemp("tokenizer")
+        tiny = TinyGguf(place / "tiny.gguf")
+        if pre is None:
+            tiny.omit.add("tokenizer.ggml.pre")
+        else:
+            tiny.values["tokenizer.ggml.pre"] = pre
+        folder = convert(tiny.write(), place / "cache", lambda *_: None)
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+    return build
 
 
 def ids(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -44,22 +55,22 @@ def ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("pre", ["smollm", "qwen2", "llama-bpe", "gpt-2", "default", None])
-@pytest.mark.parametrize("text", TEXTS)
-def test_every_text_comes_back(make_gguf: Make, tmp_path: Path, pre: str | None, text: str) -> None:
-    tokenizer = built(make_gguf, tmp_path, pre)
+@each_row("pre", ["smollm", "qwen2", "llama-bpe", "gpt-2", "default", None])
+@each_row("text", TEXTS)
+def test_every_text_comes_back(built: Built, pre: str | None, text: str) -> None:
+    tokenizer = built(pre)
     expected = unicodedata.normalize("NFC", text) if pre == "qwen2" else text
     assert tokenizer.decode(ids(tokenizer, text)) == expected
 
 
-@pytest.mark.parametrize("text", TEXTS)
-def test_qwen2_is_transformers_own(make_gguf: Make, tmp_path: Path, text: str) -> None:
+@each_row("text", TEXTS)
+def test_qwen2_is_transformers_own(make_gguf: Make, built: Built, text: str) -> None:
     tiny = make_gguf()
     vocabulary = {token: number for number, token in enumerate(tiny.values["tokenizer.ggml.tokens"])}
     merges = [tuple(merge.split()) for merge in tiny.values["tokenizer.ggml.merges"]]
     build: Callable[..., Any] = Qwen2Tokenizer
     theirs = build(vocab=vocabulary, merges=merges)
-    assert ids(built(make_gguf, tmp_path, "qwen2"), text) == theirs.encode(text, add_special_tokens=False)
+    assert ids(built("qwen2"), text) == theirs.encode(text, add_special_tokens=False)
 
 
 @each_row("text", TEXTS)
@@ -69,13 +80,13 @@ def test_llama3_splits_as_transformers_converter(text: str) -> None:
     assert Split(Regex(LLAMA3_PATTERN), "isolated").pre_tokenize_str(text) == theirs.pre_tokenize_str(text)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("pre", "pieces"),
     [("smollm", ["1", "2", "3"]), ("qwen2", ["1", "2", "3"]), ("llama-bpe", ["123"]), ("gpt-2", ["123"])],
 )
-def test_digits(make_gguf: Make, tmp_path: Path, pre: str, pieces: list[str]) -> None:
+def test_digits(built: Built, pre: str, pieces: list[str]) -> None:
     """The tiny vocabulary could join 123; whether it may is the pre-tokenizer's affair."""
-    tokenizer = built(make_gguf, tmp_path, pre)
+    tokenizer = built(pre)
     assert [tokenizer.id_to_token(number) for number in ids(tokenizer, "123")] == pieces
 
 

@@ -6,12 +6,14 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from pathlib import Path
 
 from core.engine.hang_detector import ProgressCounter
 from core.engine.options import Report
 from core.engine.prefill_budget import UNMEASURED_COSTS
 from core.engine.protocol import Event, Request
 from core.engine.sequence import Sequence, SequenceSlice
+from tests.patience import LIMIT_S
 
 BOOM = 666
 """A prompt that ends so fails, and with it whoever is in the same step."""
@@ -21,9 +23,6 @@ HANG = 777
 
 CIRCLE = 888
 """A prompt that ends so gives one token, and then is computed for ever. Only in a process, which can be killed."""
-
-LABOUR = 4.0
-"""Seconds of a laborious step."""
 
 
 class Counter:
@@ -46,6 +45,7 @@ class Counter:
         """Of each step whose ids were computed, and how many."""
         self.memory: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         """By block and offset: position and id."""
+        self.hangs = threading.Event()
         self.wake = threading.Event()
         self.progress: ProgressCounter | None = None
 
@@ -92,18 +92,38 @@ class Counter:
         if prompt == last == BOOM:
             raise MemoryError("no room\nfor this")
         if prompt == HANG and last == HANG + 1:
-            self.wake.wait(30)
+            self.hangs.set()
+            self.wake.wait(LIMIT_S)
         while prompt == CIRCLE and last == CIRCLE + 1:
             pass  # computing for ever
         return last + 1
 
 
+class Loads:
+    """Loads one runner after another as planned, then the last for ever; an error in the plan is raised."""
+
+    def __init__(self, *plan: Counter | Exception) -> None:
+        self.plan = list(plan)
+        self.count = 0
+
+    def __call__(self, report: Report) -> Counter:
+        self.count += 1
+        report("counting")
+        planned = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
+        if isinstance(planned, Exception):
+            raise planned
+        return planned
+
+
 class Laborious(Counter):
-    """Computes layer by layer, each some processor time, for seconds, and gets on with each."""
+    """Its step computes layer by layer, each some processor time, and gets on with each, until a file is there."""
+
+    def __init__(self, enough: Path) -> None:
+        super().__init__()
+        self._enough = enough
 
     def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
-        began = time.monotonic()
-        while time.monotonic() - began < LABOUR:
+        while not self._enough.exists():
             ends = time.process_time() + 0.005
             while time.process_time() < ends:
                 pass
@@ -111,8 +131,8 @@ class Laborious(Counter):
         return super().run(batch)
 
 
-def load_laborious(report: Report) -> Laborious:
-    return Laborious()
+def load_laborious(enough: Path, report: Report) -> Laborious:
+    return Laborious(enough)
 
 
 def load(report: Report) -> Counter:

@@ -2,9 +2,17 @@
 
 import random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.core.engine.driven import Answer, Driven
 
@@ -71,7 +79,12 @@ class AtRandom(RuleBasedStateMachine):
 
 
 TestAtRandom = AtRandom.TestCase
-TestAtRandom.settings = settings(max_examples=60, stateful_step_count=50)
+TestAtRandom.settings = settings(max_examples=15, stateful_step_count=50)
+
+
+@pytest.mark.slow
+def test_at_random_for_longer() -> None:
+    run_state_machine_as_test(AtRandom, settings=settings(max_examples=60, stateful_step_count=50))
 
 
 def some(dice: random.Random) -> Ids:
@@ -95,6 +108,7 @@ def act(driven: Driven, dice: random.Random) -> None:
             driven.drop(owner)
 
 
+@pytest.mark.slow
 def test_ten_thousand_operations_leave_nothing() -> None:
     dice = random.Random(7)
     driven = Driven(12, budget=6)

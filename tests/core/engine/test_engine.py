@@ -10,46 +10,18 @@ import pytest
 
 from core.domain.errors import ChatError, EngineDied, SetupError
 from core.domain.sampling import Sampling
-from core.engine.engine import MAX_FAILED_STARTS, Engine, TokenStream
+from core.engine.engine import MAX_FAILED_STARTS, PROGRESS_TIMEOUT_S, Engine, TokenStream
+from core.engine.hang_detector import LOOKS_PER_TIMEOUT, HangDetector
 from core.engine.options import Report
 from core.engine.pipe import WorkerPipe
 from core.engine.protocol import Channel, Event, FinishReason, Generate, Request
-from tests.core.engine.fakes import BOOM, HANG, Counter, until
-from tests.core.engine.thread_host import ThreadHost
+from tests.core.engine.fakes import BOOM, HANG, Counter, Loads, until
+from tests.core.engine.thread_host import Stillborn, ThreadHost, Watched
+from tests.patience import LIMIT_S, limit
+from tests.tables import each_row
 
 ENDLESS = Sampling(max_tokens=1 << 20)
 THREE = Sampling(max_tokens=3)
-
-
-class Loads:
-    """Loads one runner after another as planned, then the last for ever; an error in the plan is raised."""
-
-    def __init__(self, *plan: Counter | Exception) -> None:
-        self.plan = list(plan)
-        self.count = 0
-
-    def __call__(self, report: Report) -> Counter:
-        self.count += 1
-        report("counting")
-        planned = self.plan.pop(0) if len(self.plan) > 1 else self.plan[0]
-        if isinstance(planned, Exception):
-            raise planned
-        return planned
-
-
-class Stillborn(ThreadHost):
-    """Its workers are lost while they load, so many times."""
-
-    def __init__(self, deaths: int) -> None:
-        super().__init__(self.load_or_die)
-        self.deaths = deaths
-        self.starts = 0
-
-    def load_or_die(self, report: Report) -> Counter:
-        self.starts += 1
-        if self.starts <= self.deaths:
-            self.kill()
-        return Counter()
 
 
 @pytest.fixture
@@ -73,6 +45,9 @@ def nothing_left() -> Iterator[None]:
     """No test leaves a thread or an open file behind."""
     before = psutil.Process().num_fds()
     yield
+    for thread in threading.enumerate():
+        if "engine" in thread.name:
+            thread.join(LIMIT_S)
     assert not [thread.name for thread in threading.enumerate() if "engine" in thread.name]
     assert psutil.Process().num_fds() <= before
 
@@ -171,7 +146,7 @@ async def test_a_lost_worker_ends_every_open_answer_and_the_next_works(engine: E
 
 
 async def test_death_is_told_again_to_whoever_asks_again(engine: Engine, host: ThreadHost) -> None:
-    async with engine.stream([HANG], ENDLESS, "someone") as stream:
+    async with engine.stream([5], ENDLESS, "someone") as stream:
         host.kill()
         for _ in range(2):
             with pytest.raises(EngineDied):
@@ -248,7 +223,7 @@ def test_launch_needs_no_loop() -> None:
     assert asyncio.run(use()) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("launched", [False, True])
+@each_row("launched", [False, True])
 async def test_closed_unused(launched: bool) -> None:
     engine = Engine(ThreadHost(Loads(Counter())))
     if launched:
@@ -312,16 +287,17 @@ async def test_gives_up_a_worker_that_is_never_ready() -> None:
 
 
 async def test_a_stream_waits_for_the_model() -> None:
-    gate = threading.Event()
+    loading, gate = threading.Event(), threading.Event()
 
     def load(report: Report) -> Counter:
-        gate.wait(10)
+        loading.set()
+        gate.wait(LIMIT_S)
         return Counter()
 
     engine = Engine(ThreadHost(load))
     task = asyncio.create_task(answer(engine, 1))
-    await asyncio.sleep(0.05)
-    assert not task.done()
+    await until(loading.is_set)
+    assert not task.done() and not engine._streams
     gate.set()
     assert await task == [2, 3, 4]
     await engine.close()
@@ -329,18 +305,27 @@ async def test_a_stream_waits_for_the_model() -> None:
 
 async def test_a_hung_worker_is_lost() -> None:
     hung = Counter()
-    engine = Engine(ThreadHost(Loads(hung, Counter())), progress_timeout_s=0.2)
-    async with engine:
+    host = Watched(Loads(hung, Counter()), hung.hangs)
+    async with Engine(host, progress_timeout_s=0.05) as engine:
         with pytest.raises(EngineDied):
             await answer(engine, HANG, sampling=ENDLESS)
         hung.wake.set()
+        hung.hangs.clear()
         assert await answer(engine, 1) == [2, 3, 4]
 
 
-async def test_an_idle_worker_is_not_hung(runner: Counter) -> None:
+async def test_an_idle_worker_is_not_hung(runner: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets on at no look, but nobody waits for it."""
+    idle_looks = list[HangDetector]()
+
+    def reset(detector: HangDetector) -> None:
+        idle_looks.append(detector)
+
+    monkeypatch.setattr(HangDetector, "reset", reset)
     loads = Loads(runner)
     async with Engine(ThreadHost(loads), progress_timeout_s=0.05) as engine:
-        await asyncio.sleep(0.3)
+        await until(lambda: len(idle_looks) > 3 * LOOKS_PER_TIMEOUT)
+        engine._progress_timeout_s = PROGRESS_TIMEOUT_S
         assert await answer(engine, 1) == [2, 3, 4]
     assert loads.count == 1
 
@@ -352,7 +337,7 @@ async def test_a_full_pipe_does_not_stop_the_loop() -> None:
         async with engine.stream([HANG], ENDLESS, "someone") as stream:
             assert await anext(stream) == HANG + 1
             for _ in range(20):
-                async with asyncio.timeout(60), engine.stream(range(100_000), ENDLESS, "someone"):
+                async with limit(), engine.stream(range(100_000), ENDLESS, "someone"):
                     pass
         hung.wake.set()
         assert await answer(engine, 1) == [2, 3, 4]

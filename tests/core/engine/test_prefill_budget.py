@@ -59,7 +59,7 @@ def test_it_does_not_stay_below_a_crossing() -> None:
     assert budget.prefill_ids(3) >= 48
 
 
-@pytest.mark.parametrize("decoding", [0, 1])
+@each_row("decoding", [0, 1])
 def test_where_a_step_is_dear_whatever_its_size(decoding: int) -> None:
     """Everything is unpacked for every step: 300 ids at once are read in 3.5 seconds, 16 at a time in 40."""
     budget = PrefillBudget(((1, 2.005), (1000, 7.0)))
@@ -89,7 +89,7 @@ def test_no_step_is_longer_than_it_must_be(seconds: list[float], decoding: int, 
     assert ids == MIN_PREFILL_IDS or budget.step_seconds(ids + decoding) <= max(limit, MAX_COST_RATIO * least)
 
 
-@pytest.mark.parametrize("start", [0.01, 1.0, 100.0])
+@each_row("start", [0.01, 1.0, 100.0])
 def test_learns_how_fast_the_machine_is_now(start: float) -> None:
     budget = steady(600)
     budget.speed_factor = start

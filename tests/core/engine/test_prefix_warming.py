@@ -1,9 +1,8 @@
 """What is read while nobody waits: found by whom it was read for, in nobody's way."""
 
-import pytest
-
 from core.engine import scheduler
 from tests.core.engine.driven import Answer, Driven
+from tests.tables import each_row
 
 PREFIX = tuple(range(100, 130))
 """Seven whole blocks and two ids more."""
@@ -75,7 +74,7 @@ def test_an_answer_that_begins_otherwise_ends_it() -> None:
     assert driven.runner.steps == [[(-1, 10)], [(1, 2)], [(1, 1)]]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@each_row("steps", [1, 2, 5])
 def test_too_late_is_harmless(steps: int) -> None:
     driven = Driven(20, budget=10)
     answer = driven.submit(*PREFIX, 1, max_tokens=3)

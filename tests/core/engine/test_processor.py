@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.engine import processor
+from tests.tables import each_row
 
 CASES: dict[str, tuple[str, dict[str, str], float]] = {
     "version 2, all": ("0::/", {"cpu.max": "max 100000"}, math.inf),
@@ -22,11 +23,11 @@ CASES: dict[str, tuple[str, dict[str, str], float]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@each_row("case", CASES)
 def test_what_control_groups_grant(tmp_path: Path, case: str) -> None:
     line, files, expected = CASES[case]
-    root, cgroup = tmp_path / "root", tmp_path / "cgroup"
-    root.mkdir()
+    root, cgroup = tmp_path / case / "root", tmp_path / case / "cgroup"
+    root.mkdir(parents=True)
     cgroup.write_text(line + "\n")
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ def test_no_control_groups(tmp_path: Path) -> None:
     assert processor.cgroup_cores(tmp_path / "none", tmp_path) == math.inf
 
 
-@pytest.mark.parametrize(("granted", "most"), [(math.inf, 1 << 20), (0.2, 1), (1.5, 2)])
+@each_row(("granted", "most"), [(math.inf, 1 << 20), (0.2, 1), (1.5, 2)])
 def test_at_least_one_and_no_more_than_granted(monkeypatch: pytest.MonkeyPatch, granted: float, most: int) -> None:
     monkeypatch.setattr(processor, "cgroup_cores", lambda: granted)
     assert 1 <= processor.available_cores() <= most

@@ -2,8 +2,6 @@
 
 import pickle
 
-import pytest
-
 from core.domain.sampling import Sampling
 from core.engine.meter import ThroughputMeter
 from core.engine.protocol import (
@@ -317,7 +315,7 @@ class Shaky(Counter):
         return super().run(batch)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("bad", "steps_done"), [((1, 2, 3), 3), ((1, 2, 4, 5, 6), 6), ((1, 2, 4, 5), 7)], ids=["broken", "later", "not"]
 )
 def test_a_worker_in_which_nothing_goes_well_any_more_ends(bad: tuple[int, ...], steps_done: int) -> None:

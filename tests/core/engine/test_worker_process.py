@@ -17,10 +17,12 @@ import pytest
 from core.domain.errors import EngineDied, SetupError
 from core.domain.sampling import Sampling
 from core.engine.engine import Engine
+from core.engine.hang_detector import LOOKS_PER_TIMEOUT, WorkerActivity
 from core.engine.loader import Loader
 from core.engine.options import LoadRunner, Report
 from core.engine.worker_process import ProcessHost
-from tests.core.engine.fakes import BOOM, CIRCLE, HANG, LABOUR, Counter, load, load_laborious, load_never, load_slowly
+from tests.core.engine.fakes import BOOM, CIRCLE, HANG, Counter, load, load_laborious, load_never, load_slowly, until
+from tests.patience import LIMIT_S
 from tests.real import KERNELS
 
 ROOT = Path(__file__).parents[3]
@@ -42,9 +44,9 @@ async def fails(load: LoadRunner) -> str:
     return line
 
 
-def gone(pid: int, seconds: float = 10) -> bool:
-    """Whether the process ends in time; one that nobody has waited for yet has ended, too."""
-    limit = time.monotonic() + seconds
+def gone(pid: int) -> bool:
+    """Whether the process ends; one that nobody has waited for yet has ended, too."""
+    limit = time.monotonic() + LIMIT_S
     while time.monotonic() < limit:
         try:
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
@@ -90,6 +92,7 @@ PATIENCE = 3.0
 """Seconds; a tick of processor time, 10 ms, must be little beside it."""
 
 
+@pytest.mark.slow
 async def test_computing_in_a_circle_is_noticed_and_costs_one_answer() -> None:
     host = ProcessHost(load)
     async with Engine(host, progress_timeout_s=PATIENCE) as engine:
@@ -102,19 +105,34 @@ async def test_computing_in_a_circle_is_noticed_and_costs_one_answer() -> None:
         assert host.pid != first
 
 
-async def test_a_starved_engine_is_slow_and_not_dead(caplog: pytest.LogCaptureFixture) -> None:
+class Looked(ProcessHost):
+    """Counts how often it is looked at."""
+
+    looks = 0
+
+    def activity(self) -> WorkerActivity:
+        self.looks += 1
+        return super().activity()
+
+
+@pytest.mark.slow
+async def test_a_starved_engine_is_slow_and_not_dead(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a twentieth of a core a step takes longer than the patience; it gets on, and is left alone."""
-    host = ProcessHost(load_laborious)
+    enough = tmp_path / "enough"
+    host = Looked(partial(load_laborious, enough))
     async with Engine(host, progress_timeout_s=PATIENCE) as engine:
         assert host.pid
         starved, done = psutil.Process(host.pid), asyncio.Event()
         starving = asyncio.create_task(starve(starved, done))
+        answered = asyncio.create_task(answer(engine, 5, sampling=Sampling(max_tokens=1)))
         try:
-            assert await answer(engine, 5, sampling=Sampling(max_tokens=1)) == [6]
+            await until(lambda: host.looks > 1.3 * LOOKS_PER_TIMEOUT or answered.done())
+            enough.touch()
+            assert await answered == [6]
         finally:
             done.set()
             await starving
-        assert LABOUR > PATIENCE
+        assert host.looks > LOOKS_PER_TIMEOUT
         assert host.pid == starved.pid
     assert "killing" not in caplog.text
 
@@ -130,6 +148,7 @@ async def starve(process: psutil.Process, done: asyncio.Event) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.slow
 async def test_nice_is_what_the_owner_says() -> None:
     for nice in (0, 7):
         host = ProcessHost(load, nice)
@@ -141,6 +160,7 @@ def held() -> tuple[int, int, int]:
     return psutil.Process().num_fds(), threading.active_count(), len(psutil.Process().children())
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_behind() -> None:
     async with Engine(ProcessHost(load)):
         pass  # the first one starts multiprocessing's own helper, which stays
@@ -150,6 +170,7 @@ async def test_nothing_is_left_behind() -> None:
     assert held() == before
 
 
+@pytest.mark.slow
 async def test_a_hung_or_loading_process_is_killed_at_the_end() -> None:
     host = ProcessHost(load)
     async with Engine(host) as engine, engine.stream([HANG], ENDLESS, "someone") as stream:
@@ -161,6 +182,7 @@ async def test_a_hung_or_loading_process_is_killed_at_the_end() -> None:
     assert not engine._host.alive
 
 
+@pytest.mark.slow
 async def test_a_load_that_fails() -> None:
     assert await fails(broken) == "the model can't be loaded: RuntimeError: not today"
 
@@ -169,6 +191,7 @@ def broken(report: Report) -> Counter:
     raise RuntimeError("not\ntoday")
 
 
+@pytest.mark.slow
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     parent = script(
         tmp_path,
@@ -199,6 +222,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     assert gone(pid)
 
 
+@pytest.mark.slow
 def test_a_console_script_is_not_run_again_in_the_child(tmp_path: Path) -> None:
     script(
         tmp_path,
@@ -221,7 +245,7 @@ def test_a_console_script_is_not_run_again_in_the_child(tmp_path: Path) -> None:
         tmp_path, "qwentin", "import sys\nfrom heavy import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
     )
     with run(sys.executable, str(console), path=tmp_path) as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=LIMIT_S)
     assert output.splitlines() == ["heavy=False torch=False", str(console)]
 
 
@@ -231,9 +255,10 @@ def test_the_bots_process_never_imports_torch() -> None:
     imports = "; ".join(f"import core.engine.{name}" for name in names)
     heavy = "print([name for name in ('torch', 'transformers', 'numpy', 'numba') if name in sys.modules])"
     with run(sys.executable, "-c", f"import sys; {imports}; {heavy}") as process:
-        assert process.communicate(timeout=60)[0] == "[]\n"
+        assert process.communicate(timeout=LIMIT_S)[0] == "[]\n"
 
 
+@pytest.mark.slow
 async def test_a_real_model_its_kill_and_its_return(tiny: Path) -> None:
     steps: list[str] = []
     host = ProcessHost(Loader(tiny, weights="int8", cache=KERNELS))
@@ -258,6 +283,7 @@ async def test_a_real_model_its_kill_and_its_return(tiny: Path) -> None:
         assert len(await answer(engine, *full, sampling=ENDLESS)) == 24
 
 
+@pytest.mark.slow
 async def test_a_real_refusal(tiny: Path) -> None:
     assert "needs 0.5 GiB of memory, 0.0 GiB are free" in await fails(Loader(tiny, free=1))
 

@@ -14,6 +14,7 @@ from core.llm.model import LocalModel
 from core.llm.tokenizer import Tokenizer
 from tests.core.engine.thread_host import ThreadHost
 from tests.real import CACHE
+from tests.tables import each_row
 
 CHECKPOINT = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
 TOKENIZER = Tokenizer(CHECKPOINT.folder, CHECKPOINT.chat_template)
@@ -54,7 +55,7 @@ def test_warming_encodes_everything_before_the_question(engine: RecordingEngine)
     assert engine.dropped == ["fake/1"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("info", "speed", "read", "said"),
     [
         (None, 0.0, (0, 0), ""),
@@ -72,7 +73,7 @@ def test_status(engine: RecordingEngine, info: Ready | None, speed: float, read:
     assert model.status() == said
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("speed", "said"),
     [
         (Throughput(310.2, 12.5, 1.9, 0.02, 2), "310 tokens/s of prompts, the engine gets 1.9 of 2 cores"),

@@ -142,7 +142,7 @@ def test_digits_stand_alone() -> None:
     assert len(TOKENIZER.encode_text("12345")) == 5
 
 
-@pytest.mark.parametrize("template", ["{{ broken", "{{ raise_exception('no system role') }}", "{% for %}"])
+@each_row("template", ["{{ broken", "{{ raise_exception('no system role') }}", "{% for %}"])
 def test_a_template_that_does_not_work_is_one_clear_line(template: str) -> None:
     with pytest.raises(SetupError) as caught:
         Tokenizer(CHECKPOINT.folder, template)

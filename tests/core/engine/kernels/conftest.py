@@ -3,7 +3,8 @@
 import pytest
 
 from tests.core.engine.kernels.pieces import keep
-from tests.core.engine.nn.conftest import KERNELS, compiled_once, models, one_thread
+from tests.core.engine.nn.conftest import compiled_once, models, one_thread
+from tests.real import KERNELS
 
 __all__ = ["compiled_once", "models", "one_thread"]
 

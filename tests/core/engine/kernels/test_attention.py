@@ -1,9 +1,9 @@
 """Attention to the blocks of a sequence, wherever they lie, against PyTorch's."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from core.engine.kernels.layout import SCALES_MULTIPLE
 from core.engine.nn.kernel_model import as_numpy
 from core.engine.nn.kv_cache import BLOCK_IDS
 from tests.core.engine.kernels import pieces
+from tests.sweeps import sweep
 from tests.tables import each_row
 
 DTYPES: dict[KVDtype, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -81,8 +82,7 @@ def near(found: Array, expected: Array) -> None:
 
 
 @each_row("kind", DTYPES)
-@each_row("width", WIDTHS)
-@each_row("heads", range(1, 8))
+@sweep(("width", "heads"), product(WIDTHS, range(1, 8)), quick=[(64, 1), (64, 7), (80, 3), (128, 2)])
 def test_every_width_and_number_of_heads(kind: KVDtype, width: int, heads: int) -> None:
     q = queries(heads, width)
     for length in LENGTHS:
@@ -90,7 +90,7 @@ def test_every_width_and_number_of_heads(kind: KVDtype, width: int, heads: int) 
         near(seen.attend(q), theirs(q, seen))
 
 
-@pytest.mark.parametrize("kind", DTYPES)
+@each_row("kind", DTYPES)
 def test_every_length(kind: KVDtype) -> None:
     q = queries(3, 64)
     for length in range(1, 301):
@@ -146,7 +146,7 @@ def test_what_is_no_number_stays_in_its_head(kind: KVDtype, bad: float) -> None:
     assert (found[others] == good[others]).all()
 
 
-@pytest.mark.parametrize("kind", DTYPES)
+@each_row("kind", DTYPES)
 def test_a_key_or_value_that_is_no_number_is_not_lost(kind: KVDtype) -> None:
     q = queries(3, 64)
     for place in (0, 12, 76):
@@ -158,7 +158,7 @@ def test_a_key_or_value_that_is_no_number_is_not_lost(kind: KVDtype) -> None:
             assert np.isnan(found).all() == (part == "keys")
 
 
-@pytest.mark.parametrize("kind", DTYPES)
+@each_row("kind", DTYPES)
 def test_one_that_outweighs_all(kind: KVDtype) -> None:
     """Scores of some thousands."""
     seen, q = sequence(kind, 200, 64), queries(2, 64, size=1e4)

@@ -15,8 +15,11 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 
 from core.engine.kernels import cache, dense, sampling, step
-from tests.core.engine.nn.conftest import KERNELS
+from tests.patience import LIMIT_S
+from tests.real import KERNELS
+from tests.tables import each_row
 
+pytestmark = pytest.mark.xdist_group("kernel cache")
 ROOT = Path(__file__).parents[4]
 START = """
 import sys
@@ -43,7 +46,7 @@ COMPILED, KEPT = ["compiling", "1 2 compiled"], ["1 2 from the folder"]
 def start(folder: Path | None) -> list[str]:
     """What it says."""
     arguments = [sys.executable, "-W", "error", "-c", START, *([str(folder)] if folder else [])]
-    found = subprocess.run(arguments, check=False, cwd=ROOT, timeout=100, capture_output=True, text=True)
+    found = subprocess.run(arguments, check=False, cwd=ROOT, timeout=LIMIT_S, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     return found.stdout.splitlines()
 
@@ -57,21 +60,30 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(filled: Path, tmp_path: Path) -> Path:
+def copied(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Copies it, as often as it is called."""
+    return lambda: Path(shutil.copytree(filled, tmp_path_factory.mktemp("copy") / "cache"))
+
+
+@pytest.fixture
+def folder(copied: Callable[[], Path]) -> Path:
     """A copy of it."""
-    return Path(shutil.copytree(filled, tmp_path / "cache"))
+    return copied()
 
 
+@pytest.mark.slow
 def test_compiled_once(folder: Path) -> None:
     assert start(folder) == KEPT
     assert [path.name for path in folder.iterdir()] == ["kernels"]
     assert [path.name for path in (folder / "kernels").iterdir()] == [cache.fingerprint()]
 
 
+@pytest.mark.slow
 def test_without_a_folder() -> None:
     assert start(None) == COMPILED
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     assert start(tmp_path / "file") == COMPILED
@@ -84,9 +96,11 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize(("damage", "suffix"), [("cut", ".nbc"), ("garbage", ".nbc"), ("garbage", ".nbi")])
-def test_a_damaged_folder(folder: Path, damage: str, suffix: str) -> None:
+@pytest.mark.slow
+@each_row(("damage", "suffix"), [("cut", ".nbc"), ("garbage", ".nbc"), ("garbage", ".nbi")])
+def test_a_damaged_folder(copied: Callable[[], Path], damage: str, suffix: str) -> None:
     """This start may have to do without the kernels; the next is a good one."""
+    folder = copied()
     (file,) = folder.rglob(f"*{suffix}")
     file.write_bytes(DAMAGE[damage](file.read_bytes()))
     said = start(folder)
@@ -97,13 +111,16 @@ def test_a_damaged_folder(folder: Path, damage: str, suffix: str) -> None:
     assert start(folder) == KEPT
 
 
-@pytest.mark.parametrize("suffix", [".nbc", ".nbi"])
-def test_a_file_is_lost(folder: Path, suffix: str) -> None:
+@pytest.mark.slow
+@each_row("suffix", [".nbc", ".nbi"])
+def test_a_file_is_lost(copied: Callable[[], Path], suffix: str) -> None:
+    folder = copied()
     (file,) = folder.rglob(f"*{suffix}")
     file.unlink()
     assert start(folder)[-1] == COMPILED[-1]
 
 
+@pytest.mark.slow
 def test_what_older_kernels_left_is_deleted(folder: Path) -> None:
     """And nothing else."""
     old = folder / "kernels" / "0123456789abcdef"
@@ -157,6 +174,7 @@ def test_a_failure_is_not_swallowed(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert told == ["compiling"] and not list((tmp_path / "kernels").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_folder_that_is_read_only(folder: Path) -> None:
     for path in [folder, *folder.rglob("*")]:

@@ -12,20 +12,24 @@ from core.engine.kernels.team import ThreadTeam
 from core.engine.nn.kernel_model import as_numpy, matrix_record
 from core.engine.nn.linear import LowBitLinear
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
+from tests.sweeps import sweep
+from tests.tables import each_row
 
 FORMS: dict[str, Callable[[torch.Tensor], Int4Matrix | Int8Matrix]] = {"8 bits": quantize_int8, "4 bits": quantize_int4}
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
-def team(request: pytest.FixtureRequest) -> Iterator[ThreadTeam]:
-    team = ThreadTeam(request.param)
-    yield team
-    team.close()
+@pytest.fixture(scope="module")
+def teams() -> Iterator[dict[int, ThreadTeam]]:
+    made = {count: ThreadTeam(count) for count in (1, 2, 3)}
+    yield made
+    for team in made.values():
+        team.close()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("form", FORMS)
-def test_every_shape(team: ThreadTeam, form: str, dtype: torch.dtype) -> None:
+@each_row("dtype", [torch.float32, torch.bfloat16])
+@each_row("form", FORMS)
+@sweep("threads", [1, 2, 3], quick=[2])
+def test_every_shape(teams: dict[int, ThreadTeam], threads: int, form: str, dtype: torch.dtype) -> None:
     """Any rows of it; the memory around them is not touched."""
     torch.manual_seed(4)
     for columns in (32, 96, 544, 1056, 4864):
@@ -35,7 +39,7 @@ def test_every_shape(team: ThreadTeam, form: str, dtype: torch.dtype) -> None:
             for first, count in ((0, rows), (rows // 2, rows - rows // 2), (rows - 1, 1)):
                 whole = torch.full((count + 2, columns), 7.0, dtype=dtype)
                 matrix = np.array([matrix_record(low, 0)], MATRIX_RECORD)[0]
-                team.run(dense.unpack_rows, 1, matrix, first, as_numpy(whole[1:-1]))
+                teams[threads].run(dense.unpack_rows, 1, matrix, first, as_numpy(whole[1:-1]))
                 assert (whole[[0, -1]] == 7).all()
                 expected = rounded.dequantize(slice(first, first + count))
                 if form == "8 bits":

@@ -9,6 +9,8 @@ import llvmlite.binding
 import pytest
 
 from core.engine.kernels import machine
+from tests.patience import LIMIT_S
+from tests.tables import each_row
 
 ROOT = Path(__file__).parents[4]
 
@@ -22,13 +24,13 @@ def run(code: str, word: str | None = None) -> "subprocess.CompletedProcess[str]
         check=False,
         env=environment,
         cwd=ROOT,
-        timeout=100,
+        timeout=LIMIT_S,
         capture_output=True,
         text=True,
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("word", "instructions"),
     [("avx2", "avx2"), ("AVX2", "avx2"), (" avx512 ", "avx512"), ("generic", "generic"), ("", None), ("  ", None)],
 )
@@ -44,7 +46,7 @@ def test_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.forced_instruction_set() is None
 
 
-@pytest.mark.parametrize("word", ["avx3", "vnni", "avx2,avx512", "1"])
+@each_row("word", ["avx3", "vnni", "avx2,avx512", "1"])
 def test_a_wrong_word(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(machine.CPU_VARIABLE, word)
     for ask in (machine.forced_instruction_set, machine.instruction_set, machine.import_numba):
@@ -52,7 +54,7 @@ def test_a_wrong_word(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
             ask()
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("has", "instructions"),
     [
         ({}, "generic"),
@@ -91,6 +93,7 @@ print(vectors.INSTRUCTION_SET, vectors.LANES, *cpu, cache.fingerprint())
 """
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_taken_for_another() -> None:
     """Vectors and what is compiled are that one's; what is kept of both lies apart."""
     expected = {
@@ -108,6 +111,7 @@ def test_a_machine_that_is_taken_for_another() -> None:
     assert len(kept) == len(expected)
 
 
+@pytest.mark.slow
 def test_a_wrong_word_stops_the_start() -> None:
     found = run("import core.engine.nn.model_runner", "avx3")
     assert found.returncode == 1
@@ -169,6 +173,7 @@ print(len(products) + len(others))
 """
 
 
+@pytest.mark.slow
 def test_every_tile_can_be_compiled_for_arm() -> None:
     """As on any processor that is not x86. (What it computes is tried with QWENTIN_CPU=generic.)"""
     try:

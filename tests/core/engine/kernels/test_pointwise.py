@@ -1,7 +1,6 @@
 """What a step computes between its products, each against float64 or PyTorch."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,7 +110,7 @@ def test_norm(columns: int, size: float) -> None:
     assert (x == found).all(), "in place as well"
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@each_row("bad", [np.nan, np.inf])
 def test_the_norm_of_no_number(bad: float) -> None:
     """None of the row is one."""
     x, found = normal(64), np.empty(64, np.float32)

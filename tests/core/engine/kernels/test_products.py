@@ -15,6 +15,7 @@ from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
 from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
+from tests.sweeps import some_quick, sweep
 from tests.tables import each_row
 
 EPS = float(np.finfo(np.float32).eps)
@@ -67,7 +68,7 @@ def check(side: Side, values: Array, found: Array, start: Array | float = 0.0, m
     assert (np.abs(found - exact) <= allowed).all()
 
 
-@each_row("columns", COLUMNS)
+@pytest.mark.parametrize("columns", some_quick(COLUMNS, [96]))
 @each_row("many", [1, NEVER], ids=["in panels", "one by one"])
 @each_row("form", FORMS)
 def test_every_shape_and_count_of_rows(form: str, many: int, columns: int) -> None:
@@ -82,7 +83,7 @@ def test_every_shape_and_count_of_rows(form: str, many: int, columns: int) -> No
             assert (found == whole[:rows]).all(), (outputs, rows)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_row("form", FORMS)
 def test_from_how_many_rows_on_there_are_panels(form: str) -> None:
     """In 8 bits both ways come to the very same."""
     side, values = Side([FORMS[form](normal(130, 2080))]), activations(40, 2080)
@@ -107,7 +108,7 @@ def test_in_any_company_and_order(form: str, rows: int) -> None:
     assert (side.times(rounded(others), rows)[rows // 2] == found[0]).all()
 
 
-@each_row("rows", [1, 7, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 33])
+@sweep("rows", [1, 7, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 33], quick=[7, PANEL_MIN_ROWS])
 @each_row("form", FORMS)
 def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     """Roots of sums of squares of half-steps, which are evenly spread: a twelfth of the square of a step."""
@@ -124,7 +125,7 @@ def test_errors_are_those_of_rounding_by_chance(form: str, rows: int) -> None:
     assert abs(np.mean(off / np.sqrt(variance))) < 6 / np.sqrt(off.size), "and to neither side"
 
 
-@each_row("rows", [1, 2, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 35])
+@sweep("rows", [1, 2, 5, PANEL_MIN_ROWS - 1, PANEL_MIN_ROWS, 35], quick=[5, PANEL_MIN_ROWS])
 @each_row("start", ["fresh", "added"])
 def test_side_by_side_and_added(start: str, rows: int) -> None:
     """Queries, keys and values of different forms and heights, each in its place."""

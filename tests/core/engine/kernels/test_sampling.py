@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from core.engine.kernels.team import ThreadTeam
 from core.engine.nn.sampler import SequenceSampler
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs
+from tests.sweeps import sweep
 from tests.tables import each_row
 
 TEAMS = [1, 2, 3]
@@ -69,15 +72,31 @@ def explained(logits: torch.Tensor, sampling: Sampling, seen: list[int], uniform
     return False
 
 
+DRAWS: dict[str, Any] = {
+    "samplings": st.lists(SAMPLINGS, min_size=1, max_size=4),
+    "seed": st.integers(0, 1 << 32),
+    "spread": st.sampled_from([0.01, 1.0, 3.0, 10.0]),
+}
+
+
+@settings(max_examples=40)
+@given(**DRAWS)
+def test_the_same_number_draws_the_same_token_in_some_examples(
+    teams: dict[int, ThreadTeam], samplings: list[Sampling], seed: int, spread: float
+) -> None:
+    check_draws(teams, samplings, seed, spread)
+
+
+@pytest.mark.slow
 @settings(max_examples=300)
-@given(
-    samplings=st.lists(SAMPLINGS, min_size=1, max_size=4),
-    seed=st.integers(0, 1 << 32),
-    spread=st.sampled_from([0.01, 1.0, 3.0, 10.0]),
-)
+@given(**DRAWS)
 def test_the_same_number_draws_the_same_token(
     teams: dict[int, ThreadTeam], samplings: list[Sampling], seed: int, spread: float
 ) -> None:
+    check_draws(teams, samplings, seed, spread)
+
+
+def check_draws(teams: dict[int, ThreadTeam], samplings: list[Sampling], seed: int, spread: float) -> None:
     """As in PyTorch, but for where sums in another order decide; all rows at once as alone, by teams of any size."""
     rules = [Sampling(each.temperature, 1, each.top_p, each.top_k, each.repetition_penalty, seed) for each in samplings]
     logits = [random_logits(seed + row, spread) for row in range(len(rules))]
@@ -160,8 +179,11 @@ def test_the_likeliest(teams: dict[int, ThreadTeam], sampling: Sampling) -> None
     assert found == [int(logits.argmax())] * 30
 
 
-@each_row("size", [VOCABULARY, kernel.TOP_P_CANDIDATES, kernel.TOP_P_CANDIDATES + 1, 65, 3])
-@each_row("top_p", [0.3, 0.8, 0.999])
+@sweep(
+    ("size", "top_p"),
+    product([VOCABULARY, kernel.TOP_P_CANDIDATES, kernel.TOP_P_CANDIDATES + 1, 65, 3], [0.3, 0.8, 0.999]),
+    quick=[(VOCABULARY, 0.8), (65, 0.3)],
+)
 def test_all_alike(teams: dict[int, ThreadTeam], size: int, top_p: float) -> None:
     """Top-p needs more of them than it looks at first; and every id comes about as often as another."""
     rows = 3000

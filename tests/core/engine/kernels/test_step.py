@@ -27,6 +27,7 @@ from tests.core.engine.nn.conftest import VARIANTS, Models, silent
 from tests.core.engine.nn.drive import Drive, Way, answers, by, logits, strays
 from tests.core.engine.nn.test_low_bits import COARSE, NEAR, reference
 from tests.core.engine.nn.test_reference import expected, prompt
+from tests.sweeps import some_quick, sweep
 from tests.tables import each_row
 
 ALONE = ["llama of odd sizes", "llama with heads of their own width"]
@@ -53,7 +54,7 @@ Alone = Callable[..., list[int]]
 
 
 @each_row("weights", LOW)
-@each_row("variant", VARIANTS)
+@sweep("variant", VARIANTS, quick=["qwen3", *ALONE])
 def test_what_the_kernels_can_compute(models: Models, variant: str, weights: WeightFormat) -> None:
     """All else is PyTorch's, and answers all the same."""
     runner = load_model(Loader(models.folder(variant), weights, threads=1), silent)
@@ -66,7 +67,7 @@ def test_what_the_kernels_can_compute(models: Models, variant: str, weights: Wei
     assert len(answers(runner, prompt(10))[0]) == 12
 
 
-@pytest.mark.parametrize("weights", ["float32", "bf16"])
+@each_row("weights", ["float32", "bf16"])
 def test_dense_matrices_are_pytorchs(models: Models, weights: WeightFormat) -> None:
     runner = load_model(Loader(models.folder("llama"), weights, threads=1), silent)
     assert (
@@ -74,9 +75,9 @@ def test_dense_matrices_are_pytorchs(models: Models, weights: WeightFormat) -> N
     )
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
-@pytest.mark.parametrize("weights", LOW)
-@pytest.mark.parametrize("variant", COMPUTED)
+@each_row("native", [False, True], ids=["float32", "bf16"])
+@each_row("weights", LOW)
+@pytest.mark.parametrize("variant", some_quick(COMPUTED, ["qwen3"]))
 def test_against_pytorch(variant: str, weights: WeightFormat, native: bool, loaded: Loaded) -> None:
     ids = prompt(120)
     theirs = logits(loaded(variant, weights, False, "torch"), ids)
@@ -87,9 +88,9 @@ def test_against_pytorch(variant: str, weights: WeightFormat, native: bool, load
         assert off < MEAN[native] * COARSE * theirs.std()
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
-@pytest.mark.parametrize("weights", LOW)
-@pytest.mark.parametrize("variant", SOME)
+@each_row("native", [False, True], ids=["float32", "bf16"])
+@each_row("weights", LOW)
+@pytest.mark.parametrize("variant", some_quick(SOME, ["qwen3"]))
 def test_chunks_change_no_bit(variant: str, weights: WeightFormat, native: bool, loaded: Loaded) -> None:
     """As long as they are all few rows, or all many."""
     runner, ids = loaded(variant, weights, native), prompt(120)
@@ -118,9 +119,9 @@ def last_logits(runner: TorchRunner, *parts: SequenceSlice) -> dict[int, torch.T
     }
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
-@pytest.mark.parametrize("weights", LOW)
-@pytest.mark.parametrize("variant", SOME)
+@each_row("native", [False, True], ids=["float32", "bf16"])
+@each_row("weights", LOW)
+@pytest.mark.parametrize("variant", some_quick(SOME, ["qwen3"]))
 def test_company_changes_no_bit(variant: str, weights: WeightFormat, native: bool, loaded: Loaded) -> None:
     """Some draw while others read, of any length."""
     runner, a, b, c, d = loaded(variant, weights, native), prompt(60), prompt(33), prompt(150), prompt(24)
@@ -142,7 +143,7 @@ def test_company_changes_no_bit(variant: str, weights: WeightFormat, native: boo
     assert torch.equal(last_logits(runner, reading)[4], among[4])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+@sweep("threads", [1, 2, 3, 4], quick=[2])
 def test_threads_change_no_bit(threads: int, loaded: Loaded) -> None:
     runner, ids = loaded("qwen3", "auto"), prompt(90)
     before = [logits(runner, ids, chunk) for chunk in (1, 15, 30)]
@@ -174,7 +175,7 @@ def test_the_first_layers_alone(loaded: Loaded) -> None:
 # Answers
 
 
-@pytest.mark.parametrize("variant", SOME)
+@pytest.mark.parametrize("variant", some_quick(SOME, ["qwen3"]))
 class TestAnswers:
     """Greedy ones are those of transformers with the numbers that 8 bits stand for, as far as no two tokens come close;
     and whatever happens meanwhile, the very same as alone."""
@@ -239,8 +240,8 @@ def test_to_the_end_of_the_context(loaded: Loaded, models: Models) -> None:
 # What goes wrong
 
 
-@pytest.mark.parametrize("way", ["kernels", "products", "torch"])
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@each_row("way", ["kernels", "products", "torch"])
+@each_row("bad", [float("nan"), float("inf")])
 @torch.inference_mode()
 def test_what_is_no_number_is_an_error(way: Way, bad: float, loaded: Loaded) -> None:
     """And the next step is a good one again."""
@@ -268,21 +269,24 @@ FAULTS: dict[str, list[tuple[Any, str]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_where_nothing_can_be_compiled(
-    models: Models, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+@each_row("fault", FAULTS)
+def test_where_nothing_can_be_compiled(models: Models, fault: str, caplog: pytest.LogCaptureFixture) -> None:
     """PyTorch computes everything, the same; the owner is told, and the log has the reason."""
-    monkeypatch.setattr(module, "computes_bf16", lambda device: False)
-    for holder, name in FAULTS[fault]:
-        monkeypatch.setattr(holder, name, broken)
+    caplog.clear()
     steps: list[str] = []
-    runner = load_model(Loader(models.folder("qwen2"), "int8", threads=1), steps.append)
-    assert runner.computer.kernel_model is None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "computes_bf16", lambda device: False)
+        for holder, name in FAULTS[fault]:
+            patch.setattr(holder, name, broken)
+        check_without_kernels(models, load_model(Loader(models.folder("qwen2"), "int8", threads=1), steps.append))
     (told,) = [step for step in steps if "can't be compiled" in step]
     assert "RuntimeError" in told and "\n" not in told
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info and "no such instruction" in str(record.exc_info[1])
+
+
+def check_without_kernels(models: Models, runner: TorchRunner) -> None:
+    assert runner.computer.kernel_model is None
     assert runner.weights == "int8" and runner.computer.tuning and runner.computer.tuning.torch_min_rows is None
     model = reference(models.reference("qwen2"), models.folder("qwen2"), "int8", False)
     prompts = [prompt(10), prompt(60)]
@@ -295,9 +299,7 @@ def test_where_nothing_can_be_compiled(
 # Signs of life
 
 
-@pytest.mark.parametrize(
-    ("way", "each", "more"), [("kernels", step.PHASES_PER_LAYER, 2), ("products", 1, 0), ("torch", 1, 0)]
-)
+@each_row(("way", "each", "more"), [("kernels", step.PHASES_PER_LAYER, 2), ("products", 1, 0), ("torch", 1, 0)])
 def test_signs_of_life(way: Way, each: int, more: int, loaded: Loaded) -> None:
     """Every phase, or every layer; on a number that somebody else holds."""
     signs = (ctypes.c_int64 * 1)(40)

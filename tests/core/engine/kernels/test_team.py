@@ -11,25 +11,29 @@ import pytest
 from core.engine.kernels.jit import Array
 from core.engine.kernels.team import ThreadTeam, finish_chunk, take_chunk, wait_for_phase
 from tests.core.engine.kernels import pieces
+from tests.patience import LIMIT_S
+from tests.tables import each_row
 
-PATIENCE = 60
-"""Seconds for what takes none."""
 Done = list[tuple[int, int, int]]
 """Phase, chunk and thread, in the order in which they came."""
 
 
 @pytest.fixture
 def make() -> Iterator[Callable[[int], ThreadTeam]]:
-    """Teams that are closed in the end."""
+    """Makes one team at a time: it is closed when the next is made, or in the end."""
     teams: list[ThreadTeam] = []
 
+    def close() -> None:
+        while teams:
+            teams.pop().close()
+
     def made(count: int) -> ThreadTeam:
+        close()
         teams.append(ThreadTeam(count))
         return teams[-1]
 
     yield made
-    for team in teams:
-        team.close()
+    close()
 
 
 Make = Callable[[int], ThreadTeam]
@@ -46,7 +50,7 @@ class Kernel:
 
     def __call__(self, thread: int, counters: Array, *arguments: Any) -> None:
         if thread in self.gates:
-            assert self.gates[thread].wait(PATIENCE)
+            assert self.gates[thread].wait(LIMIT_S)
         for phase, chunks in enumerate(self.chunks):
             chunk = take_chunk(counters, phase)
             while chunk < chunks:
@@ -67,8 +71,8 @@ class Kernel:
         assert [phase for phase, _, _ in self.done] == sorted(phase for phase, _, _ in self.done)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize("chunks", [[1], [7], [3, 1, 0, 5, 2], [0, 0], [1] * 40, []], ids=str)
+@each_row("count", [1, 2, 3, 4])
+@each_row("chunks", [[1], [7], [3, 1, 0, 5, 2], [0, 0], [1] * 40, []], ids=str)
 def test_every_chunk_once_and_in_order(make: Make, count: int, chunks: list[int]) -> None:
     team = make(count)
     for _ in range(5):
@@ -78,7 +82,7 @@ def test_every_chunk_once_and_in_order(make: Make, count: int, chunks: list[int]
         assert {thread for _, _, thread in kernel.done} <= set(range(count))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@each_row("count", [1, 2, 3, 4])
 def test_compiled(make: Make, count: int) -> None:
     """Thousands of phases, and as many steps after one another, without the interpreter's lock."""
     team = make(count)
@@ -90,7 +94,7 @@ def test_compiled(make: Make, count: int) -> None:
             assert (done == 1).all() and early[0] == 0
 
 
-@pytest.mark.parametrize("late", [{1}, {2}, {1, 2, 3}], ids=str)
+@each_row("late", [{1}, {2}, {1, 2, 3}], ids=str)
 def test_who_comes_late_harms_nothing(make: Make, late: set[int]) -> None:
     """Its chunks are done by the others; it finds nothing left, and is there again for the next."""
     team, kernel = make(4), Kernel([3, 1, 8])
@@ -105,7 +109,7 @@ def test_who_comes_late_harms_nothing(make: Make, late: set[int]) -> None:
     for gate in kernel.gates.values():
         gate.set()
     for each in (kernel, following):
-        assert all(each.left[thread].wait(PATIENCE) for thread in range(4))
+        assert all(each.left[thread].wait(LIMIT_S) for thread in range(4))
         each.check()
 
 
@@ -118,13 +122,13 @@ def test_who_joins_in_the_middle(make: Make) -> None:
 
     def steps(thread: int, counters: Array) -> None:
         if thread == 1:
-            assert kernel.gates[1].wait(PATIENCE)
+            assert kernel.gates[1].wait(LIMIT_S)
         for phase, chunks in enumerate(kernel.chunks):
             while (chunk := take_chunk(counters, phase)) < chunks:
                 done.append((thread, chunk))
                 if thread == 0 and phase == 1:
                     kernel.gates[1].set()
-                    assert joined.wait(PATIENCE), "the other one computes meanwhile"
+                    assert joined.wait(LIMIT_S), "the other one computes meanwhile"
                 elif thread == 1:
                     joined.set()
                 finish_chunk(counters, phase)
@@ -135,13 +139,13 @@ def test_who_joins_in_the_middle(make: Make) -> None:
     assert sorted(chunk for _, chunk in done) == [0, 0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("active", [1, 2, 3])
+@each_row("active", [1, 2, 3])
 def test_only_some_take_part(make: Make, active: int) -> None:
     team, kernel = make(3), Kernel([5] * 5)
     team.active = active
     kernel.run(team)
     kernel.check()
-    assert all(kernel.left[thread].wait(PATIENCE) for thread in range(active))
+    assert all(kernel.left[thread].wait(LIMIT_S) for thread in range(active))
     assert not any(kernel.left[thread].is_set() for thread in range(active, 3))
 
 
@@ -149,7 +153,7 @@ def helpers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("engine-")}
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@each_row("count", [1, 2, 4])
 def test_closing_ends_the_threads(count: int) -> None:
     before = helpers()
     team = ThreadTeam(count)
@@ -161,7 +165,7 @@ def test_closing_ends_the_threads(count: int) -> None:
     for _ in range(2):
         team.close()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(LIMIT_S)
         assert not thread.is_alive()
     kernel = Kernel([4, 4])
     kernel.run(team)
@@ -171,7 +175,7 @@ def test_closing_ends_the_threads(count: int) -> None:
 
 def test_arguments_reach_every_thread(make: Make) -> None:
     team, seen = make(3), list[tuple[Any, ...]]()
-    barrier = threading.Barrier(3, timeout=PATIENCE)
+    barrier = threading.Barrier(3, timeout=LIMIT_S)
 
     def kernel(thread: int, counters: Array, *arguments: Any) -> None:
         seen.append((thread, counters.shape[0], *arguments))

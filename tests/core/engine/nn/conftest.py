@@ -1,7 +1,8 @@
 """One thread for all, nothing measured for long, nothing compiled twice, and tiny models, each made and loaded once."""
 
-from collections.abc import Iterator
-from functools import cache
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.engine.kernels import cache as kept
-from core.engine.kernels import machine
+from core.engine.kernels import cache, dense, jit, sampling, step
 from core.engine.loader import Loader
 from core.engine.nn import autotune as tune
 from core.engine.nn.model_runner import TorchRunner, load_model
 from core.engine.options import WeightFormat
 from tests.core.engine.tiny import save
-
-KERNELS = Path(__file__).parents[4] / "build" / "kernels-tests" / (machine.forced_instruction_set() or "machine")
-"""What kernels are compiled to, kept from run to run. A machine that is taken for another has a folder of its own: of
-two in one, each would delete what the other has kept."""
+from tests.real import KERNELS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,11 +32,27 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+COMPILED = step.run_step, sampling.sample_rows, dense.unpack_rows
+_cache_in_folder = cache.kernel_cache
+
+
+@contextmanager
+def cache_anyway(folder: Path | None, compiling: Callable[[], None]) -> Iterator[None]:
+    """kernel_cache; what is compiled without a folder is kept from one run of the tests to the next."""
+    if folder:
+        with _cache_in_folder(folder, compiling):
+            yield
+        return
+    compiling()
+    jit.cache_in(KERNELS / "kernels" / cache.fingerprint(), *COMPILED)
+    yield
+
+
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once() -> None:
-    """Also for loaders that have no folder for it."""
-    with kept.kernel_cache(KERNELS, lambda: None):
-        pass
+def compiled_once() -> Iterator[None]:
+    with _cache_in_folder(KERNELS, lambda: None), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "kernel_cache", cache_anyway)
+        yield
 
 
 def silent(step: str) -> None:
@@ -51,9 +64,9 @@ class Models:
 
     def __init__(self, folder: Path, variants: dict[str, tuple[str, dict[str, Any]]]) -> None:
         self.variants = variants
-        self.folder = cache(lambda name: self._saved(folder / name, name))
-        self.reference = cache(self._reference)
-        self.runner = cache(self._runner)
+        self.folder = functools.cache(lambda name: self._saved(folder / name, name))
+        self.reference = functools.cache(self._reference)
+        self.runner = functools.cache(self._runner)
 
     def _saved(self, folder: Path, name: str) -> Path:
         family, changes = self.variants[name]

@@ -119,7 +119,7 @@ def test_the_crossings(case: str) -> None:
     assert [cost for _, cost in found.costs] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("way", ALL)
+@each_row("way", ALL)
 def test_one_way_has_no_crossing(way: ComputePath) -> None:
     bench = Bench(plain(lambda rows: rows), plain(lambda rows: 2.0 * rows), plain(lambda rows: 3.0 * rows))
     found = bench.measured((way,))
@@ -156,7 +156,7 @@ def test_the_number_of_threads(most: int, few: int, many: int, expected: tuple[i
         assert count == (found.few_rows_threads if rows < FEW_ROWS else found.many_rows_threads)
 
 
-@pytest.mark.parametrize("given_", [1, 2, 5])
+@each_row("given_", [1, 2, 5])
 def test_threads_that_were_given(given_: int) -> None:
     bench = Bench(threads(1, 8))
     found = bench.measured(most=8, threads=given_)
@@ -164,7 +164,7 @@ def test_threads_that_were_given(given_: int) -> None:
     assert {count for _, _, count in bench.asked} == {given_}
 
 
-@pytest.mark.parametrize(("used", "wide"), [(MAX_STEADY_CORES + 0.1, 1.0), (0.0, MAX_STEADY_SPREAD + 0.1)])
+@each_row(("used", "wide"), [(MAX_STEADY_CORES + 0.1, 1.0), (0.0, MAX_STEADY_SPREAD + 0.1)])
 def test_beside_other_work_fewer_threads_are_not_believed(used: float, wide: float) -> None:
     """But what the owner says holds."""
     found = Bench(threads(1, 1), used=used, wide=wide).measured(most=8, threads=None)
@@ -173,9 +173,7 @@ def test_beside_other_work_fewer_threads_are_not_believed(used: float, wide: flo
     assert (found.few_rows_threads, found.many_rows_threads) == (2, 2)
 
 
-@pytest.mark.parametrize(
-    ("few", "many", "words"), [(1, 1, "1 thread"), (2, 2, "2 threads"), (4, 1, "1 thread to 4 threads")]
-)
+@each_row(("few", "many", "words"), [(1, 1, "1 thread"), (2, 2, "2 threads"), (4, 1, "1 thread to 4 threads")])
 def test_threads_in_words(few: int, many: int, words: str) -> None:
     assert Tuning(few, many, None, ((1, 1.0),)).threads_text == words
 
@@ -235,8 +233,14 @@ def forbidden() -> Tuning:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "new" / "cache" / "tuning-0123456789abcdef.json"
+def new_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """The path of a file that is not there, another at each call."""
+    return lambda: tmp_path_factory.mktemp("tuning") / "new" / "cache" / "tuning-0123456789abcdef.json"
+
+
+@pytest.fixture
+def file(new_file: Callable[[], Path]) -> Path:
+    return new_file()
 
 
 def test_it_is_measured_once(file: Path) -> None:
@@ -245,7 +249,7 @@ def test_it_is_measured_once(file: Path) -> None:
     assert list(file.parent.iterdir()) == [file], "and nothing else is left beside it"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "tuning",
     [
         STEADY,
@@ -253,7 +257,8 @@ def test_it_is_measured_once(file: Path) -> None:
         replace(STEADY, few_rows_threads=4096, other_cores=MAX_STEADY_CORES, spread=MAX_STEADY_SPREAD),
     ],
 )
-def test_what_the_file_says_is_done(file: Path, tuning: Tuning) -> None:
+def test_what_the_file_says_is_done(new_file: Callable[[], Path], tuning: Tuning) -> None:
+    file = new_file()
     tune.save_tuning(tuning, file)
     assert load_or_measure(forbidden, file) == load_tuning(file) == tuning
     assert json.loads(file.read_text())["costs"] == [[1, 0.01], [16, 0.02], [256, 0.5]]
@@ -324,15 +329,16 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.parametrize("content", DAMAGED, ids=lambda content: content[:60].decode("utf-8", "replace"))
-def test_a_damaged_file_is_measured_anew(file: Path, content: bytes) -> None:
+@each_row("content", DAMAGED)
+def test_a_damaged_file_is_measured_anew(new_file: Callable[[], Path], content: bytes) -> None:
+    file = new_file()
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     assert load_or_measure(Measuring(STEADY), file) == STEADY
     assert load_or_measure(forbidden, file) == STEADY, "and it is whole again"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "content",
     [
         changed(costs=[[1, float("inf")]]),
@@ -340,9 +346,9 @@ def test_a_damaged_file_is_measured_anew(file: Path, content: bytes) -> None:
         changed(costs=[[-5, 1.0], [1, 1.0]]),
         changed(other_cores=float("nan"), spread=float("nan")),
     ],
-    ids=lambda content: content.decode(),
 )
-def test_a_file_of_impossible_numbers_is_measured_anew(file: Path, content: bytes) -> None:
+def test_a_file_of_impossible_numbers_is_measured_anew(new_file: Callable[[], Path], content: bytes) -> None:
+    file = new_file()
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
     assert load_or_measure(Measuring(STEADY), file) == STEADY

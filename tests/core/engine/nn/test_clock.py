@@ -7,6 +7,7 @@ import pytest
 from core.engine import processor
 from core.engine.nn import autotune as tune
 from core.engine.nn.autotune import MAX_MEASURE_S, MEASURED_ROWS, Clock, ComputePath, measure_tuning
+from tests.tables import each_row
 
 ALL: tuple[ComputePath, ...] = ("kernels", "panels", "torch")
 
@@ -43,7 +44,7 @@ def turned(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Clock, Watch]
 Turned = Callable[..., tuple[Clock, Watch]]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("durations", "best"),
     [
         ((0.09, 0.02, 0.03, 0.03), 0.02),
@@ -73,7 +74,7 @@ def test_the_spread_is_the_usual_one(turned: Turned) -> None:
         assert clock.spread() == pytest.approx(spread)
 
 
-@pytest.mark.parametrize(("used", "cores"), [(0.0, 0.0), (1.9, 0.19), (20.0, 2.0), (-3.0, 0.0)])
+@each_row(("used", "cores"), [(0.0, 0.0), (1.9, 0.19), (20.0, 2.0), (-3.0, 0.0)])
 def test_what_others_use(used: float, cores: float, turned: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [100.0]
     monkeypatch.setattr(processor, "other_cpu_s", lambda: seconds[0])

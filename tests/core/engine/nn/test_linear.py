@@ -82,15 +82,16 @@ def test_any_number_of_rows_in_low_bits(form: Form, rows: int) -> None:
     torch.testing.assert_close(product(x).float(), x.float() @ weight.T, rtol=0.02, atol=0.2)
 
 
-@pytest.mark.parametrize("form", [eight, four])
-@pytest.mark.parametrize("some", [1, 7, 79, 80, 81])
-def test_unpacked_in_parts_as_whole(form: Form, some: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_row("form", [eight, four])
+@each_row("some", [1, 7, 79, 80, 81])
+def test_unpacked_in_parts_as_whole(form: Form, some: int) -> None:
     torch.manual_seed(2)
     product, _ = form(torch.randn(ROWS, COLUMNS), torch.randn(ROWS))
     x = torch.randn(5, COLUMNS)
     whole = product(x)
-    monkeypatch.setattr(linear, "_UNPACKED_NUMBERS", some * COLUMNS)
-    torch.testing.assert_close(product(x), whole, rtol=2e-6, atol=2e-5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "_UNPACKED_NUMBERS", some * COLUMNS)
+        torch.testing.assert_close(product(x), whole, rtol=2e-6, atol=2e-5)
 
 
 class Named:

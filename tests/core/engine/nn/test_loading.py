@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,12 @@ from core.engine.nn.model_runner import OVERHEAD_BYTES, TorchRunner, load_model
 from core.engine.nn.step_benchmark import NEVER_ROWS, StepBenchmark
 from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import shard
-from tests.core.engine.nn.conftest import KERNELS, Models, silent
+from tests.core.engine.nn.conftest import Models, silent
 from tests.core.engine.nn.drive import answers, logits
 from tests.core.engine.tiny import CONTEXT, save
+from tests.patience import LIMIT_S
+from tests.real import KERNELS
+from tests.sweeps import sweep
 from tests.tables import each_row
 
 PROMPT = [3, 141, 59, 26, 53, 58, 97, 93, 23, 84]
@@ -43,8 +47,14 @@ def llama(models: Models) -> Path:
 
 
 @pytest.fixture
-def copy(llama: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(llama, tmp_path / "copy"))
+def new_copy(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Copies it, as often as it is called."""
+    return lambda: Path(shutil.copytree(llama, tmp_path_factory.mktemp("folder") / "copy"))
+
+
+@pytest.fixture
+def copy(new_copy: Callable[[], Path]) -> Path:
+    return new_copy()
 
 
 def plain(folder: Path, **changes: Any) -> TorchRunner:
@@ -84,8 +94,7 @@ FORMS: dict[WeightFormat, str] = {
 }
 
 
-@pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("weights", FORMS)
+@sweep(("weights", "native"), product(FORMS, [True, False]), quick=[("auto", True), ("int8", False), ("bf16", False)])
 def test_the_form_follows_the_machine(
     llama: Path, weights: WeightFormat, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +119,7 @@ def test_the_form_follows_the_machine(
     assert len(tokens) == 12
 
 
-@pytest.mark.parametrize("able", [{}, {"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}], ids=str)
+@each_row("able", [{}, {"avx512_bf16": True}, {"amx_bf16": True}, {"bf16": True}], ids=str)
 def test_machines(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is taken for another computes with no bf16, whatever it could."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
@@ -127,10 +136,10 @@ def test_a_gpu_takes_no_low_bits() -> None:
     assert [module.device_weights(cpu, form) for form in forms] == forms
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-def test_whatever_type_the_file_has(tmp_path: Path, dtype: torch.dtype) -> None:
+@each_row("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_whatever_type_the_file_has(tmp_path_factory: pytest.TempPathFactory, dtype: torch.dtype) -> None:
     """Also of the embedding, which is read where it lies."""
-    folder = save(tmp_path, "qwen3", dtype)
+    folder = save(tmp_path_factory.mktemp("row"), "qwen3", dtype)
     before = plain(folder)
     held = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
     save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
@@ -205,10 +214,13 @@ for context in (1000, 256, 255, 100, 7, 1):
 """
 
 
+@pytest.mark.slow
 def test_a_short_context_is_not_left_while_measuring(llama: Path) -> None:
     """Far fewer ids than steps are measured with. In a process of its own: the kernels would write beyond the end."""
     loader = Loader(llama, "int8", threads=1, cache=KERNELS)
-    subprocess.run([sys.executable, "-c", MEASURED % loader], check=True, cwd=Path(__file__).parents[4], timeout=100)
+    subprocess.run(
+        [sys.executable, "-c", MEASURED % loader], check=True, cwd=Path(__file__).parents[4], timeout=2 * LIMIT_S
+    )
 
 
 # Memory
@@ -223,7 +235,7 @@ def test_the_size_of_the_kv_memory(llama: Path, kv_bytes: int | None, blocks: in
     assert plain(llama, kv_bytes=kv_bytes).blocks == blocks
 
 
-@pytest.mark.parametrize("kv_bytes", [None, 1000 * BLOCK])
+@each_row("kv_bytes", [None, 1000 * BLOCK])
 def test_the_kv_memory_takes_no_more_than_is_free(llama: Path, kv_bytes: int | None) -> None:
     weights = plain(llama).computer.model_format.total_bytes
     assert plain(llama, kv_bytes=kv_bytes, free=OVERHEAD_BYTES + weights + 160 * BLOCK).blocks == 160
@@ -317,8 +329,9 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_said_in_one_line(copy: Path, case: str) -> None:
+@each_row("case", BAD)
+def test_what_is_wrong_is_said_in_one_line(new_copy: Callable[[], Path], case: str) -> None:
+    copy = new_copy()
     spoil, words = BAD[case]
     spoil(copy)
     with pytest.raises(SetupError) as failure:

@@ -3,6 +3,7 @@ these bits stand for."""
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tests.core.checkpoints.conftest import Kind, TinyGguf, model_of, read_weigh
 from tests.core.engine.nn.conftest import Models, silent
 from tests.core.engine.nn.drive import Way, answers, by, logits, strays
 from tests.core.engine.nn.test_reference import expected, prompt
+from tests.sweeps import sweep
+from tests.tables import each_row
 
 FORMS: list[WeightFormat] = ["int8", "int4", "auto"]
 ALL: list[Way] = ["kernels", "products", "torch"]
@@ -110,24 +113,33 @@ def check(runner: TorchRunner, model: Any, way: Way) -> None:
         assert (ours - theirs).abs().mean() < NEAR_BF16 * theirs.std()
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
-@pytest.mark.parametrize("weights", FORMS)
-@pytest.mark.parametrize(("variant", "way"), CASES)
+@sweep(
+    ("variant", "way", "weights", "native"),
+    [(*case, weights, native) for case, weights, native in product(CASES, FORMS, (False, True))],
+    quick=[
+        ("qwen3 with biases", "kernels", "auto", True),
+        ("llama", "kernels", "int4", False),
+        ("llama", "products", "int8", False),
+        ("qwen2", "torch", "int4", False),
+    ],
+)
 def test_logits(models: Models, variant: str, way: Way, weights: WeightFormat, native: bool, loaded: Load) -> None:
     folder = models.folder(variant)
     runner = loaded(folder, weights, native, way)
     check(runner, reference(models.reference(variant), folder, weights, native), way)
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["float32", "bf16"])
-@pytest.mark.parametrize("way", ALL)
-@pytest.mark.parametrize("weights", FORMS)
+@sweep(
+    ("weights", "way", "native"),
+    product(FORMS, ALL, (False, True)),
+    quick=[("auto", "kernels", True), ("int4", "torch", False)],
+)
 def test_logits_from_a_gguf_file(gguf: Path, weights: WeightFormat, way: Way, native: bool, loaded: Load) -> None:
     model = model_of(json.loads((gguf / "config.json").read_text()), read_weights(gguf))
     check(loaded(gguf, weights, native, way), reference(model, gguf, weights, native), way)
 
 
-@pytest.mark.parametrize("way", ALL)
+@each_row("way", ALL)
 def test_what_a_gguf_file_holds_is_what_is_computed(gguf: Path, way: Way, loaded: Load) -> None:
     """Nothing of it is rounded again but the scales, to bf16; its 4-bit numbers stay what they are."""
     runner = loaded(gguf, "auto", False, way)
@@ -140,8 +152,15 @@ def test_what_a_gguf_file_holds_is_what_is_computed(gguf: Path, way: Way, loaded
     assert (found - theirs).abs().mean() < 0.02 * theirs.std()
 
 
-@pytest.mark.parametrize("weights", FORMS)
-@pytest.mark.parametrize(("variant", "way"), CASES)
+@sweep(
+    ("variant", "way", "weights"),
+    [(*case, weights) for case, weights in product(CASES, FORMS)],
+    quick=[
+        ("qwen2", "kernels", "auto"),
+        ("qwen3 with biases", "products", "int4"),
+        ("llama", "torch", "int8"),
+    ],
+)
 def test_greedy_answers(models: Models, variant: str, way: Way, weights: WeightFormat, loaded: Load) -> None:
     """In float32: alone, in company and in chunks. The kernels' are off by no more than their logits are."""
     folder = models.folder(variant)
@@ -159,7 +178,7 @@ def test_greedy_answers(models: Models, variant: str, way: Way, weights: WeightF
             assert found == [expected(model, ids) for ids in prompts]
 
 
-@pytest.mark.parametrize("way", ALL)
+@each_row("way", ALL)
 def test_many_rows_and_few_are_the_same_model(models: Models, way: Way, loaded: Load) -> None:
     """A prompt read at once and one read id by id."""
     runner = loaded(models.folder("qwen2"), "auto", True, way)

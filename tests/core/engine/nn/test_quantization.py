@@ -109,7 +109,7 @@ def test_what_fits_is_kept_exactly() -> None:
     assert (found.dequantize() == (codes4 - 8) * 0.25 + 1).all()
 
 
-@pytest.mark.parametrize("source", [torch.float16, torch.bfloat16, torch.float64])
+@each_row("source", [torch.float16, torch.bfloat16, torch.float64])
 def test_whatever_type_the_file_has(source: torch.dtype) -> None:
     values = matrix("normal").to(source)
     for round_ in (quantize_int8, quantize_int4):
@@ -149,8 +149,8 @@ def test_scales_are_filled_up_with_zeros(groups: int) -> None:
         assert (part[:, :groups] > 0).all() and (part[:, groups:] == 0).all()
 
 
-@pytest.mark.parametrize("rows", [1, 16, 48, 63, 64, 65, 80, 128, 208])
-def test_in_parts_as_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_row("rows", [1, 16, 48, 63, 64, 65, 80, 128, 208])
+def test_in_parts_as_whole(rows: int) -> None:
     """A big matrix is rounded and packed some rows at a time."""
     values, codes = matrix("normal", rows), triple(max(rows, 5))
 
@@ -160,9 +160,10 @@ def test_in_parts_as_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return [eight.codes, eight.scales, *fours, four.dequantize()]
 
     whole = all_of_it()
-    monkeypatch.setattr(quantise, "CHUNK_ROWS", 64)
-    for part, expected in zip(all_of_it(), whole, strict=True):
-        assert torch.equal(part, expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantise, "CHUNK_ROWS", 64)
+        for part, expected in zip(all_of_it(), whole, strict=True):
+            assert torch.equal(part, expected)
 
 
 @each_row("dtype", DTYPES)

@@ -12,8 +12,10 @@ from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
 from tests.core.engine.nn.conftest import VARIANTS, Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers, logits
+from tests.sweeps import some_quick, sweep
 from tests.tables import each_row
 
+FAMILIES = ["llama", "qwen2", "qwen3"]
 NEAR = 3e-4
 """Of logits of which the largest are about 20, in float32. Such random models carry the last bit far."""
 
@@ -39,7 +41,7 @@ def expected(model: Any, ids: list[int], tokens: int = 12, penalty: float = 1.0)
 
 
 @each_row("chunk", [1000, 37, 1], ids=["whole", "by-37", "singly"])
-@each_row("variant", VARIANTS)
+@sweep("variant", VARIANTS, quick=FAMILIES)
 def test_logits_at_every_position(models: Models, variant: str, chunk: int) -> None:
     ids = prompt(60 if chunk == 1 else 400)
     with torch.inference_mode():
@@ -49,7 +51,7 @@ def test_logits_at_every_position(models: Models, variant: str, chunk: int) -> N
     torch.testing.assert_close(ours, theirs, rtol=0, atol=NEAR)
 
 
-@each_row("variant", VARIANTS)
+@sweep("variant", VARIANTS, quick=FAMILIES)
 def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     """Up to the end of the context, where an angle that is off by one bit a position is off by many."""
     runner, model = models.runner(variant), models.reference(variant).model
@@ -65,7 +67,7 @@ def test_positions_are_turned_alike(models: Models, variant: str) -> None:
     assert torch.equal(ours[:, turned:], x[:, turned:]), "values are not turned"
 
 
-@each_row("variant", VARIANTS)
+@sweep("variant", VARIANTS, quick=FAMILIES)
 def test_greedy_equals_generate(models: Models, variant: str) -> None:
     """Alone, among strangers and in chunks."""
     runner, model = models.runner(variant), models.reference(variant)
@@ -77,7 +79,7 @@ def test_greedy_equals_generate(models: Models, variant: str) -> None:
     assert answers(runner, PROMPT, strangers[2], prefill_ids=3) == [theirs, expected(model, strangers[2])]
 
 
-@pytest.fixture(params=["llama", "qwen2", "qwen3"])
+@pytest.fixture(params=some_quick(FAMILIES, ["qwen3"]))
 def runner(request: pytest.FixtureRequest, models: Models) -> TorchRunner:
     return models.runner(request.param)
 
@@ -92,18 +94,20 @@ def theirs(request: pytest.FixtureRequest, models: Models) -> Callable[..., list
 Theirs = Callable[..., list[int]]
 
 
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33, 1000])
+@sweep("length", [1, 15, 16, 17, 31, 32, 33, 1000], quick=[1, 16, 33])
 def test_around_the_edges_of_blocks(runner: TorchRunner, theirs: Theirs, length: int) -> None:
     ids = prompt(length)
     for prefill_ids in (512, 16):
         assert answers(runner, ids, tokens=20, prefill_ids=prefill_ids) == [theirs(ids, 20)]
 
 
+@pytest.mark.slow
 def test_to_the_end_of_the_context(runner: TorchRunner, theirs: Theirs) -> None:
     ids = prompt(runner.context - 5)
     assert answers(runner, ids, tokens=5) == [theirs(ids, 5)]
 
 
+@pytest.mark.slow
 def test_many_steps(runner: TorchRunner, theirs: Theirs) -> None:
     assert answers(runner, PROMPT, tokens=150) == [theirs(PROMPT, 150)]
 
@@ -143,7 +147,7 @@ def test_an_answer_that_becomes_a_prompt(runner: TorchRunner, theirs: Theirs) ->
     assert drive.computed[second] == len(next_turn) + 11 - 64
 
 
-@pytest.mark.parametrize("steps", [0, 2, 100], ids=["no", "begun", "whole"])
+@each_row("steps", [0, 2, 100], ids=["no", "begun", "whole"])
 def test_a_prefix_that_was_warmed(runner: TorchRunner, theirs: Theirs, steps: int) -> None:
     drive, ids = Drive(runner, prefill_ids=20), prompt(100)
     drive.warm(ids[:96])
@@ -190,6 +194,7 @@ def test_after_a_neighbour_was_cancelled(runner: TorchRunner, theirs: Theirs) ->
     assert drawn[late] == theirs(prompt(90))
 
 
+@pytest.mark.slow
 def test_ten_of_a_hundred_are_cancelled(models: Models) -> None:
     runner, draw = models.runner("qwen2"), random.Random(5)
     drive = Drive(runner)
@@ -206,7 +211,7 @@ def test_ten_of_a_hundred_are_cancelled(models: Models) -> None:
             assert drawn[id] == expected(models.reference("qwen2"), each, 8)
 
 
-@pytest.mark.parametrize("penalty", [1.05, 1.5])
+@each_row("penalty", [1.05, 1.5])
 def test_the_repetition_penalty_is_theirs(runner: TorchRunner, theirs: Theirs, penalty: float) -> None:
     """Also where a sequence is put back in the middle of its answer."""
     sampling = Sampling(temperature=0, repetition_penalty=penalty)

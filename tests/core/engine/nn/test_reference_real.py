@@ -22,6 +22,8 @@ NEAR = 2e-3
 """Of logits of which the largest are about 30, after 30 layers in float32."""
 QUESTIONS = ("What is the capital of France?", "Thủ đô của Việt Nam là gì?", "Count from one to five.")
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real reference")]
+
 
 @pytest.fixture(scope="module")
 def folder() -> Path:

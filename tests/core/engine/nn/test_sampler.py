@@ -143,9 +143,7 @@ def test_seeds() -> None:
         assert with_seed(seed) == with_seed(seed)
 
 
-@pytest.mark.parametrize(
-    "sampling", [Sampling(1, seed=7), Sampling(1, top_p=0.97, seed=7), Sampling(2, top_k=4, seed=7)]
-)
+@each_row("sampling", [Sampling(1, seed=7), Sampling(1, top_p=0.97, seed=7), Sampling(2, top_k=4, seed=7)])
 def test_as_often_as_likely(sampling: Sampling) -> None:
     logits = torch.tensor([0.0, 2.0, 1.0, -1.0, -3.0, 0.5])
     expected = theirs(logits, sampling, PROMPT)

@@ -12,6 +12,7 @@ from core.checkpoints.gguf_convert import convert
 from core.domain.errors import SetupError
 from core.engine.nn.weight_reader import WeightReader
 from tests.core.checkpoints.conftest import Kind, TinyGguf, read_weights, shard
+from tests.tables import each_row
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 
@@ -26,11 +27,12 @@ def some(dtype: torch.dtype) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-def test_as_safetensors_reads_them(tmp_path: Path, dtype: torch.dtype) -> None:
-    path = tmp_path / "model.safetensors"
+@each_row("dtype", FLOATS, ids=str)
+def test_as_safetensors_reads_them(tmp_path_factory: pytest.TempPathFactory, dtype: torch.dtype) -> None:
+    folder = tmp_path_factory.mktemp("row")
+    path = folder / "model.safetensors"
     save_file(some(dtype), path)
-    tensors = WeightReader(tmp_path)
+    tensors = WeightReader(folder)
     for name, expected in load_file(path).items():
         assert name in tensors and not tensors.is_int4(name)
         view = tensors.view(name)
@@ -81,12 +83,13 @@ def test_what_was_let_go_is_there_again(tmp_path: Path) -> None:
         assert torch.equal(tensors.view("cube"), expected["cube"])
 
 
-@pytest.mark.parametrize("kind", [Kind.Q4_0, Kind.Q4_1, Kind.Q4_K])
-def test_matrices_of_4_bits(tmp_path: Path, kind: Kind) -> None:
+@each_row("kind", [Kind.Q4_0, Kind.Q4_1, Kind.Q4_K])
+def test_matrices_of_4_bits(tmp_path_factory: pytest.TempPathFactory, kind: Kind) -> None:
     """As a converted GGUF file has them."""
     wide: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64}
-    file = TinyGguf(tmp_path / "tiny.gguf", kind=kind, **wide).write()
-    folder = convert(file, tmp_path / "cache", lambda label, done, total: None)
+    place = tmp_path_factory.mktemp("row")
+    file = TinyGguf(place / "tiny.gguf", kind=kind, **wide).write()
+    folder = convert(file, place / "cache", lambda label, done, total: None)
     tensors, expected = WeightReader(folder), read_weights(folder)
     four = [name for name in expected if tensors.is_int4(name)]
     assert len(four) == 15
@@ -99,11 +102,12 @@ def test_matrices_of_4_bits(tmp_path: Path, kind: Kind) -> None:
         assert codes.unpack_codes().shape == expected[name].shape and int(codes.unpack_codes().max()) <= 15
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.float8_e4m3fn], ids=str)
-def test_what_are_no_weights(tmp_path: Path, dtype: torch.dtype) -> None:
+@each_row("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.float8_e4m3fn], ids=str)
+def test_what_are_no_weights(tmp_path_factory: pytest.TempPathFactory, dtype: torch.dtype) -> None:
     """Quantised in a way that only their maker knows; what nobody asks for may be of any type."""
-    save_file({"x.weight": torch.ones(4, 4).to(dtype), "y": torch.ones(4)}, tmp_path / "model.safetensors")
-    tensors = WeightReader(tmp_path)
+    folder = tmp_path_factory.mktemp("row")
+    save_file({"x.weight": torch.ones(4, 4).to(dtype), "y": torch.ones(4)}, folder / "model.safetensors")
+    tensors = WeightReader(folder)
     assert torch.equal(tensors.float32("y"), torch.ones(4))
     for read in (tensors.view, tensors.float32):
         with pytest.raises(
