@@ -3,20 +3,24 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
 
+from tests.bots.fake_clock import FakeClock
 from tests.platforms.discord_channels import EPHEMERAL, V2, Channel
 from tests.platforms.discord_echo import QUIET, Ask, asking
 from tests.platforms.discord_server import DiscordServer, discord_server
 from tests.platforms.discord_world import Payload, Person
+from tests.platforms.faults import FaultKind
+from tests.tables import each_row
+from tests.waiting import idle
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[DiscordServer]:
-    async with discord_server() as server:
+    async with discord_server(monotonic=FakeClock()) as server:  # no time passes by itself
         yield server
 
 
@@ -113,7 +117,7 @@ BAD_COMMANDS: list[tuple[str, Payload]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", [each[1] for each in BAD_COMMANDS], ids=[each[0] for each in BAD_COMMANDS])
+@each_row("wrong", [each[1] for each in BAD_COMMANDS], ids=[each[0] for each in BAD_COMMANDS])
 async def test_commands_that_discord_does_not_take(server: DiscordServer, ask: Ask, wrong: Payload) -> None:
     path = f"/applications/{server.application_id}/commands"
     assert (await ask("PUT", path, [COMMAND]))[0] == 200
@@ -226,14 +230,15 @@ async def test_the_rest_of_what_may_be_asked(server: DiscordServer, ann: Person,
 
 
 async def test_penalties_are_kept(server: DiscordServer, dm: Channel, ask: Ask) -> None:
+    clock = cast(FakeClock, server.monotonic)
     other, send = server.dm(server.person("Bob")), QUIET | {"content": "x", "nonce": "1", "enforce_nonce": True}
-    server.fault("429", "POST", "messages$", channel=dm, seconds=0.1)
+    server.fault(FaultKind.RATE_LIMIT, "POST", "messages$", channel=dm, seconds=0.1)
     status, body = await ask("POST", f"/channels/{dm.id}/messages", send)
     assert (status, body["retry_after"], body["global"]) == (429, 0.1, False)
     assert (await ask("POST", f"/channels/{other.id}/messages", send))[0] == 200
-    await asyncio.sleep(0.1)
+    await clock.sleep(0.1)
     assert (await ask("POST", f"/channels/{dm.id}/messages", send))[0] == 200 and not server.violations
-    server.fault("429", "POST", "messages$", channel=dm, seconds=5)
+    server.fault(FaultKind.RATE_LIMIT, "POST", "messages$", channel=dm, seconds=5)
     for _ in range(2):
         assert (await ask("POST", f"/channels/{dm.id}/messages", send | {"nonce": "2"}))[0] == 429
     assert server.violations.pop().endswith("within its penalty")
@@ -241,14 +246,19 @@ async def test_penalties_are_kept(server: DiscordServer, dm: Channel, ask: Ask) 
 
 async def test_faults(server: DiscordServer, dm: Channel, ask: Ask) -> None:
     path, nonces = f"/channels/{dm.id}/messages", itertools.count()
-    for kind in ("drop_before", "accept_then_drop", "truncated", "hang"):
+    for kind in (FaultKind.DROP_BEFORE, FaultKind.ACCEPT_THEN_DROP, FaultKind.TRUNCATED):
         server.fault(kind, "POST", "messages$")
         body = QUIET | {"content": kind, "nonce": next(nonces), "enforce_nonce": True}
-        with pytest.raises((aiohttp.ClientError, ValueError, TimeoutError)):
-            async with asyncio.timeout(0.2):
-                await ask("POST", path, body)
+        with pytest.raises((aiohttp.ClientError, ValueError)):
+            await ask("POST", path, body)
+    server.fault(FaultKind.HANG, "POST", "messages$")
+    body = QUIET | {"content": "hang", "nonce": next(nonces), "enforce_nonce": True}
+    hanging = asyncio.ensure_future(ask("POST", path, body))
+    await idle(lambda: dm.texts[-1] == "hang")
+    assert not hanging.done()
+    hanging.cancel()
     assert dm.texts == ["accept_then_drop", "truncated", "hang"]
-    server.fault("error", "POST", "typing", code=503, body={"message": "busy", "code": 7})
+    server.fault(FaultKind.ERROR, "POST", "typing", code=503, body={"message": "busy", "code": 7})
     assert (await ask("POST", f"/channels/{dm.id}/typing")) == (503, {"message": "busy", "code": 7})
     async with server.offline():
         with pytest.raises(aiohttp.ClientError):
@@ -282,7 +292,7 @@ CARELESS: list[tuple[str, Payload, bool]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("words", "wrong", "taken"), CARELESS, ids=[str(each[1])[:40] for each in CARELESS])
+@each_row(("words", "wrong", "taken"), CARELESS, ids=[str(each[1])[:40] for each in CARELESS])
 async def test_carelessness_is_noted(
     server: DiscordServer, dm: Channel, ask: Ask, words: str, wrong: Payload, taken: bool
 ) -> None:

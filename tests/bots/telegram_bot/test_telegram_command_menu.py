@@ -11,6 +11,7 @@ from telegram.error import NetworkError
 from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish_menus
 from core.commands.registry import COMMANDS
 from core.i18n import t
+from tests.tables import each_row
 
 MEMBERS = {"filter", "ask", "help", "stop", "retry", "continue", "undo", "settings", "status", "lang", "whoami"}
 
@@ -66,7 +67,7 @@ class FakeAccount:
         return self._called(sets=True)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("scope", "names"),
     [
         ("all_private_chats", {command.name for command in COMMANDS}),
@@ -84,7 +85,7 @@ def test_the_scopes_are_telegrams() -> None:
     assert {name: scope.type for name, scope in SCOPES.items()} == {name: name for name in SCOPES}
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each_row("language", LANGUAGES)
 def test_the_limits_are_kept(language: str) -> None:
     for scope in SCOPES:
         offered = menu(scope, language)
