@@ -9,7 +9,7 @@ from tests.waiting import idle, until, until_answer
 
 
 async def test_what_lasts_for_one_step_is_seen() -> None:
-    values, seen = list[int](), list[list[int]]()
+    values, before = list[int](), list[int]()
 
     async def flicker() -> None:
         for value in range(3):
@@ -17,9 +17,14 @@ async def test_what_lasts_for_one_step_is_seen() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(flicker())
-    await until(lambda: values == [1] and seen.append(list(values)) is None)
+
+    def seen() -> bool:
+        before.extend(values)
+        return values == [1]
+
+    await until(seen)
     await task
-    assert seen == [[1]]
+    assert before == [0, 1]
 
 
 async def test_what_fails_while_it_is_looked_at_fails_the_wait() -> None:

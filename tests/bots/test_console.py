@@ -81,7 +81,7 @@ DIALOGS: dict[str, list[tuple[str, str]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DIALOGS)
+@each_row("name", DIALOGS)
 async def test_dialogs(store: DatabaseStore, name: str) -> None:
     said = [line for line, _ in DIALOGS[name]]
     printed = await Terminal(store).say(*said)
@@ -164,7 +164,7 @@ async def test_a_new_talk_is_a_new_conversation_and_resuming_goes_on(store: Data
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("resume", [True, False])
+@each_row("resume", [True, False])
 async def test_what_a_killed_console_still_owed(store: DatabaseStore, resume: bool) -> None:
     chat = new_chat()
     async with store.begin() as tx:

@@ -42,8 +42,9 @@ async def test_what_cannot_happen_is_refused(
     make: Callable[[], Server], kind: Any, call: tuple[str, ...], options: dict[str, Any]
 ) -> None:
     server = make()
+    ask: Callable[..., None] = server.fault
     with pytest.raises(ValueError):
-        server.fault(kind, *call, **options)
+        ask(kind, *call, **options)
     assert server.faults == []
 
 
@@ -60,7 +61,8 @@ async def test_what_can_happen_is_taken(
     make: Callable[[], Server], kind: FaultKind, call: tuple[str, ...], options: dict[str, Any]
 ) -> None:
     server = make()
-    server.fault(kind, *call, **options)
+    ask: Callable[..., None] = server.fault
+    ask(kind, *call, **options)
     assert [fault.kind for fault in server.faults] == [kind]
 
 

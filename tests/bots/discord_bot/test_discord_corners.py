@@ -57,6 +57,7 @@ async def test_a_penalty_for_everybody_that_nobody_waits_for(
         assert not bot.working.done()
 
 
+@pytest.mark.slow
 async def test_a_database_in_trouble_at_a_new_login(
     server: DiscordServer, database: str, ann: Person, dm: Channel
 ) -> None:
@@ -71,6 +72,7 @@ async def test_a_database_in_trouble_at_a_new_login(
         assert not bot.working.done()
 
 
+@pytest.mark.slow
 async def test_a_thread_whose_channel_is_not_known(
     server: DiscordServer, database: str, guild: Guild, bob: Person, channel: Channel
 ) -> None:
@@ -83,6 +85,7 @@ async def test_a_thread_whose_channel_is_not_known(
         assert "0.1" in (await thread.ended(2)).content, "whose thread it is can still be told"
 
 
+@pytest.mark.slow
 async def test_a_thread_that_the_library_does_not_know(
     server: DiscordServer, database: str, guild: Guild, bob: Person, channel: Channel
 ) -> None:
@@ -95,9 +98,10 @@ async def test_a_thread_that_the_library_does_not_know(
 
 
 async def test_nothing_comes_of_what_its_person_was_told_to_try_again(
-    server: DiscordServer, database: str, ann: Person, channel: Channel
+    server: DiscordServer, database: str, ann: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(server, database, discord_timing=replace(QUICK_DISCORD, stored_within_s=0.1)) as bot:
+        monkeypatch.setattr("core.i18n.person_language.LOOKUP_TIMEOUT_S", 0.05)
         await published(server)
         async with bot.store.begin() as held_open:
             await held_open.replies.count_active()
@@ -107,6 +111,7 @@ async def test_nothing_comes_of_what_its_person_was_told_to_try_again(
         assert asked(bot) == []
 
 
+@pytest.mark.slow
 async def test_keys_to_interactions_are_in_no_log(
     server: DiscordServer, database: str, ann: Person, channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -121,6 +126,7 @@ async def test_keys_to_interactions_are_in_no_log(
     assert asking.token not in caplog.text
 
 
+@pytest.mark.slow
 async def test_retry_where_the_bot_may_not_write(
     server: DiscordServer, database: str, guild: Guild, bob: Person, channel: Channel
 ) -> None:
@@ -148,6 +154,7 @@ async def test_continue_by_slash(server: DiscordServer, database: str, bob: Pers
         await channel.until(lambda channel: [text.replace(" ", "") for text in channel.texts] == ["onetwo"])
 
 
+@pytest.mark.slow
 async def test_a_long_private_answer_again(server: DiscordServer, database: str, bob: Person, channel: Channel) -> None:
     """What one interaction showed, another can't change: all of it is shown anew, in order."""
     async with running(server, database, counting(900)):
@@ -163,6 +170,7 @@ async def test_a_long_private_answer_again(server: DiscordServer, database: str,
         assert all(message.ephemeral for message in channel.messages)
 
 
+@pytest.mark.slow
 async def test_a_long_private_answer_that_outlives_its_token_over_a_restart(
     server: DiscordServer, database: str, bob: Person, channel: Channel
 ) -> None:
@@ -181,6 +189,7 @@ async def test_a_long_private_answer_that_outlives_its_token_over_a_restart(
     assert all(message.ephemeral for message in channel.messages)
 
 
+@pytest.mark.slow
 async def test_a_private_answer_that_is_stopped_while_it_waits_again(
     server: DiscordServer, database: str, ann: Person, bob: Person, channel: Channel, dm: Channel
 ) -> None:
@@ -218,6 +227,7 @@ async def test_thinking_ends_whichever_comes_first(
         await channel.until(lambda channel: channel.texts == ["answer 2"])
 
 
+@pytest.mark.slow
 async def test_a_response_that_was_dismissed(
     server: DiscordServer, database: str, bob: Person, channel: Channel
 ) -> None:
@@ -231,6 +241,7 @@ async def test_a_response_that_was_dismissed(
         assert channel.last.ephemeral
 
 
+@pytest.mark.slow
 async def test_where_it_may_not_write_it_says_so_once(
     server: DiscordServer, database: str, guild: Guild, bob: Person, channel: Channel
 ) -> None:
@@ -250,12 +261,14 @@ async def test_where_it_may_not_write_it_says_so_once(
     assert len(server.dm(bob).messages) == 1
 
 
+@pytest.mark.slow
 async def test_commands_are_published_in_the_end(server: DiscordServer, database: str) -> None:
     server.fault(FaultKind.ERROR, "PUT", "/commands", times=2, code=503)
     async with running(server, database):
         await published(server)
 
 
+@pytest.mark.slow
 async def test_a_press_in_a_database_in_trouble(
     server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
@@ -282,6 +295,7 @@ async def test_an_interaction_that_is_told_twice(
         assert channel.texts == ["hello"] and asked(bot) == ["Ann: hello"]
 
 
+@pytest.mark.slow
 async def test_a_command_in_a_thread_that_the_bot_cannot_see(
     server: DiscordServer, database: str, guild: Guild, ann: Person, bob: Person
 ) -> None:
@@ -305,6 +319,7 @@ async def test_a_command_in_a_thread_that_the_bot_cannot_see(
 # Reading back
 
 
+@pytest.mark.slow
 async def test_a_slash_command_does_not_hide_what_was_missed(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,6 +358,7 @@ async def test_reading_back_is_tried_until_it_works(
     assert "can't be read back so far" in caplog.text
 
 
+@pytest.mark.slow
 async def test_more_than_can_be_held_is_read_back(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +378,7 @@ def known_before(bot: Running) -> list[KnownChat]:
     return list(bot.discord._receiver._backfill._behind.values()) if bot.discord._receiver else []
 
 
+@pytest.mark.slow
 async def test_what_is_no_conversation_of_its_own_is_not_read_back(
     server: DiscordServer, database: str, bob: Person, channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,7 +26,7 @@ from tests.watching import held
 PATIENT = ServiceTiming(send_backoff=Backoff(60, 60))
 
 
-@pytest.fixture(params=["a server", "private"])
+@pytest.fixture(params=["a server", pytest.param("private", marks=pytest.mark.slow)])
 def where(request: pytest.FixtureRequest, dm: Channel, channel: Channel) -> Channel:
     """Where somebody asked."""
     return dm if request.param == "private" else channel
@@ -107,7 +107,7 @@ async def test_it_is_found_behind_much_that_was_said(
         assert await surface.find(0, surface.format("x")[0], reply.chunks[0].nonce) == str(answer.id)
 
 
-@pytest.mark.parametrize("minutes", [1, 20])
+@pytest.mark.parametrize("minutes", [pytest.param(1, marks=pytest.mark.slow), 20])
 async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages(
     server: DiscordServer, store: DatabaseStore, ann: Person, dm: Channel, channel: Channel, minutes: int
 ) -> None:

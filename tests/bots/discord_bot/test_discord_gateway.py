@@ -84,7 +84,7 @@ async def test_a_new_login_reads_how_far_each_place_was_read_before_it_stores(
         assert asked(bot) == ["question 1", "question 2", "question 3"]
 
 
-@pytest.mark.parametrize("code", [4007, 4009])
+@pytest.mark.parametrize("code", [4007, pytest.param(4009, marks=pytest.mark.slow)])
 async def test_a_session_that_discord_says_it_has_forgotten(
     server: DiscordServer, database: str, ann: Person, dm: Channel, code: int
 ) -> None:
@@ -134,9 +134,12 @@ async def test_the_first_connection_fails(server: DiscordServer, database: str, 
         assert not bot.working.done() and server.gateway.handshakes == 4
 
 
+FINAL = [(4004, "DISCORD_TOKEN is refused"), (4013, "4013"), (4011, "sharded"), (4010, "4010"), (4012, "4012")]
+
+
 @pytest.mark.parametrize(
     ("code", "line"),
-    [(4004, "DISCORD_TOKEN is refused"), (4013, "4013"), (4011, "sharded"), (4010, "4010"), (4012, "4012")],
+    [pytest.param(*each, marks=pytest.mark.slow if place > 1 else ()) for place, each in enumerate(FINAL)],
 )
 async def test_what_must_not_be_tried_again(server: DiscordServer, database: str, code: int, line: str) -> None:
     server.close_next(code)

@@ -143,7 +143,11 @@ async def test_an_answer_grows_on_where_its_token_is_refused(
         release(model)
 
 
-@pytest.mark.parametrize("lacks", [("view_channel", "send_messages"), ("view_channel",)], ids=["both", "to see it"])
+@pytest.mark.parametrize(
+    "lacks",
+    [("view_channel", "send_messages"), pytest.param(("view_channel",), marks=pytest.mark.slow)],
+    ids=["both", "to see it"],
+)
 async def test_an_answer_grows_where_the_bot_sees_nothing(
     server: DiscordServer, database: str, guild: Guild, ann: Person, channel: Channel, lacks: tuple[str, ...]
 ) -> None:
@@ -158,7 +162,7 @@ async def test_an_answer_grows_where_the_bot_sees_nothing(
         assert len(channel.messages) == 1
 
 
-@pytest.mark.parametrize("lacks", ["send_messages_in_threads", "view_channel"])
+@pytest.mark.parametrize("lacks", ["send_messages_in_threads", pytest.param("view_channel", marks=pytest.mark.slow)])
 async def test_a_long_answer_in_a_thread_where_the_bot_may_not_write(
     server: DiscordServer, database: str, guild: Guild, bob: Person, channel: Channel, lacks: str
 ) -> None:

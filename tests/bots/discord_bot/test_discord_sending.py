@@ -204,7 +204,8 @@ async def test_the_pace_that_discord_bears(database: str, ann: Person, monkeypat
         answer = await dm.ended()
     times = [effect.at for effect in server.effects("POST", r"/messages$") + server.effects("PATCH", r"/messages/\d+$")]
     gaps = [late - early for early, late in pairwise(times)]
-    assert len(times) == len(answer.history) == 5 and gaps == [1.5, 1.5, 1.5, 1.0]
+    assert answer.content == "w0 w1 w2 w3 w4" and gaps[:3] == [1.5, 1.5, 1.5]
+    assert gaps[3:] in ([1.0], [1.5, 1.0]), "the final text comes at once, or after one more preview"
 
 
 async def test_no_secret_and_no_word_in_any_log(

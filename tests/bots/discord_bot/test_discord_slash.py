@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from core.commands.registry import COMMANDS
 from core.domain.permissions import Access
 from core.i18n import t
@@ -13,7 +15,7 @@ from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
 from tests.platforms.faults import FaultKind
-from tests.waiting import until
+from tests.waiting import idle, until
 from tests.watching import contents, held, release
 
 
@@ -227,9 +229,12 @@ async def test_a_stranger_is_told_so(server: DiscordServer, database: str, ann: 
         assert response.ephemeral and f"discord:{ann.id}" in response.data["content"]
 
 
-async def test_a_store_that_is_too_slow(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
+async def test_a_store_that_is_too_slow(
+    server: DiscordServer, database: str, ann: Person, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is kept of what its person was told to try again."""
     async with running(server, database, discord_timing=replace(QUICK_DISCORD, stored_within_s=0.1)) as bot:
+        monkeypatch.setattr("core.i18n.person_language.LOOKUP_TIMEOUT_S", 0.05)
         await published(server)
         async with bot.store.begin() as held_open:
             await held_open.replies.count_active()
@@ -328,7 +333,7 @@ async def test_a_crash_before_the_promise(
         await published(server)
         server.fault(FaultKind.HANG, "POST", "/callback")
         server.slash(ann, channel, "ask", question="one two")
-        await settled(bot)
+        await idle(lambda: bot.model.prompts and not bot.trouble.under_way)
     server.advance(16 * 60)
     async with running(server, database, now=lambda: int(server.now() * 1000)):
         await channel.until(lambda channel: "one two" in channel.texts)

@@ -120,8 +120,9 @@ async def test_only_what_differs_is_sent() -> None:
     assert await publish_menus(bot) == 0
 
 
-@pytest.mark.parametrize("lasts", [0, 1, 7])
+@each_row("lasts", [0, 1, 7])
 async def test_a_failure_is_one_line_without_its_words(lasts: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.clear()
     with caplog.at_level(logging.WARNING):
         assert await publish_menus(FakeAccount(lasts)) == lasts // 2
     assert [record.getMessage() for record in caplog.records] == ["menus not updated: NetworkError"]

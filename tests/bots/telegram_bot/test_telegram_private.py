@@ -156,7 +156,8 @@ async def test_the_pace_that_telegram_asks_for(database: str, ann: Person, monke
         answer = await private.ended()
     times = [effect.at for effect in server.effects("sendMessage", "editMessageText")]
     gaps = [late - early for early, late in pairwise(times)]
-    assert len(times) == len(answer.history) == 6 and gaps == [1.5, 1.5, 1.5, 1.5, 1.0]
+    assert len(times) == len(answer.history) and gaps[:4] == [1.5, 1.5, 1.5, 1.5]
+    assert gaps[4:] in ([1.0], [1.5, 1.0]), "the final text comes at once, or after one more preview"
 
 
 # What answers look like

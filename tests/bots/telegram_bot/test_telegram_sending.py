@@ -140,8 +140,12 @@ async def replies(store: DatabaseStore) -> list[Reply]:
 
 
 @pytest.mark.parametrize(
-    "gone", ["Forbidden: bot was blocked by the user", "Bad Request: chat not found",
-             "Bad Request: not enough rights to send text messages to the chat"],
+    "gone",
+    [
+        "Forbidden: bot was blocked by the user",
+        pytest.param("Bad Request: chat not found", marks=pytest.mark.slow),
+        pytest.param("Bad Request: not enough rights to send text messages to the chat", marks=pytest.mark.slow),
+    ],
 )  # fmt: skip
 async def test_a_chat_that_is_closed_costs_nobody_else(
     server: BotApi, database: str, ann: Person, bob: Person, gone: str
