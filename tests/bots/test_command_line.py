@@ -13,6 +13,7 @@ import pexpect
 import pytest
 
 from storage.database import ROOT
+from tests.patience import LIMIT_S
 from tests.real import CACHE
 
 QWENTIN = [sys.executable, "-m", "bots"]
@@ -34,10 +35,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def run(environment: dict[str, str], *words: str, said: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*QWENTIN, *words], input=said, env=environment, cwd=environment["DATA_DIR"], capture_output=True, text=True,
-        timeout=100, check=False,
+        timeout=LIMIT_S, check=False,
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_the_answer_alone_and_talks_go_on(environment: dict[str, str]) -> None:
     first = run(environment, "console", "-o", "temperature=0", said="My name is Zebulon. Say hello to me.\n")
     assert (first.returncode, first.stderr) == (0, "")
@@ -47,6 +49,7 @@ def test_a_pipe_gets_the_answer_alone_and_talks_go_on(environment: dict[str, str
     assert "Temperature: 0 (set here by" in again.stdout and "Zebulon" in again.stdout
 
 
+@pytest.mark.slow
 def test_no_token_is_the_console_and_the_default_model_gives_way(environment: dict[str, str]) -> None:
     del environment["MODEL"]
     done = run(environment | {"TEMPERATURE": "0.1"}, said="hello\n/temp 0\n/settings\n")
@@ -55,6 +58,7 @@ def test_no_token_is_the_console_and_the_default_model_gives_way(environment: di
     assert "Temperature: 0.1 → 0." in done.stdout and "Temperature: 0 (set here by" in done.stdout
 
 
+@pytest.mark.slow
 def test_version_and_help(environment: dict[str, str]) -> None:
     assert run(environment, "--version").stdout == "0.1.0\n"
     helped = run(environment, "console", "--help")
@@ -94,6 +98,7 @@ MODELS: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MODELS)
 def test_a_model_that_cannot_be_used(environment: dict[str, str], tmp_path: Path, mistake: str) -> None:
     make, words = MODELS[mistake]
@@ -111,12 +116,13 @@ SETTINGS: dict[str, tuple[dict[str, str], list[str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", SETTINGS)
 def test_settings_that_cannot_work(environment: dict[str, str], mistake: str) -> None:
     wrong, words = SETTINGS[mistake]
     done = subprocess.run(
         QWENTIN, input="hi\n", env=environment | wrong, cwd=environment["DATA_DIR"], capture_output=True, text=True,
-        timeout=100, check=False,
+        timeout=LIMIT_S, check=False,
     )  # fmt: skip
     clear_line(done, *words)
     assert "secret" not in done.stderr
@@ -130,6 +136,7 @@ DATABASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", DATABASES)
 def test_a_database_that_cannot_be_used(environment: dict[str, str], mistake: str) -> None:
     script, words = DATABASES[mistake]
@@ -142,17 +149,19 @@ def test_a_database_that_cannot_be_used(environment: dict[str, str], mistake: st
     clear_line(run(environment, "console", said="hi\n"), words)
 
 
+@pytest.mark.slow
 def test_a_name_that_no_file_could_have(environment: dict[str, str]) -> None:
     clear_line(run(environment, "console", "-m", "x" * 5000, said="hi\n"), "no model")
     clear_line(run(environment, "console", "-m", "", said="hi\n"), "no model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("close", "code"), [("<&-", 0), (">/dev/full", 1)])
 def test_streams_that_are_closed_or_full(environment: dict[str, str], close: str, code: int) -> None:
     """As some daemons start their children."""
     command = f"echo /temp | {shlex.join(QWENTIN)} console {close}"
     done = subprocess.run(
-        ["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
     assert done.returncode == code and "Traceback" not in done.stderr
 
@@ -161,6 +170,7 @@ def test_options_that_cannot_work(environment: dict[str, str]) -> None:
     clear_line(run(environment, "console", "-o", "temp=7", "-o", "hue=1", said="hi\n"), "temperature", "hue")
 
 
+@pytest.mark.slow
 def test_too_little_memory(environment: dict[str, str], tmp_path: Path) -> None:
     """A model far larger than any machine: its files are holes, only its header is real."""
     import json
@@ -194,6 +204,7 @@ def test_too_little_memory(environment: dict[str, str], tmp_path: Path) -> None:
     clear_line(run(environment, "console", "-m", str(folder), said="hi\n"), "memory")
 
 
+@pytest.mark.slow
 def test_a_database_in_use_by_another_console_costs_only_the_memory(environment: dict[str, str]) -> None:
     from filelock import FileLock
 
@@ -218,13 +229,14 @@ def clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
 @pytest.fixture
 def terminal(environment: dict[str, str]) -> Iterator["pexpect.spawn[str]"]:
     child = pexpect.spawn(
-        QWENTIN[0], [*QWENTIN[1:], "console", "-o", "temperature=0"], env=environment, encoding="utf-8", timeout=60,
-        dimensions=(40, 100), cwd=environment["DATA_DIR"],
+        QWENTIN[0], [*QWENTIN[1:], "console", "-o", "temperature=0"], env=environment, encoding="utf-8",
+        timeout=LIMIT_S, dimensions=(40, 100), cwd=environment["DATA_DIR"],
     )  # fmt: skip
     yield child
     child.close(force=True)
 
 
+@pytest.mark.slow
 def test_a_person_talks_stops_and_leaves(terminal: "pexpect.spawn[str]", environment: dict[str, str]) -> None:
     terminal.expect("Hello! Qwentin here")
     terminal.expect(">")

@@ -14,6 +14,7 @@ from core.domain.sampling import Sampling
 from core.domain.settings import Limits
 from core.engine.loader import Loader
 from core.filters import check
+from tests.tables import each_row
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_telegram_is_telegrams_own_and_drafts_are_off(monkeypatch: pytest.Monkey
     assert (config.telegram_api_url, config.telegram_drafts) == ("http://localhost:8081", True)
 
 
-@pytest.mark.parametrize("token", ["987654321", "123456789:AA bb", "AA:bb", "123:AA/../x", "<token>"])
+@each_row("token", ["987654321", "123456789:AA bb", "AA:bb", "123:AA/../x", "<token>"])
 def test_what_is_no_token(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("TELEGRAM_TOKEN", token)
     with pytest.raises(SetupError, match="TELEGRAM_TOKEN: looks like") as wrong:
@@ -127,7 +128,7 @@ def test_discord_is_discords_own(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "value"),
     [
         ("DISCORD_TOKEN", "secretsecret"),
@@ -140,13 +141,13 @@ def test_discord_is_discords_own(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_discord_settings_must_be(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(name, value)
-    with pytest.raises(SetupError, match=name) as wrong:
+    with monkeypatch.context() as environment, pytest.raises(SetupError, match=name) as wrong:
+        environment.setenv(name, value)
         read_config()
     assert value not in str(wrong.value)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("values", "level", "least"),
     [
         ({}, "standard", "standard"),
@@ -157,13 +158,14 @@ def test_what_discord_settings_must_be(monkeypatch: pytest.MonkeyPatch, name: st
     ],
 )
 def test_the_filters_level(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], level: str, least: str) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    rules = read_config().rules
+    with monkeypatch.context() as environment:
+        for name, value in values.items():
+            environment.setenv(name, value)
+        rules = read_config().rules
     assert (rules.settings({}).policy.level, rules.min_level) == (level, least)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("values", "mistake"),
     [
         ({"FILTER": "loud"}, "FILTER: The filter is off, standard or strict"),
@@ -173,9 +175,9 @@ def test_the_filters_level(monkeypatch: pytest.MonkeyPatch, values: dict[str, st
     ],
 )
 def test_mistakes_about_the_filter(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], mistake: str) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SetupError, match=mistake):
+    with monkeypatch.context() as environment, pytest.raises(SetupError, match=mistake):
+        for name, value in values.items():
+            environment.setenv(name, value)
         read_config()
 
 

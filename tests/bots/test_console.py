@@ -27,6 +27,8 @@ from core.i18n import t
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import DEFAULTS
 from tests.fakes import FakeModel, OpenFilter, incoming, owe
+from tests.tables import each_row
+from tests.waiting import until
 
 
 class Terminal:
@@ -80,7 +82,7 @@ DIALOGS: dict[str, list[tuple[str, str]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DIALOGS)
+@each_row("name", DIALOGS)
 async def test_dialogs(store: DatabaseStore, name: str) -> None:
     said = [line for line, _ in DIALOGS[name]]
     printed = await Terminal(store).say(*said)
@@ -136,9 +138,7 @@ async def test_ctrl_c_stops_the_answer_and_not_the_program(store: DatabaseStore)
         yield "again"
 
     talking = asyncio.create_task(terminal.talk(lines(), interruptible=True))
-    async with asyncio.timeout(60):
-        while terminal.screen._text.strip() != "one":
-            await asyncio.sleep(0.001)
+    await until(lambda: terminal.screen._text.strip() == "one")
     os.kill(os.getpid(), signal.SIGINT)
     await talking
     assert terminal.good, "a stopped answer has not failed"
@@ -165,7 +165,7 @@ async def test_a_new_talk_is_a_new_conversation_and_resuming_goes_on(store: Data
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("resume", [True, False])
+@each_row("resume", [True, False])
 async def test_what_a_killed_console_still_owed(store: DatabaseStore, resume: bool) -> None:
     chat = new_chat()
     async with store.begin() as tx:
@@ -190,13 +190,13 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("options", "settings"), GOOD)
+@each_row(("options", "settings"), GOOD)
 def test_options(options: list[str], settings: dict[str, str]) -> None:
     assert parse_options(options, None, False).settings == settings
     assert parse_options(options, "Be a pirate.", True).settings == {**settings, "system": "Be a pirate."}
 
 
-@pytest.mark.parametrize(("options", "words"), BAD)
+@each_row(("options", "words"), BAD)
 def test_bad_options(options: list[str], words: str) -> None:
     with pytest.raises(SetupError, match=words):
         parse_options(options, None, False)
@@ -236,7 +236,7 @@ TABLE = "| name | what it is |\n|---|---|\n" + "".join(f"| n{i} | {'x' * i} |\n"
 NUMBERED = "".join(f"{i}. item {i}\n   its second line\n" for i in range(1, 31))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "once"), [(TABLE, "what it is"), (NUMBERED, "item 1 its"), (TABLE, "n29"), (NUMBERED, "item 30 its")]
 )
 def test_what_is_laid_out_anew_while_it_grows_is_there_once(text: str, once: str) -> None:
@@ -269,7 +269,7 @@ RENDERED = [("b**a**d", "bad"), ("`b`ad", "bad"), ("# Title\n\ntext", "Title\nte
             ("[link](http://x)", "link"), ("a\nb", "a\nb"), ("", "")]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "seen"), RENDERED)
+@each_row(("text", "seen"), RENDERED)
 def test_what_the_last_gate_sees(text: str, seen: str) -> None:
     assert ConsoleReplyChannel(PlainScreen(io.StringIO())).format(text)[0].text == seen
 

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+from threading import Event
 
 import pytest
 
 from bots import shutdown
 from bots.shutdown import DRAIN_TIMEOUT_S, EXIT_AFTER_ERROR_S, EXIT_AFTER_SIGNAL_S, Shutdown
+from tests.patience import LIMIT_S
 
 
 class Exits:
@@ -15,9 +17,11 @@ class Exits:
 
     def __init__(self) -> None:
         self.failures: list[BaseException | None] = []
+        self.called = Event()
 
     def __call__(self, failure: BaseException | None) -> None:
         self.failures.append(failure)
+        self.called.set()
 
 
 @pytest.fixture
@@ -29,12 +33,12 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> Exits:
     return recorded
 
 
-async def hangs() -> None:
-    """What does not let itself be cancelled, for a while."""
+async def hangs(exits: Exits) -> None:
+    """What does not let itself be cancelled until the process would have exited."""
     try:
-        await asyncio.sleep(10)
+        await asyncio.Event().wait()
     finally:
-        await asyncio.shield(asyncio.sleep(0.3))
+        assert await asyncio.to_thread(exits.called.wait, LIMIT_S)
 
 
 async def fails() -> None:
@@ -45,24 +49,26 @@ async def fails() -> None:
 async def test_at_a_signal_it_ends_though_something_hangs(exits: Exits, how: signal.Signals) -> None:
     with Shutdown() as ending:
         ending.handle_signals()
-        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), how)
-        await ending.run_until_first(ending.requested.wait(), hangs())
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), how)
+        await ending.run_until_first(ending.requested.wait(), hangs(exits))
     assert exits.failures == [None]
 
 
 async def test_an_error_ends_it_though_something_hangs(exits: Exits) -> None:
     with Shutdown() as ending, pytest.raises(RuntimeError, match="poller"):
-        await ending.run_until_first(fails(), hangs())
+        await ending.run_until_first(fails(), hangs(exits))
     assert [str(failure) for failure in exits.failures] == ["the poller is gone"]
 
 
-async def test_an_end_in_time_needs_no_force(exits: Exits) -> None:
+async def test_an_end_in_time_needs_no_force(exits: Exits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "EXIT_AFTER_SIGNAL_S", 10 * LIMIT_S)
     with Shutdown() as ending:
         ending.handle_signals()
-        asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
-        await ending.run_until_first(ending.requested.wait(), asyncio.sleep(10))
-    await asyncio.sleep(0.2)
-    assert exits.failures == []
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        await ending.run_until_first(ending.requested.wait(), asyncio.Event().wait())
+    [timer] = ending._timers
+    await asyncio.to_thread(timer.join, LIMIT_S)
+    assert not timer.is_alive() and exits.failures == [], "the deadline is called off"
 
 
 def test_the_deadlines_are_those_that_are_promised() -> None:

@@ -14,11 +14,15 @@ from aiohttp import web
 
 from tests.platforms.bot_api_chats import BOT, Chat, Person, chat_ids
 from tests.platforms.bot_api_checks import Refusal, bad, check_commands, complaints, decoded
+from tests.platforms.bot_api_presses import Answer, Pressed
 from tests.platforms.bot_api_queue import Conflict, Queue
 from tests.platforms.chaos import Chaos
+from tests.platforms.faults import ANY_CALL, FaultKind, check_fault
 
 TOKEN = "123456789:AAE-canary-token-that-no-log-may-show_0"
 A_MINUTE = 20
+FAULTS = {**ANY_CALL, FaultKind.ERROR: frozenset({"code", "description", "parameters"})}
+OF_POLLS = {FaultKind.DUPLICATE: frozenset[str](), FaultKind.REORDER: frozenset[str]()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,37 +41,30 @@ class Effect:
 class Fault:
     """What happens to the next calls of a method."""
 
-    kind: str
+    kind: FaultKind
     method: str
     times: int
     chat: int | None = None
     code: int = 0
     description: str = ""
     seconds: float = 0.0
+    gate: asyncio.Event | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a presser was told."""
-
-    text: str
-    alert: bool
 
 
 class BotApi:
     """The server. Tests act through people and chats, and look at `ledger`, `violations` and the chats."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], monotonic: Callable[[], float]) -> None:
         self.url = ""
         self.token = TOKEN
-        self.queue = Queue(clock)
+        self.queue = Queue(clock, monotonic)
+        self._monotonic = monotonic
         self.chats: dict[int, Chat] = {}
         self.ledger: list[Effect] = []
         self.violations: list[str] = []
         self.faults: list[Fault] = []
-        self.chaos: Chaos | None = None
-        """Faults at random, for calls that no script has one for."""
+        self._chaos: Chaos | None = None
         self.commands: dict[tuple[str, str], list[dict[str, str]]] = {}
         self.profile: dict[tuple[str, str], str] = {}
         self.changes = 0
@@ -116,12 +113,20 @@ class BotApi:
         new.service(person, migrate_from_chat_id=group.id)
         return new
 
-    def fault(self, kind: str, method: str, times: int = 1, **options: Any) -> None:
-        """The next `times` calls of a method meet it: drop_before, accept_then_drop, hang, error, truncated, slow,
-        duplicate, reorder. Options: chat, code, description, seconds, parameters."""
-        self.faults.append(Fault(kind, method, times, **options))
+    def fault(self, kind: FaultKind, method: str, times: int = 1, *, chat: int | None = None, **options: Any) -> None:
+        """The next `times` calls of a method meet it. Raises ValueError where they can't."""
+        if not hasattr(self, f"_{method}"):
+            raise ValueError(f"no method {method}")
+        check_fault(kind, options, FAULTS | OF_POLLS if method == "getUpdates" else FAULTS)
+        self.faults.append(Fault(kind, method, times, chat, **options))
 
-    def press(self, person: Person, chat: Chat, label: str = "", *, data: str = "", message: int = 0) -> "Pressed":
+    def meet(self, chaos: Chaos | None) -> None:
+        """Faults at random, for calls that no script has one for. Raises ValueError where calls can't meet them."""
+        if chaos:
+            chaos.check(FAULTS)
+        self._chaos = chaos
+
+    def press(self, person: Person, chat: Chat, label: str = "", *, data: str = "", message: int = 0) -> Pressed:
         """Press a button of the newest message that has it, or send data that no button has."""
         shown = [each for each in chat.messages if each.id == message or (not message and each.keyboard)]
         if not data:
@@ -160,17 +165,17 @@ class BotApi:
         method = request.match_info["method"]
         raw = {key: str(value) for key, value in [*request.query.items(), *(await request.post()).items()]}
         fault = self._fault(method, raw)
-        if fault and fault.kind == "drop_before":
+        if fault and fault.kind is FaultKind.DROP_BEFORE:
             return self._drop(request)
-        if fault and fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
+        if fault and fault.kind is FaultKind.SLOW:
+            await (fault.gate.wait() if fault.gate else asyncio.sleep(fault.seconds))
         code, body = await self._answer(request.match_info["token"], method, raw, fault)
-        if fault and fault.kind == "accept_then_drop":
+        if fault and fault.kind is FaultKind.ACCEPT_THEN_DROP:
             return self._drop(request)
-        if fault and fault.kind == "hang":
+        if fault and fault.kind is FaultKind.HANG:
             await self._closing.wait()
         text = json.dumps(body)
-        if fault and fault.kind == "truncated":
+        if fault and fault.kind is FaultKind.TRUNCATED:
             text = text[: len(text) // 2]
         return web.Response(status=code, text=text, content_type="application/json")
 
@@ -188,7 +193,7 @@ class BotApi:
             if fault.times and fault.method == method and fault.chat in (None, int(raw.get("chat_id", 0))):
                 fault.times -= 1
                 return fault
-        drawn = self.chaos.draw(method) if self.chaos else None
+        drawn = self._chaos.draw(method) if self._chaos else None
         return Fault(drawn.kind, method, 1, **drawn.options) if drawn else None
 
     async def _answer(self, token: str, method: str, raw: dict[str, str], fault: Fault | None) -> tuple[int, Any]:
@@ -196,9 +201,9 @@ class BotApi:
         try:
             if token != self.token:
                 raise Refusal(401, "Unauthorized")
-            if fault and fault.kind == "error":
+            if fault and fault.kind is FaultKind.ERROR:
                 if fault.code == 429:
-                    now = time.monotonic()
+                    now = self._monotonic()
                     self._penalties[int(raw.get("chat_id", 0))] = now, now + fault.parameters["retry_after"]
                 raise Refusal(fault.code, fault.description, **fault.parameters)
             call = getattr(self, f"_{method}", None)
@@ -206,9 +211,9 @@ class BotApi:
                 raise Refusal(404, "Not Found: method not found")
             values = self._checked(method, raw)
             result = await call(values)
-            if fault and fault.kind == "duplicate":
+            if fault and fault.kind is FaultKind.DUPLICATE:
                 result = result * 2
-            if fault and fault.kind == "reorder":
+            if fault and fault.kind is FaultKind.REORDER:
                 result = result[::-1]
         except Refusal as refusal:
             self._note(method, values, None, refusal.description)
@@ -222,7 +227,7 @@ class BotApi:
             return
         message = result.get("message_id") if isinstance(result, dict) else values.get("message_id")
         chat = int(values["chat_id"]) if "chat_id" in values else None
-        self.ledger.append(Effect(time.monotonic(), method, chat, message, values, refused))
+        self.ledger.append(Effect(self._monotonic(), method, chat, message, values, refused))
 
     def _checked(self, method: str, raw: dict[str, str]) -> dict[str, Any]:
         try:
@@ -243,13 +248,13 @@ class BotApi:
         if chat.gone:
             raise Refusal(403 if chat.gone.startswith("Forbidden") else 400, chat.gone)
         begun, until = self._penalties.get(chat.id, (0.0, 0.0))
-        if (left := until - time.monotonic()) > 0:
-            if time.monotonic() - begun >= self.unheard:
+        if (left := until - self._monotonic()) > 0:
+            if self._monotonic() - begun >= self.unheard:
                 self.violations.append(f"a call to {chat.id} within its penalty")
             raise Refusal(429, "Too Many Requests", retry_after=int(left) + 1)
         if counted and chat.kind != "private":
             shown = self.effects("sendMessage", "editMessageText", "editMessageReplyMarkup", chat=chat)
-            recent = [effect for effect in shown if effect.at > time.monotonic() - 60]
+            recent = [effect for effect in shown if effect.at > self._monotonic() - 60]
             if len(recent) >= self.a_minute:
                 self.violations.append(f"more than {self.a_minute} calls a minute to {chat.id}")
         return chat
@@ -358,26 +363,16 @@ class BotApi:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Pressed:
-    """A press that waits for its answer."""
-
-    _answer: asyncio.Future[Answer]
-
-    async def answered(self) -> Answer:
-        """What the presser is told."""
-        async with asyncio.timeout(60):
-            return await self._answer
-
-
 def _scope(values: dict[str, Any]) -> tuple[str, str]:
     return (values.get("scope") or {}).get("type", "default"), values.get("language_code", "")
 
 
 @asynccontextmanager
-async def bot_api(clock: Callable[[], float] = time.time) -> AsyncIterator[BotApi]:
+async def bot_api(
+    clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[BotApi]:
     """A server while the block lasts; what a bot must never do fails the test at its end."""
-    server = BotApi(clock)
+    server = BotApi(clock, monotonic)
     app = web.Application(client_max_size=2**22)
     app.router.add_route("*", "/bot{token}/{method}", server.handle)
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)

@@ -1,6 +1,5 @@
 """People and chats on a Bot API server: what people do becomes updates, what the bot sends becomes messages."""
 
-import asyncio
 import itertools
 import re
 import time
@@ -12,6 +11,7 @@ from aiogram.types import Update
 
 from tests.platforms.bot_api_checks import bad, width
 from tests.platforms.bot_api_queue import Queue
+from tests.waiting import until
 
 BOT: dict[str, Any] = {"id": 123456789, "is_bot": True, "first_name": "Qwentin", "username": "qwentin_bot"}
 ANONYMOUS = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
@@ -139,19 +139,13 @@ class Chat:
         """What the bot's messages show."""
         return [message.text for message in self.messages]
 
-    async def until(self, true: Callable[["Chat"], object], seconds: float = 8) -> None:
+    async def until(self, true: Callable[["Chat"], object]) -> None:
         """Wait until it is so; says what was seen instead."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not true(self):
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            seen = [(shown.id, shown.text, shown.buttons, shown.history) for shown in self.messages]
-            raise AssertionError(f"chat {self.id} shows {seen}") from None
+        await until(lambda: true(self), lambda: (self.id, self.messages))
 
-    async def ended(self, count: int = 1, seconds: float = 8) -> Shown:
+    async def ended(self, count: int = 1) -> Shown:
         """Wait for so many messages, none of which still grows; the newest."""
-        await self.until(lambda chat: len(self.messages) >= count and not self._growing(), seconds)
+        await self.until(lambda chat: len(self.messages) >= count and not self._growing())
         return self.last
 
     def _growing(self) -> bool:

@@ -28,19 +28,21 @@ class Waiting:
 
 
 class Queue:
-    """One bot's updates. `clock` tells seconds since 1970."""
+    """One bot's updates. `clock` tells seconds since 1970, `monotonic` tells how much time has passed."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.clock = clock
+    def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self._monotonic = clock, monotonic
         self.webhook = ""
         self.allowed: list[str] | None = None
+        self.hurry_s = 0.5
+        """Sooner after a poll, one that asks for the same gets one update."""
         self.polls: list[int | None] = []
         """The offsets that were asked for."""
         self._next = random.randint(100_000, 900_000_000)
         self._waiting: list[Waiting] = []
         self._arrived = asyncio.Event()
         self._poll: asyncio.Future[None] | None = None
-        self._last: tuple[int | None, float] = (None, -10.0)
+        self._last: tuple[int | None, float] = (None, float("-inf"))
 
     def put(self, kind: str, content: Any) -> int:
         """Queue an update, unless nobody asked for its kind; its id."""
@@ -77,6 +79,11 @@ class Queue:
         """How many wait, looked at without a look at each."""
         return len(self._waiting)
 
+    @property
+    def held(self) -> bool:
+        """Whether a poll waits for something to come."""
+        return self._poll is not None and not self._poll.done()
+
     def __len__(self) -> int:
         return len(self._alive())
 
@@ -104,10 +111,10 @@ class Queue:
         return [update.body for update in found]
 
     def _hurried(self, offset: int | None) -> bool:
-        """The same offset again within half a second gets one update."""
-        now, (last, at) = time.monotonic(), self._last
+        """Whether the same is asked for again too soon."""
+        now, (last, at) = self._monotonic(), self._last
         self._last = (offset, now)
-        return offset == last and now - at < 0.5
+        return offset == last and now - at < self.hurry_s
 
     def _confirm(self, offset: int | None) -> None:
         if offset is None or offset == 0 or offset > self._next + 11:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from tests.platforms.faults import FaultKind, check_fault
+
 
 @dataclass(frozen=True, slots=True)
 class Chance:
     """A fault that calls may meet whose names match."""
 
-    kind: str
+    kind: FaultKind
     names: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -24,8 +26,13 @@ class Chaos:
     random: Random
     probability: float
     chances: Sequence[Chance]
-    met: Counter[tuple[str, str]] = field(default_factory=Counter)
+    met: Counter[tuple[FaultKind, str]] = field(default_factory=Counter)
     """Kinds of faults and names of calls, how often."""
+
+    def check(self, allowed: Mapping[FaultKind, frozenset[str]]) -> None:
+        """Raise ValueError where a server's calls cannot meet one of them."""
+        for chance in self.chances:
+            check_fault(chance.kind, chance.options, allowed)
 
     def draw(self, name: str) -> Chance | None:
         """What the next call of a name meets."""

@@ -1,13 +1,12 @@
 """Channels and messages on a Discord server of the tests: what people say becomes events, what the bot says is kept."""
 
-import asyncio
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.platforms.discord_world import Payload, Person, World
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.platforms.discord_guilds import Guild
@@ -198,7 +197,7 @@ class Channel:
         """By role or member: kind (0 role, 1 member), allowed, denied."""
         self.known: dict[int, Message] = {}
         """Every message by its id."""
-        self.typing: list[float] = []
+        self.typing = 0
         world.channels[self.id] = self
 
     @property
@@ -290,19 +289,18 @@ class Channel:
         """What the bot's messages show."""
         return [message.shown for message in self.messages]
 
-    async def until(self, true: Callable[["Channel"], object], seconds: float = 8) -> None:
+    async def until(self, true: Callable[["Channel"], object]) -> None:
         """Wait until it is so; says what was seen instead."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not true(self):
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            seen = [(each.id, each.shown, each.buttons, each.thinking, each.history) for each in self.messages]
-            raise AssertionError(f"channel {self.name or self.id} shows {seen}; {self.world.ledger[-3:]}") from None
 
-    async def ended(self, count: int = 1, seconds: float = 8) -> Message:
+        def seen() -> object:
+            shown = [(each.id, each.shown, each.buttons, each.thinking, each.history) for each in self.messages]
+            return self.name or self.id, shown, self.world.ledger[-3:]
+
+        await until(lambda: true(self), seen)
+
+    async def ended(self, count: int = 1) -> Message:
         """Wait for so many messages, the last of which no longer grows; that one."""
-        await self.until(lambda _: len(self.messages) >= count and not _growing(self.last), seconds)
+        await self.until(lambda _: len(self.messages) >= count and not _growing(self.last))
         return self.last
 
     # What the bot does
@@ -319,7 +317,7 @@ class Channel:
 
     def typed(self) -> None:
         """The bot is seen typing."""
-        self.typing.append(time.monotonic())
+        self.typing += 1
 
     def refer(self, id: int) -> Payload:
         """What points to a message here."""

@@ -13,6 +13,7 @@ import yarl
 
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Payload
+from tests.waiting import idle
 
 NOBODY = discord.AllowedMentions.none()
 QUIET: Payload = {"allowed_mentions": {"parse": []}, "flags": 4}
@@ -111,6 +112,7 @@ async def running(server: DiscordServer, monkeypatch: pytest.MonkeyPatch, **want
         await server.ready(count)
         await client.wait_until_ready()
         yield client
+        await idle()  # whatever it answers, it has its answer
     finally:
         await client.close()
         await asyncio.wait({working})

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.patience import LIMIT_S
 from tests.platforms.discord_channels import GUILDS, MESSAGE_CONTENT
 from tests.platforms.discord_world import Event, Payload, World
 
@@ -130,7 +131,7 @@ class Gateway:
         if self.refusals:
             self.refusals -= 1
             return web.Response(status=503)
-        socket = web.WebSocketResponse(timeout=0.5, max_msg_size=4096, compress=False)
+        socket = web.WebSocketResponse(timeout=LIMIT_S, max_msg_size=4096, compress=False)
         await socket.prepare(request)
         connection = Connection(socket, request.transport)
         self.connections.add(connection)
@@ -144,7 +145,7 @@ class Gateway:
             self._lost(connection)
             if connection.closing:
                 # The close frame is on its way, and says why.
-                await asyncio.wait({writer}, timeout=1)
+                await asyncio.wait({writer}, timeout=LIMIT_S)
             writer.cancel()
         return socket
 

@@ -1,10 +1,10 @@
 """Interactions on a Discord server of the tests: their tokens, and the routes that answer them."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any
 
+from tests.patience import limit
 from tests.platforms import discord_checks as checks
 from tests.platforms.discord_channels import EPHEMERAL, LOADING, Channel, Message
 from tests.platforms.discord_checks import Refusal, invalid, unknown
@@ -24,7 +24,6 @@ class Response:
     type: int
     data: Payload
     ephemeral: bool
-    seconds: float
 
 
 class Interaction:
@@ -36,7 +35,7 @@ class Interaction:
         self.world, self.kind, self.person, self.channel, self.data = world, kind, person, channel, data
         self.source: Message | None = None
         """The message whose component it was."""
-        self.created, self._began = world.now(), time.monotonic()
+        self.created = world.now()
         self.owners: Payload = {}
         self.response: Response | None = None
         self.message: Message | None = None
@@ -52,10 +51,10 @@ class Interaction:
                 "authorizing_integration_owners": self.owners}  # fmt: skip
         return data | ({"interacted_message_id": str(self.source.id)} if self.source else {})
 
-    async def responded(self, seconds: float = 8) -> Response:
+    async def responded(self) -> Response:
         """Wait for the answer."""
         try:
-            async with asyncio.timeout(seconds):
+            async with limit():
                 await self._answered.wait()
         except TimeoutError:
             ledger = self.world.ledger[-3:]
@@ -65,7 +64,7 @@ class Interaction:
 
     def answer(self, type: int, data: Payload, ephemeral: bool) -> None:
         """It has its answer."""
-        self.response = Response(type, data, ephemeral, time.monotonic() - self._began)
+        self.response = Response(type, data, ephemeral)
         self._answered.set()
 
 

@@ -20,17 +20,26 @@ from tests.platforms.discord_gateway import ABNORMAL, Gateway, Identify
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_rest import Rest, complain, route
 from tests.platforms.discord_world import Call, Effect, Payload, Person
+from tests.platforms.faults import ANY_CALL, FaultKind, check_fault
+from tests.waiting import until
 
 TOKEN = "MTIzNDU2Nzg5MDEyMzQ1Njc4.Canary.token-that-no-log-may-show_00000000000"
 A_SECOND = 50
 API = "/api/v10"
+FAULTS = {
+    **ANY_CALL,
+    FaultKind.ERROR: frozenset({"code", "body"}),
+    FaultKind.RATE_LIMIT: frozenset({"seconds", "everywhere"}),
+}
+OF_EVENTS = {FaultKind.DUPLICATE: frozenset[str]()}
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(slots=True)
 class Fault:
     """What happens to the next calls of a kind."""
 
-    kind: str
+    kind: FaultKind
     method: str
     path: str
     times: int
@@ -38,19 +47,20 @@ class Fault:
     code: int = 500
     body: Payload | None = None
     seconds: float = 0.0
+    gate: asyncio.Event | None = None
     everywhere: bool = False
 
 
 class DiscordServer(Acts):
     """The server. Tests act through people and channels, and look at `ledger`, `violations` and the channels."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
+        self.monotonic = monotonic
         self.token = TOKEN
         self.api_url = ""
         self.faults: list[Fault] = []
-        self.chaos: Chaos | None = None
-        """Faults at random, for calls that no script has one for: by method and path."""
+        self._chaos: Chaos | None = None
         self.syncs = 0
         """How often all commands were registered."""
         self.gateway = Gateway(self, lambda: self.token, self._twice)
@@ -106,11 +116,25 @@ class DiscordServer(Acts):
         channel.recipients, channel.without_bot = list(members), True
         return channel
 
-    def fault(self, kind: str, method: str, path: str = "", times: int = 1, *, channel: Channel | None = None,
+    def fault(self, kind: FaultKind, method: str, path: str = "", times: int = 1, *, channel: Channel | None = None,
               **options: Any) -> None:  # fmt: skip
-        """The next `times` calls whose path matches meet it: drop_before, accept_then_drop, hang, error (code, body),
-        429 (seconds, everywhere), truncated, slow (seconds). ("duplicate", "EVENT", name): an event comes twice."""
+        """The next `times` calls whose path matches meet it. (DUPLICATE, "EVENT", name): an event comes twice.
+
+        Raises ValueError where they can't meet it.
+        """
+        if method not in (*METHODS, "EVENT"):
+            raise ValueError(f"no method {method}")
+        check_fault(kind, options, OF_EVENTS if method == "EVENT" else FAULTS)
         self.faults.append(Fault(kind, method, path, times, channel.id if channel else None, **options))
+
+    def meet(self, chaos: Chaos | None) -> None:
+        """Faults at random, by method and path, for calls that no script has one for.
+
+        Raises ValueError where calls can't meet them.
+        """
+        if chaos:
+            chaos.check(FAULTS)
+        self._chaos = chaos
 
     # The gateway
 
@@ -134,14 +158,11 @@ class DiscordServer(Acts):
         """Whether the bot has a session on a socket."""
         return bool(self.gateway.live)
 
-    async def ready(self, count: int = 1, seconds: float = 8) -> None:
+    async def ready(self, count: int = 1) -> None:
         """Wait for so many IDENTIFYs, and a session on a socket."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not (self.connected and len(self.identifies) >= count):
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise AssertionError(f"not connected: {self.identifies}, {self.ledger[-3:]}") from None
+        await until(
+            lambda: len(self.identifies) >= count and self.connected, lambda: (self.identifies, self.ledger[-3:])
+        )
 
     def drop(self, code: int = ABNORMAL) -> None:
         """The bot's sockets are closed, or cut."""
@@ -217,22 +238,22 @@ class DiscordServer(Acts):
         call = Call(request.method, "/" + request.match_info["path"], dict(request.query), await _body(request))
         wanted = self._route(call)
         fault = self._fault(call)
-        if fault and fault.kind == "drop_before":
+        if fault and fault.kind is FaultKind.DROP_BEFORE:
             call.refused = "dropped"
             self._note(call)
             return _drop(request)
-        if fault and fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
+        if fault and fault.kind is FaultKind.SLOW:
+            await (fault.gate.wait() if fault.gate else asyncio.sleep(fault.seconds))
         authorized = request.headers.get("Authorization") == f"Bot {self.token}"
         status, body, headers = self._answer(call, wanted, fault, authorized)
-        if fault and fault.kind == "accept_then_drop":
+        if fault and fault.kind is FaultKind.ACCEPT_THEN_DROP:
             return _drop(request)
-        if fault and fault.kind == "hang":
+        if fault and fault.kind is FaultKind.HANG:
             await self._closing.wait()
         if status == 204:
             return web.Response(status=204)
         data = json.dumps(body).encode()
-        if fault and fault.kind == "truncated":
+        if fault and fault.kind is FaultKind.TRUNCATED:
             data = data[: len(data) // 2]
         return web.Response(status=status, body=data, headers={"Content-Type": "application/json"} | headers)
 
@@ -278,7 +299,7 @@ class DiscordServer(Acts):
         """Whether a call gets as far as its route."""
         if guarded and not authorized:
             raise Refusal(401, 0, "401: Unauthorized")
-        now = time.monotonic()
+        now = self.monotonic()
         if guarded:
             self._recent = [at for at in self._recent if at > now - 1] + [now]
             if len(self._recent) > self.a_second:
@@ -286,15 +307,15 @@ class DiscordServer(Acts):
         # Penalties are a route's and its channel's: a message may be sent where another may not be edited.
         key = call.groups.get("token", call.channel), call.method, re.sub(r"\d+", "", call.path)
         self._unpenalised(call, ([key] if call.method != "GET" else []) + ([self] if guarded else []))
-        if fault and fault.kind == "429":
+        if fault and fault.kind is FaultKind.RATE_LIMIT:
             self.penalties[self if fault.everywhere else key] = now, now + fault.seconds - 0.01
             raise _limited(fault.seconds, fault.everywhere)
-        if fault and fault.kind == "error":
+        if fault and fault.kind is FaultKind.ERROR:
             body: Payload = {"message": f"{fault.code}: error", "code": 0} | (fault.body or {})
             raise Refusal(fault.code, body.pop("code"), body.pop("message"), **body)
 
     def _unpenalised(self, call: Call, places: list[object]) -> None:
-        now = time.monotonic()
+        now = self.monotonic()
         for place in places:
             begun, until = self.penalties.get(place, (0.0, 0.0))
             if until > now:
@@ -305,7 +326,7 @@ class DiscordServer(Acts):
     def _note(self, call: Call) -> None:
         body = call.body if isinstance(call.body, dict) else {"list": call.body}
         self.ledger.append(
-            Effect(time.monotonic(), call.method, call.path, call.channel, call.message, body, call.refused)
+            Effect(self.monotonic(), call.method, call.path, call.channel, call.message, body, call.refused)
         )
 
     def _fault(self, call: Call) -> Fault | None:
@@ -314,12 +335,12 @@ class DiscordServer(Acts):
             if fault.times and fits and fault.channel in (None, call.channel):
                 fault.times -= 1
                 return fault
-        drawn = self.chaos.draw(f"{call.method} {call.path}") if self.chaos else None
+        drawn = self._chaos.draw(f"{call.method} {call.path}") if self._chaos else None
         return Fault(drawn.kind, call.method, call.path, 1, **drawn.options) if drawn else None
 
     def _twice(self, event: str) -> bool:
         for fault in self.faults:
-            if fault.times and fault.kind == "duplicate" and fault.method == "EVENT" and re.search(fault.path, event):
+            if fault.times and fault.kind is FaultKind.DUPLICATE and re.search(fault.path, event):
                 fault.times -= 1
                 return True
         return False
@@ -365,9 +386,11 @@ def _limited(seconds: float, everywhere: bool) -> Refusal:
 
 
 @asynccontextmanager
-async def discord_server(clock: Callable[[], float] = time.time) -> AsyncIterator[DiscordServer]:
+async def discord_server(
+    clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[DiscordServer]:
     """A server while the block lasts; what a bot must never do fails the test at its end."""
-    server = DiscordServer(clock)
+    server = DiscordServer(clock, monotonic)
     await server.start()
     try:
         yield server

@@ -9,6 +9,9 @@ import aiohttp
 import pytest
 
 from tests.platforms.bot_api import BotApi, bot_api
+from tests.platforms.faults import FaultKind
+from tests.tables import each_row
+from tests.waiting import until
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 QUIET = {"link_preview_options": json.dumps({"is_disabled": True})}
@@ -16,7 +19,7 @@ QUIET = {"link_preview_options": json.dumps({"is_disabled": True})}
 
 @pytest.fixture
 async def server() -> AsyncIterator[BotApi]:
-    async with bot_api() as server:
+    async with bot_api(monotonic=lambda: 0.0) as server:  # no time passes
         ann = server.person("Ann")
         server.private(ann)
         server.group(ann, admins=(ann,))
@@ -71,9 +74,7 @@ ANSWERS: list[tuple[str, str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("method", "values", "words"), [each[1:] for each in ANSWERS], ids=[each[0] for each in ANSWERS]
-)
+@each_row(("method", "values", "words"), [each[1:] for each in ANSWERS], ids=[each[0] for each in ANSWERS])
 async def test_answers(server: BotApi, call: Call, method: str, values: dict[str, Any], words: str) -> None:
     answer = await call(method, **values)
     assert answer.get("description", "") == words
@@ -115,17 +116,17 @@ async def test_the_same_offset_in_a_hurry_gets_one(server: BotApi, call: Call) -
 
 async def test_a_poll_waits_for_what_comes(server: BotApi, call: Call) -> None:
     poll = asyncio.ensure_future(call("getUpdates", timeout=5))
-    await asyncio.sleep(0.05)
-    assert not poll.done()
+    await until(lambda: server.queue.held)
     server.chats[CHAT].say("late")
     assert [update["message"]["text"] for update in (await poll)["result"]] == ["late"]
 
 
 async def test_the_older_of_two_polls_is_given_up(server: BotApi, call: Call) -> None:
     older = asyncio.ensure_future(call("getUpdates", timeout=5))
-    await asyncio.sleep(0.05)
-    younger = asyncio.ensure_future(call("getUpdates", timeout=1))
+    await until(lambda: server.queue.held)
+    younger = asyncio.ensure_future(call("getUpdates", timeout=5))
     assert (await older)["description"].startswith("Conflict: terminated by other getUpdates request")
+    server.chats[CHAT].say("late")
     assert (await younger)["ok"]
 
 
@@ -185,7 +186,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("values", "words"), [each[1:] for each in WRONG], ids=[each[0] for each in WRONG])
+@each_row(("values", "words"), [each[1:] for each in WRONG], ids=[each[0] for each in WRONG])
 async def test_violations(server: BotApi, call: Call, values: dict[str, Any], words: str) -> None:
     await call("sendMessage", **({"chat_id": CHAT, "text": "hi", **QUIET} | values))
     assert any(words in violation for violation in server.violations), server.violations
@@ -198,7 +199,7 @@ async def test_twenty_a_minute_in_a_group_and_nothing_within_a_penalty(server: B
     assert server.violations == []
     await call("sendMessage", chat_id=GROUP, text="one more", **QUIET)
     assert "more than 20" in server.violations.pop()
-    server.fault("error", "sendMessage", code=429, description="Too Many", parameters={"retry_after": 3})
+    server.fault(FaultKind.ERROR, "sendMessage", code=429, description="Too Many", parameters={"retry_after": 3})
     assert (await call("sendMessage", chat_id=CHAT, text="x", **QUIET))["parameters"] == {"retry_after": 3}
     await call("sendMessage", chat_id=CHAT, text="x", **QUIET)
     assert "penalty" in server.violations.pop()

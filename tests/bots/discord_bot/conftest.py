@@ -4,10 +4,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.patience import LIMIT_S
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer, discord_server
 from tests.platforms.discord_world import Person
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No deadline that a busy machine could miss, though Discord has many; a test of one sets its own."""
+    for name in (
+        "core.i18n.person_language.LOOKUP_TIMEOUT_S",
+        "core.commands.buttons.FORM_ROLE_TIMEOUT_S",
+        "bots.discord_bot.interaction_token.FIRST_RESPONSE_TIMEOUT_S",
+        "bots.discord_bot.interactions.FETCH_TIMEOUT_S",
+        "bots.discord_bot.roles.ROLE_CALL_TIMEOUT_S",
+    ):
+        monkeypatch.setattr(name, LIMIT_S)
 
 
 @pytest.fixture

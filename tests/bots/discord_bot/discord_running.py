@@ -21,10 +21,13 @@ from core.i18n.person_language import PersonLanguages
 from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
+from tests.bots.settling import WatchedStore
 from tests.conftest import EVERYBODY, RULES
-from tests.fakes import FakeModel, FlakyStore, OpenFilter
+from tests.fakes import FakeModel, OpenFilter
+from tests.patience import LIMIT_S
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
+from tests.waiting import until
 
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
 QUICK = Backoff(0.03, 0.03)
@@ -35,6 +38,8 @@ QUICK_DISCORD = DiscordTiming(
     retry=QUICK,
     backfill_pause_s=0.0,
     settled_after_s=0.05,
+    stored_within_s=LIMIT_S,
+    form_within_s=LIMIT_S,
     identify=IdentifyLimits(least_spacing_ms=20),
 )
 """Discord's pace is for Discord; what keeps to it is tested by its own clock."""
@@ -45,7 +50,7 @@ class Running:
     """The bot's inside, for looking at it. What the bot itself stores goes through `trouble`."""
 
     store: DatabaseStore
-    trouble: FlakyStore
+    trouble: WatchedStore
     model: FakeModel
     service: ChatService
     discord: DiscordBot
@@ -76,7 +81,7 @@ async def running(
     model = model or FakeModel()
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        trouble = FlakyStore(store)
+        trouble = WatchedStore(store)
         discord = discord_bot(server, trouble, now=now, timing=discord_timing)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)
@@ -97,17 +102,12 @@ async def running(
 
 async def known_guild(bot: Running, guild: Guild) -> discord.Guild:
     """The library's view of it: told of a moment after the login."""
-    async with asyncio.timeout(60):
-        while (known := bot.discord._client.get_guild(guild.id)) is None:
-            await asyncio.sleep(0.005)
+    await until(lambda: bot.discord._client.get_guild(guild.id))
+    known = bot.discord._client.get_guild(guild.id)
+    assert known is not None
     return known
 
 
 def asked(bot: Running) -> list[str]:
     """The questions as the model saw them."""
     return [prompt[-1].content for prompt in bot.model.prompts]
-
-
-async def quiet(seconds: float = 0.25) -> None:
-    """Give what should not happen the time to happen."""
-    await asyncio.sleep(seconds)

@@ -12,17 +12,21 @@ from bots.discord_bot.message_events import MessageEvents
 from core.domain.conversation import Incoming, Reply
 from core.inbound.events import CaughtUp, Event
 from core.inbound.ingest import Ingest
-from tests.bots.discord_bot.discord_running import asked, quiet, running
+from tests.bots.discord_bot.discord_running import asked, running
 from tests.bots.discord_bot.test_discord_slash import published
+from tests.bots.settling import settled
+from tests.patience import LIMIT_S
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
+from tests.platforms.faults import FaultKind
+from tests.waiting import until
 from tests.watching import held, release
 
 
 @pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def caught_up(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How much was stored each time that a platform said that all of it is."""
     stored, told = list[str](), list[int]()
     accept, events = Ingest.accept, DiscordBot.events
@@ -43,35 +47,33 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return told
 
 
-async def until_settled(settled: list[int], count: int = 1) -> None:
-    async with asyncio.timeout(60):
-        while len(settled) < count:
-            await asyncio.sleep(0.005)
+async def until_caught_up(caught_up: list[int], count: int = 1) -> None:
+    await until(lambda: len(caught_up) >= count)
 
 
 async def test_all_that_was_missed_is_stored_before_it_is_said(
-    server: DiscordServer, database: str, ann: Person, dm: Channel, guild: Guild, settled: list[int]
+    server: DiscordServer, database: str, ann: Person, dm: Channel, guild: Guild, caught_up: list[int]
 ) -> None:
     channels = [dm, guild.channel("one"), guild.channel("two")]
     async with running(server, database):
-        await until_settled(settled)
-        assert settled == [0], "nothing was missed"
+        await until_caught_up(caught_up)
+        assert caught_up == [0], "nothing was missed"
         for channel in channels:
             channel.say("hello", ann, mention=True)
             await channel.ended()
-    settled.clear()
+    caught_up.clear()
     for channel in channels:
         for number in range(3):
             channel.say(f"missed {number}", ann, mention=True)
-    server.fault("error", "GET", r"/messages$", times=2, code=503)
+    server.fault(FaultKind.ERROR, "GET", r"/messages$", times=2, code=503)
     async with running(server, database, held()) as bot:  # or so many answers at once would be more than Discord bears
         bot.trouble.fails = 2
         channels[1].say("live", ann, mention=True)
-        await until_settled(settled)
-        assert settled in ([3 + 9], [3 + 9 + 1]), "all of them; and perhaps what was said just now"
+        await until_caught_up(caught_up)
+        assert caught_up in ([3 + 9], [3 + 9 + 1]), "all of them; and perhaps what was said just now"
         server.gateway.session_seconds = -1
         server.drop()
-        await until_settled(settled, 2)
+        await until_caught_up(caught_up, 2)
 
 
 # Edits
@@ -90,10 +92,10 @@ async def test_a_question_that_waits_is_answered_as_it_was_edited(
         second.revise(f"{me} second")
         third.revise(f"{me} /clear")  # a command is done when it comes: this is none
         channel.say("nobody's", ann).revise(f"{me} hello?")
-        await quiet()
+        await settled(bot)
         release(model)
         await channel.until(lambda channel: len(channel.messages) == 3)
-        await quiet()
+        await settled(bot)
         assert asked(bot) == ["Ann: first", "Ann: second", "Ann: third"] and len(channel.messages) == 3
 
 
@@ -105,7 +107,7 @@ async def test_an_edit_comes_after_its_message(server: DiscordServer, database: 
         await dm.until(lambda _: model.running)
         bot.trouble.fails = 2
         dm.say("secnd", ann).revise("second")
-        await quiet()
+        await settled(bot)
         release(model)
         await dm.ended(2)
         assert asked(bot) == ["first", "second"]
@@ -120,13 +122,13 @@ async def test_what_discord_itself_adds_is_no_edit(
         amended.append(incoming.text)
 
     monkeypatch.setattr(Ingest, "edit", edit)
-    async with running(server, database):
+    async with running(server, database) as bot:
         said = dm.say("look: https://example.org", ann)
         said.dispatch("MESSAGE_UPDATE")  # a link preview
         dm.say("/temp 0.5", ann).revise("/temp 0.6")
         await dm.ended(2)  # whose previews are edits of the bot's own
         said.revise("look")
-        await quiet()
+        await settled(bot)
     assert amended == ["/temp 0.6", "look"], "what is a question, the core says"
 
 
@@ -158,7 +160,7 @@ async def test_what_must_not_end_ends_the_program(
     async with running(server, database) as bot:
         await bot.discord._client.close()
         with pytest.raises(ExceptionGroup) as ended:
-            await asyncio.wait_for(bot.working, 8)
+            await asyncio.wait_for(bot.working, LIMIT_S)
     assert "the connection to Discord's gateway has ended" in str(ended.value.exceptions)
 
     connected = asyncio.Event()
@@ -170,7 +172,7 @@ async def test_what_must_not_end_ends_the_program(
     async with running(server, database) as bot:
         connected.set()
         with pytest.raises(ExceptionGroup) as ended:
-            await asyncio.wait_for(bot.working, 8)
+            await asyncio.wait_for(bot.working, LIMIT_S)
     assert "reading back on Discord has ended" in str(ended.value.exceptions)
 
 

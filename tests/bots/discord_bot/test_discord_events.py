@@ -19,12 +19,15 @@ from core.inbound.events import (
     Receipt,
 )
 from storage.store import DatabaseStore
-from tests.bots.discord_bot.discord_running import discord_bot, quiet
+from tests.bots.discord_bot.discord_running import discord_bot
 from tests.bots.discord_bot.test_discord_slash import published
+from tests.bots.settling import WatchedStore
+from tests.patience import LIMIT_S
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
+from tests.waiting import idle, until
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Watched:
     """An adapter without a core. What it yields is acknowledged at once, unless it is `held`."""
 
     discord: DiscordBot
+    store: WatchedStore
     held: bool = False
     events: list[Event] = field(default_factory=list)
 
@@ -42,19 +46,22 @@ class Watched:
                 event.acknowledge(Receipt(Acceptance.STORED))
 
     async def until(self, *kinds: type[Event]) -> list[Event]:
-        """What was yielded of these kinds, once there is something."""
-        async with asyncio.timeout(60):
-            while not (found := [event for event in self.events if isinstance(event, kinds)]):
-                await asyncio.sleep(0.005)
-        await quiet(0.1)
-        return [event for event in self.events if isinstance(event, kinds)] or found
+        """What was yielded of these kinds, once there is something and nothing more comes."""
+        await until(lambda: any(isinstance(event, kinds) for event in self.events))
+        await self.resting()
+        return [event for event in self.events if isinstance(event, kinds)]
+
+    async def resting(self) -> None:
+        """Wait until all that Discord told is dealt with."""
+        await idle(lambda: not self.store.under_way)
 
 
 @asynccontextmanager
 async def watched(server: DiscordServer, store: DatabaseStore) -> AsyncIterator[Watched]:
-    discord = discord_bot(server, store)
+    watched_store = WatchedStore(store)
+    discord = discord_bot(server, watched_store)
     async with discord.connected():
-        bot = Watched(discord)
+        bot = Watched(discord, watched_store)
         consuming = asyncio.create_task(bot.consume())
         try:
             await server.ready()
@@ -80,7 +87,7 @@ async def test_what_is_deleted(
             said = place.say("hello", ann, mention=place is not dm)
             said.remove()
             expected.append((chat, account, f"m:{said.id}"))
-            await quiet(0.05)
+            await bot.resting()
         deleted = await bot.until(MessageDeleted)
         assert [(each.chat, each.bot, each.external_id) for each in deleted if isinstance(each, MessageDeleted)] == (
             expected
@@ -101,7 +108,7 @@ async def test_a_later_event_of_a_channel_waits_for_the_earlier_one(
         assert len(events) == 2 and all(isinstance(event, MessageReceived) for event in events)
         for count in (3, 4):
             events[-1 if count == 4 else 0].acknowledge(Receipt(Acceptance.STORED))
-            await quiet(0.1)
+            await bot.resting()
             events = await bot.until(*kinds)
             assert len(events) == count
         assert [type(event) for event in events[2:]] == [MessageEdited, MessageDeleted]
@@ -112,7 +119,7 @@ async def test_a_server_is_left_and_joined(
 ) -> None:
     other = guild.channel("other")
     async with watched(server, store) as bot:
-        await quiet(0.1)
+        await bot.resting()
         other.delete()
         guild.kick_bot()
         removed = await bot.until(BotRemoved)
@@ -131,7 +138,7 @@ async def test_typed_options_stay_typed(
         server.slash(ann, channel, "maxtokens", value=256)
         server.slash(ann, channel, "temp", reset=True)
         server.slash(ann, channel, "ask", question="why?", private=True)
-        await quiet()
+        await bot.resting()
         received = [event for event in await bot.until(MessageReceived) if isinstance(event, MessageReceived)]
         assert [(each.message.text, each.message.options) for each in received] == [
             ("/temp 0.3", {"value": 0.3}),
@@ -139,7 +146,7 @@ async def test_typed_options_stay_typed(
             ("/temp reset", {"reset": True}),
             ("/ask why?", {"question": "why?"}),
         ]
-        assert all(each.deadline_s == 1.5 for each in received)
+        assert all(each.deadline_s == LIMIT_S for each in received)
 
 
 async def test_nothing_goes_on_once_nobody_consumes(server: DiscordServer, store: DatabaseStore) -> None:

@@ -1,6 +1,5 @@
 """A crash between a message's sending and the noting of its id, longer ago than Discord remembers a nonce."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,17 +14,19 @@ from core.domain.reply_states import Lane, State
 from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.bots.discord_bot.discord_running import RETRY, discord_bot, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, discord_bot, running
+from tests.bots.settling import settled
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
+from tests.platforms.faults import FaultKind
 from tests.watching import held
 
 PATIENT = ServiceTiming(send_backoff=Backoff(60, 60))
 
 
-@pytest.fixture(params=["a server", "private"])
+@pytest.fixture(params=["a server", pytest.param("private", marks=pytest.mark.slow)])
 def where(request: pytest.FixtureRequest, dm: Channel, channel: Channel) -> Channel:
     """Where somebody asked."""
     return dm if request.param == "private" else channel
@@ -33,11 +34,11 @@ def where(request: pytest.FixtureRequest, dm: Channel, channel: Channel) -> Chan
 
 async def crashed(server: DiscordServer, database: str, channel: Channel, by: Person) -> None:
     """It dies while the first text is on its way; so it never learns that it arrived."""
-    server.fault("accept_then_drop", "POST", r"/messages$")
-    async with running(server, database, held(2), timing=PATIENT):
+    server.fault(FaultKind.ACCEPT_THEN_DROP, "POST", r"/messages$")
+    async with running(server, database, held(2), timing=PATIENT) as bot:
         channel.say("one two three", by, mention=channel.guild is not None)
         await channel.until(lambda channel: channel.messages)
-        await quiet(0.1)
+        await settled(bot)
     server.advance(server.nonce_seconds + 1)
     for message in channel.messages:
         message.nonce = None  # Discord need not tell it
@@ -83,10 +84,10 @@ async def test_where_there_is_none_there_is_none(
         channel.create("another text", [], 4)
         assert await surface.find(1, part, nonce) == str(channel.last.id), "a further part quotes nothing"
         with pytest.raises(Ambiguous):
-            server.fault("error", "GET", r"/messages$", code=503)
+            server.fault(FaultKind.ERROR, "GET", r"/messages$", code=503)
             await surface.find(0, part, nonce)
         with pytest.raises(NotSent):
-            server.fault("429", "GET", r"/messages$", seconds=40.0)
+            server.fault(FaultKind.RATE_LIMIT, "GET", r"/messages$", seconds=40.0)
             await surface.find(0, part, nonce)
         server.faults.clear()
         channel.deleted = True
@@ -106,7 +107,7 @@ async def test_it_is_found_behind_much_that_was_said(
         assert await surface.find(0, surface.format("x")[0], reply.chunks[0].nonce) == str(answer.id)
 
 
-@pytest.mark.parametrize("minutes", [1, 20])
+@pytest.mark.parametrize("minutes", [pytest.param(1, marks=pytest.mark.slow), 20])
 async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages(
     server: DiscordServer, store: DatabaseStore, ann: Person, dm: Channel, channel: Channel, minutes: int
 ) -> None:
@@ -130,8 +131,8 @@ async def test_a_crash_longer_ago_than_a_nonce_leaves_one_message(
     server: DiscordServer, database: str, ann: Person, where: Channel
 ) -> None:
     await crashed(server, database, where, ann)
-    async with running(server, database, FakeModel(lambda prompt: ["quite ", "another"])):
+    async with running(server, database, FakeModel(lambda prompt: ["quite ", "another"])) as bot:
         await where.until(lambda where: where.texts and where.texts[-1] == "quite another")
         await where.until(lambda where: where.last.buttons == [RETRY])
-        await asyncio.sleep(0.2)
+        await settled(bot)
     assert where.texts == ["quite another"]

@@ -15,12 +15,16 @@ from core.domain.errors import SetupError
 from core.i18n.person_language import PersonLanguages
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.bots.discord_bot.discord_running import QUICK_DISCORD, asked, quiet, running
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, asked, running
+from tests.bots.settling import settled
 from tests.fakes import FakeModel
+from tests.patience import LIMIT_S
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Event, Person
+from tests.platforms.faults import FaultKind
+from tests.waiting import idle, until
 from tests.watching import held, release
 
 
@@ -59,10 +63,10 @@ async def test_a_new_login_reads_how_far_each_place_was_read_before_it_stores(
     server: DiscordServer, database: str, ann: Person, dm: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or what comes first would seem to be all there was."""
-    at_once = Backfill._read_active_chats
+    at_once, told = Backfill._read_active_chats, asyncio.Event()
 
     async def later(self: Backfill) -> Sequence[KnownChat]:
-        await asyncio.sleep(0.3)
+        await told.wait()
         return await at_once(self)
 
     async with running(server, database) as bot:
@@ -74,11 +78,13 @@ async def test_a_new_login_reads_how_far_each_place_was_read_before_it_stores(
         dm.say("question 2", ann)
         await server.ready(2)
         dm.say("question 3", ann)
+        await idle()
+        told.set()
         await dm.ended(3)
         assert asked(bot) == ["question 1", "question 2", "question 3"]
 
 
-@pytest.mark.parametrize("code", [4007, 4009])
+@pytest.mark.parametrize("code", [4007, pytest.param(4009, marks=pytest.mark.slow)])
 async def test_a_session_that_discord_says_it_has_forgotten(
     server: DiscordServer, database: str, ann: Person, dm: Channel, code: int
 ) -> None:
@@ -110,11 +116,11 @@ async def test_offline_and_back(
         channel.say("one two three", ann, mention=True)
         await channel.until(lambda channel: bool(channel.texts))
         dm.say("question 1", ann)
-        await asyncio.sleep(0.05)
+        await idle()
         async with server.offline():
             release(bot.model)
             dm.say("question 2", ann)
-            await asyncio.sleep(0.3)
+            await idle()
         await dm.ended(2)
         await channel.ended()
         assert channel.texts == ["one two three"] and dm.texts == ["question 1", "question 2"]
@@ -128,15 +134,18 @@ async def test_the_first_connection_fails(server: DiscordServer, database: str, 
         assert not bot.working.done() and server.gateway.handshakes == 4
 
 
+FINAL = [(4004, "DISCORD_TOKEN is refused"), (4013, "4013"), (4011, "sharded"), (4010, "4010"), (4012, "4012")]
+
+
 @pytest.mark.parametrize(
     ("code", "line"),
-    [(4004, "DISCORD_TOKEN is refused"), (4013, "4013"), (4011, "sharded"), (4010, "4010"), (4012, "4012")],
+    [pytest.param(*each, marks=pytest.mark.slow if place > 1 else ()) for place, each in enumerate(FINAL)],
 )
 async def test_what_must_not_be_tried_again(server: DiscordServer, database: str, code: int, line: str) -> None:
     server.close_next(code)
     with pytest.raises((SetupError, BaseExceptionGroup)) as ended:
         async with running(server, database) as bot:
-            await asyncio.wait_for(bot.working, 5)
+            await asyncio.wait_for(bot.working, LIMIT_S)
     error = ended.value
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -165,10 +174,8 @@ async def test_so_many_logins_that_another_has_to_wait(
         for ago in range(IDENTIFY_LIMITS.per_day, 0, -1):
             await tx.accounts.record_login("discord", str(server.application_id), now_ms() - 10 * HOUR_MS - ago)
     bot = asyncio.create_task(until_ready(server, database))
-    async with asyncio.timeout(60):
-        while "too many logins lately" not in caplog.text:
-            await asyncio.sleep(0.005)
-    await quiet()
+    await until(lambda: "too many logins lately" in caplog.text)
+    await idle()
     assert server.identifies == []
     bot.cancel()
     await asyncio.gather(bot, return_exceptions=True)
@@ -179,8 +186,9 @@ async def test_discords_own_count_is_obeyed(
 ) -> None:
     server.gateway.remaining = 49
     bot = asyncio.create_task(until_ready(server, database))
-    await quiet()
-    assert server.identifies == [] and "only 49 logins are left" in caplog.text
+    await until(lambda: "only 49 logins are left" in caplog.text)
+    await idle()
+    assert server.identifies == []
     bot.cancel()
     await asyncio.gather(bot, return_exceptions=True)
 
@@ -209,11 +217,11 @@ async def test_what_was_said_while_it_was_away(
     async with running(server, database) as bot:
         for place in (dm, channel, thread):
             await place.ended(2)
-        await quiet()
+        await settled(bot)
         assert sorted(asked(bot)) == ["Ann: mentioned", "Bob: in the thread", "in private"]
         assert never.messages == []
     async with running(server, database) as bot:
-        await quiet()
+        await settled(bot)
         assert asked(bot) == [], "once"
 
 
@@ -226,7 +234,7 @@ async def test_what_is_a_day_old_is_let_go(server: DiscordServer, database: str,
     dm.say("today", ann)
     async with running(server, database, now=lambda: int(server.now() * 1000)) as bot:
         await dm.ended(2)
-        await quiet()
+        await settled(bot)
         assert asked(bot) == ["today"]
 
 
@@ -242,7 +250,7 @@ async def test_a_hundred_at_most_and_the_newest(
     channel.say("just now", ann, mention=True)
     async with running(server, database) as bot:
         await channel.ended(2)
-        await quiet()
+        await settled(bot)
         assert asked(bot) == ["Ann: just now"]
 
 
@@ -262,10 +270,10 @@ async def test_a_place_that_cannot_be_read_back_holds_up_no_other(
 
 async def test_events_that_come_twice(server: DiscordServer, database: str, ann: Person, dm: Channel) -> None:
     async with running(server, database) as bot:
-        server.fault("duplicate", "EVENT", "MESSAGE_CREATE", times=4)
+        server.fault(FaultKind.DUPLICATE, "EVENT", "MESSAGE_CREATE", times=4)
         dm.say("hello", ann)
         await dm.ended()
-        await quiet()
+        await settled(bot)
         assert asked(bot) == ["hello"] and len(dm.messages) == 1
 
 
@@ -285,9 +293,10 @@ async def test_what_is_stored_at_the_second_try_keeps_its_place(
     """What came after it would have been stored at the first."""
     async with running(server, database) as bot:
         bot.trouble.fails = 1
-        for count in range(3):
+        dm.say("question 0", ann)
+        await until(lambda: not bot.trouble.fails)
+        for count in (1, 2):
             dm.say(f"question {count}", ann)
-            await asyncio.sleep(0.005)
         await dm.ended(3)
         assert asked(bot) == [f"question {count}" for count in range(3)]
 
@@ -320,9 +329,7 @@ async def test_a_conversation_that_moved_nowhere_is_known(
 
 
 async def resumed(server: DiscordServer, count: int) -> None:
-    async with asyncio.timeout(60):
-        while server.resumes < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: server.resumes >= count)
 
 
 def cut_off(server: DiscordServer, how: str) -> None:

@@ -8,9 +8,10 @@ from core.domain.permissions import Access
 from core.i18n import t
 from storage.database import open_database
 from storage.store import DatabaseStore
-from tests.bots.discord_bot.discord_running import quiet, running
+from tests.bots.discord_bot.discord_running import running
 from tests.bots.discord_bot.test_discord_panel import told
 from tests.bots.discord_bot.test_discord_slash import published
+from tests.bots.settling import settled
 from tests.platforms.discord_channels import Channel, attachment
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
@@ -31,7 +32,7 @@ async def ann(server: DiscordServer, database: str) -> AsyncIterator[Person]:
 async def test_busy(server: DiscordServer, database: str, ann: Person, channel: Channel) -> None:
     async with running(server, database) as bot:
         await published(server)
-        await quiet()  # nothing else must meet the trouble
+        await settled(bot)  # nothing else must meet the trouble
         bot.trouble.fails = 1
         response = await server.slash(ann, channel, "ask", question="hello").responded()
         assert response.ephemeral and response.data["content"] == t("vi", "error.busy")
@@ -42,7 +43,7 @@ async def test_a_press_while_busy(server: DiscordServer, database: str, ann: Per
         channel.say("hello", ann, mention=True)
         answer = await channel.ended()
         await told(server.press(ann, channel, message=answer, custom_id="junk"), t("vi", "press.stale"))
-        await quiet()
+        await settled(bot)
         bot.trouble.fails = 2  # not even the language can be read
         await told(server.press(ann, channel, t("vi", "button.retry"), message=answer), t("vi", "error.busy"))
 

@@ -3,8 +3,6 @@
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from bots.discord_bot.api import Payload
 from bots.discord_bot.command_menu import fingerprint, menu
 from bots.discord_bot.gateway import FOR_PEOPLE, FOR_SERVERS
@@ -39,7 +37,7 @@ def test_which_servers_are_foreign(known: bool, installed: bool, foreign: bool) 
     assert is_foreign(interaction) is foreign
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("message", "text"),
     [
         ({"content": " the sky "}, "the sky"),

@@ -1,13 +1,14 @@
 """The settings panel and its form: the real library against a server that answers as Discord does."""
 
-import asyncio
-
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import quiet, running
+from tests.bots.discord_bot.discord_running import running
 from tests.bots.discord_bot.test_discord_slash import published
+from tests.bots.settling import settled
 from tests.platforms.discord_channels import Channel, Message
+from tests.platforms.discord_interactions import Interaction
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
+from tests.waiting import until
 
 
 def chosen(panel: Message) -> dict[str, str]:
@@ -66,7 +67,7 @@ async def test_a_member_looks_and_changes_nothing(
 async def test_a_stale_panel_is_painted_anew(
     server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
-    async with running(server, database):
+    async with running(server, database) as bot:
         await published(server)
         panel = await open_panel(server, ann, channel)
         stale = next(custom_id for custom_id in panel.selects if custom_id.startswith("p:t"))
@@ -84,7 +85,7 @@ async def test_a_stale_panel_is_painted_anew(
             forged=True,
         )
         await forged.responded()
-        await quiet()
+        await settled(bot)
         assert chosen(panel)["m"] == "3"
 
 
@@ -149,9 +150,7 @@ async def test_a_very_long_system_prompt_fits(
         await channel.until(lambda channel: chosen(channel.last)["m"] == "1")
 
 
-async def told(interaction: object, text: str) -> None:
+async def told(interaction: Interaction, text: str) -> None:
     """Wait until the presser alone is told so."""
-    async with asyncio.timeout(60):
-        while not interaction.followups:  # type: ignore[attr-defined]
-            await asyncio.sleep(0.01)
-    assert [(each.content, each.ephemeral) for each in interaction.followups] == [(text, True)]  # type: ignore[attr-defined]
+    await until(lambda: interaction.followups)
+    assert [(each.content, each.ephemeral) for each in interaction.followups] == [(text, True)]

@@ -44,7 +44,7 @@ async def test_whatever_comes_the_neighbours_are_answered(
             for name in {names[which], names[which].replace("CREATE", "UPDATE")}:
                 server.gateway.tell(Event(name, mutated(valid[which], seed)))
         dm.say("still there?", ann)
-        await dm.until(lambda dm: "still there?" in dm.texts, seconds=30)
+        await dm.until(lambda dm: "still there?" in dm.texts)
         assert not bot.working.done() and len(server.identifies) == 1
 
 

@@ -5,7 +5,8 @@ import re
 from core.domain.permissions import Access
 from core.filters import ContentFilter, blocked
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import RETRY, STOP, asked, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, STOP, asked, running
+from tests.bots.settling import settled
 from tests.fakes import FakeModel, WordFilter
 from tests.platforms.discord_channels import Channel, attachment
 from tests.platforms.discord_server import DiscordServer
@@ -121,7 +122,7 @@ async def test_other_bots_and_notes_are_no_questions(
         channel.say("hi", author={**robot.user, "bot": True}, mention=True)
         channel.say("hi", ann, webhook_id="123", mention=True)
         channel.say("hi", ann, type=7, mention=True)
-        await quiet()
+        await settled(bot)
         assert bot.model.prompts == [] and channel.messages == []
 
 

@@ -1,6 +1,5 @@
 """The whole program as its owner starts it: a real process with the built-in model, against a Discord server."""
 
-import asyncio
 import signal
 from asyncio.subprocess import Process
 from contextlib import AbstractAsyncContextManager
@@ -8,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import limit
 from tests.platforms.bot_api import TOKEN as TELEGRAM_TOKEN
 from tests.platforms.bot_api import bot_api
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_server import TOKEN, DiscordServer
 from tests.platforms.discord_world import Person
 from tests.program import program as start
+
+pytestmark = pytest.mark.slow
 
 
 def program(folder: Path, server: DiscordServer, **settings: str) -> AbstractAsyncContextManager[Process]:
@@ -27,15 +29,15 @@ async def test_it_answers_and_ends_when_told(
     server: DiscordServer, tmp_path: Path, ann: Person, dm: Channel, channel: Channel, how: signal.Signals
 ) -> None:
     async with program(tmp_path / "data", server, LOG_LEVEL="DEBUG") as process:
-        await server.ready(seconds=60)
+        await server.ready()
         dm.say("/temp 0", ann)
         dm.say("Say hello.", ann)
         channel.say("canary, hello?", ann, mention=True)
-        answer = await dm.ended(2, seconds=60)
+        answer = await dm.ended(2)
         assert "0.7 → 0." in dm.messages[0].content and answer.content.strip()
-        await channel.ended(seconds=60)
+        await channel.ended()
         process.send_signal(how)
-        async with asyncio.timeout(60):
+        async with limit():
             out, log = await process.communicate()
     assert (
         (process.returncode, out) == (0, b"")
@@ -54,12 +56,12 @@ async def test_both_platforms_at_once(server: DiscordServer, tmp_path: Path, ann
             settings = {"TELEGRAM_TOKEN": TELEGRAM_TOKEN, "TELEGRAM_API_URL": reachable}
             async with program(tmp_path / "data", server, **settings):
                 count = len(dm.messages)
-                await server.ready(count + 1, seconds=60)
+                await server.ready(count + 1)
                 dm.say("/temp", ann)
-                assert "0.7" in (await dm.ended(count + 1, seconds=60)).content
+                assert "0.7" in (await dm.ended(count + 1)).content
                 if reachable == telegram.url:
                     private.say("/temp 0.1", person)
-                    assert "0.7 → 0.1" in (await private.ended(seconds=60)).text
+                    assert "0.7 → 0.1" in (await private.ended()).text
 
 
 async def test_a_kill_in_mid_answer_costs_nothing(
@@ -67,19 +69,19 @@ async def test_a_kill_in_mid_answer_costs_nothing(
 ) -> None:
     dm.say("not heard", ann)
     async with program(tmp_path / "data", server) as process:
-        await server.ready(seconds=60)
+        await server.ready()
         dm.say("/temp 0", ann)
         dm.say("Tell me a long story about a cat.", ann)
-        await dm.until(lambda dm: len(dm.messages) == 2 and len(dm.last.content) > 10, seconds=60)
+        await dm.until(lambda dm: len(dm.messages) == 2 and len(dm.last.content) > 10)
         process.kill()
         await process.communicate()
     cut = dm.last.content
     dm.say("And one about a dog.", ann)
     async with program(tmp_path / "data", server):
-        await dm.until(lambda dm: len(dm.messages[1].content) > len(cut) + 10, seconds=60)
+        await dm.until(lambda dm: len(dm.messages[1].content) > len(cut) + 10)
         server.press(ann, dm, "⏹")
-        await dm.until(lambda dm: "(stopped)" in dm.messages[1].content, seconds=60)
-        await dm.until(lambda dm: len(dm.messages) == 3 and len(dm.last.content) > 10, seconds=60)
+        await dm.until(lambda dm: "(stopped)" in dm.messages[1].content)
+        await dm.until(lambda dm: len(dm.messages) == 3 and len(dm.last.content) > 10)
     assert len(server.identifies) == 2
 
 
@@ -94,7 +96,7 @@ MISTAKES = [
 async def test_a_mistake_is_one_clear_line(
     server: DiscordServer, tmp_path: Path, settings: dict[str, str], line: str
 ) -> None:
-    async with program(tmp_path / "data", server, **settings) as process, asyncio.timeout(60):
+    async with program(tmp_path / "data", server, **settings) as process, limit():
         _, log = await process.communicate()
     *before, said = log.decode().splitlines()
     assert process.returncode == 78 and said.startswith("qwentin: ") and line in said
@@ -104,7 +106,7 @@ async def test_a_mistake_is_one_clear_line(
 @pytest.mark.parametrize("code", [4004, 4013])
 async def test_a_close_code_that_must_not_be_tried_again(server: DiscordServer, tmp_path: Path, code: int) -> None:
     server.close_next(code)
-    async with program(tmp_path / "data", server) as process, asyncio.timeout(60):
+    async with program(tmp_path / "data", server) as process, limit():
         _, log = await process.communicate()
     assert process.returncode == 78 and len(server.identifies) == 1 and b"Traceback" not in log
     assert log.decode().splitlines()[-1].startswith("qwentin: ")

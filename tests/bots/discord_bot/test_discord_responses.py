@@ -4,14 +4,17 @@ import asyncio
 
 import pytest
 
-from tests.bots.discord_bot.discord_running import RETRY, asked, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, asked, running
 from tests.bots.discord_bot.test_discord_corners import VI_RETRY, counting
 from tests.bots.discord_bot.test_discord_sending import answered_one
 from tests.bots.discord_bot.test_discord_slash import published
+from tests.bots.settling import settled
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
+from tests.platforms.faults import FaultKind
+from tests.waiting import idle, until_answer
 from tests.watching import held, release
 
 # The promise
@@ -21,10 +24,14 @@ async def test_nothing_is_filled_in_before_it_is_promised(
     server: DiscordServer, database: str, ann: Person, channel: Channel, dm: Channel
 ) -> None:
     """Discord would take it for a response that does not exist."""
-    async with running(server, database):
+    gate = asyncio.Event()
+    async with running(server, database) as bot:
         await published(server)
-        server.fault("slow", "POST", "/callback", seconds=0.5)
+        server.fault(FaultKind.SLOW, "POST", "/callback", gate=gate)
         server.slash(ann, channel, "ask", question="hello", private=True)
+        await idle(lambda: bot.model.prompts and not bot.trouble.under_way)
+        assert not channel.messages
+        gate.set()
         await channel.until(lambda channel: channel.texts == ["hello"] and channel.last.buttons == [RETRY])
         assert channel.last.ephemeral and not dm.messages
 
@@ -36,12 +43,15 @@ async def test_told_twice_while_the_promise_is_on_its_way(
     """The second does not make it seem to be there."""
     async with running(server, database) as bot:
         await published(server)
-        server.fault("duplicate", "EVENT", "INTERACTION_CREATE")
-        server.fault("slow", "POST", "/callback", seconds=0.3)
+        server.fault(FaultKind.DUPLICATE, "EVENT", "INTERACTION_CREATE")
+        gate = asyncio.Event()
+        server.fault(FaultKind.SLOW, "POST", "/callback", gate=gate)
         asking = server.slash(ann, channel, "ask", question="hello", private=private)
+        await idle(lambda: asked(bot) and not bot.trouble.under_way)
+        gate.set()
         assert (await asking.responded()).type == 5
         await channel.until(lambda channel: channel.texts == ["hello"] and channel.last.buttons == [RETRY])
-        await quiet()
+        await settled(bot)
         assert channel.texts == ["hello"] and len(asked(bot)) == 1
         assert channel.last.ephemeral is private and not dm.messages
 
@@ -53,11 +63,11 @@ async def test_told_again_when_nobody_remembers_it(
     monkeypatch.setattr("bots.discord_bot.interaction_token.MAX_REMEMBERED", 0)
     async with running(server, database) as bot:
         await published(server)
-        server.fault("duplicate", "EVENT", "INTERACTION_CREATE")
+        server.fault(FaultKind.DUPLICATE, "EVENT", "INTERACTION_CREATE")
         asking = server.slash(ann, channel, "ask", question="hello")
         assert (await asking.responded()).type == 5
         await channel.until(lambda channel: "hello" in channel.texts)
-        await quiet()
+        await settled(bot)
         assert asked(bot) == ["Ann: hello"]
     assert len([each for each in server.ledger if each.path.endswith("/callback")]) == 1
 
@@ -68,12 +78,15 @@ async def test_told_again_when_nobody_remembers_it(
 async def test_thinking_ends_where_the_promise_comes_last(
     server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
-    async with running(server, database, counting()):
+    gate = asyncio.Event()
+    async with running(server, database, counting()) as bot:
         await published(server)
         channel.say("count", ann, mention=True)
         await channel.ended()
-        server.fault("slow", "POST", "/callback", seconds=0.5)
+        server.fault(FaultKind.SLOW, "POST", "/callback", gate=gate)
         asking = server.slash(ann, channel, "retry")
+        await idle(lambda: len(bot.model.prompts) == 2 and not bot.trouble.under_way)
+        gate.set()
         await asking.responded()
         await channel.until(lambda channel: channel.texts == ["answer 2"])
 
@@ -81,11 +94,11 @@ async def test_thinking_ends_where_the_promise_comes_last(
 async def test_retry_of_what_is_gone_leaves_nothing_thinking(
     server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
-    async with running(server, database, counting()):
+    async with running(server, database, counting()) as bot:
         await published(server)
         channel.say("count", ann, mention=True)
         await channel.ended()
-        await quiet(0.1)
+        await settled(bot)
         channel.last.remove()
         server.slash(ann, channel, "retry")
         await channel.until(lambda channel: channel.texts == ["answer 2"] and channel.last.buttons == [RETRY])
@@ -96,10 +109,10 @@ async def test_no_typing_where_it_thinks(server: DiscordServer, database: str, a
         await published(server)
         server.slash(ann, channel, "ask", question="one")
         await channel.until(lambda channel: bot.model.running == 1)
-        await quiet()
+        await settled(bot)
         release(bot.model)
         await channel.ended()
-        assert channel.typing == []
+        assert channel.typing == 0
 
 
 # What goes wrong on the way
@@ -111,7 +124,7 @@ async def test_a_further_response_that_arrived_unheard(
     """It has no nonce: what is sent again shows twice, so it has no words yet."""
     async with running(server, database, counting(900)):
         await published(server)
-        server.fault("accept_then_drop", "POST", "/webhooks/")
+        server.fault(FaultKind.ACCEPT_THEN_DROP, "POST", "/webhooks/")
         server.slash(bob, channel, "ask", question="count", private=True)
         await channel.until(lambda channel: bool(channel.messages) and channel.last.buttons == [VI_RETRY])
         words = " ".join(text for text in channel.texts if text != "…").split()
@@ -124,13 +137,17 @@ async def test_an_answer_grows_on_where_its_token_is_refused(
     model = held(2)
     async with running(server, database, model):
         await published(server)
-        server.fault("error", "PATCH", r"/messages/@original$", code=404, body={"code": 10015, "message": "x"})
+        server.fault(FaultKind.ERROR, "PATCH", r"/messages/@original$", code=404, body={"code": 10015, "message": "x"})
         server.slash(ann, channel, "ask", question="one two three")
         await channel.until(lambda channel: any("one" in text for text in channel.texts))
         release(model)
 
 
-@pytest.mark.parametrize("lacks", [("view_channel", "send_messages"), ("view_channel",)], ids=["both", "to see it"])
+@pytest.mark.parametrize(
+    "lacks",
+    [("view_channel", "send_messages"), pytest.param(("view_channel",), marks=pytest.mark.slow)],
+    ids=["both", "to see it"],
+)
 async def test_an_answer_grows_where_the_bot_sees_nothing(
     server: DiscordServer, database: str, guild: Guild, ann: Person, channel: Channel, lacks: tuple[str, ...]
 ) -> None:
@@ -145,7 +162,7 @@ async def test_an_answer_grows_where_the_bot_sees_nothing(
         assert len(channel.messages) == 1
 
 
-@pytest.mark.parametrize("lacks", ["send_messages_in_threads", "view_channel"])
+@pytest.mark.parametrize("lacks", ["send_messages_in_threads", pytest.param("view_channel", marks=pytest.mark.slow)])
 async def test_a_long_answer_in_a_thread_where_the_bot_may_not_write(
     server: DiscordServer, database: str, guild: Guild, bob: Person, channel: Channel, lacks: str
 ) -> None:
@@ -169,9 +186,9 @@ async def test_a_thread_that_is_closed_costs_its_channel_nothing(
     async with running(server, database, held(2)) as bot:
         channel.say("one two three", ann, mention=True)
         await channel.until(lambda channel: bool(channel.texts))
-        server.fault("error", "POST", f"/channels/{thread.id}/messages", times=9, code=403, body=closed)
+        server.fault(FaultKind.ERROR, "POST", f"/channels/{thread.id}/messages", times=9, code=403, body=closed)
         thread.say("/help", bob, mention=True)
-        await quiet()
+        await settled(bot)
         release(bot.model)
         await channel.until(lambda channel: channel.texts == ["one two three"] and channel.last.buttons == [RETRY])
 
@@ -185,8 +202,6 @@ async def test_an_asker_who_cannot_be_reached_costs_nobody_else(
         await published(server)
         server.dm(bob).blocked = True
         server.slash(bob, channel, "ask", question="one")
-        async with asyncio.timeout(60):
-            while not await answered_one(bot.store):
-                await asyncio.sleep(0.01)
+        await until_answer(lambda: answered_one(bot.store), lambda: bot.trouble.ended)
         async with bot.store.begin() as tx:
             assert [each.chat.chat for each in await tx.chats.active("discord")] == [str(channel.id)]

@@ -1,6 +1,5 @@
 """Sending on Discord when things go wrong: each fault of a call is shown once; pace, penalties, restarts, secrets."""
 
-import asyncio
 import logging
 from dataclasses import replace
 from itertools import pairwise
@@ -12,65 +11,71 @@ from bots.discord_bot.timing import CHANNEL_PACE
 from core.domain.platform import Pace
 from core.domain.reply_states import State
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, asked, quiet, running
+from storage.store import DatabaseStore
+from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, asked, running
 from tests.bots.discord_bot.test_discord_slash import published
+from tests.bots.fake_clock import FakeClock
+from tests.bots.settling import settled
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
-from tests.platforms.discord_server import TOKEN, DiscordServer
+from tests.platforms.discord_server import TOKEN, DiscordServer, discord_server
 from tests.platforms.discord_world import Person
+from tests.platforms.faults import FaultKind, sweep
+from tests.waiting import idle, until_answer
 from tests.watching import held, release
 
-FAULTS: list[tuple[str, str, dict[str, Any]]] = [
-    ("the connection is lost before", "drop_before", {}),
-    ("the connection is lost after", "accept_then_drop", {}),
-    ("the server fails", "error", {"code": 500}),
-    ("the server is away", "error", {"code": 503}),
-    ("the answer can't be read", "truncated", {}),
-    ("too many", "429", {"seconds": 0.3}),
-    ("slow", "slow", {"seconds": 0.3}),
+FAULTS: list[tuple[str, FaultKind, dict[str, Any]]] = [
+    ("the connection is lost before", FaultKind.DROP_BEFORE, {}),
+    ("the connection is lost after", FaultKind.ACCEPT_THEN_DROP, {}),
+    ("the server fails", FaultKind.ERROR, {"code": 500}),
+    ("the server is away", FaultKind.ERROR, {"code": 503}),
+    ("the answer can't be read", FaultKind.TRUNCATED, {}),
+    ("too many", FaultKind.RATE_LIMIT, {"seconds": 0.3}),
+    ("slow", FaultKind.SLOW, {"seconds": 0.1}),
 ]
+CALLS = {"send": ("POST", r"/messages$"), "edit": ("PATCH", r"/messages/\d+$")}
 
 
-@pytest.mark.parametrize("call", [("POST", r"/messages$"), ("PATCH", r"/messages/\d+$")], ids=["send", "edit"])
-@pytest.mark.parametrize("fault", [each[1:] for each in FAULTS], ids=[each[0] for each in FAULTS])
+@pytest.mark.parametrize(("call", "kind", "options"), sweep(CALLS, FAULTS))
 async def test_an_answer_is_shown_once_whatever_happens_to_a_call(
-    server: DiscordServer, database: str, dm: Channel, call: tuple[str, str], fault: tuple[str, dict[str, Any]]
+    server: DiscordServer, database: str, dm: Channel, call: tuple[str, str], kind: FaultKind, options: dict[str, Any]
 ) -> None:
-    kind, options = fault
     model = held(1)
     server.fault(kind, *call, **options)
-    async with running(server, database, model):
+    async with running(server, database, model) as bot:
         dm.say("hello there")
         await dm.until(lambda dm: model.running > 0)
-        await quiet(0.1)
+        await settled(bot)
         release(model)
         await dm.until(lambda dm: dm.texts == ["hello there"] and dm.last.buttons == [RETRY])
-        await quiet()
+        await settled(bot)
     assert dm.texts == ["hello there"] and len(model.prompts) == 1
 
 
-@pytest.mark.parametrize("fault", [each[1:] for each in FAULTS], ids=[each[0] for each in FAULTS])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [pytest.param(*each[1:], id=each[0], marks=pytest.mark.slow if place else ()) for place, each in enumerate(FAULTS)],
+)
 async def test_the_same_for_a_response(
-    server: DiscordServer, database: str, ann: Person, channel: Channel, fault: tuple[str, dict[str, Any]]
+    server: DiscordServer, database: str, ann: Person, channel: Channel, kind: FaultKind, options: dict[str, Any]
 ) -> None:
-    kind, options = fault
     server.fault(kind, "PATCH", r"/messages/@original$", **options)
-    async with running(server, database):
+    async with running(server, database) as bot:
         await published(server)
         server.slash(ann, channel, "ask", question="hello there", private=True)
         await channel.until(lambda channel: channel.texts == ["hello there"] and channel.last.buttons == [RETRY])
-        await quiet()
+        await settled(bot)
     assert channel.texts == ["hello there"]
 
 
 async def test_every_part_of_a_long_answer_is_shown_once(server: DiscordServer, database: str, dm: Channel) -> None:
     text = " ".join(f"word{count}" for count in range(600))
-    server.fault("accept_then_drop", "POST", r"/messages$", times=3)
-    async with running(server, database, FakeModel(lambda prompt: [text])):
+    server.fault(FaultKind.ACCEPT_THEN_DROP, "POST", r"/messages$", times=3)
+    async with running(server, database, FakeModel(lambda prompt: [text])) as bot:
         dm.say("long please")
         await dm.until(lambda dm: len(dm.messages) == 3 and dm.last.buttons == [RETRY])
-        await quiet()
+        await settled(bot)
     assert " ".join(dm.texts) == text
 
 
@@ -78,27 +83,28 @@ async def test_a_penalty_holds_that_channel_alone(
     server: DiscordServer, database: str, ann: Person, bob: Person
 ) -> None:
     mine, his = server.dm(ann), server.dm(bob)
-    server.fault("429", "POST", r"/messages$", channel=mine, seconds=1.0)
+    server.fault(FaultKind.RATE_LIMIT, "POST", r"/messages$", times=1_000_000, channel=mine, seconds=0.05)
     async with running(server, database):
         mine.say("held", ann)
-        await mine.until(lambda mine: not server.faults[0].times)
+        await mine.until(lambda mine: server.faults[0].times < 1_000_000)
         his.say("free", bob)
         assert (await his.ended()).content == "free"
         assert mine.texts == []
+        server.faults.clear()
         assert (await mine.ended()).content == "held"
 
 
 async def test_a_long_penalty_holds_it_too(server: DiscordServer, database: str, ann: Person, bob: Person) -> None:
     """Longer than the library sleeps by itself."""
     mine, his = server.dm(ann), server.dm(bob)
-    server.fault("429", "POST", r"/messages$", channel=mine, seconds=40.0)
+    server.fault(FaultKind.RATE_LIMIT, "POST", r"/messages$", channel=mine, seconds=4000.0)
     async with running(server, database) as bot:
         mine.say("held", ann)
         await mine.until(lambda mine: not server.faults[0].times)
         his.say("free", bob)
         assert (await his.ended()).content == "free"
-        await quiet()
-        assert mine.texts == [] and 30 < bot.service.rate_limiter.delay(f"discord:{mine.id}", Pace()) < 41
+        await idle(lambda: not bot.trouble.under_way)
+        assert mine.texts == [] and 3000 < bot.service.rate_limiter.delay(f"discord:{mine.id}", Pace()) < 4001
 
 
 async def test_a_message_that_was_deleted_is_sent_anew(server: DiscordServer, database: str, dm: Channel) -> None:
@@ -124,24 +130,20 @@ async def test_private_messages_that_are_closed(server: DiscordServer, database:
     dm.blocked = True
     async with running(server, database) as bot:
         dm.say("hello", ann)
-        async with asyncio.timeout(60):
-            while [known.chat async for known in known_chats(bot.store)]:
-                await asyncio.sleep(0.01)
+        await until_answer(lambda: given_up(bot.store), lambda: bot.trouble.ended)
         dm.blocked = False
         dm.say("open again", ann)
         assert (await dm.ended()).content == "open again"
 
 
-async def known_chats(store: Any) -> Any:
+async def given_up(store: DatabaseStore) -> bool:
+    """Whether no place is known any more, and nothing is owed."""
     async with store.begin() as tx:
-        for known in await tx.chats.active("discord"):
-            yield known
-        replies = await tx.replies.count_active()
-    if replies != (0, 0) or not await answered_one(store):
-        yield type("Waiting", (), {"chat": None})
+        left = await tx.chats.active("discord"), await tx.replies.count_active()
+    return left == ([], (0, 0)) and await answered_one(store)
 
 
-async def answered_one(store: Any) -> bool:
+async def answered_one(store: DatabaseStore) -> bool:
     async with store.begin() as tx:
         return (reply := await tx.replies.find(1)) is not None and reply.state is State.FAILED
 
@@ -155,9 +157,7 @@ async def test_a_thread_that_is_locked_costs_its_own_answer_alone(
         thread.say("hello", bob, mention=True)
         channel.say("hi", ann, mention=True)
         await channel.ended()
-        async with asyncio.timeout(60):
-            while not await answered_one(bot.store):
-                await asyncio.sleep(0.01)
+        await until_answer(lambda: answered_one(bot.store), lambda: bot.trouble.ended)
         assert thread.messages == []
 
 
@@ -186,20 +186,26 @@ async def test_nothing_is_lost_or_doubled_over_a_restart(
     assert others[1].last.ephemeral and not others[0].last.ephemeral
 
 
-async def test_the_pace_that_discord_bears(server: DiscordServer, database: str, dm: Channel) -> None:
-    """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
+async def test_the_pace_that_discord_bears(database: str, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.5 s from any call to the next preview, one second to the final text."""
     assert Pace(preview_interval_s=1.5, gap_s=1.0) == CHANNEL_PACE
-    model = held()
-    async with running(server, database, model, discord_timing=replace(QUICK_DISCORD, pace=CHANNEL_PACE)):
-        dm.say(" ".join(f"w{i}" for i in range(40)))
-        for _ in range(40):
+    model, clock, timing = held(), FakeClock(), replace(QUICK_DISCORD, pace=CHANNEL_PACE)
+    async with (
+        discord_server(monotonic=clock) as server,
+        running(server, database, model, discord_timing=timing) as bot,
+    ):
+        clock.pace(bot.service.rate_limiter, monkeypatch)
+        dm = server.dm(ann)
+        dm.say(" ".join(f"w{i}" for i in range(5)))
+        for words in range(1, 5):
             release(model, 1)
-            await asyncio.sleep(0.1)
+            await dm.until(lambda dm, words=words: dm.texts and len(dm.last.content.split()) == words)  # type: ignore[misc]
+        release(model)
         answer = await dm.ended()
     times = [effect.at for effect in server.effects("POST", r"/messages$") + server.effects("PATCH", r"/messages/\d+$")]
     gaps = [late - early for early, late in pairwise(times)]
-    assert len(times) == len(answer.history) and len(gaps) >= 2
-    assert all(gap >= 1.45 for gap in gaps[:-1]) and gaps[-1] >= 0.95
+    assert answer.content == "w0 w1 w2 w3 w4" and gaps[:3] == [1.5, 1.5, 1.5]
+    assert gaps[3:] in ([1.0], [1.5, 1.0]), "the final text comes at once, or after one more preview"
 
 
 async def test_no_secret_and_no_word_in_any_log(
@@ -207,15 +213,17 @@ async def test_no_secret_and_no_word_in_any_log(
 ) -> None:
     """At INFO nothing that people write; the bot's token and the interactions' at no level of our own loggers."""
     caplog.set_level(logging.DEBUG)
-    async with running(server, database, FakeModel(lambda prompt: ["canary ", "words"])):
+    async with running(server, database, FakeModel(lambda prompt: ["canary ", "words"])) as bot:
         await published(server)
-        server.fault("error", "PATCH", r"/messages/@original$", code=404, body={"code": 10015, "message": "canary"})
+        server.fault(
+            FaultKind.ERROR, "PATCH", r"/messages/@original$", code=404, body={"code": 10015, "message": "canary"}
+        )
         asking = server.slash(ann, channel, "ask", question="canary of ann")
         await channel.until(lambda channel: any("canary words" in text for text in channel.texts))
-        server.fault("error", "POST", r"/messages$", code=400, body={"code": 50035, "message": "canary"})
+        server.fault(FaultKind.ERROR, "POST", r"/messages$", code=400, body={"code": 50035, "message": "canary"})
         channel.say("canary of ann", ann, mention=True)
         server.drop()
-        await quiet()
+        await settled(bot)
     ours = [record for record in caplog.records if record.name.startswith(("bots", "core", "storage"))]
     told = "\n".join(record.getMessage() + str(record.exc_info or "") for record in ours)
     at_info = "\n".join(record.getMessage() for record in ours if record.levelno >= logging.INFO)

@@ -1,15 +1,15 @@
 """Servers and threads as people use them: the real library against a server that answers as Discord does."""
 
-import asyncio
-
 from core.domain.conversation import Author, ChatId, Role
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, quiet, running
+from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, running
+from tests.bots.settling import settled
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
+from tests.waiting import until, until_answer
 from tests.watching import held, release
 
 
@@ -54,7 +54,7 @@ async def test_without_the_intent(
         thread.say("hello", bob, mention=True)
         await thread.ended()
         thread.say("unheard", bob)
-        await quiet()
+        await settled(bot)
         assert asked(bot) == ["Ann: what is up?", "Bob: hello"] and len(thread.messages) == 1
     assert "Message Content intent" in caplog.text  # type: ignore[attr-defined]
 
@@ -88,7 +88,7 @@ async def test_a_thread_is_a_conversation_of_its_own(
         thread.say("no mention needed now", bob)
         await thread.ended(2)
         thread.say("between us", bob, reply_to=thread.say("what?", ann, mentions=[bob.user]))
-        await quiet()
+        await settled(bot)
         assert asked(bot)[-1] == "Bob: no mention needed now" and len(thread.messages) == 2
         thread.say("/temp 0.9", bob, mention=True)
         assert "0.1 → 0.9" in (await thread.ended(3)).content, "its owner sets it"
@@ -172,11 +172,9 @@ async def test_thrown_out_and_let_in_again(
         channel.say("one two three four", ann, mention=True)
         await channel.until(lambda channel: bool(channel.texts))
         guild.kick_bot()
-        async with asyncio.timeout(60):
-            while bot.model.running:
-                await asyncio.sleep(0.005)
+        await until(lambda: not bot.model.running)
         release(bot.model)
-        await quiet()
+        await settled(bot)
         guild.add_bot()
         channel.say("and now?", ann, mention=True)
         await channel.until(lambda channel: "and now?" in channel.texts)
@@ -184,12 +182,12 @@ async def test_thrown_out_and_let_in_again(
 
 async def nothing_left(bot: Running) -> None:
     """Wait until no reply is owed any more: what was shown last is committed a moment after."""
-    async with asyncio.timeout(60):
-        while True:
-            async with bot.store.begin() as tx:
-                if await tx.replies.count_active() == (0, 0):
-                    return
-            await asyncio.sleep(0.005)
+
+    async def nothing() -> bool:
+        async with bot.store.begin() as tx:
+            return await tx.replies.count_active() == (0, 0)
+
+    await until_answer(nothing, lambda: bot.trouble.ended)
 
 
 async def test_a_channel_that_is_deleted_under_an_answer(

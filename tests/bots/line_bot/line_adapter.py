@@ -39,6 +39,7 @@ from core.inbound.events import (
     PressReceipt,
 )
 from core.inbound.question_text import QuestionParts, compose_question
+from tests.patience import limit
 
 PLATFORM = "line"
 MAX_CHARACTERS = 200
@@ -132,7 +133,7 @@ class Connection:
         self._calls[number] = asyncio.get_running_loop().create_future()
         self.write(call=number, **line)
         try:
-            async with asyncio.timeout(60):
+            async with limit():
                 result = await self._calls[number]
         except TimeoutError as error:
             raise Ambiguous from error

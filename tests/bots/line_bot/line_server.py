@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.patience import limit
+
 Line = dict[str, Any]
 
 
@@ -62,7 +64,7 @@ class LineServer:
 
     async def until(self, met: Callable[["LineServer"], object]) -> None:
         """Return when the service looks as it should."""
-        async with asyncio.timeout(60), self.changed:
+        async with limit(), self.changed:
             await self.changed.wait_for(lambda: met(self))
 
     def texts(self, chat: str) -> list[str]:

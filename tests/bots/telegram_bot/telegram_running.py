@@ -25,9 +25,12 @@ from core.runtime.retry import Backoff
 from core.runtime.supervision import must_not_end
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
+from tests.bots import settling
+from tests.bots.settling import WatchedStore
 from tests.conftest import EVERYBODY, RULES
-from tests.fakes import FakeModel, FlakyStore, OpenFilter
+from tests.fakes import FakeModel, OpenFilter
 from tests.platforms.bot_api import BotApi
+from tests.waiting import until
 
 BOT = "@qwentin_bot"
 RETRY, STOP, CONTINUE = (t("en", f"button.{name}") for name in ("retry", "stop", "continue"))
@@ -37,6 +40,8 @@ QUICK_TIMING = TelegramTiming(
     private_pace=Pace(preview_interval_s=0.02, gap_s=0.01),
     group_pace=Pace(preview_interval_s=0.03, gap_s=0.01, previews_per_minute=15, calls_per_minute=20),
     connection_backoff=QUICK_BACKOFF,
+    poll_gap_s=0.06,
+    paste_wait_s=0.1,
 )
 """Telegram's paces are for Telegram; what keeps to them is tested by its own clock."""
 
@@ -46,7 +51,7 @@ class Running:
     """The bot's inside, for looking at it. What the bot itself stores goes through `trouble`."""
 
     store: DatabaseStore
-    trouble: FlakyStore
+    trouble: WatchedStore
     model: FakeModel
     service: ChatService
     telegram: TelegramBot
@@ -82,7 +87,7 @@ async def running(
     model = model or FakeModel()
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        trouble = FlakyStore(store)
+        trouble = WatchedStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         service = ChatService(trouble, assistant, access, now=now_ms, timing=QUICK_SERVICE)
         telegram = TelegramBot(server.token, server.url, press_services(service), drafts=drafts, timing=timing)
@@ -101,11 +106,7 @@ def asked(bot: Running) -> list[str]:
     return [prompt[-1].content for prompt in bot.model.prompts]
 
 
-async def quiet(bot: Running, server: BotApi, seconds: float = 0.15) -> None:
-    """Give what should not happen the time to happen."""
-    before = len(server.queue.polls)
-    async with asyncio.timeout(60):
-        while len(server.queue) or len(server.queue.polls) == before:
-            await asyncio.sleep(0.005)
-            before = min(before, len(server.queue.polls) - 1)
-    await asyncio.sleep(seconds)
+async def settled(bot: Running, server: BotApi) -> None:
+    """Return once all that was told is confirmed and dealt with: what has not happened by then does not happen."""
+    await until(lambda: not len(server.queue))
+    await settling.settled(bot)

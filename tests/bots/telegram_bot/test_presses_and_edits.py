@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from bots.telegram_bot.incoming import ChatlessPress, EditedMessage, parse_updates
 from core.commands.button_payloads import ActionPayload, ButtonPayload, InertPayload, SettingPayload
 from core.commands.press import Press
@@ -63,7 +61,7 @@ def pressed(**more: Any) -> object:
     return parse_updates([made], ME, NOW_MS)
 
 
-@pytest.mark.parametrize(("data", "payload"), [("n", InertPayload()), ("junk", None)])
+@each_row(("data", "payload"), [("n", InertPayload()), ("junk", None)])
 def test_a_press_under_an_inline_message_has_no_chat(data: str, payload: ButtonPayload | None) -> None:
     assert pressed(inline_message_id="i", data=data) == ChatlessPress("77", Author("7", "Ann Lee", "en"), payload)
 

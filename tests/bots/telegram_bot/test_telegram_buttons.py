@@ -5,10 +5,13 @@ import asyncio
 import pytest
 
 from core.i18n import t
+from tests.bots.fake_clock import FakeClock
 from tests.bots.telegram_bot.telegram_running import BOT, CONTINUE, RETRY, STOP, running
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
+from tests.platforms.faults import FaultKind
+from tests.waiting import until
 from tests.watching import held
 
 
@@ -75,16 +78,20 @@ async def test_the_settings_panel(server: BotApi, database: str, ann: Person, bo
 
 
 async def test_a_press_is_answered_at_once_whatever_the_panel_waits_for(
-    server: BotApi, database: str, ann: Person, private: Chat
+    server: BotApi, database: str, ann: Person, private: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = FakeClock()
     async with running(server, database) as bot:
         private.say("/settings", ann)
         await private.ended()
+        clock.pace(bot.service.rate_limiter, monkeypatch)
+        clock.running.clear()
         bot.service.rate_limiter.hold(f"telegram:{private.id}", 1.5)
         for label in ("+ 0.1", "+ 0.1", "1024", "− 1"):  # tapped twice, and others before the panel could follow
             answer = await server.press(ann, private, label).answered()
             assert (answer.text, answer.alert) == ("", False)
         assert private.last.buttons[1] == "🌡 0.7", "not painted yet"
+        clock.running.set()
         await private.until(lambda chat: chat.last.buttons[1] == "🌡 0.8" and "🧠 2" in chat.last.buttons)
         assert len(server.effects("editMessageText", chat=private)) == 1, "painted once"
 
@@ -95,10 +102,12 @@ async def test_a_press_while_the_panel_is_being_painted_is_painted_too(
     async with running(server, database):
         private.say("/settings", ann)
         await private.ended()
-        server.fault("slow", "editMessageText", seconds=0.5)
+        gate = asyncio.Event()
+        server.fault(FaultKind.SLOW, "editMessageText", gate=gate)
         await server.press(ann, private, "+ 0.1").answered()
         await private.until(lambda chat: not server.faults[0].times)  # the edit is on its way
         await server.press(ann, private, "1024").answered()
+        gate.set()
         await private.until(lambda chat: len(server.effects("editMessageText", chat=chat)) == 2)
         assert {"🌡 0.8", "✓ 1024"} <= set(private.last.buttons), "and the later edit came last"
 
@@ -124,7 +133,7 @@ async def test_a_press_on_a_stub_that_nobody_knows_removes_it(
     server: BotApi, database: str, ann: Person, bob: Person, group: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    server.fault("accept_then_drop", "sendMessage", times=2)
+    server.fault(FaultKind.ACCEPT_THEN_DROP, "sendMessage", times=2)
     async with running(server, database):
         group.say(f"{BOT} hi", ann)
         await group.until(lambda chat: chat.texts == ["…", "…", "hi"])
@@ -139,7 +148,7 @@ async def test_a_press_on_a_stub_that_nobody_knows_removes_it(
         answer = await server.press(bob, group, data="a:s:1", message=stubs[0]).answered()
         assert (answer.text, answer.alert) == (t("vi", "press.removed"), False)
         await group.until(lambda chat: chat.texts[:2] == ["…", "hi"])
-        server.fault("error", "deleteMessage", code=400, description="Bad Request: message can't be deleted")
+        server.fault(FaultKind.ERROR, "deleteMessage", code=400, description="Bad Request: message can't be deleted")
         await server.press(ann, group, data="a:s:1", message=stubs[1]).answered()
         await group.until(lambda chat: chat.messages[0].buttons == [] and chat.texts[:2] == ["…", "hi"])
     told = [record.getMessage() for record in caplog.records if "placeholder" in record.getMessage()]
@@ -151,11 +160,14 @@ async def test_a_press_on_a_stub_that_nobody_knows_removes_it(
 
 async def test_menus_are_sent_when_they_changed(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     for _ in range(2):
-        async with running(server, database), asyncio.timeout(60):
-            while (
-                len(server.commands) < 6 or len(server.profile) < 4 or len(server.effects("getMyShortDescription")) < 2
-            ):
-                await asyncio.sleep(0.01)
+        async with running(server, database):
+            await until(
+                lambda: (
+                    len(server.commands) == 6
+                    and len(server.profile) == 4
+                    and len(server.effects("getMyShortDescription")) == 2
+                )
+            )
         assert server.changes == 10
         server.ledger.clear()
     names = {scope: [command["command"] for command in menu] for scope, menu in server.commands.items()}

@@ -11,6 +11,7 @@ from telegram.error import NetworkError
 from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish_menus
 from core.commands.registry import COMMANDS
 from core.i18n import t
+from tests.tables import each_row
 
 MEMBERS = {"filter", "ask", "help", "stop", "retry", "continue", "undo", "settings", "status", "lang", "whoami"}
 
@@ -66,7 +67,7 @@ class FakeAccount:
         return self._called(sets=True)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("scope", "names"),
     [
         ("all_private_chats", {command.name for command in COMMANDS}),
@@ -84,7 +85,7 @@ def test_the_scopes_are_telegrams() -> None:
     assert {name: scope.type for name, scope in SCOPES.items()} == {name: name for name in SCOPES}
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each_row("language", LANGUAGES)
 def test_the_limits_are_kept(language: str) -> None:
     for scope in SCOPES:
         offered = menu(scope, language)
@@ -119,8 +120,9 @@ async def test_only_what_differs_is_sent() -> None:
     assert await publish_menus(bot) == 0
 
 
-@pytest.mark.parametrize("lasts", [0, 1, 7])
+@each_row("lasts", [0, 1, 7])
 async def test_a_failure_is_one_line_without_its_words(lasts: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.clear()
     with caplog.at_level(logging.WARNING):
         assert await publish_menus(FakeAccount(lasts)) == lasts // 2
     assert [record.getMessage() for record in caplog.records] == ["menus not updated: NetworkError"]

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from core.i18n import t
-from tests.bots.telegram_bot.telegram_running import BOT, asked, quiet, running
+from tests.bots.telegram_bot.telegram_running import BOT, asked, running, settled
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
+from tests.platforms.faults import FaultKind
 from tests.watching import held, release
 
 
@@ -54,7 +55,7 @@ async def test_who_may_set_in_a_group(
 
 
 async def test_a_group_where_admins_can_not_be_seen(server: BotApi, database: str, ann: Person, group: Chat) -> None:
-    server.fault("error", "getChatMember", code=500, description="Internal Server Error")
+    server.fault(FaultKind.ERROR, "getChatMember", code=500, description="Internal Server Error")
     async with running(server, database):
         group.say("/temp 0.2", ann)
         assert (await group.ended()).text == t("en", "error.role")
@@ -77,7 +78,7 @@ async def test_bots_and_channels_are_ignored(server: BotApi, database: str, ann:
         group.say(f"{BOT} hi", ann, **{"from": {"id": 5, "is_bot": True, "first_name": "Other"}})
         group.say(f"{BOT} hi", ann, **{"from": {"id": 777000, "is_bot": False, "first_name": "Telegram"}},
                   sender_chat=post, is_automatic_forward=True)  # fmt: skip
-        await quiet(bot, server)
+        await settled(bot, server)
         assert group.messages == [] and bot.model.prompts == []
 
 

@@ -1,6 +1,5 @@
 """Buttons: within Telegram's limits, read back as they were meant, and nothing else is read."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from telegram import InlineKeyboardButton
@@ -37,7 +36,7 @@ def panel(now: Settings, language: str = "en") -> list[list[InlineKeyboardButton
     return buttons(Controls(panel=now, language=language))
 
 
-@pytest.mark.parametrize("language", ["en", "vi"])
+@each_row("language", ["en", "vi"])
 def test_what_is_under_an_answer(language: str) -> None:
     [row] = buttons(Controls((ButtonAction.CONTINUE, ButtonAction.RETRY), language=language), 17)
     assert [button.text for button in row] == [t(language, "button.continue"), t(language, "button.retry")]

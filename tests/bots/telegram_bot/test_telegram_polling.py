@@ -24,13 +24,18 @@ from core.inbound.events import (
     PressReceipt,
     Receipt,
 )
-from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, asked, lone_services, quiet, running
-from tests.platforms.bot_api import BotApi, Pressed
+from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, asked, lone_services, running, settled
+from tests.patience import LIMIT_S, limit
+from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
+from tests.platforms.bot_api_presses import Pressed
+from tests.platforms.faults import FaultKind
+from tests.waiting import idle, until
 from tests.watching import held, release
 
-HASTY = replace(QUICK_TIMING, established_after_s=1.2, young_conflict_pause_s=0.05, established_conflict_pause_s=0.15)
-"""Minutes become parts of a second."""
+YOUNG = replace(QUICK_TIMING, established_after_s=LIMIT_S, young_conflict_pause_s=0.05)
+OLD = replace(YOUNG, established_after_s=0.0, established_conflict_pause_s=0.15)
+"""A program that has just begun to poll, and one that has long been polling; pauses are parts of a second."""
 
 
 class Program:
@@ -68,9 +73,7 @@ class Program:
         event.acknowledge(Receipt(Acceptance.STORED))
 
     async def until(self, true: Callable[[], object]) -> None:
-        async with asyncio.timeout(60):
-            while not true():
-                await asyncio.sleep(0.005)
+        await until(true)
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[asyncio.Task[None]]:
@@ -89,18 +92,17 @@ class Program:
 async def test_of_two_programs_the_later_one_ends(
     server: BotApi, ann: Person, private: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first, second = Program(server, HASTY), Program(server, HASTY)
+    first, second = Program(server, OLD), Program(server, YOUNG)
     said = [f"message {number}" for number in range(30)]
     async with first.polling() as polling:
         private.say(said[0], ann)
         await first.until(lambda: first.taken)
-        await asyncio.sleep(1.3)
         async with second.polling() as ending:
             for text in said[1:]:
                 private.say(text, ann)
-                await asyncio.sleep(0.04)
+                await until(lambda text=text: text in first.taken + second.taken)  # type: ignore[misc]
             with pytest.raises(SetupError, match="another program already asks Telegram for this bot's messages"):
-                async with asyncio.timeout(60):
+                async with limit():
                     await ending
         private.say("last", ann)
         await first.until(lambda: "last" in first.taken)
@@ -111,15 +113,15 @@ async def test_of_two_programs_the_later_one_ends(
 
 
 async def test_of_two_young_programs_one_ends(server: BotApi, ann: Person, private: Chat) -> None:
-    programs = [Program(server, replace(HASTY, established_after_s=180.0)) for _ in range(2)]
+    programs = [Program(server, YOUNG) for _ in range(2)]
     async with programs[0].polling() as one, programs[1].polling() as other:
-        async with asyncio.timeout(60):
+        async with limit():
             done, left = await asyncio.wait({one, other}, return_when=asyncio.FIRST_COMPLETED)
-        private.say("hello", ann)
-        await programs[0].until(lambda: programs[0].taken + programs[1].taken)
-        await asyncio.sleep(0.5)
+        for count, text in enumerate(("hello", "again"), 1):
+            private.say(text, ann)
+            await until(lambda count=count: len(programs[0].taken + programs[1].taken) == count)  # type: ignore[misc]
         assert [type(task.exception()) for task in done] == [SetupError] and not any(task.done() for task in left)
-    assert programs[0].taken + programs[1].taken == ["hello"]
+    assert programs[0].taken + programs[1].taken == ["hello", "again"]
 
 
 async def test_a_restart_after_a_kill_is_no_second_program(server: BotApi, ann: Person, private: Chat) -> None:
@@ -129,12 +131,15 @@ async def test_a_restart_after_a_kill_is_no_second_program(server: BotApi, ann: 
         private.say("one", ann)
         await killed.until(lambda: killed.taken and len(server.queue.polls) >= 2)
     still_held = asyncio.create_task(server.queue.get(None, 100, 50, None))
-    await asyncio.sleep(0.05)
-    server.fault("error", "getUpdates", code=409, description="Conflict: terminated by other getUpdates request")
+    await until(lambda: server.queue.held)
+    server.fault(
+        FaultKind.ERROR, "getUpdates", code=409, description="Conflict: terminated by other getUpdates request"
+    )
     async with new.polling() as polling:
         private.say("two", ann)
         await new.until(lambda: "two" in new.taken)
-        await asyncio.sleep(0.3)
+        private.say("three", ann)
+        await new.until(lambda: "three" in new.taken)
         assert not polling.done()
     await asyncio.gather(still_held, return_exceptions=True)
 
@@ -169,7 +174,7 @@ async def test_who_has_caught_up_says_so_once_all_of_it_is_stored(server: BotApi
 
 
 async def test_where_nothing_waits_it_is_said_at_once(server: BotApi) -> None:
-    server.fault("error", "getUpdates", code=500, description="Internal Server Error")
+    server.fault(FaultKind.ERROR, "getUpdates", code=500, description="Internal Server Error")
     program = Program(server)
     async with program.polling():
         await program.until(lambda: program.caught_up)
@@ -190,14 +195,13 @@ async def test_nothing_is_confirmed_before_all_of_its_batch_is_acknowledged(
         one, two = [await anext(events), await anext(events)]
         caught_up = asyncio.ensure_future(anext(events))
         two.acknowledge(Receipt(Acceptance.STORED))
-        await asyncio.sleep(0.1)
+        await idle()
         assert not caught_up.done() and len(server.queue) == 2
         one.acknowledge(Receipt(Acceptance.REJECTED))  # it never will be stored: it holds up nothing
-        async with asyncio.timeout(60):
+        async with limit():
             assert isinstance(await caught_up, CaughtUp)
             later = asyncio.ensure_future(anext(events))
-            while len(server.queue):
-                await asyncio.sleep(0.005)
+            await until(lambda: not len(server.queue))
         later.cancel()
         await asyncio.gather(later, return_exceptions=True)
 
@@ -213,7 +217,7 @@ async def test_what_follows_a_move_waits_for_it(server: BotApi, ann: Person) -> 
         following = asyncio.ensure_future(anext(events))
         assert isinstance(old, MessageReceived) and isinstance(moved, ChatMoved)
         old.acknowledge(Receipt(Acceptance.STORED))
-        await asyncio.sleep(0.1)
+        await idle()
         assert not following.done()
         moved.acknowledge(Receipt(Acceptance.STORED))
         again = await following  # Telegram tells it in both groups
@@ -304,10 +308,10 @@ async def test_a_question_that_waits_is_answered_as_it_was_edited(
         private.revise(third, "/clear")  # a command is done when it comes: this is none
         unheard = group.say("nobody's", ann)
         group.revise(unheard, f"{BOT} hello?")
-        await quiet(bot, server)
+        await settled(bot, server)
         release(model)
         await private.until(lambda chat: chat.texts == ["first", "second", "third"])
-        await quiet(bot, server)
+        await settled(bot, server)
     assert asked(bot) == ["first", "second", "third"] and not group.messages
 
 
@@ -323,7 +327,7 @@ async def test_an_edit_of_one_piece_leaves_the_rest(server: BotApi, database: st
         private.known[album] |= {"caption": "what is this?"}
         server.queue.put("edited_message", private.known[album])
         private.revise(paste[0], "y")
-        await quiet(bot, server)
+        await settled(bot, server)
         release(model)
         await private.until(lambda chat: len(asked(bot)) == 3)
     assert [text[:14] for text in asked(bot)] == ["first", "x" * 14, "what is this?\n"]

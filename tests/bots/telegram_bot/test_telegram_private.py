@@ -1,18 +1,21 @@
 """Private chats as people use them: the real library against a server that answers as Telegram does."""
 
-import asyncio
 import re
 from itertools import pairwise
+
+import pytest
 
 from bots.telegram_bot.timing import TelegramTiming
 from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import ContentFilter, blocked
 from core.i18n import t
-from tests.bots.telegram_bot.telegram_running import RETRY, STOP, asked, quiet, running
+from tests.bots.fake_clock import FakeClock
+from tests.bots.telegram_bot.telegram_running import RETRY, STOP, asked, running, settled
 from tests.fakes import FakeModel, WordFilter
-from tests.platforms.bot_api import BotApi
+from tests.platforms.bot_api import BotApi, bot_api
 from tests.platforms.bot_api_chats import Chat, Person
+from tests.waiting import until
 from tests.watching import held, release
 
 
@@ -55,7 +58,7 @@ async def test_commands_in_private(server: BotApi, database: str, ann: Person, p
             assert re.search(expected, answer.text), f"{text}: {answer.text}"
             assert answer.buttons == []
         private.say("/temp@other_bot 0.9", ann)
-        await quiet(bot, server)
+        await settled(bot, server)
         assert len(private.messages) == 6
 
 
@@ -71,7 +74,7 @@ async def test_what_is_no_text(server: BotApi, database: str, ann: Person, priva
         group.privacy = False
         group.say(by=ann, photo=photo)
         group.service(ann, new_chat_title="Better friends")
-        await quiet(bot, server)
+        await settled(bot, server)
         assert group.messages == []
 
 
@@ -82,7 +85,7 @@ async def test_an_album_is_one_question(server: BotApi, database: str, ann: Pers
         private.say(by=ann, photo=photo, media_group_id="g", caption="our holidays")
         private.say(by=ann, photo=photo, media_group_id="g")
         await private.ended()
-        await quiet(bot, server)
+        await settled(bot, server)
         assert len(private.messages) == 1 and asked(bot)[0].startswith("our holidays")
 
 
@@ -91,14 +94,14 @@ async def test_a_long_paste_is_one_question(server: BotApi, database: str, ann: 
     async with running(server, database, FakeModel(lambda prompt: [f"{len(prompt[-1].content)}"])) as bot:
         assert len(private.paste(text, ann)) == 3
         assert (await private.ended()).text == str(len(text))
-        await quiet(bot, server)
+        await settled(bot, server)
         assert asked(bot) == [text] and len(private.messages) == 1
 
 
 async def test_a_paste_whose_end_comes_later(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     async with running(server, database, FakeModel(lambda prompt: ["ok"])) as bot:
         private.say("a" * 4096, ann)
-        await asyncio.sleep(0.3)
+        await until(lambda: not server.queue.held)
         private.say("and b", ann)
         await private.ended()
         private.say("c" * 4090, ann)
@@ -136,23 +139,25 @@ async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat)
     assert private.last.history == ["…", "one two three"] and private.last.buttons == [RETRY]
 
 
-async def test_the_pace_that_telegram_asks_for(server: BotApi, database: str, ann: Person, private: Chat) -> None:
-    """On the real clock: 1.5 s from any call to the next preview, one second to the final text."""
+async def test_the_pace_that_telegram_asks_for(database: str, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.5 s from any call to the next preview, one second to the final text."""
     timing = TelegramTiming()
     assert timing.pace(private=True) == Pace(1.5, 1.0)
     assert timing.pace(private=False) == Pace(4.0, 1.0, previews_per_minute=15, calls_per_minute=20)
-    model = held()
-    async with running(server, database, model, timing=timing):
-        private.say(" ".join(f"w{i}" for i in range(40)), ann)
-        for _ in range(40):
+    model, clock = held(), FakeClock()
+    async with bot_api(monotonic=clock) as server, running(server, database, model, timing=timing) as bot:
+        clock.pace(bot.service.rate_limiter, monkeypatch)
+        private = server.private(ann)
+        private.say(" ".join(f"w{i}" for i in range(5)), ann)
+        for words in range(1, 5):
             release(model, 1)
-            await asyncio.sleep(0.1)
+            await private.until(lambda chat, words=words: chat.texts and len(chat.last.text.split()) == words)  # type: ignore[misc]
+        release(model)
         answer = await private.ended()
     times = [effect.at for effect in server.effects("sendMessage", "editMessageText")]
     gaps = [late - early for early, late in pairwise(times)]
-    # No upper bound on their number: how long the model took is the machine's affair, and the gaps bound it.
-    assert len(times) == len(answer.history) and len(gaps) >= 3
-    assert all(gap >= 1.45 for gap in gaps[:-1]) and gaps[-1] >= 0.95
+    assert len(times) == len(answer.history) and gaps[:4] == [1.5, 1.5, 1.5, 1.5]
+    assert gaps[4:] in ([1.0], [1.5, 1.0]), "the final text comes at once, or after one more preview"
 
 
 # What answers look like

@@ -1,6 +1,5 @@
 """The whole program as its owner starts it: a real process with the built-in model, against a Bot API server."""
 
-import asyncio
 import signal
 from asyncio.subprocess import Process
 from contextlib import AbstractAsyncContextManager
@@ -8,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import limit
 from tests.platforms.bot_api import TOKEN, BotApi
 from tests.platforms.bot_api_chats import Chat, Person
+from tests.platforms.faults import FaultKind
 from tests.program import program as start
+
+pytestmark = pytest.mark.slow
 
 
 def program(folder: Path, server: BotApi, **settings: str) -> AbstractAsyncContextManager[Process]:
@@ -25,10 +28,10 @@ async def test_it_answers_and_ends_when_told(
     private.say("/temp 0", ann)
     private.say("Say hello.", ann)
     async with program(tmp_path / "data", server, LOG_LEVEL="DEBUG") as process:
-        answer = await private.ended(2, seconds=60)
+        answer = await private.ended(2)
         assert "0.7 → 0." in private.messages[0].text and answer.text.strip()
         process.send_signal(how)
-        async with asyncio.timeout(60):
+        async with limit():
             out, log = await process.communicate()
     assert (process.returncode, out) == (0, b"") and b"connected as @qwentin_bot" in log
     assert b"canary" not in log and b"Traceback" not in log
@@ -37,10 +40,10 @@ async def test_it_answers_and_ends_when_told(
 async def test_a_token_that_is_revoked_ends_it(server: BotApi, tmp_path: Path, ann: Person, private: Chat) -> None:
     private.say("/temp", ann)
     async with program(tmp_path / "data", server) as process:
-        await private.ended(1, seconds=60)
+        await private.ended(1)
         server.token = "other"
         private.say("wake up", ann)
-        async with asyncio.timeout(60):
+        async with limit():
             _, log = await process.communicate()
     assert process.returncode == 78 and log.decode().splitlines()[-1].startswith("qwentin: TELEGRAM_TOKEN is refused")
     assert b"Traceback" not in log
@@ -49,8 +52,8 @@ async def test_a_token_that_is_revoked_ends_it(server: BotApi, tmp_path: Path, a
 async def test_a_second_program_with_the_same_token_ends(server: BotApi, tmp_path: Path) -> None:
     """Another one goes on polling all the time."""
     another = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
-    server.fault("error", "getUpdates", times=9, code=409, description=another)
-    async with program(tmp_path / "data", server) as process, asyncio.timeout(60):
+    server.fault(FaultKind.ERROR, "getUpdates", times=9, code=409, description=another)
+    async with program(tmp_path / "data", server) as process, limit():
         _, log = await process.communicate()
     said = log.decode().splitlines()[-1]
     assert process.returncode == 78 and said.startswith(
@@ -63,14 +66,14 @@ async def test_a_kill_in_mid_answer_costs_nothing(server: BotApi, tmp_path: Path
     private.say("/temp 0", ann)
     private.say("Tell me a long story about a cat.", ann)
     async with program(tmp_path / "data", server) as process:
-        await private.until(lambda chat: len(chat.messages) == 2 and len(chat.last.text) > 10, seconds=60)
+        await private.until(lambda chat: len(chat.messages) == 2 and len(chat.last.text) > 10)
         process.kill()
         await process.communicate()
     cut = private.last.text
     async with program(tmp_path / "data", server):
-        await private.until(lambda chat: len(chat.last.text) > len(cut) + 10, seconds=60)
+        await private.until(lambda chat: len(chat.last.text) > len(cut) + 10)
         assert (await server.press(ann, private, "⏹").answered()).text == "Stopped."
-        await private.ended(2, seconds=60)
+        await private.ended(2)
     assert len(private.messages) == 2 and "(stopped)" in private.last.text
 
 
@@ -85,7 +88,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("settings", "line"), [each[1:] for each in MISTAKES], ids=[each[0] for each in MISTAKES])
 async def test_a_mistake_is_one_clear_line(server: BotApi, tmp_path: Path, settings: dict[str, str], line: str) -> None:
     settings = settings | {"HF_HOME": str(tmp_path / "hub")}
-    async with program(tmp_path / "data", server, **settings) as process, asyncio.timeout(60):
+    async with program(tmp_path / "data", server, **settings) as process, limit():
         _, log = await process.communicate()
     *before, said = log.decode().splitlines()
     assert process.returncode == 78 and said.startswith("qwentin: ") and line in said

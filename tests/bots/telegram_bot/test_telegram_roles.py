@@ -59,7 +59,7 @@ async def test_an_answer_holds_for_a_minute() -> None:
     assert await members.role(GROUP, Author("1", "Ann")) is Role.ADMIN and bot.count == 2
 
 
-@pytest.mark.parametrize(("error", "kind"), [(TimedOut(), Ambiguous), (Forbidden("kicked"), Unreachable)])
+@each_row(("error", "kind"), [(TimedOut(), Ambiguous), (Forbidden("kicked"), Unreachable)])
 async def test_what_telegram_can_not_tell_nobody_is(error: Exception, kind: type[DeliveryError]) -> None:
     bot = Asked()
     bot.answer = error

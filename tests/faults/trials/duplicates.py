@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tests.faults.talks import DiscordTalk, TelegramTalk
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
+from tests.platforms.faults import FaultKind
 
 CHATS, ROUNDS = 10, 2
 NEAR = 20
@@ -35,12 +36,12 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
 
 
 async def _spoken(w: World, telegram: Sequence[TelegramTalk], discord: Sequence[DiscordTalk]) -> None:
-    w.discord.fault("duplicate", "EVENT", "MESSAGE_CREATE", times=len(discord))
+    w.discord.fault(FaultKind.DUPLICATE, "EVENT", "MESSAGE_CREATE", times=len(discord))
     for talk in (*telegram, *discord):
         talk.ask()
     w.telegram.queue.disorder(w.random, NEAR, AGAIN)
     w.discord.invalidate()  # a new session: what was heard already is read back
-    w.telegram.fault(w.random.choice(("duplicate", "reorder")), "getUpdates")
+    w.telegram.fault(w.random.choice((FaultKind.DUPLICATE, FaultKind.REORDER)), "getUpdates")
 
 
 PART = Part("duplicates", trial, 1, 25, unit="updates", each=200)

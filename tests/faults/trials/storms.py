@@ -7,33 +7,34 @@ from tests.faults.talks import DiscordTalk
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, world
 from tests.platforms.chaos import Chance, Chaos
+from tests.platforms.faults import FaultKind
 
 ON_EACH, QUESTIONS = 12, 2
 PROBABILITY = 0.25
 SHOWING = "send|edit|delete"
 TELEGRAM = (
-    Chance("drop_before"),
-    Chance("accept_then_drop", SHOWING),
-    Chance("truncated"),
-    Chance("slow", options={"seconds": 0.1}),
-    Chance("error", options={"code": 500, "description": "Internal Server Error"}),
-    Chance("error", options={"code": 502, "description": "Bad Gateway"}),
-    Chance("error", SHOWING, {"code": 429, "description": "Too Many Requests: retry after 1",
+    Chance(FaultKind.DROP_BEFORE),
+    Chance(FaultKind.ACCEPT_THEN_DROP, SHOWING),
+    Chance(FaultKind.TRUNCATED),
+    Chance(FaultKind.SLOW, options={"seconds": 0.1}),
+    Chance(FaultKind.ERROR, options={"code": 500, "description": "Internal Server Error"}),
+    Chance(FaultKind.ERROR, options={"code": 502, "description": "Bad Gateway"}),
+    Chance(FaultKind.ERROR, SHOWING, {"code": 429, "description": "Too Many Requests: retry after 1",
                               "parameters": {"retry_after": 1}}),
 )  # fmt: skip
 MESSAGES = "(POST|PATCH) /channels/"
 DISCORD = (
-    Chance("drop_before"),
-    Chance("accept_then_drop", MESSAGES),
-    Chance("truncated", MESSAGES),
-    Chance("slow", options={"seconds": 0.1}),
-    Chance("error", options={"code": 503}),
-    Chance("error", MESSAGES, {"code": 502}),
-    Chance("429", MESSAGES, {"seconds": 0.6}),
+    Chance(FaultKind.DROP_BEFORE),
+    Chance(FaultKind.ACCEPT_THEN_DROP, MESSAGES),
+    Chance(FaultKind.TRUNCATED, MESSAGES),
+    Chance(FaultKind.SLOW, options={"seconds": 0.1}),
+    Chance(FaultKind.ERROR, options={"code": 503}),
+    Chance(FaultKind.ERROR, MESSAGES, {"code": 502}),
+    Chance(FaultKind.RATE_LIMIT, MESSAGES, {"seconds": 0.6}),
 )
 TRIED = ANSWERED | {"refused"}
 """A command in a group may find that nobody can say who is an admin."""
-UNKNOWN = ("accept_then_drop", "truncated")
+UNKNOWN = (FaultKind.ACCEPT_THEN_DROP, FaultKind.TRUNCATED)
 """After these nobody knows whether a message was taken."""
 
 
@@ -47,15 +48,17 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
             if isinstance(talk, DiscordTalk):
                 talk.command("/memory 5")
         await w.settled()
-        storm = w.telegram.chaos = Chaos(w.random, PROBABILITY, TELEGRAM)
-        w.discord.chaos = Chaos(w.random, PROBABILITY, DISCORD)
+        storm = Chaos(w.random, PROBABILITY, TELEGRAM)
+        w.telegram.meet(storm)
+        w.discord.meet(Chaos(w.random, PROBABILITY, DISCORD))
         for talk in talks:
             for _ in range(QUESTIONS):
                 talk.ask()
             talk.command(f"/temp {w.random.randint(1, 9) / 10:g}", ends=TRIED)
         await w.settled(60)
         w.stubs += sum(storm.met[kind, "sendMessage"] for kind in UNKNOWN)
-        w.telegram.chaos = w.discord.chaos = None
+        w.telegram.meet(None)
+        w.discord.meet(None)
         return await w.judged()
 
 
