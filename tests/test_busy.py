@@ -36,8 +36,8 @@ def test_loops_end_with_the_block_however_it_ends() -> None:
 
 @pytest.mark.slow
 @each_row("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_loops_end_with_their_parent(tmp_path: Path, number: signal.Signals) -> None:
-    code = "import sys, tests.busy as busy\nwith busy.busy_loops(2) as loops:\n    print(*loops, flush=True)\n    input()"
+def test_loops_end_with_their_parent(number: signal.Signals) -> None:
+    code = "from tests.busy import busy_loops\nwith busy_loops(2) as loops:\n print(*loops, flush=True)\n input()"
     parent = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
