@@ -3,8 +3,11 @@
 #   make run                 the adapters that have a token, or the console
 #   make run MODEL=builtin   with another model; any setting of .env.example may be given like this
 #   make run GPU=1           set up with PyTorch's default (CUDA) build instead of the CPU build
-#   make test                the tests of everything that decides, on SQLite: some minutes
+#   make test                the tests of everything that decides, on SQLite: some minutes. WORKERS=0 runs them in one
+#                            process, one after another; by default there is a process for each core
 #   make test-slow           the other tests: PostgreSQL, faults, real processes and models, whole sweeps
+#   make test-busy           `make test` five times beside four busy loops: no test may depend on the machine's pace.
+#                            RUNS=n, LOOPS=n; the output is in build/busy
 #   make check               format, lint, types, layers
 #   make bench               start-up times, and the engine beside llama.cpp, ik_llama.cpp and transformers: up to an hour
 #                            on a quiet machine, some minutes more the first time (llama.cpp is compiled in build/bench).
@@ -33,19 +36,30 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Whether .venv is one that can be used; half of one, or one of an old Python, is made anew.
 WHOLE := $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+# Processes that run tests side by side; 0 on one core.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); test $$n -gt 1 && echo $$n || echo 0)
+# What shares a server or a process is in one group (pytest.mark.xdist_group), and so in one worker.
+PARALLEL = -n $(WORKERS) --dist loadgroup
 # Set-up talks on stderr, so that `make run` in a pipe prints answers alone.
 SAY := @echo >&2
 
-.PHONY: run test test-slow check format bench bench-engine bench-messages faults faults-all mutants trace wheel clean
+.PHONY: run test test-slow test-busy check format bench bench-engine bench-messages faults faults-all mutants trace wheel clean
 
 run: $(VENV)/ready
 	@$(BIN)/qwentin
 
 test: $(VENV)/ready-dev
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
+# The faults come last and alone: some of their trials judge how long people wait.
 test-slow: $(VENV)/ready-dev
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow --ignore=tests/faults $(PARALLEL)
+	@$(BIN)/python -m pytest -m slow tests/faults
+
+test-busy: RUNS ?= 5
+test-busy: LOOPS ?= 4
+test-busy: $(VENV)/ready-dev
+	@$(BIN)/python -m tests.busy --runs $(RUNS) --loops $(LOOPS) -- $(MAKE) --no-print-directory test
 
 check: $(VENV)/ready-dev
 	@$(BIN)/ruff format --check .

@@ -23,6 +23,7 @@ from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from storage.tables import metadata
+from tests.changes import WatchedStore
 from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming
 from tests.patience import TEST_LIMIT_S
 from tests.postgres import Postgres
@@ -126,9 +127,11 @@ async def store(database: str) -> AsyncIterator[DatabaseStore]:
 
 @dataclass
 class Bot:
-    """A bot around fakes; `say` talks to it. `store` is what the test looks into."""
+    """A bot around fakes; `say` talks to it. `store` is what the test looks into; `commits` tells of the bot's own
+    transactions."""
 
     store: DatabaseStore
+    commits: WatchedStore
     model: FakeModel
     platform: FakePlatform
     assistant: Assistant
@@ -164,14 +167,14 @@ async def running_bot(
     settled: bool = True,
 ) -> AsyncIterator[Bot]:
     """A bot that works on `store`; the test looks into `looking`. `settled`: nothing waits on its platform."""
-    platform = FakePlatform()
-    assistant = Assistant(store, model, rules, content_filter or OpenFilter())
-    service = ChatService(store, assistant, access, now=now_ms, timing=timing)
+    platform, commits = FakePlatform(), WatchedStore(store)
+    assistant = Assistant(commits, model, rules, content_filter or OpenFilter())
+    service = ChatService(commits, assistant, access, now=now_ms, timing=timing)
     async with service.running():
         await service.serve(platform)
         if settled:
             service.settle(platform.name)
-        yield Bot(looking, model, platform, assistant, service)
+        yield Bot(looking, commits, model, platform, assistant, service)
 
 
 class MakeBot(Protocol):

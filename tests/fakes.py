@@ -15,6 +15,7 @@ from core.domain.store import Store, Transaction, Unavailable
 from core.engine.protocol import FinishReason
 from core.filters import FilterAction, Guard, Policy, Verdict
 from core.llm.model import Stream
+from tests.changes import Changes
 
 CHAT = ChatId("fake", "1")
 ANN = Author("ann", "Ann", "en-GB")
@@ -45,13 +46,14 @@ class FakeStream:
         self.reason = self._ends
 
 
-class FakeModel:
-    """A model that says what `says` makes of the prompt. One word is one token."""
+class FakeModel(Changes):
+    """A model that says what `says` makes of the prompt. One word is one token. Each call of it is a change."""
 
     name = "fake-model"
     context = 4096
 
     def __init__(self, says: Callable[[Prompt], Sequence[str]] = echo, slots: int = 4) -> None:
+        super().__init__()
         self.says, self.slots = says, slots
         self.sampling = Sampling(top_p=0.9)
         self.ends: FinishReason = "stop"
@@ -67,16 +69,20 @@ class FakeModel:
         self.prompts.append(prompt)
         self.samplings.append(sampling)
         self.running += 1
+        self.changed()
         try:
             yield FakeStream(self.says(prompt), self.ends, self.gate)
         finally:
             self.running -= 1
+            self.changed()
 
     def warm(self, prompt: Prompt, owner: str) -> None:
         self.warmed.append((prompt, owner))
+        self.changed()
 
     def drop(self, owner: str) -> None:
         self.dropped.append(owner)
+        self.changed()
 
     def count(self, prompt: Prompt) -> int:
         return sum(len(message.content.split()) for message in prompt)
@@ -85,20 +91,21 @@ class FakeModel:
         return "nowhere"
 
 
-class FakeChannel:
-    """A chat that keeps what was sent and every edit of it."""
+class FakeChannel(Changes):
+    """A chat that keeps what was sent and every edit of it. Each call is a change, also one that fails."""
 
     key = "fake"
     drafts = False
 
     def __init__(self, limit: int = 4000, pace: Pace = NO_PACE, *, needs_placeholder: bool = False) -> None:
+        super().__init__()
         self.limit, self.pace, self.needs_placeholder = limit, pace, needs_placeholder
         self.messages: dict[str, str] = {}
         self.controls: dict[str, Controls] = {}
         self.history: list[str] = []
         self.nonces: list[str] = []
         self.drafted: list[str] = []
-        self.typed = 0
+        self.typed = self.failed = 0
         self.fails: list[type[Exception] | Exception | None] = []
         """What the next calls raise; the last one stays."""
         self.refuses = "\0"
@@ -128,20 +135,25 @@ class FakeChannel:
 
     async def delete(self, message_id: str) -> None:
         self.messages.pop(message_id, None)
+        self.changed()
 
     async def remove_buttons(self, message_id: str) -> None:
         self.controls[message_id] = NO_CONTROLS
+        self.changed()
 
     async def draft(self, message: OutgoingMessage) -> None:
         self.drafted.append(message.text)
+        self.changed()
 
     async def typing(self) -> None:
         self.typed += 1
+        self.changed()
 
     def _show(self, message_id: str, message: OutgoingMessage) -> None:
         self.messages[message_id] = str(message.body)
         self.controls[message_id] = message.controls
         self.history.append(str(message.body))
+        self.changed()
 
     def _fits(self, text: str) -> bool:
         return utf16(self.render(text)) <= self.limit
@@ -151,18 +163,21 @@ class FakeChannel:
             await self.slow.wait()
         failure = self.fails[0] if self.fails else None
         self.fails = self.fails[1:] or self.fails
-        if failure:
+        if failure is None and self.refuses in str(message.body):
+            failure = ValueError(self.refuses)
+        if failure is not None:
+            self.failed += 1
+            self.changed()
             raise failure
-        if self.refuses in str(message.body):
-            raise ValueError(self.refuses)
 
 
-class FakePlatform:
-    """Chats of one platform; `admins` may set in groups."""
+class FakePlatform(Changes):
+    """Chats of one platform; `admins` may set in groups. A new chat is a change."""
 
     name = "fake"
 
     def __init__(self) -> None:
+        super().__init__()
         self.channels: dict[int, FakeChannel] = {}
         self.admins: set[str] = set()
         self.fails: Exception | None = None
@@ -170,7 +185,10 @@ class FakePlatform:
         self.needs_placeholder = False
 
     def channel(self, reply: Reply) -> FakeChannel:
-        return self.channels.setdefault(reply.id, FakeChannel(self.limit, needs_placeholder=self.needs_placeholder))
+        if reply.id not in self.channels:
+            self.channels[reply.id] = FakeChannel(self.limit, needs_placeholder=self.needs_placeholder)
+            self.changed()
+        return self.channels[reply.id]
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         if self.fails:

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from tests.patience import LIMIT_S
 from tests.tables import each_row
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +36,15 @@ IMPORTED_BY_NAME = {
 """Every import_module of the product. No contract sees these, nor does the search for cycles."""
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     return ast.parse((ROOT / path).read_text("utf-8"))
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file's tree."""
+    return tuple(ast.walk(parse(path)))
 
 
 def module_of(path: Path) -> str:
@@ -47,7 +56,7 @@ MODULES = {module_of(path): path for path in PRODUCT}
 
 def imports(path: Path) -> Iterator[str]:
     """The modules of the product that a file imports, anywhere in it: in functions and for type checking, too."""
-    for node in ast.walk(parse(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -65,21 +74,29 @@ def test_no_import_cycle() -> None:
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
+def called(node: ast.Call) -> str:
+    """The last name of what is called."""
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
 def test_what_is_imported_by_name() -> None:
     found = set()
     for path in PRODUCT:
-        for node in ast.walk(parse(path)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        for node in nodes(path):
+            if isinstance(node, ast.Call) and called(node).endswith(("import_module", "__import__")):
                 found.add((path.as_posix(), ast.literal_eval(node.args[0])))
     assert found == IMPORTED_BY_NAME
 
 
+@pytest.mark.slow
 def test_the_kernels_import_no_torch() -> None:
     """Also not through a library."""
     code = "import sys\nimport core.engine.kernels.cache\nassert 'numba' in sys.modules and 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=100)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=LIMIT_S)
 
 
+@pytest.mark.slow
 def test_the_bots_own_process_never_imports_torch() -> None:
     """Nor what compiles kernels; also not through a library: everything but the runner is imported, a tokenizer is
     built and used."""
@@ -95,14 +112,14 @@ tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
 assert tokenizer.encode((Message("user", "hi"),))
 assert not {"torch", "numba", "llvmlite"} & sys.modules.keys()
 """
-    subprocess.run([sys.executable, "-c", code, str(ROOT / "build" / "models")], check=True, cwd=ROOT, timeout=100)
+    subprocess.run([sys.executable, "-c", code, str(ROOT / "build" / "models")], check=True, cwd=ROOT, timeout=LIMIT_S)
 
 
 @each_row("path", SOURCES, ids=str)
 def test_files_are_short_and_say_what_they_are(path: Path) -> None:
     text = (ROOT / path).read_text("utf-8")
     assert len(text.splitlines()) <= MAX_LINES, "which noun wants to leave?"
-    assert ast.get_docstring(ast.parse(text)), "a file says what it is"
+    assert ast.get_docstring(parse(path)), "a file says what it is"
 
 
 def public_members(node: ast.ClassDef) -> set[str]:
@@ -113,14 +130,14 @@ def public_members(node: ast.ClassDef) -> set[str]:
             names |= {
                 each.attr for each in ast.walk(function)
                 if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)
-                and ast.unparse(each.value) == "self"
+                and isinstance(each.value, ast.Name) and each.value.id == "self"
             }  # fmt: skip
     return {name for name in names if not name.startswith("_")}
 
 
 @each_row("path", PRODUCT, ids=str)
 def test_no_class_does_too_much(path: Path) -> None:
-    for node in ast.walk(parse(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ClassDef):
             members = public_members(node)
             assert len(members) <= MAX_PUBLIC_MEMBERS, f"{node.name}: {', '.join(sorted(members))}"

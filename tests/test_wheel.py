@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from storage.database import ROOT
+from tests.patience import LIMIT_S
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 METADATA = f"qwentin-{VERSION}.dist-info"
 
 pytest.importorskip("hatchling", reason="hatchling builds the wheel")
+pytestmark = pytest.mark.xdist_group("wheel")  # it is built once
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-index",
         "--no-deps",
     ]
-    subprocess.run([*command, "--no-build-isolation", "--wheel-dir", str(target), str(ROOT)], check=True, timeout=100)
+    subprocess.run(
+        [*command, "--no-build-isolation", "--wheel-dir", str(target), str(ROOT)], check=True, timeout=LIMIT_S
+    )
     (file,) = target.glob("qwentin-*.whl")
     return file
 
@@ -83,6 +87,7 @@ asyncio.run(started())
 """What the program does before its model is loaded."""
 
 
+@pytest.mark.slow
 def test_it_starts_in_any_folder(wheel: Path, tmp_path: Path) -> None:
     """Settings, migrations, texts and word lists are found; data lie in the system's folders, not beside the code."""
     with zipfile.ZipFile(wheel) as archive:
@@ -95,7 +100,7 @@ def test_it_starts_in_any_folder(wheel: Path, tmp_path: Path) -> None:
     environment |= {"PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-P", "-c", STARTED], env=environment, cwd=anywhere, capture_output=True, text=True,
-        timeout=100, check=False,
+        timeout=LIMIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"0.3 {tmp_path / 'cache' / 'qwentin' / 'models'} ")

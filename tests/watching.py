@@ -1,12 +1,14 @@
 """Holding a bot's model, and looking at what a person and the store see."""
 
 import asyncio
+from collections.abc import Callable
 
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from tests.conftest import Bot
 from tests.fakes import CHAT, FakeModel
+from tests.patience import limit
 
 
 def held(words: int = 0) -> FakeModel:
@@ -39,28 +41,44 @@ async def now(bot: Bot, reply: Reply) -> State:
 
 
 async def outcome(bot: Bot, reply: Reply) -> State:
-    async with asyncio.timeout(60):
+    async with limit():
         return (await bot.outcome(reply)).state
+
+
+async def ended(bot: Bot, reply: Reply) -> State:
+    """Its outcome, asked of the whole store of a bot whose own store fails."""
+    await reached(bot, reply, lambda current: not current.state.open)
+    return await now(bot, reply)
+
+
+async def reached(bot: Bot, reply: Reply, true: Callable[[Reply], bool]) -> None:
+    """Wait until the stored reply is as it should be."""
+
+    async def is_so() -> bool:
+        async with bot.store.begin() as tx:
+            return true(await tx.replies.get(reply.id))
+
+    await bot.commits.until_stored(is_so)
 
 
 async def running(bot: Bot, count: int = 1) -> None:
     """Wait until so many answers are being generated."""
-    async with asyncio.timeout(60):
-        while bot.model.running < count:
-            await asyncio.sleep(0.001)
+    await bot.model.until(lambda: bot.model.running >= count)
 
 
 async def shown(bot: Bot, reply: Reply, words: str) -> None:
     """Wait until a person sees these words."""
-    async with asyncio.timeout(60):
-        while reply.id not in bot.platform.channels or words not in bot.platform.text(reply):
-            await asyncio.sleep(0.001)
+    await bot.platform.until(lambda: reply.id in bot.platform.channels)
+    await bot.platform.channels[reply.id].until(lambda: words in bot.platform.text(reply))
+
+
+async def idle(bot: Bot) -> None:
+    """Wait until the bot does nothing more by itself: what it has not done by then it never does."""
+    await bot.commits.idle()
 
 
 async def warmed(model: FakeModel, count: int) -> Prompt:
     """Wait until the model was asked so often to read ahead; what it was asked to read last."""
-    async with asyncio.timeout(60):
-        while len(model.warmed) < count:
-            await asyncio.sleep(0.001)
+    await model.until(lambda: len(model.warmed) >= count)
     assert len(model.warmed) == count, "once an answer"
     return model.warmed[-1][0]

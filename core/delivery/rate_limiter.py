@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from core.domain.platform import Pace
@@ -36,11 +36,15 @@ class _ChatCalls:
 class ChatRateLimiter:
     """Lets calls through to each chat at its pace; chats don't wait for one another.
 
-    A chat is named by its reply channel's key, "platform:chat". `clock`: seconds.
+    A chat is named by its reply channel's key, "platform:chat". `clock`: seconds. `sleep` waits for so many of them.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
         self._chats: dict[str, _ChatCalls] = {}
         self._forget_quiet_at = 0.0
 
@@ -51,8 +55,8 @@ class ChatRateLimiter:
 
     async def wait_until_due(self, key: str, pace: Pace, *, preview: bool = False) -> None:
         """Return when the chat may be called. Whoever calls it counts that before the event loop runs again."""
-        while (delay := self.delay(key, pace, preview=preview)) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(delay)
+        while (delay := self.delay(key, pace, preview=preview)) > 0:
+            await self._sleep(delay)
 
     def count(self, key: str, *, preview: bool = False) -> None:
         """Count a call that is made now."""

@@ -14,9 +14,7 @@ import psutil
 
 from storage.database import ROOT
 from tests.faults.bot import ARM, ARMED
-
-PATIENCE = 30.0
-"""Seconds in which a bot ends that was told to, or that dies where it was told to."""
+from tests.patience import LIMIT_S, limit
 
 
 class BotProcess:
@@ -39,7 +37,7 @@ class BotProcess:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    async def ended(self, seconds: float = PATIENCE) -> int:
+    async def ended(self, seconds: float = LIMIT_S) -> int:
         """Wait for its end; its exit code. Raises AssertionError where it lives on."""
         try:
             async with asyncio.timeout(seconds):
@@ -60,7 +58,7 @@ class BotProcess:
         armed.unlink(missing_ok=True)
         (self.folder / ARM).write_text(point)
         self.send(signal.SIGUSR1)
-        async with asyncio.timeout(PATIENCE):
+        async with limit():
             while not armed.exists():
                 await asyncio.sleep(0.002)
 

@@ -18,6 +18,7 @@ from tests.faults.invariants import complaints
 from tests.faults.models import Kind
 from tests.faults.processes import BotProcess, Nursery, nursery
 from tests.faults.talks import Talks
+from tests.patience import LIMIT_S, TIME_SCALE
 from tests.platforms import bot_api, discord_server
 from tests.platforms.bot_api import BotApi
 from tests.platforms.discord_server import DiscordServer
@@ -25,9 +26,9 @@ from tests.platforms.discord_server import DiscordServer
 DATABASE = "qwentin.db"
 LOGS = ROOT / "build" / "faults"
 KILLED = -signal.SIGKILL
-UNDER_WAY = 0.05
+UNDER_WAY = 0.05 * TIME_SCALE
 """Seconds in which a request arrives that was sent by a process that has died since."""
-LONGEST_END = 20.0
+LONGEST_END = 20.0 * TIME_SCALE
 """Seconds that a bot may take to end once it is told to."""
 
 
@@ -88,16 +89,16 @@ class World:
         self.bots.append(bot)
         return bot
 
-    async def connected(self, seconds: float = 20) -> None:
+    async def connected(self, seconds: float = LIMIT_S) -> None:
         """Wait until a bot is logged in at Discord: what is said there before in a new place is not heard."""
         if "discord" in self.platforms:
             await self.until(lambda: self.discord.connected, "logged in at Discord", seconds)
 
-    async def settled(self, seconds: float = 30) -> None:
+    async def settled(self, seconds: float = LIMIT_S) -> None:
         """Wait until all that was said is stored and answered."""
         await self.until(self._quiet, "quiet", seconds)
 
-    async def until(self, true: Callable[[], object], what: str, seconds: float = 20) -> None:
+    async def until(self, true: Callable[[], object], what: str, seconds: float = LIMIT_S) -> None:
         """Wait until it is so, with a bot that lives."""
         try:
             async with asyncio.timeout(seconds):
@@ -110,7 +111,7 @@ class World:
     async def died(self, bot: BotProcess, point: str) -> None:
         """Wait for a death at a named point."""
         try:
-            code = await bot.ended(10)
+            code = await bot.ended()
         except AssertionError:
             raise AssertionError(f"{point} was never reached; {self._seen()}") from None
         assert code == KILLED, f"ended with {code} before {point}"
@@ -144,7 +145,7 @@ class World:
         code = await bot.ended(LONGEST_END)
         assert code == 0, f"ended with {code}"
 
-    async def judged(self, *, seconds: float = 30, shuffled: bool = False) -> list[str]:
+    async def judged(self, *, seconds: float = LIMIT_S, shuffled: bool = False) -> list[str]:
         """Let a last bot come to rest and end; what does not hold then."""
         found = []
         try:

@@ -16,6 +16,7 @@ from core.i18n import t
 from storage.history import SqlTurns
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
+from tests.patience import LIMIT_S
 from tests.watching import contents, held, outcome, release, running, shown, warmed
 
 OTHER = ChatId("fake", "2")
@@ -27,14 +28,14 @@ async def quiet(bot: Bot) -> None:
     """Wait until the model has been asked for all warming so far: that of a later answer elsewhere has arrived."""
     before = len(bot.model.warmed)
     await bot.say("and elsewhere?", BOB, ChatId("fake", "quiet"))
-    async with asyncio.timeout(60):
-        while not any(owner == "fake/quiet" for _, owner in bot.model.warmed[before:]):
-            await asyncio.sleep(0.001)
+    await bot.model.until(lambda: any(owner == "fake/quiet" for _, owner in bot.model.warmed[before:]))
     bot.model.warmed = [read for read in bot.model.warmed if read[1] != "fake/quiet"]
 
 
 WINDOWS = [
-    (memory, chat, private) for memory in (1, 3, 10) for chat, private in ((CHAT, True), (GROUP, False), (TOPIC, False))
+    pytest.param(memory, chat, private, marks=() if (memory, chat) in ((1, CHAT), (3, TOPIC)) else pytest.mark.slow)
+    for memory in (1, 3, 10)
+    for chat, private in ((CHAT, True), (GROUP, False), (TOPIC, False))
 ]
 
 
@@ -190,13 +191,12 @@ async def test_nothing_is_warmed_while_the_bot_shuts_down(make_bot: MakeBot) -> 
     async with make_bot(held()) as bot:
         reply = await bot.accept("one two")
         await running(bot)
-        draining = asyncio.create_task(bot.service.drain(5))
+        draining = asyncio.create_task(bot.service.drain(LIMIT_S))
         await asyncio.sleep(0)
         release(bot.model)
         await draining
         assert await outcome(bot, reply) is State.DONE
-        await asyncio.sleep(0.02)
-        assert bot.model.warmed == []
+    assert bot.model.warmed == []
 
 
 # Failures
@@ -235,8 +235,6 @@ async def test_a_failure_of_the_store_is_ignored(
     with caplog.at_level(logging.INFO):
         for count in (1, 2):
             assert await bot.say("one two") == "one two"
-            async with asyncio.timeout(60):
-                while len(asked) < count:
-                    await asyncio.sleep(0.001)
+            await bot.commits.until(lambda: len(asked) >= count)  # noqa: B023
         assert await bot.say("three", ANN, OTHER) == "three"
     assert bot.model.warmed == [] and caplog.records == []

@@ -26,7 +26,7 @@ from tests.conftest import RULES, Bot, MakeBot
 from tests.core.commands.pressing import Pressing
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.tables import each_row
-from tests.watching import held, history, outcome, shown
+from tests.watching import held, history, idle, outcome, shown
 
 GROUP = ChatId("fake", "group")
 CARL = Author("carl", "Carl")
@@ -80,9 +80,7 @@ async def test_retry_answers_again_in_the_same_message(make_bot: MakeBot) -> Non
         assert surface.controls["1"].actions == (ButtonAction.RETRY,)
         bot.platform.channels[reply.id + 1] = surface
         assert await press(ButtonAction.RETRY, reply) == NO_RESULT
-        async with asyncio.timeout(60):
-            while surface.messages != {"1": "second"}:
-                await asyncio.sleep(0.001)
+        await surface.until(lambda: surface.messages == {"1": "second"})
 
 
 async def test_a_press_that_comes_twice_counts_once(bot: Bot) -> None:
@@ -93,10 +91,8 @@ async def test_a_press_that_comes_twice_counts_once(bot: Bot) -> None:
     bot.platform.channels[reply.id + 1] = bot.platform.channels[reply.id]
     for _ in range(2):
         await presses.send(press)
-    async with asyncio.timeout(60):
-        while len(bot.model.prompts) < 2:
-            await asyncio.sleep(0.005)
-    await asyncio.sleep(0.1)
+    await bot.model.until(lambda: len(bot.model.prompts) >= 2)
+    await idle(bot)
     assert len(bot.model.prompts) == 2
 
 
@@ -123,11 +119,12 @@ async def test_an_answer_that_was_cut_goes_on_in_its_message(make_bot: MakeBot) 
         model.ends = "stop"
         bot.platform.channels[reply.id + 1] = surface
         assert await press(ButtonAction.CONTINUE, reply) == NO_RESULT
-        async with asyncio.timeout(60):
-            while surface.messages["1"] != "one two three four" or [*surface.controls["1"].actions] != [
-                ButtonAction.RETRY
-            ]:
-                await asyncio.sleep(0.001)
+        await surface.until(
+            lambda: (
+                surface.messages["1"] == "one two three four"
+                and [*surface.controls["1"].actions] == [ButtonAction.RETRY]
+            )
+        )
         assert [message.content for message in model.prompts[-1][1:]] == ["count", "one two"]
         assert [turn.answer for turn in await history(bot)] == ["one two three four"]
         assert await bot.say("/continue") == t("en", "continue.nothing")
@@ -173,9 +170,7 @@ async def test_only_the_last_answer_keeps_its_buttons(bot: Bot) -> None:
     await outcome(bot, first)
     surface = bot.platform.channels[first.id + 1] = bot.platform.channels[first.id]
     await outcome(bot, await bot.accept("two"))
-    async with asyncio.timeout(60):
-        while surface.controls["1"] != NO_CONTROLS:
-            await asyncio.sleep(0.001)
+    await surface.until(lambda: surface.controls["1"] == NO_CONTROLS)
     assert surface.controls["2"].actions == (ButtonAction.RETRY,)
 
 

@@ -44,7 +44,7 @@ MAY_CHANGE = {
 }  # fmt: skip
 IS_ASKER = {ASKER: True, AGAIN: True, OTHER: False}
 
-who = pytest.mark.parametrize(("role", "private", "author"), EVERYBODY)
+who = each_row(("role", "private", "author"), EVERYBODY)
 
 
 @who
@@ -185,7 +185,7 @@ async def test_who_may_change_settings(role: Role, private: bool, author: Author
 PLATFORM_SAYS = {"admin": Role.ADMIN, "member": Role.MEMBER}
 
 
-@pytest.mark.parametrize("id", PLATFORM_SAYS)
+@each_row("id", list(PLATFORM_SAYS))
 async def test_roles_are_asked_of_the_platform(id: str) -> None:
     platform = FakePlatform()
     platform.admins = {"admin"}

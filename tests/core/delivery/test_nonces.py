@@ -12,6 +12,7 @@ from core.domain.reply_states import Lane, ReplyEvent
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.fakes import FakeChannel, incoming, owe
+from tests.patience import limit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -69,7 +70,7 @@ async def test_a_preview_that_arrived_unheard_is_not_taken_for_the_final_text(st
     channel.mute = 1
     async with message(store, await claimed(store), channel) as live:
         live.write("one")
-        await asyncio.sleep(0.05)
+        await channel.until(lambda: channel.nonces)
         await live.finish("one two")
     assert list(channel.messages.values()) == ["one two"]
 
@@ -85,7 +86,7 @@ async def test_sends_that_are_known_again_are_repeated_as_often_as_it_takes(stor
 async def test_a_notice_shows_twice_at_most_and_once_at_least(store: DatabaseStore) -> None:
     """What is sent again is an empty stub, and becomes the notice when it is known."""
     channel = Unheard()
-    async with asyncio.timeout(60), message(store, await claimed(store, Lane.NOTICE), channel) as live:
+    async with limit(), message(store, await claimed(store, Lane.NOTICE), channel) as live:
         await live.finish("help")
     assert list(channel.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
@@ -98,7 +99,7 @@ async def test_a_notice_that_a_crash_may_have_sent_shows_twice_at_most(store: Da
     channel.messages["9"] = "help"
     async with store.begin() as tx:
         reply = await tx.replies.get(reply.id)
-    async with asyncio.timeout(60), message(store, reply, channel) as live:
+    async with limit(), message(store, reply, channel) as live:
         await live.finish("help")
     assert list(channel.messages.values()) == ["help", PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, PLACEHOLDER, "help"]
 
@@ -119,9 +120,7 @@ async def test_a_message_that_was_deleted_comes_back_under_another_nonce(store: 
     reply, channel = await claimed(store), Knowing()
     async with message(store, reply, channel) as live:
         live.write("one")
-        async with asyncio.timeout(60):
-            while not channel.messages:
-                await asyncio.sleep(0.001)
+        await channel.until(lambda: channel.messages)
         channel.messages.clear()
         await live.finish("one two")
     assert channel.messages == {"2": "one two"} and len(set(channel.nonces)) == 2

@@ -1,6 +1,7 @@
 """What a platform wants to hear nothing of for a while is stored; what may have been sent is looked for."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,9 +15,10 @@ from core.runtime.failpoints import POINTS, failpoint
 from core.runtime.retry import Backoff
 from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
-from tests.conftest import MakeBot
+from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeChannel, claim_next, incoming, owe
-from tests.watching import held, now, outcome, release, running
+from tests.patience import LIMIT_S, limit
+from tests.watching import held, idle, now, outcome, release, running
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -25,20 +27,23 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        bot.platform.channels[reply.id].fails = [NotSent(30.0)]
+        before = now_ms()
+        bot.platform.channels[reply.id].fails = [NotSent(3000.0)]
         release(bot.model)
-        while not bot.service.rate_limiter.is_held("fake"):
-            await asyncio.sleep(0.005)
-        while await now(bot, reply) is not State.SENDING:
-            await asyncio.sleep(0.005)
-        async with bot.store.begin() as tx:
-            while not (penalties := await tx.recovery.delayed("fake", now_ms())):
-                await asyncio.sleep(0.005)
-        assert [(held.id, 25_000 < until - now_ms() < 31_000) for held, until in penalties] == [(reply.id, True)]
+        await bot.commits.until_stored(lambda: delayed(bot))
+        assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
+        assert [(held.id, before <= until - 3_000_000 <= now_ms()) for held, until in await delayed(bot)] == [
+            (reply.id, True)
+        ]
     async with make_bot() as bot:
-        await asyncio.sleep(0.1)
+        await idle(bot)
         assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
         assert bot.platform.channels == {} or not bot.platform.channels[reply.id].history, "nothing is sent meanwhile"
+
+
+async def delayed(bot: Bot) -> Sequence[tuple[Reply, int]]:
+    async with bot.store.begin() as tx:
+        return await tx.recovery.delayed("fake", now_ms())
 
 
 class Seen(FakeChannel):
@@ -136,10 +141,10 @@ async def test_told_to_end_it_begins_nothing_more(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         running_one = await bot.accept("one")
         await running(bot)
-        draining = asyncio.create_task(bot.service.drain(5))
+        draining = asyncio.create_task(bot.service.drain(LIMIT_S))
         await asyncio.sleep(0)
         late = await bot.accept("two", BOB, ChatId("fake", "2"))
-        await asyncio.sleep(0.05)
+        await idle(bot)
         assert not draining.done() and await now(bot, late) is State.QUEUED
         release(bot.model)
         await draining
@@ -150,8 +155,9 @@ async def test_it_waits_only_so_long_for_what_is_in_progress(make_bot: MakeBot) 
     async with make_bot(held()) as bot:
         reply = await bot.accept("one")
         await running(bot)
-        async with asyncio.timeout(2):
+        async with limit():
             await bot.service.drain(0.05)
+        assert await now(bot, reply) is State.GENERATING
     async with make_bot() as bot:
         assert await outcome(bot, reply) is State.DONE and bot.platform.text(reply) == "one"
 

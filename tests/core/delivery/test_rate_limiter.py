@@ -6,41 +6,27 @@ from hypothesis import strategies as st
 
 from core.delivery.rate_limiter import WINDOW_S, ChatRateLimiter
 from core.domain.platform import Pace
+from tests.changes import FakeClock
 
 GROUP = Pace(preview_interval_s=4.0, gap_s=1.0, previews_per_minute=15, calls_per_minute=20)
 
 
-class Clock:
-    """Time that passes when it is told to, and while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("core.delivery.rate_limiter.asyncio.sleep", clock.sleep)
-    return clock
+def clock() -> FakeClock:
+    return FakeClock()
 
 
-async def test_previews_keep_the_interval_and_final_texts_the_gap(clock: Clock) -> None:
-    limiter = ChatRateLimiter(clock)
+async def test_previews_keep_the_interval_and_final_texts_the_gap(clock: FakeClock) -> None:
+    limiter = ChatRateLimiter(clock, clock.sleep)
     await limiter.wait("a", GROUP, preview=True)
     assert limiter.delay("a", GROUP, preview=True) == 4.0
     assert limiter.delay("a", GROUP) == 1.0
     assert limiter.delay("b", GROUP, preview=True) == 0.0
 
 
-async def test_a_minute_full_of_previews_has_room_for_final_texts(clock: Clock) -> None:
+async def test_a_minute_full_of_previews_has_room_for_final_texts(clock: FakeClock) -> None:
     limiter, pace = (
-        ChatRateLimiter(clock),
+        ChatRateLimiter(clock, clock.sleep),
         Pace(preview_interval_s=1.0, gap_s=0.1, previews_per_minute=15, calls_per_minute=20),
     )
     for _ in range(15):
@@ -52,8 +38,8 @@ async def test_a_minute_full_of_previews_has_room_for_final_texts(clock: Clock) 
     assert limiter.delay("a", pace) > 40
 
 
-async def test_a_penalty_holds_its_own_chat_alone(clock: Clock) -> None:
-    limiter = ChatRateLimiter(clock)
+async def test_a_penalty_holds_its_own_chat_alone(clock: FakeClock) -> None:
+    limiter = ChatRateLimiter(clock, clock.sleep)
     limiter.hold("a", 30)
     limiter.hold("a", 5)  # a shorter one takes nothing away
     assert limiter.delay("a", GROUP) == 30 and limiter.is_held("a")
@@ -64,8 +50,8 @@ async def test_a_penalty_holds_its_own_chat_alone(clock: Clock) -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20)), max_size=60))
 def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -> None:
-    clock = Clock()
-    limiter, made, previews = ChatRateLimiter(clock), [], []
+    clock = FakeClock()
+    limiter, made, previews = ChatRateLimiter(clock, clock.sleep), [], []
     for preview, pause in calls:
         clock.now += pause + limiter.delay("a", GROUP, preview=preview)
         if limiter.delay("a", GROUP, preview=preview) > 0:
@@ -77,8 +63,8 @@ def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -
         assert all(late - early >= WINDOW_S - 1e-6 for early, late in zip(times, times[most:], strict=False))
 
 
-async def test_chats_that_are_quiet_are_forgotten(clock: Clock) -> None:
-    limiter = ChatRateLimiter(clock)
+async def test_chats_that_are_quiet_are_forgotten(clock: FakeClock) -> None:
+    limiter = ChatRateLimiter(clock, clock.sleep)
     for i in range(100):
         await limiter.wait(str(i), GROUP)
     clock.now += WINDOW_S + 1

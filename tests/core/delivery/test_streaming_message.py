@@ -25,7 +25,9 @@ from core.domain.platform import (
 from core.domain.reply_states import Lane, ReplyEvent
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
+from tests.changes import Changes, FakeClock, turns_until
 from tests.fakes import FakeChannel, incoming, owe
+from tests.patience import limit
 from tests.tables import each_row
 
 PART = st.one_of(st.none(), st.text(min_size=1, max_size=5).map(OutgoingMessage))
@@ -85,9 +87,10 @@ async def claimed(store: DatabaseStore) -> Reply:
         return await tx.replies.move(reply, ReplyEvent.CLAIM)
 
 
-def delivery(store: DatabaseStore, blocked: str = "\0") -> Delivery:
+def delivery(store: DatabaseStore, blocked: str = "\0", clock: FakeClock | None = None) -> Delivery:
+    limiter = ChatRateLimiter(clock, clock.sleep) if clock else ChatRateLimiter()
     quick = Backoff(0.01, 0.01)
-    return Delivery(store, ChatRateLimiter(), "i", lambda text: blocked not in text, now_ms, send_backoff=quick)
+    return Delivery(store, limiter, "i", lambda text: blocked not in text, now_ms, send_backoff=quick)
 
 
 def message(store: DatabaseStore, reply: Reply, channel: FakeChannel, blocked: str = "\0") -> StreamingMessage:
@@ -97,9 +100,7 @@ def message(store: DatabaseStore, reply: Reply, channel: FakeChannel, blocked: s
 async def settled(live: StreamingMessage, channel: FakeChannel, text: str) -> None:
     """Write, and wait until it is shown."""
     live.write(text)
-    async with asyncio.timeout(60):
-        while not channel.history or not channel.history[-1].endswith(text.strip()):
-            await asyncio.sleep(0.001)
+    await channel.until(lambda: channel.history and channel.history[-1].endswith(text.strip()))
 
 
 async def test_it_grows_in_one_message_and_ends_with_the_final_text(store: DatabaseStore) -> None:
@@ -152,7 +153,7 @@ async def test_failing_previews_do_not_cost_the_final_text(store: DatabaseStore)
     channel.fails = [ConnectionError]
     async with message(store, reply, channel) as live:
         live.write("preview")
-        await asyncio.sleep(0.05)
+        await channel.until(lambda: channel.failed)
         channel.fails = []
         await live.finish("final")
     assert channel.messages == {"1": "final"}
@@ -160,9 +161,18 @@ async def test_failing_previews_do_not_cost_the_final_text(store: DatabaseStore)
 
 async def test_what_the_last_gate_refuses_is_never_previewed(store: DatabaseStore) -> None:
     reply, channel = await claimed(store), FakeChannel()
-    async with message(store, reply, channel, blocked="bad") as live:
+    judged, changes = list[str](), Changes()
+
+    def allowed(text: str) -> bool:
+        judged.append(text)
+        changes.changed()
+        return "bad" not in text
+
+    guarded = replace(delivery(store), allowed=allowed)
+    async with StreamingMessage(guarded, reply, channel, RUNNING, asyncio.Event()) as live:
         live.write("b*a*d")  # harmless until it is rendered
-        await asyncio.sleep(0.05)
+        await changes.until(lambda: judged)
+        await live.stop_previews()
         assert channel.history == []
         assert not live.allows("b*a*d") and live.allows("b-a-d")
 
@@ -186,38 +196,35 @@ async def test_a_preview_closes_its_code(store: DatabaseStore) -> None:
     reply, channel = await claimed(store), FakeChannel()
     async with message(store, reply, channel) as live:
         live.write("```py\nprint(1)")
-        async with asyncio.timeout(60):
-            while not channel.history:
-                await asyncio.sleep(0.001)
+        await channel.until(lambda: channel.history)
     assert channel.history == ["```py\nprint(1)\n```"]
 
 
 async def test_typing_is_shown_until_there_is_text(store: DatabaseStore) -> None:
     reply, channel = await claimed(store), FakeChannel()
     async with message(store, reply, channel):
-        await asyncio.sleep(0.01)
+        await channel.until(lambda: channel.typed)
     assert channel.typed == 1 and channel.history == []
 
 
 async def test_typing_is_repeated_and_ends_with_the_first_text(store: DatabaseStore) -> None:
     reply, channel = await claimed(store), FakeChannel()
-    often = replace(delivery(store), typing_every_s=0.02)
+    often = replace(delivery(store), typing_every_s=0)
     async with StreamingMessage(often, reply, channel, RUNNING, asyncio.Event()) as live:
-        async with asyncio.timeout(60):
-            while channel.typed < 4:
-                await asyncio.sleep(0.005)
+        await channel.until(lambda: channel.typed >= 4)
         await settled(live, channel, "text")
         typed = channel.typed
-        await asyncio.sleep(0.1)
+        for _ in range(100):
+            await asyncio.sleep(0)
         assert channel.typed == typed
 
 
 async def test_every_call_to_a_chat_keeps_the_gap(store: DatabaseStore) -> None:
-    reply, channel, loop = await claimed(store), FakeChannel(60, Pace(gap_s=0.05)), asyncio.get_running_loop()
-    start = loop.time()
-    async with message(store, reply, channel) as live:
+    reply, channel, clock = await claimed(store), FakeChannel(60, Pace(gap_s=0.5)), FakeClock()
+    start = clock.now
+    async with StreamingMessage(delivery(store, clock=clock), reply, channel, RUNNING, asyncio.Event()) as live:
         await live.finish(" ".join(["word"] * 30))
-    assert len(channel.messages) == 3 and loop.time() - start >= 0.09
+    assert len(channel.messages) == 3 and clock.now - start == 1.0
 
 
 # Stubs, buttons, drafts
@@ -246,9 +253,7 @@ async def test_drafts_show_what_is_not_finished_and_one_send_the_rest(store: Dat
     channel.drafts = True
     async with message(store, reply, channel) as live:
         live.write("one two")
-        async with asyncio.timeout(60):
-            while not channel.drafted:
-                await asyncio.sleep(0.001)
+        await channel.until(lambda: channel.drafted)
         await live.finish("one two three")
     assert (channel.drafted, channel.history) == (["one two"], ["one two three"])
 
@@ -291,21 +296,21 @@ async def test_a_message_that_somebody_deleted_is_sent_again(store: DatabaseStor
 
 
 async def test_a_penalty_ends_the_previews_and_the_final_text_waits(store: DatabaseStore) -> None:
-    reply, channel, loop = await claimed(store), FakeChannel(), asyncio.get_running_loop()
-    channel.fails = [NotSent(0.1), None]
-    start = loop.time()
-    async with message(store, reply, channel) as live:
+    reply, channel, clock = await claimed(store), FakeChannel(), FakeClock()
+    channel.fails = [NotSent(0.5), None]
+    start, paced = clock.now, delivery(store, clock=clock)
+    async with StreamingMessage(paced, reply, channel, RUNNING, asyncio.Event()) as live:
         live.write("preview")
-        await asyncio.sleep(0.05)
+        await turns_until(lambda: paced.rate_limiter.is_held(channel.key))
         await live.finish("final")
-    assert channel.history == ["final"] and loop.time() - start >= 0.1
+    assert channel.history == ["final"] and clock.now - start == 0.5
 
 
 async def test_who_can_not_be_reached_is_noticed_while_it_grows(store: DatabaseStore) -> None:
     channel, lost = FakeChannel(needs_placeholder=True), asyncio.Event()
     channel.fails = [Unreachable()]
     async with StreamingMessage(delivery(store), await claimed(store), channel, RUNNING, lost) as live:
-        async with asyncio.timeout(60):
+        async with limit():
             await lost.wait()
         with pytest.raises(Unreachable):
             await live.finish("final")
@@ -317,6 +322,6 @@ async def test_a_message_gone_in_a_preview_costs_nothing(store: DatabaseStore) -
     channel.fails = [MessageGone(), None]
     async with message(store, await claimed(store), channel) as live:
         live.write("one")
-        await asyncio.sleep(0.02)
+        await channel.until(lambda: channel.failed)
         await live.finish("one two")
     assert list(channel.messages.values()) == ["one two"]

@@ -17,7 +17,8 @@ from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeModel, FakeStream, incoming, owe
-from tests.watching import contents, held, history, now, outcome, release, running, shown
+from tests.patience import limit
+from tests.watching import contents, held, history, idle, now, outcome, release, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -26,7 +27,7 @@ GROUP = ChatId("fake", "group")
 STOPPED = t("en", "mark.stopped")
 
 
-@pytest.mark.parametrize("memory", [1, 3, 10])
+@pytest.mark.parametrize("memory", [3, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 10))])
 async def test_exactly_the_last_n_turns(bot: Bot, memory: int) -> None:
     await bot.say(f"/memory {memory}")
     for i in range(12):
@@ -41,7 +42,7 @@ async def test_answers_of_a_conversation_come_in_order_and_chats_do_not_wait(mak
         replies = [await bot.accept(f"q{i}") for i in range(3)]
         other = await bot.accept("elsewhere", ANN, OTHER)
         await running(bot, 2)
-        await asyncio.sleep(0.02)
+        await idle(bot)
         assert [contents(prompt)[-1] for prompt in model.prompts] == ["q0", "elsewhere"]
         release(model)
         assert {await outcome(bot, reply) for reply in (*replies, other)} == {State.DONE}
@@ -54,7 +55,7 @@ async def test_no_more_answers_at_once_than_the_model_has_slots(make_bot: MakeBo
     async with make_bot(model) as bot:
         replies = [await bot.accept("hi", ANN, ChatId("fake", str(i))) for i in range(4)]
         await running(bot, 2)
-        await asyncio.sleep(0.02)
+        await idle(bot)
         assert model.running == 2
         release(model)
         assert {await outcome(bot, reply) for reply in replies} == {State.DONE}
@@ -233,7 +234,7 @@ async def test_many_waiting_commands_keep_no_other_from_theirs(make_bot: MakeBot
             bot.platform.channels[reply.id].slow = gate
         release(bot.model)
         waiting = [await bot.accept("/undo", ANN, reply.chat) for reply in slow for _ in range(4)]
-        async with asyncio.timeout(60):
+        async with limit():
             assert "0.7" in await bot.say("/temp", ANN, OTHER)
         gate.set()
         assert {await outcome(bot, reply) for reply in waiting} <= {State.DONE, State.REFUSED}
@@ -365,8 +366,8 @@ async def test_a_loop_that_dies_ends_the_block_with_its_error(
 
     monkeypatch.setattr(Ingest, "run", broken)
     with pytest.raises(RuntimeError, match="writer"):
-        async with make_bot():
-            await asyncio.sleep(5)
+        async with limit(), make_bot():
+            await asyncio.Event().wait()
 
 
 async def test_what_was_shown_before_a_crash_is_marked_when_it_is_cancelled_while_it_waits(make_bot: MakeBot) -> None:
@@ -384,6 +385,4 @@ async def test_what_was_shown_before_a_crash_is_marked_when_it_is_cancelled_whil
         await running(bot)
         assert contents(model.prompts[0]) == ["never served yet"]
         assert "1" in await bot.say("/stop")
-        async with asyncio.timeout(60):
-            while channel.messages != {"1": STOPPED}:
-                await asyncio.sleep(0.001)
+        await channel.until(lambda: channel.messages == {"1": STOPPED})

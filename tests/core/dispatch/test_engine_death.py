@@ -17,7 +17,7 @@ from core.i18n import t
 from core.llm.model import Stream
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeModel
-from tests.watching import history, outcome, running, shown
+from tests.watching import history, outcome, reached, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -45,6 +45,7 @@ class MortalModel(FakeModel):
         self.deaths += 1
         died, self._died = self._died, asyncio.Event()
         died.set()
+        self.changed()
 
 
 class Mortal:
@@ -126,9 +127,8 @@ async def test_deaths_outlive_a_restart(make_bot: MakeBot) -> None:
         for deaths in range(MAX_ENGINE_DEATHS):
             await running(bot)
             model.gate.release()
-            async with asyncio.timeout(60):
-                while model.deaths <= deaths or (await found(bot, reply)).engine_deaths < deaths:
-                    await asyncio.sleep(0.001)
+            await model.until(lambda: model.deaths > deaths)  # noqa: B023
+            await reached(bot, reply, lambda current: current.engine_deaths >= deaths)  # noqa: B023
     async with make_bot(FakeModel()) as bot:
         assert await outcome(bot, reply) is State.DONE, "another engine lives through it"
         assert (await found(bot, reply)).engine_deaths == MAX_ENGINE_DEATHS - 1

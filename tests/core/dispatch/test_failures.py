@@ -20,7 +20,7 @@ from storage.replies import SqlReplies
 from storage.store import DatabaseStore
 from tests.conftest import QUICK, Bot, MakeBot, running_bot
 from tests.fakes import ANN, FakeChannel, FakeModel, FlakyStore, WordFilter, incoming
-from tests.watching import held, history, now, outcome, release, running, shown
+from tests.watching import ended, held, history, outcome, release, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -200,14 +200,6 @@ async def flaky(database: str, model: FakeModel) -> AsyncIterator[tuple[Bot, Fla
         trouble = FlakyStore(store)
         async with running_bot(trouble, store, model, timing=QUICK) as bot:
             yield bot, trouble
-
-
-async def ended(bot: Bot, reply: Reply) -> State:
-    """Its outcome, asked of the store that does not fail."""
-    async with asyncio.timeout(60):
-        while (state := await now(bot, reply)).open:
-            await asyncio.sleep(0.005)
-    return state
 
 
 async def test_a_database_in_trouble_costs_no_answer(database: str) -> None:

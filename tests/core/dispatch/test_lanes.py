@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from core.dispatch.lanes import LaneSignals
-from core.domain.conversation import Reply
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Limits
 from core.domain.store import Claimed
 from storage.replies import SqlReplies
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, incoming
-from tests.watching import held, outcome, release, running
+from tests.patience import limit
+from tests.watching import held, idle, outcome, release, running
 
 
 async def test_a_lane_is_woken_by_its_own_name() -> None:
@@ -31,13 +31,13 @@ async def test_a_lane_is_woken_by_its_own_name() -> None:
 async def test_what_comes_while_nobody_waits_is_kept_until_the_next_claim() -> None:
     signals = LaneSignals()
     signals.notify_all()
-    async with asyncio.timeout(1):
+    async with limit():
         await signals.wait(Lane.ANSWER)
         signals.claiming(Lane.ANSWER)
         await signals.wait(Lane.NOTICE)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await signals.wait(Lane.ANSWER)
+            await signals.wait(Lane.ANSWER)  # which nobody signals any more
 
 
 @pytest.mark.parametrize(("ended", "woken"), [(Lane.ANSWER, {Lane.ANSWER}), (Lane.NOTICE, {Lane.ANSWER, Lane.NOTICE})])
@@ -45,7 +45,8 @@ async def test_what_a_reply_held_up_goes_on_when_it_ends(ended: Lane, woken: set
     signals = LaneSignals()
     signals.notify_ended(ended)
     waiting = {lane: asyncio.create_task(signals.wait(lane)) for lane in Lane}
-    await asyncio.sleep(0.01)
+    for _ in range(10):
+        await asyncio.sleep(0)
     assert {lane for lane, task in waiting.items() if task.done()} == woken
     for task in waiting.values():
         task.cancel()
@@ -64,28 +65,25 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Counter[Lane]:
     return counts
 
 
-async def quiet(claims: Counter[Lane]) -> Counter[Lane]:
+async def quiet(bot: Bot, claims: Counter[Lane]) -> Counter[Lane]:
     """What was counted until nothing happens any more."""
-    before = None
-    while before != claims:
-        before = Counter(claims)
-        await asyncio.sleep(0.05)
+    await idle(bot)
     return Counter(claims)
 
 
 async def test_a_question_concerns_the_answer_lane_alone(make_bot: MakeBot, claims: Counter[Lane]) -> None:
     """One claim, and none that is empty."""
     async with make_bot() as bot:
-        before = await quiet(claims)
+        before = await quiet(bot, claims)
         await bot.say("hello")
-        assert await quiet(claims) - before == {Lane.ANSWER: 1}
+        assert await quiet(bot, claims) - before == {Lane.ANSWER: 1}
 
 
 async def test_a_command_that_holds_up_nothing_wakes_no_answers(make_bot: MakeBot, claims: Counter[Lane]) -> None:
     async with make_bot() as bot:
-        before = await quiet(claims)
+        before = await quiet(bot, claims)
         await bot.say("/temp 0")
-        assert await quiet(claims) - before == {Lane.NOTICE: 1}
+        assert await quiet(bot, claims) - before == {Lane.NOTICE: 1}
 
 
 async def test_what_was_stored_already_wakes_nobody(make_bot: MakeBot, claims: Counter[Lane]) -> None:
@@ -93,10 +91,10 @@ async def test_what_was_stored_already_wakes_nobody(make_bot: MakeBot, claims: C
         message = incoming("hello")
         reply = await bot.service.ingest.accept(message)
         assert reply and await outcome(bot, reply) is State.DONE
-        before = await quiet(claims)
+        before = await quiet(bot, claims)
         assert await bot.service.ingest.accept(message) is None
         bot.service._dispatcher.stored([])
-        assert await quiet(claims) == before
+        assert await quiet(bot, claims) == before
 
 
 async def test_what_is_said_at_once_needs_no_claim(make_bot: MakeBot, claims: Counter[Lane]) -> None:
@@ -104,19 +102,13 @@ async def test_what_is_said_at_once_needs_no_claim(make_bot: MakeBot, claims: Co
         first = await bot.accept("one")
         await running(bot)
         await bot.accept("two")
-        before = await quiet(claims)
+        before = await quiet(bot, claims)
         refused = await bot.accept("three")
         assert refused.state is State.SENDING
-        while (await current(bot, refused)).state.open:
-            await asyncio.sleep(0.005)
-        assert await quiet(claims) - before == {Lane.ANSWER: 1}, "once it has ended: a question waits"
+        assert await outcome(bot, refused) is State.REFUSED
+        assert await quiet(bot, claims) - before == {Lane.ANSWER: 1}, "once it has ended: a question waits"
         release(bot.model)
         assert await outcome(bot, first) is State.DONE
-
-
-async def current(bot: Bot, reply: Reply) -> Reply:
-    async with bot.store.begin() as tx:
-        return await tx.replies.get(reply.id)
 
 
 async def test_a_command_that_is_stopped_while_it_waits_holds_nothing_up(make_bot: MakeBot) -> None:

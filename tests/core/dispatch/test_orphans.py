@@ -1,6 +1,5 @@
 """What a lost commit, a platform that is away or an engine's death leaves behind stops nobody, and is taken up."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from storage.recovery import MAX_ATTEMPTS
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import QUICK, RULES, Bot, running_bot
 from tests.fakes import ANN, BOB, FakeModel, claim_next, incoming, owe
-from tests.watching import held, now, release, running
+from tests.watching import ended, held, now, release, running
 
 GONE, OTHER = ChatId("gone", "1"), ChatId("fake", "9")
 
@@ -64,14 +63,6 @@ async def waiting(database: str, *messages: Incoming) -> list[Reply]:
     """What the last process had stored."""
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         return [reply for message in messages if (reply := await owe(tx, message, Lane.ANSWER))]
-
-
-async def ended(bot: Bot, reply: Reply) -> State:
-    """Its outcome, asked of the store that loses nothing."""
-    async with asyncio.timeout(60):
-        while (state := await now(bot, reply)).open:
-            await asyncio.sleep(0.005)
-    return state
 
 
 async def stopped(bot: Bot, reply: Reply) -> bool:

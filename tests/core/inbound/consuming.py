@@ -22,6 +22,7 @@ from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY
 from tests.fakes import ANN, CHAT, FakeChannel, FakePlatform, incoming
+from tests.patience import limit
 
 QUICK = Backoff(0.001, 0.001)
 OTHER = ChatId("fake", "other")
@@ -53,7 +54,7 @@ class ScriptedAdapter:
         """Yield events at once; their receipts."""
         for event in events:
             self.script.put_nowait(event)
-        async with asyncio.timeout(60):
+        async with limit():
             return [await event.acknowledged() for event in events]
 
 

@@ -33,6 +33,7 @@ from core.inbound.events import (
 )
 from core.inbound.ingest import Ingest
 from storage.store import DatabaseStore
+from tests.changes import turns_until
 from tests.core.inbound.consuming import (
     OTHER,
     QUICK,
@@ -44,6 +45,7 @@ from tests.core.inbound.consuming import (
     received,
 )
 from tests.fakes import ANN, BOB, CHAT, incoming, owe
+from tests.patience import LIMIT_S
 
 
 async def test_messages_are_stored_in_order_and_in_few_commits(store: DatabaseStore) -> None:
@@ -151,8 +153,7 @@ async def test_what_is_written_in_the_new_chat_waits_for_the_move(store: Databas
             ChatMoved("fake", new.chat, old.chat), *received(["back"], old),
         ]  # fmt: skip
         telling = asyncio.create_task(made.adapter.tell(*events, *received(["elsewhere"], OTHER)))
-        while "elsewhere" not in made.texts:
-            await asyncio.sleep(0)
+        await turns_until(lambda: "elsewhere" in made.texts)
         assert "after" not in made.texts and "back" not in made.texts
         made.chats.gate.set()
         assert {receipt.acceptance for receipt in await telling} == {Acceptance.STORED}
@@ -197,9 +198,9 @@ async def test_trouble_is_waited_for_and_poison_is_not(
 
 async def test_what_has_a_deadline_is_stored_at_once_or_not_at_all(store: DatabaseStore) -> None:
     async with consumed(store) as made:
-        [receipt] = await made.adapter.tell(MessageReceived(incoming("/temp 0"), deadline_s=5))
+        [receipt] = await made.adapter.tell(MessageReceived(incoming("/temp 0"), deadline_s=LIMIT_S))
         assert receipt.acceptance is Acceptance.STORED and receipt.reply
-        blocked = MessageReceived(incoming("hi", private=False), deadline_s=5, answerable=False)
+        blocked = MessageReceived(incoming("hi", private=False), deadline_s=LIMIT_S, answerable=False)
         [receipt] = await made.adapter.tell(blocked)
         assert receipt.acceptance is Acceptance.UNANSWERABLE
         made.store.gate = asyncio.Event()
@@ -224,7 +225,7 @@ async def test_strangers_are_told_so_in_their_own_language(store: DatabaseStore,
         message = incoming("hi", private=False)
         events: dict[str, Event] = {
             "message": MessageReceived(message),
-            "deadline": MessageReceived(message, deadline_s=5.0),
+            "deadline": MessageReceived(message, deadline_s=LIMIT_S),
             "unanswerable": MessageReceived(message, answerable=False),
             "press": ButtonPressed(press()),
         }

@@ -1,7 +1,6 @@
 """What comes in: who has given up waiting, where an answer goes, platforms that come later."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,8 +16,10 @@ from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.ingest import Ingest
 from storage.database import open_database
 from storage.store import DatabaseStore, SqlTransaction, now_ms
+from tests.changes import WatchedStore
 from tests.conftest import EVERYBODY, RULES, Bot
 from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming, owe
+from tests.patience import limit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -27,10 +28,11 @@ class HeldStore:
     """A store whose transactions wait to be let through."""
 
     def __init__(self, store: DatabaseStore) -> None:
-        self._store, self.gate = store, asyncio.Semaphore(0)
+        self._store, self.gate, self.asked = store, asyncio.Semaphore(0), asyncio.Event()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlTransaction]:
+        self.asked.set()
         await self.gate.acquire()
         async with self._store.begin() as tx:
             yield tx
@@ -43,10 +45,13 @@ async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseSt
     )
     writing = asyncio.create_task(intake.run())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
-    await asyncio.sleep(0.01)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.02):
-            await intake.accept(incoming("too late"))
+    async with limit():
+        await held.asked.wait()
+    gives_up = asyncio.create_task(intake.accept(incoming("too late")))
+    await asyncio.sleep(0)
+    gives_up.cancel()
+    await asyncio.gather(gives_up, return_exceptions=True)
+    assert gives_up.cancelled()
     last = asyncio.create_task(intake.accept(incoming("in time")))
     await asyncio.sleep(0)
     held.gate.release()
@@ -77,13 +82,14 @@ async def test_a_platform_that_is_served_later(database: str) -> None:
             unfinished = await owe(tx, incoming("before"), Lane.ANSWER)
             assert unfinished
         assistant = Assistant(store, FakeModel(), RULES, OpenFilter())
-        service = ChatService(store, assistant, EVERYBODY, now=now_ms)
+        commits = WatchedStore(store)
+        service = ChatService(commits, assistant, EVERYBODY, now=now_ms)
         async with service.running():
-            await asyncio.sleep(0.05)
+            await commits.idle()
             async with store.begin() as tx:
                 assert (await tx.replies.get(unfinished.id)).state is State.QUEUED
             await service.serve(platform)
             service.settle(platform.name)
-            async with asyncio.timeout(60):
+            async with limit():
                 assert (await service.control.wait_for_outcome(unfinished)).state is State.DONE
             assert platform.text(unfinished) == "before"

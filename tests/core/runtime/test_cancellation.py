@@ -21,16 +21,21 @@ async def test_a_result_and_an_error_come_through() -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_call_ends_before_its_cancellation_goes_on(times: int) -> None:
-    ended = asyncio.Event()
+    begun, ends, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def call() -> None:
-        await asyncio.sleep(0.03)
+        begun.set()
+        await ends.wait()
         ended.set()
 
     task = asyncio.create_task(uncancelled(call()))
+    await begun.wait()
     for _ in range(times):
-        await asyncio.sleep(0.005)
         task.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+    ends.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()

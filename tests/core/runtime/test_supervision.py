@@ -26,8 +26,14 @@ async def test_a_cancellation_from_within_is_an_end_too() -> None:
 
 
 async def test_who_is_cancelled_from_outside_just_ends() -> None:
-    task = asyncio.create_task(must_not_end("the loop", asyncio.Event().wait))
-    await asyncio.sleep(0.01)
+    begun = asyncio.Event()
+
+    async def goes_on() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(must_not_end("the loop", goes_on))
+    await begun.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()

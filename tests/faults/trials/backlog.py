@@ -11,12 +11,13 @@ from tests.conftest import EVERYBODY, RULES
 from tests.faults.models import Kind
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
+from tests.patience import TIME_SCALE
 
 QUICK, WHOLE = (30, 3), (1000, 10)
 """Chats, and messages in each."""
-ACCEPTED = 60.0
+ACCEPTED = 60.0 * TIME_SCALE
 GROWTH = 150 * 2**20
-AT_ONCE, PROMPTLY = 1000, 0.5
+AT_ONCE, PROMPTLY = 1000, 0.5 * TIME_SCALE
 ANY = frozenset({"done", "merged", "refused", "failed"})
 """Too many of one chat are told so."""
 

@@ -13,9 +13,10 @@ from tests.faults.models import Kind
 from tests.faults.trials.part import Part
 from tests.faults.trials.postgres import on_postgres
 from tests.faults.world import Bench, World, world
+from tests.patience import TIME_SCALE
 from tests.postgres import Postgres
 
-BACK = 30.0
+BACK = 30.0 * TIME_SCALE
 """Seconds within which everything works again."""
 
 

@@ -56,11 +56,11 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
         await w.settled()
         _updates(w)
         _events(w)
-        await w.until(lambda: not w.telegram.queue.pending, "through Telegram's", 60)
+        await w.until(lambda: not w.telegram.queue.pending, "through Telegram's")
         for talk in talks:
             talk.ask(HOSTILE)
             talk.ask()
-        found = await w.judged(seconds=60)
+        found = await w.judged()
         log = w.log.read_text("utf-8", "replace")
         lines = [line for line in log.splitlines() if any(bad in line for bad in BAD)]
         assert bot is w.bots[-1]

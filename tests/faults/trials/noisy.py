@@ -9,6 +9,7 @@ from tests.faults.models import Kind
 from tests.faults.talks import TelegramTalk
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
+from tests.patience import LIMIT_S
 
 QUIET, ROUNDS, NOISE = 9, 2, 8
 MOST = 1.5
@@ -22,7 +23,7 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
     for noisy in (False, True):
         async with world(bench, seed) as w:
             waits[noisy] = await _waits(w, noisy)
-            if found := await w.judged(seconds=60):
+            if found := await w.judged():
                 return found
     alone, beside = mean(waits[False]), mean(waits[True])
     return [f"{beside:.2f} s beside it, {alone:.2f} s without"] if beside > MOST * alone else []
@@ -51,7 +52,7 @@ async def _asked(w: World, talk: TelegramTalk) -> list[float]:
         said, began = talk.ask(), time.monotonic()
         while not any(f"{said.token}z" in seen.text and not seen.growing for seen in talk.seen()):
             await asyncio.sleep(0.01)
-            assert time.monotonic() - began < 30, f"{said.token} is not answered"
+            assert time.monotonic() - began < LIMIT_S, f"{said.token} is not answered"
         waits.append(time.monotonic() - began)
     return waits
 

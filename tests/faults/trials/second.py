@@ -8,6 +8,7 @@ from tests.faults.database import Database
 from tests.faults.processes import BotProcess
 from tests.faults.trials.part import Part
 from tests.faults.world import DATABASE, Bench, World, world
+from tests.patience import limit
 
 
 async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
@@ -40,24 +41,24 @@ async def _same_token(bench: Bench, w: World, seed: int) -> Sequence[str]:
         other.telegram, other.platforms = w.telegram, ("telegram",)
         await other.start()
         both = (w, other)
-        for _ in range(800):
-            if any(each.bots[-1].code is not None for each in both):
-                break
-            await asyncio.sleep(0.05)
-        else:
+        try:
+            async with limit():
+                while not any(each.bots[-1].code is not None for each in both):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
             return ["of two pollers with one token neither stops"]
         ended, alive = both if w.bots[-1].code is not None else (other, w)
         found = await _stopped(ended.bots[-1], ended)
         talk.ask()
         database = Database(alive.folder / DATABASE)
-        async with asyncio.timeout(60):
+        async with limit():
             while database.progress()[0] == 0 or database.progress()[1]:
                 await asyncio.sleep(0.05)
         return found if talk.said[-1].token in str(talk.seen()) else [*found, "nobody answers"]
 
 
 async def _stopped(bot: BotProcess, w: World) -> Sequence[str]:
-    code = await bot.ended(40)
+    code = await bot.ended()
     w.keep_log()
     last = w.log.read_text("utf-8").splitlines()[-1]
     found = [] if code == EX_CONFIG else [f"ended with {code}"]

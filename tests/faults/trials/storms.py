@@ -55,7 +55,7 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
             for _ in range(QUESTIONS):
                 talk.ask()
             talk.command(f"/temp {w.random.randint(1, 9) / 10:g}", ends=TRIED)
-        await w.settled(60)
+        await w.settled()
         w.stubs += sum(storm.met[kind, "sendMessage"] for kind in UNKNOWN)
         w.telegram.meet(None)
         w.discord.meet(None)
