@@ -47,8 +47,8 @@ class Dispatcher:
             while True:
                 await self._env.signals.wait(lane)
                 await slots.wait_free()
-                replies = await self._claim(lane, slots.free)
-                failpoint("claimed")
+                if replies := await self._claim(lane, slots.free):
+                    failpoint("claimed")
                 for reply in replies:
                     self._runner.start(tasks, reply, Slot(slots))
 

@@ -17,7 +17,7 @@ from tests.fakes import ANN, BOB, FakeModel, echo
 from tests.tables import each_row
 
 SAID = ("one two three",) * 6 + ("/temp 0.5", "/temp 7", "/retry", "/undo", "/stop", "/clear", "/lang en", "/settings")
-CHATS, MESSAGES, SEEDS = 4, 30, 5
+CHATS, MESSAGES, SEEDS = 3, 24, 3
 
 
 async def woken(signals: LaneSignals, lane: Lane) -> bool:
