@@ -74,7 +74,7 @@ class DyingModel(FakeModel):
 
 
 async def test_whatever_is_said_comes_to_its_end(database: str) -> None:
-    """Questions and commands of several chats at random, a few at a time, over a store that is slow at random places."""
+    """Questions and commands at random, a few at a time, over a store that is slow at random places."""
     for seed in range(SEEDS):
         dice = random.Random(seed)
         async with open_database(database) as engine:
