@@ -60,6 +60,19 @@ async def test_an_ended_command_wakes_answers_alone_where_only_they_wait() -> No
     assert [await woken(signals, lane) for lane in (Lane.ANSWER, Lane.NOTICE)] == [True, False]
 
 
+async def test_what_may_wait_is_known_without_a_look() -> None:
+    signals = LaneSignals()
+    assert signals.may_wait(Lane.ANSWER), "nothing was looked at yet"
+    signals.claiming(Lane.ANSWER)
+    signals.claimed(Lane.ANSWER, waiting=False)
+    assert not signals.may_wait(Lane.ANSWER)
+    signals.notify(Lane.ANSWER)
+    assert signals.may_wait(Lane.ANSWER), "it is stored, and every slot is taken"
+    signals.claiming(Lane.ANSWER)
+    signals.claimed(Lane.ANSWER, waiting=True)
+    assert signals.may_wait(Lane.ANSWER)
+
+
 class DyingModel(FakeModel):
     """Its engine dies now and then."""
 
