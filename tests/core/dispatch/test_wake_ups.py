@@ -43,6 +43,8 @@ async def test_an_ended_reply_wakes_its_lane_where_the_last_claim_left_something
 async def test_an_ended_reply_wakes_its_lane_while_a_claim_is_under_way() -> None:
     """The claim may have read what was before; so may one that failed."""
     signals = LaneSignals()
+    signals.claiming(Lane.ANSWER)
+    signals.claimed(Lane.ANSWER, waiting=False)
     for _ in range(2):
         signals.claiming(Lane.ANSWER)
         signals.notify_ended(Lane.ANSWER)
