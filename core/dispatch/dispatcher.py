@@ -47,16 +47,17 @@ class Dispatcher:
             while True:
                 await self._env.signals.wait(lane)
                 await slots.wait_free()
-                replies = await self._claim(lane, slots.free)
-                failpoint("claimed")
+                if replies := await self._claim(lane, slots.free):
+                    failpoint("claimed")
                 for reply in replies:
-                    self._runner.start(tasks, reply, Slot(slots))
+                    self._env.running.add((reply.id, reply.attempt))
+                    tasks.create_task(self._runner.run(reply, Slot(slots)))
 
     async def show_ready(self) -> None:
         """Run what needs no model, and therefore no slot, without end."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                self._runner.start(tasks, await self._to_show.get(), Slot())
+                tasks.create_task(self._runner.run(await self._to_show.get(), Slot()))
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing more, and return once what is running has ended, after `seconds` at the latest."""

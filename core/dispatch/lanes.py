@@ -34,6 +34,10 @@ class LaneSignals:
         """A reply of this lane is open no more: what it held up may be claimable."""
         self.notify(*(each for each in _MAY_GO_ON[lane] if each in self._may_wait))
 
+    def may_wait(self, lane: Lane) -> bool:
+        """Whether a reply may be queued in the lane, as far as is known without asking the store."""
+        return lane in self._may_wait or self._notified[lane].is_set()
+
     def claiming(self, lane: Lane) -> None:
         """A claim begins, which will see what earlier notifications were about."""
         self._notified[lane].clear()

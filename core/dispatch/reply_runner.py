@@ -76,15 +76,15 @@ class ReplyRunner:
         self.closing = False
         """Nothing more is begun."""
 
-    def start(self, tasks: asyncio.TaskGroup, reply: Reply, slot: Slot) -> None:
-        """Run a claimed reply in a task. From now on it counts as running."""
-        self._env.running.add((reply.id, reply.attempt))
-        tasks.create_task(self.run(reply, slot))
-
     async def run(self, reply: Reply, slot: Slot) -> None:
         """Run a claimed reply to its end. Raises only what keeps that from being stored."""
         try:
-            await self._run(reply, slot)
+            if reply.state is not State.GENERATING:
+                await self._show(reply, await self._messages.read_context(reply))
+            elif reply.lane is Lane.ANSWER:
+                await self._run_answer(reply, slot)
+            else:
+                await self._run_command(reply, slot)
         except Stale as stale:  # a commit that seemed to have failed may have queued it again
             log.debug("%s", stale)
             self._env.signals.notify_all()
@@ -111,21 +111,12 @@ class ReplyRunner:
         self._env.control.notify_changed()
         self._env.signals.notify_all()
 
-    async def _run(self, reply: Reply, slot: Slot) -> None:
-        if reply.state is not State.GENERATING:
-            await self._show(reply, await self._messages.read_context(reply))
-        elif reply.lane is Lane.ANSWER:
-            await self._run_answer(reply, slot)
-        else:
-            await self._run_command(reply, slot)
-
     async def _run_command(self, reply: Reply, slot: Slot) -> None:
         done = await self._commands.carry_out(reply, slot.release)
         slot.release()
         if done.reply.state is State.SENDING:
-            await self._show(
-                done.reply, self._messages.context(done.reply, done.language, AnswerContext(done.settings))
-            )
+            known = AnswerContext(done.settings)
+            await self._show(done.reply, self._messages.context(done.reply, done.language, known))
         else:  # /retry or /continue: the row waits as an answer now
             self._env.signals.notify(done.reply.lane)
 

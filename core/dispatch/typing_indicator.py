@@ -5,6 +5,7 @@ import logging
 
 from core.dispatch.environment import Environment
 from core.domain.platform import NotSent, ReplyChannel
+from core.domain.reply_states import Lane
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ class TypingIndicator:
         """Refresh the indicators, without end. Failures are ignored: they are a courtesy."""
         while True:
             await asyncio.sleep(self._env.timing.typing_every_s)
+            all_settled = self._env.settled.issuperset(self._env.platforms)
+            if all_settled and not self._env.signals.may_wait(Lane.ANSWER):
+                continue
             try:
                 async with self._env.store.begin() as tx:
                     waiting = await tx.replies.longest_waiting(self._env.platforms, MAX_CHATS_PER_ROUND)

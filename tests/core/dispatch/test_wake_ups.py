@@ -17,7 +17,7 @@ from tests.fakes import ANN, BOB, FakeModel, echo
 from tests.tables import each_row
 
 SAID = ("one two three",) * 6 + ("/temp 0.5", "/temp 7", "/retry", "/undo", "/stop", "/clear", "/lang en", "/settings")
-CHATS, MESSAGES, SEEDS = 4, 30, 5
+CHATS, ROUNDS, AT_ONCE, SEEDS = 2, 10, 4, 3
 
 
 async def woken(signals: LaneSignals, lane: Lane) -> bool:
@@ -43,6 +43,8 @@ async def test_an_ended_reply_wakes_its_lane_where_the_last_claim_left_something
 async def test_an_ended_reply_wakes_its_lane_while_a_claim_is_under_way() -> None:
     """The claim may have read what was before; so may one that failed."""
     signals = LaneSignals()
+    signals.claiming(Lane.ANSWER)
+    signals.claimed(Lane.ANSWER, waiting=False)
     for _ in range(2):
         signals.claiming(Lane.ANSWER)
         signals.notify_ended(Lane.ANSWER)
@@ -60,6 +62,19 @@ async def test_an_ended_command_wakes_answers_alone_where_only_they_wait() -> No
     assert [await woken(signals, lane) for lane in (Lane.ANSWER, Lane.NOTICE)] == [True, False]
 
 
+async def test_what_may_wait_is_known_without_a_look() -> None:
+    signals = LaneSignals()
+    assert signals.may_wait(Lane.ANSWER), "nothing was looked at yet"
+    signals.claiming(Lane.ANSWER)
+    signals.claimed(Lane.ANSWER, waiting=False)
+    assert not signals.may_wait(Lane.ANSWER)
+    signals.notify(Lane.ANSWER)
+    assert signals.may_wait(Lane.ANSWER), "it is stored, and every slot is taken"
+    signals.claiming(Lane.ANSWER)
+    signals.claimed(Lane.ANSWER, waiting=True)
+    assert signals.may_wait(Lane.ANSWER)
+
+
 class DyingModel(FakeModel):
     """Its engine dies now and then."""
 
@@ -68,25 +83,26 @@ class DyingModel(FakeModel):
         self._dice = dice
 
     def _say(self, prompt: Prompt) -> Sequence[str]:
-        if self._dice.random() < 0.1:
+        if self._dice.random() < 0.25:
             raise EngineDied
         return echo(prompt)
 
 
 async def test_whatever_is_said_comes_to_its_end(database: str) -> None:
-    """Questions and commands of several chats at random, over a store that is slow at random places."""
+    """Questions and commands at random, a few at a time, over a store that is slow at random places."""
     for seed in range(SEEDS):
         dice = random.Random(seed)
         async with open_database(database) as engine:
             store = DatabaseStore(engine)
             counting = CountingStore(store, dice)
             async with running_bot(counting, store, DyingModel(dice), timing=NO_SWEEP) as bot:
-                replies = list[Reply]()
-                for _ in range(MESSAGES):
-                    chat = ChatId("fake", f"{seed}-{dice.randrange(CHATS)}")
-                    replies.append(await bot.accept(dice.choice(SAID), dice.choice((ANN, BOB)), chat))
-                    for _ in range(dice.choice((0, 0, 3, 30))):
-                        await asyncio.sleep(0)
-                for reply in replies:
-                    await ended(store, reply)
+                for _ in range(ROUNDS):
+                    replies = list[Reply]()
+                    for _ in range(dice.randint(1, AT_ONCE)):
+                        chat = ChatId("fake", f"{seed}-{dice.randrange(CHATS)}")
+                        replies.append(await bot.accept(dice.choice(SAID), dice.choice((ANN, BOB)), chat))
+                        for _ in range(dice.choice((0, 0, 3, 30))):
+                            await asyncio.sleep(0)
+                    for reply in replies:  # nothing comes after it that would wake what was forgotten
+                        await ended(store, reply)
                 await at_rest(bot, counting)
