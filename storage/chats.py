@@ -139,7 +139,4 @@ class SqlChats:
 
     async def active(self, platform: str) -> Sequence[KnownChat]:
         rows = await self._connection.execute(_ACTIVE_CHATS, {"of_platform": platform})
-        return [
-            KnownChat(ChatId(platform, chat, thread), bool(private), seq)
-            for platform, chat, thread, seq, private in rows
-        ]
+        return [KnownChat(ChatId(platform, chat, thread), bool(private), seq) for chat, thread, seq, private in rows]

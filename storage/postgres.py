@@ -91,7 +91,7 @@ class PostgresDatabase(Database):
 
     async def _end(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is not None and connection.sync_connection is not None:  # else it could not be opened
             await uncancelled(connection.close())
 
 

@@ -40,7 +40,7 @@ async def state(store: DatabaseStore, reply: Reply) -> State:
 
 async def active(store: DatabaseStore) -> list[bool]:
     async with store.begin() as tx:
-        rows = await tx.replies._session.execute(text("SELECT active FROM chats ORDER BY id"))
+        rows = await tx.replies._connection.execute(text("SELECT active FROM chats ORDER BY id"))
         return [bool(row[0]) for row in rows]
 
 

@@ -14,9 +14,12 @@ from sqlalchemy import Connection, text
 from core.domain.errors import SetupError
 from storage import database as database_module
 from storage import postgres_lock
+from storage.connections import Database
 from storage.database import InUse, open_database
+from storage.sqlite import BUSY_TIMEOUT_S
 from storage.store import DatabaseStore
-from storage.tables import Base
+from storage.tables import metadata
+from tests.tables import each_row
 
 
 def address(file: Path) -> str:
@@ -46,7 +49,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], str], str]] = {
     "another kind": (lambda folder: "mysql+aiomysql://x/y", "DATABASE_URL"),
     "no port": (lambda folder: "postgresql://x:port/y", "DATABASE_URL"),
     "no such driver": (lambda folder: "oracle+what://x/y", "DATABASE_URL"),
-    "a driver that can't wait": (lambda folder: f"sqlite:///{folder}/x.db", "DATABASE_URL"),
+    "a driver that is not used": (lambda folder: f"sqlite+pysqlcipher:///{folder}/x.db", "DATABASE_URL"),
     "folder missing": (lambda folder: address(folder / "nowhere" / "x.db"), "does not exist"),
     "folder read-only": (lambda folder: address(Path("/proc/x.db")), "can't be written"),
     "file read-only": (read_only, "readonly"),
@@ -55,7 +58,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], str], str]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+@each_row("mistake", MISTAKES)
 async def test_a_mistake_is_one_clear_line(tmp_path: Path, mistake: str) -> None:
     make, words = MISTAKES[mistake]
     with pytest.raises(SetupError) as caught:
@@ -84,11 +87,18 @@ async def test_a_second_process_is_told(database: str, monkeypatch: pytest.Monke
 
 
 async def test_it_works_as_it_must(database: str) -> None:
-    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10000, "secure_delete": 1}
-    async with open_database(database) as engine, engine.connect() as connection:
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
+    async with open_database(database) as opened, opened.transaction() as connection:
         found = {name: (await connection.execute(text(f"PRAGMA {name}"))).scalar() for name in wanted}
         assert found == wanted
-        assert engine.pool.status().startswith("Pool size: 1 ")
+        # A locked file is waited for between statements, and no statement itself waits in the event loop's thread.
+        assert (await connection.execute(text("PRAGMA busy_timeout"))).scalar() == 0 and BUSY_TIMEOUT_S == 10
+
+
+@each_row("scheme", ["sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"])
+async def test_every_name_of_the_driver_opens_the_same_file(database: str, scheme: str) -> None:
+    async with open_database(database.replace("sqlite+aiosqlite", scheme, 1)) as opened:
+        assert await DatabaseStore(opened).latest_chat("fake") is None
 
 
 async def test_a_transaction_that_only_reads_holds_the_lock_already(database: str) -> None:
@@ -105,11 +115,15 @@ async def test_a_transaction_that_only_reads_holds_the_lock_already(database: st
 
 async def test_migrations_make_what_the_tables_say(database: str) -> None:
     def differences(connection: Connection) -> object:
-        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        return compare_metadata(MigrationContext.configure(connection), metadata)
 
-    async with open_database(database) as engine, engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-        # The comparison does not see an index's WHERE.
+    async with open_database(database) as opened:
+        assert await opened.run(differences) == []
+        await _check_what_the_comparison_does_not_see(opened)
+
+
+async def _check_what_the_comparison_does_not_see(opened: Database) -> None:
+    async with opened.transaction() as connection:
         index = await connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'one_active_answer'"))
         assert "WHERE lane = 'answer' AND state IN ('generating', 'sending')" in str(index.scalar())
         tables = await connection.execute(text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'"))
@@ -132,13 +146,13 @@ async def test_what_was_there_is_copied_before_a_migration(
     """A newer version of the code, with one migration more."""
     file = Path(database.removeprefix("sqlite+aiosqlite:///"))
     kept = file.with_name(f"{file.name}.0005.bak")
-    async with open_database(database) as engine, engine.begin() as connection:
+    async with open_database(database) as opened, opened.transaction() as connection:
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
     assert not kept.exists(), "nothing to migrate, nothing to copy"
     shutil.copytree(database_module.ROOT / "alembic", tmp_path / "newer" / "alembic")
     (tmp_path / "newer" / "alembic" / "versions" / "9999_mood.py").write_text(NEXT)
     monkeypatch.setattr(database_module, "ROOT", tmp_path / "newer")
-    async with open_database(database) as engine, engine.connect() as connection:
+    async with open_database(database) as opened, opened.transaction() as connection:
         assert (await connection.execute(text("SELECT language, mood FROM users"))).one() == ("vi", None)
     with closing(sqlite3.connect(kept)) as copy:
         assert copy.execute("SELECT * FROM users").fetchall() == [("fake", "ann", "vi", 1)]
@@ -151,7 +165,7 @@ async def test_an_installed_package_has_its_own_migrations(tmp_path: Path, monke
     shutil.copytree(database_module.ROOT / "alembic", tmp_path / "100% storage")
     monkeypatch.setattr(database_module, "PACKAGED_MIGRATIONS", tmp_path / "100% storage")
     monkeypatch.setattr(database_module, "ROOT", tmp_path)
-    async with open_database(address(tmp_path / "x.db")) as engine, engine.connect() as connection:
+    async with open_database(address(tmp_path / "x.db")) as opened, opened.transaction() as connection:
         assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
 
 

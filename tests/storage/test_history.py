@@ -30,8 +30,7 @@ async def asked(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
     return reply
 
 
-@pytest.mark.parametrize("limit", range(1, 11))
-async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore, limit: int) -> None:
+async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         for i in range(12):
             await answered(tx, f"q{i}", f"a{i}")
@@ -39,8 +38,10 @@ async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore, limit
             await asked(tx, "unanswered")
         question = await asked(tx, "now")
         await answered(tx, "later", "after it")
-        turns = await tx.turns.recent(CHAT, question.question or 0, limit)
-    assert [(t.question, t.answer) for t in turns] == [(f"q{i}", f"a{i}") for i in range(12 - limit, 12)]
+        for limit in range(1, 11):
+            turns = await tx.turns.recent(CHAT, question.question or 0, limit)
+            expected = [(f"q{i}", f"a{i}") for i in range(12 - limit, 12)]
+            assert [(turn.question, turn.answer) for turn in turns] == expected, limit
 
 
 async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store: DatabaseStore) -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 async def test_replies_are_told_as_they_were_stored(store: DatabaseStore) -> None:
-    fixed = DatabaseStore(store._sessions.kw["bind"], lambda: 1_800_000_000_000)
+    fixed = DatabaseStore(store._database, lambda: 1_800_000_000_000)
     private = replace(incoming("question"), reply_token="a key")
     owed = [
         NewReply(private, Lane.ANSWER),

@@ -16,8 +16,8 @@ from core.domain.reply_states import Lane, ReplyEvent
 from storage import database as database_module
 from storage.database import open_database
 from storage.store import DatabaseStore
-from storage.tables import Base
-from tests.fakes import incoming, owe
+from storage.tables import metadata
+from tests.fakes import claim_next, incoming, owe
 from tests.postgres import Postgres
 
 ROWS = (
@@ -50,7 +50,7 @@ def synchronous(address: str) -> str:
     return address.replace("sqlite+aiosqlite:", "sqlite:").replace("postgresql:", "postgresql+psycopg:")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database as the migrations up to 0004 made it, with a row in each table."""
     if request.param == "sqlite":
@@ -90,7 +90,7 @@ async def test_an_old_database_opens_with_all_it_had(old: str) -> None:
             assert await tx.accounts.menu_fingerprint("discord", "42") == "print"
             assert await tx.messages.exists("telegram", "-1", "55")
         async with store.begin() as tx:
-            claimed = await tx.replies.claim(Lane.NOTICE, ["telegram"], 9)
+            claimed = await claim_next(tx, Lane.NOTICE, platform="telegram")
             assert claimed and claimed.id == 2
             done = await tx.replies.move(claimed, ReplyEvent.FINISH, final="ok")
             assert (await tx.replies.move(done, ReplyEvent.DELIVER)).text == ""
@@ -102,10 +102,10 @@ async def test_an_old_database_opens_with_all_it_had(old: str) -> None:
 
 async def test_an_old_database_becomes_what_the_tables_say(old: str) -> None:
     def differences(connection: Connection) -> object:
-        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        return compare_metadata(MigrationContext.configure(connection), metadata)
 
-    async with open_database(old) as engine, engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
+    async with open_database(old) as database:
+        assert await database.run(differences) == []
     if old.startswith("sqlite"):
         file = Path(old.removeprefix("sqlite+aiosqlite:///"))
         with closing(sqlite3.connect(file.with_name("old.db.0004.bak"))) as kept:

@@ -22,12 +22,14 @@ from storage import database as database_module
 from storage import postgres_lock
 from storage.database import InUse, open_database
 from storage.database_url import parse_database_url, without_password
-from storage.postgres import RESPONSE_TIMEOUT_S, TimedConnection
+from storage.postgres import RESPONSE_TIMEOUT_S, PostgresDatabase, TimedConnection
 from storage.store import DatabaseStore
-from storage.tables import Base
+from storage.tables import metadata
 from tests.conftest import MakeBot
 from tests.fakes import FakeModel, incoming, owe
 from tests.postgres import Postgres
+
+pytestmark = pytest.mark.slow  # a server starts for it
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,8 +51,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg_async"])
 async def test_addresses(postgres: Postgres, name: str, scheme: str) -> None:
-    async with open_database(postgres.address(name).replace("postgresql", scheme, 1)) as engine:
-        assert engine.dialect.name == "postgresql"
+    async with open_database(postgres.address(name).replace("postgresql", scheme, 1)) as database:
+        assert isinstance(database, PostgresDatabase)
 
 
 @pytest.mark.parametrize("behind", ["", "?password=hunter2", "?options=-c%20a.b%3Dhunter2"])
@@ -64,10 +66,10 @@ async def test_it_works_as_it_must(postgres: Postgres, name: str) -> None:
         "application_name": "qwentin", "statement_timeout": "30s", "lock_timeout": "30s", "synchronous_commit": "on",
         "idle_in_transaction_session_timeout": "30s", "transaction_isolation": "read committed",
     }  # fmt: skip
-    async with open_database(postgres.address(name)) as engine, engine.connect() as connection:
+    async with open_database(postgres.address(name)) as database, database.transaction() as connection:
         found = {name: (await connection.execute(text(f"SHOW {name}"))).scalar() for name in wanted}
-        assert found == wanted
-        assert engine.pool.status().startswith("Pool size: 1 ")
+        assert found == wanted and isinstance(database, PostgresDatabase)
+        assert database.engine.pool.status().startswith("Pool size: 1 ")
 
 
 async def problem(address: str) -> str:
@@ -127,7 +129,7 @@ async def test_without_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_migrations_make_what_the_tables_say_and_can_be_taken_back(postgres: Postgres) -> None:
     def differences(connection: Connection) -> object:
-        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        return compare_metadata(MigrationContext.configure(connection), metadata)
 
     def back(connection: Connection) -> None:
         config = database_module._config()
@@ -136,17 +138,16 @@ async def test_migrations_make_what_the_tables_say_and_can_be_taken_back(postgre
 
     with postgres.database() as empty:
         for _ in range(2):
-            async with open_database(postgres.address(empty)) as engine:
-                async with engine.begin() as connection:
-                    assert await connection.run_sync(differences) == []
+            async with open_database(postgres.address(empty)) as database:
+                assert await database.run(differences) == [] and isinstance(database, PostgresDatabase)
+                async with database.engine.begin() as connection:
                     # The comparison does not see an index's WHERE.
                     query = "SELECT pg_get_expr(indpred, indrelid), indisunique FROM pg_index WHERE indexrelid = "
                     (where, unique) = (await connection.execute(text(f"{query} 'one_active_answer'::regclass"))).one()
                     assert unique and set(re.findall(r"'(\w+)'", where)) == {"answer", "generating", "sending"}
                     session = (await connection.get_raw_connection()).driver_connection
                     assert isinstance(session, TimedConnection) and session.response_timeout_s == RESPONSE_TIMEOUT_S
-                async with engine.begin() as connection:
-                    await connection.run_sync(back)
+                await database.run(back)
         tables = "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public'"
         assert postgres.admin(tables, empty) == "alembic_version"
 

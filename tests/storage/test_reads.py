@@ -8,9 +8,11 @@ from sqlalchemy import func, select
 
 from core.domain.conversation import Author, ChatId, QueueLoad, Reply
 from core.domain.reply_states import Lane, State
+from core.domain.store import Claimed
 from storage.store import DatabaseStore, SqlTransaction
-from storage.tables import Base
+from storage.tables import metadata
 from tests.fakes import incoming
+from tests.tables import each_row
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -42,7 +44,7 @@ READS: dict[str, tuple[Read, object]] = {
 }
 """Every read, with what it returns where nothing is stored. `replies.get` raises: see below."""
 CHANGES: dict[str, tuple[Read, object]] = {
-    "replies.claim": (lambda tx: tx.replies.claim(Lane.ANSWER, ["fake"], 1), None),
+    "replies.claim": (lambda tx: tx.replies.claim(Lane.ANSWER, ["fake"], 1, 5), Claimed((), waiting=False)),
     "recovery.recover": (lambda tx: tx.recovery.recover("fake"), []),
     "recovery.find_orphaned": (lambda tx: tx.recovery.find_orphaned(["fake"], [], 1), []),
     "inbox.edit_question": (lambda tx: tx.inbox.edit_question(MESSAGE), False),
@@ -55,21 +57,20 @@ CHANGES: dict[str, tuple[Read, object]] = {
 }
 """What changes only rows that are there."""
 WRITES = {
-    "replies.get", "replies.move", "replies.become_answer", "replies.requeue_isolated", "replies.delay",
-    "messages.add_intent", "messages.set_id", "messages.remove", "inbox.merge_refused", "recovery.merge",
-    "recovery.expire", "turns.save_answer", "turns.clear", "preferences.set", "preferences.set_language",
-    "accounts.record_login", "accounts.set_menu_fingerprint",
+    "replies.get", "replies.move", "replies.deliver", "replies.become_answer", "replies.requeue_isolated",
+    "replies.delay", "messages.add_intent", "messages.set_id", "messages.remove", "inbox.merge_refused",
+    "recovery.merge", "recovery.expire", "turns.save_answer", "turns.clear", "preferences.set",
+    "preferences.set_language", "accounts.record_login", "accounts.set_menu_fingerprint",
 }  # fmt: skip
 """The others: they need a stored reply, or store something."""
 
 
 async def row_counts(tx: SqlTransaction) -> dict[str, int]:
-    tables = Base.metadata.tables.items()
-    session = tx.replies._session
-    return {name: await session.scalar(select(func.count()).select_from(table)) or 0 for name, table in tables}
+    counts = {name: select(func.count()).select_from(table) for name, table in metadata.tables.items()}
+    return {name: (await tx.replies._connection.execute(count)).scalar_one() for name, count in counts.items()}
 
 
-@pytest.mark.parametrize("name", READS | CHANGES)
+@each_row("name", READS | CHANGES)
 async def test_a_look_at_what_is_not_stored_stores_nothing(store: DatabaseStore, name: str) -> None:
     call, empty = (READS | CHANGES)[name]
     async with store.begin() as tx:

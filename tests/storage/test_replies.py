@@ -1,5 +1,6 @@
 """The work queue on a real database: the state table walked whole, the order of claims, the fence, the chunks."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -9,12 +10,12 @@ from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.reply_states import OUTCOMES, Lane, ReplyEvent, State, next_state
 from core.domain.store import Stale, Transaction
 from storage.store import DatabaseStore
-from tests.fakes import BOB, CHAT, incoming, owe
+from tests.fakes import BOB, CHAT, claim_next, incoming, owe
+from tests.tables import each_row
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 OTHER = ChatId("fake", "2")
-HERE = ("fake",)
 TO: dict[State, tuple[ReplyEvent, ...]] = {
     State.QUEUED: (),
     State.GENERATING: (ReplyEvent.CLAIM,),
@@ -29,11 +30,14 @@ TO: dict[State, tuple[ReplyEvent, ...]] = {
 """How a reply gets into each state."""
 
 
+_numbers = itertools.count()
+
+
 async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
-    """A reply in that state, its final text stored with that outcome."""
+    """A reply in that state in a chat of its own, its final text stored with that outcome."""
     wanted = state if state in OUTCOMES else outcome
     async with store.begin() as tx:
-        reply = await owe(tx, incoming("hello"), Lane.ANSWER)
+        reply = await owe(tx, incoming("hello", chat=ChatId("fake", f"chat {next(_numbers)}")), Lane.ANSWER)
         assert reply
         for event in TO[state]:
             ended = {"outcome": wanted, "final": "said"} if event is ReplyEvent.FINISH else {}
@@ -42,8 +46,7 @@ async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
     return reply
 
 
-@pytest.mark.parametrize("event", ReplyEvent)
-@pytest.mark.parametrize("state", State)
+@each_row(("state", "event"), itertools.product(State, ReplyEvent))
 async def test_every_event_in_every_state(store: DatabaseStore, state: State, event: ReplyEvent) -> None:
     reply = await bring(store, state, State.STOPPED)
     expected = next_state(state, event, reply.outcome)
@@ -62,7 +65,7 @@ async def test_every_event_in_every_state(store: DatabaseStore, state: State, ev
         assert (await tx.replies.get(reply.id)).state is expected
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@each_row("outcome", OUTCOMES)
 async def test_a_delivery_leads_to_the_stored_outcome(store: DatabaseStore, outcome: State) -> None:
     reply = await bring(store, State.SENDING, outcome)
     async with store.begin() as tx:
@@ -110,12 +113,12 @@ async def test_one_answer_a_conversation_least_recently_served_first(store: Data
     async with store.begin() as tx:
         first, second = await add(tx, "one"), await add(tx, "two")
         other = await add(tx, "three", OTHER)
-        claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 1000 + i) for i in range(3)]
+        claimed = [await claim_next(tx, now=1000 + i) for i in range(3)]
         assert [reply and reply.id for reply in claimed] == [first.id, other.id, None]
         await tx.replies.move(await tx.replies.get(other.id), ReplyEvent.FAIL)
         await tx.replies.move(await tx.replies.get(first.id), ReplyEvent.FAIL)
         late = await add(tx, "four", OTHER)
-        claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 2000 + i) for i in range(2)]
+        claimed = [await claim_next(tx, now=2000 + i) for i in range(2)]
         assert [reply and reply.id for reply in claimed] == [second.id, late.id]
 
 
@@ -124,12 +127,12 @@ async def test_the_chat_that_was_served_longest_ago_is_next(store: DatabaseStore
     async with store.begin() as tx:
         for at, chat in ((30, CHAT), (10, OTHER), (20, third)):  # served at these times
             await add(tx, "before", chat)
-            served = await tx.replies.claim(Lane.ANSWER, HERE, at)
+            served = await claim_next(tx, now=at)
             assert served and served.chat == chat
             await tx.replies.move(served, ReplyEvent.FAIL)
         for chat in (CHAT, OTHER, third):
             await add(tx, "now", chat)
-        claimed = [await tx.replies.claim(Lane.ANSWER, HERE, 40 + i) for i in range(3)]
+        claimed = [await claim_next(tx, now=40 + i) for i in range(3)]
         assert [reply and reply.chat for reply in claimed] == [OTHER, third, CHAT]
 
 
@@ -137,7 +140,7 @@ async def test_what_belongs_to_a_platform_that_is_not_served_waits(store: Databa
     async with store.begin() as tx:
         reply = await add(tx, "one")
         await add(tx, "/temp")
-        assert [await tx.replies.claim(lane, ("other",), 1) for lane in Lane] == [None, None]
+        assert [await claim_next(tx, lane, platform="other") for lane in Lane] == [None, None]
         await tx.replies.move(reply, ReplyEvent.CLAIM)
         assert await tx.recovery.recover("other") == []
         assert (await tx.replies.get(reply.id)).state is State.GENERATING
@@ -146,23 +149,23 @@ async def test_what_belongs_to_a_platform_that_is_not_served_waits(store: Databa
 async def test_an_answer_waits_for_earlier_commands_and_a_command_for_no_answer(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         running = await add(tx, "one")
-        await tx.replies.claim(Lane.ANSWER, HERE, 1)
+        await claim_next(tx, now=1)
         command, question = await add(tx, "/temp 0"), await add(tx, "two")
         await tx.replies.move(await tx.replies.get(running.id), ReplyEvent.FAIL)
-        assert await tx.replies.claim(Lane.ANSWER, HERE, 2) is None
-        claimed = await tx.replies.claim(Lane.NOTICE, HERE, 2)
+        assert await claim_next(tx, now=2) is None
+        claimed = await claim_next(tx, Lane.NOTICE, now=2)
         assert claimed and claimed.id == command.id
         claimed = await tx.replies.move(claimed, ReplyEvent.FINISH, final="ok")
-        assert await tx.replies.claim(Lane.ANSWER, HERE, 3) is None
+        assert await claim_next(tx, now=3) is None
         await tx.replies.move(claimed, ReplyEvent.DELIVER)
-        answer = await tx.replies.claim(Lane.ANSWER, HERE, 4)
+        answer = await claim_next(tx, now=4)
         assert answer and answer.id == question.id
 
 
 async def test_commands_of_a_conversation_come_in_order(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         first, _, third = [await add(tx, t, c) for t, c in (("/temp 0", CHAT), ("/temp 1", CHAT), ("/temp", OTHER))]
-        claimed = [await tx.replies.claim(Lane.NOTICE, HERE, 1) for _ in range(3)]
+        claimed = [await claim_next(tx, Lane.NOTICE, now=1) for _ in range(3)]
         assert [reply and reply.id for reply in claimed] == [first.id, third.id, None]
 
 
@@ -189,7 +192,7 @@ async def test_intents_and_message_ids_survive(store: DatabaseStore) -> None:
 async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         await add(tx, "one")
-        reply = await tx.replies.claim(Lane.ANSWER, HERE, 1)
+        reply = await claim_next(tx, now=1)
         assert reply
         await tx.messages.add_intent(reply, "a-0")
         await tx.messages.set_id(reply, "a-0", "77")
@@ -199,7 +202,7 @@ async def test_a_crash_requeues_what_was_generated_and_keeps_its_messages(store:
         )
     async with store.begin() as tx:
         assert [(reply.id, reply.state) for reply in await tx.recovery.recover("fake")] == [(sending.id, State.SENDING)]
-        again = await tx.replies.claim(Lane.ANSWER, HERE, 2)
+        again = await claim_next(tx, now=2)
         assert again and again.id == reply.id and again.attempt == 2 and again.chunks == (Chunk("a-0", "77"),)
 
 
@@ -216,7 +219,7 @@ async def test_the_load_counts_answers_only(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         for text in ("one", "two", "/temp"):
             await add(tx, text)
-        await tx.replies.claim(Lane.ANSWER, HERE, 1)
+        await claim_next(tx, now=1)
         assert await tx.replies.count_active() == (1, 1)
 
 
