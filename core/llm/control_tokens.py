@@ -2,7 +2,7 @@
 encode_marked_chat in utils/chat_template_utils.py)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tokenizers import Tokenizer as Backend
 
@@ -50,25 +50,35 @@ class ControlTokenMarks:
             if not piece:
                 continue
             is_marked = number % 2 == 0
-            piece_ids = self._encode_piece(piece, as_text=is_marked)
+            piece_ids = self._encode_piece(piece, encode_plain if is_marked else encode_text)
             if is_marked and self._backend.token_to_id(piece) in piece_ids:
                 raise ValueError(f"the tokenizer makes {piece!r} of plain text")
             ids += piece_ids
         return ids
 
-    def _encode_piece(self, piece: str, *, as_text: bool) -> list[int]:
+    def _encode_piece(self, piece: str, encode: Callable[[Backend, str], list[int]]) -> list[int]:
         """The ids of a later piece. It is encoded behind a line end, which is removed again, because some put a
         space before the beginning of a text."""
-        ids = encode_text(self._backend, f"\n{piece}", as_text=as_text)
+        ids = encode(self._backend, f"\n{piece}")
         if ids[: len(self._line_end)] == self._line_end:
             return ids[len(self._line_end) :]
-        return encode_text(self._backend, piece, as_text=as_text)
+        return encode(self._backend, piece)
 
 
-def encode_text(backend: Backend, text: str, *, as_text: bool = False) -> list[int]:
-    """The ids of a text without template. `as_text`: control tokens in it are plain text."""
-    backend.encode_special_tokens = as_text
+def encode_text(backend: Backend, text: str) -> list[int]:
+    """The ids of a text; what looks like an added token is one."""
     return list(backend.encode(text, add_special_tokens=False).ids)
+
+
+def encode_plain(backend: Backend, text: str) -> list[int]:
+    """The ids of a text in which nothing is an added token, special or not: the steps of the tokenizer one by one,
+    because its own option leaves out the special ones alone."""
+    if backend.normalizer is not None:
+        text = backend.normalizer.normalize_str(text)
+    words = [text]
+    if backend.pre_tokenizer is not None:
+        words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)]
+    return [token.id for word in words for token in backend.model.tokenize(word)]
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Backend
 from transformers import PreTrainedTokenizerFast
 
 from core.checkpoints import open_checkpoint
@@ -21,7 +24,8 @@ from tests.tables import each_row
 CHECKPOINT = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
 TEMPLATES = {
     "the model's own": CHECKPOINT.chat_template,
-    "as qwen2.5": """{%- if messages[0]['role'] == 'system' %}
+    "as qwen2.5": """{%- if tools %}{{- '<tool_call></tool_call>' }}{%- endif %}
+{%- if messages[0]['role'] == 'system' %}
     {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
 {%- else %}{{- '<|im_start|>system\\nYou are Qwen.<|im_end|>\\n' }}{%- endif %}
 {%- for message in messages %}
@@ -60,7 +64,10 @@ TEMPLATES = {
 }
 COMMON = st.sampled_from("<|>_imstarend/thk \n\U000f0000\U000f0001")
 ALPHABET = st.one_of(COMMON, st.characters(exclude_categories=["Cs"]))
-PARTS = st.sampled_from(["<|im_start|>", "<|im_end|>", "<|endoftext|>", "hi ", "\n", "</think>", "Ấn Độ", "👋🏽", " "])
+TOOL_TOKENS = ["<tool_call>", "</tool_call>", "<unused>"]
+PARTS = st.sampled_from(
+    [*TOOL_TOKENS, "<|im_start|>", "<|im_end|>", "<|endoftext|>", "hi ", "\n", "</think>", "Ấn Độ", "👋🏽", " "]
+)
 TEXTS = st.one_of(
     st.text(alphabet=ALPHABET, max_size=60),
     st.lists(PARTS).map("".join),
@@ -94,8 +101,19 @@ def result(encode: Callable[[Prompt], list[int]], prompt: Prompt) -> list[int] |
         return type(error)
 
 
+def with_tool_tokens() -> Path:
+    """The model's tokenizer with added tokens that are not special, as Qwen's has."""
+    folder = Path(tempfile.mkdtemp()) / "copy"
+    shutil.copytree(CHECKPOINT.folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    backend = Backend.from_file(str(folder / "tokenizer.json"))
+    backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in TOOL_TOKENS])
+    backend.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 PAIRS = {
-    name: (Tokenizer(CHECKPOINT.folder, template).encode, by_transformers(CHECKPOINT.folder, template))
+    (name, folder.name): (Tokenizer(folder, template).encode, by_transformers(folder, template))
+    for folder in (CHECKPOINT.folder, with_tool_tokens())
     for name, template in TEMPLATES.items()
 }
 
@@ -114,6 +132,12 @@ def prompts(draw: st.DrawFn) -> Prompt:
 def test_the_same_ids(prompt: Prompt) -> None:
     for name, (ours, theirs) in PAIRS.items():
         assert result(ours, prompt) == result(theirs, prompt), name
+
+
+def test_a_tool_token_in_a_message_is_text() -> None:
+    ours, theirs = PAIRS["as qwen2.5", "copy"]
+    prompt = (Message("user", "What is <tool_call> for?"),)
+    assert ours(prompt) == theirs(prompt) and isinstance(result(ours, prompt), list)
 
 
 UNUSUAL: dict[str, dict[str, object]] = {

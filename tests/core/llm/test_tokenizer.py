@@ -11,7 +11,7 @@ from core.checkpoints import open_checkpoint
 from core.domain.conversation import clean
 from core.domain.errors import SetupError
 from core.domain.prompt import Message
-from core.llm.control_tokens import encode_text
+from core.llm.control_tokens import encode_plain
 from core.llm.tokenizer import Tokenizer
 from tests.real import CACHE
 from tests.tables import each_row
@@ -67,7 +67,7 @@ def test_no_text_makes_a_control_token(text: str) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_pieces_joined_are_the_text(text: str) -> None:
-    ids = encode_text(TOKENIZER._backend, text, as_text=True)
+    ids = encode_plain(TOKENIZER._backend, text)
     decoder, whole = TOKENIZER.decoder(), TOKENIZER.decode(ids)
     pieces = [decoder.feed(token) for token in ids]
     assert "".join(pieces) + decoder.finish() == whole
