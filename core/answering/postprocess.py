@@ -1,6 +1,7 @@
 """What of the model's text is the answer. Pure stages over a stream of pieces: thinking is dropped, an echoed name and
 false turns are cut, a loop ends the answer. Each stage holds back only what may still become something to drop."""
 
+import re
 from collections.abc import Sequence
 
 from core.answering.prompt import speaker_label
@@ -13,6 +14,13 @@ _MAX_LOOP_UNIT = 400
 """Characters of the longest stretch whose repetition is looked for."""
 _MIN_LOOP_LENGTH, _MIN_LOOP_LENGTH_IN_CODE = 120, 400
 """Characters that a loop of short stretches must cover: refrains, tables and rows of zeros in code are no loops."""
+_MIN_REPEATED = 80
+"""Characters at the end of any loop that stand one stretch before it too: two stretches of at least 40 characters, or
+_MIN_LOOP_LENGTH without one shorter stretch."""
+_LOOP_CHARACTERS = 3 * _MAX_LOOP_UNIT
+"""No loop that is looked for covers more."""
+_MAY_END = re.compile(r"[\n<`]")
+"""Where an answer may end, code may begin, or a line."""
 
 
 def partial_marker_length(text: str, markers: Sequence[str]) -> int:
@@ -34,6 +42,9 @@ class ThinkingBlocks:
     def feed(self, piece: str) -> str:
         """Take the next piece; returns the text outside thinking blocks that is decided by now."""
         self._buffer += piece
+        if not self._inside and "<" not in self._buffer:
+            out, self._buffer = self._buffer, ""
+            return out
         out = ""
         while True:
             marker = _THINK_END if self._inside else _THINK_START
@@ -99,6 +110,8 @@ class FalseTurns:
         """Take the next piece; returns the text that surely belongs to the answer."""
         out = ""
         self._buffer += "" if self.ended else piece
+        if self._started and not _MAY_END.search(self._buffer):
+            return self._release(len(self._buffer))
         while self._buffer and not self.ended:
             self.ended = self._begins_with_end()
             size = 0 if self.ended else self._decided_size()
@@ -145,18 +158,24 @@ class FalseTurns:
         return out
 
 
-def loop_length(text: str) -> int:
+def loop_length(text: str, *, in_code: bool) -> int:
     """How many characters at the end only repeat the stretch before them; 0 where the text is no loop.
 
-    A loop is the same stretch at least three times over, more often where the stretch is short.
+    A loop is the same stretch at least three times over, more often where the stretch is short or the text is code.
+    The last _LOOP_CHARACTERS of a text are enough.
     """
-    min_length = _MIN_LOOP_LENGTH_IN_CODE if text.count(_CODE_FENCE) % 2 else _MIN_LOOP_LENGTH
-    for size in range(1, min(_MAX_LOOP_UNIT, len(text) // 3) + 1):
-        if text[-1] != text[-1 - size]:
-            continue
+    min_length = _MIN_LOOP_LENGTH_IN_CODE if in_code else _MIN_LOOP_LENGTH
+    end, repeated = len(text), text[-_MIN_REPEATED:]
+    if end < min_length:
+        return 0
+    first = end - min(_MAX_LOOP_UNIT, end // 3) - len(repeated)
+    at = text.rfind(repeated, max(first, 0), end - 1)
+    while at >= 0:  # from the shortest stretch on
+        size = end - len(repeated) - at
         times = max(3, -(-min_length // size))
         if text.endswith(text[-size:] * times) and text[-size:].strip():
             return size * (times - 1)
+        at = text.rfind(repeated, max(first, 0), at + len(repeated) - 1)
     return 0
 
 
@@ -169,7 +188,10 @@ class PostProcessor:
         self._thinking = ThinkingBlocks()
         self._echoed_name = EchoedName(("Assistant", *labels), has_prefix=has_prefix)
         self._false_turns = FalseTurns(labels, has_prefix=has_prefix)
-        self._text = ""
+        self._tail = ""
+        """The end of the released text."""
+        self._fences, self._backticks = 0, 0
+        """Code fences in the released text, and backticks at its end that may become one."""
         self.loop_length = 0
         """Characters at the end of the released text that only repeat what stands before them."""
 
@@ -189,6 +211,15 @@ class PostProcessor:
         return self._note_loop(self._false_turns.feed(text) + self._false_turns.finish())
 
     def _note_loop(self, piece: str) -> str:
-        self._text += piece
-        self.loop_length = self.loop_length + len(piece) if self.loop_length else loop_length(self._text)
+        if not piece:
+            return ""
+        self._tail = (self._tail + piece)[-_LOOP_CHARACTERS:]
+        if "`" in piece or self._backticks:
+            ticks = "`" * self._backticks + piece
+            self._fences += ticks.count(_CODE_FENCE)
+            self._backticks = (len(ticks) - len(ticks.rstrip("`"))) % len(_CODE_FENCE)
+        if self.loop_length:
+            self.loop_length += len(piece)
+        else:
+            self.loop_length = loop_length(self._tail, in_code=self._fences % 2 == 1)
         return piece

@@ -6,6 +6,7 @@ It keeps one worker process alive, starts another if that one is lost, and ends 
 import asyncio
 import itertools
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -56,30 +57,41 @@ SLOW_TOKEN_S = 2.0
 
 
 class TokenStream:
-    """The tokens of one answer as they come. `reason` is None until the last token has been taken."""
+    """The tokens of one answer as they come, for one reader. `reason` is None until the last token has been taken."""
 
     def __init__(self) -> None:
         self.reason: FinishReason | None = None
-        self._arrived: asyncio.Queue[int | FinishReason | ChatError] = asyncio.Queue()
+        self._tokens = deque[int]()
+        self._end: FinishReason | ChatError | None = None
+        self._arrived = asyncio.Event()
 
     def put(self, item: int | FinishReason | ChatError) -> None:
         """Add a token, or the end of the stream: its reason or an error. Never waits for the reader."""
-        self._arrived.put_nowait(item)
+        if isinstance(item, int):
+            self._tokens.append(item)
+        else:
+            self._end = item
+        self._arrived.set()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> int:
-        if self.reason:
-            raise StopAsyncIteration
-        item = await self._arrived.get()
-        if isinstance(item, int):
-            return item
-        if isinstance(item, ChatError):
-            self.put(item)  # the next call raises it again
-            raise item
-        self.reason = item
-        raise StopAsyncIteration
+        while not self._tokens:
+            if isinstance(self._end, ChatError):
+                raise self._end
+            if self._end:
+                self.reason = self._end
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._tokens.popleft()
+
+    def take_waiting(self) -> list[int]:
+        """The further tokens that are there already."""
+        tokens = list(self._tokens)
+        self._tokens.clear()
+        return tokens
 
 
 def log_step(step: str) -> None:

@@ -138,10 +138,11 @@ class _TextStream:
         if self._prefix:
             yield self._prefix
         async for token in self._tokens:
+            tokens = [token, *self._tokens.take_waiting()]
             self._last_at = time.monotonic()
             self._first_at = self._first_at or self._last_at
-            self._count += 1
-            if piece := self._decoder.feed(token):
+            self._count += len(tokens)
+            if piece := self._decoder.feed(*tokens):
                 yield piece
         if rest := self._decoder.finish():
             yield rest

@@ -84,9 +84,9 @@ class Decoder:
         self._ids: list[int] = []
         self._decoded = ""
 
-    def feed(self, token: int) -> str:
-        """The text that this token id completes; "" inside a character."""
-        self._ids.append(token)
+    def feed(self, *tokens: int) -> str:
+        """The text that these token ids complete; "" inside a character."""
+        self._ids += tokens
         text = self._tokenizer.decode(self._ids)
         if text.endswith("\ufffd"):
             return ""

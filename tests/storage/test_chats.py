@@ -111,14 +111,14 @@ async def test_which_answer_was_shown_before(store: DatabaseStore) -> None:
         await tx.messages.add_intent(first, "n")
         await tx.messages.set_id(first, "n", "7")
         first = await tx.replies.move(first, ReplyEvent.FINISH, final="1")
-        await tx.replies.move(first, ReplyEvent.DELIVER)
+        assert await tx.replies.deliver(first) is None
     await asked(store, incoming("never shown"), answer="2")
     await asked(store, incoming("elsewhere", ANN, OLD), answer="3")
     last = await asked(store, incoming("two"), run=True)
     async with store.begin() as tx:
-        earlier = await tx.replies.previous_answer(last)
+        last = await tx.replies.move(last, ReplyEvent.FINISH, final="4")
+        earlier = await tx.replies.deliver(last)
         assert earlier is not None and earlier.id == first.id and earlier.chunks[0].message_id == "7"
-        assert await tx.replies.previous_answer(first) is None
 
 
 async def test_whether_an_answer_was_cut(store: DatabaseStore) -> None:

@@ -25,7 +25,6 @@ READS: dict[str, tuple[Read, object]] = {
     "inbox.stored_keys": (lambda tx: tx.inbox.stored_keys([MESSAGE]), set()),
     "inbox.queue_load": (lambda tx: tx.inbox.queue_load([MESSAGE], 0, ["fake"]), QueueLoad({CHAT: 0}, 0, {})),
     "replies.find": (lambda tx: tx.replies.find(9), None),
-    "replies.previous_answer": (lambda tx: tx.replies.previous_answer(REPLY), None),
     "replies.open_answers": (lambda tx: tx.replies.open_answers(CHAT), []),
     "replies.longest_waiting": (lambda tx: tx.replies.longest_waiting(["fake"], 5), []),
     "replies.count_active": (lambda tx: tx.replies.count_active(), (0, 0)),

@@ -72,7 +72,11 @@ def test_pieces_do_not_matter(tokens: list[str]) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_characters="<:\n\0", exclude_categories=["Cs"]), max_size=100))
 def test_ordinary_text_comes_out_whole(text: str) -> None:
-    assert run(list(text)) == text.lstrip() or loop_length(text.lstrip())
+    assert run(list(text)) == text.lstrip() or loop_length(text.lstrip(), in_code=has_open_code(text))
+
+
+def has_open_code(text: str) -> bool:
+    return text.count("```") % 2 == 1
 
 
 SENTENCE = "I am a large language model and I like to help. "
@@ -94,10 +98,35 @@ LOOPS = [
 
 @each_row(("text", "surplus"), LOOPS)
 def test_loops(text: str, surplus: int) -> None:
-    found = loop_length(text)
+    found = loop_length(text, in_code=has_open_code(text))
     assert bool(found) == bool(surplus)
     if surplus > 1:
         assert found == surplus
+
+
+def slow_loop_length(text: str, *, in_code: bool) -> int:
+    """The definition of a loop, tried out."""
+    for size in range(1, min(400, len(text) // 3) + 1):
+        times = max(3, -(-(400 if in_code else 120) // size))
+        if text.endswith(text[-size:] * times) and text[-size:].strip():
+            return size * (times - 1)
+    return 0
+
+
+UNITS = st.lists(st.sampled_from(["a", "b", " ", "\n", "x y ", "0, 0, ", "```", "`", SENTENCE]), min_size=1, max_size=6)
+
+
+@given(UNITS, st.integers(1, 130), UNITS, st.integers(1, 60))
+def test_a_loop_is_found_at_the_piece_that_completes_it(
+    start: list[str], times: int, unit: list[str], size: int
+) -> None:
+    text, output, released = ("".join(start) + "".join(unit) * times)[:2500], PostProcessor(has_prefix=True), ""
+    for at in range(0, len(text), size):
+        released += output.feed(text[at : at + size])
+        expected = slow_loop_length(released, in_code=has_open_code(released))
+        assert output.loop_length == expected
+        if expected:
+            break
 
 
 @pytest.mark.parametrize("tail", ["", "\n", " I am a"])
