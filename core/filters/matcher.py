@@ -7,6 +7,7 @@ stands before is decided before what follows is there.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.filters.deobfuscate import WINDOW_CHARACTERS, Form, Token, form
 from core.filters.entry_rules import conditions_hold, is_allowed_word, is_word
@@ -37,6 +38,20 @@ class Hit:
     def sort_key(self) -> tuple[int, int, str]:
         """Orders hits by position, the longest first."""
         return self.start, -self.end, self.entry.rule
+
+
+class Candidate(NamedTuple):
+    """An entry whose words stand in a text. It is a hit where its other conditions hold too: those are looked for where
+    `tokens` are given, of which its words are the tokens `first` to `last`."""
+
+    hit: Hit
+    tokens: Sequence[Token] = ()
+    first: int = 0
+    last: int = 0
+
+    def is_hit(self, text: str) -> bool:
+        """Whether the entry's conditions hold."""
+        return not self.tokens or conditions_hold(text, self.tokens, self.first, self.last, self.hit.entry)
 
 
 class SpanSet:
@@ -82,22 +97,28 @@ def _has_listed_part(word: str, lexicon: Lexicon) -> bool:
         return False
     if not word.isascii() and find_syllable(lexicon, word):
         return True
-    return any(word.startswith(part, at) for at, part in _candidate_parts(word, lexicon))
+    return any(word.startswith(part, at) for at, part in _possible_parts(word, lexicon))
 
 
-def _candidate_parts(word: str, lexicon: Lexicon) -> Iterator[tuple[int, str]]:
+def _possible_parts(word: str, lexicon: Lexicon) -> Iterator[tuple[int, str]]:
     """The substrings and joined phrases whose first letters stand in the word, each with their position."""
     for at in range(len(word) - MIN_PART_LETTERS):
         for part in lexicon.parts_by_head.get(word[at : at + MIN_PART_LETTERS], ()):
             yield at, part
 
 
-def match_entries(reading: Reading, lexicon: Lexicon, *, plain: bool) -> list[Hit]:
-    """All hits, nested ones too, in no order. `plain` says whether to look among words that are not disguised: see
-    `may_match`."""
-    hits = list(_plain_hits(reading, lexicon)) if plain else []
+def find_candidates(reading: Reading, lexicon: Lexicon, *, plain: bool) -> list[Candidate]:
+    """All entries whose words stand in the text, nested ones too, in no order. `plain` says whether to look among words
+    that are not disguised: see `may_match`."""
+    candidates = list(_plain_candidates(reading, lexicon)) if plain else []
     if reading.disguised is not reading.plain:
-        hits += _disguised_hits(reading, lexicon)
+        candidates += _disguised_candidates(reading, lexicon)
+    return candidates
+
+
+def choose_hits(candidates: Sequence[Candidate], reading: Reading, lexicon: Lexicon) -> list[Hit]:
+    """The candidates whose conditions hold and that are not allowed, in no order."""
+    hits = [candidate.hit for candidate in candidates if candidate.is_hit(reading.text)]
     if not hits:
         return []
     allowed = allowed_spans(reading, lexicon, hits)
@@ -130,66 +151,65 @@ def _allowed_phrases(tokens: Sequence[Token], lexicon: Lexicon) -> Iterator[tupl
                 yield token.start, here[-1].end
 
 
-def _plain_hits(reading: Reading, lexicon: Lexicon) -> Iterator[Hit]:
-    text, tokens = reading.text, reading.plain
+def _plain_candidates(reading: Reading, lexicon: Lexicon) -> Iterator[Candidate]:
+    tokens = reading.plain
     for at, token in enumerate(tokens):
         for shape in token.forms:
             if shape.accented not in lexicon.harmless_cache:
-                yield from _word_hits(text, tokens, at, shape, lexicon)
-                yield from _part_hits(token, shape.accented, lexicon)
+                yield from _word_candidates(tokens, at, shape, lexicon)
+                yield from _part_candidates(token, shape.accented, lexicon)
             if shape.skeleton in lexicon.phrases_by_first:
-                yield from _phrase_hits(text, tokens, at, shape, lexicon)
+                yield from _phrase_candidates(tokens, at, shape, lexicon)
 
 
-def _disguised_hits(reading: Reading, lexicon: Lexicon) -> Iterator[Hit]:
+def _disguised_candidates(reading: Reading, lexicon: Lexicon) -> Iterator[Candidate]:
     """Words and phrases with a disguised token among theirs."""
-    text, tokens = reading.text, reading.disguised
+    tokens = reading.disguised
     reach = MAX_PHRASE_WORDS + MAX_GAP_WORDS - 1
     disguised = [at for at, token in enumerate(tokens) if token.disguised]
     for at in sorted({at for last in disguised for at in range(max(0, last - reach), last + 1)}):
         for shape in tokens[at].forms:
             if tokens[at].disguised:
-                yield from _disguised_word_hits(text, tokens, at, shape, lexicon)
+                yield from _disguised_word_candidates(tokens, at, shape, lexicon)
             if shape.skeleton in lexicon.phrases_by_first:
-                yield from _phrase_hits(text, tokens, at, shape, lexicon)
+                yield from _phrase_candidates(tokens, at, shape, lexicon)
 
 
-def _word_hits(text: str, tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Hit]:
+def _word_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
     """The token as a listed word, and its listed beginnings and ends."""
     token, skeleton = tokens[at], shape.skeleton
     entries = [entry for entry in lexicon.words.get(skeleton, ()) if is_word(shape, entry, 0)]
     entries += [e for e in _affix_entries(shape.accented, lexicon) if e.exact_accents or shape.accented == skeleton]
     for entry in entries:
-        if conditions_hold(text, tokens, at, at, entry):
-            yield Hit(token.start, token.end, entry)
+        yield Candidate(Hit(token.start, token.end, entry), tokens, at, at)
 
 
-def _disguised_word_hits(text: str, tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Hit]:
+def _disguised_word_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
     """The token as a listed word, as a phrase without its spaces, and as either with letters repeated."""
     token, written = tokens[at], shape.accented
-    yield from _word_hits(text, tokens, at, shape, lexicon)
+    yield from _word_candidates(tokens, at, shape, lexicon)
     if written in lexicon.joined:
-        yield Hit(token.start, token.end, lexicon.joined[written])
+        yield Candidate(Hit(token.start, token.end, lexicon.joined[written]))
     for word in lexicon.collapsed.get(written, ()) if shape.collapsed else ():
         if token.end - token.start > len(word):
-            yield from _word_hits(text, tokens, at, form(word), lexicon)
+            yield from _word_candidates(tokens, at, form(word), lexicon)
             if word in lexicon.joined:
-                yield Hit(token.start, token.end, lexicon.joined[word])
+                yield Candidate(Hit(token.start, token.end, lexicon.joined[word]))
     if token.spaced or not written.isascii():
-        yield from _part_hits(token, written, lexicon)
+        yield from _part_candidates(token, written, lexicon)
 
 
-def _part_hits(token: Token, word: str, lexicon: Lexicon) -> Iterator[Hit]:
+def _part_candidates(token: Token, word: str, lexicon: Lexicon) -> Iterator[Candidate]:
     """Syllables, substrings and joined phrases in a word."""
     if len(word) > MIN_PART_LETTERS and not word.isascii() and (entry := find_syllable(lexicon, word)):
-        yield Hit(token.start, token.end, entry)
-    for at, part in _candidate_parts(word, lexicon):
+        yield Candidate(Hit(token.start, token.end, entry))
+    for at, part in _possible_parts(word, lexicon):
         if word.startswith(part, at):
             entry = lexicon.substrings.get(part) or lexicon.joined[part]
             start, end = token.start, token.end
             if end - start > WINDOW_CHARACTERS:  # too long for a hit: take the part alone
                 start, end = min(start + at, end - 1), min(start + at + len(part), end)
-            yield Hit(start, end, entry)
+            yield Candidate(Hit(start, end, entry))
 
 
 def _affix_entries(word: str, lexicon: Lexicon) -> Iterator[Entry]:
@@ -204,15 +224,15 @@ def _affix_entries(word: str, lexicon: Lexicon) -> Iterator[Entry]:
                 yield entry
 
 
-def _phrase_hits(text: str, tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Hit]:
+def _phrase_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
     """The phrases that begin at token `at`, read as `shape`."""
-    for entry in _candidate_phrases(tokens, at, shape, lexicon):
+    for entry in _possible_phrases(tokens, at, shape, lexicon):
         end = _phrase_end(tokens, at, entry) if is_word(shape, entry, 0) else None
-        if end is not None and conditions_hold(text, tokens, at, end, entry):
-            yield Hit(tokens[at].start, tokens[end].end, entry)
+        if end is not None:
+            yield Candidate(Hit(tokens[at].start, tokens[end].end, entry), tokens, at, end)
 
 
-def _candidate_phrases(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Entry]:
+def _possible_phrases(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Entry]:
     """Phrases whose first words, up to one that is not fixed, stand at token `at`."""
     nodes = [lexicon.phrase_trie.children[shape.skeleton]]
     while nodes:

@@ -9,7 +9,7 @@ from core.filters.deobfuscate import may_be_disguised
 from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM, Entry, Lexicon
 from core.filters.lexicon_parser import builtin_lexicon, conversation_lexicon, owner_lexicon
 from core.filters.lookahead import undecided_from
-from core.filters.matcher import Hit, allowed_spans, match_entries, may_match
+from core.filters.matcher import Hit, allowed_spans, choose_hits, find_candidates, may_match
 from core.filters.normalize import Folded, fold
 from core.filters.tokenize import Reading, tokenize
 
@@ -59,21 +59,19 @@ def check(text: str, policy: Policy = STANDARD) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A text and what was found in it. `hits`: all that count at the level, nested ones too, ordered by position.
+    """A text and what was found in it.
 
     `readings`: its tokens by each lexicon; none where no word is disguised and no entry can match, as in most texts.
+    `is_harmless`: no entry's words stand in it, nor in any part of it from its start to a white space. `hits`: all that
+    count at the level, nested ones too, ordered by position.
     """
 
     text: str
     folded: Folded
     lexicons: Sequence[Lexicon]
     readings: Sequence[Reading] = ()
+    is_harmless: bool = True
     hits: Sequence[Hit] = ()
-
-    @property
-    def is_harmless(self) -> bool:
-        """Whether nothing can match, here or in any part of the text that ends with white space."""
-        return not self.readings
 
     def undecided_from(self) -> int:
         """The position from which text that follows may still change the hits."""
@@ -92,14 +90,21 @@ def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
     if not disguised and not any(plain_matches):
         return Examined(text, folded, lexicons)
     readings = [tokenize(text, folded, lexicon, deobfuscate=disguised) for lexicon in lexicons]
-    searches = zip(readings, lexicons, plain_matches, strict=True)
-    hits = [hit for reading, lexicon, plain in searches for hit in match_entries(reading, lexicon, plain=plain)]
+    searches = list(zip(readings, lexicons, plain_matches, strict=True))
+    candidates = [find_candidates(reading, lexicon, plain=plain) for reading, lexicon, plain in searches]
+    if not any(candidates):
+        # Letters that stand apart may be another word where the text is cut between them.
+        spaced = any(token.spaced for token in readings[0].disguised)
+        return Examined(text, folded, lexicons, readings, is_harmless=not spaced)
+    found = zip(candidates, readings, lexicons, strict=True)
+    hits = [hit for each, reading, lexicon in found for hit in choose_hits(each, reading, lexicon)]
     hits = [hit for hit in hits if applies_at(hit.entry, level)]
     for reading, lexicon in zip(readings[1:], lexicons[1:], strict=True):
         allowed = allowed_spans(reading, lexicon, hits)
         hits = [hit for hit in hits if hit.entry.category in NEVER_ALLOWED or not allowed.overlaps(hit.start, hit.end)]
     shortest = {(hit.start, hit.entry.rule): hit for hit in sorted(hits, key=lambda hit: -hit.end)}
-    return Examined(text, folded, lexicons, readings, sorted(shortest.values(), key=Hit.sort_key))
+    hits = sorted(shortest.values(), key=Hit.sort_key)
+    return Examined(text, folded, lexicons, readings, is_harmless=False, hits=hits)
 
 
 def applies_at(entry: Entry, level: Level) -> bool:
