@@ -14,7 +14,7 @@ from tests.platforms.discord_world import Call, Payload, Person, World
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL = 2, 3, 4, 5
 ANSWERABLE = {COMMAND: (4, 5, 9), COMPONENT: (4, 5, 6, 7, 9), AUTOCOMPLETE: (8,), MODAL: (4, 5, 6, 7)}
 """The callback types that each type of interaction takes."""
-PATIENCE, LIFE = 3.0, 900.0
+LIFE = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class InteractionRoutes:
         call.channel = interaction.channel.id
         if interaction.response is not None:
             raise Refusal(400, 40060, "Interaction has already been acknowledged.")
-        if self.world.now() - interaction.created > PATIENCE:
+        if self.world.now() - interaction.created > self.world.answer_within_s:
             raise unknown("interaction")
         kind, data = int(call.body["type"]), call.body.get("data") or {}
         if kind not in ANSWERABLE[interaction.kind] or (kind in (6, 7) and interaction.source is None):

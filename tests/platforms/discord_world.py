@@ -85,6 +85,8 @@ class World:
         self.me = account(self.application_id, "Qwentin", bot=True)
         self.content_intent = True
         """Whether the application may read what is said in servers."""
+        self.answer_within_s = 3.0
+        """How long an interaction waits for its first answer."""
         self.nonce_seconds = 300.0
         self.people: dict[int, Person] = {}
         self.guilds: dict[int, Guild] = {}

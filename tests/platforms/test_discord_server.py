@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import discord
 import pytest
 
+from tests.patience import LIMIT_S
 from tests.platforms.discord_channels import Channel, attachment
 from tests.platforms.discord_echo import QUIET, Ask, Echo, asking, pointed, running
 from tests.platforms.discord_server import DiscordServer, discord_server
@@ -15,6 +16,7 @@ from tests.platforms.faults import FaultKind
 @pytest.fixture
 async def server() -> AsyncIterator[DiscordServer]:
     async with discord_server() as server:
+        server.answer_within_s = LIMIT_S
         yield server
 
 
