@@ -110,6 +110,8 @@ class FakeChannel(Changes):
         """What the next calls raise; the last one stays."""
         self.refuses = "\0"
         self.slow: asyncio.Event | None = None
+        self.calling = False
+        """Whether a call waits for `slow`, or has."""
 
     def format(self, markdown: str) -> list[OutgoingMessage]:
         return [OutgoingMessage(self.render(part), part) for part in split(markdown, self._fits)]
@@ -160,6 +162,7 @@ class FakeChannel(Changes):
 
     async def _try(self, message: OutgoingMessage) -> None:
         if self.slow:
+            self.calling = True
             await self.slow.wait()
         failure = self.fails[0] if self.fails else None
         self.fails = self.fails[1:] or self.fails

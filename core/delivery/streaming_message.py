@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -142,7 +142,7 @@ class StreamingMessage:
         try:
             if self._begins_with_placeholder():
                 await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
-                await uncancelled(self._take(Send(0, self._placeholder())))
+                await uncancelled(self._noting_penalty(self._take(Send(0, self._placeholder()))))
             while True:
                 await self._wait_for_text()
                 await self._delivery.rate_limiter.wait_until_due(self._channel.key, self._channel.pace, preview=True)
@@ -150,14 +150,20 @@ class StreamingMessage:
                 messages = self._preview()
                 if self._is_news(messages):
                     self._delivery.rate_limiter.count(self._channel.key, preview=True)
-                    await uncancelled(self._show_preview(messages))
+                    await uncancelled(self._noting_penalty(self._show_preview(messages)))
         except Unreachable:
             self._unreachable.set()
         except Exception as error:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
-            if isinstance(error, NotSent):
-                await self._hold(error.wait)
             log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
+
+    async def _noting_penalty(self, call: Awaitable[None]) -> None:
+        """The call to its end. A penalty that it meets counts, also where the previews are over meanwhile."""
+        try:
+            await call
+        except NotSent as error:
+            await self._hold(error.wait)
+            raise
 
     def _begins_with_placeholder(self) -> bool:
         if self._drafts is not None or self._sent.states:
@@ -200,9 +206,7 @@ class StreamingMessage:
         """A courtesy, and none for a command, which is answered at once."""
         if self._is_answer and not self._delivery.rate_limiter.is_held(self._channel.key):
             try:
-                await uncancelled(self._channel.typing())  # a penalty must not be missed
-            except NotSent as error:
-                await self._hold(error.wait)
+                await uncancelled(self._noting_penalty(self._channel.typing()))
             except Exception as error:
                 log.debug("reply %s: no typing indicator: %s", self._reply.id, type(error).__name__)
 

@@ -1,9 +1,6 @@
 """A clock that moves only where somebody waits for it: a pace of seconds is kept in no time."""
 
 import asyncio
-from types import SimpleNamespace
-
-import pytest
 
 from core.delivery.rate_limiter import ChatRateLimiter
 
@@ -25,7 +22,7 @@ class FakeClock:
         await self.running.wait()
         self.now += seconds
 
-    def pace(self, limiter: ChatRateLimiter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pace(self, limiter: ChatRateLimiter) -> None:
         """From now on the limiter waits by this clock."""
         limiter._clock = self
-        monkeypatch.setattr("core.delivery.rate_limiter.asyncio", SimpleNamespace(sleep=self.sleep))
+        limiter._sleep = self.sleep

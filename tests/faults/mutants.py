@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "a transaction begins without the lock",
         "tests/storage/test_database.py::test_a_transaction_that_only_reads_holds_the_lock_already",
-        (Change("storage/database.py::_begin_immediate", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
+        (Change("storage/sqlite.py::SqliteDatabase._begin", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
     ),
     Mutant(
         "each try has a nonce of its own",
@@ -76,12 +76,12 @@ MUTANTS = (
     Mutant(
         "control tokens are read in what people write",
         "tests/core/llm/test_tokenizer.py::test_nobody_can_forge_a_turn",
-        (Change("core/llm/tokenizer.py::Tokenizer.encode", keyword("sanitize_control_tokens", "False")),),
+        (Change("core/llm/tokenizer.py::Tokenizer.encode", instead_of_call("mark", "message.content")),),
     ),
     Mutant(
         "the fence is never looked at",
         "tests/storage/test_replies.py::test_a_stale_attempt_changes_nothing",
-        (Change("storage/fence.py::lock_current_row", without_comparison("attempt")),),
+        (Change("storage/replies.py::_CURRENT", without_comparison("attempt")),),
     ),
     Mutant(
         "secrets stay in the log",
@@ -92,10 +92,8 @@ MUTANTS = (
         "only the final text is filtered",
         "tests/faults/test_previews.py::test_no_preview_shows_what_may_become_a_blocked_word",
         (
-            Change("core/answering/assistant.py::Assistant._generate", instead_of_value("released", "piece")),
-            Change(
-                "core/delivery/streaming_message.py::StreamingMessage._preview", instead_of_call("_are_allowed", "True")
-            ),
+            Change("core/answering/assistant.py::Assistant._generate", instead_of_value("released[-1]", "piece")),
+            Change("core/delivery/streaming_message.py::StreamingMessage._preview", instead_of_call("allows", "True")),
         ),
     ),
     Mutant(

@@ -194,7 +194,7 @@ async def test_the_pace_that_discord_bears(database: str, ann: Person, monkeypat
         discord_server(monotonic=clock) as server,
         running(server, database, model, discord_timing=timing) as bot,
     ):
-        clock.pace(bot.service.rate_limiter, monkeypatch)
+        clock.pace(bot.service.rate_limiter)
         dm = server.dm(ann)
         dm.say(" ".join(f"w{i}" for i in range(5)))
         for words in range(1, 5):

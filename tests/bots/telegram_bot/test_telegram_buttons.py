@@ -84,7 +84,7 @@ async def test_a_press_is_answered_at_once_whatever_the_panel_waits_for(
     async with running(server, database) as bot:
         private.say("/settings", ann)
         await private.ended()
-        clock.pace(bot.service.rate_limiter, monkeypatch)
+        clock.pace(bot.service.rate_limiter)
         clock.running.clear()
         bot.service.rate_limiter.hold(f"telegram:{private.id}", 1.5)
         for label in ("+ 0.1", "+ 0.1", "1024", "− 1"):  # tapped twice, and others before the panel could follow

@@ -146,7 +146,7 @@ async def test_the_pace_that_telegram_asks_for(database: str, ann: Person, monke
     assert timing.pace(private=False) == Pace(4.0, 1.0, previews_per_minute=15, calls_per_minute=20)
     model, clock = held(), FakeClock()
     async with bot_api(monotonic=clock) as server, running(server, database, model, timing=timing) as bot:
-        clock.pace(bot.service.rate_limiter, monkeypatch)
+        clock.pace(bot.service.rate_limiter)
         private = server.private(ann)
         private.say(" ".join(f"w{i}" for i in range(5)), ann)
         for words in range(1, 5):

@@ -15,6 +15,7 @@ from core.runtime.failpoints import POINTS, failpoint
 from core.runtime.retry import Backoff
 from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
+from tests.changes import turns_until
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeChannel, claim_next, incoming, owe
 from tests.patience import LIMIT_S, limit
@@ -169,3 +170,17 @@ def test_every_point_to_die_at_is_passed_somewhere(monkeypatch: pytest.MonkeyPat
     assert [point for point in POINTS if f'failpoint("{point}")' not in code and f', "{point}")' not in code] == []
     monkeypatch.delenv("QWENTIN_CRASH_AT", raising=False)
     failpoint("")  # nothing happens
+
+
+async def test_a_penalty_counts_that_the_last_preview_meets_when_the_answer_ends(store: DatabaseStore) -> None:
+    reply, channel, works_with = await begun(store), FakeChannel(), delivery(store)
+    called = channel.slow = asyncio.Event()
+    channel.fails = [NotSent(3000.0)]
+    async with StreamingMessage(works_with, reply, channel, NO_CONTROLS, asyncio.Event()) as message:
+        message.write("words")
+        await turns_until(lambda: channel.calling)
+        ending = asyncio.create_task(message.stop_previews())
+        await turns_until(lambda: message._previews is None)
+        called.set()
+        await ending
+    assert works_with.rate_limiter.is_held("fake") and channel.failed == 1

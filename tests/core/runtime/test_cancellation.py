@@ -57,7 +57,7 @@ class Block:
     async def run(self) -> None:
         async with interrupted_by(self.stop):
             try:
-                while True:
+                while not self.closed:
                     self.read.append(await self.queue.get())
             finally:
                 self.closed = True
