@@ -21,7 +21,7 @@ def undecided_from(text: str, folded: Folded, lexicon: Lexicon, reading: Reading
     start = last_word = _last_word(text)
     first = max(0, last_word - WINDOW_CHARACTERS)
     if reading is None:
-        sequences = [plain_tokens(folded, lexicon, first)]
+        sequences: list[Sequence[Token]] = [plain_tokens(folded, lexicon, first)]
     else:
         sequences = [reading.plain] if reading.disguised is reading.plain else [reading.plain, reading.disguised]
     for tokens in sequences:

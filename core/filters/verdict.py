@@ -75,7 +75,7 @@ class Examined:
 
     def undecided_from(self) -> int:
         """The position from which text that follows may still change the hits."""
-        readings = self.readings or [None] * len(self.lexicons)
+        readings: Sequence[Reading | None] = self.readings or [None] * len(self.lexicons)
         return min(
             undecided_from(self.text, self.folded, lexicon, reading)
             for lexicon, reading in zip(self.lexicons, readings, strict=True)

@@ -26,6 +26,9 @@ class Tokenizer:
         try:
             self._fast = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
             self._fast.chat_template = chat_template
+            # The wrapper around this call takes as long as the call; it is needed where it changes the text.
+            cleans_up = self._fast.clean_up_tokenization_spaces
+            self._decode = self._fast.decode if cleans_up else self._fast.backend_tokenizer.decode
             self.encode(_PROBE_PROMPT)
         except Exception as error:  # the tokenizers library raises bare Exceptions
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -74,7 +77,7 @@ class Tokenizer:
 
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, control tokens left out."""
-        return str(self._fast.decode(ids, skip_special_tokens=True))
+        return str(self._decode(ids, skip_special_tokens=True))
 
 
 class Decoder:

@@ -55,8 +55,8 @@ class Block:
     async def run(self) -> None:
         async with interrupted_by(self.stop):
             try:
-                while True:
-                    self.read.append(await self.queue.get())
+                while (number := await self.queue.get()) >= 0:
+                    self.read.append(number)
             finally:
                 self.closed = True
         self.went_on = True
