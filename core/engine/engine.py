@@ -119,6 +119,7 @@ class Engine:
         self._report = report
         self._progress_timeout_s = progress_timeout_s
         self._slow_reported = self._starved = False
+        self._events = 0
         self._streams: dict[int, TokenStream] = {}
         self._stream_ids = itertools.count(1)
         self._channel: Channel[Request, Event] | None = None
@@ -244,10 +245,13 @@ class Engine:
 
     async def _serve(self, pipe: WorkerPipe) -> bool:
         """Handle one worker's events until it ends. Returns whether it was ever ready."""
+        watch = asyncio.create_task(self._kill_if_hung())
         try:
-            while (event := await self._next_event(pipe)) is not None:
+            while (event := await pipe.receive()) is not None:
+                self._events += 1
                 self._handle(event)
         finally:
+            watch.cancel()
             ready = self.info is not None
             self._fail_streams()
             code = self._host.join()
@@ -256,20 +260,17 @@ class Engine:
             logger.warning("the engine is lost (exit code %s)", code)
         return ready
 
-    async def _next_event(self, pipe: WorkerPipe) -> Event | None:
-        """Wait for an event; None once the worker has ended. Kills a worker that hangs while a stream waits."""
+    async def _kill_if_hung(self) -> None:
+        """Kill the worker once it hangs while a stream waits."""
         detector = HangDetector(self._progress_timeout_s)
         while True:
-            waiting = set(self._streams)
-            try:
-                async with asyncio.timeout(self._progress_timeout_s / LOOKS_PER_TIMEOUT):
-                    return await pipe.receive()
-            except TimeoutError:
-                if not waiting & set(self._streams):  # no stream has waited for the whole interval
-                    detector.reset()
-                elif detector.is_hung(self._host.activity()):
-                    logger.warning("the engine keeps an answer waiting and does not get on: killing it")
-                    self._host.kill()
+            waiting, events = set(self._streams), self._events
+            await asyncio.sleep(self._progress_timeout_s / LOOKS_PER_TIMEOUT)
+            if events != self._events or not waiting & set(self._streams):  # none has waited for the whole interval
+                detector.reset()
+            elif detector.is_hung(self._host.activity()):
+                logger.warning("the engine keeps an answer waiting and does not get on: killing it")
+                self._host.kill()
 
     def _handle(self, event: Event) -> None:
         """Pass an event on to its stream. Events of streams that were left are dropped."""
