@@ -89,9 +89,10 @@ class SqliteDatabase(Database):
             await self._in_thread(self._connection.commit)
 
     async def _end(self) -> None:
-        if self._connection is not None and self._connection.in_transaction():
+        if self._connection is not None:
+            # Also after a commit that failed: SQLAlchemy takes no new transaction before. After a commit it does nothing.
             self._connection.rollback()
-            if self._driver.in_transaction:  # a commit that has failed
+            if self._driver.in_transaction:
                 self._driver.rollback()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

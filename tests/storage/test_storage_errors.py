@@ -1,5 +1,6 @@
 """A database in trouble: Unavailable, without a word of what was to be stored, and all is well again afterwards."""
 
+import resource
 import shutil
 import sqlite3
 from contextlib import closing
@@ -64,6 +65,22 @@ async def test_sqlite_full(database: str) -> None:
         await write(store)
         assert await counted(store) == before + 1
         assert pragma(opened, "integrity_check") == "ok"
+
+
+async def test_sqlite_has_no_room_at_the_commit(database: str) -> None:
+    """The system lets no file of the process grow, as on a full disk."""
+    async with open_database(database) as opened:
+        store = DatabaseStore(opened)
+        await write(store)
+        room = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, room[1]))
+        try:
+            for _ in range(3):
+                await refused(store)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, room)
+        await write(store)
+        assert await counted(store) == 2
 
 
 async def test_sqlite_read_only(database: str) -> None:
