@@ -61,7 +61,7 @@ def test_a_change(symbol: str, edit: Edit, gone: str, there: str) -> None:
     assert there in changed and gone not in changed
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("symbol", "edit", "why"),
     [
         ("Shop.buy", returning("1"), "there is no shop.py::Shop.buy"),

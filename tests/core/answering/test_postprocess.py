@@ -1,6 +1,5 @@
 """Post-processing gives the same answer however the model's text is cut into pieces."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,7 +128,7 @@ def test_a_loop_is_found_at_the_piece_that_completes_it(
             break
 
 
-@pytest.mark.parametrize("tail", ["", "\n", " I am a"])
+@each_row("tail", ["", "\n", " I am a"])
 def test_a_loop_ends_the_answer_with_one_stretch_left(tail: str) -> None:
     output, text = PostProcessor(), ""
     for piece in ["Well. ", *[SENTENCE] * 2, SENTENCE + tail]:

@@ -11,6 +11,7 @@ from core.domain.errors import Refused
 from core.domain.prompt import Message, Prompt
 from core.domain.settings import Rules, Settings
 from tests.conftest import DEFAULTS
+from tests.tables import each_row
 
 SETTINGS = Rules(DEFAULTS).settings({})
 
@@ -33,7 +34,7 @@ def test_in_groups_people_have_names() -> None:
     assert (first.content, question.content) == ("Ann: hi", "Bob: and me?")
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "English"), ("vi", "Vietnamese"), ("auto", "last message")])
+@each_row(("language", "words"), [("en", "English"), ("vi", "Vietnamese"), ("auto", "last message")])
 def test_the_reply_language_is_asked_for(language: str, words: str) -> None:
     settings = Rules({**DEFAULTS, "reply_language": language}).settings({})
     assert words in build_prompt(settings, [], QuestionPrompt("x"))[0].content

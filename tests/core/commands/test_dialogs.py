@@ -1,8 +1,7 @@
 """Conversations as tables: what is said, and what must come back. On the real store, around a model that echoes."""
 
 import re
-
-import pytest
+from dataclasses import replace
 
 from core.domain.conversation import Author, ChatId
 from core.domain.permissions import Access
@@ -10,6 +9,7 @@ from core.domain.settings import Rules
 from core.i18n import t
 from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
+from tests.tables import each_row
 
 CARL = Author("carl", "Carl")
 GROUP = ChatId("fake", "group")
@@ -43,7 +43,7 @@ PRIVATE = {
     "settings": [("/temp 0", "→ 0"),
                  ("/settings", r"(?s)Temperature: 0 \(set here by Ann.*512 tokens \(the default\)")],
     "status": [("/status", r"(?s)fake-model.*top-p 0.9, top-k 0, repetition penalty 1\n.*4096.*Nobody.*Temperature")],
-    "whoami": [("/whoami", r"(?s)fake:ann.*admin.*fake:1")],
+    "whoami": [("/whoami", r"(?s)fake:whoami.*admin.*fake:1")],
     "nothing to stop": [("/stop", "nothing to stop")],
     "nothing to undo or retry": [("/undo", "nothing to take back"), ("/retry", "no question")],
     "undo": [("one", "one"), ("two", "two"), ("/undo", "“two”"), ("/undo", "“one”"), ("/undo", "nothing")],
@@ -57,10 +57,11 @@ PRIVATE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PRIVATE)
+@each_row("name", PRIVATE)
 async def test_private(bot: Bot, name: str) -> None:
+    chat, author = ChatId("fake", name), replace(ANN, id=name)
     for said, expected in PRIVATE[name]:
-        answer = await bot.say(said)
+        answer = await bot.say(said, author, chat)
         assert re.search(expected, answer), f"{said!r} was answered {answer!r}"
 
 
@@ -84,12 +85,13 @@ GROUPS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", GROUPS)
+@each_row("name", GROUPS)
 async def test_groups(make_bot: MakeBot, name: str) -> None:
+    group = ChatId("fake", f"-{name}")
     async with make_bot(FakeModel(lambda prompt: ["I heard ", prompt[-1].content])) as bot:
-        bot.platform.admins = {"ann"}
+        bot.platform.admins = {f"{name} ann"}
         for author, said, expected in GROUPS[name]:
-            answer = await bot.say(said, author, GROUP, private=False)
+            answer = await bot.say(said, replace(author, id=f"{name} {author.id}"), group, private=False)
             assert re.search(expected, answer), f"{author.name}: {said!r} was answered {answer!r}"
 
 
@@ -135,7 +137,7 @@ ACCESS = [
 ]
 
 
-@pytest.mark.parametrize(("access", "author", "chat", "admitted"), ACCESS)
+@each_row(("access", "author", "chat", "admitted"), ACCESS)
 async def test_access(make_bot: MakeBot, access: Access, author: Author, chat: ChatId, admitted: bool) -> None:
     async with make_bot(access=access) as bot:
         answer = await bot.say("my secret", author, chat)

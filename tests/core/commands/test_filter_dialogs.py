@@ -16,6 +16,7 @@ from core.i18n import t
 from core.inbound.question_text import with_quote
 from tests.conftest import DEFAULTS, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, incoming
+from tests.tables import each_row
 
 GROUP = ChatId("fake", "group")
 OPEN = Rules(DEFAULTS, min_level=Level.OFF)
@@ -80,11 +81,11 @@ DIALOGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DIALOGS)
+@each_row("name", DIALOGS)
 async def test_dialogs(name: str, make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
         for said, expected in DIALOGS[name]:
-            heard = await bot.say(said)
+            heard = await bot.say(said, chat=ChatId("fake", name))
             assert heard == expected or re.search(expected, heard), f"{said}: {heard}"
 
 
@@ -114,7 +115,7 @@ async def test_what_was_said_before_is_judged_by_todays_level(make_bot: MakeBot)
         assert [message.content for message in bot.model.prompts[-1][1:]] == ["hello"]
 
 
-@pytest.mark.parametrize("row", ["x", "null", "[1]", '[""]', '["* a"]', '["a b c d e f"]', '"abc"', '["banana", 7]'])
+@each_row("row", ["x", "null", "[1]", '[""]', '["* a"]', '["a b c d e f"]', '"abc"', '["banana", 7]'])
 async def test_a_broken_list_stops_no_conversation(row: str, make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
         async with bot.store.begin() as tx:

@@ -121,7 +121,7 @@ SENDING, RUNNING, QUEUED, LATER = (
 )
 
 
-@pytest.mark.parametrize(("text", "event"), [("/stop", ReplyEvent.STOP), ("/clear", ReplyEvent.CLEAR)])
+@each_row(("text", "event"), [("/stop", ReplyEvent.STOP), ("/clear", ReplyEvent.CLEAR)])
 async def test_what_ends_answers_says_which(text: str, event: ReplyEvent) -> None:
     call, tx = command_call(text), fake_transaction(SENDING, RUNNING, QUEUED, LATER)
     outcome = await call.command.handler(call, tx)

@@ -15,6 +15,7 @@ from storage.replies import SqlReplies
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, incoming
 from tests.patience import limit
+from tests.tables import each_row
 from tests.watching import held, idle, outcome, release, running
 
 
@@ -40,7 +41,7 @@ async def test_what_comes_while_nobody_waits_is_kept_until_the_next_claim() -> N
             await signals.wait(Lane.ANSWER)  # which nobody signals any more
 
 
-@pytest.mark.parametrize(("ended", "woken"), [(Lane.ANSWER, {Lane.ANSWER}), (Lane.NOTICE, {Lane.ANSWER, Lane.NOTICE})])
+@each_row(("ended", "woken"), [(Lane.ANSWER, {Lane.ANSWER}), (Lane.NOTICE, {Lane.ANSWER, Lane.NOTICE})])
 async def test_what_a_reply_held_up_goes_on_when_it_ends(ended: Lane, woken: set[Lane]) -> None:
     signals = LaneSignals()
     signals.notify_ended(ended)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from math import inf, nan
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +18,7 @@ def test_an_id_that_fits_is_kept(id: str) -> None:
     assert fit_id(id) == id
 
 
-@pytest.mark.parametrize("length", [256, 300, 10_000])
+@each_row("length", [256, 300, 10_000])
 def test_a_long_id_keeps_its_beginning_and_fills_the_column(length: int) -> None:
     fitted = fit_id("@ann:" + "x" * (length - 5))
     assert len(fitted) == 255 and fitted.startswith("@ann:xxx") and fitted != fit_id("@ann:" + "x" * (length - 4))
@@ -29,7 +28,7 @@ def test_long_ids_that_differ_at_the_end_stay_apart() -> None:
     assert len({fit_id("x" * 300 + end) for end in "abcdefgh"}) == 8
 
 
-@pytest.mark.parametrize(("one", "other"), [("a\0b", "ab"), ("a\ud800", "a\udfff"), ("\0", "")])
+@each_row(("one", "other"), [("a\0b", "ab"), ("a\ud800", "a\udfff"), ("\0", "")])
 def test_ids_that_no_database_takes_stay_apart(one: str, other: str) -> None:
     assert fit_id(one) != fit_id(other)
     fit_id(one).encode()
@@ -69,6 +68,6 @@ def test_texts_and_text_options_are_cleaned() -> None:
     assert [type(value) for value in cleaned.options.values()] == [str, float, int, bool]
 
 
-@pytest.mark.parametrize(("value", "text"), [(nan, "nan"), (inf, "inf"), (-inf, "-inf")])
+@each_row(("value", "text"), [(nan, "nan"), (inf, "inf"), (-inf, "-inf")])
 def test_an_option_that_is_no_number_becomes_text(value: float, text: str) -> None:
     assert replace(MESSAGE, options={"value": value}).cleaned().options == {"value": text}

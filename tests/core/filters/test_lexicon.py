@@ -46,7 +46,7 @@ def test_mistakes_in_a_list_are_reported_with_their_line(list_: list[str], mista
         parse_wordlist(list_, "en", Lexicon())
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each_row("language", LANGUAGES)
 def test_the_built_in_lists_are_well_formed(language: str) -> None:
     sections = {re.split(r"[\[ \]]", line)[1] for line in list_lines(language) if line.startswith("[")}
     assert sections == CATEGORIES

@@ -2,7 +2,6 @@
 
 import itertools
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +41,7 @@ def test_harmless_text_is_not_changed(text: str) -> None:
         assert shown(pieces(text, size))[-1] == text
 
 
-@pytest.mark.parametrize("text", ["so fuck it", "ôi vãi lồn thật", "pussy willow and spic and span"])
+@each_row("text", ["so fuck it", "ôi vãi lồn thật", "pussy willow and spic and span"])
 def test_every_split_into_three(text: str) -> None:
     last = shown([text])[-1]
     for first, second in itertools.combinations(range(len(text) + 1), 2):
@@ -100,7 +99,7 @@ def test_texts_that_were_once_shown_though_blocked(text: str, level: Level) -> N
         assert not any(check(seen, policy).blocked for seen in shown(pieces(text, size), policy))
 
 
-@pytest.mark.parametrize("text", ["vãi1 l b u t t. ", "pussy willow and spic and span, dm3 "])
+@each_row("text", ["vãi1 l b u t t. ", "pussy willow and spic and span, dm3 "])
 def test_texts_that_were_once_changed_though_harmless(text: str) -> None:
     for size in (1, 2, 4, 7):
         assert shown(pieces(text, size))[-1] == text

@@ -7,6 +7,7 @@ import pytest
 
 from core.runtime.cancellation import interrupted_by, uncancelled
 from tests.patience import limit
+from tests.tables import each_row
 
 
 async def test_a_result_and_an_error_come_through() -> None:
@@ -21,7 +22,7 @@ async def test_a_result_and_an_error_come_through() -> None:
         await uncancelled(broken())
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@each_row("times", [1, 3])
 async def test_a_call_ends_before_its_cancellation_goes_on(times: int) -> None:
     goes_on, ended = asyncio.Event(), asyncio.Event()
 
@@ -117,8 +118,8 @@ async def test_a_cancellation_at_any_moment_of_the_end_is_not_swallowed(block: B
     assert block.task.cancelled() == was_running
 
 
-@pytest.mark.parametrize("flagged", [True, False])
-@pytest.mark.parametrize("error", [ZeroDivisionError, TimeoutError])
+@each_row("flagged", [True, False])
+@each_row("error", [ZeroDivisionError, TimeoutError])
 async def test_an_error_in_the_block_comes_through(error: type[Exception], flagged: bool) -> None:
     stop = asyncio.Event()
     with pytest.raises(error):
