@@ -43,7 +43,7 @@ PRIVATE = {
     "settings": [("/temp 0", "→ 0"),
                  ("/settings", r"(?s)Temperature: 0 \(set here by Ann.*512 tokens \(the default\)")],
     "status": [("/status", r"(?s)fake-model.*top-p 0.9, top-k 0, repetition penalty 1\n.*4096.*Nobody.*Temperature")],
-    "whoami": [("/whoami", r"(?s)fake:whoami.*admin.*fake:1")],
+    "whoami": [("/whoami", r"(?s)fake:whoami.*admin.*fake:whoami")],
     "nothing to stop": [("/stop", "nothing to stop")],
     "nothing to undo or retry": [("/undo", "nothing to take back"), ("/retry", "no question")],
     "undo": [("one", "one"), ("two", "two"), ("/undo", "“two”"), ("/undo", "“one”"), ("/undo", "nothing")],
