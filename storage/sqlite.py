@@ -90,7 +90,7 @@ class SqliteDatabase(Database):
 
     async def _end(self) -> None:
         if self._connection is not None:
-            # Also after a commit that failed: SQLAlchemy takes no new transaction before. After a commit it does nothing.
+            # Also after a commit that failed: SQLAlchemy begins nothing new before. After a commit it does nothing.
             self._connection.rollback()
             if self._driver.in_transaction:
                 self._driver.rollback()
