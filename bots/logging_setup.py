@@ -11,7 +11,7 @@ _DISCORD_PATHS = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^\s/?'\"]+")
 _QUOTING_LIBRARIES = ("telegram",)
 """Libraries that quote messages at any level, and are never logged. Their errors are logged where they are caught."""
 _CHATTY_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "discord", "aiohttp", "huggingface_hub", "alembic",
-           "transformers", "asyncio", "aiosqlite", "filelock", "urllib3", "markdown_it")  # fmt: skip
+           "transformers", "asyncio", "filelock", "urllib3", "markdown_it")  # fmt: skip
 """Libraries that quote requests, tokens or messages below WARNING."""
 
 
