@@ -26,8 +26,10 @@ _BY_IDS = select_replies().where(_ids)
 _DELAYED = select_replies().add_columns(replies.c.not_before).where(_here, replies.c.not_before > bindparam("now"))
 _BACKLOG = select_replies().where(
     _here,
-    # Queued, or a new command in any state.
-    (replies.c.state == State.QUEUED) | ((replies.c.lane == Lane.NOTICE) & (inbox.c.received_at >= bindparam("since"))),
+    # Queued, or a command that is being carried out, or a new one in any state.
+    (replies.c.state == State.QUEUED)
+    | (replies.c.lane == Lane.NOTICE)
+    & ((replies.c.state == State.GENERATING) | (inbox.c.received_at >= bindparam("since"))),
 )
 _CHANGE_QUEUED = update(replies).where(_ids, replies.c.state == State.QUEUED)
 _CLOSE_INBOX = (

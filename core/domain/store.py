@@ -143,7 +143,8 @@ class Recovery(Protocol):
         """Replies whose chats accept no call yet, each with the time until when."""
 
     async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
-        """The platform's queued answers and commands, and the commands stored after `since`, oldest first."""
+        """The platform's queued answers and commands, the commands that are being carried out, and those stored after
+        `since`, oldest first."""
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
         """Append the question of `into` to those of `others`, so that one answer is given to all; close `others`."""

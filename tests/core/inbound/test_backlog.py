@@ -144,6 +144,17 @@ async def test_what_is_asked_before_a_clear_is_forgotten_with_it(database: str, 
         assert [turn.question for turn in await history(bot)] == ["one\n\ntwo"]
 
 
+async def test_a_command_that_is_being_carried_out_still_stands_between_questions(store: DatabaseStore) -> None:
+    """Else the questions before a /clear would be answered, where the platform settles at that moment."""
+    async with store.begin() as tx:
+        asked = [await owe(tx, incoming(text), lane) for text, lane in
+                 (("one", Lane.ANSWER), ("/clear", Lane.NOTICE), ("two", Lane.ANSWER))]  # fmt: skip
+        assert await claim_next(tx, Lane.NOTICE) is not None
+    async with store.begin() as tx:
+        waiting = await tx.recovery.backlog("fake", now_ms() + 1000)
+    assert [reply.id for reply in waiting] == [reply.id for reply in asked if reply]
+
+
 async def test_until_all_is_handed_over_nothing_of_it_is_answered(store: DatabaseStore) -> None:
     async with running_bot(store, store, FakeModel(), settled=False) as bot:
         platform = bot.platform
