@@ -20,10 +20,9 @@ def keyboard(controls: Controls, chat: ChatId, reply_id: int) -> InlineKeyboardM
         return InlineKeyboardMarkup(_panel(controls.panel, chat, controls.language))
     if not controls.actions:
         return None
-    labels = [
-        (t(controls.language, f"button.{action}"), ActionPayload(action, reply_id)) for action in controls.actions
-    ]
-    return InlineKeyboardMarkup([[_button(label, payload) for label, payload in labels]])
+    payloads = [ActionPayload(action, reply_id) for action in controls.actions]
+    row = [_button(t(controls.language, f"button.{payload.action}"), payload) for payload in payloads]
+    return InlineKeyboardMarkup([row])
 
 
 def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:

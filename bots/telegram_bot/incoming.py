@@ -164,11 +164,12 @@ def _parse_messages(messages: Sequence[Message], account: BotAccount) -> Incomin
     if question is None:
         return None
     # An album has an id of its own: which of its pieces comes first, or alone, must not make it another question.
-    origin = f"g:{first.chat.id}:{first.media_group_id}" if first.media_group_id else f"m:{first.chat.id}:{first.id}"
+    album = first.media_group_id
+    external_id = f"g:{first.chat.id}:{album}" if album else f"m:{first.chat.id}:{first.message_id}"
     return Incoming(
         chat=_chat_id(first),
         bot=str(account.id),
-        external_id=origin,
+        external_id=external_id,
         seq=first.message_id,
         author=author,
         text=question.text,
@@ -187,7 +188,7 @@ class _Question:
 
 
 def _is_plain(messages: Sequence[Message]) -> bool:
-    """Whether they are one text in a private chat that is the question as it stands: no command, no mention, no reply."""
+    """Whether they are one text in a private chat that is the question as it stands: no command, mention or reply."""
     first = messages[0]
     has_more = len(messages) > 1 or first.entities or first.reply_to_message or first.quote
     text = (first.text or "").lstrip()
