@@ -13,9 +13,10 @@ _MAX_INTEGER = 2**63
 def has_valid_fields(incoming: Incoming) -> bool:
     """Whether every field has the type and the form that both platforms promise: their ids are numbers."""
     chat, author = incoming.chat, incoming.author
+    ids = (chat.chat, author.id, incoming.bot)
     texts = (author.name, author.locale, incoming.text, incoming.external_id)
     return (
-        all(is_id(each) for each in (chat.chat, author.id, incoming.bot))
+        all(isinstance(each, str) and _ID.fullmatch(each) for each in ids)
         and isinstance(chat.thread, str)
         and bool(_THREAD.fullmatch(chat.thread))
         and all(isinstance(each, str) for each in texts)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
@@ -23,7 +23,7 @@ from bots.telegram_bot.incoming import (
     Membership,
     Migration,
 )
-from bots.telegram_bot.long_polling import LongPoller, UpdateBatch, token_refused
+from bots.telegram_bot.long_polling import LongPoller, token_refused
 from bots.telegram_bot.outgoing import TelegramReplyChannel
 from bots.telegram_bot.roles import ChatRoles
 from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
@@ -92,7 +92,7 @@ class TelegramBot:
 
     def channel(self, reply: Reply) -> TelegramReplyChannel:
         """Where a reply goes."""
-        pace = self._timing.pace(private=reply.private)
+        pace = self._timing.private_pace if reply.private else self._timing.group_pace
         return TelegramReplyChannel(self._bot, reply, pace, drafts=self._drafts)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
@@ -110,18 +110,16 @@ class TelegramBot:
         async with aclosing(poller.batches()) as batches:
             async for batch in batches:
                 to_store = list[Event]()
-                for event in self._events(batch, account):
+                for event in filter(None, (self._event(updates, account) for updates in batch.groups)):
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
                     if isinstance(event, ChatMoved):  # what follows may be of the chat under its new id
                         await _all_acknowledged(to_store)
-                await _all_acknowledged(to_store)
+                if to_store:
+                    await _all_acknowledged(to_store)
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
-
-    def _events(self, batch: UpdateBatch, account: BotAccount) -> Iterator[Event]:
-        return filter(None, (self._event(updates, account) for updates in batch.groups))
 
     def _event(self, updates: Sequence[Update], account: BotAccount) -> Event | None:
         """The event that updates which belong together are; None for nothing that concerns the core."""

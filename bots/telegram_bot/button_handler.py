@@ -131,4 +131,5 @@ class ButtonHandler:
             self._rate_limiter.hold(rate_key(press.chat.chat), error.wait)
 
     async def _wait_for_turn(self, press: Press) -> None:
-        await self._rate_limiter.wait(rate_key(press.chat.chat), self._timing.pace(private=press.private))
+        pace = self._timing.private_pace if press.private else self._timing.group_pace
+        await self._rate_limiter.wait(rate_key(press.chat.chat), pace)

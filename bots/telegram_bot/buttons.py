@@ -18,23 +18,23 @@ def keyboard(controls: Controls, chat: ChatId, reply_id: int) -> InlineKeyboardM
     """The buttons under a message of a reply; None where there are none."""
     if controls.panel is not None:
         return InlineKeyboardMarkup(_panel(controls.panel, chat, controls.language))
-    row = [
-        _button(t(controls.language, f"button.{action}"), ActionPayload(action, reply_id))
-        for action in controls.actions
-    ]
-    return InlineKeyboardMarkup([row]) if row else None
+    if not controls.actions:
+        return None
+    payloads = [ActionPayload(action, reply_id) for action in controls.actions]
+    row = [_button(t(controls.language, f"button.{payload.action}"), payload) for payload in payloads]
+    return InlineKeyboardMarkup([row])
 
 
 def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
-    def setter(label: str, name: str, value: float | str) -> InlineKeyboardButton:
-        """A button that sets a value; inert where that is the value already."""
-        if settings.values[name].value == value:
+    def setter(label: str, name: str, value: float | str, icon: str | None = None) -> InlineKeyboardButton:
+        """A button that sets a value; inert where that is the value already. With an icon it is one of a choice, and
+        shows whether it is chosen."""
+        is_set = settings.values[name].value == value
+        if icon is not None:
+            label = f"{icon}{'✓ ' if is_set else ''}{label}"
+        if is_set:
             return _button(label, InertPayload())
         return _button(label, SettingPayload(name, str(value), setting_revision(chat, settings, name)))
-
-    def choice(icon: str, text: str, name: str, value: float | str) -> InlineKeyboardButton:
-        mark = "✓ " if settings.values[name].value == value else ""
-        return setter(f"{icon}{mark}{text}", name, value)
 
     temperature, memory = settings.temperature, settings.memory
     colder = round(max(temperature - TEMPERATURE_STEP, 0.0), 2)
@@ -45,13 +45,13 @@ def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:
             _button(f"🌡 {temperature:g}", InertPayload()),
             setter(f"+ {TEMPERATURE_STEP}", "temperature", warmer),
         ),
-        tuple(choice("", str(count), "max_tokens", count) for count in MAX_TOKENS_CHOICES),
+        tuple(setter(str(count), "max_tokens", count, "") for count in MAX_TOKENS_CHOICES),
         (
             setter("− 1", "memory", max(memory - 1, 1)),
             _button(f"🧠 {memory}", InertPayload()),
             setter("+ 1", "memory", min(memory + 1, MAX_MEMORY_TURNS)),
         ),
-        tuple(choice("🗣 ", t(language, f"language.{name}"), "reply_language", name) for name in REPLY_LANGUAGES),
+        tuple(setter(t(language, f"language.{name}"), "reply_language", name, "🗣 ") for name in REPLY_LANGUAGES),
     ]
 
 

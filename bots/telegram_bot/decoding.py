@@ -17,6 +17,7 @@ from bots.telegram_bot.incoming import (
     Membership,
     Migration,
     Parsed,
+    may_be_piece,
     parse_updates,
 )
 from bots.telegram_bot.message_grouping import Grouped, group_updates
@@ -64,6 +65,8 @@ def _kind(item: Mapping[str, Any]) -> str:
 def group_safely(updates: Sequence[Update], timed_out: Container[int]) -> Grouped:
     """As message_grouping.group_updates; each update by itself where that fails."""
     try:
+        if len(updates) == 1 and not may_be_piece(updates[0].message):
+            return Grouped((tuple(updates),), ())
         return group_updates(updates, timed_out)
     except Exception as error:
         log.error("updates can't be grouped: %s", type(error).__name__)
@@ -75,7 +78,7 @@ def parse_safely(updates: Sequence[Update], account: BotAccount, now_ms: int) ->
     number = updates[0].update_id
     try:
         parsed = parse_updates(updates, account, now_ms)
-        if parsed is None or _is_valid(parsed):
+        if parsed is None or (has_valid_fields(parsed) if isinstance(parsed, Incoming) else _is_valid(parsed)):
             return parsed
         log.error("update %s is none that Telegram sends, set aside", number)
     except Exception as error:
@@ -83,11 +86,9 @@ def parse_safely(updates: Sequence[Update], account: BotAccount, now_ms: int) ->
     return None
 
 
-def _is_valid(parsed: Parsed) -> bool:
+def _is_valid(parsed: EditedMessage | Press | ChatlessPress | Migration | Membership) -> bool:
     """Whether its fields have the types that Telegram promises. The library passes on whatever comes."""
     match parsed:
-        case Incoming() as incoming:
-            return has_valid_fields(incoming)
         case EditedMessage(incoming):
             return has_valid_fields(incoming)
         case Press(id, chat, message_id, author):

@@ -34,6 +34,10 @@ _EMPTY = "…"
 """In place of a text that shows nothing."""
 _BLOCKS = MarkdownIt("commonmark").enable("table")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])
+_PLAIN_CHARACTER = r"[^\W_]|[ ,.;:!?'\"()%…–—]"
+_PLAIN = re.compile(rf"[^\W\d_](?:{_PLAIN_CHARACTER}|(?<! )\n\n?(?=[^\W\d_]))*+(?<! )")
+"""A text of which Markdown, the escapes and the splitting change nothing: lines that begin with a letter and hold
+letters, digits, spaces and common punctuation, in paragraphs."""
 _CODE = re.compile(
     r"^[ \t>]*(`{3,}|~{3,})[^\n]*(?:\n.*?(?:^[ \t>]*\1[`~]*[ \t]*$|\Z)|\Z)|(?<!`)(`+)(?!`).+?(?<!`)\2(?!`)",
     re.DOTALL | re.MULTILINE,
@@ -106,6 +110,8 @@ def messages(markdown: str, max_units: int = MAX_MESSAGE_UNITS, max_entities: in
     They are cut at a paragraph, line, sentence or word. A cut entity continues in the next message, code in its
     language.
     """
+    if 2 * len(markdown) <= max_units and _PLAIN.fullmatch(markdown):
+        return [Rendered(markdown)]
     whole = _rendered_text(markdown)
     offsets = utf16_offsets(whole.text)
     cuts = cut_points(whole, offsets, max_units, max_entities)

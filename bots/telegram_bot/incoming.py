@@ -8,9 +8,10 @@ from telegram import CallbackQuery, ChatMemberRestricted, ChatMemberUpdated, Mes
 from telegram.constants import ChatMemberStatus, ChatType
 
 from core.commands.button_payloads import (
-    ActionPayload,
     ButtonPayload,
-    InertPayload,
+    FormPayload,
+    OpenFormPayload,
+    QuestionFormPayload,
     SettingPayload,
     decode_payload,
 )
@@ -35,6 +36,7 @@ _CONTENT_FIELDS = (
 )  # fmt: skip
 """What people send. A message with none of it is Telegram's own note: somebody joined, a title changed."""
 
+_FOREIGN_PAYLOADS = (OpenFormPayload, FormPayload, QuestionFormPayload)
 _ADDRESSED_COMMAND = re.compile(r"\s*/\w+@(\w+)(?!\S)", re.ASCII)
 
 
@@ -98,6 +100,21 @@ def parse_updates(updates: Sequence[Update], account: BotAccount, now_ms: int) -
     return _parse_messages(messages, account) if messages else None
 
 
+def may_be_piece(message: Message | None) -> bool:
+    """Whether the next message may belong to the same question: this one is of an album, or long enough to be cut."""
+    if message is None or message.media_group_id:
+        return message is not None
+    text = message.text or ""
+    if 2 * len(text) < CUT_TEXT_MIN_UNITS:  # a character is two units at most
+        return False
+    return is_typed(message) and utf16(text) >= CUT_TEXT_MIN_UNITS
+
+
+def is_typed(message: Message) -> bool:
+    """Whether its sender typed or pasted it."""
+    return bool(message.text) and message.forward_origin is None and message.via_bot is None
+
+
 def _parse_edit(message: Message, account: BotAccount) -> EditedMessage | None:
     """None for a piece of a paste, or what may be one: the question is more than that piece."""
     parsed = _parse_messages([message], account)
@@ -107,14 +124,16 @@ def _parse_edit(message: Message, account: BotAccount) -> EditedMessage | None:
 
 
 def _parse_press(query: CallbackQuery, account: BotAccount, now_ms: int) -> Press | ChatlessPress:
-    message, author, payload = query.message, _person(query.from_user), _payload(query.data or "")
+    message, author, payload = query.message, _person(query.from_user), decode_payload(query.data or "")
+    if isinstance(payload, _FOREIGN_PAYLOADS) or (isinstance(payload, SettingPayload) and not payload.value):
+        payload = None  # what no button on Telegram carries, which has neither forms nor lists
     if message is None:
         return ChatlessPress(query.id, author, payload)
     accessible = message if isinstance(message, Message) else None
     is_own = accessible is not None and _is_bot(accessible.from_user, account)
     return Press(
         id=query.id,
-        chat=ChatId(PLATFORM, str(message.chat.id), _thread(accessible) if accessible else ""),
+        chat=_chat_id(accessible) if accessible else ChatId(PLATFORM, str(message.chat.id)),
         message_id=str(message.message_id),
         author=author,
         private=message.chat.type == ChatType.PRIVATE,
@@ -126,16 +145,6 @@ def _parse_press(query: CallbackQuery, account: BotAccount, now_ms: int) -> Pres
     )
 
 
-def _payload(data: str) -> ButtonPayload | None:
-    """What a button carries; None for what no button on Telegram carries, which has neither forms nor lists."""
-    match decode_payload(data):
-        case ActionPayload() | InertPayload() as payload:
-            return payload
-        case SettingPayload(value=value) as payload if value:
-            return payload
-    return None
-
-
 def _parse_membership(change: ChatMemberUpdated) -> Membership:
     now = change.new_chat_member
     has_left = now.status in (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
@@ -144,11 +153,52 @@ def _parse_membership(change: ChatMemberUpdated) -> Membership:
 
 def _parse_messages(messages: Sequence[Message], account: BotAccount) -> Incoming | Migration | None:
     first = messages[0]
-    if migration := _migration(first):
-        return migration
-    author, text = _author(first, account), _JoinedText.of(messages)
-    private = first.chat.type == ChatType.PRIVATE
-    if author is None or not any(_has_content(message) for message in messages):
+    if first.migrate_to_chat_id:  # told twice, in the old group and in the new one
+        return Migration(str(first.chat.id), str(first.migrate_to_chat_id))
+    if first.migrate_from_chat_id:
+        return Migration(str(first.migrate_from_chat_id), str(first.chat.id))
+    author = _author(first, account)
+    if author is None:
+        return None
+    question = _Question(first.text or "") if _is_plain(messages) else _read_question(messages, account)
+    if question is None:
+        return None
+    # An album has an id of its own: which of its pieces comes first, or alone, must not make it another question.
+    album = first.media_group_id
+    external_id = f"g:{first.chat.id}:{album}" if album else f"m:{first.chat.id}:{first.message_id}"
+    return Incoming(
+        chat=_chat_id(first),
+        bot=str(account.id),
+        external_id=external_id,
+        seq=first.message_id,
+        author=author,
+        text=question.text,
+        private=first.chat.type == ChatType.PRIVATE,
+        at=int(first.date.timestamp() * 1000),
+        has_unseen_media=question.has_unseen_media,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked, and whether something that the model can't see came with it."""
+
+    text: str
+    has_unseen_media: bool = False
+
+
+def _is_plain(messages: Sequence[Message]) -> bool:
+    """Whether they are one text in a private chat that is the question as it stands: no command, mention or reply."""
+    first = messages[0]
+    has_more = len(messages) > 1 or first.entities or first.reply_to_message or first.quote
+    text = (first.text or "").lstrip()
+    return first.chat.type == ChatType.PRIVATE and not has_more and bool(text) and not text.startswith("/")
+
+
+def _read_question(messages: Sequence[Message], account: BotAccount) -> _Question | None:
+    """None for what is not addressed to the bot, or could not be answered."""
+    text, private = _JoinedText.of(messages), messages[0].chat.type == ChatType.PRIVATE
+    if not any(_has_content(message) for message in messages):
         return None
     if not (private or text.addresses(account) or any(_replies_to_bot(message, account) for message in messages)):
         return None
@@ -158,49 +208,26 @@ def _parse_messages(messages: Sequence[Message], account: BotAccount) -> Incomin
     question = _question(parts) if text.units else ""
     if not (question or private):
         return None
-    return Incoming(
-        chat=ChatId(PLATFORM, str(first.chat.id), _thread(first)),
-        bot=str(account.id),
-        external_id=_external_id(first),
-        seq=first.message_id,
-        author=author,
-        text=question,
-        private=private,
-        at=int(first.date.timestamp() * 1000),
-        has_unseen_media=parts.has_media and _is_question(parts, question),
-    )
+    return _Question(question, parts.has_media and _is_question(parts, question))
 
 
-def _migration(message: Message) -> Migration | None:
-    """Telegram tells it twice, in the old group and in the new one."""
-    if message.migrate_to_chat_id:
-        return Migration(str(message.chat.id), str(message.migrate_to_chat_id))
-    if message.migrate_from_chat_id:
-        return Migration(str(message.migrate_from_chat_id), str(message.chat.id))
-    return None
-
-
-def _external_id(first: Message) -> str:
-    """An album has an id of its own: which of its pieces comes first, or alone, must not make it another question."""
-    if first.media_group_id:
-        return f"g:{first.chat.id}:{first.media_group_id}"
-    return f"m:{first.chat.id}:{first.message_id}"
-
-
-def _thread(message: Message) -> str:
-    """The topic. Replies in plain supergroups carry a thread id too, but it names no topic."""
-    return str(message.message_thread_id or "") if message.is_topic_message else ""
+def _chat_id(message: Message) -> ChatId:
+    """The chat and topic. Replies in plain supergroups carry a thread id too, but it names no topic."""
+    thread = message.message_thread_id if message.is_topic_message else None
+    return ChatId(PLATFORM, str(message.chat.id), str(thread or ""))
 
 
 def _author(message: Message, account: BotAccount) -> Author | None:
     """Who wrote; None for senders that are never answered: bots, channels and what was copied from them."""
     sender, user, chat = message.sender_chat, message.from_user, message.chat
-    if message.is_automatic_forward or chat.type == ChatType.CHANNEL or _is_bot(message.via_bot, account):
+    if message.is_automatic_forward or chat.type == ChatType.CHANNEL:
+        return None
+    if message.via_bot is not None and message.via_bot.id == account.id:
         return None
     if sender is not None:  # the user is a stand-in bot of Telegram's: an anonymous admin, a person as a channel
         signature = message.author_signature if sender.id == chat.id else None
         return Author(str(sender.id), signature or sender.title or "")
-    return None if user is None or user.is_bot or _is_bot(user, account) else _person(user)
+    return None if user is None or user.is_bot or user.id == account.id else _person(user)
 
 
 def _person(user: User) -> Author:

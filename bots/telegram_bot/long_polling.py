@@ -74,15 +74,16 @@ class LongPoller:
             async for updates in fetched:
                 if updates:
                     failpoint("fetched")
-                grouped = group_safely(updates, self._timed_out())
-                groups = self._not_stored(grouped.groups)
+                grouped = group_safely(updates, self._timed_out() if self._growing else ())
+                groups = self._not_stored(grouped.groups) if self._stored else grouped.groups
                 is_caught_up = not self._caught_up and len(updates) < MAX_UPDATES
                 yield UpdateBatch(groups, is_caught_up)
                 self._caught_up = self._caught_up or is_caught_up
                 self._stored |= {update.update_id for group in groups for update in group}
                 waiting = [update.update_id for group in grouped.waiting for update in group]
                 self._confirm([update for update in updates if update.update_id < min(waiting, default=math.inf)])
-                await self._wait_for_growth(grouped.waiting)
+                if grouped.waiting or self._growing:
+                    await self._wait_for_growth(grouped.waiting)
 
     def _timed_out(self) -> set[int]:
         """What has not grown for long enough is complete."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from telegram import Message, Update
 
-from bots.telegram_bot.incoming import CUT_TEXT_MIN_UNITS
-from core.delivery.splitting import utf16
+from bots.telegram_bot.incoming import is_typed, may_be_piece
 
 MAX_PIECES = 20
 """Messages that make up one question, at most."""
@@ -75,7 +74,7 @@ def _sender(message: Message) -> _Sender:
 
 def _may_grow(group: Sequence[Update]) -> bool:
     last = group[-1].message
-    return last is not None and len(group) < MAX_PIECES and (bool(last.media_group_id) or _is_cut(last))
+    return len(group) < MAX_PIECES and may_be_piece(last)
 
 
 def _continues(group: Sequence[Update], message: Message) -> bool:
@@ -85,7 +84,7 @@ def _continues(group: Sequence[Update], message: Message) -> bool:
     if last.media_group_id or message.media_group_id:
         return last.media_group_id == message.media_group_id
     return (
-        _is_plain(message)
+        is_typed(message)
         and _follows(last, message)
         and _replied_to(message) in (None, first.message_id, _replied_to(first))
     )
@@ -100,15 +99,6 @@ def _follows(last: Message, message: Message) -> bool:
     seconds = (message.date - last.date).total_seconds()
     is_command = any(entity.offset == 0 and entity.type == "bot_command" for entity in message.entities)
     return same_topic and 0 <= seconds <= _MAX_PIECE_GAP_S and message.message_id > last.message_id and not is_command
-
-
-def _is_plain(message: Message) -> bool:
-    """Whether its sender typed or pasted it."""
-    return bool(message.text) and message.forward_origin is None and message.via_bot is None
-
-
-def _is_cut(message: Message) -> bool:
-    return _is_plain(message) and utf16(message.text or "") >= CUT_TEXT_MIN_UNITS
 
 
 def _replied_to(message: Message) -> int | None:

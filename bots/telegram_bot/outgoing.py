@@ -1,8 +1,9 @@
 """The messages of one reply in a Telegram chat: text and entities, never a parse_mode, so that no text is refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from telegram import Bot, LinkPreviewOptions, MessageEntity, ReplyParameters
+from telegram import Bot, LinkPreviewOptions, ReplyParameters
 from telegram.constants import ChatAction
 
 from bots.telegram_bot.buttons import keyboard
@@ -42,23 +43,43 @@ class TelegramReplyChannel:
 
     async def send(self, index: int, message: OutgoingMessage, nonce: str) -> str:
         """Send a message; plain, where Telegram refuses its entities. In groups the first one quotes the question."""
-        entities = _rendered(message).entities
+        entities, quote = _rendered(message).entities, None
+        if not self._reply.private and index == 0 and self._reply.seq:
+            quote = ReplyParameters(self._reply.seq, allow_sending_without_reply=True)
         try:
-            return await self._send(index, message, entities)
+            with delivery_errors():
+                sent = await self._bot.send_message(
+                    self._chat,
+                    message.text,
+                    entities=entities,
+                    message_thread_id=self._thread,
+                    reply_parameters=quote,
+                    reply_markup=keyboard(message.controls, self._reply.chat, self._reply.id),
+                    link_preview_options=NO_PREVIEW,
+                )
         except Unacceptable:
             if not entities:
                 raise
-            return await self._send(index, message, ())
+            return await self.send(index, replace(message, body=Rendered(message.text)), nonce)
+        return str(sent.message_id)
 
     async def edit(self, message_id: str, message: OutgoingMessage) -> None:
         """Change a message; to plain text, where Telegram refuses the entities."""
         entities = _rendered(message).entities
         try:
-            await self._edit(message_id, message, entities)
+            with delivery_errors(unchanged_is_success=True):
+                await self._bot.edit_message_text(
+                    message.text,
+                    self._chat,
+                    int(message_id),
+                    entities=entities,
+                    reply_markup=keyboard(message.controls, self._reply.chat, self._reply.id),
+                    link_preview_options=NO_PREVIEW,
+                )
         except Unacceptable:
             if not entities:
                 raise
-            await self._edit(message_id, message, ())
+            await self.edit(message_id, replace(message, body=Rendered(message.text)))
 
     async def delete(self, message_id: str) -> None:
         """Delete a message of the bot; empty one that is too old for that."""
@@ -91,33 +112,6 @@ class TelegramReplyChannel:
         """Show "typing" for five seconds."""
         with delivery_errors():
             await self._bot.send_chat_action(self._chat, ChatAction.TYPING, message_thread_id=self._thread)
-
-    async def _send(self, index: int, message: OutgoingMessage, entities: Sequence[MessageEntity]) -> str:
-        quote = None
-        if not self._reply.private and index == 0 and self._reply.seq:
-            quote = ReplyParameters(self._reply.seq, allow_sending_without_reply=True)
-        with delivery_errors():
-            sent = await self._bot.send_message(
-                self._chat,
-                message.text,
-                entities=entities,
-                message_thread_id=self._thread,
-                reply_parameters=quote,
-                reply_markup=keyboard(message.controls, self._reply.chat, self._reply.id),
-                link_preview_options=NO_PREVIEW,
-            )
-        return str(sent.message_id)
-
-    async def _edit(self, message_id: str, message: OutgoingMessage, entities: Sequence[MessageEntity]) -> None:
-        with delivery_errors(unchanged_is_success=True):
-            await self._bot.edit_message_text(
-                message.text,
-                self._chat,
-                int(message_id),
-                entities=entities,
-                reply_markup=keyboard(message.controls, self._reply.chat, self._reply.id),
-                link_preview_options=NO_PREVIEW,
-            )
 
 
 def _rendered(message: OutgoingMessage) -> Rendered:

@@ -38,9 +38,5 @@ class TelegramTiming:
     young_conflict_pause_s: float = 3.0
     established_conflict_pause_s: float = 10.0
 
-    def pace(self, *, private: bool) -> Pace:
-        """The pace of a private chat or of a group."""
-        return self.private_pace if private else self.group_pace
-
 
 TELEGRAM_TIMING = TelegramTiming()

@@ -193,6 +193,18 @@ def test_no_preview_shows_half_of_a_mark(document: str) -> None:
         assert not re.search(r"\*\*|`|~~|__|\]\(", seen), f"{document[:at]!r} shows {seen!r}"
 
 
+SENTENCES = st.text(st.sampled_from("abcЖệ𝒜12 \n.,:;!?'\"()%…–—-/@"), max_size=40).map("a{}".format)
+WORDS = st.lists(st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=8), min_size=1, max_size=8)
+PLAIN = st.lists(WORDS.map(" ".join), max_size=5).map("\n\n".join)
+
+
+@settings(max_examples=300)
+@given(SENTENCES | PLAIN)
+def test_a_text_without_markup_is_shown_as_when_it_is_rendered(text: str) -> None:
+    """`render` and the splitting of a text that barely fits know no short way."""
+    assert messages(text) == messages(text, max(utf16(render(text).text), 1)) == [render(text)]
+
+
 WRITTEN_BY_MODELS = [
     ("### 1. Giới thiệu", "1. Giới thiệu", "bold"), ("### **1. Giới thiệu**", "1. Giới thiệu", "bold"),
     ("**1. Một**\n\nText", "1. Một\n\nText", "bold"), ("- **1.** Một", "• 1. Một", "bold"),

@@ -382,6 +382,12 @@ def test_nothing_that_people_write_breaks_it(pieces: list[tuple[str, list[Json]]
         assert got is None or (isinstance(got, Incoming) and (got.text or private))
 
 
+@given(st.text(st.sampled_from("/ask@ab \n\t:é😀"), max_size=20) | st.text(max_size=20))
+def test_a_plain_text_is_read_like_one_that_needs_more(words: str) -> None:
+    reply_to_the_bot = said(words, PRIVATE, reply_to_message=said("x", PRIVATE, by=BOT))
+    assert taken(said(words, PRIVATE)) == taken(reply_to_the_bot)
+
+
 @given(st.text(max_size=30))
 def test_a_name_at_either_end_leaves_the_question(words: str) -> None:
     question = f"x{words.replace('@', '')} y"

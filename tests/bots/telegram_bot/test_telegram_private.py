@@ -142,8 +142,8 @@ async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat)
 async def test_the_pace_that_telegram_asks_for(database: str, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """1.5 s from any call to the next preview, one second to the final text."""
     timing = TelegramTiming()
-    assert timing.pace(private=True) == Pace(1.5, 1.0)
-    assert timing.pace(private=False) == Pace(4.0, 1.0, previews_per_minute=15, calls_per_minute=20)
+    assert timing.private_pace == Pace(1.5, 1.0)
+    assert timing.group_pace == Pace(4.0, 1.0, previews_per_minute=15, calls_per_minute=20)
     model, clock = held(), FakeClock()
     async with bot_api(monotonic=clock) as server, running(server, database, model, timing=timing) as bot:
         clock.pace(bot.service.rate_limiter)
