@@ -96,7 +96,7 @@ async def run_adapters(config: Config, store: DatabaseStore, model: Model, shutd
         async def run_adapter(adapter: Adapter) -> None:
             await connections.enter_async_context(adapter.connected())
             await service.serve(adapter)
-            await service.events.run(adapter)
+            await asyncio.create_task(service.events.run(adapter))  # so that events resume no frame of the start
             raise RuntimeError(f"{adapter.name} has ended")
 
         async with service.running():

@@ -7,8 +7,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from telegram import MessageEntity
-
 from core.delivery.splitting import boundary, utf16
 
 MAX_MESSAGE_UNITS = 4000
@@ -36,11 +34,6 @@ class SpannedText(NamedTuple):
 
     text: str
     spans: Sequence[Span] = ()
-
-
-def to_entity(span: Span) -> MessageEntity:
-    """The span as the library sends it."""
-    return MessageEntity(span.type, span.start, span.end - span.start, url=span.url, language=span.language)
 
 
 def unnest(spans: Sequence[Span]) -> list[Span]:

@@ -24,7 +24,6 @@ from bots.telegram_bot.entities import (
     cut_points,
     shift,
     slice_spans,
-    to_entity,
     unnest,
     utf16_offsets,
 )
@@ -35,7 +34,7 @@ _EMPTY = "…"
 _BLOCKS = MarkdownIt("commonmark").enable("table")
 _BLOCKS.core.ruler.enableOnly(["normalize", "block"])
 _PLAIN_CHARACTER = r"[^\W_]|[ ,.;:!?'\"()%…–—]"
-_PLAIN = re.compile(rf"[^\W\d_](?:{_PLAIN_CHARACTER}|(?<! )\n\n?(?=[^\W\d_]))*+(?<! )")
+_PLAIN = re.compile(rf"(?:[^\W\d_]|…)(?:{_PLAIN_CHARACTER}|(?<! )\n\n?(?=[^\W\d_]))*+(?<! )")
 """A text of which Markdown, the escapes and the splitting change nothing: lines that begin with a letter and hold
 letters, digits, spaces and common punctuation, in paragraphs."""
 _CODE = re.compile(
@@ -113,9 +112,12 @@ def messages(markdown: str, max_units: int = MAX_MESSAGE_UNITS, max_entities: in
     if 2 * len(markdown) <= max_units and _PLAIN.fullmatch(markdown):
         return [Rendered(markdown)]
     whole = _rendered_text(markdown)
-    offsets = utf16_offsets(whole.text)
-    cuts = cut_points(whole, offsets, max_units, max_entities)
-    pieces = (slice_spans(whole, offsets, start, end) for start, end in cuts)
+    if 2 * len(whole.text) <= max_units and len(whole.spans) <= max_entities and not whole.text[0].isspace():
+        pieces = [whole]
+    else:
+        offsets = utf16_offsets(whole.text)
+        cuts = cut_points(whole, offsets, max_units, max_entities)
+        pieces = [slice_spans(whole, offsets, start, end) for start, end in cuts]
     return [_to_message(piece, max_entities) for piece in pieces if _is_visible(piece.text)] or [Rendered(_EMPTY)]
 
 
@@ -126,7 +128,11 @@ def render(markdown: str) -> Rendered:
 
 
 def _to_message(piece: SpannedText, max_entities: int) -> Rendered:
-    return Rendered(piece.text, tuple(to_entity(span) for span in piece.spans[:max_entities]))
+    entities = (
+        MessageEntity(type, start, end - start, url=url, language=language)
+        for type, start, end, url, language in piece.spans[:max_entities]
+    )
+    return Rendered(piece.text, tuple(entities))
 
 
 def _rendered_text(markdown: str) -> SpannedText:
@@ -136,13 +142,14 @@ def _rendered_text(markdown: str) -> SpannedText:
         if not rendered.text:
             continue
         at += len(gap) if parts else 0
-        spans += [shift(span, at) for span in rendered.spans]
+        spans += [shift(span, at) for span in rendered.spans] if at else rendered.spans
         parts += [gap, rendered.text] if parts else [rendered.text]
         at += utf16(rendered.text)
-    text = "".join(parts).rstrip()
+    whole = "".join(parts)
+    text = whole.rstrip()
     if not text:
         return SpannedText(markdown.strip() or _EMPTY)
-    return SpannedText(text, clip(spans, text))
+    return SpannedText(text, clip(spans, text) if len(text) < len(whole) else spans)
 
 
 def _blocks(markdown: str) -> Iterator[tuple[str, str]]:

@@ -194,6 +194,7 @@ def test_no_preview_shows_half_of_a_mark(document: str) -> None:
 
 
 SENTENCES = st.text(st.sampled_from("abcЖệ𝒜12 \n.,:;!?'\"()%…–—-/@"), max_size=40).map("a{}".format)
+SENTENCES |= SENTENCES.map("…{}".format) | st.just("…")
 WORDS = st.lists(st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=8), min_size=1, max_size=8)
 PLAIN = st.lists(WORDS.map(" ".join), max_size=5).map("\n\n".join)
 
@@ -203,6 +204,13 @@ PLAIN = st.lists(WORDS.map(" ".join), max_size=5).map("\n\n".join)
 def test_a_text_without_markup_is_shown_as_when_it_is_rendered(text: str) -> None:
     """`render` and the splitting of a text that barely fits know no short way."""
     assert messages(text) == messages(text, max(utf16(render(text).text), 1)) == [render(text)]
+
+
+@given(MARKDOWN)
+def test_a_short_text_is_one_message_as_when_its_splitting_is_tried(text: str) -> None:
+    whole = render(text)
+    if not whole.text[0].isspace() and whole.text.isascii() and len(whole.entities) < 50:
+        assert messages(text) == messages(text, max(utf16(whole.text), 1))
 
 
 WRITTEN_BY_MODELS = [
