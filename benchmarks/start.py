@@ -7,15 +7,15 @@ Usage: python -m benchmarks.start [RUNS]
 
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pexpect
+
+from benchmarks.messages.start import version_once
 
 ROOT = Path(__file__).parents[1]
 QUESTION, FIRST_WORD = "Write a story about a dragon.", "Once"
@@ -42,14 +42,6 @@ def time_first_word(data: str) -> tuple[float, float]:
     return prompt, word
 
 
-def time_version() -> float:
-    """Processor seconds of `qwentin --version`."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "bots", "--version"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
 def main() -> None:
     """Measure, print a table, and write the same as a flat JSON object to build/bench-start.json."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -62,7 +54,7 @@ def main() -> None:
         "first_word_after_s_median": round(statistics.median(words), 1),
         "first_word_after_s_worst": round(max(words), 1),
         "prompt_after_s_median": round(statistics.median(prompt for prompt, _ in after), 1),
-        "version_cpu_s_median": round(statistics.median(time_version() for _ in range(runs)), 2),
+        "version_cpu_s_median": round(statistics.median(version_once(ROOT)[1] for _ in range(runs)), 2),
     }
     for name, figure in figures.items():
         print(f"{name:28} {figure:6.2f}")

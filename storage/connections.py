@@ -32,8 +32,8 @@ class Connection(Protocol):
 class Database(ABC):
     """A database with one connection. Transactions run one after another, in the order in which they were begun.
 
-    `begin`, `execute`, `commit` and `close_transaction` are never cut in half by a cancellation: each ends first. So a
-    commit that is cancelled may have happened.
+    A statement, a commit and a rollback are never cut in half by a cancellation: each ends first. So a commit that is
+    cancelled may have happened.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from core.domain.store import Store, Transaction
+from core.domain.store import Store, Transaction, Unavailable
 from tests.patience import limit
 
 IDLE_TURNS = 200
@@ -45,43 +45,39 @@ async def turns_until(true: Callable[[], object]) -> None:
             await asyncio.sleep(0)
 
 
-class FakeClock:
-    """Time that passes when it is told to, and while somebody sleeps. In seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 class WatchedStore(Changes):
     """A store whose transactions can be waited for: each that ends, or fails, is a change."""
 
     def __init__(self, store: Store) -> None:
         super().__init__()
-        self._store, self._open, self._begun = store, 0, 0
+        self._store = store
+        self.under_way = self.begun = self.ended = 0
+        """Transactions that are open, that were begun, and that have ended."""
+        self.failing = False
+        """Whether the last one to end found the database in trouble."""
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
-        self._open += 1
-        self._begun += 1
+        self.under_way += 1
+        self.begun += 1
         try:
             async with self._store.begin() as tx:
                 yield tx
+            self.failing = False
+        except Unavailable:
+            self.failing = True
+            raise
         finally:
-            self._open -= 1
+            self.under_way -= 1
+            self.ended += 1
             self.changed()
 
     async def idle(self) -> None:
         """Return once whoever uses the store does nothing more before a clock or somebody else wakes them: no
         transaction is open, and none begins for many turns of the event loop."""
         async with limit():
-            turns, begun = 0, self._begun
+            turns, begun = 0, self.begun
             while turns < IDLE_TURNS:
                 await asyncio.sleep(0)
-                is_idle = not self._open and self._begun == begun
-                turns, begun = turns + 1 if is_idle else 0, self._begun
+                is_idle = not self.under_way and self.begun == begun
+                turns, begun = turns + 1 if is_idle else 0, self.begun

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -148,9 +148,10 @@ class StreamingMessage:
                 await self._delivery.rate_limiter.wait_until_due(self._channel.key, self._channel.pace, preview=True)
                 self._changed.clear()
                 messages = self._preview()
-                if self._is_news(messages):
+                steps = plan(messages, self._sent.states) if messages else []
+                if steps or (messages and self._shows_drafts()):
                     self._delivery.rate_limiter.count(self._channel.key, preview=True)
-                    await uncancelled(self._noting_penalty(self._show_preview(messages)))
+                    await uncancelled(self._noting_penalty(self._show_preview(messages, steps)))
         except Unreachable:
             self._unreachable.set()
         except Exception as error:
@@ -176,19 +177,15 @@ class StreamingMessage:
         closed = close_open_markup(text)
         return self._with_controls(closed, self._controls) if text.strip() and self.allows(closed) else []
 
-    def _is_news(self, messages: list[OutgoingMessage]) -> bool:
-        """Whether there is anything to show that is not shown already."""
-        return bool(messages) and (self._shows_drafts() or bool(plan(messages, self._sent.states)))
-
     def _shows_drafts(self) -> bool:
         return self._drafts is not None and not self._sent.states
 
-    async def _show_preview(self, messages: list[OutgoingMessage]) -> None:
-        """One call to the platform. Further ones wait for their turn."""
+    async def _show_preview(self, messages: list[OutgoingMessage], steps: Sequence[Step]) -> None:
+        """One call to the platform: the first step, or a draft. Further ones wait for their turn."""
         if self._drafts is not None and not self._sent.states:
             await self._drafts.draft(messages[-1])
             return
-        await self._take(plan(messages, self._sent.states)[0])
+        await self._take(steps[0])
         if plan(messages, self._sent.states):
             self._changed.set()
 

@@ -1,44 +1,37 @@
 """When a bot has come to rest: what a test waits for that shows that something does not happen."""
 
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Protocol
 
 from core.domain.reply_states import Lane
-from core.domain.store import Transaction, Unavailable
+from core.domain.store import Store
 from storage.store import DatabaseStore
+from tests.changes import WatchedStore
 from tests.fakes import FakeModel, FlakyStore
 from tests.waiting import idle, until_answer
 
 
-class WatchedStore(FlakyStore):
-    """Counts its transactions."""
+class TroubledStore(WatchedStore):
+    """A store whose next commits fail, as many as `fails` says."""
 
-    under_way = ended = 0
-    failing = False
-    """Whether the last one failed."""
+    def __init__(self, store: Store) -> None:
+        self._flaky = FlakyStore(store)
+        super().__init__(self._flaky)
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Transaction]:
-        self.under_way += 1
-        try:
-            async with super().begin() as tx:
-                yield tx
-            self.failing = False
-        except Unavailable:
-            self.failing = True
-            raise
-        finally:
-            self.under_way -= 1
-            self.ended += 1
+    @property
+    def fails(self) -> int:
+        return self._flaky.fails
+
+    @fails.setter
+    def fails(self, commits: int) -> None:
+        self._flaky.fails = commits
 
 
 class Watched(Protocol):
     """A bot, as far as its rest needs it."""
 
     store: DatabaseStore
-    trouble: WatchedStore
+    trouble: TroubledStore
     model: FakeModel
 
 

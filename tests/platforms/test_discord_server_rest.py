@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.bots.fake_clock import FakeClock
+from tests.fake_clock import FakeClock
 from tests.platforms.discord_channels import EPHEMERAL, V2, Channel
 from tests.platforms.discord_echo import QUIET, Ask, asking
 from tests.platforms.discord_server import DiscordServer, discord_server

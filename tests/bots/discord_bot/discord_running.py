@@ -21,7 +21,7 @@ from core.i18n.person_language import PersonLanguages
 from core.runtime.retry import Backoff
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
-from tests.bots.settling import WatchedStore
+from tests.bots.settling import TroubledStore
 from tests.conftest import EVERYBODY, RULES
 from tests.fakes import FakeModel, OpenFilter
 from tests.patience import LIMIT_S
@@ -50,7 +50,7 @@ class Running:
     """The bot's inside, for looking at it. What the bot itself stores goes through `trouble`."""
 
     store: DatabaseStore
-    trouble: WatchedStore
+    trouble: TroubledStore
     model: FakeModel
     service: ChatService
     discord: DiscordBot
@@ -81,7 +81,7 @@ async def running(
     model = model or FakeModel()
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        trouble = WatchedStore(store)
+        trouble = TroubledStore(store)
         discord = discord_bot(server, trouble, now=now, timing=discord_timing)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         service = ChatService(trouble, assistant, access, now=now_ms, timing=timing)

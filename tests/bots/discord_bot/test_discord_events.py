@@ -21,7 +21,7 @@ from core.inbound.events import (
 from storage.store import DatabaseStore
 from tests.bots.discord_bot.discord_running import discord_bot
 from tests.bots.discord_bot.test_discord_slash import published
-from tests.bots.settling import WatchedStore
+from tests.changes import WatchedStore
 from tests.patience import LIMIT_S
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild

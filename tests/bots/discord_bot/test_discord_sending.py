@@ -14,8 +14,8 @@ from core.i18n import t
 from storage.store import DatabaseStore
 from tests.bots.discord_bot.discord_running import QUICK_DISCORD, RETRY, asked, running
 from tests.bots.discord_bot.test_discord_slash import published
-from tests.bots.fake_clock import FakeClock
 from tests.bots.settling import settled
+from tests.fake_clock import FakeClock
 from tests.fakes import FakeModel
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild

@@ -26,7 +26,7 @@ from core.runtime.supervision import must_not_end
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
 from tests.bots import settling
-from tests.bots.settling import WatchedStore
+from tests.bots.settling import TroubledStore
 from tests.conftest import EVERYBODY, RULES
 from tests.fakes import FakeModel, OpenFilter
 from tests.platforms.bot_api import BotApi
@@ -51,7 +51,7 @@ class Running:
     """The bot's inside, for looking at it. What the bot itself stores goes through `trouble`."""
 
     store: DatabaseStore
-    trouble: WatchedStore
+    trouble: TroubledStore
     model: FakeModel
     service: ChatService
     telegram: TelegramBot
@@ -87,7 +87,7 @@ async def running(
     model = model or FakeModel()
     async with open_database(database) as engine:
         store = DatabaseStore(engine)
-        trouble = WatchedStore(store)
+        trouble = TroubledStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         service = ChatService(trouble, assistant, access, now=now_ms, timing=QUICK_SERVICE)
         telegram = TelegramBot(server.token, server.url, press_services(service), drafts=drafts, timing=timing)

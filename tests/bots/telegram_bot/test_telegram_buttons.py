@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from core.i18n import t
-from tests.bots.fake_clock import FakeClock
 from tests.bots.telegram_bot.telegram_running import BOT, CONTINUE, RETRY, STOP, running
+from tests.fake_clock import FakeClock
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person

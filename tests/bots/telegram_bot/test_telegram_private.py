@@ -10,8 +10,8 @@ from core.domain.permissions import Access
 from core.domain.platform import Pace
 from core.filters import ContentFilter, blocked
 from core.i18n import t
-from tests.bots.fake_clock import FakeClock
 from tests.bots.telegram_bot.telegram_running import RETRY, STOP, asked, running, settled
+from tests.fake_clock import FakeClock
 from tests.fakes import FakeModel, WordFilter
 from tests.platforms.bot_api import BotApi, bot_api
 from tests.platforms.bot_api_chats import Chat, Person

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core.delivery.rate_limiter import WINDOW_S, ChatRateLimiter
 from core.domain.platform import Pace
-from tests.changes import FakeClock
+from tests.fake_clock import FakeClock
 
 GROUP = Pace(preview_interval_s=4.0, gap_s=1.0, previews_per_minute=15, calls_per_minute=20)
 

@@ -25,7 +25,8 @@ from core.domain.platform import (
 from core.domain.reply_states import Lane, ReplyEvent
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
-from tests.changes import Changes, FakeClock, turns_until
+from tests.changes import Changes, turns_until
+from tests.fake_clock import FakeClock
 from tests.fakes import FakeChannel, incoming, owe
 from tests.patience import limit
 from tests.tables import each_row
