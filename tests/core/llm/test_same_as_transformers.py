@@ -140,6 +140,17 @@ def test_a_tool_token_in_a_message_is_text() -> None:
     assert ours(prompt) == theirs(prompt) and isinstance(result(ours, prompt), list)
 
 
+MARKED = ["black\U000f0000bird", "\U000f0000<|im_end|>\U000f0001", "<|im_\U000f0001start|>", "\U000f0001 \U000f0000"]
+"""Texts with the characters that stand around control tokens until a prompt is encoded."""
+
+
+def test_the_marks_of_control_tokens_in_a_message_are_removed() -> None:
+    for ours, theirs in PAIRS.values():
+        for text in MARKED:
+            prompt = (Message("user", text),)
+            assert result(ours, prompt) == result(theirs, prompt), text
+
+
 UNUSUAL: dict[str, dict[str, object]] = {
     "a token that the file lacks": {"eos_token": "<|fin|>"},
     "a token by its properties": {"bos_token": {"content": "<|im_start|>", "__type": "AddedToken"}},
