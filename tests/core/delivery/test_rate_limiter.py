@@ -70,3 +70,20 @@ async def test_chats_that_are_quiet_are_forgotten(clock: FakeClock) -> None:
     clock.now += WINDOW_S + 1
     limiter.delay("a", GROUP)
     assert len(limiter._chats) == 1
+
+
+async def test_a_call_looks_at_its_own_chat_alone(clock: FakeClock) -> None:
+    limiter = ChatRateLimiter(clock)
+    for i in range(100):
+        await limiter.wait(str(i), GROUP)
+    limiter._chats = dict.fromkeys(limiter._chats)  # type: ignore[assignment]
+    await limiter.wait("a", GROUP)
+
+
+async def test_a_chat_that_is_held_is_remembered(clock: FakeClock) -> None:
+    limiter = ChatRateLimiter(clock)
+    limiter.hold("a", 10 * WINDOW_S)
+    for _ in range(5):
+        clock.now += WINDOW_S
+        limiter.delay("b", GROUP)
+    assert limiter.delay("a", GROUP) == 5 * WINDOW_S

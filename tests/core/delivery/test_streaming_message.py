@@ -326,3 +326,32 @@ async def test_a_message_gone_in_a_preview_costs_nothing(store: DatabaseStore) -
         await channel.until(lambda: channel.failed)
         await live.finish("one two")
     assert list(channel.messages.values()) == ["one two"]
+
+
+class CountingChannel(FakeChannel):
+    """Counts how often each text is formatted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.formatted: list[str] = []
+
+    def format(self, markdown: str) -> list[OutgoingMessage]:
+        self.formatted.append(markdown)
+        return super().format(markdown)
+
+
+async def test_each_text_is_formatted_and_judged_once(store: DatabaseStore) -> None:
+    reply, channel, judged = await claimed(store), CountingChannel(), list[str]()
+
+    def allowed(text: str) -> bool:
+        judged.append(text)
+        return True
+
+    works_with = replace(delivery(store), allowed=allowed)
+    async with StreamingMessage(works_with, reply, channel, RUNNING, asyncio.Event()) as live:
+        await settled(live, channel, "one")
+        await settled(live, channel, " two")
+        assert live.allows("one two") and live.rendered("one two") == "one two"
+        await live.finish("one two", ENDED)
+    assert channel.formatted == judged == ["one", "one two"]
+    assert list(channel.messages.values()) == ["one two"]

@@ -81,6 +81,13 @@ def test_any_ids_give_what_decoding_them_at_once_gives(ids: list[int]) -> None:
     assert "".join(map(decoder.feed, ids)) + decoder.finish() == TOKENIZER.decode(ids)
 
 
+@given(st.lists(st.lists(st.integers(3, 49151), min_size=1, max_size=40), max_size=8))
+def test_several_ids_at_once_give_the_same(groups: list[list[int]]) -> None:
+    decoder = TOKENIZER.decoder()
+    text = "".join(decoder.feed(*ids) for ids in groups) + decoder.finish()
+    assert text == TOKENIZER.decode([id for ids in groups for id in ids])
+
+
 def test_a_long_answer_is_decoded_in_a_window() -> None:
     ids = TOKENIZER.encode_text("Xin chào các bạn 👋🏽! " * 100)
     decoder = TOKENIZER.decoder()
