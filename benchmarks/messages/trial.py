@@ -43,7 +43,7 @@ class Sizes:
     rate: float = 5.0
     asking: int = 40
     streams: int = 4
-    stream_words: int = 280
+    stream_words: int = 240
     speed: int = 35
     window_s: float = 12.0
     ramp_s: float = 6.0
