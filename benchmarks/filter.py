@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.filters import blocked, stream_guard
-from core.filters.normalize import strip_marks
+from core.filters.tokenize import strip_marks
 
 LANGUAGES = ("en", "vi")
 CATEGORY_GROUPS = {"medical": ("medical",), "typed without accents": ("unaccented_clean", "noacc")}

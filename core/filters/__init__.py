@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Protocol
 
 from core.domain.filter_policy import STANDARD, Level, Policy
+from core.filters import verdict
 from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM
 from core.filters.lexicon_parser import MAX_WORD_CHARACTERS, normalize_word, owner_lexicon
 from core.filters.stream_guard import StreamGuard, mask_word
@@ -73,16 +74,11 @@ class Filter(Protocol):
 class ContentFilter:
     """The Filter that judges by the built-in word lists, the owner's, and the conversation's."""
 
+    check = staticmethod(verdict.check)
+    guard = StreamGuard
+
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
-
-    def check(self, text: str, policy: Policy) -> Verdict:
-        """See Filter."""
-        return check(text, policy)
-
-    def guard(self, policy: Policy) -> StreamGuard:
-        """See Filter."""
-        return StreamGuard(policy)
 
     def count(self, where: str, verdict: Verdict) -> None:
         """See Filter. Rules that are blocked at every level, and a conversation's own words, are never named."""
