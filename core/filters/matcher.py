@@ -93,6 +93,7 @@ def may_match(words: set[str], lexicon: Lexicon) -> bool:
 
 
 def _has_listed_part(word: str, lexicon: Lexicon) -> bool:
+    """Whether something listed may stand in a word. One in which nothing does is put into the cache."""
     if any(_affix_entries(word, lexicon)):
         return True
     if len(word) > MIN_PART_LETTERS:

@@ -82,7 +82,7 @@ def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
     )
     words = set(WORD.findall(folded.accented))
     plain_matches = [may_match(words, lexicon) for lexicon in lexicons]
-    if not disguised and not any(plain_matches):
+    if not disguised and not any(plain_matches):  # as in most texts
         return Examined(text, folded, lexicons)
     readings = [read(text, folded, lexicon, deobfuscate=disguised) for lexicon in lexicons]
     searches = list(zip(readings, lexicons, plain_matches, strict=True))
