@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.filters import blocked, stream_guard
-from core.filters.normalize import strip_marks
+from core.filters import StreamGuard, blocked
+from core.filters.tokenize import strip_marks
 
 LANGUAGES = ("en", "vi")
 CATEGORY_GROUPS = {"medical": ("medical",), "typed without accents": ("unaccented_clean", "noacc")}
@@ -123,7 +123,7 @@ def report_streams(found: Sequence[Row]) -> None:
     rng, leaks, altered, held, harmless, rude = random.Random(7), 0, 0, [0], 0, 0
     for row in found:
         text, rude_row = row["text"], blocked(row["text"])
-        guard, shown, at, leaked = stream_guard(), "", 0, False
+        guard, shown, at, leaked = StreamGuard(), "", 0, False
         while at < len(text):
             step = rng.randint(1, 4)
             shown += guard.feed(text[at : at + step])

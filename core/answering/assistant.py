@@ -7,9 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from core.answering.context_window import fit_prompt
 from core.answering.postprocess import PostProcessor
-from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt
+from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt, fit_prompt
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.errors import Unanswered
 from core.domain.prompt import Prompt
@@ -117,15 +116,22 @@ class Assistant:
         verdict = self.filter.check(reply.text, settings.policy)
         if verdict.category:
             self.filter.count("question", verdict)
-        if verdict.blocked and not _is_cry_for_help(verdict):
-            return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
+            if verdict.blocked and not _is_cry_for_help(verdict):
+                return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
         support_prefix = self._support_prefix(verdict) if verdict.support else ""
         turns = await self._visible_turns(context.turns, settings.policy)
         request = self._build_request(reply, settings, turns, support_prefix)
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
             generated = await self._generate(_bolder(request), live, stop)
-        return self._conclude(request, generated, stop)
+        text = request.prefix + generated.text
+        if generated.blocked:
+            return AnswerResult(State.DONE, "" if generated.severe else text, "refused.answer")
+        if stop.is_set():
+            return AnswerResult(State.STOPPED, text, "mark.stopped")
+        if not text:
+            raise Unanswered("error.empty")
+        return AnswerResult(State.DONE, text, "mark.loop" if generated.looped else "", truncated=generated.truncated)
 
     async def warm(self, reply: Reply) -> None:
         """Let the model read the conversation's next prompt but for its question, once this reply is shown.
@@ -137,7 +143,8 @@ class Assistant:
         async with self._store.begin() as tx:
             context = await read_answer_context(tx, self.rules, reply, NEXT_QUESTION_ID)
         turns = await self._visible_turns(context.turns, context.settings.policy)
-        prompt = self._fit(context.settings, turns, QuestionPrompt(""))
+        budget = self.model.context - context.settings.max_tokens
+        prompt = fit_prompt(context.settings, turns, QuestionPrompt(""), budget, self.model.count)
         if forgotten == self._forgotten:  # otherwise these turns may be deleted by now
             self.model.warm(prompt[:-1], str(reply.chat))
 
@@ -176,16 +183,13 @@ class Assistant:
         asker = "" if reply.private else self._visible_name((reply.asker or reply.author).name, settings.policy)
         prefix = reply.prefix or support_prefix
         question = QuestionPrompt(reply.text, asker, prefix, at_risk=bool(support_prefix))
-        prompt = self._fit(settings, turns, question)
-        names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
         temperature, max_tokens = settings.temperature, settings.max_tokens
+        prompt = fit_prompt(settings, turns, question, self.model.context - max_tokens, self.model.count)
+        names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
         if question.at_risk:
             temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
         sampling = replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
         return _Request(str(reply.chat), prompt, sampling, tuple(names), prefix, settings.policy)
-
-    def _fit(self, settings: Settings, turns: list[Turn], question: QuestionPrompt) -> Prompt:
-        return fit_prompt(settings, turns, question, self.model.context - settings.max_tokens, self.model.count)
 
     # The answer
 
@@ -213,16 +217,6 @@ class Assistant:
         if guard.verdict.category:
             self.filter.count("answer", guard.verdict)
         return generated
-
-    def _conclude(self, request: _Request, generated: _Generated, stop: asyncio.Event) -> AnswerResult:
-        text = request.prefix + generated.text
-        if generated.blocked:
-            return AnswerResult(State.DONE, "" if generated.severe else text, "refused.answer")
-        if stop.is_set():
-            return AnswerResult(State.STOPPED, text, "mark.stopped")
-        if not text:
-            raise Unanswered("error.empty")
-        return AnswerResult(State.DONE, text, "mark.loop" if generated.looped else "", truncated=generated.truncated)
 
 
 def _is_cry_for_help(verdict: Verdict) -> bool:

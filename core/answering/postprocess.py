@@ -3,6 +3,7 @@ false turns are cut, a loop ends the answer. Each stage holds back only what may
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from core.answering.prompt import speaker_label
 from core.domain.conversation import storable
@@ -20,7 +21,8 @@ _MIN_LOOP_LENGTH without one shorter stretch."""
 _LOOP_CHARACTERS = 3 * _MAX_LOOP_UNIT
 """No loop that is looked for covers more."""
 _MAY_END = re.compile(r"[\n<`]")
-"""Where an answer may end, code may begin, or a line."""
+"""Where an answer may end, code may begin, or a line: most pieces have none of these."""
+_LINE_OR_TAG = re.compile("|".join(map(re.escape, ("\n", *_CONTROL_TAGS))))
 
 
 def partial_marker_length(text: str, markers: Sequence[str]) -> int:
@@ -32,130 +34,102 @@ def partial_marker_length(text: str, markers: Sequence[str]) -> int:
     return 0
 
 
+@dataclass(slots=True)
 class ThinkingBlocks:
     """Drops `<think>...</think>`, also where the closing tag never comes."""
 
-    def __init__(self) -> None:
-        self._buffer = ""
-        self._inside = False
+    buffer: str = ""
+    inside: bool = False
 
-    def feed(self, piece: str) -> str:
+    def feed(self, piece: str, *, final: bool) -> str:
         """Take the next piece; returns the text outside thinking blocks that is decided by now."""
-        self._buffer += piece
-        if not self._inside and "<" not in self._buffer:
-            out, self._buffer = self._buffer, ""
+        self.buffer += piece
+        if not self.inside and "<" not in self.buffer:
+            out, self.buffer = self.buffer, ""
             return out
         out = ""
-        while True:
-            marker = _THINK_END if self._inside else _THINK_START
-            before, found, rest = self._buffer.partition(marker)
-            if found:
-                out += "" if self._inside else before
-                self._buffer, self._inside = rest, not self._inside
-                continue
-            keep = partial_marker_length(self._buffer, (marker,))
-            out += "" if self._inside else self._buffer[: len(self._buffer) - keep]
-            self._buffer = self._buffer[len(self._buffer) - keep :]
-            return out
-
-    def finish(self) -> str:
-        """The text that was held back, unless it belongs to a thinking block."""
-        return "" if self._inside else self._buffer
+        while (marker := _THINK_END if self.inside else _THINK_START) in self.buffer:
+            before, _, self.buffer = self.buffer.partition(marker)
+            out += "" if self.inside else before
+            self.inside = not self.inside
+        end = len(self.buffer) - (0 if final else partial_marker_length(self.buffer, (marker,)))
+        out += "" if self.inside else self.buffer[:end]
+        self.buffer = self.buffer[end:]
+        return out
 
 
+@dataclass(slots=True)
 class EchoedName:
-    """Cuts white space and an echoed "Name:" from the start of an answer. `has_prefix`: the stream continues an answer,
-    so it has no start to cut."""
+    """Cuts white space and an echoed "Name:" from the start of an answer."""
 
-    def __init__(self, names: Sequence[str], *, has_prefix: bool = False) -> None:
-        self._markers = [f"{name}:" for name in names]
-        self._buffer = ""
-        self._decided = has_prefix
+    markers: Sequence[str]
+    decided: bool
+    """Whether the start is behind; also where the stream continues an answer, so that it has no start to cut."""
+    buffer: str = ""
 
-    def feed(self, piece: str) -> str:
+    def feed(self, piece: str, *, final: bool) -> str:
         """Take the next piece; returns "" until it is decided how the answer starts."""
-        if self._decided:
+        if self.decided:
             return piece
-        self._buffer = (self._buffer + piece).lstrip()
-        self._cut()
-        return "" if self._undecided() else self.finish()
-
-    def finish(self) -> str:
-        """The text that was held back."""
-        text, self._buffer, self._decided = self._buffer, "", True
-        return text
-
-    def _cut(self) -> None:
-        for marker in self._markers:
-            if self._buffer[: len(marker)].casefold() == marker.casefold():
-                self._buffer, self._markers = self._buffer[len(marker) :].lstrip(), []
-
-    def _undecided(self) -> bool:
-        size, start = len(self._buffer), self._buffer.casefold()
-        return not size or any(size < len(marker) and marker[:size].casefold() == start for marker in self._markers)
+        self.buffer = (self.buffer + piece).lstrip()
+        for marker in self.markers:
+            if self.buffer[: len(marker)].casefold() == marker.casefold():
+                self.buffer, self.markers = self.buffer[len(marker) :].lstrip(), ()
+        size, start = len(self.buffer), self.buffer.casefold()
+        may_be_name = any(size < len(marker) and marker[:size].casefold() == start for marker in self.markers)
+        if (may_be_name or not size) and not final:
+            return ""
+        self.decided = True
+        return self.buffer
 
 
+@dataclass(slots=True)
 class FalseTurns:
     """Ends the answer where the model begins to speak for another person: at the start of a line, outside code. A
-    control tag ends it anywhere. `has_prefix`: the stream continues an answer."""
+    control tag ends it anywhere."""
 
-    def __init__(self, names: Sequence[str], *, has_prefix: bool = False) -> None:
-        self._markers = tuple(f"{name}:".casefold() for name in (*_ROLE_NAMES, *names))
-        self._buffer = "" if has_prefix else "\n"  # the start of the answer is the start of a line
-        self._started = has_prefix
-        self._fences = 0
-        self.ended = False
+    markers: tuple[str, ...]
+    """With which a line of another speaker begins, casefolded."""
+    started: bool
+    """Whether text has been released; also where the stream continues an answer."""
+    buffer: str
+    """Begins with a line break where nothing has been released, because the start of the answer is that of a line."""
+    fences: int = 0
+    ended: bool = False
 
-    def feed(self, piece: str) -> str:
+    def feed(self, piece: str, *, final: bool) -> str:
         """Take the next piece; returns the text that surely belongs to the answer."""
+        self.buffer += piece
         out = ""
-        self._buffer += "" if self.ended else piece
-        if self._started and not _MAY_END.search(self._buffer):
-            return self._release(len(self._buffer))
-        while self._buffer and not self.ended:
-            self.ended = self._begins_with_end()
-            size = 0 if self.ended else self._decided_size()
+        while self.buffer and not self.ended:
+            size = self._decided_size() if _MAY_END.search(self.buffer) else len(self.buffer)
             if not size:
                 break
-            out += self._release(size)
+            chunk, self.buffer = self.buffer[:size], self.buffer[size:]
+            self.fences += chunk.count(_CODE_FENCE)
+            out += chunk
+        if final and not self.ended:
+            out, self.buffer = out + self.buffer, ""
+        if out and not self.started:
+            self.started, out = True, out.removeprefix("\n")
         return out
-
-    def finish(self) -> str:
-        """The text that was held back, unless the answer has ended before it."""
-        return "" if self.ended else self._release(len(self._buffer))
-
-    def _begins_with_end(self) -> bool:
-        """Whether the buffer begins with a control tag, or with a line of another speaker."""
-        if self._buffer.startswith(_CONTROL_TAGS):
-            return True
-        return self._begins_with_line() and self._next_line().startswith(self._markers)
 
     def _decided_size(self) -> int:
-        """How many characters the answer surely has at the beginning of the buffer; 0 where more text must come
-        first."""
-        stops = [at for mark in ("\n", *_CONTROL_TAGS) if (at := self._buffer.find(mark)) >= 0]
-        if not stops:
-            return len(self._buffer) - partial_marker_length(self._buffer, (*_CONTROL_TAGS, _CODE_FENCE))
-        if min(stops) > 0:
-            return min(stops)
-        line = self._next_line()
-        may_name_speaker = self._begins_with_line() and any(marker.startswith(line) for marker in self._markers)
-        return 0 if may_name_speaker else 1
-
-    def _begins_with_line(self) -> bool:
-        """Whether the buffer begins with a line break outside code."""
-        return self._buffer.startswith("\n") and self._fences % 2 == 0
-
-    def _next_line(self) -> str:
-        """The buffer after its line break, without the markup in which a name may stand."""
-        return self._buffer[1:].replace("*", "").lstrip(" ").casefold()
-
-    def _release(self, size: int) -> str:
-        out, self._buffer = self._buffer[:size], self._buffer[size:]
-        self._fences += out.count(_CODE_FENCE)
-        if not self._started:
-            self._started, out = True, out.removeprefix("\n")
-        return out
+        """How many characters the answer surely has at the beginning of the buffer: 0 where it ends there, or where
+        more text must come first."""
+        found = _LINE_OR_TAG.search(self.buffer)
+        if found is None:
+            return len(self.buffer) - partial_marker_length(self.buffer, (*_CONTROL_TAGS, _CODE_FENCE))
+        if found.start():
+            return found.start()
+        if found[0] != "\n":
+            self.ended = True
+            return 0
+        if self.fences % 2:
+            return 1
+        line = self.buffer[1:].replace("*", "").lstrip(" ").casefold()  # a name may stand in markup
+        self.ended = line.startswith(self.markers)
+        return 0 if self.ended or any(marker.startswith(line) for marker in self.markers) else 1
 
 
 def loop_length(text: str, *, in_code: bool) -> int:
@@ -186,40 +160,37 @@ class PostProcessor:
     def __init__(self, names: Sequence[str] = (), *, has_prefix: bool = False) -> None:
         labels = tuple(map(speaker_label, names))
         self._thinking = ThinkingBlocks()
-        self._echoed_name = EchoedName(("Assistant", *labels), has_prefix=has_prefix)
-        self._false_turns = FalseTurns(labels, has_prefix=has_prefix)
+        self._echoed_name = EchoedName([f"{name}:" for name in ("Assistant", *labels)], decided=has_prefix)
+        markers = tuple(f"{name}:".casefold() for name in (*_ROLE_NAMES, *labels))
+        self._false_turns = FalseTurns(markers, started=has_prefix, buffer="" if has_prefix else "\n")
         self._tail = ""
         """The end of the released text."""
         self._fences, self._backticks = 0, 0
         """Code fences in the released text, and backticks at its end that may become one."""
         self.loop_length = 0
         """Characters at the end of the released text that only repeat what stands before them."""
-
-    @property
-    def ended(self) -> bool:
+        self.ended = False
         """Whether nothing that follows can be part of the answer."""
-        return self._false_turns.ended or bool(self.loop_length)
 
-    def feed(self, piece: str) -> str:
-        """Take the next piece of the model's text; returns the part of the answer that is decided by now."""
-        text = self._echoed_name.feed(self._thinking.feed(storable(piece)))
-        return self._note_loop(self._false_turns.feed(text))
+    def feed(self, piece: str, *, final: bool = False) -> str:
+        """Take the next piece of the model's text; returns the part of the answer that is decided by now. `final`:
+        nothing follows, so all of it is decided."""
+        text = self._thinking.feed(storable(piece), final=final)
+        text = self._echoed_name.feed(text, final=final)
+        text = self._false_turns.feed(text, final=final)
+        if text:
+            self._tail = (self._tail + text)[-_LOOP_CHARACTERS:]
+            if "`" in text or self._backticks:
+                ticks = "`" * self._backticks + text
+                self._fences += ticks.count(_CODE_FENCE)
+                self._backticks = (len(ticks) - len(ticks.rstrip("`"))) % len(_CODE_FENCE)
+            if self.loop_length:
+                self.loop_length += len(text)
+            else:
+                self.loop_length = loop_length(self._tail, in_code=self._fences % 2 == 1)
+        self.ended = self._false_turns.ended or bool(self.loop_length)
+        return text
 
     def finish(self) -> str:
         """The rest of the answer, at the end of the model's text."""
-        text = self._echoed_name.feed(self._thinking.finish()) + self._echoed_name.finish()
-        return self._note_loop(self._false_turns.feed(text) + self._false_turns.finish())
-
-    def _note_loop(self, piece: str) -> str:
-        if not piece:
-            return ""
-        self._tail = (self._tail + piece)[-_LOOP_CHARACTERS:]
-        if "`" in piece or self._backticks:
-            ticks = "`" * self._backticks + piece
-            self._fences += ticks.count(_CODE_FENCE)
-            self._backticks = (len(ticks) - len(ticks.rstrip("`"))) % len(_CODE_FENCE)
-        if self.loop_length:
-            self.loop_length += len(piece)
-        else:
-            self.loop_length = loop_length(self._tail, in_code=self._fences % 2 == 1)
-        return piece
+        return self.feed("", final=True)

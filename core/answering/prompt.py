@@ -1,13 +1,17 @@
-"""What the model is asked: the system prompt, the turns of the conversation, the question. Pure."""
+"""What the model is asked: the system prompt, as many of the conversation's last turns as fit into its context, the
+question. Pure: the caller hands in how to count tokens."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.domain.conversation import Turn
+from core.domain.errors import Refused
 from core.domain.prompt import Message, Prompt
 from core.domain.settings import Settings
 
+MAX_BYTES_PER_TOKEN = 8
+"""Natural text has 2 to 6. A question with more is refused before it is tokenised, which takes time."""
 ANONYMOUS_NAME = "Someone"
 """In place of a name without letters, or one that the filter blocks."""
 _MAX_NAME_CHARACTERS = 64
@@ -36,6 +40,29 @@ class QuestionPrompt:
     """Whether the asker may be in danger."""
 
 
+def fit_prompt(
+    settings: Settings, turns: Sequence[Turn], question: QuestionPrompt, budget: int, count: Callable[[Prompt], int]
+) -> Prompt:
+    """The prompt with as many of the last turns as fit into `budget` tokens. System prompt and question stay whole.
+
+    `count` returns the tokens of a prompt; it is called a few times, since it blocks the event loop. Raises Refused
+    where system prompt and question alone are too long.
+    """
+    prompt = build_prompt(settings, (), question)
+    if len(question.text.encode()) > budget * MAX_BYTES_PER_TOKEN or count(prompt) > budget:
+        raise Refused("refused.too_long", budget=budget, words=budget * 2 // 3)
+    fitting = 0
+    tried = most = len(turns)  # usually all fit; if not, bisection
+    while fitting < most:
+        longer = build_prompt(settings, turns[len(turns) - tried :], question)
+        if count(longer) <= budget:
+            fitting, prompt = tried, longer
+        else:
+            most = tried - 1
+        tried = (fitting + most + 1) // 2
+    return prompt
+
+
 def build_prompt(settings: Settings, turns: Sequence[Turn], question: QuestionPrompt) -> Prompt:
     """The system prompt, the turns (oldest first), the question, and the prefix of its answer if it has one.
 
@@ -45,13 +72,13 @@ def build_prompt(settings: Settings, turns: Sequence[Turn], question: QuestionPr
     if question.at_risk:
         instructions.append(_SUPPORT_INSTRUCTION)
     system = Message("system", "\n".join(instructions))
-    past = [message for turn in turns for message in _turn_messages(turn)]
+    past = [
+        message
+        for turn in turns
+        for message in (Message("user", with_speaker(turn.question, turn.author)), Message("assistant", turn.answer))
+    ]
     prefix = (Message("assistant", question.prefix),) if question.prefix else ()
     return (system, *past, Message("user", with_speaker(question.text, question.author)), *prefix)
-
-
-def _turn_messages(turn: Turn) -> tuple[Message, Message]:
-    return Message("user", with_speaker(turn.question, turn.author)), Message("assistant", turn.answer)
 
 
 def with_speaker(text: str, author: str) -> str:

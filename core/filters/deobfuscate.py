@@ -1,17 +1,28 @@
-"""Disguised words, as the words that they may stand for: spaced out, cut by signs, in leet digits, masked, with
-repeated letters. Pure.
+"""A text as tokens, disguised words as the words that they may stand for: spaced out, cut by signs, in leet digits,
+masked, with repeated letters. Pure.
 
 Only stretches that look disguised are examined, so ordinary text costs nothing. Every step is linear in the length of
 the text, and no disguised word is longer than WINDOW_CHARACTERS.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from core.filters.lexicon import Lexicon
-from core.filters.normalize import VIETNAMESE_MARKED, Folded, collapse_repeats, fold, is_ordinary, strip_marks
+from core.filters.tokenize import (
+    VIETNAMESE_MARKED,
+    Folded,
+    Form,
+    Token,
+    collapse_repeats,
+    fold,
+    form,
+    is_ordinary,
+    plain_tokens,
+    strip_marks,
+)
 
 WINDOW_CHARACTERS = 64
 """The longest hit, and how far a rule looks to its left."""
@@ -29,8 +40,9 @@ _DISGUISES = (
 )
 """What a disguised word has, {0} being a letter."""
 _DISGUISE = re.compile("|".join(each.format(_LETTER) for each in _DISGUISES))
-_ORDINARY_DISGUISES = [re.compile(each.format(f"[a-z{VIETNAMESE_MARKED}]")) for each in _DISGUISES]
-"""The same in a folded text of ordinary letters: several times as fast, also because each is looked for by itself."""
+ORDINARY_DISGUISES = [re.compile(each.format(f"[a-z{VIETNAMESE_MARKED}]")) for each in _DISGUISES]
+"""The same between ordinary letters of a folded text: several times as fast, also because each is looked for by
+itself."""
 _CHUNK = re.compile(r"[\"'“‘]*(\S+?)[.,;:?…)\"'”’]*(?=\s|$)")
 _SPACED_LETTERS = re.compile(rf"(?<![^\W_]){_LETTER}(?:[\W_]{{1,4}}{_LETTER}(?![^\W_])){{2,27}}")
 _MASK = re.compile(rf"[*#@%]{_LETTER}")
@@ -49,40 +61,34 @@ _LEET_TABLES = [_leet_table("i", "v"), _leet_table("l", "v"), _leet_table("i", "
 _LEET_SIGNS = re.compile(r"[@48(<3960$57+21!|]")
 
 
-class Form(NamedTuple):
-    """A folded word that a token may stand for, with marks (`accented`) and without (`skeleton`)."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A tokenised text. `disguised` has disguised words in place of their pieces; without any it is `plain` itself."""
 
-    accented: str
-    skeleton: str
-    typed_accents: bool = True
-    """Whether the accents are the typed ones. Leet digits have none, so the letters behind them may have any."""
-    collapsed: bool = False
-    """Whether repeated letters were reduced to one."""
+    text: str
+    plain: Sequence[Token]
+    disguised: Sequence[Token]
 
-
-def form(accented: str, *, typed_accents: bool = True, collapsed: bool = False) -> Form:
-    """The form of a folded word; its skeleton is derived."""
-    return Form(accented, accented if accented.isascii() else strip_marks(accented), typed_accents, collapsed)
+    @property
+    def sequences(self) -> list[Sequence[Token]]:
+        """Both, or the one where they are the same."""
+        return [self.plain] if self.disguised is self.plain else [self.plain, self.disguised]
 
 
-class Token(NamedTuple):
-    """A word or disguised word, and the forms that it may stand for. `start` and `end` (exclusive) are positions in the
-    source text."""
-
-    start: int
-    end: int
-    forms: tuple[Form, ...]
-    spaced: bool = False
-    """Whether its letters stood apart."""
-    disguised: bool = False
+def read(text: str, folded: Folded, lexicon: Lexicon, *, deobfuscate: bool) -> Reading:
+    """Tokenise a text. `deobfuscate` says whether to look for disguised words."""
+    plain = plain_tokens(folded, lexicon)
+    if deobfuscate:
+        found = [*spaced_words(folded), *disguised_chunks(folded), *masked_words(text, lexicon)]
+        if found:
+            return Reading(text, plain, _merge(plain, sorted(found, key=lambda token: (token.start, -token.end))))
+    return Reading(text, plain, plain)
 
 
-def may_be_disguised(folded: Folded) -> bool:
-    """Whether the text may hold a disguised word."""
-    if any(each.search(folded.accented) for each in _ORDINARY_DISGUISES):
-        return True
-    is_decided = folded.starts is None or is_ordinary(folded.accented)
-    return not is_decided and _DISGUISE.search(folded.accented) is not None
+def may_hold_rare_disguise(folded: Folded) -> bool:
+    """Whether a text without ORDINARY_DISGUISES may hold a disguised word all the same: between letters of other
+    alphabets."""
+    return not is_ordinary(folded.accented) and _DISGUISE.search(folded.accented) is not None
 
 
 def masked_words(text: str, lexicon: Lexicon) -> Iterator[Token]:
@@ -156,3 +162,22 @@ def _repeat_forms(letters: str, *, typed_accents: bool = True) -> tuple[Form, ..
     once, twice = re.sub(r"(.)\1{2,}", r"\1", letters), re.sub(r"(.)\1{2,}", r"\1\1", letters)
     others = tuple(form(each, typed_accents=typed_accents) for each in dict.fromkeys((twice, once)))
     return (form(collapse_repeats(letters), typed_accents=typed_accents, collapsed=True), *others)
+
+
+def _merge(plain: Sequence[Token], disguised: Sequence[Token]) -> list[Token]:
+    """The plain tokens with the disguised ones in place of their pieces. Overlapping disguised tokens, which are
+    several readings of one place, are all kept; one that covers a plain token exactly adds its forms to it."""
+    merged = list[Token]()
+    at = 0
+    for token in disguised:
+        while at < len(plain) and plain[at].end <= token.start:
+            merged.append(plain[at])
+            at += 1
+        if merged and merged[-1].start == token.start and merged[-1].end == token.end:
+            merged[-1] = Token(token.start, token.end, merged[-1].forms + token.forms, token.spaced, disguised=True)
+            continue
+        overlaps = bool(merged) and merged[-1].end > token.start
+        merged.append(token)
+        while not overlaps and at < len(plain) and plain[at].start < token.end:
+            at += 1
+    return merged + list(plain[at:])

@@ -30,6 +30,8 @@ class Entry:
 
     rule: str
     words: tuple[str, ...]
+    skeletons: tuple[str, ...] = field(compare=False)
+    """`words` without their marks."""
     category: str
     severity: int
     exact_accents: bool = False
@@ -84,14 +86,16 @@ class Lexicon:
     """The first MIN_PART_LETTERS letters of each prefix."""
     suffix_tails: set[str] = field(default_factory=set)
     """The last MIN_PART_LETTERS letters of each suffix."""
+    openers: set[str] = field(default_factory=set)
+    """The skeletons that an entry or an allowed phrase is, or begins with."""
     parts_by_head: dict[str, list[str]] = field(default_factory=dict)
     """Substrings and joined phrases by their first MIN_PART_LETTERS letters."""
     prefix_lengths: tuple[int, ...] = ()
     suffix_lengths: tuple[int, ...] = ()
     allowed_cache: dict[str, bool] = field(default_factory=dict)
     """Words looked up before, and whether they are allowed."""
-    harmless_cache: set[str] = field(default_factory=set)
-    """Words looked up before of which nothing is listed."""
+    partless_cache: set[str] = field(default_factory=set)
+    """Words looked up before of which no part is listed."""
 
 
 def is_allowed(lexicon: Lexicon, accented: str) -> bool:

@@ -22,7 +22,7 @@ from core.filters.lexicon import (
     Lexicon,
     PhraseNode,
 )
-from core.filters.normalize import collapse_repeats, fold, strip_marks
+from core.filters.tokenize import collapse_repeats, fold, strip_marks
 
 MAX_WORD_CHARACTERS = 60
 """The longest word or phrase of a conversation."""
@@ -146,9 +146,11 @@ def _entry(written: str, folded: str, accented_form: str, language: str, section
     flags, words = section.flags, tuple(folded.split())
     if len(words) == 1:
         words = (folded.strip("*"),)
+    skeletons = tuple(map(strip_marks, words))
     return Entry(
         rule=f"{CUSTOM if section.category == CUSTOM else language}:{written}",
-        words=tuple(map(strip_marks, words)) if flags & {"bare", "joined"} or language == "en" else words,
+        words=skeletons if flags & {"bare", "joined"} or language == "en" else words,
+        skeletons=skeletons,
         category=section.category,
         severity=section.severity,
         exact_accents=language == "vi" and not flags & {"bare", "joined", "code"},
@@ -159,7 +161,7 @@ def _entry(written: str, folded: str, accented_form: str, language: str, section
 
 
 def _add_phrase(lexicon: Lexicon, entry: Entry) -> None:
-    first, *_ = words = tuple(map(strip_marks, entry.words))
+    first, *_ = words = entry.skeletons
     if first == GAP or first.endswith("*"):
         raise ValueError(f"{entry.rule}: a phrase must begin with a whole word")
     node = lexicon.phrase_trie
@@ -207,6 +209,7 @@ def add_derived_forms(lexicon: Lexicon) -> None:
         for masked in _masked_forms(word):
             lexicon.masked.setdefault(masked, set()).add(word)
     lexicon.masked = {pattern: _worst_of(lexicon, words) for pattern, words in lexicon.masked.items()}
+    lexicon.openers = {*lexicon.words, *lexicon.phrases_by_first, *lexicon.allowed_phrases}
     lexicon.prefix_heads = {prefix[:MIN_PART_LETTERS] for prefix in lexicon.prefixes}
     lexicon.suffix_tails = {suffix[-MIN_PART_LETTERS:] for suffix in lexicon.suffixes}
     for part in [*lexicon.substrings, *lexicon.joined]:

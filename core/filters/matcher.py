@@ -1,16 +1,17 @@
-"""Finding the entries of a lexicon in a tokenised text. Pure.
+"""Finding the entries of a lexicon in a tokenised text: their words, and the other conditions where they stand. Pure.
 
 A rule sees at most WINDOW_CHARACTERS to its left and one word to its right (an allowed phrase: all its words), so what
 stands before is decided before what follows is there.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
-from core.filters.deobfuscate import WINDOW_CHARACTERS, Form, Token, form
-from core.filters.entry_rules import conditions_hold, is_allowed_word, is_word
+from core.filters.deobfuscate import WINDOW_CHARACTERS, Reading
 from core.filters.lexicon import (
     GAP,
     MAX_GAP_WORDS,
@@ -21,10 +22,20 @@ from core.filters.lexicon import (
     find_syllable,
     is_allowed,
 )
-from core.filters.normalize import Folded
-from core.filters.tokenize import WORD, Reading
+from core.filters.tokenize import VIETNAMESE_MARKED, Form, Token, form, strip_marks
 
 _CACHE_ENTRIES, _MAX_CACHED_WORD_CHARACTERS = 20_000, 24
+_SENTENCE_END = re.compile(r"[\s\"'”’)\]*_~|`]*(?:[.!?…\n]|$)")
+_MARKED = re.compile(f"[{VIETNAMESE_MARKED}]")
+_VIETNAMESE_WORDS = frozenset(re.findall(r"\w+", """
+    khong ko hong la va cua cho thi ma cai nay kia thang may tao toi minh em anh chi ong ba oi di roi vay nhe nha
+    gi sao ngu qua lam noi dich tu sang tieng giup im thoi do duoc voi nguoi nhu cung dang biet lai con het luon
+    day ai ban
+"""))  # fmt: skip
+_MIN_LONE_ABBREVIATION_LETTERS = 3
+"""A shorter abbreviation does not count where it is the whole text."""
+_CONTEXT_TOKENS = 12
+"""How many tokens before an abbreviation are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +83,29 @@ class SpanSet:
         return at < len(self._starts) and self._starts[at] < end
 
 
-def may_match(folded: Folded, lexicon: Lexicon) -> bool:
-    """Whether there may be a hit that is not disguised. Most texts end here."""
-    words = set(WORD.findall(folded.accented))
-    for word in words - lexicon.harmless_cache:
-        triggers = lexicon.triggers.get(word, ())
-        if _any_complete(triggers, words) or _has_listed_part(word, lexicon):
+def may_match(words: set[str], lexicon: Lexicon) -> bool:
+    """Whether a text of these words may have a hit that is not disguised. Most texts end here."""
+    triggers = lexicon.triggers
+    for word in words & triggers.keys():
+        if any(all(not spellings.isdisjoint(words) for spellings in needed) for needed in triggers[word]):
             return True
-        if not triggers and len(word) <= _MAX_CACHED_WORD_CHARACTERS:
-            if len(lexicon.harmless_cache) >= _CACHE_ENTRIES:
-                lexicon.harmless_cache.clear()
-            lexicon.harmless_cache.add(word)
-    return False
-
-
-def _any_complete(triggers: Sequence[tuple[frozenset[str], ...]], words: set[str]) -> bool:
-    return any(all(not spellings.isdisjoint(words) for spellings in needed) for needed in triggers)
+    return any(_has_listed_part(word, lexicon) for word in words - lexicon.partless_cache)
 
 
 def _has_listed_part(word: str, lexicon: Lexicon) -> bool:
+    """Whether something listed may stand in a word. One in which nothing does is put into the cache."""
     if any(_affix_entries(word, lexicon)):
         return True
-    if len(word) <= MIN_PART_LETTERS:
-        return False
-    if not word.isascii() and find_syllable(lexicon, word):
-        return True
-    return any(word.startswith(part, at) for at, part in _possible_parts(word, lexicon))
+    if len(word) > MIN_PART_LETTERS:
+        if not word.isascii() and find_syllable(lexicon, word):
+            return True
+        if any(word.startswith(part, at) for at, part in _possible_parts(word, lexicon)):
+            return True
+    if len(word) <= _MAX_CACHED_WORD_CHARACTERS:
+        if len(lexicon.partless_cache) >= _CACHE_ENTRIES:
+            lexicon.partless_cache.clear()
+        lexicon.partless_cache.add(word)
+    return False
 
 
 def _possible_parts(word: str, lexicon: Lexicon) -> Iterator[tuple[int, str]]:
@@ -155,7 +163,7 @@ def _plain_candidates(reading: Reading, lexicon: Lexicon) -> Iterator[Candidate]
     tokens = reading.plain
     for at, token in enumerate(tokens):
         for shape in token.forms:
-            if shape.accented not in lexicon.harmless_cache:
+            if shape.accented in lexicon.triggers or shape.accented not in lexicon.partless_cache:
                 yield from _word_candidates(tokens, at, shape, lexicon)
                 yield from _part_candidates(token, shape.accented, lexicon)
             if shape.skeleton in lexicon.phrases_by_first:
@@ -257,3 +265,62 @@ def _phrase_end(tokens: Sequence[Token], at: int, entry: Entry) -> int | None:
         else:
             return None
     return at if at < len(tokens) else None
+
+
+def is_word(form: Form, entry: Entry, index: int) -> bool:
+    """Whether a token's form is the word `index` of an entry."""
+    word = entry.words[index]
+    if entry.exact_accents:
+        return form.accented == word or (not form.typed_accents and agrees(form.accented, word))
+    if word.endswith("*"):
+        return form.accented == form.skeleton and form.skeleton.startswith(word[:-1])
+    if entry.skeletons[index] != form.skeleton:
+        return False
+    if entry.accented_form:
+        return agrees(form.accented, entry.accented_form[index])
+    return form.accented in (word, form.skeleton)
+
+
+def agrees(typed: str, word: str) -> bool:
+    """Whether no typed accent contradicts the word: a letter without a mark may stand for one with it."""
+    return len(typed) == len(word) and all(a == b or a == strip_marks(b) for a, b in zip(typed, word, strict=True))
+
+
+def is_allowed_word(token: Token, word: str) -> bool:
+    """Whether a token is this word of an allowed phrase."""
+    accented = token.forms[0].accented
+    return accented.startswith(word[:-1]) if word.endswith("*") else accented == word
+
+
+def conditions_hold(text: str, tokens: Sequence[Token], start: int, end: int, entry: Entry) -> bool:
+    """Whether an entry whose words are tokens `start` to `end` (inclusive) stands where it must."""
+    if entry.at_sentence_end and not _SENTENCE_END.match(text, tokens[end].end):
+        return False
+    return not entry.abbreviation or _may_be_abbreviation(text, tokens, start, end)
+
+
+def _may_be_abbreviation(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
+    """Whether the tokens are not in capitals, and stand among Vietnamese words or alone."""
+    first, last = tokens[start], tokens[end]
+    if text[first.start : last.end].isupper():
+        return False
+    if _is_alone(tokens, start, end):
+        return last.end - first.start >= _MIN_LONE_ABBREVIATION_LETTERS
+    nearby = [
+        form.accented
+        for token in tokens[max(0, start - _CONTEXT_TOKENS) : end + 2]
+        for form in token.forms[:1]
+        if token.start >= first.start - WINDOW_CHARACTERS
+    ]
+    return any(map(_looks_vietnamese, nearby))
+
+
+@lru_cache(20_000)
+def _looks_vietnamese(word: str) -> bool:
+    return word in _VIETNAMESE_WORDS or _MARKED.search(word) is not None
+
+
+def _is_alone(tokens: Sequence[Token], start: int, end: int) -> bool:
+    """Whether no word follows, and none stands within the window before."""
+    window = tokens[start].start - WINDOW_CHARACTERS
+    return end == len(tokens) - 1 and all(token.start < window for token in tokens[:start])

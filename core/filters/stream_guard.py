@@ -2,15 +2,19 @@
 blocked."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from core.domain.filter_policy import STANDARD, Policy
 from core.filters.deobfuscate import WINDOW_CHARACTERS
-from core.filters.matcher import Hit
+from core.filters.lexicon import GAP, MAX_GAP_WORDS, Entry, Lexicon
+from core.filters.matcher import Hit, is_allowed_word, is_word
+from core.filters.tokenize import Form, Token, plain_tokens
 from core.filters.verdict import Examined, FilterAction, Verdict, action_for, examine, judge, policy_lexicons
 
 MASK = "•••"
 _WORD, _SPACE = re.compile(r"\w+"), re.compile(r"\s")
+_LETTER_AT_END = re.compile(r"(?<![^\W_])[^\W\d_](?![^\W_])[\W_]{0,4}$")
+_SPACED_LETTERS_AT_END = re.compile(r"(?:(?<![^\W_])[^\W\d_](?![^\W_])[\W_]{0,4})+$")
 
 
 def mask_word(text: str) -> str:
@@ -56,15 +60,19 @@ class StreamGuard:
 
     def _release(self, *, final: bool) -> str:
         text, start = self._context + self._pending, len(self._context)
-        examined = self._examine(text)
-        end = len(text) if final else self._releasable_end(examined, start)
+        examined = self._examined = examine(text, self._policy.level, self._lexicons)
+        end = len(text) if final else undecided_from(examined)
+        harmless = examined.is_harmless and (end == len(text) or text[end - 1 : end].isspace())
+        if not (harmless or final):
+            end = self._unchanging_end(examined, start, end)
+        if end < len(text) - WINDOW_CHARACTERS:  # more is not held back
+            end, harmless = len(text) - WINDOW_CHARACTERS, False
         if end <= start:
             return ""
-        if self._released_context == self._context and _is_harmless(examined, end):
-            released = text[start:end]
+        if harmless and self._released_context == self._context:  # as nearly always: nothing to mask
             self._context = self._released_context = _context_of(text[:end])
             self._pending = text[end:]
-            return released
+            return text[start:end]
         hits = [hit for hit in examined.hits if hit.start < end and start < hit.end]
         end = max([end, *(hit.end for hit in hits)])
         released = self._recheck(self._apply(text[:end], start, hits))
@@ -72,24 +80,24 @@ class StreamGuard:
         self._released_context = _context_of(self._released_context + released)
         return released
 
+    def _unchanging_end(self, examined: Examined, start: int, end: int) -> int:
+        """The end, up to `end`, of the text in which nothing that follows changes the hits, and which has no hit of its
+        own that the whole text lacks, as the first word of an allowed phrase would be."""
+        text, hits = examined.text, examined.hits
+        known_hits = set(hits)
+        end = min([end, *(hit.start for hit in hits if start <= hit.start < end < hit.end)])
+        while end > start and not (examined.is_harmless and text[end - 1].isspace()):
+            new = [hit.start for hit in self._examine(text[:end]).hits if hit not in known_hits]
+            if not new or min(new) >= end:
+                break
+            end = min(new)
+        return end
+
     def _examine(self, text: str) -> Examined:
         """Examine a text; the same text again costs nothing."""
         if self._examined is None or self._examined.text != text:
             self._examined = examine(text, self._policy.level, self._lexicons)
         return self._examined
-
-    def _releasable_end(self, examined: Examined, start: int) -> int:
-        """The end of the text that may be released: nothing after it changes the hits in it, and it has no hit of its
-        own that the whole text lacks, as the first word of an allowed phrase would be."""
-        text, hits = examined.text, examined.hits
-        end, known_hits = examined.undecided_from(), set(hits)
-        end = min([end, *(hit.start for hit in hits if start <= hit.start < end < hit.end)])
-        while end > start and not _is_harmless(examined, end):
-            new = [hit.start for hit in self._examine(text[:end]).hits if hit not in known_hits]
-            if not new or min(new) >= end:
-                break
-            end = min(new)
-        return max(end, len(text) - WINDOW_CHARACTERS)
 
     def _apply(self, text: str, start: int, hits: list[Hit]) -> str:
         """The text from `start` up to the first hit that ends the answer, the other hits masked."""
@@ -138,6 +146,59 @@ def _context_of(text: str) -> str:
     return tail[cut.start() :] if cut else tail
 
 
-def _is_harmless(examined: Examined, end: int) -> bool:
-    """Whether the text up to `end` surely has no hit."""
-    return examined.is_harmless and (end == len(examined.text) or examined.text[end - 1].isspace())
+def undecided_from(examined: Examined) -> int:
+    """The position from which text that follows may still complete a hit; the text's length where it can't."""
+    text = examined.text
+    last_word = len(text) if text[-1:].isspace() else max(text.rfind(sign) for sign in " \n\t") + 1
+    first = max(0, last_word - WINDOW_CHARACTERS)
+    if examined.readings:
+        pairs = zip(examined.readings, examined.lexicons, strict=True)
+        searched = [(tokens, lexicon) for reading, lexicon in pairs for tokens in reading.sequences]
+    else:
+        searched = [(plain_tokens(examined.folded, lexicon, first), lexicon) for lexicon in examined.lexicons]
+    end = last_word
+    for tokens, lexicon in searched:
+        complete = [token for token in tokens if first <= token.start and token.end <= last_word]
+        for at, token in enumerate(complete):
+            for shape in token.forms:
+                if token.start < end and shape.skeleton in lexicon.openers and _may_go_on(complete, at, shape, lexicon):
+                    end = token.start
+    if _LETTER_AT_END.search(text, max(0, last_word - 6), last_word) is None:
+        return end
+    letters = _SPACED_LETTERS_AT_END.search(text, first, last_word)
+    return min(end, letters.start()) if letters else end
+
+
+def _may_go_on(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> bool:
+    """Whether an entry or an allowed phrase begins at token `at` and depends on what follows the last token."""
+    if at == len(tokens) - 1 and any(
+        entry.at_sentence_end or entry.abbreviation for entry in lexicon.words.get(shape.skeleton, ())
+    ):
+        return True
+    phrases = lexicon.phrases_by_first.get(shape.skeleton, ())
+    if any(is_word(shape, entry, 0) and _is_unfinished(tokens, at, entry) for entry in phrases):
+        return True
+    rest = len(tokens) - at
+    return any(
+        len(phrase) > rest and all(is_allowed_word(t, w) for t, w in zip(tokens[at:], phrase, strict=False))
+        for phrase in lexicon.allowed_phrases.get(shape.skeleton, ())
+    )
+
+
+def _is_unfinished(tokens: Sequence[Token], at: int, entry: Entry) -> bool:
+    """Whether the tokens from `at` on are the beginning of a phrase, or all of one that depends on what follows."""
+    index, step = 1, at + 1
+    while index < len(entry.words) and step < len(tokens):
+        if entry.words[index] == GAP:
+            index += 1
+            if index == len(entry.words):
+                return True
+            ahead = [n for n in range(step, min(step + MAX_GAP_WORDS + 1, len(tokens)))
+                     if any(is_word(shape, entry, index) for shape in tokens[n].forms)]  # fmt: skip
+            if not ahead:
+                return len(tokens) - step <= MAX_GAP_WORDS
+            step = ahead[0]
+        if not any(is_word(shape, entry, index) for shape in tokens[step].forms):
+            return False
+        index, step = index + 1, step + 1
+    return index < len(entry.words) or (step == len(tokens) and (entry.at_sentence_end or entry.abbreviation))

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from core.domain.filter_policy import STANDARD, Level, Policy
-from core.filters.deobfuscate import may_be_disguised
+from core.filters.deobfuscate import ORDINARY_DISGUISES, Reading, may_hold_rare_disguise, read
 from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM, Entry, Lexicon
 from core.filters.lexicon_parser import builtin_lexicon, conversation_lexicon, owner_lexicon
-from core.filters.lookahead import undecided_from
 from core.filters.matcher import Hit, allowed_spans, choose_hits, find_candidates, may_match
-from core.filters.normalize import Folded, fold
-from core.filters.tokenize import Reading, tokenize
+from core.filters.tokenize import WORD, Folded, fold
 
 SELF_HARM = "self_harm"
 """The category that is answered, with help lines, instead of blocked."""
@@ -54,7 +53,8 @@ class Verdict:
 
 def check(text: str, policy: Policy = STANDARD) -> Verdict:
     """Judge a whole text."""
-    return judge(examine(text, policy.level, policy_lexicons(policy)).hits)
+    hits = examine(text, policy.level, policy_lexicons(policy)).hits
+    return judge(hits) if hits else Verdict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +73,18 @@ class Examined:
     is_harmless: bool = True
     hits: Sequence[Hit] = ()
 
-    def undecided_from(self) -> int:
-        """The position from which text that follows may still change the hits."""
-        readings: Sequence[Reading | None] = self.readings or [None] * len(self.lexicons)
-        return min(
-            undecided_from(self.text, self.folded, lexicon, reading)
-            for lexicon, reading in zip(self.lexicons, readings, strict=True)
-        )
-
 
 def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
     """Look for the entries of these lexicons that count at a level."""
     folded = fold(text)
-    disguised = may_be_disguised(folded)
-    plain_matches = [may_match(folded, lexicon) for lexicon in lexicons]
-    if not disguised and not any(plain_matches):
+    disguised = any(disguise.search(folded.accented) for disguise in ORDINARY_DISGUISES) or (
+        folded.starts is not None and may_hold_rare_disguise(folded)
+    )
+    words = set(WORD.findall(folded.accented))
+    plain_matches = [may_match(words, lexicon) for lexicon in lexicons]
+    if not disguised and not any(plain_matches):  # as in most texts
         return Examined(text, folded, lexicons)
-    readings = [tokenize(text, folded, lexicon, deobfuscate=disguised) for lexicon in lexicons]
+    readings = [read(text, folded, lexicon, deobfuscate=disguised) for lexicon in lexicons]
     searches = list(zip(readings, lexicons, plain_matches, strict=True))
     candidates = [find_candidates(reading, lexicon, plain=plain) for reading, lexicon, plain in searches]
     if not any(candidates):
@@ -120,9 +115,7 @@ def action_for(entry: Entry) -> FilterAction:
 
 
 def judge(hits: Sequence[Hit]) -> Verdict:
-    """The verdict on a text with these hits; the worst one decides."""
-    if not hits:
-        return Verdict()
+    """The verdict on a text with these hits, at least one; the worst one decides."""
     worst = max(hits, key=lambda hit: (_ACTION_ORDER.index(action_for(hit.entry)), hit.entry.severity))
     spans = tuple((hit.start, hit.end) for hit in hits if action_for(hit.entry) is not FilterAction.SUPPORT)
     support = any(hit.entry.category == SELF_HARM for hit in hits)
@@ -131,6 +124,7 @@ def judge(hits: Sequence[Hit]) -> Verdict:
     )
 
 
+@lru_cache(64)
 def policy_lexicons(policy: Policy) -> tuple[Lexicon, ...]:
     """The lexicons of a policy: the built-in one, then the owner's and the conversation's where there are any."""
     lexicons = [builtin_lexicon()]

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.answering.context_window import MAX_BYTES_PER_TOKEN, fit_prompt
-from core.answering.prompt import QuestionPrompt, build_prompt, speaker_label
+from core.answering.prompt import MAX_BYTES_PER_TOKEN, QuestionPrompt, build_prompt, fit_prompt, speaker_label
 from core.domain.conversation import Turn
 from core.domain.errors import Refused
 from core.domain.prompt import Message, Prompt

@@ -7,7 +7,7 @@ import pytest
 
 from core.filters.lexicon import LANGUAGES, MAX_PHRASE_WORDS, Lexicon
 from core.filters.lexicon_parser import add_derived_forms, builtin_lexicon, parse_wordlist, telex_keystrokes
-from core.filters.normalize import fold
+from core.filters.tokenize import fold
 from tests.tables import each_row
 
 CATEGORIES = {"profanity", "slur", "sexual", "sexual_minors", "self_harm", "violence", "weapons", "drugs", "allow"}
