@@ -41,19 +41,19 @@ class SqlMessages:
         if any(chunk["nonce"] == nonce for chunk in chunks):
             return
         if instead_of:
-            await self._store(reply, [intended if chunk["nonce"] == instead_of else chunk for chunk in chunks])
+            chunks = [intended if chunk["nonce"] == instead_of else chunk for chunk in chunks]
         else:
-            await self._store(reply, [*chunks, intended])
+            chunks = [*chunks, intended]
+        await self._connection.execute(_STORE, {"reply_id": reply.id, "chunks": chunks})
 
     async def set_id(self, reply: Reply, nonce: str, message_id: str) -> None:
         chunks = await self._lock_current(reply)
-        await self._store(
-            reply, [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in chunks]
-        )
+        chunks = [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in chunks]
+        await self._connection.execute(_STORE, {"reply_id": reply.id, "chunks": chunks})
 
     async def remove(self, reply: Reply, nonce: str) -> None:
-        chunks = await self._lock_current(reply)
-        await self._store(reply, [chunk for chunk in chunks if chunk["nonce"] != nonce])
+        kept = [chunk for chunk in await self._lock_current(reply) if chunk["nonce"] != nonce]
+        await self._connection.execute(_STORE, {"reply_id": reply.id, "chunks": kept})
 
     async def exists(self, platform: str, chat: str, message_id: str) -> bool:
         part = f'"id": {json.dumps(message_id)}'
@@ -70,6 +70,3 @@ class SqlMessages:
         if (row := (await self._connection.execute(_CURRENT, attempt)).first()) is None:
             raise Stale(f"reply {reply.id}: attempt {reply.attempt} is over")
         return list(row[0])
-
-    async def _store(self, reply: Reply, chunks: _Chunks) -> None:
-        await self._connection.execute(_STORE, {"reply_id": reply.id, "chunks": chunks})
