@@ -1,6 +1,7 @@
-"""The work queue: replies and their rows, which are next (C2), and every event of core/domain/reply_states.py as one
-conditional change of a row."""
+"""The work queue: replies and their rows, which are next (C2), every event of core/domain/reply_states.py as one
+conditional change of a row, and the messages of a reply: intents and ids, in the order of its text."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cache
@@ -11,8 +12,10 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    Text,
     and_,
     bindparam,
+    cast,
     exists,
     func,
     or_,
@@ -20,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from core.domain.conversation import Author, ChatId, Chunk, Question, Reply
+from core.domain.conversation import Author, ChatId, Chunk, Question, Reply, fit_id
 from core.domain.reply_states import ACTIVE, OPEN, Lane, ReplyEvent, State, next_state
 from core.domain.store import Claimed, Stale
 from storage.connections import Connection, ResultRow
@@ -61,31 +64,15 @@ def to_reply(row: ResultRow) -> Reply:
     ) = row[: len(REPLY_COLUMNS)]  # fmt: skip
     asked = question is not None
     return Reply(
-        id=id,
-        chat=ChatId(platform, chat, thread),
-        private=private,
-        conversation=conversation,
-        lane=Lane(lane),
-        state=State(state),
-        attempt=attempt,
-        author=Author(author_id, author_name, locale),
-        text=question_text if asked else command or "",
-        bot=bot,
-        external_id=external_id,
-        seq=seq,
-        reply_token=reply_token or "",
-        options=options or {},
-        question=question,
-        asker=Author(asker_id, asker_name) if asked else None,
-        outcome=State(outcome) if outcome else None,
-        final=final,
-        chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in chunks),
-        at=asked_at if asked else received_at,
-        isolated=isolated,
-        engine_deaths=engine_deaths,
-        merged_into=merged_into,
-        prefix=prefix or "",
-    )
+        id=id, chat=ChatId(platform, chat, thread), private=private, conversation=conversation, lane=Lane(lane),
+        state=State(state), attempt=attempt, author=Author(author_id, author_name, locale),
+        text=question_text if asked else command or "", bot=bot, external_id=external_id, seq=seq,
+        reply_token=reply_token or "", options=options or {}, question=question,
+        asker=Author(asker_id, asker_name) if asked else None, outcome=State(outcome) if outcome else None,
+        final=final, chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in chunks),
+        at=asked_at if asked else received_at, isolated=isolated, engine_deaths=engine_deaths,
+        merged_into=merged_into, prefix=prefix or "",
+    )  # fmt: skip
 
 
 _reply = replies.alias("candidate")
@@ -214,6 +201,17 @@ _COUNTS = (
 _DELAY = update(replies).where(
     _ID, replies.c.not_before.is_(None) | (replies.c.not_before < bindparam("until"))
 ).values(not_before=bindparam("until"))  # fmt: skip
+_CHUNKS = select(replies.c.chunks).where(_ID, replies.c.attempt == bindparam("of_attempt")).with_for_update()
+_CHATS_CHUNKS = (
+    select(replies.c.chunks)
+    .join(chats, chats.c.id == replies.c.chat_id)
+    .where(
+        chats.c.platform == bindparam("platform"),
+        chats.c.chat == bindparam("chat"),
+        # SQLite's LIKE takes "a" for "A", so what it finds is compared again.
+        cast(replies.c.chunks, Text).contains(bindparam("part", type_=Text), escape="/"),
+    )
+)
 
 
 class SqlReplies:
@@ -328,3 +326,45 @@ class SqlReplies:
         if has_texts:
             await self._connection.execute(_CLOSE_INBOX, {"reply_id": current.id})
         return replace(changed, text=changed.text if changed.question else "", reply_token="", options={})
+
+
+class SqlMessages:
+    """See core.domain.store.Messages."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
+        chunks, intended = await self._lock_current(reply), {"nonce": nonce, "id": None}
+        if any(chunk["nonce"] == nonce for chunk in chunks):
+            return
+        if instead_of:
+            chunks = [intended if chunk["nonce"] == instead_of else chunk for chunk in chunks]
+        else:
+            chunks = [*chunks, intended]
+        await self._connection.execute(_CHANGE, {"reply_id": reply.id, "chunks": chunks})
+
+    async def set_id(self, reply: Reply, nonce: str, message_id: str) -> None:
+        chunks = await self._lock_current(reply)
+        chunks = [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in chunks]
+        await self._connection.execute(_CHANGE, {"reply_id": reply.id, "chunks": chunks})
+
+    async def remove(self, reply: Reply, nonce: str) -> None:
+        kept = [chunk for chunk in await self._lock_current(reply) if chunk["nonce"] != nonce]
+        await self._connection.execute(_CHANGE, {"reply_id": reply.id, "chunks": kept})
+
+    async def exists(self, platform: str, chat: str, message_id: str) -> bool:
+        part = f'"id": {json.dumps(message_id)}'
+        for special in "/%_":
+            part = part.replace(special, "/" + special)
+        wanted = {"platform": platform, "chat": fit_id(chat), "part": part}
+        candidates = (await self._connection.execute(_CHATS_CHUNKS, wanted)).scalars()
+        return any(chunk["id"] == message_id for chunks in candidates for chunk in chunks)
+
+    async def _lock_current(self, reply: Reply) -> list[dict[str, Any]]:
+        """The reply's stored messages, locked until the transaction ends. Raises Stale where its attempt is over: a
+        worker may change a reply only while the attempt that it claimed is the current one."""
+        attempt = {"reply_id": reply.id, "of_attempt": reply.attempt}
+        if (row := (await self._connection.execute(_CHUNKS, attempt)).first()) is None:
+            raise Stale(f"reply {reply.id}: attempt {reply.attempt} is over")
+        return list(row[0])
