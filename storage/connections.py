@@ -35,8 +35,6 @@ class Database(ABC):
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
         """Held by the transaction that runs, see DatabaseStore.begin. At the start there is only one."""
-        self.waiting = 0
-        """How many transactions wait for their turn."""
 
     @abstractmethod
     def transaction(self) -> AbstractAsyncContextManager[Connection]:

@@ -60,10 +60,11 @@ class DatabaseStore:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlTransaction]:
-        if self._database.waiting or self._database.turn.locked():
-            await self._wait_for_turn()
-        else:
-            await self._database.turn.acquire()  # at once
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_S):  # one after another, in the order in which they were begun
+                await self._database.turn.acquire()
+        except TimeoutError as error:
+            raise Unavailable("the database is in trouble: no connection is free") from error
         try:
             async with self._database.transaction():
                 yield self._transaction
@@ -74,17 +75,6 @@ class DatabaseStore:
             raise Unavailable(f"the database is in trouble: {kind}") from error
         finally:
             self._database.turn.release()
-
-    async def _wait_for_turn(self) -> None:
-        """Transactions run one after another, in the order in which they were begun."""
-        self._database.waiting += 1
-        try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
-                await self._database.turn.acquire()
-        except TimeoutError as error:
-            raise Unavailable("the database is in trouble: no connection is free") from error
-        finally:
-            self._database.waiting -= 1
 
     async def latest_chat(self, platform: str) -> ChatId | None:
         """The conversation of the platform with the newest reply; None without one. Raises Unavailable."""
