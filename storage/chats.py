@@ -1,49 +1,14 @@
-"""Conversations: the row of one; chats that are closed to the bot or get another id."""
+"""Chats that are closed to the bot or get another id, and those that the bot knows."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, select, update
 
 from core.domain.conversation import ChatId, KnownChat, fit_id
-from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
-from storage.connections import Connection, inserted_id
+from core.domain.reply_states import ACTIVE, OPEN, Lane, ReplyEvent, State, next_state
+from storage.connections import Connection
+from storage.conversations import SELECT_KEY, ChatKey
 from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies, settings
-
-
-def is_chat() -> ColumnElement[bool]:
-    """Whether a row of `chats` is that of the conversation whose `key_of` are the parameters."""
-    return (
-        (chats.c.platform == bindparam("of_platform"))
-        & (chats.c.chat == bindparam("of_chat"))
-        & (chats.c.thread == bindparam("of_thread"))
-    )
-
-
-def key_of(chat: ChatId) -> dict[str, Any]:
-    """The parameters of `is_chat`."""
-    return {"of_platform": chat.platform, "of_chat": fit_id(chat.chat), "of_thread": fit_id(chat.thread)}
-
-
-class ChatKey(NamedTuple):
-    """A conversation's row id and current number."""
-
-    id: int
-    conversation: int
-
-
-_KEY = select(chats.c.id, chats.c.conversation).where(is_chat())
-_INSERT = insert(chats)
-
-
-async def get_or_create_chat(connection: Connection, chat: ChatId) -> ChatKey:
-    """The conversation's row, for what writes; a new one has number 1 and has never been served."""
-    row = (await connection.execute(_KEY, key_of(chat))).first()
-    if row is not None:
-        return ChatKey(*row)
-    new = {"platform": chat.platform, "chat": fit_id(chat.chat), "thread": fit_id(chat.thread)}
-    return ChatKey(inserted_id(await connection.execute(_INSERT, new)), 1)
-
 
 _ROWS = select(chats.c.id, chats.c.thread, chats.c.conversation).where(
     chats.c.platform == bindparam("of_platform"), chats.c.chat == bindparam("of_chat")
@@ -103,7 +68,7 @@ class SqlChats:
         for id, thread, conversation in (await self._connection.execute(_ROWS, here)).all():
             await self._delete_message_ids(id)
             there = {"of_platform": platform, "of_chat": new, "of_thread": thread}
-            target = (await self._connection.execute(_KEY, there)).first()
+            target = (await self._connection.execute(SELECT_KEY, there)).first()
             if target is None:
                 await self._connection.execute(_CHANGE_CHAT, {"chat_row": id, "chat": new})
             else:
@@ -113,7 +78,7 @@ class SqlChats:
         """The platform numbers messages anew under the new id: an old number would be another person's message."""
         here = {"chat_row": chat_row}
         for id, state, chunks in (await self._connection.execute(_CHUNKS, here)).all():
-            kept = [{**chunk, "id": None} for chunk in chunks] if State(state).open else []
+            kept = [{**chunk, "id": None} for chunk in chunks] if state in OPEN else []
             if kept != chunks:
                 await self._connection.execute(_CHANGE_REPLY, {"reply_id": id, "chunks": kept})
         await self._connection.execute(_UNNUMBER, here)

@@ -1,14 +1,13 @@
-"""The one connection to the database, and the turns in which transactions use it; the same for every database."""
+"""The one connection to the database: what every database offers."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import CursorResult, Executable, Row
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 T = TypeVar("T")
 
@@ -17,9 +16,6 @@ Values = Mapping[str, Any]
 
 Result = CursorResult[*tuple[Any, ...]]
 ResultRow = Row[*tuple[Any, ...]]
-
-TURN_TIMEOUT_S = 3600.0
-"""How long a transaction waits for those before it."""
 
 
 class Connection(Protocol):
@@ -30,32 +26,22 @@ class Connection(Protocol):
 
 
 class Database(ABC):
-    """A database with one connection. Transactions run one after another, in the order in which they were begun.
+    """A database with one connection, so that one transaction runs at a time.
 
     A statement, a commit and a rollback are never cut in half by a cancellation: each ends first. So a commit that is
     cancelled may have happened.
     """
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self.turn = asyncio.Lock()
+        """Held by the transaction that runs, see DatabaseStore.begin. At the start there is only one."""
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    @abstractmethod
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """A transaction, committed when its block ends without an error and rolled back otherwise.
 
-        Raises SQLAlchemyError, also NoConnectionFree after TURN_TIMEOUT_S.
+        Raises SQLAlchemyError. No other may run meanwhile.
         """
-        await self._take_turn()
-        try:
-            await self._begin()
-            yield self
-            await self._commit()
-        finally:
-            try:
-                await self._end()
-            finally:
-                self._turn.release()
 
     @abstractmethod
     async def execute(self, statement: Executable, parameters: Values | Sequence[Values] | None = None) -> Result:
@@ -68,33 +54,3 @@ class Database(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close the connection. The next transaction opens it again."""
-
-    @abstractmethod
-    async def _begin(self) -> None: ...
-
-    @abstractmethod
-    async def _commit(self) -> None: ...
-
-    @abstractmethod
-    async def _end(self) -> None:
-        """Roll back what is not committed; the connection is free for the next transaction."""
-
-    async def _take_turn(self) -> None:
-        if not self._waiting and not self._turn.locked():
-            await self._turn.acquire()  # at once
-            return
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
-                await self._turn.acquire()
-        except TimeoutError as error:
-            raise NoConnectionFree("the transactions before this one take too long") from error
-        finally:
-            self._waiting -= 1
-
-
-def inserted_id(result: Result) -> int:
-    """The id of the one row that an INSERT has stored."""
-    key = result.inserted_primary_key
-    assert key is not None
-    return int(key[0])

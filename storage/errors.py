@@ -1,13 +1,9 @@
 """Which SQL errors mean that the database is unavailable, so that the same call may succeed later, and not a bug."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-
-from core.domain.store import Unavailable
 
 _SQLITE_CODES = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT,
@@ -25,18 +21,6 @@ _POSTGRESQL_CODES = (
 )
 _CONNECTION_ERRORS = {"OperationalError", "InterfaceError"}
 """The classes of psycopg's errors without an SQLSTATE that come from the connection, not from the server."""
-
-
-@contextmanager
-def raises_unavailable() -> Iterator[None]:
-    """Turn the errors of an unavailable database into Unavailable, whose text names the kind alone: SQL errors quote
-    values. Other errors are raised as they are."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        if (kind := unavailable_reason(error)) is not None:
-            raise Unavailable(f"the database is in trouble: {kind}") from error
-        raise
 
 
 def unavailable_reason(error: SQLAlchemyError) -> str | None:

@@ -1,16 +1,16 @@
 """Incoming messages, each stored once. A batch takes a few statements, not a few for each message."""
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import BindParameter, Insert, Select, Table, bindparam, exists, func, insert, select, tuple_, update
 
 from core.domain.conversation import Author, ChatId, Incoming, NewReply, QueueLoad, Reply
-from core.domain.reply_states import Lane, State
-from storage.chats import ChatKey
-from storage.connections import Connection, inserted_id
+from core.domain.reply_states import OPEN, Lane, State
+from storage.connections import Connection
+from storage.conversations import ChatKey
 from storage.tables import chats, inbox, messages, replies
 
 _Values = dict[str, object]
@@ -95,36 +95,40 @@ class SqlInbox:
     async def add(self, owed: Sequence[NewReply]) -> Sequence[Reply]:
         if not owed:
             return []
-        now = self._now()
-        keys = await self._chats([each.incoming.chat for each in owed])
-        inbox_ids = await self._insert(inbox, [_inbox_values(each, keys[each.incoming.chat], now) for each in owed])
-        asked = [each for each in owed if each.lane is Lane.ANSWER]
-        turns = [_question_values(each.incoming, keys[each.incoming.chat]) for each in asked]
-        question_ids = await self._insert(messages, turns)
-        questions = dict(zip((each.incoming.key for each in asked), question_ids, strict=True))
-        rows = [
-            _reply_values(each, keys[each.incoming.chat], inbox_id, questions.get(each.incoming.key), now)
-            for each, inbox_id in zip(owed, inbox_ids, strict=True)
-        ]
-        ids = await self._insert(replies, rows)
+        now, keys = self._now(), await self._chats([each.incoming.chat for each in owed])
+        added = [_without_ids(each, keys[each.incoming.chat].conversation, now) for each in owed]
+        inbox_ids = await self._insert(inbox, [{
+            "platform": reply.chat.platform, "bot": reply.bot, "external_id": reply.external_id,
+            "chat_id": keys[reply.chat].id, "seq": reply.seq, "private": reply.private, "author_id": reply.author.id,
+            "author_name": reply.author.name, "locale": reply.author.locale,
+            "text": None if reply.lane is Lane.ANSWER else reply.text or None,  # a question's is in `messages`
+            "reply_token": reply.reply_token or None, "options": dict(reply.options) or None, "received_at": now,
+        } for reply in added])  # fmt: skip
+        question_ids = iter(await self._insert(messages, [{
+            "chat_id": keys[reply.chat].id, "conversation": reply.conversation, "role": "user", "text": reply.text,
+            "author_id": reply.author.id, "author_name": reply.author.name, "at": reply.at,
+        } for reply in added if reply.lane is Lane.ANSWER]))  # fmt: skip
+        questions = [next(question_ids) if reply.lane is Lane.ANSWER else None for reply in added]
+        ids = await self._insert(replies, [{
+            "inbox_id": inbox_id, "chat_id": keys[reply.chat].id, "conversation": reply.conversation,
+            "lane": reply.lane, "state": reply.state, "question_id": question, "final": reply.final,
+            "merged_into": reply.merged_into, "outcome": reply.outcome, "chunks": [], "updated_at": now,
+        } for reply, inbox_id, question in zip(added, inbox_ids, questions, strict=True)])  # fmt: skip
         return [
-            _added_reply(each, id, row, keys[each.incoming.chat], now)
-            for each, id, row in zip(owed, ids, rows, strict=True)
+            replace(reply, id=id, question=question) for reply, id, question in zip(added, ids, questions, strict=True)
         ]
 
     async def queue_load(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> QueueLoad:
-        here = {message.chat: 0 for message in messages}
-        for platform, chat, thread, count in await self._connection.execute(_COUNT_HERE, {"keys": _chat_keys(here)}):
-            here[ChatId(platform, chat, thread)] = count
-        waiting = (await self._connection.execute(_COUNT_EVERYWHERE, {"platforms": list(platforms)})).scalar()
-        return QueueLoad(here, waiting or 0, await self._asked(messages, since))
-
-    async def _asked(self, messages: Sequence[Incoming], since: int) -> Mapping[tuple[str, str], Sequence[int]]:
+        load = QueueLoad({message.chat: 0 for message in messages}, 0, {})
+        keys = [(chat.platform, chat.chat, chat.thread) for chat in load.here]
+        for platform, chat, thread, count in await self._connection.execute(_COUNT_HERE, {"keys": keys}):
+            load.here[ChatId(platform, chat, thread)] = count
+        everywhere = await self._connection.execute(_COUNT_EVERYWHERE, {"platforms": list(platforms)})
+        load.waiting = everywhere.scalar() or 0
         authors = list({(message.chat.platform, message.author.id) for message in messages})
-        asked: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for platform, author, at in await self._connection.execute(_ASKED, {"authors": authors, "since": since}):
-            asked[platform, author].append(at)
-        return asked
+            load.asked.setdefault((platform, author), []).append(at)
+        return load
 
     async def edit_question(self, incoming: Incoming) -> bool:
         platform, bot, external_id = incoming.key
@@ -143,9 +147,8 @@ class SqlInbox:
         """The conversations' rows, made where there are none. A message shows that the bot may write there."""
         found, inactive = dict[ChatId, ChatKey](), list[int]()
         unique = dict.fromkeys(wanted)
-        for platform, chat, thread, id, conversation, active in await self._connection.execute(
-            _CHATS, {"keys": _chat_keys(unique)}
-        ):
+        keys = [(chat.platform, chat.chat, chat.thread) for chat in unique]
+        for platform, chat, thread, id, conversation, active in await self._connection.execute(_CHATS, {"keys": keys}):
             found[ChatId(platform, chat, thread)] = ChatKey(id, conversation)
             if not active:
                 inactive.append(id)
@@ -163,55 +166,24 @@ class SqlInbox:
             return []
         statement = _insert_into(table)
         if len(rows) == 1:
-            return [inserted_id(await self._connection.execute(statement, rows[0]))]
+            return list((await self._connection.execute(statement, rows[0])).inserted_primary_key or ())
         before = (await self._connection.execute(_highest_id(table))).scalar() or 0
         await self._connection.execute(statement, rows)
         return list((await self._connection.execute(_ids_above(table), {"before": before})).scalars())
 
 
-def _inbox_values(owed: NewReply, chat: ChatKey, now: int) -> _Values:
-    incoming, kept = owed.incoming, owed.lane is Lane.NOTICE and owed.state is State.QUEUED
-    return {
-        "platform": incoming.chat.platform, "bot": incoming.bot, "external_id": incoming.external_id,
-        "chat_id": chat.id, "seq": incoming.seq, "private": incoming.private, "author_id": incoming.author.id,
-        "author_name": incoming.author.name, "locale": incoming.author.locale,
-        "text": incoming.text if kept else None, "received_at": now,
-        "reply_token": (incoming.reply_token or None) if owed.state.open else None,
-        "options": (dict(incoming.options) or None) if kept else None,
-    }  # fmt: skip
-
-
-def _reply_values(owed: NewReply, chat: ChatKey, inbox: int, question: int | None, now: int) -> _Values:
-    return {
-        "inbox_id": inbox, "chat_id": chat.id, "conversation": chat.conversation, "lane": owed.lane,
-        "state": owed.state, "question_id": question, "final": owed.final, "merged_into": owed.merged_into,
-        "outcome": State.REFUSED if owed.final else None, "chunks": [], "updated_at": now,
-    }  # fmt: skip
-
-
-def _added_reply(owed: NewReply, id: int, row: _Values, chat: ChatKey, now: int) -> Reply:
-    """The reply as it was just stored. To read a batch back would take as long as to store it."""
+def _without_ids(owed: NewReply, conversation: int, now: int) -> Reply:
+    """The reply as it will be stored. To read a batch back would take as long as to store it."""
     incoming, asks = owed.incoming, owed.lane is Lane.ANSWER
     queued_command = not asks and owed.state is State.QUEUED
     return Reply(
-        id=id, chat=incoming.chat, private=incoming.private, conversation=chat.conversation, lane=owed.lane,
+        id=0, chat=incoming.chat, private=incoming.private, conversation=conversation, lane=owed.lane,
         state=owed.state, attempt=0, author=incoming.author, bot=incoming.bot,
         text=incoming.text if asks or queued_command else "",
-        external_id=incoming.external_id, seq=incoming.seq, reply_token=incoming.reply_token if owed.state.open else "",
+        external_id=incoming.external_id, seq=incoming.seq,
+        reply_token=incoming.reply_token if owed.state in OPEN else "",
         options=incoming.options if queued_command else {},
-        question=cast(int, row["question_id"]) if asks else None,
         asker=Author(incoming.author.id, incoming.author.name) if asks else None,
         outcome=State.REFUSED if owed.final else None, final=owed.final, at=incoming.at if asks else now,
         merged_into=owed.merged_into,
     )  # fmt: skip
-
-
-def _question_values(incoming: Incoming, chat: ChatKey) -> _Values:
-    return {
-        "chat_id": chat.id, "conversation": chat.conversation, "role": "user", "text": incoming.text,
-        "author_id": incoming.author.id, "author_name": incoming.author.name, "at": incoming.at,
-    }  # fmt: skip
-
-
-def _chat_keys(chats: Collection[ChatId]) -> list[tuple[str, str, str]]:
-    return [(chat.platform, chat.chat, chat.thread) for chat in chats]

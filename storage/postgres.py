@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from core.domain.errors import SetupError
 from core.runtime.cancellation import uncancelled
-from storage.connections import Database, Result, Values
+from storage.connections import Connection, Database, Result, Values
 from storage.database_url import without_password
 from storage.postgres_lock import AdvisoryLock
 from storage.sqlite_lock import InUse
@@ -67,6 +67,18 @@ class PostgresDatabase(Database):
         self.engine = engine
         self._connection: AsyncConnection | None = None
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        connection = self._connection = self.engine.connect()
+        try:
+            await uncancelled(connection.start())  # the transaction begins with the first statement
+            yield self
+            await uncancelled(connection.commit())
+        finally:
+            self._connection = None
+            if connection.sync_connection is not None:  # else it could not be opened
+                await uncancelled(connection.close())
+
     async def execute(self, statement: Executable, parameters: Values | Sequence[Values] | None = None) -> Result:
         assert self._connection is not None, "no transaction"
         return await uncancelled(self._connection.execute(statement, parameters))
@@ -80,19 +92,6 @@ class PostgresDatabase(Database):
 
     async def close(self) -> None:
         await uncancelled(self.engine.dispose())
-
-    async def _begin(self) -> None:
-        self._connection = self.engine.connect()  # the transaction begins with the first statement
-        await uncancelled(self._connection.start())
-
-    async def _commit(self) -> None:
-        assert self._connection is not None
-        await uncancelled(self._connection.commit())
-
-    async def _end(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and connection.sync_connection is not None:  # else it could not be opened
-            await uncancelled(connection.close())
 
 
 @asynccontextmanager

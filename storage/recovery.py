@@ -7,8 +7,7 @@ from sqlalchemy import bindparam, delete, select, update
 from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
 from storage.connections import Connection, Values
-from storage.mapping import select_replies, to_reply
-from storage.replies import SqlReplies
+from storage.replies import SqlReplies, select_replies, to_reply
 from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies
 
 MAX_ATTEMPTS = 10

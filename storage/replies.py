@@ -1,19 +1,159 @@
-"""The work queue: every event of core/domain/reply_states.py as one conditional change of a row."""
+"""The work queue: replies and their rows, which are next (C2), every event of core/domain/reply_states.py as one
+conditional change of a row, and the messages of a reply: intents and ids, in the order of its text."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from core.domain.conversation import ChatId, Question, Reply
+from core.domain.conversation import Author, ChatId, Chunk, Question, Reply, fit_id
 from core.domain.reply_states import ACTIVE, OPEN, Lane, ReplyEvent, State, next_state
 from core.domain.store import Claimed, Stale
-from storage.chats import is_chat, key_of
-from storage.claims import ClaimQueue
-from storage.connections import Connection
-from storage.mapping import select_replies, to_reply
-from storage.tables import CLOSED_INBOX, chats, inbox, replies
+from storage.connections import Connection, ResultRow
+from storage.conversations import is_chat, key_of
+from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies
+
+_prefix = messages.alias("prefix")
+
+REPLY_SOURCE = (
+    replies.join(inbox, inbox.c.id == replies.c.inbox_id)
+    .join(chats, chats.c.id == replies.c.chat_id)
+    .outerjoin(messages, messages.c.id == replies.c.question_id)
+    .outerjoin(_prefix, (_prefix.c.reply_to == replies.c.question_id) & replies.c.goes_on)
+)
+"""A reply's row, joined with all that a Reply is made of."""
+REPLY_COLUMNS = (
+    replies.c.id, chats.c.platform, chats.c.chat, chats.c.thread, inbox.c.private, replies.c.conversation,
+    replies.c.lane, replies.c.state, replies.c.attempt, inbox.c.author_id, inbox.c.author_name, inbox.c.locale,
+    inbox.c.text, inbox.c.bot, inbox.c.external_id, inbox.c.seq, inbox.c.reply_token, inbox.c.options, messages.c.id,
+    messages.c.text, messages.c.author_id, messages.c.author_name, messages.c.at, replies.c.outcome, replies.c.final,
+    replies.c.chunks, inbox.c.received_at, replies.c.isolated, replies.c.engine_deaths, replies.c.merged_into,
+    _prefix.c.text,
+)  # fmt: skip
+"""In the order in which `to_reply` reads them."""
+
+
+def select_replies() -> Select[*tuple[Any, ...]]:
+    """The rows of replies for `to_reply`, oldest first. To be built once for each condition that is added."""
+    return select(*REPLY_COLUMNS).select_from(REPLY_SOURCE).order_by(replies.c.id)
+
+
+def to_reply(row: ResultRow) -> Reply:
+    """The reply in a row that begins with REPLY_COLUMNS."""
+    (
+        id, platform, chat, thread, private, conversation, lane, state, attempt, author_id, author_name, locale,
+        command, bot, external_id, seq, reply_token, options, question, question_text, asker_id, asker_name, asked_at,
+        outcome, final, chunks, received_at, isolated, engine_deaths, merged_into, prefix,
+    ) = row[: len(REPLY_COLUMNS)]  # fmt: skip
+    asked = question is not None
+    return Reply(
+        id=id, chat=ChatId(platform, chat, thread), private=private, conversation=conversation, lane=Lane(lane),
+        state=State(state), attempt=attempt, author=Author(author_id, author_name, locale),
+        text=question_text if asked else command or "", bot=bot, external_id=external_id, seq=seq,
+        reply_token=reply_token or "", options=options or {}, question=question,
+        asker=Author(asker_id, asker_name) if asked else None, outcome=State(outcome) if outcome else None,
+        final=final, chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in chunks),
+        at=asked_at if asked else received_at, isolated=isolated, engine_deaths=engine_deaths,
+        merged_into=merged_into, prefix=prefix or "",
+    )  # fmt: skip
+
+
+_reply = replies.alias("candidate")
+_other = replies.alias("other")
+_chat = chats.alias("its_chat")
+_PLATFORMS: BindParameter[Any] = bindparam("platforms", expanding=True)
+_LIMIT: BindParameter[Any] = bindparam("most", type_=Integer)
+
+
+def _queued(lane: Lane, reply: Any) -> ColumnElement[bool]:
+    return and_(reply.c.lane == lane, reply.c.state == State.QUEUED)
+
+
+_command_before = exists().where(
+    _other.c.chat_id == _reply.c.chat_id, _other.c.lane == Lane.NOTICE, _other.c.state.in_(OPEN),
+    _other.c.id < _reply.c.id, _other.c.outcome.is_distinct_from(State.REFUSED),  # a refused one has changed nothing
+)  # fmt: skip
+"""Whether an earlier open command of the conversation may still change the reply."""
+_active_here = exists().where(
+    _other.c.chat_id == _reply.c.chat_id, _other.c.lane == Lane.ANSWER, _other.c.state.in_(ACTIVE)
+)
+_earlier_here = exists().where(
+    _other.c.chat_id == _reply.c.chat_id, _queued(Lane.ANSWER, _other), _other.c.id < _reply.c.id
+)
+_generating = (
+    select(_other.c.id)
+    .join(_chat, _chat.c.id == _other.c.chat_id)
+    .where(_other.c.lane == Lane.ANSWER, _other.c.state == State.GENERATING, _chat.c.platform.in_(_PLATFORMS))
+)
+_GENERATING = _generating.limit(1)
+_isolated_running = _generating.where(_other.c.isolated).exists()
+
+
+def _waiting(lane: Lane) -> Select[*tuple[Any, ...]]:
+    """What is queued in the lane on the platforms."""
+    return (
+        select(_other.c.id)
+        .join(_chat, _chat.c.id == _other.c.chat_id)
+        .where(_queued(lane, _other), _chat.c.platform.in_(_PLATFORMS))
+    )
+
+
+@cache
+def _any_waiting(lane: Lane) -> Select[*tuple[Any, ...]]:
+    return _waiting(lane).limit(1)
+
+
+@cache
+def _next(lane: Lane) -> Select[*tuple[Any, ...]]:
+    """The replies to claim, in order, each with the chat's row id and how many are queued.
+
+    Answers: an isolated one comes first; while one is generated no other begins. Of each conversation only the oldest.
+    """
+    queued = (
+        select(_reply.c.id, _reply.c.isolated, chats.c.served_at)
+        .join(chats, chats.c.id == _reply.c.chat_id)
+        .where(_queued(lane, _reply), chats.c.platform.in_(_PLATFORMS), ~_command_before)
+    )
+    if lane is Lane.ANSWER:
+        queued = queued.where(~_active_here, ~_isolated_running, or_(_reply.c.isolated, ~_earlier_here))
+        queued = queued.order_by(_reply.c.isolated.desc(), chats.c.served_at, _reply.c.id)
+    else:
+        queued = queued.order_by(_reply.c.id)
+    chosen = queued.limit(_LIMIT).subquery("chosen")
+    waiting = select(func.count()).select_from(_waiting(lane).limit(_LIMIT + 1).subquery()).scalar_subquery()
+    order = (chosen.c.isolated.desc(), chosen.c.served_at) if lane is Lane.ANSWER else ()
+    return (
+        select(*REPLY_COLUMNS, replies.c.chat_id, waiting)
+        .select_from(REPLY_SOURCE.join(chosen, chosen.c.id == replies.c.id))
+        .order_by(*order, chosen.c.id)
+        .with_for_update(of=replies)
+    )
+
+
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_CLAIM = (
+    update(replies)
+    .where(replies.c.id.in_(_IDS), replies.c.state == State.QUEUED)
+    .values(state=State.GENERATING, attempt=replies.c.attempt + 1, outcome=None)
+)
+_SERVED = update(chats).where(chats.c.id.in_(_IDS))
 
 _ID = replies.c.id == bindparam("reply_id")
 _FIND = select_replies().where(_ID)
@@ -30,7 +170,6 @@ _CLOSE_INBOX = (
     .values(CLOSED_INBOX)
 )  # fmt: skip
 
-_reply = replies.alias("reply")
 _here = select(_reply.c.chat_id).where(_reply.c.id == bindparam("reply_id")).scalar_subquery()
 _SHOWN_STATES = (State.DONE, State.REFUSED, State.STOPPED, State.MERGED, State.FAILED)
 """Of an answer that may have a message on the platform, and is closed."""
@@ -51,10 +190,9 @@ _LAST_ANSWER = (
     .limit(1)
 )  # fmt: skip
 _OPEN_ANSWERS = select_replies().where(is_chat(), replies.c.lane == Lane.ANSWER, replies.c.state.in_(OPEN))
-_QUEUED_ANSWER = (replies.c.lane == Lane.ANSWER) & (replies.c.state == State.QUEUED)
 _LONGEST_WAITING = select_replies().where(
-    _QUEUED_ANSWER, chats.c.platform.in_(bindparam("platforms", expanding=True))
-).limit(bindparam("most"))  # fmt: skip
+    _queued(Lane.ANSWER, replies), chats.c.platform.in_(_PLATFORMS)
+).limit(_LIMIT)  # fmt: skip
 _COUNTS = (
     select(replies.c.state, func.count())
     .where(replies.c.lane == Lane.ANSWER, replies.c.state.in_(OPEN))
@@ -63,6 +201,17 @@ _COUNTS = (
 _DELAY = update(replies).where(
     _ID, replies.c.not_before.is_(None) | (replies.c.not_before < bindparam("until"))
 ).values(not_before=bindparam("until"))  # fmt: skip
+_CHUNKS = select(replies.c.chunks).where(_ID, replies.c.attempt == bindparam("of_attempt")).with_for_update()
+_CHATS_CHUNKS = (
+    select(replies.c.chunks)
+    .join(chats, chats.c.id == replies.c.chat_id)
+    .where(
+        chats.c.platform == bindparam("platform"),
+        chats.c.chat == bindparam("chat"),
+        # SQLite's LIKE takes "a" for "A", so what it finds is compared again.
+        cast(replies.c.chunks, Text).contains(bindparam("part", type_=Text), escape="/"),
+    )
+)
 
 
 class SqlReplies:
@@ -70,11 +219,30 @@ class SqlReplies:
 
     def __init__(self, connection: Connection, now: Callable[[], int]) -> None:
         self._connection = connection
-        self._queue = ClaimQueue(connection, now)
         self._now = now
 
     async def claim(self, lane: Lane, platforms: Collection[str], now: int, limit: int) -> Claimed:
-        return await self._queue.claim(lane, platforms, now, limit)
+        here = {"platforms": list(platforms)}
+        rows = (await self._connection.execute(_next(lane), {**here, "most": limit})).all()
+        claimed = [
+            replace(reply, state=State.GENERATING, attempt=reply.attempt + 1, outcome=None)
+            for reply in map(to_reply, rows)
+        ]
+        if claimed and claimed[0].isolated:
+            # It begins with no other beside it, once none is being generated.
+            running = (await self._connection.execute(_GENERATING, here)).first()
+            claimed = claimed[:1] if running is None else []
+        if not claimed:
+            waiting = await self._connection.execute(_any_waiting(lane), here)
+            return Claimed((), waiting.first() is not None)
+        ids = [reply.id for reply in claimed]
+        changed = await self._connection.execute(_CLAIM, {"ids": ids, "updated_at": self._now()})
+        if changed.rowcount != len(ids):
+            raise Stale(f"one of the replies {ids} has been claimed")
+        if lane is Lane.ANSWER:
+            served = [row[len(REPLY_COLUMNS)] for row in rows[: len(ids)]]
+            await self._connection.execute(_SERVED, {"ids": served, "served_at": now})
+        return Claimed(claimed, rows[0][-1] > len(ids))
 
     async def get(self, reply_id: int) -> Reply:
         if (reply := await self.find(reply_id)) is None:
@@ -83,10 +251,6 @@ class SqlReplies:
 
     async def find(self, reply_id: int) -> Reply | None:
         row = (await self._connection.execute(_FIND, {"reply_id": reply_id})).first()
-        return to_reply(row) if row else None
-
-    async def _previous_answer(self, reply: Reply) -> Reply | None:
-        row = (await self._connection.execute(_PREVIOUS_ANSWER, {"reply_id": reply.id})).first()
         return to_reply(row) if row else None
 
     async def move(
@@ -105,15 +269,16 @@ class SqlReplies:
             changes |= {"attempt": current.attempt + 1, "outcome": None}
         elif event is ReplyEvent.FINISH:
             changes |= {"outcome": outcome or State.DONE, "final": final}
-        elif event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and target.open:
+        elif event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and target in OPEN:
             changes["outcome"] = State.STOPPED
-        if target.open:
-            return await self._change(current, changes)
-        return await self._close(current, changes, has_texts=row[-1])
+        return await self._change(current, changes, has_texts=row[-1])
 
     async def deliver(self, reply: Reply) -> Reply | None:
         moved = await self.move(reply, ReplyEvent.DELIVER)
-        return await self._previous_answer(moved) if moved.lane is Lane.ANSWER else None
+        if moved.lane is not Lane.ANSWER:
+            return None
+        row = (await self._connection.execute(_PREVIOUS_ANSWER, {"reply_id": reply.id})).first()
+        return to_reply(row) if row else None
 
     async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
         last = await self._connection.execute(_LAST_ANSWER, {"question": question.id})
@@ -145,14 +310,61 @@ class SqlReplies:
         # In every state and attempt: the delay is the chat's, not the reply's.
         await self._connection.execute(_DELAY, {"reply_id": reply.id, "until": until})
 
-    async def _change(self, current: Reply, changes: dict[str, Any]) -> Reply:
-        """Change columns that are called as the fields of a Reply."""
-        await self._connection.execute(_CHANGE, {"reply_id": current.id, "updated_at": self._now(), **changes})
-        return replace(current, **changes)
+    async def _change(self, current: Reply, changes: dict[str, Any], *, has_texts: bool = True) -> Reply:
+        """Change columns that are called as the fields of a Reply.
 
-    async def _close(self, current: Reply, changes: dict[str, Any], *, has_texts: bool) -> Reply:
-        """Of a closed reply no text is kept: what was said is in the history alone, where /clear deletes it."""
-        closed = await self._change(current, changes | {"final": None})
+        Of a closed reply no text is kept: what was said is in the history alone, where /clear deletes it. `has_texts`:
+        whether the row of its message holds any.
+        """
+        is_open = changes.get("state", current.state) in OPEN
+        if not is_open:
+            changes = {**changes, "final": None}
+        await self._connection.execute(_CHANGE, {"reply_id": current.id, "updated_at": self._now(), **changes})
+        changed = replace(current, **changes)
+        if is_open:
+            return changed
         if has_texts:
             await self._connection.execute(_CLOSE_INBOX, {"reply_id": current.id})
-        return replace(closed, text=closed.text if closed.question else "", reply_token="", options={})
+        return replace(changed, text=changed.text if changed.question else "", reply_token="", options={})
+
+
+class SqlMessages:
+    """See core.domain.store.Messages."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def add_intent(self, reply: Reply, nonce: str, *, instead_of: str = "") -> None:
+        chunks, intended = await self._lock_current(reply), {"nonce": nonce, "id": None}
+        if any(chunk["nonce"] == nonce for chunk in chunks):
+            return
+        if instead_of:
+            chunks = [intended if chunk["nonce"] == instead_of else chunk for chunk in chunks]
+        else:
+            chunks = [*chunks, intended]
+        await self._connection.execute(_CHANGE, {"reply_id": reply.id, "chunks": chunks})
+
+    async def set_id(self, reply: Reply, nonce: str, message_id: str) -> None:
+        chunks = await self._lock_current(reply)
+        chunks = [{**chunk, "id": message_id} if chunk["nonce"] == nonce else chunk for chunk in chunks]
+        await self._connection.execute(_CHANGE, {"reply_id": reply.id, "chunks": chunks})
+
+    async def remove(self, reply: Reply, nonce: str) -> None:
+        kept = [chunk for chunk in await self._lock_current(reply) if chunk["nonce"] != nonce]
+        await self._connection.execute(_CHANGE, {"reply_id": reply.id, "chunks": kept})
+
+    async def exists(self, platform: str, chat: str, message_id: str) -> bool:
+        part = f'"id": {json.dumps(message_id)}'
+        for special in "/%_":
+            part = part.replace(special, "/" + special)
+        wanted = {"platform": platform, "chat": fit_id(chat), "part": part}
+        candidates = (await self._connection.execute(_CHATS_CHUNKS, wanted)).scalars()
+        return any(chunk["id"] == message_id for chunks in candidates for chunk in chunks)
+
+    async def _lock_current(self, reply: Reply) -> list[dict[str, Any]]:
+        """The reply's stored messages, locked until the transaction ends. Raises Stale where its attempt is over: a
+        worker may change a reply only while the attempt that it claimed is the current one."""
+        attempt = {"reply_id": reply.id, "of_attempt": reply.attempt}
+        if (row := (await self._connection.execute(_CHUNKS, attempt)).first()) is None:
+            raise Stale(f"reply {reply.id}: attempt {reply.attempt} is over")
+        return list(row[0])

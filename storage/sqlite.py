@@ -6,8 +6,9 @@ another program has locked is tried again and again, with pauses.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from core.runtime.cancellation import uncancelled
 from core.runtime.retry import Backoff
-from storage.connections import Database, Result, Values
+from storage.connections import Connection, Database, Result, Values
 from storage.errors import unavailable_reason
 
 T = TypeVar("T")
@@ -51,6 +52,31 @@ class SqliteDatabase(Database):
         self._changes_before = 0
         """The driver's count of changed rows when the transaction began."""
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        if self._connection is None or self._connection.invalidated:
+            await self._in_thread(self._open)
+        connection, driver = self._connection, self._driver
+        assert connection is not None
+        try:
+            connection.begin()  # for SQLAlchemy's listeners: the driver begins nothing
+            try:
+                # A transaction that reads first and writes later would fail at once where another has written between.
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error:
+                await _begin_once_free(connection)
+            self._changes_before = driver.total_changes
+            yield self
+            if driver.total_changes == self._changes_before:
+                connection.commit()
+            else:
+                await self._in_thread(connection.commit)
+        finally:
+            # Also after a commit that failed: SQLAlchemy begins nothing new before. After a commit it does nothing.
+            connection.rollback()
+            if driver.in_transaction:
+                driver.rollback()
+
     async def execute(self, statement: Executable, parameters: Values | Sequence[Values] | None = None) -> Result:
         assert self._connection is not None, "no transaction"
         return self._connection.execute(statement, parameters)
@@ -67,33 +93,6 @@ class SqliteDatabase(Database):
         await self._in_thread(self._close)
         thread, self._thread = self._thread, _new_thread()
         thread.shutdown(wait=False)
-
-    async def _begin(self) -> None:
-        if self._connection is None or self._connection.invalidated:
-            await self._in_thread(self._open)
-        connection = self._connection
-        assert connection is not None
-        connection.begin()  # for SQLAlchemy's listeners: the driver begins nothing
-        try:
-            # A transaction that reads first and writes later would fail at once where another has written in between.
-            self._driver.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error:
-            await _begin_once_free(connection)
-        self._changes_before = self._driver.total_changes
-
-    async def _commit(self) -> None:
-        assert self._connection is not None
-        if self._driver.total_changes == self._changes_before:
-            self._connection.commit()
-        else:
-            await self._in_thread(self._connection.commit)
-
-    async def _end(self) -> None:
-        if self._connection is not None:
-            # Also after a commit that failed: SQLAlchemy begins nothing new before. After a commit it does nothing.
-            self._connection.rollback()
-            if self._driver.in_transaction:
-                self._driver.rollback()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await uncancelled(asyncio.get_running_loop().run_in_executor(self._thread, work))

@@ -1,23 +1,27 @@
 """The Store of core/domain/store.py over a Database: one short transaction at a time."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.domain.conversation import ChatId
+from core.domain.store import Unavailable
 from storage.bot_accounts import SqlAccounts
 from storage.chats import SqlChats
 from storage.connections import Connection, Database
-from storage.errors import raises_unavailable
-from storage.history import SqlTurns
+from storage.conversations import SqlPreferences, SqlTurns
+from storage.errors import unavailable_reason
 from storage.inbox import SqlInbox
-from storage.messages import SqlMessages
-from storage.preferences import SqlPreferences
 from storage.recovery import SqlRecovery
-from storage.replies import SqlReplies
+from storage.replies import SqlMessages, SqlReplies
 from storage.tables import chats, replies
+
+TURN_TIMEOUT_S = 3600.0
+"""How long a transaction waits for those before it."""
 
 _LATEST_CHAT = (
     select(chats.c.platform, chats.c.chat, chats.c.thread)
@@ -56,13 +60,24 @@ class DatabaseStore:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlTransaction]:
-        with raises_unavailable():
+        try:
+            async with asyncio.timeout(TURN_TIMEOUT_S):  # one after another, in the order in which they were begun
+                await self._database.turn.acquire()
+        except TimeoutError as error:
+            raise Unavailable("the database is in trouble: no connection is free") from error
+        try:
             async with self._database.transaction():
                 yield self._transaction
+        except SQLAlchemyError as error:
+            if (kind := unavailable_reason(error)) is None:
+                raise
+            # The kind alone: the text of an SQL error quotes values.
+            raise Unavailable(f"the database is in trouble: {kind}") from error
+        finally:
+            self._database.turn.release()
 
     async def latest_chat(self, platform: str) -> ChatId | None:
         """The conversation of the platform with the newest reply; None without one. Raises Unavailable."""
-        with raises_unavailable():
-            async with self._database.transaction() as connection:
-                row = (await connection.execute(_LATEST_CHAT, {"platform": platform})).first()
+        async with self.begin():
+            row = (await self._database.execute(_LATEST_CHAT, {"platform": platform})).first()
         return ChatId(*row) if row else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.answering.prompt import QuestionPrompt, build_prompt
 from core.checkpoints import inspect_checkpoint
 from core.domain.conversation import Turn
-from core.domain.settings import Settings, Source, Value
+from core.domain.settings import Settings
 from core.llm.tokenizer import Tokenizer
 
 HISTORY_TURNS, TURN_WORDS, QUESTION_WORDS = 3, 250, 25
@@ -20,12 +20,7 @@ WORDS = [word for line in (
 ) for word in line.split()]  # fmt: skip
 
 SYSTEM = "You are a helpful AI assistant. Your answers are concise and to the point."
-SETTINGS = Settings(
-    {
-        name: Value(name, value, value, Source.DEPLOYMENT)
-        for name, value in (("system", SYSTEM), ("reply_language", "auto"))
-    }
-)
+SETTINGS = Settings({}, system=SYSTEM)
 
 
 class Conversation:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from hashlib import sha256
@@ -86,7 +86,24 @@ class Incoming:
 
     def cleaned(self) -> "Incoming":
         """The message as it can be stored: ids that fit, no NUL and no lone surrogates (no database or encoder takes
-        them), and NFC, because a decomposed Vietnamese question costs a model three times the tokens."""
+        them), and NFC, because a decomposed Vietnamese question costs a model three times the tokens.
+
+        A message that needs no change, as nearly all, is returned as it is.
+        """
+        ids = (self.chat.chat, self.chat.thread, self.bot, self.external_id, self.author.id)
+        written = (self.author.name, self.author.locale, self.text)
+        fits = (
+            not self.options
+            and max(map(len, ids)) <= MAX_ID_CHARACTERS
+            and 0 < len(self.author.name) <= MAX_NAME_CHARACTERS
+            and len(self.author.locale) <= MAX_LOCALE_CHARACTERS
+            and not _FORBIDDEN.search("".join(ids + written))
+        )
+        # What fitted() and clean() would do to each, in the order in which they do it, is nothing.
+        if fits and all(
+            each == each.strip() and "\r\n" not in each and unicodedata.is_normalized("NFC", each) for each in written
+        ):
+            return self
         return replace(
             self,
             chat=self.chat.fitted(),
@@ -111,11 +128,10 @@ def fit_id(id: str) -> str:
     Any other keeps its beginning and ends in the SHA-256 digest of the whole, 255 characters at most, so that
     different ids stay different.
     """
-    kept = storable(id)
-    if kept == id and len(id) <= MAX_ID_CHARACTERS:
+    if len(id) <= MAX_ID_CHARACTERS and not _FORBIDDEN.search(id):
         return id
     digest = "~" + sha256(id.encode("utf-8", "surrogatepass")).hexdigest()
-    return kept[: MAX_ID_CHARACTERS - len(digest)] + digest
+    return storable(id)[: MAX_ID_CHARACTERS - len(digest)] + digest
 
 
 def clean(text: str) -> str:
@@ -215,15 +231,15 @@ class NewReply:
     merged_into: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class QueueLoad:
     """How many answers are queued, and how often people asked lately."""
 
-    here: Mapping[ChatId, int]
+    here: dict[ChatId, int]
     """Queued answers in each conversation."""
     waiting: int
     """Queued answers in all conversations."""
-    asked: Mapping[tuple[str, str], Sequence[int]]
+    asked: dict[tuple[str, str], list[int]]
     """When each person, by platform and id, asked: milliseconds UTC, oldest first."""
 
 

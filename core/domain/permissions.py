@@ -19,9 +19,13 @@ class Access:
     def admits(self, chat: ChatId, author: Author) -> bool:
         """Whether the bot answers this person in this chat: the person or the chat is listed, or the person owns the
         deployment."""
-        if self.is_owner(chat.platform, author) or not (self.users or self.chats):
+        if not (self.users or self.chats):
             return True
-        return _is_listed(self.users, chat.platform, author.id) or _is_listed(self.chats, chat.platform, chat.chat)
+        return (
+            self.is_owner(chat.platform, author)
+            or _is_listed(self.users, chat.platform, author.id)
+            or _is_listed(self.chats, chat.platform, chat.chat)
+        )
 
     def is_owner(self, platform: str, author: Author) -> bool:
         """Whether the person owns the deployment."""

@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from core.domain.conversation import OptionValue, Setting
 from core.domain.errors import Refused
-from core.domain.filter_policy import Level, Policy
+from core.domain.filter_policy import STANDARD, Level, Policy
 
 MAX_TOKENS_CHOICES = (256, 512, 1024)
 REPLY_LANGUAGES = ("auto", "en", "vi")
@@ -148,49 +149,25 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings that are in force in one conversation."""
+    """The settings that are in force in one conversation, made by Rules. `values` says where each comes from."""
 
     values: Mapping[str, Value]
     """By the setting's name, for each of SETTING_NAMES."""
-    words: tuple[str, ...] = ()
-    """Words that the conversation's filter blocks besides its level's."""
-    allowed: tuple[str, ...] = ()
-    """Words that the conversation's filter lets through."""
-    owner_wordlist: tuple[str, ...] = ()
-    """The lines of the owner's own word list."""
-
-    @property
-    def temperature(self) -> float:
-        """The sampling temperature, from 0 (greedy) to 1."""
-        return float(self.values["temperature"].value)
-
-    @property
-    def max_tokens(self) -> int:
-        """The token limit of an answer."""
-        return int(self.values["max_tokens"].value)
-
-    @property
-    def memory(self) -> int:
-        """How many turns of history a prompt holds at most."""
-        return int(self.values["memory"].value)
-
-    @property
-    def system(self) -> str:
-        """The system prompt."""
-        return str(self.values["system"].value)
-
-    @property
-    def reply_language(self) -> str:
-        """The language of answers: "auto", "en" or "vi"."""
-        return str(self.values["reply_language"].value)
-
-    @property
-    def policy(self) -> Policy:
-        """What the conversation's filter blocks."""
-        return Policy(Level(str(self.values["filter"].value)), self.words, self.allowed, self.owner_wordlist)
+    policy: Policy = STANDARD
+    """What the conversation's filter blocks."""
+    temperature: float = 0.0
+    """The sampling temperature, from 0 (greedy) to 1."""
+    max_tokens: int = MAX_TOKENS_CHOICES[0]
+    """The token limit of an answer."""
+    memory: int = 1
+    """How many turns of history a prompt holds at most."""
+    system: str = ""
+    """The system prompt."""
+    reply_language: str = "auto"
+    """The language of answers: "auto", "en" or "vi"."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rules:
     """What the owner decides for the whole deployment."""
 
@@ -206,25 +183,39 @@ class Rules:
     """The lines of the owner's own word list."""
     limits: Limits = NO_LIMITS
     """How many questions are accepted."""
-    _deployment: dict[str, Value] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """The deployment's own values by name, each parsed when it is first asked for."""
+
+    @cached_property
+    def deployment(self) -> Settings:
+        """The settings of a conversation that has set none of its own. Raises Refused for a damaged default."""
+        parsed = {name: SETTING_PARSERS[name](self.defaults[name]) for name in SETTING_NAMES}
+        return self._in_force({name: self._clamped(name, value, Source.DEPLOYMENT) for name, value in parsed.items()})
 
     def settings(self, rows: Mapping[str, Setting]) -> Settings:
         """The settings of a conversation, from its stored values by name. Raises Refused for a damaged value."""
+        if not rows:
+            return self.deployment
         words, allowed = (_parse_words(rows[name].value) if name in rows else () for name in FILTER_LISTS)
-        return Settings(
-            {name: self.value(name, rows.get(name)) for name in SETTING_NAMES}, words, allowed, self.owner_wordlist
-        )
+        return self._in_force({name: self.value(name, rows.get(name)) for name in SETTING_NAMES}, words, allowed)
 
     def value(self, name: str, row: Setting | None) -> Value:
         """One setting's value: the stored one, else the deployment's default. Raises Refused for a damaged one."""
         if row is None:
-            if name not in self._deployment:
-                parsed = SETTING_PARSERS[name](self.defaults[name])
-                self._deployment[name] = self._clamped(name, parsed, Source.DEPLOYMENT)
-            return self._deployment[name]
+            return self.deployment.values[name]
         source = Source.CHAT if row.inherited else Source.CONVERSATION
         return self._clamped(name, SETTING_PARSERS[name](row.value), source, row)
+
+    def _in_force(
+        self, values: Mapping[str, Value], words: tuple[str, ...] = (), allowed: tuple[str, ...] = ()
+    ) -> Settings:
+        return Settings(
+            values,
+            Policy(Level(str(values["filter"].value)), words, allowed, self.owner_wordlist),
+            temperature=float(values["temperature"].value),
+            max_tokens=int(values["max_tokens"].value),
+            memory=int(values["memory"].value),
+            system=str(values["system"].value),
+            reply_language=str(values["reply_language"].value),
+        )
 
     def _clamped(self, name: str, requested: SettingValue, source: Source, row: Setting | None = None) -> Value:
         value = requested

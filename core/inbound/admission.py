@@ -1,7 +1,6 @@
 """How many questions may wait, and the refusal of a question for which there is no room."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -55,35 +54,31 @@ class ThroughputEstimate:
         return None if self.answer_s is None else max(math.ceil(place / self._slots), ahead_in_chat) * self.answer_s
 
 
+@dataclass(slots=True)
 class Queue:
-    """The questions that wait, counted on from what the store has while a batch is admitted. `now`: ms UTC."""
+    """The questions that wait: `load` is what the store has, and is counted on while a batch is admitted. `now`: ms
+    UTC."""
 
-    def __init__(self, limits: Limits, load: QueueLoad, now: int) -> None:
-        self._limits, self._now = limits, now
-        self._by_chat = defaultdict(int, load.here)
-        self._asked_at = defaultdict(list, {author: list(times) for author, times in load.asked.items()})
-        self._waiting = load.waiting
+    limits: Limits
+    load: QueueLoad
+    now: int
 
     def admit(self, incoming: Incoming, *, exempt: bool) -> Busy | None:
         """Count a question in, and return None; or return why there is no room. An exempt question always has room."""
-        asked_at = self._asked_at[incoming.chat.platform, incoming.author.id]
-        busy = None if exempt else self._busy(incoming.chat, asked_at)
-        if busy is None:
-            self._by_chat[incoming.chat] += 1
-            self._waiting += 1
-            if not exempt:
-                asked_at.append(self._now)
-        return busy
-
-    def _busy(self, chat: ChatId, asked_at: Sequence[int]) -> Busy | None:
-        limits, place = self._limits, self._waiting + 1
+        load, limits = self.load, NO_LIMITS if exempt else self.limits
+        asked_at = load.asked.setdefault((incoming.chat.platform, incoming.author.id), [])
+        here, place = load.here.get(incoming.chat, 0), load.waiting + 1
         if limits.user and len(asked_at) >= limits.user:
             free_at = asked_at[-limits.user] + QUESTION_WINDOW_MS
-            return Busy("user", limits.user, place, max(free_at - self._now, 0))
-        if limits.chat and self._by_chat[chat] >= limits.chat:
+            return Busy("user", limits.user, place, max(free_at - self.now, 0))
+        if limits.chat and here >= limits.chat:
             return Busy("chat", limits.chat, place)
-        if limits.waiting and self._waiting >= limits.waiting:
+        if limits.waiting and load.waiting >= limits.waiting:
             return Busy("full", limits.waiting, place)
+        load.here[incoming.chat] = here + 1
+        load.waiting = place
+        if not exempt:
+            asked_at.append(self.now)
         return None
 
 

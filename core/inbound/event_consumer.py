@@ -82,26 +82,23 @@ class EventConsumer:
         """Until the adapter's events end, which they only do by an error."""
         async with asyncio.TaskGroup() as tasks:
             async for event in adapter.events():
-                self._take(event, tasks)
-
-    def _take(self, event: Event, tasks: asyncio.TaskGroup) -> None:
-        match event:
-            case MessageReceived() if event.deadline_s is not None:
-                tasks.create_task(logged("a message with a deadline", partial(self._store_in_time, event)))
-            case ButtonPressed():
-                tasks.create_task(logged("a press", partial(self._carry_out_press, event)))
-            case CaughtUp(platform):
-                self._chats.settle(platform)
-                event.acknowledge(Receipt(Acceptance.STORED))
-            case _:
-                keys = _chats_of(event)
-                if not keys:  # nothing depends on it today
-                    event.acknowledge(Receipt(Acceptance.IGNORED))
-                for key in keys:
-                    if key not in self._queues:
-                        self._queues[key] = deque()
-                        tasks.create_task(self._work_off(key))
-                    self._queues[key].append(event)
+                match event:
+                    case MessageReceived() if event.deadline_s is not None:
+                        tasks.create_task(logged("a message with a deadline", partial(self._store_in_time, event)))
+                    case ButtonPressed():
+                        tasks.create_task(logged("a press", partial(self._carry_out_press, event)))
+                    case CaughtUp(platform):
+                        self._chats.settle(platform)
+                        event.acknowledge(Receipt(Acceptance.STORED))
+                    case _:
+                        keys = _chats_of(event)
+                        if not keys:  # nothing depends on it today
+                            event.acknowledge(Receipt(Acceptance.IGNORED))
+                        for key in keys:
+                            if key not in self._queues:
+                                self._queues[key] = deque()
+                                tasks.create_task(self._work_off(key))
+                            self._queues[key].append(event)
 
     async def _work_off(self, key: tuple[str, str]) -> None:
         """A chat's events in order. Messages that wait together are stored together."""
@@ -175,11 +172,11 @@ class EventConsumer:
     def _stored(self, message: Incoming, reply: Reply | None) -> Receipt:
         if reply is not None:
             return Receipt(Acceptance.STORED, reply=reply)
-        admitted = self._ingest.admits(message.chat, message.author)
+        admitted = self._ingest.access.admits(message.chat, message.author)
         return Receipt(Acceptance.IGNORED if admitted else Acceptance.NOT_ADMITTED)
 
     async def _cannot_answer(self, message: Incoming) -> Receipt:
-        admitted = self._ingest.admits(message.chat, message.author)
+        admitted = self._ingest.access.admits(message.chat, message.author)
         receipt = Receipt(Acceptance.UNANSWERABLE if admitted else Acceptance.NOT_ADMITTED)
         return await self._in_language(receipt, message.chat, message.author)
 
@@ -209,7 +206,7 @@ class EventConsumer:
             event.acknowledge(PressReceipt(Acceptance.IGNORED))
             return
         language = await self._languages.of(press.chat.platform, press.author)
-        if not self._ingest.admits(press.chat, press.author):
+        if not self._ingest.access.admits(press.chat, press.author):
             user = f"{press.chat.platform}:{press.author.id}"
             refusal = PressResult(t(language, "refused.access", user=user), alert=True)
             event.acknowledge(PressReceipt(Acceptance.NOT_ADMITTED, language, refusal))

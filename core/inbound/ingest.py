@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from core.commands.registry import find
 from core.domain.command_line import parse_command
-from core.domain.conversation import Author, ChatId, Incoming, NewReply, Reply
+from core.domain.conversation import Incoming, NewReply, Reply
 from core.domain.permissions import Access
 from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction, Unavailable
@@ -36,8 +36,8 @@ class _Abandoned(Exception):
 class Ingest:
     """Stores messages. A burst of them costs a few commits, not one each.
 
-    `on_stored` is called after each commit with the replies that are owed now; `on_doubt` after one that failed and may
-    have happened all the same.
+    `access`: whom the bot answers. `on_stored` is called after each commit with the replies that are owed now;
+    `on_doubt` after one that failed and may have happened all the same.
     """
 
     def __init__(
@@ -48,13 +48,10 @@ class Ingest:
         on_stored: Callable[[Sequence[Reply]], None],
         on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._access, self._admission = store, access, admission
+        self.access = access
+        self._store, self._admission = store, admission
         self._on_stored, self._on_doubt = on_stored, on_doubt
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
-
-    def admits(self, chat: ChatId, author: Author) -> bool:
-        """Whether the bot answers this person in this chat at all."""
-        return self._access.admits(chat, author)
 
     async def accept(self, incoming: Incoming) -> Reply | None:
         """Return when the message is stored. None: it was stored before, or nothing is owed for it.
@@ -94,7 +91,10 @@ class Ingest:
         """
         groups, failed = [batch], dict[tuple[str, str], Exception]()
         while groups:
-            if not (group := _still_wanted(groups.pop(0), failed)):
+            group = groups.pop(0)
+            if failed or any(pending.stored.cancelled() for pending in group):
+                group = _still_wanted(group, failed)
+            if not group:
                 continue
             try:
                 admitted, replies = await self._commit(group)
@@ -104,9 +104,7 @@ class Ingest:
                 if len(group) > 1 and not isinstance(error, Unavailable):
                     groups[:0] = [[pending] for pending in group]
                 else:
-                    if isinstance(error, Unavailable):
-                        self._on_doubt()
-                    _fail(group, error)
+                    self._fail(group, error)
                     failed |= {_chat(pending): error for pending in group}
             else:
                 self._announce(group, admitted, replies)
@@ -141,17 +139,25 @@ class Ingest:
             if not pending.stored.cancelled():
                 pending.stored.set_result(reply)
 
+    def _fail(self, group: Sequence[_Pending], error: Exception) -> None:
+        """Whoever sent a message must learn that nothing is stored."""
+        if isinstance(error, Unavailable):
+            self._on_doubt()
+        for pending in group:
+            if not pending.stored.cancelled():
+                pending.stored.set_exception(error)
+
     async def _owed(self, tx: Transaction, incoming: Incoming) -> NewReply | None:
         """The reply that is owed for a message; None where nothing is.
 
         In private chats strangers, and messages without a text, get one line at once; in groups they get silence.
         """
-        if not self._access.admits(incoming.chat, incoming.author):
+        if not self.access.admits(incoming.chat, incoming.author):
             user = f"{incoming.chat.platform}:{incoming.author.id}"
             return await _line(tx, incoming, "refused.access", user=user)  # a stranger's words are not kept
         if not incoming.text:  # a picture, a sticker
             return await _line(tx, incoming, "media.only_text")
-        command = parse_command(incoming.text)
+        command = parse_command(incoming.text) if incoming.text.startswith("/") else None
         if command and command.name == "ask" and command.argument:
             incoming = replace(incoming, text=command.argument)
         elif command:
@@ -174,8 +180,6 @@ async def _line(tx: Transaction, incoming: Incoming, key: str, **values: object)
 def _still_wanted(group: Sequence[_Pending], failed: Mapping[tuple[str, str], Exception]) -> list[_Pending]:
     """Without those that nobody waits for, and those behind a failure in their chat, which fail with it."""
     wanted = [pending for pending in group if not pending.stored.cancelled()]
-    if not failed:
-        return wanted
     for pending in wanted:
         if _chat(pending) in failed:
             pending.stored.set_exception(failed[_chat(pending)])
@@ -184,10 +188,3 @@ def _still_wanted(group: Sequence[_Pending], failed: Mapping[tuple[str, str], Ex
 
 def _chat(pending: _Pending) -> tuple[str, str]:
     return pending.incoming.chat.platform, pending.incoming.chat.chat
-
-
-def _fail(group: Sequence[_Pending], error: Exception) -> None:
-    """Whoever sent a message must learn that nothing is stored."""
-    for pending in group:
-        if not pending.stored.cancelled():
-            pending.stored.set_exception(error)

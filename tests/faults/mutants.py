@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "a transaction begins without the lock",
         "tests/storage/test_database.py::test_a_transaction_that_only_reads_holds_the_lock_already",
-        (Change("storage/sqlite.py::SqliteDatabase._begin", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
+        (Change("storage/sqlite.py::SqliteDatabase.transaction", instead_of_value("'BEGIN IMMEDIATE'", "'BEGIN'")),),
     ),
     Mutant(
         "each try has a nonce of its own",

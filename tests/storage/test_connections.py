@@ -4,17 +4,18 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, insert, select
-from sqlalchemy.exc import OperationalError
 
+from core.domain.store import Unavailable
 from storage import sqlite
 from storage.connections import Connection, Database
 from storage.database import open_database
 from storage.sqlite import SqliteDatabase
+from storage.store import DatabaseStore
 from storage.tables import users
 from tests.patience import limit
 
@@ -27,12 +28,19 @@ async def opened(database: str) -> AsyncIterator[Database]:
         yield opened
 
 
+@asynccontextmanager
+async def transaction(opened: Database) -> AsyncIterator[Connection]:
+    """A transaction of the store, in its turn."""
+    async with DatabaseStore(opened).begin():
+        yield opened
+
+
 async def write(connection: Connection, user: str) -> None:
     await connection.execute(insert(users), {"platform": "fake", "user": user, "language": "vi", "set_at": 1})
 
 
 async def stored(opened: Database) -> list[str]:
-    async with opened.transaction() as connection:
+    async with transaction(opened) as connection:
         return list((await connection.execute(select(users.c.user).order_by(users.c.set_at, users.c.user))).scalars())
 
 
@@ -47,8 +55,8 @@ async def test_transactions_come_in_the_order_in_which_they_were_begun(opened: D
     order = list[str]()
     first_may_end = asyncio.Event()
 
-    async def transaction(name: str) -> None:
-        async with opened.transaction() as connection:
+    async def named(name: str) -> None:
+        async with transaction(opened) as connection:
             order.append(f"{name} begins")
             if name == "a":
                 await first_may_end.wait()
@@ -57,7 +65,7 @@ async def test_transactions_come_in_the_order_in_which_they_were_begun(opened: D
 
     async with limit(), asyncio.TaskGroup() as tasks:
         for name in "abc":
-            tasks.create_task(transaction(name))
+            tasks.create_task(named(name))
         while not order:
             await asyncio.sleep(0)
         await passed()
@@ -70,7 +78,7 @@ async def test_transactions_come_in_the_order_in_which_they_were_begun(opened: D
 @BOTH
 async def test_who_gives_up_waiting_holds_up_nobody(opened: Database) -> None:
     async with limit():
-        async with opened.transaction() as connection:
+        async with transaction(opened) as connection:
             second, third = (asyncio.create_task(stored(opened)) for _ in range(2))
             await passed()
             second.cancel()
@@ -81,7 +89,7 @@ async def test_who_gives_up_waiting_holds_up_nobody(opened: Database) -> None:
 @BOTH
 async def test_an_error_in_the_block_rolls_back_and_frees_the_connection(opened: Database) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with opened.transaction() as connection:
+        async with transaction(opened) as connection:
             await write(connection, "lost")
             raise ZeroDivisionError
     assert await stored(opened) == []
@@ -92,7 +100,7 @@ async def test_a_cancelled_block_rolls_back_and_frees_the_connection(opened: Dat
     written = asyncio.Event()
 
     async def half() -> None:
-        async with opened.transaction() as connection:
+        async with transaction(opened) as connection:
             await write(connection, "lost")
             written.set()
             await asyncio.Event().wait()
@@ -142,14 +150,14 @@ async def test_only_a_commit_that_has_written_goes_to_the_thread(opened: Databas
     commits, here = Commits(opened), threading.get_ident()
     await stored(opened)
     assert commits.threads == [here]
-    async with opened.transaction() as connection:
+    async with transaction(opened) as connection:
         await write(connection, "a")
     assert len(commits.threads) == 2 and commits.threads[1] != here
 
 
 async def test_a_commit_that_is_cancelled_is_finished_first(opened: Database) -> None:
     async def whole() -> None:
-        async with opened.transaction() as connection:
+        async with transaction(opened) as connection:
             await write(connection, "kept")
 
     commits = Commits(opened)
@@ -195,7 +203,7 @@ async def test_a_locked_file_is_not_waited_for_without_end(
     opened: Database, holder: Callable[[], sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.0)
-    with closing(holder()), pytest.raises(OperationalError, match="locked"):
+    with closing(holder()), pytest.raises(Unavailable, match="SQLITE_BUSY"):
         await stored(opened)
     assert await stored(opened) == []
 

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Program
 
 from core.domain.reply_states import Lane
 from core.domain.store import Unavailable
-from storage import connections, sqlite
+from storage import sqlite
+from storage import store as sql_store
 from storage.connections import Database
 from storage.database import open_database
 from storage.errors import unavailable_reason
@@ -150,7 +151,7 @@ async def test_what_is_our_mistake_is_not_called_trouble(store: DatabaseStore) -
 
 @BOTH
 async def test_no_connection_is_free(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "TURN_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sql_store, "TURN_TIMEOUT_S", 0.05)
     async with open_database(database) as opened:
         store = DatabaseStore(opened)
         async with store.begin() as tx:

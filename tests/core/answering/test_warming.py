@@ -13,7 +13,7 @@ from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.filters import ContentFilter
 from core.i18n import t
-from storage.history import SqlTurns
+from storage.conversations import SqlTurns
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.patience import LIMIT_S

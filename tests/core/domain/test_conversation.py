@@ -60,6 +60,21 @@ def test_an_author_has_a_name_and_no_more_than_is_stored() -> None:
     assert Author("7", "n" * 300, "l" * 300).fitted() == Author("7", "n" * 255, "l" * 32)
 
 
+WRITTEN = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_from(
+    ["a", "a\r\nb", "a\rb", " a", "a\0", "\r\n", "cha\u0300o", "n" * 256, "l" * 33, "l" * 32]
+)
+
+
+@given(WRITTEN, WRITTEN, WRITTEN, IDS | st.just("1"))
+def test_what_needs_no_cleaning_is_what_cleaning_would_not_change(text: str, name: str, locale: str, id: str) -> None:
+    """A message without options may be returned as it is; one with options is made anew."""
+    message = replace(
+        MESSAGE, chat=ChatId("fake", "1", id), bot=id, external_id=id, author=Author(id, name, locale), text=text
+    )
+    made = replace(message, options={"count": 1}).cleaned()
+    assert replace(message.cleaned(), options={"count": 1}) == made
+
+
 def test_texts_and_text_options_are_cleaned() -> None:
     options: dict[str, OptionValue] = {"text": "xin cha\u0300o\0", "value": 0.3, "count": 5, "on": True}
     cleaned = replace(MESSAGE, text=" cha\u0300o\ud800 ", options=options).cleaned()

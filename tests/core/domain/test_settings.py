@@ -89,6 +89,11 @@ def test_no_value_breaks_a_parser_and_what_it_reads_it_reads_again(name: str, te
     assert SETTING_PARSERS[name](str(value)) == value
 
 
+def test_a_conversation_that_sets_nothing_has_the_deployments_settings() -> None:
+    rules = Rules(DEFAULTS, {"memory": 2}, owner_wordlist=("blorg*",))
+    assert rules.settings({}) == rules.settings({"unknown": Setting("9", "Ann", 5)})
+
+
 def test_the_conversation_comes_before_the_deployment() -> None:
     rules = Rules(DEFAULTS)
     settings = rules.settings({"memory": Setting("9", "Ann", 5)})

@@ -27,15 +27,14 @@ from tests.watching import held, outcome, release, running
 
 NOW = 1_800_000_000_000
 LIMITS = Limits(chat=3, user=5, waiting=8)
-NOBODY = QueueLoad({}, 0, {})
 
 
 def chat(number: int) -> ChatId:
     return ChatId("fake", str(number))
 
 
-def queue(crowd: QueueLoad = NOBODY, limits: Limits = LIMITS) -> Queue:
-    return Queue(limits, crowd, NOW)
+def queue(crowd: QueueLoad | None = None, limits: Limits = LIMITS) -> Queue:
+    return Queue(limits, crowd or QueueLoad({}, 0, {}), NOW)
 
 
 def test_a_conversation_a_person_and_all_of_them_have_their_limits() -> None:
