@@ -79,9 +79,12 @@ class AnswerRunner:
 
         Raises Stale where that means nothing any more.
         """
-        stop = self._env.control.stop_flag(reply.id)
+        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
+            stopped = Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
+            return await self._conclude(reply, message, stopped, language, context.settings.policy)
+        stop, began = self._env.control.stop_flag(reply.id), time.monotonic()
         try:
-            conclusion = await self._generate(reply, message, stop, language, context)
+            ending = await self.assistant.answer(reply, context, message, stop)
         except EngineDied:
             await message.stop_previews()  # the next run must read from the store what was sent
             loss = await self._lose(reply, stop)
@@ -89,26 +92,15 @@ class AnswerRunner:
                 log.debug("reply %s: the engine died; it will run by itself", reply.id)
                 return Generated(replace(reply, state=State.QUEUED))
             conclusion = _after_loss(loss, reply, language)
-        return await self._conclude(reply, message, conclusion, language, context.settings.policy)
-
-    async def _generate(
-        self, reply: Reply, message: StreamingMessage, stop: asyncio.Event, language: str, context: AnswerContext
-    ) -> Conclusion:
-        """Raises EngineDied."""
-        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
-            return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
-        began = time.monotonic()
-        try:
-            ending = await self.assistant.answer(reply, context, message, stop)
-        except EngineDied:
-            raise
         except Exception as error:
             # What the last answer had is still there to go on with.
             notice = describe_error(error, language, f"reply {reply.id}")
-            return Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
-        self._throughput.record_answer(time.monotonic() - began)
-        notice = t(language, ending.notice) if ending.notice else ""
-        return Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
+            conclusion = Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
+        else:
+            self._throughput.record_answer(time.monotonic() - began)
+            notice = t(language, ending.notice) if ending.notice else ""
+            conclusion = Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
+        return await self._conclude(reply, message, conclusion, language, context.settings.policy)
 
     async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
         if stop.is_set():

@@ -41,15 +41,10 @@ async def _until_one_ends(running: Mapping[asyncio.Task[object], str]) -> None:
             raise RuntimeError(f"{running[task]} has ended")
 
 
-async def must_not_end(what: str, work: Work) -> None:
+async def must_not_end(what: str, loop: Loop) -> None:
     """Run an endless loop. Raises RuntimeError where it ends, or where it is cancelled from within."""
-    try:
-        await work()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-    raise RuntimeError(f"{what} has ended")
+    async with running_loops({what: loop}):
+        await asyncio.Event().wait()
 
 
 async def logged(what: str, work: Work) -> None:
