@@ -136,7 +136,7 @@ class AnswerRunner:
 
 
 async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str) -> Generated:
-    """C6. `text`: the conclusion's as it is shown."""
+    """C6. `text`: what is shown of the conclusion, which has the text for the history."""
     question, truncated = reply.question, False
     if conclusion.outcome is State.REFUSED and question:
         await tx.turns.delete_unanswered(question)

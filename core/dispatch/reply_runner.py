@@ -187,7 +187,7 @@ class ReplyRunner:
             await self._follow(reply, moved, slot)
         except Unreachable:
             log.info("chat %s can't be reached; it is inactive now", reply.chat)
-            await self._lose_chat(reply)
+            await self._close_chat(reply)
             await self._fail(reply)
         except Exception as error:
             await self._apologise(reply, error)
@@ -250,7 +250,7 @@ class ReplyRunner:
             running = await tx.chats.deactivate(platform, chat)
         self._left(platform, chat, running)
 
-    async def _lose_chat(self, reply: Reply) -> None:
+    async def _close_chat(self, reply: Reply) -> None:
         """As `leave`, however long it takes to store."""
         platform, chat = reply.chat.platform, reply.chat.chat
         running = await until_stored(

@@ -10,6 +10,7 @@ from core.runtime.safe_traceback import safe_traceback
 log = logging.getLogger(__name__)
 
 Loop = Callable[[], Coroutine[object, object, object]]
+"""Works without end, and becomes a task."""
 Work = Callable[[], Awaitable[object]]
 """Called only where its result is awaited: a task may be cancelled before its first step."""
 
