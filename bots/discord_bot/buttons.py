@@ -109,7 +109,7 @@ def _action_buttons(controls: Controls, reply: int) -> View:
 
 def _options(value: Value, language: str) -> list[SelectOption]:
     """A setting's choices. Each names the setting: once one is chosen, the list shows nothing else."""
-    name = panel.setting_name(value.name, language)
+    name = t(language, f"name.{value.name}")
     return [
         SelectOption(
             label=f"{name}: {_choice_text(value.name, choice, language)}",

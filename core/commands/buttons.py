@@ -16,7 +16,6 @@ from core.domain.permissions import has_asked, is_asker, may_change, may_control
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import Lane, State
 from core.domain.settings import SETTING_PARSERS, Settings
-from core.domain.store import Transaction
 from core.i18n import t
 from core.i18n.error_texts import describe_error
 
@@ -39,26 +38,26 @@ class ButtonActions:
 
     async def press(self, press: Press, language: str) -> PressResult:
         """Do what the press asks for, where the person may. What goes wrong is told to them in the result."""
+        result = NO_RESULT
         try:
-            return await self._judge(press, language)
+            match press.payload:
+                case InertPayload():
+                    pass
+                case ActionPayload(ButtonAction.STOP, reply_id):
+                    result = await self._stop(press, reply_id, language)
+                case ActionPayload(action, reply_id):
+                    await self._repeat(press, reply_id, action)
+                case SettingPayload(name, value, revision) if name in CHOICE_SETTINGS:
+                    result = await self._change(press, name, value or press.value, revision, language)
+                case FormPayload(revision):
+                    result = await self._change(press, FORM_SETTING, press.value or RESET, revision, language)
+                case OpenFormPayload():
+                    result = await self._open_form(press)
+                case _:
+                    raise Refused("press.stale")
         except Exception as error:
             return PressResult(describe_error(error, language, f"press {press.id}"), alert=True)
-
-    async def _judge(self, press: Press, language: str) -> PressResult:
-        match press.payload:
-            case InertPayload():
-                return NO_RESULT
-            case ActionPayload(ButtonAction.STOP, reply_id):
-                return await self._stop(press, reply_id, language)
-            case ActionPayload(action, reply_id):
-                return await self._repeat(press, reply_id, action)
-            case SettingPayload(name, value, revision) if name in CHOICE_SETTINGS:
-                return await self._change(press, name, value or press.value, revision, language)
-            case FormPayload(revision):
-                return await self._change(press, FORM_SETTING, press.value or RESET, revision, language)
-            case OpenFormPayload():
-                return await self._open_form(press)
-        raise Refused("press.stale")
+        return result
 
     # Buttons under an answer
 
@@ -78,7 +77,7 @@ class ButtonActions:
         await self._services.control.stop(reply)
         return PressResult(t(language, "stop.done"))
 
-    async def _repeat(self, press: Press, reply_id: int, action: ButtonAction) -> PressResult:
+    async def _repeat(self, press: Press, reply_id: int, action: ButtonAction) -> None:
         """Retry or continue, by the command of that name, which checks once more when its turn comes."""
         async with self._store.begin() as tx:
             found = await tx.replies.find(reply_id)
@@ -96,7 +95,6 @@ class ButtonActions:
             raise Refused("press.stale")
         await self._accept(_command(press, f"/{action}"))
         self._repeated.append(reply.id)
-        return NO_RESULT
 
     # The settings panel
 
@@ -112,7 +110,8 @@ class ButtonActions:
 
     async def _change(self, press: Press, name: str, text: str, revision: str, language: str) -> PressResult:
         """Set a setting, or reset it (RESET), if the panel that was pressed showed the value which is in force."""
-        await self._check_may_change(press)
+        if not press.private:  # a private chat is everyone's own: no role is asked for
+            await self._check_may_change(press)
         setting = None
         if text != RESET:
             setting = Setting(str(SETTING_PARSERS[name](text)), press.author.name, self._services.now())
@@ -120,9 +119,12 @@ class ButtonActions:
             settings = self._rules.settings(await tx.preferences.settings(press.chat))
             is_current = setting_revision(press.chat, settings, name) == revision
             if is_current:
-                if setting and self._services.filter.check(setting.value, settings.policy).blocked:
+                if setting is None:
+                    await tx.preferences.delete(press.chat, name)
+                elif self._services.filter.check(setting.value, settings.policy).blocked:
                     raise Refused("blocked.setting")
-                await _store_setting(tx, press.chat, name, setting)
+                else:
+                    await tx.preferences.set(press.chat, name, setting)
                 settings = self._rules.settings(await tx.preferences.settings(press.chat))
         value = settings.values[name]
         # A second tap on the same button finds the value that the first one has set: nothing is out of date then.
@@ -162,13 +164,6 @@ def _pressed_answer(press: Press, reply: Reply | None) -> Reply:
     if reply is None or not is_here or press.message_id not in [chunk.message_id for chunk in reply.chunks]:
         raise Refused("press.stale")
     return reply
-
-
-async def _store_setting(tx: Transaction, chat: ChatId, name: str, setting: Setting | None) -> None:
-    if setting is None:
-        await tx.preferences.delete(chat, name)
-    else:
-        await tx.preferences.set(chat, name, setting)
 
 
 def _command(press: Press, text: str) -> Incoming:

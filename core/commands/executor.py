@@ -1,6 +1,7 @@
 """Executes claimed commands: from the role of the person who asks to the stored reply."""
 
-import itertools
+import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,9 @@ from core.domain.store import Stale, Transaction, Unavailable
 from core.i18n.error_texts import describe_error
 from core.i18n.person_language import read_language
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import DATABASE_BACKOFF, Backoff, while_unavailable
+from core.runtime.retry import DATABASE_BACKOFF, Backoff
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +58,20 @@ class CommandExecutor:
 
         `release_slot` is called before a wait that may be long. Raises Stale, ChatIdChanged, Unreachable.
         """
-        attempts = itertools.count(1)
-
-        async def attempt() -> CarriedOut:
-            if next(attempts) > 1 and (done := await self._already_done(reply)):
-                return done
+        for attempt, pause in enumerate(self._backoff.pauses()):
             try:
-                return await self._execute(reply, release_slot)
-            except (Stale, ChatIdChanged, Unreachable, Unavailable):
-                raise
-            except Exception as error:
-                return await self._finish_with_error(reply, error)
-
-        return await while_unavailable(f"command {reply.id}", attempt, self._backoff)
+                if attempt and (done := await self._already_done(reply)):
+                    return done
+                try:
+                    return await self._execute(reply, release_slot)
+                except (Stale, ChatIdChanged, Unreachable, Unavailable):
+                    raise
+                except Exception as error:
+                    return await self._finish_with_error(reply, error)
+            except Unavailable as error:
+                log.error("command %s: the database can't be used, next try in %.0f s: %s", reply.id, pause, error)
+            await asyncio.sleep(pause)
+        raise AssertionError("a back-off never ends")
 
     async def _already_done(self, reply: Reply) -> CarriedOut | None:
         """The reply, if a commit whose result was lost has executed the command. Raises Stale where the reply became
@@ -86,10 +90,9 @@ class CommandExecutor:
         line = parse_command(reply.text) or CommandLine("")
         command = find(line.name) or UNKNOWN
         arguments = command.arguments(line.argument, reply.options)
-        role = services.roles.unasked(reply.chat.platform, reply.author)
-        if reply.private or command.asks_role(line.argument):
-            role = await services.roles.role(reply.chat, reply.author, reply.private)
-        if not services.roles.admits(reply.chat, reply.author):
+        matters = command.asks_role(line.argument)
+        role = await services.roles.role(reply.chat, reply.author, reply.private, matters=matters)
+        if not services.roles.access.admits(reply.chat, reply.author):
             raise Refused("refused.access", user=f"{reply.chat.platform}:{reply.author.id}")
         if command.stops_answer:
             release_slot()  # this may take as long as a platform is slow

@@ -36,14 +36,9 @@ class Option:
         """The value as a person would write it; "" for a flag that is not set."""
         if self.kind is Kind.FLAG:
             return self.name if value else ""
-        return f"{self.word} {_format_value(value)}".strip()
-
-
-def _format_value(value: object) -> str:
-    """A number with four decimals at most, as no platform's float shows rounding errors there; else as it is."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return f"{round(float(value), 4):g}"
-    return str(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = f"{round(float(value), 4):g}"  # no platform's float shows rounding errors there
+        return f"{self.word} {value}".strip()
 
 
 def read_options(options: Sequence[Option], text: str) -> Mapping[str, OptionValue]:

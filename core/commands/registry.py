@@ -1,7 +1,7 @@
 """The commands in one table: name, handler, arguments, aliases, who may. Adapters map it, never extend it."""
 
 from core.commands import filter_handlers, handlers
-from core.commands.context import Command, find_command
+from core.commands.context import Command
 from core.commands.options import Kind, Option
 from core.commands.setting_handlers import RESET, setting_handler
 from core.domain.command_line import parse_command
@@ -81,9 +81,12 @@ UNKNOWN = Command("", handlers.refuse_unknown, "anything")
 """In place of a command that is not in the table."""
 
 
+_BY_NAME = {name: command for command in COMMANDS for name in command.names}
+
+
 def find(name: str) -> Command | None:
     """The command of a name or an alias, in lower case; None for any other name."""
-    return find_command(COMMANDS, name)
+    return _BY_NAME.get(name)
 
 
 def command_name(text: str) -> str:

@@ -9,31 +9,23 @@ from core.domain.platform import ChatIdChanged, DeliveryError, Platform, Unreach
 
 
 class RoleLookup:
-    """Looks up roles. `platforms` by name may grow later; `access` tells who owns the deployment."""
+    """Looks up roles. `platforms`, by name, may grow later. `access`: who is admitted, and who owns the deployment."""
 
     def __init__(self, platforms: Mapping[str, Platform], access: Access) -> None:
-        self._platforms, self._access = platforms, access
+        self._platforms, self.access = platforms, access
 
-    def unasked(self, platform: str, author: Author) -> Role:
-        """The role that a person has anywhere on a platform, which need not be asked for: OWNER or MEMBER."""
-        return self._access.role(platform, author, Role.MEMBER)
-
-    def admits(self, chat: ChatId, author: Author) -> bool:
-        """Whether the bot answers this person in this chat at all."""
-        return self._access.admits(chat, author)
-
-    async def role(self, chat: ChatId, author: Author, private: bool) -> Role:
+    async def role(self, chat: ChatId, author: Author, private: bool, *, matters: bool = True) -> Role:
         """The role of a person in a chat now. In a private chat everyone is an admin, and no platform is asked.
 
-        Raises Refused where the platform can't tell, ChatIdChanged and Unreachable.
+        Nor is it where nothing depends on the role (`matters`): then it is OWNER or MEMBER. Raises Refused where the
+        platform can't tell, ChatIdChanged and Unreachable.
         """
-        role = Role.ADMIN if private else await self._ask(chat, author)
-        return self._access.role(chat.platform, author, role)
-
-    async def _ask(self, chat: ChatId, author: Author) -> Role:
-        try:
-            return await self._platforms[chat.platform].role(chat, author)
-        except (ChatIdChanged, Unreachable):
-            raise
-        except DeliveryError as error:
-            raise Refused("error.role") from error
+        role = Role.ADMIN if private else Role.MEMBER
+        if matters and not private:
+            try:
+                role = await self._platforms[chat.platform].role(chat, author)
+            except (ChatIdChanged, Unreachable):
+                raise
+            except DeliveryError as error:
+                raise Refused("error.role") from error
+        return self.access.role(chat.platform, author, role)

@@ -40,10 +40,7 @@ async def change_setting(call: Call, tx: Transaction, name: str, value: OptionVa
     if call.filter.check(setting.value, call.rules.settings(rows).policy).blocked:
         raise Refused("blocked.setting")
     await tx.preferences.set(call.reply.chat, name, setting)
-    return _describe_change(call, old, call.rules.value(name, setting))
-
-
-def _describe_change(call: Call, old: Value, new: Value) -> str:
+    new = call.rules.value(name, setting)
     texts = _format(call, old=old, new=new)
     if new.clamped:
         return call.t("set.clamped", wanted=settings_view.format_requested(new, call.language), **texts)
@@ -52,5 +49,8 @@ def _describe_change(call: Call, old: Value, new: Value) -> str:
 
 def _format(call: Call, **values: Value) -> dict[str, str]:
     """Values of one setting as texts by the same keys, and the setting's name as "name"."""
-    name = settings_view.setting_name(next(iter(values.values())).name, call.language)
-    return {"name": name, **{key: settings_view.format_value(value, call.language) for key, value in values.items()}}
+    name = next(iter(values.values())).name
+    return {
+        "name": call.t(f"name.{name}"),
+        **{key: settings_view.format_value(value, call.language) for key, value in values.items()},
+    }

@@ -16,23 +16,12 @@ FORM_SETTING = "system"
 
 def describe_settings(settings: Settings, language: str) -> str:
     """All settings in Markdown, each with its value and where it comes from."""
-    values = [settings.values[name] for name in SETTING_NAMES]
-    lines = [
-        t(
-            language,
-            "settings.line",
-            name=setting_name(value.name, language),
-            value=format_value(value, language),
-            source=describe_source(value, language),
-        )
-        for value in values
-    ]
+    lines = []
+    for name in SETTING_NAMES:
+        value = settings.values[name]
+        texts = {"value": format_value(value, language), "source": describe_source(value, language)}
+        lines.append(t(language, "settings.line", name=t(language, f"name.{name}"), **texts))
     return "\n".join([f"**{t(language, 'settings.title')}**", "", *(f"- {line}" for line in lines)])
-
-
-def setting_name(name: str, language: str) -> str:
-    """The name of a setting as people read it."""
-    return t(language, f"name.{name}")
 
 
 def format_value(value: Value, language: str) -> str:

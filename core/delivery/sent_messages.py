@@ -7,7 +7,7 @@ from core.domain.conversation import Reply
 from core.domain.platform import MessageGone, OutgoingMessage, OutOfReach, Unacceptable
 from core.domain.store import Store, Transaction
 from core.runtime.failpoints import failpoint
-from core.runtime.retry import Backoff, while_unavailable
+from core.runtime.retry import Backoff, until_stored
 
 MAX_VANISHED = 2
 """After a message has disappeared more often than this, its reply is given up."""
@@ -82,9 +82,8 @@ class SentMessages:
             state.id, state.gone = None, True
 
     async def _write(self, step: Callable[[Transaction], Awaitable[None]], point: str = "") -> None:
-        async def write() -> None:
-            async with self._store.begin() as tx:
-                await step(tx)
-                failpoint(point)
+        async def write(tx: Transaction) -> None:
+            await step(tx)
+            failpoint(point)
 
-        await while_unavailable(f"reply {self._reply.id}", write, self._backoff)
+        await until_stored(self._store, f"reply {self._reply.id}", write, self._backoff, retries=0)

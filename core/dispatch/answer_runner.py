@@ -6,15 +6,16 @@ import time
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from core.answering.assistant import Assistant
+from core.answering.assistant import AnswerContext, Assistant
 from core.delivery.final_check import FinalCheck
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
 from core.dispatch.environment import Environment
-from core.dispatch.reply_messages import ReplyContext
 from core.domain.conversation import Reply
 from core.domain.errors import EngineDied, outcome_of
 from core.domain.reply_states import ReplyEvent, State
+from core.domain.store import Transaction
+from core.filters import Policy
 from core.i18n import t
 from core.i18n.error_texts import describe_error
 from core.inbound.admission import ThroughputEstimate
@@ -50,11 +51,6 @@ class Conclusion:
     notice: str = ""
     truncated: bool = False
 
-    @property
-    def extends_history(self) -> bool:
-        """Whether the history has a new answer then."""
-        return bool(self.text) and self.outcome in (State.DONE, State.STOPPED)
-
 
 @dataclass(frozen=True, slots=True)
 class Generated:
@@ -62,6 +58,7 @@ class Generated:
 
     reply: Reply
     extends_history: bool = False
+    """Whether the history has a new answer now."""
     checked_text: str = ""
     """The text that has passed the final check."""
     truncated: bool = False
@@ -74,45 +71,36 @@ class AnswerRunner:
     def __init__(
         self, environment: Environment, assistant: Assistant, final_check: FinalCheck, throughput: ThroughputEstimate
     ) -> None:
-        self._env, self._assistant = environment, assistant
+        self._env, self.assistant = environment, assistant
         self._final_check, self._throughput = final_check, throughput
 
-    async def run(self, reply: Reply, message: StreamingMessage, context: ReplyContext) -> Generated:
-        """Generate an answer, showing it on `message` while it grows, and store its end.
+    async def run(self, reply: Reply, message: StreamingMessage, language: str, context: AnswerContext) -> Generated:
+        """Generate an answer, showing it on `message` while it grows, and store its end. `language`: the asker's.
 
         Raises Stale where that means nothing any more.
         """
-        stop = self._env.control.stop_flag(reply.id)
+        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
+            stopped = Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
+            return await self._conclude(reply, message, stopped, language, context.settings.policy)
+        stop, began = self._env.control.stop_flag(reply.id), time.monotonic()
         try:
-            conclusion = await self._generate(reply, message, stop, context)
+            ending = await self.assistant.answer(reply, context, message, stop)
         except EngineDied:
             await message.stop_previews()  # the next run must read from the store what was sent
             loss = await self._lose(reply, stop)
             if loss is EngineLoss.REQUEUED:
                 log.debug("reply %s: the engine died; it will run by itself", reply.id)
                 return Generated(replace(reply, state=State.QUEUED))
-            conclusion = _after_loss(loss, reply, context.language)
-        return await self._conclude(reply, message, context, conclusion)
-
-    async def _generate(
-        self, reply: Reply, message: StreamingMessage, stop: asyncio.Event, context: ReplyContext
-    ) -> Conclusion:
-        """Raises EngineDied."""
-        language = context.language
-        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
-            return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
-        began = time.monotonic()
-        try:
-            ending = await self._assistant.answer(reply, context.answer, message, stop)
-        except EngineDied:
-            raise
+            conclusion = _after_loss(loss, reply, language)
         except Exception as error:
             # What the last answer had is still there to go on with.
             notice = describe_error(error, language, f"reply {reply.id}")
-            return Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
-        self._throughput.record_answer(time.monotonic() - began)
-        notice = t(language, ending.notice) if ending.notice else ""
-        return Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
+            conclusion = Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
+        else:
+            self._throughput.record_answer(time.monotonic() - began)
+            notice = t(language, ending.notice) if ending.notice else ""
+            conclusion = Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
+        return await self._conclude(reply, message, conclusion, language, context.settings.policy)
 
     async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
         if stop.is_set():
@@ -120,41 +108,46 @@ class AnswerRunner:
         if reply.isolated and reply.engine_deaths + 1 >= MAX_ENGINE_DEATHS:
             log.error("reply %s: the engine died %d times while it ran alone; given up", reply.id, MAX_ENGINE_DEATHS)
             return EngineLoss.GIVEN_UP
-
-        async def requeue() -> Reply:
-            async with self._env.store.begin() as tx:
-                return await tx.replies.requeue_isolated(reply)
-
-        requeued = await until_stored(f"reply {reply.id}", requeue, self._env.timing.database_backoff)
+        requeued = await until_stored(
+            self._env.store,
+            f"reply {reply.id}",
+            lambda tx: tx.replies.requeue_isolated(reply),
+            self._env.timing.database_backoff,
+        )
         return EngineLoss.STOPPED if requeued.state is State.GENERATING else EngineLoss.REQUEUED
 
     async def _conclude(
-        self, reply: Reply, message: StreamingMessage, context: ReplyContext, conclusion: Conclusion
+        self, reply: Reply, message: StreamingMessage, conclusion: Conclusion, language: str, policy: Policy
     ) -> Generated:
         complete = conclusion.outcome is State.DONE and not conclusion.truncated
         text = (close_fence if complete else close_open_markup)(conclusion.text)
-        if text and (allowed := self._final_check.permitted(text, message, context.policy)) != text:
-            notice = conclusion.notice if allowed else t(context.language, "refused.answer")
+        if text and (allowed := self._final_check.permitted(text, message, policy)) != text:
+            notice = conclusion.notice if allowed else t(language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
-        final = "\n\n".join(filter(None, (text, conclusion.notice)))
-
-        async def store() -> Generated:
-            """C6."""
-            question, truncated = reply.question, False
-            async with self._env.store.begin() as tx:
-                if conclusion.outcome is State.REFUSED and question:
-                    await tx.turns.delete_unanswered(question)
-                else:
-                    await tx.turns.save_answer(reply, conclusion.text, cut=conclusion.truncated)
-                if conclusion.truncated and question:  # nothing is kept where the history was cleared meanwhile
-                    truncated = await tx.turns.is_truncated(question)
-                stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
-            return Generated(stored, conclusion.extends_history, text, truncated)
-
         failpoint("concluding")
-        generated = await until_stored(f"reply {reply.id}", store, self._env.timing.database_backoff)
+        generated = await until_stored(
+            self._env.store,
+            f"reply {reply.id}",
+            lambda tx: _store_end(tx, reply, conclusion, text),
+            self._env.timing.database_backoff,
+        )
         failpoint("concluded")
         return generated
+
+
+async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str) -> Generated:
+    """C6. `text`: what is shown of the conclusion, which has the text for the history."""
+    question, truncated = reply.question, False
+    if conclusion.outcome is State.REFUSED and question:
+        await tx.turns.delete_unanswered(question)
+    else:
+        await tx.turns.save_answer(reply, conclusion.text, cut=conclusion.truncated)
+    if conclusion.truncated and question:  # nothing is kept where the history was cleared meanwhile
+        truncated = await tx.turns.is_truncated(question)
+    final = "\n\n".join(filter(None, (text, conclusion.notice)))
+    stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
+    extends_history = bool(conclusion.text) and conclusion.outcome in (State.DONE, State.STOPPED)
+    return Generated(stored, extends_history, text, truncated)
 
 
 def _after_loss(loss: EngineLoss, reply: Reply, language: str) -> Conclusion:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
-from core.dispatch.lanes import LaneSignals
 from core.dispatch.timing import ServiceTiming
 from core.domain.platform import Platform
 from core.domain.store import Store
@@ -17,7 +16,6 @@ class Environment:
 
     store: Store
     control: ReplyControl
-    signals: LaneSignals
     rate_limiter: ChatRateLimiter
     now: Callable[[], int]
     timing: ServiceTiming
@@ -25,5 +23,3 @@ class Environment:
     """The platforms that are served, by name."""
     settled: set[str] = field(default_factory=set)
     """Names of platforms whose backlog is merged: questions are answered only there."""
-    running: set[tuple[int, int]] = field(default_factory=set)
-    """Id and attempt of each reply that is being run, or is about to be."""

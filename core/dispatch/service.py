@@ -18,10 +18,8 @@ from core.delivery.streaming_message import Delivery
 from core.dispatch.answer_runner import AnswerRunner
 from core.dispatch.dispatcher import Dispatcher
 from core.dispatch.environment import Environment
-from core.dispatch.lanes import LaneSignals
 from core.dispatch.recovery import ReplyRecovery
-from core.dispatch.reply_messages import ReplyMessages
-from core.dispatch.reply_runner import ReplyRunner
+from core.dispatch.reply_runner import ReplyMessages, ReplyRunner
 from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
 from core.dispatch.typing_indicator import TypingIndicator
 from core.domain.permissions import Access
@@ -35,7 +33,7 @@ from core.inbound.backlog import MERGE_AFTER_MS
 from core.inbound.event_consumer import EventConsumer
 from core.inbound.ingest import Ingest
 from core.runtime.retry import until_stored
-from core.runtime.supervision import Work, running_loops
+from core.runtime.supervision import Loop, running_loops
 
 
 class ChatService:
@@ -56,14 +54,14 @@ class ChatService:
     ) -> None:
         self._store, self._database_backoff = store, timing.database_backoff
         self._platforms: dict[str, Platform] = {}
-        signals = LaneSignals()
         self.rate_limiter = ChatRateLimiter()
         final_check = FinalCheck(assistant.filter)
         messages = ReplyMessages(
             _delivery(store, self.rate_limiter, final_check, now, timing), self._platforms, assistant.rules, final_check
         )
-        self.control = ReplyControl(store, messages.mark_stopped, signals.notify_ended)
-        environment = Environment(store, self.control, signals, self.rate_limiter, now, timing, self._platforms)
+        self.control = ReplyControl(store, messages.mark_stopped, self._cancelled)
+        environment = Environment(store, self.control, self.rate_limiter, now, timing, self._platforms)
+        self._dispatcher = Dispatcher(environment, assistant.model.slots)
         self.languages = PersonLanguages(store)
         services = CommandServices(
             store,
@@ -78,13 +76,12 @@ class ChatService:
         commands = CommandExecutor(services, assistant, button_cleanup, bot_name=name, backoff=timing.database_backoff)
         throughput = ThroughputEstimate(assistant.model.slots)
         answers = AnswerRunner(environment, assistant, final_check, throughput)
-        self._runner = ReplyRunner(environment, assistant, messages, answers, commands, button_cleanup)
-        self._dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
+        self._runner = ReplyRunner(environment, self._dispatcher, messages, answers, commands, button_cleanup)
         started = now()
-        self._recovery = ReplyRecovery(environment, self._dispatcher.stored, started)
-        self._typing = TypingIndicator(environment)
+        self._recovery = ReplyRecovery(environment, self._dispatcher, started)
+        self._typing = TypingIndicator(environment, self._dispatcher)
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
-        self.ingest = Ingest(store, access, admission, self._dispatcher.stored, signals.notify_all)
+        self.ingest = Ingest(store, access, admission, self._dispatcher.stored, self._dispatcher.wake_all)
         self.buttons = ButtonActions(services, self.ingest.accept)
         self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
 
@@ -94,12 +91,12 @@ class ChatService:
 
         If one of the loops ends, the block is cancelled and its error raised.
         """
-        loops: dict[str, Work] = {
+        loops: dict[str, Loop] = {
             "storing what comes in": self.ingest.run,
-            "showing what is ready": self._dispatcher.show_ready,
+            "showing what is ready": partial(self._dispatcher.show_ready, self._runner.run),
             "merging backlogs": self._recovery.merge_backlogs,
-            "claiming answers": partial(self._dispatcher.run_lane, Lane.ANSWER),
-            "claiming commands": partial(self._dispatcher.run_lane, Lane.NOTICE),
+            "claiming answers": partial(self._dispatcher.run_lane, Lane.ANSWER, self._runner.run),
+            "claiming commands": partial(self._dispatcher.run_lane, Lane.NOTICE, self._runner.run),
             "showing typing indicators": self._typing.run,
             "looking for orphaned replies": self._recovery.sweep,
         }
@@ -115,8 +112,9 @@ class ChatService:
         Its questions are answered once all that waited there is stored (`settle`), or after a while.
         """
         await until_stored(
+            self._store,
             f"the languages of people on {platform.name}",
-            partial(self.languages.load, platform.name),
+            lambda tx: self.languages.load(tx, platform.name),
             self._database_backoff,
         )
         await self._recovery.serve(platform)
@@ -137,6 +135,10 @@ class ChatService:
         """A chat goes on under another id. Idempotent. Raises Unavailable."""
         async with self._store.begin() as tx:
             await tx.chats.change_id(platform, old, new)
+
+    def _cancelled(self, lane: Lane) -> None:
+        """A reply of the lane was cancelled before it ran: others may run now."""
+        self._dispatcher.wake_held_up(lane)
 
 
 def _delivery(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from core.dispatch.dispatcher import Dispatcher
 from core.dispatch.environment import Environment
 from core.domain.platform import NotSent, ReplyChannel
 from core.domain.reply_states import Lane
@@ -15,15 +16,15 @@ MAX_CHATS_PER_ROUND = 20
 class TypingIndicator:
     """Shows in the chats whose questions have waited longest that an answer is on its way."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._env = environment
+    def __init__(self, environment: Environment, dispatcher: Dispatcher) -> None:
+        self._env, self._dispatcher = environment, dispatcher
 
     async def run(self) -> None:
         """Refresh the indicators, without end. Failures are ignored: they are a courtesy."""
         while True:
             await asyncio.sleep(self._env.timing.typing_every_s)
             all_settled = self._env.settled.issuperset(self._env.platforms)
-            if all_settled and not self._env.signals.may_wait(Lane.ANSWER):
+            if all_settled and not self._dispatcher.may_wait(Lane.ANSWER):
                 continue
             try:
                 async with self._env.store.begin() as tx:

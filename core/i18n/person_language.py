@@ -31,10 +31,9 @@ class PersonLanguages:
         self._chosen: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._lookups: set[asyncio.Task[None]] = set()
 
-    async def load(self, platform: str) -> None:
+    async def load(self, tx: Transaction, platform: str) -> None:
         """Remember what people of a platform have chosen. Raises what the store raises."""
-        async with self._store.begin() as tx:
-            chosen = await tx.preferences.languages(platform, MAX_REMEMBERED)
+        chosen = await tx.preferences.languages(platform, MAX_REMEMBERED)
         for person, language in reversed(list(chosen.items())):  # the newest is kept longest
             self.remember(platform, person, language)
 

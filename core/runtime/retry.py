@@ -1,14 +1,13 @@
-"""Waiting for what must succeed: one back-off for everything, and steps that must be stored."""
+"""Waiting for what must succeed: one back-off for everything, and transactions that must be stored."""
 
 import asyncio
-import itertools
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from core.domain.store import Stale, Unavailable
+from core.domain.store import Stale, Store, Transaction, Unavailable
 from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
@@ -37,31 +36,36 @@ class Backoff:
 
 
 DATABASE_BACKOFF = Backoff()
-STORE_ATTEMPTS = 12
-"""Attempts at storing something that fails for another reason than the database's own trouble: over two minutes."""
+STORE_RETRIES = 12
+"""Further attempts at a transaction that fails for another reason than the database's own trouble: over a minute."""
 
 
-async def while_unavailable(what: str, step: Callable[[], Awaitable[T]], backoff: Backoff = DATABASE_BACKOFF) -> T:
-    """The step's result, however long the store can't be used. Every other error is raised. `what` is for the log."""
+async def until_stored(
+    store: Store,
+    what: str,
+    step: Callable[[Transaction], Awaitable[T]],
+    backoff: Backoff = DATABASE_BACKOFF,
+    *,
+    retries: int = STORE_RETRIES,
+) -> T:
+    """The result of `step`, once the transaction that it is given is committed. `what` is for the log.
+
+    A store that can't be used is waited for, however long. Any other error is tried again `retries` times, then raised.
+    Raises Stale at once.
+    """
+    failed = 0
     for pause in backoff.pauses():
         try:
-            return await step()
-        except Unavailable as error:
-            log.error("%s: the database can't be used, trying again in %.0f s: %s", what, pause, error)
-        await asyncio.sleep(pause)
-    raise AssertionError("a back-off never ends")
-
-
-async def until_stored(what: str, step: Callable[[], Awaitable[T]], backoff: Backoff = DATABASE_BACKOFF) -> T:
-    """As while_unavailable; other errors are tried again STORE_ATTEMPTS times, then raised. Raises Stale at once."""
-    pauses = itertools.islice(backoff.pauses(), STORE_ATTEMPTS)
-    while True:
-        try:
-            return await while_unavailable(what, step, backoff)
+            async with store.begin() as tx:
+                return await step(tx)
         except Stale:
             raise
+        except Unavailable as error:
+            log.error("%s: the database can't be used, trying again in %.0f s: %s", what, pause, error)
         except Exception as error:
-            log.error("%s: can't be stored, trying again\n%s", what, safe_traceback(error))
-            if (pause := next(pauses, None)) is None:
+            if failed == retries:
                 raise
+            failed += 1
+            log.error("%s: can't be stored, trying again\n%s", what, safe_traceback(error))
         await asyncio.sleep(pause)
+    raise AssertionError("a back-off never ends")

@@ -31,9 +31,9 @@ FILE = "TRACE_FILE"
 WAIT = "wait"
 """A question that has this word is answered with one word, and then with nothing until it is stopped."""
 OURS = tuple(str(ROOT / folder) + os.sep for folder in ("bots", "core", "storage"))
-NO_SWEEP_S = 24 * 3600.0
-"""The search for orphaned replies runs every two seconds, whatever people do: in a scene it would be counted in some
-runs and not in others. With this interval it runs once, before the first scene."""
+NEVER_S = 24 * 3600.0
+"""Some loops look every few seconds, whatever people do: for orphaned replies, and for questions that wait, to show
+that somebody types. In a scene they would be counted in some runs and not in others. This is their interval here."""
 
 
 class Model(FakeModel):
@@ -101,7 +101,7 @@ def main() -> None:
     """Run until SIGTERM."""
     Recorder().install()
     timing = bots.bootstrap.TIMING
-    bots.bootstrap.TIMING = replace(timing, service=replace(timing.service, sweep_s=NO_SWEEP_S))
+    bots.bootstrap.TIMING = replace(timing, service=replace(timing.service, sweep_s=NEVER_S, typing_every_s=NEVER_S))
     asyncio.run(bots.bootstrap.run_with_database(read_config(), Model()))
 
 

@@ -93,6 +93,6 @@ async def at_rest(bot: Bot, counting: CountingStore) -> None:
     """Wait until nothing runs and no transaction has begun for a while."""
     async with limit():
         begun = -1
-        while begun != counting.begun or bot.service._dispatcher._env.running:
+        while begun != counting.begun or bot.service._dispatcher.running:
             begun = counting.begun
             await asyncio.sleep(0.05)

@@ -1,56 +1,58 @@
 """What wakes the claim loops: the lane that an event is about, and no other."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 
-from core.dispatch.lanes import LaneSignals
+from core.dispatch.dispatcher import LaneQueue, Slot
 from core.domain.reply_states import Lane, State
 from core.domain.settings import Limits
 from core.domain.store import Claimed
 from storage.replies import SqlReplies
 from tests.conftest import RULES, Bot, MakeBot
+from tests.core.dispatch.claiming import claim_loops
 from tests.fakes import ANN, incoming
-from tests.patience import limit
 from tests.tables import each_row
 from tests.watching import held, idle, outcome, release, running
 
 
 async def test_a_lane_is_woken_by_its_own_name() -> None:
-    signals = LaneSignals()
-    answers = asyncio.create_task(signals.wait(Lane.ANSWER))
-    signals.notify(Lane.NOTICE)
-    await asyncio.sleep(0)
-    assert not answers.done()
-    signals.notify(Lane.ANSWER)
-    await answers
+    async with claim_loops() as claims:
+        assert await claims.made() == {}
+        for lane in Lane:
+            claims.dispatcher.wake(lane)
+            assert await claims.made() == {lane: 1}
 
 
 async def test_what_comes_while_nobody_waits_is_kept_until_the_next_claim() -> None:
-    signals = LaneSignals()
-    signals.notify_all()
-    async with limit():
-        await signals.wait(Lane.ANSWER)
-        signals.claiming(Lane.ANSWER)
-        await signals.wait(Lane.NOTICE)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await signals.wait(Lane.ANSWER)  # which nobody signals any more
+    async with claim_loops() as claims:
+        claims.dispatcher.wake_all()  # before the loops have begun
+        assert await claims.made() == {Lane.ANSWER: 1, Lane.NOTICE: 1}
+        claims.gate.clear()
+        claims.dispatcher.wake(Lane.ANSWER)
+        assert await claims.made() == {Lane.ANSWER: 1}
+        claims.dispatcher.wake(Lane.ANSWER)  # while it claims
+        assert await claims.made() == {}
+        claims.gate.set()
+        assert await claims.made() == {Lane.ANSWER: 1}
 
 
 @each_row(("ended", "woken"), [(Lane.ANSWER, {Lane.ANSWER}), (Lane.NOTICE, {Lane.ANSWER, Lane.NOTICE})])
 async def test_what_a_reply_held_up_goes_on_when_it_ends(ended: Lane, woken: set[Lane]) -> None:
-    signals = LaneSignals()
-    signals.notify_ended(ended)
-    waiting = {lane: asyncio.create_task(signals.wait(lane)) for lane in Lane}
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert {lane for lane, task in waiting.items() if task.done()} == woken
-    for task in waiting.values():
-        task.cancel()
+    async with claim_loops() as claims:
+        claims.dispatcher.wake_held_up(ended)
+        assert await claims.made() == dict.fromkeys(woken, 1)
+
+
+def test_a_place_is_freed_once() -> None:
+    queue = LaneQueue((), free=0)
+    slot = Slot(queue)
+    slot.release()
+    slot.release()
+    Slot().release()
+    assert queue.free == 1 and queue.freed.is_set()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from core.dispatch.lanes import LaneSignals
+from core.dispatch.dispatcher import Slot
 from core.domain.conversation import ChatId, Reply
 from core.domain.errors import EngineDied
 from core.domain.prompt import Prompt
@@ -12,6 +12,7 @@ from core.domain.reply_states import Lane
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.conftest import running_bot
+from tests.core.dispatch.claiming import claim_loops
 from tests.core.dispatch.counting import NO_SWEEP, CountingStore, at_rest, ended
 from tests.fakes import ANN, BOB, FakeModel, echo
 from tests.tables import each_row
@@ -20,59 +21,59 @@ SAID = ("one two three",) * 6 + ("/temp 0.5", "/temp 7", "/retry", "/undo", "/st
 CHATS, ROUNDS, AT_ONCE, SEEDS = 2, 10, 4, 3
 
 
-async def woken(signals: LaneSignals, lane: Lane) -> bool:
-    waiting = asyncio.create_task(signals.wait(lane))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    waiting.cancel()
-    return waiting.done() and not waiting.cancelled()
-
-
 @each_row(("lane", "waiting"), [(lane, waiting) for lane in Lane for waiting in (True, False)])
 async def test_an_ended_reply_wakes_its_lane_where_the_last_claim_left_something(lane: Lane, waiting: bool) -> None:
-    signals = LaneSignals()
-    signals.claiming(lane)
-    signals.claimed(lane, waiting=waiting)
-    assert not await woken(signals, lane)
-    signals.notify_ended(lane)
-    assert await woken(signals, lane) is waiting
-    signals.notify(lane)
-    assert await woken(signals, lane), "what is stored wakes it in any case"
+    async with claim_loops() as claims:
+        claims.held_up = {lane} if waiting else set()
+        claims.dispatcher.wake(lane)
+        assert (await claims.made())[lane] == 1, "and no second one"
+        claims.dispatcher.wake_held_up(lane)
+        assert (await claims.made())[lane] == waiting
+        claims.dispatcher.wake(lane)
+        assert (await claims.made())[lane] == 1, "what is stored wakes it in any case"
 
 
-async def test_an_ended_reply_wakes_its_lane_while_a_claim_is_under_way() -> None:
+@each_row("fails", [False, True])
+async def test_an_ended_reply_wakes_its_lane_while_a_claim_is_under_way(fails: bool) -> None:
     """The claim may have read what was before; so may one that failed."""
-    signals = LaneSignals()
-    signals.claiming(Lane.ANSWER)
-    signals.claimed(Lane.ANSWER, waiting=False)
-    for _ in range(2):
-        signals.claiming(Lane.ANSWER)
-        signals.notify_ended(Lane.ANSWER)
-        assert await woken(signals, Lane.ANSWER)
-    signals.claimed(Lane.ANSWER, waiting=False)
-    assert await woken(signals, Lane.ANSWER), "the claim that is over may have missed it"
+    async with claim_loops() as claims:
+        claims.dispatcher.wake(Lane.ANSWER)
+        assert await claims.made() == {Lane.ANSWER: 1}
+        claims.gate.clear()
+        claims.dispatcher.wake(Lane.ANSWER)
+        assert await claims.made() == {Lane.ANSWER: 1}
+        claims.errors = [OSError()] if fails else []
+        claims.dispatcher.wake_held_up(Lane.ANSWER)
+        claims.gate.set()
+        assert await claims.made() == {Lane.ANSWER: 1}, "the claim that is over may have missed it"
+        claims.dispatcher.wake_held_up(Lane.ANSWER)
+        assert await claims.made() == {}
 
 
 async def test_an_ended_command_wakes_answers_alone_where_only_they_wait() -> None:
-    signals = LaneSignals()
-    for lane in Lane:
-        signals.claiming(lane)
-        signals.claimed(lane, waiting=lane is Lane.ANSWER)
-    signals.notify_ended(Lane.NOTICE)
-    assert [await woken(signals, lane) for lane in (Lane.ANSWER, Lane.NOTICE)] == [True, False]
+    async with claim_loops() as claims:
+        claims.held_up = {Lane.ANSWER}
+        claims.dispatcher.wake_all()
+        await claims.made()
+        claims.dispatcher.wake_held_up(Lane.NOTICE)
+        assert await claims.made() == {Lane.ANSWER: 1}
 
 
 async def test_what_may_wait_is_known_without_a_look() -> None:
-    signals = LaneSignals()
-    assert signals.may_wait(Lane.ANSWER), "nothing was looked at yet"
-    signals.claiming(Lane.ANSWER)
-    signals.claimed(Lane.ANSWER, waiting=False)
-    assert not signals.may_wait(Lane.ANSWER)
-    signals.notify(Lane.ANSWER)
-    assert signals.may_wait(Lane.ANSWER), "it is stored, and every slot is taken"
-    signals.claiming(Lane.ANSWER)
-    signals.claimed(Lane.ANSWER, waiting=True)
-    assert signals.may_wait(Lane.ANSWER)
+    async with claim_loops() as claims:
+        dispatcher = claims.dispatcher
+        assert dispatcher.may_wait(Lane.ANSWER), "nothing was looked at yet"
+        dispatcher.wake(Lane.ANSWER)
+        await claims.made()
+        assert not dispatcher.may_wait(Lane.ANSWER)
+        dispatcher._lanes[Lane.ANSWER].free = 0
+        dispatcher.wake(Lane.ANSWER)
+        assert await claims.made() == {}
+        assert dispatcher.may_wait(Lane.ANSWER), "it is stored, and every place is taken"
+        claims.held_up = {Lane.ANSWER}
+        Slot(dispatcher._lanes[Lane.ANSWER]).release()
+        assert await claims.made() == {Lane.ANSWER: 1}
+        assert dispatcher.may_wait(Lane.ANSWER)
 
 
 class DyingModel(FakeModel):

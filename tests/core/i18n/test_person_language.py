@@ -36,7 +36,8 @@ async def test_what_was_chosen_before_the_start_is_known_when_the_store_fails(st
     await chosen(store, "vi")
     flaky = FlakyStore(store)
     languages = PersonLanguages(flaky)
-    await languages.load("fake")
+    async with flaky.begin() as tx:
+        await languages.load(tx, "fake")
     flaky.fails = 9
     assert await languages.of("fake", ANN) == "vi"
 

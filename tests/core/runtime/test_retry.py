@@ -1,26 +1,48 @@
 """What must succeed is tried again: how long, and what ends it."""
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 
-from core.domain.store import Stale, Unavailable
-from core.runtime.retry import STORE_ATTEMPTS, Backoff, until_stored, while_unavailable
+from core.domain.store import Stale, Store, Transaction, Unavailable
+from core.runtime.retry import STORE_RETRIES, Backoff, until_stored
+from tests.tables import each_row
 
 QUICK = Backoff(0.0, 0.0)
 
 
 class Step:
-    """Raises the given errors one after another, then returns."""
+    """A store and a step in its transactions: raises the given errors one after another, then returns.
 
-    def __init__(self, *errors: Exception) -> None:
-        self.calls, self._errors = 0, iter(errors)
+    `in_commit`: the step succeeds, and the commit after it raises them.
+    """
 
-    async def __call__(self) -> str:
+    def __init__(self, *errors: Exception, in_commit: bool = False) -> None:
+        self.calls, self._errors, self._in_commit = 0, iter(errors), in_commit
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        yield cast(Transaction, self)
+        if self._in_commit:
+            self._raise_next()
+
+    async def __call__(self, tx: Transaction) -> str:
+        assert cast(object, tx) is self
         self.calls += 1
+        if not self._in_commit:
+            self._raise_next()
+        return "done"
+
+    def _raise_next(self) -> None:
         if (error := next(self._errors, None)) is not None:
             raise error
-        return "done"
+
+
+async def stored(step: Step, **options: int) -> str:
+    return await until_stored(cast(Store, step), "it", step, QUICK, **options)
 
 
 def test_pauses_grow_up_to_the_ceiling() -> None:
@@ -32,24 +54,28 @@ def test_a_pause_is_lengthened_by_its_jitter_at_most() -> None:
         assert plain <= pause <= 1.5 * plain
 
 
-async def test_a_database_in_trouble_is_waited_for_and_nothing_else() -> None:
-    step = Step(*[Unavailable()] * 30)
-    assert await while_unavailable("it", step, QUICK) == "done" and step.calls == 31
+@each_row("in_commit", [False, True])
+async def test_a_database_in_trouble_is_waited_for_and_nothing_else(in_commit: bool) -> None:
+    step = Step(*[Unavailable()] * 30, in_commit=in_commit)
+    assert await stored(step, retries=0) == "done" and step.calls == 31
+    step = Step(Unavailable(), ValueError(), in_commit=in_commit)
     with pytest.raises(ValueError):
-        await while_unavailable("it", Step(ValueError()), QUICK)
+        await stored(step, retries=0)
+    assert step.calls == 2
 
 
-async def test_other_errors_are_tried_again_for_a_while() -> None:
-    step = Step(ValueError(), Unavailable(), ValueError())
-    assert await until_stored("it", step, QUICK) == "done" and step.calls == 4
-    hopeless = Step(*[ValueError()] * 100)
+@each_row("in_commit", [False, True])
+async def test_other_errors_are_tried_again_for_a_while(in_commit: bool) -> None:
+    step = Step(ValueError(), Unavailable(), ValueError(), in_commit=in_commit)
+    assert await stored(step) == "done" and step.calls == 4
+    hopeless = Step(*[ValueError()] * 100, in_commit=in_commit)
     with pytest.raises(ValueError):
-        await until_stored("it", hopeless, QUICK)
-    assert hopeless.calls == STORE_ATTEMPTS + 1
+        await stored(hopeless)
+    assert hopeless.calls == STORE_RETRIES + 1
 
 
 async def test_what_is_stale_is_not_tried_again() -> None:
     step = Step(Unavailable(), Stale())
     with pytest.raises(Stale):
-        await until_stored("it", step, QUICK)
+        await stored(step)
     assert step.calls == 2

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from core.runtime.supervision import logged, must_not_end
+from core.runtime.supervision import logged, must_not_end, running_loops
+from tests.patience import limit
 
 
 async def test_what_must_not_end_raises_where_it_does() -> None:
@@ -45,6 +46,44 @@ async def test_an_error_of_its_own_is_told_as_it_is() -> None:
 
     with pytest.raises(OSError):
         await must_not_end("the loop", fails)
+
+
+async def test_a_loop_that_ends_ends_those_beside_it_and_the_block() -> None:
+    """With an error or without, or cancelled from within."""
+    others = list[asyncio.Task[object]]()
+
+    async def goes_on() -> None:
+        task = asyncio.current_task()
+        assert task
+        others.append(task)
+        await asyncio.Event().wait()
+
+    async def returns() -> None:
+        await asyncio.sleep(0)
+
+    async def fails() -> None:
+        raise OSError("gone")
+
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    for loop, error in ((returns, RuntimeError), (fails, OSError), (gives_up, RuntimeError)):
+        with pytest.raises(error, match=r"gone|the loop has ended"):
+            async with limit(), running_loops({"another": goes_on, "the loop": loop}):
+                await asyncio.Event().wait()
+        assert others.pop().cancelled() and len(asyncio.all_tasks()) == 1
+
+
+async def test_loops_end_with_their_block() -> None:
+    async def goes_on() -> None:
+        await asyncio.Event().wait()
+
+    async with running_loops({"one": goes_on, "two": goes_on}):
+        await asyncio.sleep(0)
+    with pytest.raises(ValueError):
+        async with running_loops({"one": goes_on}):
+            raise ValueError
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_what_may_fail_ends_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
