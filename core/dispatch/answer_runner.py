@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from core.answering.assistant import Assistant
-from core.delivery.final_check import FinalCheck
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
 from core.dispatch.environment import Environment
@@ -71,18 +70,15 @@ class Generated:
 class AnswerRunner:
     """Runs answers. Knows no platform."""
 
-    def __init__(
-        self, environment: Environment, assistant: Assistant, final_check: FinalCheck, throughput: ThroughputEstimate
-    ) -> None:
-        self._env, self._assistant = environment, assistant
-        self._final_check, self._throughput = final_check, throughput
+    def __init__(self, environment: Environment, assistant: Assistant, throughput: ThroughputEstimate) -> None:
+        self._env, self._assistant, self._throughput = environment, assistant, throughput
 
     async def run(self, reply: Reply, message: StreamingMessage, context: ReplyContext) -> Generated:
         """Generate an answer, showing it on `message` while it grows, and store its end.
 
         Raises Stale where that means nothing any more.
         """
-        stop = self._env.control.stop_flag(reply.id)
+        stop = self._env.control.stop_flags[reply.id]
         try:
             conclusion = await self._generate(reply, message, stop, context)
         except EngineDied:
@@ -133,7 +129,7 @@ class AnswerRunner:
     ) -> Generated:
         complete = conclusion.outcome is State.DONE and not conclusion.truncated
         text = (close_fence if complete else close_open_markup)(conclusion.text)
-        if text and (allowed := self._final_check.permitted(text, message, context.policy)) != text:
+        if text and (allowed := message.permitted(text)) != text:
             notice = conclusion.notice if allowed else t(context.language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
         final = "\n\n".join(filter(None, (text, conclusion.notice)))

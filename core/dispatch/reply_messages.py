@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from core.answering.assistant import AnswerContext, read_answer_context
 from core.commands.registry import command_name
-from core.delivery.final_check import FinalCheck
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Reply
 from core.domain.platform import NO_CONTROLS, ButtonAction, Controls, Platform, ReplyChannel
@@ -40,10 +38,8 @@ class ReplyContext:
 class ReplyMessages:
     """Opens the messages of replies. `platforms`: by name, those that are served."""
 
-    def __init__(
-        self, delivery: Delivery, platforms: Mapping[str, Platform], rules: Rules, final_check: FinalCheck
-    ) -> None:
-        self._delivery, self._platforms, self._rules, self._final_check = delivery, platforms, rules, final_check
+    def __init__(self, delivery: Delivery, platforms: Mapping[str, Platform], rules: Rules) -> None:
+        self._delivery, self._platforms, self._rules = delivery, platforms, rules
 
     async def read_context(self, reply: Reply) -> ReplyContext:
         """Read a reply's context in one transaction. A database in trouble is waited for."""
@@ -80,8 +76,8 @@ class ReplyMessages:
         """
         growing = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
         controls = Controls((ButtonAction.STOP,), language=context.language) if growing else NO_CONTROLS
-        delivery = replace(self._delivery, allowed=partial(self._final_check.allows, context.policy))
-        return StreamingMessage(delivery, reply, context.channel, controls, unreachable or asyncio.Event())
+        unreachable = unreachable or asyncio.Event()
+        return StreamingMessage(self._delivery, reply, context.channel, controls, unreachable, context.policy)
 
     async def show_final(
         self, reply: Reply, context: ReplyContext, message: StreamingMessage, checked_text: str = ""
@@ -92,7 +88,7 @@ class ReplyMessages:
         """
         text = reply.final or ""
         if text != checked_text:
-            text = self._final_check.permitted(text, message, context.policy)
+            text = message.permitted(text)
         await message.finish(text or t(context.language, "refused.answer"), _controls(reply, context))
 
     async def mark_stopped(self, reply: Reply) -> None:

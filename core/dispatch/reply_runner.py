@@ -106,7 +106,7 @@ class ReplyRunner:
         async with self._env.store.begin() as tx:
             running = await tx.chats.deactivate(platform, chat)
         for reply_id in running:
-            self._env.control.halt(reply_id)
+            self._env.control.stop_flags[reply_id].set()
         self._assistant.forget(ChatId(platform, chat))  # its topics' go when others need the room
         self._env.control.notify_changed()
         self._env.signals.notify_all()
@@ -122,7 +122,7 @@ class ReplyRunner:
 
     async def _run_answer(self, reply: Reply, slot: Slot) -> None:
         context = await self._messages.read_context(reply)
-        async with self._messages.open(reply, context, self._env.control.stop_flag(reply.id)) as message:
+        async with self._messages.open(reply, context, self._env.control.stop_flags[reply.id]) as message:
             generated = await self._answers.run(reply, message, context)
             slot.release()  # showing takes no model: a slow platform must not keep others from theirs
             if reply.isolated or generated.reply.state is State.QUEUED:
@@ -164,7 +164,7 @@ class ReplyRunner:
         ended_now = (reply.id, reply.attempt) in self._env.running
         self._env.running.discard((reply.id, reply.attempt))
         if all(running_id != reply.id for running_id, _ in self._env.running):  # /retry goes on under the same id
-            self._env.control.forget(reply.id)
+            self._env.control.stop_flags.pop(reply.id, None)
         if ended_now:
             self._env.signals.notify_ended(reply.lane)
             self._env.control.notify_changed()

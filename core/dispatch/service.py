@@ -11,7 +11,6 @@ from core.commands.executor import CommandExecutor
 from core.commands.role_lookup import RoleLookup
 from core.commands.services import CommandServices
 from core.delivery.button_cleanup import ButtonCleanup
-from core.delivery.final_check import FinalCheck
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
 from core.delivery.streaming_message import Delivery
@@ -28,7 +27,6 @@ from core.domain.permissions import Access
 from core.domain.platform import Platform
 from core.domain.reply_states import Lane
 from core.domain.store import Store
-from core.filters import STANDARD
 from core.i18n.person_language import PersonLanguages
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.backlog import MERGE_AFTER_MS
@@ -58,10 +56,17 @@ class ChatService:
         self._platforms: dict[str, Platform] = {}
         signals = LaneSignals()
         self.rate_limiter = ChatRateLimiter()
-        final_check = FinalCheck(assistant.filter)
-        messages = ReplyMessages(
-            _delivery(store, self.rate_limiter, final_check, now, timing), self._platforms, assistant.rules, final_check
+        delivery = Delivery(
+            store,
+            self.rate_limiter,
+            secrets.token_hex(4),
+            assistant.filter,
+            now,
+            send_backoff=timing.send_backoff,
+            database_backoff=timing.database_backoff,
+            typing_every_s=timing.typing_every_s,
         )
+        messages = ReplyMessages(delivery, self._platforms, assistant.rules)
         self.control = ReplyControl(store, messages.mark_stopped, signals.notify_ended)
         environment = Environment(store, self.control, signals, self.rate_limiter, now, timing, self._platforms)
         self.languages = PersonLanguages(store)
@@ -77,7 +82,7 @@ class ChatService:
         button_cleanup = ButtonCleanup(self._platforms, self.rate_limiter)
         commands = CommandExecutor(services, assistant, button_cleanup, bot_name=name, backoff=timing.database_backoff)
         throughput = ThroughputEstimate(assistant.model.slots)
-        answers = AnswerRunner(environment, assistant, final_check, throughput)
+        answers = AnswerRunner(environment, assistant, throughput)
         self._runner = ReplyRunner(environment, assistant, messages, answers, commands, button_cleanup)
         self._dispatcher = Dispatcher(environment, self._runner, assistant.model.slots)
         started = now()
@@ -137,22 +142,3 @@ class ChatService:
         """A chat goes on under another id. Idempotent. Raises Unavailable."""
         async with self._store.begin() as tx:
             await tx.chats.change_id(platform, old, new)
-
-
-def _delivery(
-    store: Store,
-    rate_limiter: ChatRateLimiter,
-    final_check: FinalCheck,
-    now: Callable[[], int],
-    timing: ServiceTiming,
-) -> Delivery:
-    return Delivery(
-        store,
-        rate_limiter,
-        secrets.token_hex(4),
-        partial(final_check.allows, STANDARD),
-        now,
-        send_backoff=timing.send_backoff,
-        database_backoff=timing.database_backoff,
-        typing_every_s=timing.typing_every_s,
-    )

@@ -56,7 +56,7 @@ def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -
         clock.now += pause + limiter.delay("a", GROUP, preview=preview)
         if limiter.delay("a", GROUP, preview=preview) > 0:
             continue
-        limiter.count("a", preview=preview)
+        limiter.count("a", GROUP, preview=preview)
         made.append(clock.now)
         previews += [clock.now] if preview else []
     for times, most in ((made, 20), (previews, 15)):
@@ -68,7 +68,7 @@ async def test_chats_that_are_quiet_are_forgotten(clock: FakeClock) -> None:
     for i in range(100):
         await limiter.wait(str(i), GROUP)
     clock.now += WINDOW_S + 1
-    limiter.delay("a", GROUP)
+    await limiter.wait("a", GROUP)
     assert len(limiter._chats) == 1
 
 
@@ -85,5 +85,5 @@ async def test_a_chat_that_is_held_is_remembered(clock: FakeClock) -> None:
     limiter.hold("a", 10 * WINDOW_S)
     for _ in range(5):
         clock.now += WINDOW_S
-        limiter.delay("b", GROUP)
+        await limiter.wait("b", GROUP)
     assert limiter.delay("a", GROUP) == 5 * WINDOW_S
