@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
@@ -106,18 +106,19 @@ class TelegramBot:
         Raises SetupError where the token is not taken any more, or another program polls with it.
         """
         account = BotAccount(self._bot.id, self._bot.username)
-        poller = LongPoller(self._bot, self._polling, self._timing)
+        poller = LongPoller(self._bot, account, self._polling, self._timing)
         async with aclosing(poller.batches()) as batches:
             async for batch in batches:
+                found: Iterable[Event | None] = (self._event(updates, account) for updates in batch.groups)
                 to_store = list[Event]()
-                for event in filter(None, (self._event(updates, account) for updates in batch.groups)):
+                for event in [MessageReceived(batch.question)] if batch.question else filter(None, found):
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
                     if isinstance(event, ChatMoved):  # what follows may be of the chat under its new id
-                        await _all_acknowledged(to_store)
-                if to_store:
-                    await _all_acknowledged(to_store)
+                        await event.acknowledged()
+                for event in to_store:
+                    await event.acknowledged()
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
 
@@ -162,8 +163,3 @@ class TelegramBot:
                 server = self._bot.base_url.partition("/bot")[0]
                 log.warning("%s can't be reached: %s. Trying again in %.0f s.", server, type(error).__name__, pause)
             await asyncio.sleep(pause)
-
-
-async def _all_acknowledged(events: Sequence[Event]) -> None:
-    for event in events:
-        await event.acknowledged()

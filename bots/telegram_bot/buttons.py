@@ -1,11 +1,13 @@
 """The keyboards under the bot's messages. Pure."""
 
+from functools import cache
+
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from core.commands.button_payloads import ActionPayload, ButtonPayload, InertPayload, SettingPayload, encode_payload
 from core.commands.settings_view import setting_revision
 from core.domain.conversation import ChatId
-from core.domain.platform import Controls
+from core.domain.platform import ButtonAction, Controls
 from core.domain.settings import MAX_MEMORY_TURNS, MAX_TOKENS_CHOICES, REPLY_LANGUAGES, Settings
 from core.i18n import t
 
@@ -20,9 +22,18 @@ def keyboard(controls: Controls, chat: ChatId, reply_id: int) -> InlineKeyboardM
         return InlineKeyboardMarkup(_panel(controls.panel, chat, controls.language))
     if not controls.actions:
         return None
-    payloads = [ActionPayload(action, reply_id) for action in controls.actions]
-    row = [_button(t(controls.language, f"button.{payload.action}"), payload) for payload in payloads]
+    row = [
+        InlineKeyboardButton(
+            _label(action, controls.language), callback_data=encode_payload(ActionPayload(action, reply_id))
+        )
+        for action in controls.actions
+    ]
     return InlineKeyboardMarkup([row])
+
+
+@cache
+def _label(action: ButtonAction, language: str) -> str:
+    return t(language, f"button.{action}")
 
 
 def _panel(settings: Settings, chat: ChatId, language: str) -> list[Row]:

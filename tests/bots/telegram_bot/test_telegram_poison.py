@@ -8,7 +8,7 @@ import pytest
 from telegram import Bot
 from telegram.error import TelegramError
 
-from bots.telegram_bot.decoding import decode_updates, group_safely, parse_safely
+from bots.telegram_bot.decoding import answer_items, decode_updates, group_safely, parse_safely, plain_question
 from bots.telegram_bot.incoming import EditedMessage, Parsed
 from core.commands.press import Press
 from core.domain.conversation import Incoming, NewReply
@@ -49,7 +49,7 @@ API = Bot("1:a")
 
 def heard(*items: Any) -> list[Parsed]:
     """All of an answer to getUpdates that is for the bot; nothing is waited for."""
-    updates = decode_updates(json.dumps({"ok": True, "result": items}).encode(), API)
+    updates = decode_updates(answer_items(json.dumps({"ok": True, "result": items}).encode()), API)
     groups = group_safely(updates, timed_out={update.update_id for update in updates}).groups
     return [parsed for group in groups if (parsed := parse_safely(group, ME, NOW_MS)) is not None]
 
@@ -75,6 +75,37 @@ async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
         await tx.inbox.add([NewReply(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
 
 
+PLAIN: Json = {"message_id": 5, "date": 1_700_000_000, "chat": PRIVATE, "from": ANN, "text": " hello\n"}
+
+
+def test_a_plain_question_is_what_the_library_reads() -> None:
+    plain = 0
+    for seed in range(3000):
+        item = json.loads(json.dumps(mutated({"update_id": 7, "message": PLAIN}, seed)))
+        if (question := plain_question([item], ME)) is not None:
+            plain += 1
+            assert heard(item) == [question]
+    assert plain > 100
+    assert plain_question([{"update_id": 7, "message": PLAIN}], ME) is not None
+
+
+@each_row(
+    "changes",
+    [{"text": "/help"}, {"text": " /help"}, {"text": " \n"}, {"text": "x" * 2000}, {"chat": GROUP}, {"from": BOT},
+     {"entities": [{"type": "bold", "offset": 0, "length": 1}]}, {"reply_to_message": said("?", by=BOT)}, TOPIC,
+     {"quote": {"text": "true", "position": 6}}, {"via_bot": BOT}, {"media_group_id": "a"}, {"new_field": 1},
+     {"date": 0}, {"date": 2**40}, {"message_id": True}, {"from": ANN | {"id": ME.id}}, {"caption": "x"}],
+)  # fmt: skip
+def test_what_may_have_more_to_it_is_no_plain_question(changes: Json) -> None:
+    assert plain_question([{"update_id": 7, "message": PLAIN | changes}], ME) is None
+
+
+def test_a_plain_question_stands_alone() -> None:
+    one, edited = {"update_id": 7, "message": PLAIN}, {"update_id": 7, "edited_message": PLAIN}
+    for items in ([], [one, one], [edited], [one | {"edited_message": PLAIN}], [{"message": PLAIN}], [None], ["x"]):
+        assert plain_question(items, ME) is None
+
+
 @each_row(
     "payload",
     [b"", b"[]", b"nonsense", b"{}", b'{"result": {}}', b'{"result": null}', b"\xff\xfe", b"[" * 100_000,
@@ -82,12 +113,12 @@ async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
 )  # fmt: skip
 def test_what_is_no_answer_is_told_as_one_error(payload: bytes) -> None:
     with pytest.raises(TelegramError):
-        decode_updates(payload, API)
+        answer_items(payload)
 
 
 def test_an_update_without_a_number_holds_up_nobody() -> None:
     poison: list[Any] = [None, 1, "x", [], {}, {"update_id": "7"}, {"update_id": True}, {"update_id": 10**30},
                          {"update_id": -1}]  # fmt: skip
     assert len(heard(*poison, {"update_id": 1, "message": said("hello", PRIVATE)}, {"update_id": 2})) == 1
-    unreadable = decode_updates(json.dumps({"result": [{"update_id": 3, "message": PHOTO}]}).encode(), API)
+    unreadable = decode_updates([{"update_id": 3, "message": PHOTO}], API)
     assert [update.update_id for update in unreadable] == [3], "and is confirmed"
