@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from itertools import starmap
 
-from telegram import Bot, Update
+from telegram import Bot
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
@@ -22,6 +23,7 @@ from bots.telegram_bot.incoming import (
     EditedMessage,
     Membership,
     Migration,
+    Parsed,
 )
 from bots.telegram_bot.long_polling import LongPoller, token_refused
 from bots.telegram_bot.outgoing import TelegramReplyChannel
@@ -109,9 +111,9 @@ class TelegramBot:
         poller = LongPoller(self._bot, account, self._polling, self._timing)
         async with aclosing(poller.batches()) as batches:
             async for batch in batches:
-                found: Iterable[Event | None] = (self._event(updates, account) for updates in batch.groups)
-                to_store = list[Event]()
-                for event in [MessageReceived(batch.question)] if batch.question else filter(None, found):
+                now_ms, to_store = time.time_ns() // 1_000_000, list[Event]()
+                groups = [(parse_safely(updates, account, now_ms), len(updates)) for updates in batch.groups]
+                for event in filter(None, starmap(self._event, groups or [(batch.parsed, 1)])):
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
@@ -122,12 +124,11 @@ class TelegramBot:
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
 
-    def _event(self, updates: Sequence[Update], account: BotAccount) -> Event | None:
-        """The event that updates which belong together are; None for nothing that concerns the core."""
-        parsed = parse_safely(updates, account, time.time_ns() // 1_000_000)
+    def _event(self, parsed: Parsed | None, pieces: int) -> Event | None:
+        """The event that something is which came in `pieces` updates; None for nothing that concerns the core."""
         match parsed:
             case Incoming():
-                if len(updates) > 1:
+                if pieces > 1:
                     self._grouped.append(parsed.external_id)
                 return MessageReceived(parsed)
             case EditedMessage(incoming):

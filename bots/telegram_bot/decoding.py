@@ -1,5 +1,5 @@
 """Reads an answer to getUpdates update by update, so that one that can't be read holds up no other: it is logged by its
-number and kind, and set aside. An answer that is one plain question is read without the library."""
+number and kind, and set aside. An answer that is one plain question, or one press, is read without the library."""
 
 import json
 import logging
@@ -24,6 +24,7 @@ from bots.telegram_bot.incoming import (
 )
 from bots.telegram_bot.message_grouping import Grouped, group_updates
 from bots.wire_validation import has_valid_fields, is_id
+from core.commands.button_payloads import ActionPayload, SettingPayload, decode_payload
 from core.commands.press import Press
 from core.domain.conversation import Author, ChatId, Incoming
 
@@ -32,13 +33,11 @@ log = logging.getLogger(__name__)
 _FIELD_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _MAX_UPDATE_ID = 2**53
 """An update's id is below it, or could not be confirmed."""
-
-
 _PLAIN_RESTS: tuple[object, ...] = ({}, {"entities": []})
 """What a plain question may have besides the fields that are read of it."""
 _MAX_PLAIN_NUMBER = 2**53
 _MAX_PLAIN_DATE = 2**33
-"""Of a plain question all numbers lie below, which Telegram promises, and above 0."""
+"""All ids and dates of plain updates lie below, which Telegram promises."""
 
 
 def answer_items(payload: bytes) -> list[Any]:
@@ -59,26 +58,26 @@ def plain_question(items: Sequence[Any], account: BotAccount) -> Incoming | None
     that Telegram does not promise, a command, a text that is long enough to be cut.
     """
     match items:
-        case [{
-            "update_id": number,
-            "message": {
-                "message_id": seq,
-                "date": date,
-                "text": str(text),
-                "from": {"id": user, "is_bot": False, "first_name": str(name), **person},
-                "chat": {"id": chat, "type": "private"},
-                **message_rest,
-            },
-            **update_rest,
-        }] if not update_rest and message_rest in _PLAIN_RESTS:  # fmt: skip
-            last_name, locale = person.get("last_name", ""), person.get("language_code", "")
+        case [
+            {
+                "update_id": number,
+                "message": {
+                    "message_id": seq,
+                    "date": date,
+                    "text": str(text),
+                    "from": {"is_bot": False, **person},
+                    "chat": {"id": chat, "type": "private"},
+                    **message_rest,
+                },
+                **update_rest,
+            }
+        ] if not update_rest and message_rest in _PLAIN_RESTS:
+            author = _plain_author(person)
         case _:
             return None
-    if not all(type(each) is int and 0 < each < _MAX_PLAIN_NUMBER for each in (number, seq, date, user, chat)):
+    if not all(type(each) is int and 0 < each < _MAX_PLAIN_NUMBER for each in (number, seq, chat)):
         return None
-    if user == account.id or date >= _MAX_PLAIN_DATE:
-        return None
-    if not (name and isinstance(last_name, str) and isinstance(locale, str)):
+    if type(date) is not int or not 0 < date < _MAX_PLAIN_DATE or author is None or author.id == str(account.id):
         return None
     if text.lstrip()[:1] in ("", "/") or 2 * len(text) >= CUT_TEXT_MIN_UNITS:  # a character is two units at most
         return None
@@ -87,11 +86,71 @@ def plain_question(items: Sequence[Any], account: BotAccount) -> Incoming | None
         bot=str(account.id),
         external_id=f"m:{chat}:{seq}",
         seq=seq,
-        author=Author(str(user), f"{name} {last_name}" if last_name else name, locale),
+        author=author,
         text=text,
         private=True,
         at=date * 1000,
     )
+
+
+def plain_press(items: Sequence[Any], account: BotAccount, now_ms: int) -> Press | None:
+    """The press, where an answer is one update, and that a press on a button of a message of the bot's own.
+
+    The same as what parse_updates makes of it, but nothing is read of the message's entities and buttons. None for
+    everything else: a topic, a message that Telegram does not show any more, a button that was never ours.
+    """
+    match items:
+        case [
+            {
+                "update_id": number,
+                "callback_query": {
+                    "id": str(id),
+                    "data": str(data),
+                    "from": {**person},
+                    "message": {
+                        "message_id": seq,
+                        "date": date,
+                        "text": str(text),
+                        "from": {"id": account.id},
+                        "chat": {"id": chat, "type": "private" | "group" | "supergroup" as kind},
+                        **message_rest,
+                    },
+                },
+                **update_rest,
+            }
+        ] if not update_rest and "is_topic_message" not in message_rest:
+            author, payload = _plain_author(person), decode_payload(data)
+        case _:
+            return None
+    if not all(type(each) is int and 0 < abs(each) < _MAX_PLAIN_NUMBER for each in (number, seq, chat)):
+        return None
+    if min(number, seq) < 0 or type(date) is not int or not 0 < date < _MAX_PLAIN_DATE or author is None:
+        return None
+    if not (isinstance(payload, ActionPayload) or (isinstance(payload, SettingPayload) and payload.value)):
+        return None
+    return Press(
+        id=id,
+        chat=ChatId(PLATFORM, str(chat)),
+        message_id=str(seq),
+        author=author,
+        private=kind == "private",
+        bot=str(account.id),
+        at=now_ms,
+        payload=payload,
+        seq=seq,
+        message_text=text,
+    )
+
+
+def _plain_author(person: Mapping[Any, Any]) -> Author | None:
+    """The person; None for one whose fields have types that Telegram does not promise."""
+    number, name = person.get("id"), person.get("first_name")
+    last_name, locale = person.get("last_name", ""), person.get("language_code", "")
+    if type(number) is not int or not 0 < number < _MAX_PLAIN_NUMBER or not name:
+        return None
+    if not all(isinstance(each, str) for each in (name, last_name, locale)):
+        return None
+    return Author(str(number), f"{name} {last_name}" if last_name else name, locale)
 
 
 def decode_updates(items: Iterable[Any], bot: Bot) -> list[Update]:

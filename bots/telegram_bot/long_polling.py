@@ -17,10 +17,11 @@ from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter
 from telegram.request import BaseRequest
 
-from bots.telegram_bot.decoding import answer_items, decode_updates, group_safely, plain_question
+from bots.telegram_bot.decoding import answer_items, decode_updates, group_safely, plain_press, plain_question
 from bots.telegram_bot.errors import retry_after_s
 from bots.telegram_bot.incoming import UPDATE_KINDS, BotAccount
 from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
+from core.commands.press import Press
 from core.domain.conversation import Incoming
 from core.domain.errors import SetupError
 from core.runtime.failpoints import failpoint
@@ -38,14 +39,14 @@ program that has just ended."""
 
 @dataclass(frozen=True, slots=True)
 class UpdateBatch:
-    """What a poll brought: groups of updates that are one message or event each, in order; or one plain question.
+    """What a poll brought: groups of updates that are one message or event each, in order; or one that is `parsed`.
 
     `is_caught_up`: with this batch everything has come that waited before the first poll. True for one batch alone.
     """
 
     groups: Sequence[Sequence[Update]]
     is_caught_up: bool
-    question: Incoming | None = None
+    parsed: Incoming | Press | None = None
 
 
 class LongPoller:
@@ -78,9 +79,11 @@ class LongPoller:
             items = await self._poll()
             if items:
                 failpoint("fetched")
-            if not self._growing and (question := plain_question(items, self._account)):
+            now_ms = time.time_ns() // 1_000_000
+            parsed = plain_question(items, self._account) or plain_press(items, self._account, now_ms)
+            if parsed is not None and not self._growing:  # it can't belong to what is waited for
                 is_caught_up, self._caught_up = not self._caught_up, True  # one update is all that waited
-                yield UpdateBatch((), is_caught_up, question)
+                yield UpdateBatch((), is_caught_up, parsed)
                 self._offset, self._is_confirming = items[0]["update_id"] + 1, True
                 continue
             updates = decode_updates(items, self._bot)

@@ -154,11 +154,31 @@ class StreamingMessage:
         """Show the final text; return when the platform has accepted all of it.
 
         Raises Unacceptable, Unreachable or ChatIdChanged where it never will be.
+
+        What may have been accepted is tried again. That changes nothing for an edit, nor for a send that the platform
+        knows by its nonce. Elsewhere an answer is sent as a placeholder, and a notice is from the second attempt on, so
+        that its text shows twice at most.
         """
         await self.stop_previews()
-        messages = self._messages(text, controls)
+        delivery, messages, give_up_at = self._delivery, self._messages(text, controls), None
         while steps := plan(messages, self._sent.states):
-            await self._until_accepted(steps[0])
+            if give_up_at is None:  # a step begins
+                give_up_at, pauses = delivery.now() + GIVE_UP_AFTER_MS, delivery.send_backoff.pauses()
+            await delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
+            if delivery.now() > give_up_at:
+                raise Unacceptable
+            try:
+                await uncancelled(self._take(steps[0]))
+                give_up_at = None
+            except NotSent as error:
+                if not error.wait:
+                    await self._hold(next(pauses))
+            except Ambiguous:
+                self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
+                await self._hold(next(pauses))
+            except MessageGone as gone:
+                self._sent.replace(steps[0].index, gone)
+                give_up_at = None
 
     # Previews
 
@@ -210,29 +230,6 @@ class StreamingMessage:
                 log.debug("reply %s: no typing indicator: %s", self._reply.id, type(error).__name__)
 
     # Steps
-
-    async def _until_accepted(self, step: Step) -> None:
-        """Try a step until the platform has accepted it, or has said that it never will.
-
-        What may have been accepted is tried again. That changes nothing for an edit, nor for a send that the platform
-        knows by its nonce. Elsewhere an answer is sent as a placeholder, and a notice is from the second attempt on, so
-        that its text shows twice at most.
-        """
-        give_up_at = self._delivery.now() + GIVE_UP_AFTER_MS
-        for pause in self._delivery.send_backoff.pauses():
-            await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
-            if self._delivery.now() > give_up_at:
-                raise Unacceptable
-            try:
-                return await uncancelled(self._take(step))
-            except NotSent as error:
-                if not error.wait:
-                    await self._hold(pause)
-            except Ambiguous:
-                self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
-                await self._hold(pause)
-            except MessageGone as gone:
-                return self._sent.replace(step.index, gone)
 
     async def _take(self, step: Step | Draft | Typing) -> None:
         """One call to the platform. A penalty that it meets counts, also where the previews are over meanwhile."""

@@ -8,7 +8,14 @@ import pytest
 from telegram import Bot
 from telegram.error import TelegramError
 
-from bots.telegram_bot.decoding import answer_items, decode_updates, group_safely, parse_safely, plain_question
+from bots.telegram_bot.decoding import (
+    answer_items,
+    decode_updates,
+    group_safely,
+    parse_safely,
+    plain_press,
+    plain_question,
+)
 from bots.telegram_bot.incoming import EditedMessage, Parsed
 from core.commands.press import Press
 from core.domain.conversation import Incoming, NewReply
@@ -19,6 +26,7 @@ from tests.bots.telegram_bot.test_telegram_incoming import (
     ANN,
     ANONYMOUS,
     BOT,
+    CHANNEL,
     GROUP,
     ME,
     NAMED,
@@ -100,10 +108,40 @@ def test_what_may_have_more_to_it_is_no_plain_question(changes: Json) -> None:
     assert plain_question([{"update_id": 7, "message": PLAIN | changes}], ME) is None
 
 
-def test_a_plain_question_stands_alone() -> None:
-    one, edited = {"update_id": 7, "message": PLAIN}, {"update_id": 7, "edited_message": PLAIN}
-    for items in ([], [one, one], [edited], [one | {"edited_message": PLAIN}], [{"message": PLAIN}], [None], ["x"]):
-        assert plain_question(items, ME) is None
+PANEL: Json = said(
+    "Settings", PRIVATE, by=BOT, reply_markup={"inline_keyboard": [[{"text": "+", "callback_data": "n"}]]}
+)
+PLAIN_PRESS: Json = {"id": "77", "from": ANN, "chat_instance": "x", "message": PANEL, "data": "p:t:0.5:00000000"}
+
+
+def test_a_plain_press_is_what_the_library_reads() -> None:
+    plain = 0
+    for seed in range(3000):
+        item = json.loads(json.dumps(mutated({"update_id": 7, "callback_query": PLAIN_PRESS}, seed)))
+        if (press := plain_press([item], ME, NOW_MS)) is not None:
+            plain += 1
+            assert heard(item) in ([press], []), "the library may fail at what is not read"
+    assert plain > 100
+    for message in (PANEL, PANEL | {"chat": GROUP}, PANEL | {"edit_date": 1_700_000_100}):
+        for data in ("p:t:0.5:00000000", "a:s:1"):
+            item = {"update_id": 7, "callback_query": PLAIN_PRESS | {"message": message, "data": data}}
+            assert [plain_press([item], ME, NOW_MS)] == heard(item)
+
+
+@each_row(
+    "changes",
+    [{"data": "n"}, {"data": "p:t:00000000"}, {"data": "junk"}, {"message": PANEL | TOPIC}, {"message": PLAIN},
+     {"message": {"chat": GROUP, "message_id": 5, "date": 0}}, {"message": PANEL | {"chat": CHANNEL}}],
+)  # fmt: skip
+def test_what_may_have_more_to_it_is_no_plain_press(changes: Json) -> None:
+    assert plain_press([{"update_id": 7, "callback_query": PLAIN_PRESS | changes}], ME, NOW_MS) is None
+
+
+def test_what_is_plain_stands_alone() -> None:
+    for one in ({"message": PLAIN}, {"callback_query": PLAIN_PRESS}):
+        more, other = {"update_id": 7} | one, {"update_id": 8, "edited_message": PLAIN}
+        for items in ([], [more, more], [other], [more | {"edited_message": PLAIN}], [one], [None], ["x"]):
+            assert plain_question(items, ME) is None and plain_press(items, ME, NOW_MS) is None
 
 
 @each_row(

@@ -1,5 +1,7 @@
 """How often a chat is called, on a clock of its own."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,6 +72,21 @@ async def test_chats_that_are_quiet_are_forgotten(clock: FakeClock) -> None:
     clock.now += WINDOW_S + 1
     await limiter.wait("a", GROUP)
     assert len(limiter._chats) == 1
+
+
+async def test_a_chat_without_a_bound_by_the_minute_takes_little_memory(clock: FakeClock) -> None:
+    limiter, private = ChatRateLimiter(clock, clock.sleep), Pace(preview_interval_s=1.5, gap_s=1.0)
+    keys = [str(i) for i in range(1000)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for key in keys:
+            for _ in range(5):
+                limiter.count(key, private, preview=True)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 400 * len(keys), "bytes"
 
 
 async def test_a_call_looks_at_its_own_chat_alone(clock: FakeClock) -> None:
