@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from itertools import starmap
 
 from telegram import Bot
@@ -44,6 +46,11 @@ from core.inbound.events import (
 from core.runtime.supervision import logged
 
 log = logging.getLogger(__name__)
+
+if find_spec("sniffio") is None:
+    # httpcore tries to import it at every lock, and where it is missing Python looks through the whole path each time:
+    # a dozen times a question, half a millisecond of CPU. An entry of None says at once that there is none.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 MAX_REMEMBERED_GROUPED = 1000
 """Questions made of several messages that are remembered, for when one of their messages is edited."""
