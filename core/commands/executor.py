@@ -148,7 +148,7 @@ class CommandExecutor:
 
     def _follow_up(self, reply: Reply, outcome: Outcome) -> None:
         for reply_id in outcome.stopped:
-            self._services.control.stop_flags[reply_id].set()
+            self._services.control.halt(reply_id)
         for cancelled in outcome.cancelled:
             self._services.control.tidy(cancelled)
         if outcome.deleted_question is not None:

@@ -41,14 +41,18 @@ class ReplyControl:
         except Stale:
             return
         except Unavailable:
-            self.stop_flags[reply.id].set()  # the commit may have happened
+            self.halt(reply.id)  # the commit may have happened
             raise
         if moved.state is State.GENERATING:
-            self.stop_flags[reply.id].set()
+            self.halt(reply.id)
         else:
             self._on_cancelled(moved.lane)
         self.tidy(replace(moved, reply_token=before.reply_token))
         self.notify_changed()
+
+    def halt(self, reply_id: int) -> None:
+        """Raise the stop flag of a reply that is being generated."""
+        self.stop_flags[reply_id].set()
 
     def tidy(self, reply: Reply) -> None:
         """Mark a cancelled reply's messages, if it has shown any before a crash: their Stop button would stay.

@@ -106,7 +106,7 @@ class ReplyRunner:
         async with self._env.store.begin() as tx:
             running = await tx.chats.deactivate(platform, chat)
         for reply_id in running:
-            self._env.control.stop_flags[reply_id].set()
+            self._env.control.halt(reply_id)
         self._assistant.forget(ChatId(platform, chat))  # its topics' go when others need the room
         self._env.control.notify_changed()
         self._env.signals.notify_all()
