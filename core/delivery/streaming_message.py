@@ -130,7 +130,7 @@ class StreamingMessage:
             await asyncio.gather(previews, return_exceptions=True)
 
     def permitted(self, text: str) -> str:
-        """The last check: `text` if it may be shown, else what may be shown of it: plain text, masked where that is
+        """The final check: `text` if it may be shown, else what may be shown of it: plain text, masked where that is
         enough; or "".
 
         It judges what a person will read: formatting can join what was apart, and commands repeat what people wrote.
