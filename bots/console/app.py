@@ -17,7 +17,8 @@ from core.domain.conversation import ChatId, Reply, Setting
 from core.domain.reply_states import ReplyEvent, State
 from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
-from core.i18n import choose_language, t
+from core.i18n import t
+from core.i18n.person_language import choose_language
 from storage.connections import Database
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms

@@ -11,7 +11,7 @@ from bots.telegram_bot.buttons import keyboard
 from bots.telegram_bot.errors import delivery_errors
 from bots.telegram_bot.formatting import messages
 from bots.telegram_bot.incoming import PLATFORM, ChatlessPress
-from bots.telegram_bot.outgoing import NO_PREVIEW, rate_key
+from bots.telegram_bot.outgoing import NO_PREVIEW
 from bots.telegram_bot.timing import TelegramTiming
 from core.commands.button_payloads import InertPayload
 from core.commands.press import NO_RESULT, Press
@@ -87,24 +87,22 @@ class ButtonHandler:
             while self._panels[key]:
                 await self._wait_for_turn(press)
                 self._panels[key] = False
-                await self._paint(press, await self._services.read_settings(press.chat), language)
+                settings = await self._services.read_settings(press.chat)
+                rendered = messages(describe_settings(settings, language))[0]
+                with delivery_errors(unchanged_is_success=True):
+                    await self._bot.edit_message_text(
+                        rendered.text,
+                        int(press.chat.chat),
+                        int(press.message_id),
+                        entities=rendered.entities,
+                        reply_markup=keyboard(Controls(panel=settings, language=language), press.chat, 0),
+                        link_preview_options=NO_PREVIEW,
+                    )
         except Exception as error:
             self._hold(press, error)
             log.info("a panel can't be repainted: %s", type(error).__name__)
         finally:
             del self._panels[key]
-
-    async def _paint(self, press: Press, settings: Settings, language: str) -> None:
-        rendered = messages(describe_settings(settings, language))[0]
-        with delivery_errors(unchanged_is_success=True):
-            await self._bot.edit_message_text(
-                rendered.text,
-                int(press.chat.chat),
-                int(press.message_id),
-                entities=rendered.entities,
-                reply_markup=keyboard(Controls(panel=settings, language=language), press.chat, 0),
-                link_preview_options=NO_PREVIEW,
-            )
 
     # Placeholders that a crash has left
 
@@ -128,8 +126,8 @@ class ButtonHandler:
     def _hold(self, press: Press, error: Exception) -> None:
         """Keep to the wait that Telegram asks for."""
         if isinstance(error, NotSent):
-            self._rate_limiter.hold(rate_key(press.chat.chat), error.wait)
+            self._rate_limiter.hold(f"{PLATFORM}:{press.chat.chat}", error.wait)
 
     async def _wait_for_turn(self, press: Press) -> None:
         pace = self._timing.private_pace if press.private else self._timing.group_pace
-        await self._rate_limiter.wait(rate_key(press.chat.chat), pace)
+        await self._rate_limiter.wait(f"{PLATFORM}:{press.chat.chat}", pace)

@@ -37,6 +37,9 @@ _PLAIN_CHARACTER = r"[^\W_]|[ ,.;:!?'\"()%…–—]"
 _PLAIN = re.compile(rf"(?:[^\W\d_]|…)(?:{_PLAIN_CHARACTER}|(?<! )\n\n?(?=[^\W\d_]))*+(?<! )")
 """A text of which Markdown, the escapes and the splitting change nothing: lines that begin with a letter and hold
 letters, digits, spaces and common punctuation, in paragraphs."""
+_PLAIN_ITEM = rf"- [^\W\d_](?:{_PLAIN_CHARACTER}|[“”]|(?<=[^\W_])-(?=[^\W_]))*+(?<! )"
+_PLAIN_LIST = re.compile(rf"{_PLAIN_ITEM}(?:\n{_PLAIN_ITEM})*+")
+"""A list of such lines, as the settings panel has: of it only the bullets change."""
 _CODE = re.compile(
     r"^[ \t>]*(`{3,}|~{3,})[^\n]*(?:\n.*?(?:^[ \t>]*\1[`~]*[ \t]*$|\Z)|\Z)|(?<!`)(`+)(?!`).+?(?<!`)\2(?!`)",
     re.DOTALL | re.MULTILINE,
@@ -165,6 +168,8 @@ def _blocks(markdown: str) -> Iterator[tuple[str, str]]:
 @lru_cache(maxsize=512)
 def _render_safely(block: str) -> SpannedText:
     """The rendered block; as it was written, where the library fails or loses a word."""
+    if _PLAIN_LIST.fullmatch(block):
+        return SpannedText("• " + block[2:].replace("\n- ", "\n• "))
     try:
         rendered = _render(block)
     except Exception:  # a bug of the library must not cost an answer

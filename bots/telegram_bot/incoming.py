@@ -130,7 +130,8 @@ def _parse_press(query: CallbackQuery, account: BotAccount, now_ms: int) -> Pres
     if message is None:
         return ChatlessPress(query.id, author, payload)
     accessible = message if isinstance(message, Message) else None
-    is_own = accessible is not None and _is_bot(accessible.from_user, account)
+    sender = accessible.from_user if accessible else None
+    is_own = sender is not None and sender.id == account.id
     return Press(
         id=query.id,
         chat=_chat_id(accessible) if accessible else ChatId(PLATFORM, str(message.chat.id)),

@@ -9,7 +9,6 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -18,10 +17,12 @@ from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter
 from telegram.request import BaseRequest
 
-from bots.telegram_bot.decoding import decode_updates, group_safely
+from bots.telegram_bot.decoding import answer_items, decode_updates, group_safely, plain_press, plain_question
 from bots.telegram_bot.errors import retry_after_s
-from bots.telegram_bot.incoming import UPDATE_KINDS
+from bots.telegram_bot.incoming import UPDATE_KINDS, BotAccount
 from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
+from core.commands.press import Press
+from core.domain.conversation import Incoming
 from core.domain.errors import SetupError
 from core.runtime.failpoints import failpoint
 
@@ -38,20 +39,23 @@ program that has just ended."""
 
 @dataclass(frozen=True, slots=True)
 class UpdateBatch:
-    """What a poll brought: groups of updates that are one message or event each, in order.
+    """What a poll brought: groups of updates that are one message or event each, in order; or one that is `parsed`.
 
     `is_caught_up`: with this batch everything has come that waited before the first poll. True for one batch alone.
     """
 
     groups: Sequence[Sequence[Update]]
     is_caught_up: bool
+    parsed: Incoming | Press | None = None
 
 
 class LongPoller:
     """Polls for one bot."""
 
-    def __init__(self, bot: Bot, request: BaseRequest, timing: TelegramTiming = TELEGRAM_TIMING) -> None:
-        self._bot, self._request, self._timing = bot, request, timing
+    def __init__(
+        self, bot: Bot, account: BotAccount, request: BaseRequest, timing: TelegramTiming = TELEGRAM_TIMING
+    ) -> None:
+        self._bot, self._account, self._request, self._timing = bot, account, request, timing
         self._caught_up = False
         self._offset: int | None = None
         self._is_confirming = False
@@ -70,20 +74,30 @@ class LongPoller:
         After a crash or a failure an update may come once more. Raises SetupError where the token is not taken any
         more, or another program polls with it.
         """
-        async with aclosing(self._fetched()) as fetched:
-            async for updates in fetched:
-                if updates:
-                    failpoint("fetched")
-                grouped = group_safely(updates, self._timed_out() if self._growing else ())
-                groups = self._not_stored(grouped.groups) if self._stored else grouped.groups
-                is_caught_up = not self._caught_up and len(updates) < MAX_UPDATES
-                yield UpdateBatch(groups, is_caught_up)
-                self._caught_up = self._caught_up or is_caught_up
-                self._stored |= {update.update_id for group in groups for update in group}
-                waiting = [update.update_id for group in grouped.waiting for update in group]
-                self._confirm([update for update in updates if update.update_id < min(waiting, default=math.inf)])
-                if grouped.waiting or self._growing:
-                    await self._wait_for_growth(grouped.waiting)
+        while True:
+            asked_at = time.monotonic()
+            items = await self._poll()
+            if items:
+                failpoint("fetched")
+            now_ms = time.time_ns() // 1_000_000
+            parsed = plain_question(items, self._account) or plain_press(items, self._account, now_ms)
+            if parsed is not None and not self._growing:  # it can't belong to what is waited for
+                is_caught_up, self._caught_up = not self._caught_up, True  # one update is all that waited
+                yield UpdateBatch((), is_caught_up, parsed)
+                self._offset, self._is_confirming = items[0]["update_id"] + 1, True
+                continue
+            updates = decode_updates(items, self._bot)
+            grouped = group_safely(updates, self._timed_out() if self._growing else ())
+            groups = self._not_stored(grouped.groups) if self._stored else grouped.groups
+            is_caught_up = not self._caught_up and len(updates) < MAX_UPDATES
+            yield UpdateBatch(groups, is_caught_up)
+            self._caught_up = self._caught_up or is_caught_up
+            self._stored |= {update.update_id for group in groups for update in group}
+            self._confirm(updates, grouped.waiting)
+            if grouped.waiting or self._growing:
+                await self._wait_for_growth(grouped.waiting)
+            if not updates and time.monotonic() - asked_at < self._timing.poll_gap_s:
+                await asyncio.sleep(self._timing.poll_gap_s)  # a server that does not hold a poll
 
     def _timed_out(self) -> set[int]:
         """What has not grown for long enough is complete."""
@@ -103,48 +117,36 @@ class LongPoller:
             due = min(self._growing.values()) + self._timing.paste_wait_s
             await asyncio.sleep(max(due - now, self._timing.poll_gap_s))
 
-    def _confirm(self, updates: Sequence[Update]) -> None:
-        """Confirm updates, and all before them, with the next poll. Their ids never come again."""
-        if updates:
-            self._offset, self._is_confirming = max(update.update_id for update in updates) + 1, True
+    def _confirm(self, updates: Sequence[Update], waiting: Sequence[Sequence[Update]]) -> None:
+        """Confirm with the next poll what came before all that is waited for. Its ids never come again."""
+        first = min((update.update_id for group in waiting for update in group), default=math.inf)
+        if confirmed := [update.update_id for update in updates if update.update_id < first]:
+            self._offset, self._is_confirming = max(confirmed) + 1, True
             self._stored = {update_id for update_id in self._stored if update_id >= self._offset}
 
-    async def _fetched(self) -> AsyncGenerator[list[Update], None]:
-        """What comes in, batch after batch. Trouble is logged and waited out."""
+    async def _poll(self) -> list[Any]:
+        """One answer to getUpdates, past the library: see decoding. Trouble is logged and waited out."""
+        hold_s = self._timing.poll_hold_s if self._caught_up and not self._growing else 0
+        parameters = {"limit": MAX_UPDATES, "timeout": hold_s, "allowed_updates": json.dumps(UPDATE_KINDS)}
+        if self._offset is not None:
+            parameters["offset"] = self._offset
+        url = f"{self._bot.base_url}/getUpdates?{urlencode(parameters)}"
         pauses = self._timing.connection_backoff.pauses()
         while True:
-            asked_at = time.monotonic()
             try:
-                updates = await self._fetch(self._timing.poll_hold_s if self._caught_up and not self._growing else 0)
+                if self._is_confirming:
+                    failpoint("confirming")
+                payload = await self._request.retrieve(url, read_timeout=hold_s + POLL_MARGIN_S)
+                self._is_confirming = False
+                self._polling_since = self._polling_since if self._polling_since is not None else time.monotonic()
+                return answer_items(payload)
             except InvalidToken as error:
                 raise token_refused() from error
             except Conflict as error:
-                await asyncio.sleep(await self._conflict_pause(error, pauses))
-                continue
+                pause = await self._conflict_pause(error, pauses)
             except Exception as error:  # the network, or an answer that the library did not expect
-                await asyncio.sleep(_failure_pause(error, pauses))
-                continue
-            pauses = self._timing.connection_backoff.pauses()
-            yield updates
-            if not updates and time.monotonic() - asked_at < self._timing.poll_gap_s:
-                await asyncio.sleep(self._timing.poll_gap_s)  # a server that does not hold a poll
-
-    async def _fetch(self, hold_s: int) -> list[Update]:
-        """One poll, past the library: see decoding."""
-        parameters: dict[str, Any] = {
-            "limit": MAX_UPDATES,
-            "timeout": hold_s,
-            "allowed_updates": json.dumps(UPDATE_KINDS),
-        }
-        if self._offset is not None:
-            parameters["offset"] = self._offset
-        if self._is_confirming:
-            failpoint("confirming")
-        url = f"{self._bot.base_url}/getUpdates?{urlencode(parameters)}"
-        payload = await self._request.retrieve(url, read_timeout=hold_s + POLL_MARGIN_S)
-        self._is_confirming = False
-        self._polling_since = self._polling_since if self._polling_since is not None else time.monotonic()
-        return decode_updates(payload, self._bot)
+                pause = _failure_pause(error, pauses)
+            await asyncio.sleep(pause)
 
     async def _conflict_pause(self, conflict: Conflict, pauses: Iterator[float]) -> float:
         """Seconds to wait after a conflict. A webhook is deleted; of two programs, the one that came later ends."""

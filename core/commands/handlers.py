@@ -13,8 +13,9 @@ from core.domain.errors import Refused
 from core.domain.permissions import has_asked, is_asker
 from core.domain.reply_states import ReplyEvent, State
 from core.domain.store import Transaction
-from core.i18n import LANGUAGES, choose_language
+from core.i18n import LANGUAGES
 from core.i18n.markdown import escape
+from core.i18n.person_language import choose_language
 
 MAX_QUOTE_CHARACTERS = 80
 """Characters of a question that /undo names."""

@@ -17,6 +17,8 @@ _MARKS = re.compile(r"(?<!\\)(?:\*+|_+|~~+)|~$")
 
 def close_fence(text: str) -> str:
     """`text` with an open code fence closed."""
+    if "```" not in text and "~~~" not in text:  # most texts: no fence is shorter
+        return text
     fence = open_fence(text)
     return f"{text.rstrip()}\n{fence[0]}" if fence else text
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -25,7 +26,9 @@ class ReplyControl:
         self, store: Store, mark_stopped: MarkStopped, on_cancelled: Callable[[Lane], None] = lambda lane: None
     ) -> None:
         self._store, self._mark_stopped, self._on_cancelled = store, mark_stopped, on_cancelled
-        self._stop_flags: dict[int, asyncio.Event] = {}
+        self.stop_flags: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
+        """By the reply's id: the flag that its run reads between tokens. It may be raised before the run begins, and is
+        to be removed once the reply runs no more."""
         self._changed = asyncio.Event()
         self._marking: set[asyncio.Task[None]] = set()
 
@@ -47,17 +50,9 @@ class ReplyControl:
         self.tidy(replace(moved, reply_token=before.reply_token))
         self.notify_changed()
 
-    def stop_flag(self, reply_id: int) -> asyncio.Event:
-        """The flag that a run of this reply reads between tokens. It may have been raised before the run began."""
-        return self._stop_flags.setdefault(reply_id, asyncio.Event())
-
     def halt(self, reply_id: int) -> None:
         """Raise the stop flag of a reply that is being generated."""
-        self.stop_flag(reply_id).set()
-
-    def forget(self, reply_id: int) -> None:
-        """Drop the stop flag of a reply that runs no more."""
-        self._stop_flags.pop(reply_id, None)
+        self.stop_flags[reply_id].set()
 
     def tidy(self, reply: Reply) -> None:
         """Mark a cancelled reply's messages, if it has shown any before a crash: their Stop button would stay.

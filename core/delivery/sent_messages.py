@@ -1,8 +1,9 @@
-"""The messages of one reply: intended, sent, shown, gone. Each change is stored before anything depends on it."""
+"""The messages of one reply: what they should show, and what is left to do for that. Each change is stored before
+anything depends on it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from core.delivery.plan import MessageState
 from core.domain.conversation import Reply
 from core.domain.platform import MessageGone, OutgoingMessage, OutOfReach, Unacceptable
 from core.domain.store import Store, Transaction
@@ -11,6 +12,68 @@ from core.runtime.retry import Backoff, until_stored
 
 MAX_VANISHED = 2
 """After a message has disappeared more often than this, its reply is given up."""
+
+
+@dataclass(slots=True)
+class MessageState:
+    """One message of a reply on its platform.
+
+    `nonce`: what it is sent with. `id`: the platform's, None while it is only intended. `shows`: its content, None
+    where that is unknown (after a restart). `maybe_sent`: a send may have been accepted without its id arriving; a
+    platform that recognises the nonce keeps the message as it was. `gone`: it can't be changed any more, and another
+    has to take its place. `vanished`: how often that happened because it was deleted.
+    """
+
+    nonce: str
+    id: str | None = None
+    shows: OutgoingMessage | None = None
+    maybe_sent: bool = False
+    gone: bool = False
+    vanished: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A new message is due."""
+
+    index: int
+    message: OutgoingMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A message shows something else than it should."""
+
+    index: int
+    message_id: str
+    message: OutgoingMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A message is left that a shorter text no longer needs."""
+
+    index: int
+    message_id: str
+
+
+Step = Send | Edit | Delete
+
+
+def plan(messages: Sequence[OutgoingMessage], states: Sequence[MessageState]) -> list[Step]:
+    """The steps, in order, after which the messages in `states` show `messages`. Pure.
+
+    A message that is only intended is sent again. A message whose content is unknown is edited in any case.
+    """
+    steps: list[Step] = []
+    for index, message in enumerate(messages):
+        state = states[index] if index < len(states) else None
+        if state is None or state.id is None:
+            steps.append(Send(index, message))
+        elif state.shows != message:
+            steps.append(Edit(index, state.id, message))
+    surplus = [(index, state.id) for index, state in enumerate(states) if index >= len(messages)]
+    return steps + [Delete(index, message_id) for index, message_id in reversed(surplus) if message_id is not None]
 
 
 class SentMessages:
@@ -22,22 +85,18 @@ class SentMessages:
 
     def __init__(self, store: Store, reply: Reply, instance: str, backoff: Backoff) -> None:
         self._store, self._reply, self._instance, self._backoff = store, reply, instance, backoff
-        self._states = [
+        self.states = [
             MessageState(chunk.nonce, chunk.message_id, maybe_sent=chunk.message_id is None) for chunk in reply.chunks
         ]
-        self._replacements = 0
-
-    @property
-    def states(self) -> Sequence[MessageState]:
         """In the order of the reply's text."""
-        return self._states
+        self._replacements = 0
 
     async def intend(self, index: int) -> str:
         """C3: store that message number `index` is about to be sent; return its nonce.
 
         A message that was only intended keeps its nonce: the platform may know it already.
         """
-        before = self._states[index] if index < len(self._states) else None
+        before = self.states[index] if index < len(self.states) else None
         if before is not None and not before.gone:
             return before.nonce
         nonce = f"{self._instance}-{self._reply.id}-{index}"
@@ -45,20 +104,20 @@ class SentMessages:
         instead_of = before.nonce if before else ""
         await self._write(lambda tx: tx.messages.add_intent(self._reply, nonce, instead_of=instead_of), "intending")
         failpoint("intended")
-        self._states[index : index + 1] = [MessageState(nonce, vanished=before.vanished if before else 0)]
+        self.states[index : index + 1] = [MessageState(nonce, vanished=before.vanished if before else 0)]
         return nonce
 
     async def set_sent(self, index: int, message_id: str, message: OutgoingMessage | None) -> None:
         """C4: store the id that the platform has given. `message`: the content, None where it is unknown."""
-        state = self._states[index]
+        state = self.states[index]
         state.id, state.shows, state.maybe_sent = message_id, message, False
         await self._write(lambda tx: tx.messages.set_id(self._reply, state.nonce, message_id))
         failpoint("noted")
 
     async def remove(self, index: int) -> None:
         """The message is deleted."""
-        await self._write(lambda tx: tx.messages.remove(self._reply, self._states[index].nonce))
-        del self._states[index]
+        await self._write(lambda tx: tx.messages.remove(self._reply, self.states[index].nonce))
+        del self.states[index]
 
     async def delay(self, until: int) -> None:
         """Store that the platform accepts nothing for this chat before `until` (milliseconds UTC): a restart must not
@@ -71,12 +130,12 @@ class SentMessages:
         Where the messages are out of reach, all of them are sent anew, so that they stand together.
         """
         self._replacements += 1
-        affected = [self._states[index]]
+        affected = [self.states[index]]
         if isinstance(gone, OutOfReach):
-            affected = [state for state in self._states if state.id is not None]
+            affected = [state for state in self.states if state.id is not None]
         else:
             affected[0].vanished += 1
-        if self._states[index].vanished > MAX_VANISHED:
+        if self.states[index].vanished > MAX_VANISHED:
             raise Unacceptable from gone
         for state in affected:
             state.id, state.gone = None, True

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
 from core.delivery.partial_markdown import close_open_markup
-from core.delivery.plan import Delete, Edit, Send, Step, plan
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.delivery.sent_messages import SentMessages
+from core.delivery.sent_messages import Delete, Edit, Send, SentMessages, Step, plan
 from core.domain.conversation import Reply
 from core.domain.platform import (
     NO_CONTROLS,
@@ -27,6 +26,8 @@ from core.domain.platform import (
 )
 from core.domain.reply_states import Lane
 from core.domain.store import Store
+from core.filters import STANDARD, Filter, Policy
+from core.i18n.markdown import escape
 from core.runtime.cancellation import uncancelled
 from core.runtime.failpoints import failpoint
 from core.runtime.retry import DATABASE_BACKOFF, Backoff
@@ -45,25 +46,36 @@ GIVE_UP_AFTER_MS = 24 * 3600 * 1000
 class Delivery:
     """What every streaming message works with.
 
-    `instance` makes the nonces of one process differ from another's. `allowed` is the last check of a message, as a
-    person would read it. `now`: milliseconds UTC.
+    `instance` makes the nonces of one process differ from another's. `now`: milliseconds UTC.
     """
 
     store: Store
     rate_limiter: ChatRateLimiter
     instance: str
-    allowed: Callable[[str], bool]
+    filter: Filter
     now: Callable[[], int]
     send_backoff: Backoff = SEND_BACKOFF
     database_backoff: Backoff = DATABASE_BACKOFF
     typing_every_s: float = TYPING_EVERY_S
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Unfinished text is due on a channel that can show it without sending a message."""
+
+    message: OutgoingMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """The typing indicator is due."""
+
+
 class StreamingMessage:
     """One reply on its channel, as one or more messages.
 
     Inside the block `write` shows what grows, with the buttons `controls`; `finish` shows the final text, always.
-    `unreachable` is set where a preview finds that the chat is closed to the bot.
+    `unreachable` is set where a preview finds that the chat is closed to the bot. `policy`: what the filter blocks.
     """
 
     def __init__(
@@ -73,9 +85,10 @@ class StreamingMessage:
         channel: ReplyChannel,
         controls: Controls,
         unreachable: asyncio.Event,
+        policy: Policy = STANDARD,
     ) -> None:
         self._delivery, self._reply, self._channel = delivery, reply, channel
-        self._controls, self._unreachable = controls, unreachable
+        self._controls, self._unreachable, self._policy = controls, unreachable, policy
         self._is_answer = reply.lane is Lane.ANSWER
         self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
         self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
@@ -84,7 +97,7 @@ class StreamingMessage:
         self._pieces: list[str] = []
         self._changed = asyncio.Event()
         self._previews: asyncio.Task[None] | None = None
-        self._formatted: tuple[str, list[OutgoingMessage]] | None = None
+        self._formatted: tuple[str, Sequence[OutgoingMessage]] | None = None
         self._judged: tuple[str, bool] | None = None
         """The text that was formatted last, and the one that was judged last."""
 
@@ -116,78 +129,87 @@ class StreamingMessage:
             previews.cancel()
             await asyncio.gather(previews, return_exceptions=True)
 
-    def allows(self, text: str) -> bool:
-        """Whether every message of `text` passes the last check as it will be formatted."""
-        if self._judged is None or self._judged[0] != text:
-            self._judged = text, all(self._delivery.allowed(message.text) for message in self._format(text))
-        return self._judged[1]
+    def permitted(self, text: str) -> str:
+        """The final check: `text` if it may be shown, else what may be shown of it: plain text, masked where that is
+        enough; or "".
 
-    def rendered(self, text: str) -> str:
-        """`text` as a person would read it, all of its messages."""
-        return "\n".join(message.text for message in self._format(text))
+        It judges what a person will read: formatting can join what was apart, and commands repeat what people wrote.
+        """
+        if self.allows(text):
+            return text
+        guard = self._delivery.filter.guard(self._policy)
+        rendered = "\n".join(message.text for message in self._messages(text))
+        plain = escape(guard.feed(rendered) + guard.finish())
+        self._delivery.filter.count("gate", guard.verdict)
+        return "" if guard.blocked or not self.allows(plain) else plain
+
+    def allows(self, text: str) -> bool:
+        """Whether every message of `text` may be shown as it will be formatted."""
+        if self._judged is None or self._judged[0] != text:
+            check, policy = self._delivery.filter.check, self._policy
+            self._judged = text, not any(check(message.text, policy).blocked for message in self._messages(text))
+        return self._judged[1]
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
         """Show the final text; return when the platform has accepted all of it.
 
         Raises Unacceptable, Unreachable or ChatIdChanged where it never will be.
+
+        What may have been accepted is tried again. That changes nothing for an edit, nor for a send that the platform
+        knows by its nonce. Elsewhere an answer is sent as a placeholder, and a notice is from the second attempt on, so
+        that its text shows twice at most.
         """
         await self.stop_previews()
-        messages = self._with_controls(text, controls)
+        delivery, messages, give_up_at = self._delivery, self._messages(text, controls), None
         while steps := plan(messages, self._sent.states):
-            await self._until_accepted(steps[0])
+            if give_up_at is None:  # a step begins
+                give_up_at, pauses = delivery.now() + GIVE_UP_AFTER_MS, delivery.send_backoff.pauses()
+            await delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
+            if delivery.now() > give_up_at:
+                raise Unacceptable
+            try:
+                await uncancelled(self._take(steps[0]))
+                give_up_at = None
+            except NotSent as error:
+                if not error.wait:
+                    await self._hold(next(pauses))
+            except Ambiguous:
+                self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
+                await self._hold(next(pauses))
+            except MessageGone as gone:
+                self._sent.replace(steps[0].index, gone)
+                give_up_at = None
 
     # Previews
 
     async def _show_previews(self) -> None:
+        limiter, key, pace = self._delivery.rate_limiter, self._channel.key, self._channel.pace
         try:
-            if self._begins_with_placeholder():
-                await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
-                await uncancelled(self._noting_penalty(self._take(Send(0, self._placeholder()))))
+            if self._needs_placeholder and self._controls.actions and not self._sent.states and self._drafts is None:
+                await limiter.wait(key, pace)
+                await uncancelled(self._take(Send(0, self._messages(PLACEHOLDER, self._controls)[0])))
             while True:
                 await self._wait_for_text()
-                await self._delivery.rate_limiter.wait_until_due(self._channel.key, self._channel.pace, preview=True)
+                await limiter.wait(key, pace, preview=True, counted=False)
                 self._changed.clear()
                 messages = self._preview()
-                steps = plan(messages, self._sent.states) if messages else []
-                if steps or (messages and self._shows_drafts()):
-                    self._delivery.rate_limiter.count(self._channel.key, preview=True)
-                    await uncancelled(self._noting_penalty(self._show_preview(messages, steps)))
+                if steps := plan(messages, self._sent.states) if messages else []:
+                    is_draft = self._drafts is not None and not self._sent.states
+                    limiter.count(key, pace, preview=True)
+                    await uncancelled(self._take(Draft(messages[-1]) if is_draft else steps[0]))
+                    if not is_draft and plan(messages, self._sent.states):
+                        self._changed.set()  # one call a turn: what is left waits for the next one
         except Unreachable:
             self._unreachable.set()
         except Exception as error:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
             log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
 
-    async def _noting_penalty(self, call: Awaitable[None]) -> None:
-        """The call to its end. A penalty that it meets counts, also where the previews are over meanwhile."""
-        try:
-            await call
-        except NotSent as error:
-            await self._hold(error.wait)
-            raise
-
-    def _begins_with_placeholder(self) -> bool:
-        if self._drafts is not None or self._sent.states:
-            return False
-        return self._needs_placeholder and bool(self._controls.actions)
-
     def _preview(self) -> list[OutgoingMessage]:
         """What a preview should show; empty where there is nothing yet, or where it may not be shown."""
         self._pieces = [text := "".join(self._pieces)]
         closed = close_open_markup(text)
-        return self._with_controls(closed, self._controls) if text.strip() and self.allows(closed) else []
-
-    def _shows_drafts(self) -> bool:
-        return self._drafts is not None and not self._sent.states
-
-    async def _show_preview(self, messages: list[OutgoingMessage], steps: Sequence[Step]) -> None:
-        """One call to the platform: the first step, or a draft. Further ones wait for their turn."""
-        if self._drafts is not None and not self._sent.states:
-            await self._drafts.draft(messages[-1])
-            return
-        await self._take(steps[0])
-        if plan(messages, self._sent.states):
-            self._changed.set()
+        return self._messages(closed, self._controls) if text.strip() and self.allows(closed) else []
 
     async def _wait_for_text(self) -> None:
         while not self._changed.is_set():
@@ -203,47 +225,37 @@ class StreamingMessage:
         """A courtesy, and none for a command, which is answered at once."""
         if self._is_answer and not self._delivery.rate_limiter.is_held(self._channel.key):
             try:
-                await uncancelled(self._noting_penalty(self._channel.typing()))
+                await uncancelled(self._take(Typing()))
             except Exception as error:
                 log.debug("reply %s: no typing indicator: %s", self._reply.id, type(error).__name__)
 
     # Steps
 
-    async def _until_accepted(self, step: Step) -> None:
-        """Try a step until the platform has accepted it, or has said that it never will.
-
-        What may have been accepted is tried again. That changes nothing for an edit, nor for a send that the platform
-        knows by its nonce. Elsewhere an answer is sent as a placeholder, and a notice is from the second attempt on, so
-        that its text shows twice at most.
-        """
-        give_up_at = self._delivery.now() + GIVE_UP_AFTER_MS
-        for pause in self._delivery.send_backoff.pauses():
-            await self._delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
-            if self._delivery.now() > give_up_at:
-                raise Unacceptable
-            try:
-                return await uncancelled(self._take(step))
-            except NotSent as error:
-                await self._hold(error.wait or pause)
-            except Ambiguous:
-                self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
-                await self._hold(pause)
-            except MessageGone as gone:
-                return self._sent.replace(step.index, gone)
-
-    async def _take(self, step: Step) -> None:
-        match step:
-            case Send(index, message):
-                await self._send(index, self._placeholder() if self._needs_placeholder else message)
-            case Edit(index, message_id, message):
-                await self._channel.edit(message_id, message)
-                failpoint("edited")
-                self._sent.states[index].shows = message
-            case Delete(index, message_id):
-                await self._channel.delete(message_id)
-                await self._sent.remove(index)
+    async def _take(self, step: Step | Draft | Typing) -> None:
+        """One call to the platform. A penalty that it meets counts, also where the previews are over meanwhile."""
+        try:
+            match step:
+                case Send(index, message):
+                    await self._send(index, message)
+                case Edit(index, message_id, message):
+                    await self._channel.edit(message_id, message)
+                    failpoint("edited")
+                    self._sent.states[index].shows = message
+                case Delete(index, message_id):
+                    await self._channel.delete(message_id)
+                    await self._sent.remove(index)
+                case Draft(message) if self._drafts is not None:
+                    await self._drafts.draft(message)
+                case Typing():
+                    await self._channel.typing()
+        except NotSent as error:
+            if error.wait:
+                await self._hold(error.wait)
+            raise
 
     async def _send(self, index: int, message: OutgoingMessage) -> None:
+        if self._needs_placeholder:
+            message = self._messages(PLACEHOLDER, self._controls)[0]
         nonce = await self._sent.intend(index)
         state = self._sent.states[index]
         if state.maybe_sent and isinstance(self._channel, SentMessageLookup):
@@ -259,22 +271,16 @@ class StreamingMessage:
         failpoint("sent")
         await self._sent.set_sent(index, message_id, None if state.maybe_sent else message)
 
-    # Small things
-
-    def _format(self, text: str) -> list[OutgoingMessage]:
-        """The messages of a text. The last text is kept: it is judged, and then shown."""
+    def _messages(self, text: str, controls: Controls = NO_CONTROLS) -> list[OutgoingMessage]:
+        """The messages of a text, the last one with the controls. The last text's are kept: it is judged, and then
+        shown."""
         if self._formatted is None or self._formatted[0] != text:
-            self._formatted = text, list(self._channel.format(text))
-        return self._formatted[1]
-
-    def _with_controls(self, text: str, controls: Controls) -> list[OutgoingMessage]:
-        *messages, last = self._format(text)
+            self._formatted = text, self._channel.format(text)
+        *messages, last = self._formatted[1]
         return [*messages, replace(last, controls=controls)]
 
-    def _placeholder(self) -> OutgoingMessage:
-        return self._with_controls(PLACEHOLDER, self._controls)[0]
-
     async def _hold(self, seconds: float) -> None:
+        """Let nobody call the chat for so long. A longer time is stored: a restart must not forget it."""
         self._delivery.rate_limiter.hold(self._channel.key, seconds)
         if seconds >= 1:
             await self._sent.delay(self._delivery.now() + round(seconds * 1000))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from core.answering.assistant import AnswerContext, Assistant
-from core.delivery.final_check import FinalCheck
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
 from core.dispatch.environment import Environment
@@ -15,7 +14,6 @@ from core.domain.conversation import Reply
 from core.domain.errors import EngineDied, outcome_of
 from core.domain.reply_states import ReplyEvent, State
 from core.domain.store import Transaction
-from core.filters import Policy
 from core.i18n import t
 from core.i18n.error_texts import describe_error
 from core.inbound.admission import ThroughputEstimate
@@ -68,11 +66,8 @@ class Generated:
 class AnswerRunner:
     """Runs answers. Knows no platform."""
 
-    def __init__(
-        self, environment: Environment, assistant: Assistant, final_check: FinalCheck, throughput: ThroughputEstimate
-    ) -> None:
-        self._env, self.assistant = environment, assistant
-        self._final_check, self._throughput = final_check, throughput
+    def __init__(self, environment: Environment, assistant: Assistant, throughput: ThroughputEstimate) -> None:
+        self._env, self.assistant, self._throughput = environment, assistant, throughput
 
     async def run(self, reply: Reply, message: StreamingMessage, language: str, context: AnswerContext) -> Generated:
         """Generate an answer, showing it on `message` while it grows, and store its end. `language`: the asker's.
@@ -80,9 +75,10 @@ class AnswerRunner:
         Raises Stale where that means nothing any more.
         """
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
-            stopped = Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
-            return await self._conclude(reply, message, stopped, language, context.settings.policy)
-        stop, began = self._env.control.stop_flag(reply.id), time.monotonic()
+            return await self._conclude(
+                reply, message, Conclusion(State.STOPPED, notice=t(language, "mark.stopped")), language
+            )
+        stop, began = self._env.control.stop_flags[reply.id], time.monotonic()
         try:
             ending = await self.assistant.answer(reply, context, message, stop)
         except EngineDied:
@@ -100,7 +96,7 @@ class AnswerRunner:
             self._throughput.record_answer(time.monotonic() - began)
             notice = t(language, ending.notice) if ending.notice else ""
             conclusion = Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
-        return await self._conclude(reply, message, conclusion, language, context.settings.policy)
+        return await self._conclude(reply, message, conclusion, language)
 
     async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
         if stop.is_set():
@@ -117,11 +113,11 @@ class AnswerRunner:
         return EngineLoss.STOPPED if requeued.state is State.GENERATING else EngineLoss.REQUEUED
 
     async def _conclude(
-        self, reply: Reply, message: StreamingMessage, conclusion: Conclusion, language: str, policy: Policy
+        self, reply: Reply, message: StreamingMessage, conclusion: Conclusion, language: str
     ) -> Generated:
         complete = conclusion.outcome is State.DONE and not conclusion.truncated
         text = (close_fence if complete else close_open_markup)(conclusion.text)
-        if text and (allowed := self._final_check.permitted(text, message, policy)) != text:
+        if text and (allowed := message.permitted(text)) != text:
             notice = conclusion.notice if allowed else t(language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
         failpoint("concluding")

@@ -131,7 +131,7 @@ class Dispatcher:
         ended_now = (reply.id, reply.attempt) in self.running
         self.running.discard((reply.id, reply.attempt))
         if all(running_id != reply.id for running_id, _ in self.running):  # /retry goes on under the same id
-            self._env.control.forget(reply.id)
+            self._env.control.stop_flags.pop(reply.id, None)
         if ended_now:
             self.wake_held_up(reply.lane)
             self._env.control.notify_changed()

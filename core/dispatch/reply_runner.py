@@ -4,13 +4,11 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from core.answering.assistant import AnswerContext, read_answer_context
 from core.commands.executor import CommandExecutor
 from core.commands.registry import command_name
 from core.delivery.button_cleanup import ButtonCleanup
-from core.delivery.final_check import FinalCheck
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.dispatch.answer_runner import AnswerRunner
 from core.dispatch.dispatcher import Dispatcher, Slot
@@ -59,10 +57,8 @@ class ReplyContext:
 class ReplyMessages:
     """Opens the messages of replies. `platforms`: by name, those that are served."""
 
-    def __init__(
-        self, delivery: Delivery, platforms: Mapping[str, Platform], rules: Rules, final_check: FinalCheck
-    ) -> None:
-        self._delivery, self._platforms, self._rules, self._final_check = delivery, platforms, rules, final_check
+    def __init__(self, delivery: Delivery, platforms: Mapping[str, Platform], rules: Rules) -> None:
+        self._delivery, self._platforms, self._rules = delivery, platforms, rules
 
     async def read_context(self, tx: Transaction, reply: Reply) -> ReplyContext:
         """The context of a reply, as the store has it now."""
@@ -95,8 +91,8 @@ class ReplyMessages:
         """
         growing = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
         controls = Controls((ButtonAction.STOP,), language=context.language) if growing else NO_CONTROLS
-        delivery = replace(self._delivery, allowed=partial(self._final_check.allows, context.policy))
-        return StreamingMessage(delivery, reply, context.channel, controls, unreachable or asyncio.Event())
+        unreachable = unreachable or asyncio.Event()
+        return StreamingMessage(self._delivery, reply, context.channel, controls, unreachable, context.policy)
 
     async def show_final(
         self, reply: Reply, context: ReplyContext, message: StreamingMessage, checked_text: str = ""
@@ -107,7 +103,7 @@ class ReplyMessages:
         """
         text = reply.final or ""
         if text != checked_text:
-            text = self._final_check.permitted(text, message, context.policy)
+            text = message.permitted(text)
         controls = NO_CONTROLS
         if reply.lane is Lane.NOTICE:
             if command_name(reply.text) == "settings":
@@ -197,7 +193,7 @@ class ReplyRunner:
             slot.release()
 
     async def _run_answer(self, reply: Reply, context: ReplyContext, slot: Slot) -> None:
-        async with self._messages.open(reply, context, self._env.control.stop_flag(reply.id)) as message:
+        async with self._messages.open(reply, context, self._env.control.stop_flags[reply.id]) as message:
             generated = await self._answers.run(reply, message, context.language, context.answer)
             slot.release()  # showing takes no model: a slow platform must not keep others from theirs
             if reply.isolated or generated.reply.state is State.QUEUED:

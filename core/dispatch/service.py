@@ -11,7 +11,6 @@ from core.commands.executor import CommandExecutor
 from core.commands.role_lookup import RoleLookup
 from core.commands.services import CommandServices
 from core.delivery.button_cleanup import ButtonCleanup
-from core.delivery.final_check import FinalCheck
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
 from core.delivery.streaming_message import Delivery
@@ -26,7 +25,6 @@ from core.domain.permissions import Access
 from core.domain.platform import Platform
 from core.domain.reply_states import Lane
 from core.domain.store import Store
-from core.filters import STANDARD
 from core.i18n.person_language import PersonLanguages
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.backlog import MERGE_AFTER_MS
@@ -55,10 +53,17 @@ class ChatService:
         self._store, self._database_backoff = store, timing.database_backoff
         self._platforms: dict[str, Platform] = {}
         self.rate_limiter = ChatRateLimiter()
-        final_check = FinalCheck(assistant.filter)
-        messages = ReplyMessages(
-            _delivery(store, self.rate_limiter, final_check, now, timing), self._platforms, assistant.rules, final_check
+        delivery = Delivery(
+            store,
+            self.rate_limiter,
+            secrets.token_hex(4),
+            assistant.filter,
+            now,
+            send_backoff=timing.send_backoff,
+            database_backoff=timing.database_backoff,
+            typing_every_s=timing.typing_every_s,
         )
+        messages = ReplyMessages(delivery, self._platforms, assistant.rules)
         self.control = ReplyControl(store, messages.mark_stopped, self._cancelled)
         environment = Environment(store, self.control, self.rate_limiter, now, timing, self._platforms)
         self._dispatcher = Dispatcher(environment, assistant.model.slots)
@@ -75,7 +80,7 @@ class ChatService:
         button_cleanup = ButtonCleanup(self._platforms, self.rate_limiter)
         commands = CommandExecutor(services, assistant, button_cleanup, bot_name=name, backoff=timing.database_backoff)
         throughput = ThroughputEstimate(assistant.model.slots)
-        answers = AnswerRunner(environment, assistant, final_check, throughput)
+        answers = AnswerRunner(environment, assistant, throughput)
         self._runner = ReplyRunner(environment, self._dispatcher, messages, answers, commands, button_cleanup)
         started = now()
         self._recovery = ReplyRecovery(environment, self._dispatcher, started)
@@ -139,22 +144,3 @@ class ChatService:
     def _cancelled(self, lane: Lane) -> None:
         """A reply of the lane was cancelled before it ran: others may run now."""
         self._dispatcher.wake_held_up(lane)
-
-
-def _delivery(
-    store: Store,
-    rate_limiter: ChatRateLimiter,
-    final_check: FinalCheck,
-    now: Callable[[], int],
-    timing: ServiceTiming,
-) -> Delivery:
-    return Delivery(
-        store,
-        rate_limiter,
-        secrets.token_hex(4),
-        partial(final_check.allows, STANDARD),
-        now,
-        send_backoff=timing.send_backoff,
-        database_backoff=timing.database_backoff,
-        typing_every_s=timing.typing_every_s,
-    )

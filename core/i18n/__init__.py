@@ -27,11 +27,3 @@ def t(language: str, key: str, /, **values: object) -> str:
 def placeholders(text: str) -> frozenset[str]:
     """The names of a text's placeholders."""
     return frozenset(name for _, name, _, _ in string.Formatter().parse(text) if name)
-
-
-def choose_language(preference: str, locale: str) -> str:
-    """The language for a person: their own choice where `preference` is "en" or "vi"; for "auto" Vietnamese where their
-    client's `locale` ("vi", "vi-VN", "vi_VN.UTF-8") is, else English."""
-    if preference in LANGUAGES:
-        return preference
-    return "vi" if locale.lower().replace("_", "-").split("-")[0] == "vi" else "en"

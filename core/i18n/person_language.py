@@ -6,11 +6,19 @@ from contextlib import suppress
 
 from core.domain.conversation import Author, fit_id
 from core.domain.store import Store, Transaction
-from core.i18n import choose_language
+from core.i18n import LANGUAGES
 
 LOOKUP_TIMEOUT_S = 0.5
 """A language is looked up for notices that must be prompt; a database in trouble must not delay them."""
 MAX_REMEMBERED = 10_000
+
+
+def choose_language(preference: str, locale: str) -> str:
+    """The language for a person: their own choice where `preference` is "en" or "vi"; for "auto" Vietnamese where their
+    client's `locale` ("vi", "vi-VN", "vi_VN.UTF-8") is, else English."""
+    if preference in LANGUAGES:
+        return preference
+    return "vi" if locale.lower().replace("_", "-").split("-")[0] == "vi" else "en"
 
 
 async def read_language(tx: Transaction, platform: str, author: Author) -> str:

@@ -19,7 +19,6 @@ from tests.faults.changes import (
     instead_of_call,
     instead_of_value,
     keyword,
-    not_awaited,
     returning,
     without_comparison,
     without_statement,
@@ -41,7 +40,7 @@ MUTANTS = (
     Mutant(
         "the offset is advanced before the commit",
         "tests/bots/telegram_bot/test_telegram_faults.py::test_nothing_is_confirmed_before_it_is_stored",
-        (Change("bots/telegram_bot/adapter.py::_all_acknowledged", not_awaited("acknowledged")),),
+        (Change("bots/telegram_bot/adapter.py::TelegramBot.events", without_statement(calling="append")),),
     ),
     Mutant(
         "two answers of a conversation may be active",

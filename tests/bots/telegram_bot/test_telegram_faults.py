@@ -13,6 +13,7 @@ from telegram import Bot, Update
 from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.adapter import TelegramBot
+from bots.telegram_bot.incoming import BotAccount
 from bots.telegram_bot.long_polling import LongPoller
 from core.domain.errors import SetupError
 from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, RETRY, STOP, lone_services, running, settled
@@ -129,7 +130,7 @@ async def test_a_piece_that_comes_after_its_paste_was_taken_is_a_message_of_its_
     request = ScriptedRequest([ann[0], bob[0]], [*ann, bob[0]], [*ann, *bob])
     timing = replace(QUICK_TIMING, paste_wait_s=0.05, poll_gap_s=0.06)
     taken = list[list[int]]()
-    async with aclosing(LongPoller(Bot("1:a"), request, timing).batches()) as batches:
+    async with aclosing(LongPoller(Bot("1:a"), BotAccount(1, "a"), request, timing).batches()) as batches:
         for _ in range(3):
             taken += [[update.update_id for update in group] for group in (await anext(batches)).groups]
     assert taken == [[2], [1, 3], [4]]

@@ -5,6 +5,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bots.telegram_bot import formatting
 from bots.telegram_bot.formatting import Rendered, messages, render
 from core.delivery.partial_markdown import close_open_markup
 from core.delivery.splitting import utf16
@@ -18,6 +19,13 @@ BITS = [
     "---\n", "***", "_it_ ", "![](http://i.j)", "\\",
 ]  # fmt: skip
 MARKDOWN = st.lists(st.sampled_from(BITS), max_size=40).map("".join)
+PLAIN_BITS = [
+    "word", "tiếng Việt", "Ω", "7", "0.3", "2026-11-30", " ", ", ", ": ", "(", ")", "“", "”", ".", "1. ", "-", "x-y",
+    "…", "www.a.com", "!", "'", '"', "–", "%",
+]  # fmt: skip
+PLAIN_LISTS = st.lists(st.lists(st.sampled_from(PLAIN_BITS)).map("".join), min_size=1, max_size=6).map(
+    lambda items: "\n".join(f"- Name{item}".rstrip() for item in items)
+)
 
 
 def shape(rendered: Rendered) -> list[tuple[str, str]]:
@@ -211,6 +219,12 @@ def test_a_short_text_is_one_message_as_when_its_splitting_is_tried(text: str) -
     whole = render(text)
     if not whole.text[0].isspace() and whole.text.isascii() and len(whole.entities) < 50:
         assert messages(text) == messages(text, max(utf16(whole.text), 1))
+
+
+@given(PLAIN_LISTS)
+def test_a_plain_list_is_what_the_library_makes_of_it(block: str) -> None:
+    parsed = formatting._render(block)
+    assert not parsed.spans and formatting._render_safely(block).text == parsed.text
 
 
 WRITTEN_BY_MODELS = [

@@ -8,7 +8,14 @@ import pytest
 from telegram import Bot
 from telegram.error import TelegramError
 
-from bots.telegram_bot.decoding import decode_updates, group_safely, parse_safely
+from bots.telegram_bot.decoding import (
+    answer_items,
+    decode_updates,
+    group_safely,
+    parse_safely,
+    plain_press,
+    plain_question,
+)
 from bots.telegram_bot.incoming import EditedMessage, Parsed
 from core.commands.press import Press
 from core.domain.conversation import Incoming, NewReply
@@ -19,6 +26,7 @@ from tests.bots.telegram_bot.test_telegram_incoming import (
     ANN,
     ANONYMOUS,
     BOT,
+    CHANNEL,
     GROUP,
     ME,
     NAMED,
@@ -49,7 +57,7 @@ API = Bot("1:a")
 
 def heard(*items: Any) -> list[Parsed]:
     """All of an answer to getUpdates that is for the bot; nothing is waited for."""
-    updates = decode_updates(json.dumps({"ok": True, "result": items}).encode(), API)
+    updates = decode_updates(answer_items(json.dumps({"ok": True, "result": items}).encode()), API)
     groups = group_safely(updates, timed_out={update.update_id for update in updates}).groups
     return [parsed for group in groups if (parsed := parse_safely(group, ME, NOW_MS)) is not None]
 
@@ -75,6 +83,67 @@ async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
         await tx.inbox.add([NewReply(each, lane) for each, lane in zip(once, itertools.cycle(Lane), strict=False)])
 
 
+PLAIN: Json = {"message_id": 5, "date": 1_700_000_000, "chat": PRIVATE, "from": ANN, "text": " hello\n"}
+
+
+def test_a_plain_question_is_what_the_library_reads() -> None:
+    plain = 0
+    for seed in range(3000):
+        item = json.loads(json.dumps(mutated({"update_id": 7, "message": PLAIN}, seed)))
+        if (question := plain_question([item], ME)) is not None:
+            plain += 1
+            assert heard(item) == [question]
+    assert plain > 100
+    assert plain_question([{"update_id": 7, "message": PLAIN}], ME) is not None
+
+
+@each_row(
+    "changes",
+    [{"text": "/help"}, {"text": " /help"}, {"text": " \n"}, {"text": "x" * 2000}, {"chat": GROUP}, {"from": BOT},
+     {"entities": [{"type": "bold", "offset": 0, "length": 1}]}, {"reply_to_message": said("?", by=BOT)}, TOPIC,
+     {"quote": {"text": "true", "position": 6}}, {"via_bot": BOT}, {"media_group_id": "a"}, {"new_field": 1},
+     {"date": 0}, {"date": 2**40}, {"message_id": True}, {"from": ANN | {"id": ME.id}}, {"caption": "x"}],
+)  # fmt: skip
+def test_what_may_have_more_to_it_is_no_plain_question(changes: Json) -> None:
+    assert plain_question([{"update_id": 7, "message": PLAIN | changes}], ME) is None
+
+
+PANEL: Json = said(
+    "Settings", PRIVATE, by=BOT, reply_markup={"inline_keyboard": [[{"text": "+", "callback_data": "n"}]]}
+)
+PLAIN_PRESS: Json = {"id": "77", "from": ANN, "chat_instance": "x", "message": PANEL, "data": "p:t:0.5:00000000"}
+
+
+def test_a_plain_press_is_what_the_library_reads() -> None:
+    plain = 0
+    for seed in range(3000):
+        item = json.loads(json.dumps(mutated({"update_id": 7, "callback_query": PLAIN_PRESS}, seed)))
+        if (press := plain_press([item], ME, NOW_MS)) is not None:
+            plain += 1
+            assert heard(item) in ([press], []), "the library may fail at what is not read"
+    assert plain > 100
+    for message in (PANEL, PANEL | {"chat": GROUP}, PANEL | {"edit_date": 1_700_000_100}):
+        for data in ("p:t:0.5:00000000", "a:s:1"):
+            item = {"update_id": 7, "callback_query": PLAIN_PRESS | {"message": message, "data": data}}
+            assert [plain_press([item], ME, NOW_MS)] == heard(item)
+
+
+@each_row(
+    "changes",
+    [{"data": "n"}, {"data": "p:t:00000000"}, {"data": "junk"}, {"message": PANEL | TOPIC}, {"message": PLAIN},
+     {"message": {"chat": GROUP, "message_id": 5, "date": 0}}, {"message": PANEL | {"chat": CHANNEL}}],
+)  # fmt: skip
+def test_what_may_have_more_to_it_is_no_plain_press(changes: Json) -> None:
+    assert plain_press([{"update_id": 7, "callback_query": PLAIN_PRESS | changes}], ME, NOW_MS) is None
+
+
+def test_what_is_plain_stands_alone() -> None:
+    for one in ({"message": PLAIN}, {"callback_query": PLAIN_PRESS}):
+        more, other = {"update_id": 7} | one, {"update_id": 8, "edited_message": PLAIN}
+        for items in ([], [more, more], [other], [more | {"edited_message": PLAIN}], [one], [None], ["x"]):
+            assert plain_question(items, ME) is None and plain_press(items, ME, NOW_MS) is None
+
+
 @each_row(
     "payload",
     [b"", b"[]", b"nonsense", b"{}", b'{"result": {}}', b'{"result": null}', b"\xff\xfe", b"[" * 100_000,
@@ -82,12 +151,12 @@ async def test_whatever_comes_nothing_is_raised(store: DatabaseStore) -> None:
 )  # fmt: skip
 def test_what_is_no_answer_is_told_as_one_error(payload: bytes) -> None:
     with pytest.raises(TelegramError):
-        decode_updates(payload, API)
+        answer_items(payload)
 
 
 def test_an_update_without_a_number_holds_up_nobody() -> None:
     poison: list[Any] = [None, 1, "x", [], {}, {"update_id": "7"}, {"update_id": True}, {"update_id": 10**30},
                          {"update_id": -1}]  # fmt: skip
     assert len(heard(*poison, {"update_id": 1, "message": said("hello", PRIVATE)}, {"update_id": 2})) == 1
-    unreadable = decode_updates(json.dumps({"result": [{"update_id": 3, "message": PHOTO}]}).encode(), API)
+    unreadable = decode_updates([{"update_id": 3, "message": PHOTO}], API)
     assert [update.update_id for update in unreadable] == [3], "and is confirmed"

@@ -1,7 +1,8 @@
 """What both platforms render of an answer that has passed the guard and the last gate is never blocked."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 from hypothesis import example, given
@@ -9,9 +10,15 @@ from hypothesis import strategies as st
 
 from bots.discord_bot import formatting as discord
 from bots.telegram_bot import formatting as telegram
-from core.delivery.final_check import FinalCheck
-from core.filters import STANDARD, ContentFilter, StreamGuard, blocked
+from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.streaming_message import Delivery, StreamingMessage
+from core.domain.conversation import Reply
+from core.domain.platform import NO_CONTROLS, OutgoingMessage
+from core.domain.reply_states import Lane, State
+from core.domain.store import Store
+from core.filters import ContentFilter, StreamGuard, blocked
 from tests.core.filters.corpus import RUDE
+from tests.fakes import ANN, CHAT, FakeChannel
 
 
 class Rendered(Protocol):
@@ -24,21 +31,24 @@ class Rendered(Protocol):
 Render = Callable[[str], Sequence[Rendered]]
 
 
-class Page:
-    """See core.delivery.final_check."""
+REPLY = Reply(1, CHAT, True, 1, Lane.ANSWER, State.GENERATING, 1, ANN, "hi", "bot", "m:1", 1)
+NO_STORE = cast(Store, None)
+"""Nothing is sent, so nothing is stored."""
+
+
+class Page(FakeChannel):
+    """A chat that shows texts as a platform does."""
 
     def __init__(self, render: Render) -> None:
+        super().__init__()
         self._render = render
 
     def texts(self, text: str) -> list[str]:
         """Of every message."""
         return [message.text for message in self._render(text)]
 
-    def allows(self, text: str) -> bool:
-        return not any(map(blocked, self.texts(text)))
-
-    def rendered(self, text: str) -> str:
-        return "\n".join(self.texts(text))
+    def format(self, markdown: str) -> list[OutgoingMessage]:
+        return [OutgoingMessage(text) for text in self.texts(markdown)]
 
 
 PIECES = st.sampled_from(
@@ -56,7 +66,8 @@ PIECES = st.sampled_from(
 def test_what_is_rendered_is_never_blocked(render: Render, said: list[str]) -> None:
     guard, page = StreamGuard(), Page(render)
     released = "".join(map(guard.feed, said)) + guard.finish()
-    shown = FinalCheck(ContentFilter()).permitted(released, page, STANDARD)
+    delivery = Delivery(NO_STORE, ChatRateLimiter(), "i", ContentFilter(), lambda: 0)
+    shown = StreamingMessage(delivery, REPLY, page, NO_CONTROLS, asyncio.Event()).permitted(released)
     assert not any(map(blocked, page.texts(shown)))
     if not any(map(blocked, ["".join(said), *page.texts("".join(said))])):
         assert shown == "".join(said)

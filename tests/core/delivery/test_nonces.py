@@ -11,7 +11,7 @@ from core.domain.platform import NO_CONTROLS, PLACEHOLDER, Ambiguous, MessageGon
 from core.domain.reply_states import Lane, ReplyEvent
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
-from tests.fakes import FakeChannel, incoming, owe
+from tests.fakes import FakeChannel, OpenFilter, incoming, owe
 from tests.patience import limit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -61,7 +61,7 @@ async def claimed(store: DatabaseStore, lane: Lane = Lane.ANSWER) -> Reply:
 
 def message(store: DatabaseStore, reply: Reply, channel: FakeChannel) -> StreamingMessage:
     quick = Backoff(0.005, 0.005)
-    delivery = Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms, send_backoff=quick)
+    delivery = Delivery(store, ChatRateLimiter(), "i", OpenFilter(), now_ms, send_backoff=quick)
     return StreamingMessage(delivery, reply, channel, NO_CONTROLS, asyncio.Event())
 
 

@@ -17,7 +17,7 @@ from storage.database import ROOT
 from storage.store import DatabaseStore, now_ms
 from tests.changes import turns_until
 from tests.conftest import Bot, MakeBot
-from tests.fakes import ANN, BOB, FakeChannel, claim_next, incoming, owe
+from tests.fakes import ANN, BOB, FakeChannel, OpenFilter, claim_next, incoming, owe
 from tests.patience import LIMIT_S, limit
 from tests.watching import held, idle, now, outcome, release, running
 
@@ -73,7 +73,7 @@ async def begun(store: DatabaseStore, *chunks: Chunk) -> Reply:
 
 
 def delivery(store: DatabaseStore) -> Delivery:
-    return Delivery(store, ChatRateLimiter(), "i", lambda text: True, now_ms, send_backoff=Backoff(0.0, 0.0))
+    return Delivery(store, ChatRateLimiter(), "i", OpenFilter(), now_ms, send_backoff=Backoff(0.0, 0.0))
 
 
 @pytest.mark.parametrize("there", ["77", None])

@@ -1,5 +1,7 @@
 """How often a chat is called, on a clock of its own."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +58,7 @@ def test_whatever_comes_no_minute_is_overfull(calls: list[tuple[bool, float]]) -
         clock.now += pause + limiter.delay("a", GROUP, preview=preview)
         if limiter.delay("a", GROUP, preview=preview) > 0:
             continue
-        limiter.count("a", preview=preview)
+        limiter.count("a", GROUP, preview=preview)
         made.append(clock.now)
         previews += [clock.now] if preview else []
     for times, most in ((made, 20), (previews, 15)):
@@ -68,8 +70,23 @@ async def test_chats_that_are_quiet_are_forgotten(clock: FakeClock) -> None:
     for i in range(100):
         await limiter.wait(str(i), GROUP)
     clock.now += WINDOW_S + 1
-    limiter.delay("a", GROUP)
+    await limiter.wait("a", GROUP)
     assert len(limiter._chats) == 1
+
+
+async def test_a_chat_without_a_bound_by_the_minute_takes_little_memory(clock: FakeClock) -> None:
+    limiter, private = ChatRateLimiter(clock, clock.sleep), Pace(preview_interval_s=1.5, gap_s=1.0)
+    keys = [str(i) for i in range(1000)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for key in keys:
+            for _ in range(5):
+                limiter.count(key, private, preview=True)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 400 * len(keys), "bytes"
 
 
 async def test_a_call_looks_at_its_own_chat_alone(clock: FakeClock) -> None:
@@ -85,5 +102,5 @@ async def test_a_chat_that_is_held_is_remembered(clock: FakeClock) -> None:
     limiter.hold("a", 10 * WINDOW_S)
     for _ in range(5):
         clock.now += WINDOW_S
-        limiter.delay("b", GROUP)
+        await limiter.wait("b", GROUP)
     assert limiter.delay("a", GROUP) == 5 * WINDOW_S

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.delivery.plan import Delete, Edit, MessageState, Send, plan
 from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.sent_messages import Delete, Edit, MessageState, Send, plan
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.domain.conversation import Chunk, Reply
 from core.domain.platform import (
@@ -23,11 +23,12 @@ from core.domain.platform import (
     Unreachable,
 )
 from core.domain.reply_states import Lane, ReplyEvent
+from core.filters import Policy, Verdict
 from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.changes import Changes, turns_until
 from tests.fake_clock import FakeClock
-from tests.fakes import FakeChannel, incoming, owe
+from tests.fakes import FakeChannel, OpenFilter, WordFilter, incoming, owe
 from tests.patience import limit
 from tests.tables import each_row
 
@@ -91,7 +92,7 @@ async def claimed(store: DatabaseStore) -> Reply:
 def delivery(store: DatabaseStore, blocked: str = "\0", clock: FakeClock | None = None) -> Delivery:
     limiter = ChatRateLimiter(clock, clock.sleep) if clock else ChatRateLimiter()
     quick = Backoff(0.01, 0.01)
-    return Delivery(store, limiter, "i", lambda text: blocked not in text, now_ms, send_backoff=quick)
+    return Delivery(store, limiter, "i", WordFilter(blocked), now_ms, send_backoff=quick)
 
 
 def message(store: DatabaseStore, reply: Reply, channel: FakeChannel, blocked: str = "\0") -> StreamingMessage:
@@ -164,12 +165,13 @@ async def test_what_the_last_gate_refuses_is_never_previewed(store: DatabaseStor
     reply, channel = await claimed(store), FakeChannel()
     judged, changes = list[str](), Changes()
 
-    def allowed(text: str) -> bool:
-        judged.append(text)
-        changes.changed()
-        return "bad" not in text
+    class Bad(WordFilter):
+        def check(self, text: str, policy: Policy) -> Verdict:
+            judged.append(text)
+            changes.changed()
+            return super().check(text, policy)
 
-    guarded = replace(delivery(store), allowed=allowed)
+    guarded = replace(delivery(store), filter=Bad("bad"))
     async with StreamingMessage(guarded, reply, channel, RUNNING, asyncio.Event()) as live:
         live.write("b*a*d")  # harmless until it is rendered
         await changes.until(lambda: judged)
@@ -343,15 +345,16 @@ class CountingChannel(FakeChannel):
 async def test_each_text_is_formatted_and_judged_once(store: DatabaseStore) -> None:
     reply, channel, judged = await claimed(store), CountingChannel(), list[str]()
 
-    def allowed(text: str) -> bool:
-        judged.append(text)
-        return True
+    class Judging(OpenFilter):
+        def check(self, text: str, policy: Policy) -> Verdict:
+            judged.append(text)
+            return super().check(text, policy)
 
-    works_with = replace(delivery(store), allowed=allowed)
+    works_with = replace(delivery(store), filter=Judging())
     async with StreamingMessage(works_with, reply, channel, RUNNING, asyncio.Event()) as live:
         await settled(live, channel, "one")
         await settled(live, channel, " two")
-        assert live.allows("one two") and live.rendered("one two") == "one two"
+        assert live.allows("one two") and live.permitted("one two") == "one two"
         await live.finish("one two", ENDED)
     assert channel.formatted == judged == ["one", "one two"]
     assert list(channel.messages.values()) == ["one two"]

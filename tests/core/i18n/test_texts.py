@@ -7,7 +7,8 @@ import pytest
 
 from core.commands.registry import COMMANDS
 from core.domain.settings import SETTING_NAMES, Source
-from core.i18n import LANGUAGES, catalogue, choose_language, placeholders, t
+from core.i18n import LANGUAGES, catalogue, placeholders, t
+from core.i18n.person_language import choose_language
 from tests.tables import each_row
 
 SOURCES = [*Path("core").rglob("*.py"), *Path("bots").rglob("*.py")]
