@@ -15,6 +15,7 @@ from core.domain.store import Store, Transaction, Unavailable
 from core.engine.protocol import FinishReason
 from core.filters import FilterAction, Guard, Policy, Verdict
 from core.llm.model import Stream
+from core.markdown.document import Block, Kind, Run
 from tests.changes import Changes
 
 CHAT = ChatId("fake", "1")
@@ -114,7 +115,9 @@ class FakeChannel(Changes):
         """Whether a call waits for `slow`, or has."""
 
     def format(self, markdown: str) -> list[OutgoingMessage]:
-        return [OutgoingMessage(self.render(part), part) for part in split(markdown, self._fits)]
+        """Messages that show the Markdown as it is written, cut where a paragraph without marks would be."""
+        parts = split([Block(Kind.PARAGRAPH, (Run(markdown),))], self._size, self.limit)
+        return [OutgoingMessage(self.render(text), text) for text in (part[0].text for part in parts)]
 
     def render(self, text: str) -> str:
         return text.replace("*", "")
@@ -157,8 +160,8 @@ class FakeChannel(Changes):
         self.history.append(str(message.body))
         self.changed()
 
-    def _fits(self, text: str) -> bool:
-        return utf16(self.render(text)) <= self.limit
+    def _size(self, blocks: Sequence[Block]) -> int:
+        return utf16(self.render("\n\n".join(block.text for block in blocks)))
 
     async def _try(self, message: OutgoingMessage) -> None:
         if self.slow:

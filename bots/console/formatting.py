@@ -1,48 +1,77 @@
-"""Markdown as a terminal shows it: lines with colours, and the plain words between the markup. Pure."""
+"""A text as a terminal shows it: lines with colours, and the plain words. Pure."""
 
+from collections.abc import Iterator, Sequence
 from io import StringIO
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markdown import Markdown
+from rich.style import Style as Look
+from rich.syntax import Syntax
+from rich.text import Text
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
-"""What looks like HTML in an answer is text: vector<int> must not lose its type."""
+from core.markdown.document import Block, Kind, Style, lead, plain_text, shown_runs
+from core.markdown.reader import read
+from core.markdown.tables import laid_out
+
 _MAX_OPEN_LINES = 8
-"""Lines at the end of plain text that may still change; those above are final, so that a long answer scrolls."""
+"""Lines at the end of words or code that may still change; those above are final, so that a long answer scrolls."""
+_LOOKS = {Style.BOLD: Look(bold=True), Style.ITALIC: Look(italic=True), Style.STRUCK: Look(strike=True),
+          Style.UNDERLINED: Look(underline=True), Style.CODE: Look(color="cyan")}  # fmt: skip
+_NO_LIMIT = 10_000
+_HEADING = Look(bold=True, color="magenta")
+_QUOTE = "▌ "
 
 
 def to_lines(markdown: str, width: int) -> list[str]:
-    """The text as lines of at most `width` characters, with ANSI colours."""
-    page = Console(file=StringIO(), width=width, force_terminal=True, color_system="256", legacy_windows=False)
-    rendered = Markdown("", code_theme="ansi_dark")
-    rendered.parsed = _MARKDOWN.parse(markdown)
-    page.print(rendered)
-    assert isinstance(page.file, StringIO)
-    return [line.rstrip() for line in page.file.getvalue().rstrip("\n").split("\n")]
+    """The text as lines of at most `width` characters, with ANSI colours. Code is as wide as it is."""
+    return [line for block in _blocks(markdown, width) for line in _lines(block, width)]
 
 
-def count_final_lines(markdown: str, lines: int, width: int) -> int:
-    """How many of the rendered lines can't change any more while the text grows.
+def count_final_lines(markdown: str, width: int) -> int:
+    """How many of the lines can't change any more while the text grows.
 
-    Those of all blocks but the last are final: a table or a list is laid out anew with each of its lines. Of plain text
-    and code all but the last few are, or an answer longer than the screen would not scroll.
+    Those of all blocks but the last are final: a table is laid out anew with each of its rows. Of words and code all
+    but the last few are, or an answer longer than the screen would not scroll.
     """
-    blocks = [token for token in _MARKDOWN.parse(markdown) if token.level == 0 and token.map]
-    if not blocks:
-        return 0
-    if blocks[-1].type in ("paragraph_open", "fence", "code_block"):
-        return max(0, lines - _MAX_OPEN_LINES)
-    before = markdown.split("\n")[: (blocks[-1].map or [0])[0]]
-    return len(to_lines("\n".join(before), width)) if any(map(str.strip, before)) else 0
+    blocks = _blocks(markdown, width)
+    above = sum(len(list(_lines(block, width))) for block in blocks[:-1])
+    if not blocks or blocks[-1].repeated:
+        return above
+    return max(above, above + len(list(_lines(blocks[-1], width))) - _MAX_OPEN_LINES)
 
 
 def to_plain_text(markdown: str) -> str:
-    """What a person reads, without markup, one block a line."""
-    blocks = [token for token in _MARKDOWN.parse(markdown) if token.type in ("inline", "fence", "code_block")]
-    return "\n".join("".join(map(_words, block.children or [block])) for block in blocks)
+    """What a person reads, without colours."""
+    return plain_text(_blocks(markdown, _NO_LIMIT), _is_link)
 
 
-def _words(token: Token) -> str:
-    return "\n" if token.type in ("softbreak", "hardbreak") else token.content
+def _blocks(markdown: str, width: int) -> Sequence[Block]:
+    return list(laid_out(read(markdown), width, _is_link))
+
+
+def _is_link(address: str) -> bool:
+    """Nothing in a terminal is sure to be one: every address is written."""
+    return False
+
+
+def _lines(block: Block, width: int) -> Iterator[str]:
+    """A block as lines; a blank one before it where one was written."""
+    if block.gap:
+        yield ""
+    bar = _QUOTE if block.quotes else ""
+    out = StringIO()
+    page = Console(file=out, width=width - len(bar), force_terminal=True, color_system="256", legacy_windows=False)
+    if block.kind is Kind.CODE:
+        page.width = max(page.width, *(cell_len(line) + 1 for line in block.text.split("\n")))
+        page.print(Syntax(block.text, block.language or "text", theme="ansi_dark", background_color="default"))
+    else:
+        page.print(_words(block))
+    yield from (bar + line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
+
+
+def _words(block: Block) -> Text:
+    words = Text(lead(block), style=_HEADING if block.kind is Kind.HEADING else "")
+    for run in shown_runs(block, _is_link):
+        looks = [_LOOKS[style] for style in _LOOKS if style in run.style]
+        words.append(run.text, Look.combine([Look(), *looks]))
+    return words

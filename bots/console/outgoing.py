@@ -66,7 +66,7 @@ class LiveScreen:
         self._lines = to_lines(text, self._console.width)
         if self._lines[: len(self._printed)] != self._printed:
             self._printed = []
-        final = count_final_lines(text, len(self._lines), self._console.width)
+        final = count_final_lines(text, self._console.width)
         self._print(self._lines[len(self._printed) : final])
         rest = self._lines[len(self._printed) :]
         self._window().update(Group(*(Text.from_ansi(line) for line in rest)), refresh=True)

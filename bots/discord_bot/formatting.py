@@ -1,40 +1,53 @@
-"""A model's Markdown as Discord's: what Discord lacks is rewritten, what only Discord has is escaped. Pure."""
+"""A text in Discord's Markdown: what Discord lacks is rewritten, what only Discord has is escaped. Pure."""
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import groupby
+from operator import and_
 
 from core.delivery.splitting import split, utf16
+from core.markdown.document import (
+    RULE,
+    Block,
+    Kind,
+    Run,
+    Style,
+    gap,
+    joined,
+    plain_text,
+    stands_for_itself,
+    text_of,
+    with_addresses,
+)
+from core.markdown.reader import read
+from core.markdown.tables import laid_out
 
 MAX_MESSAGE_UNITS = 2000
 """UTF-16 units of a message. Discord does not document what it counts; characters are never more than these."""
-
-_FENCE = re.compile(r"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(`{3,}|~{3,})([^\n`]*)$")
-_INLINE = re.compile(r"(?<![\\`])(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-_RULE = re.compile(r"^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
-_DELIMITER = re.compile(r"^ {0,3}\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?[ \t]*)?$")
-_CELL = re.compile(r"(?<!\\)\|")
-_URL = re.compile(r"https?://[^\s<>]+")
-_LINK = re.compile(
-    r"!?\[(?P<label>[^\[\]\n]*)\]"
-    r"\(\s*<?(?P<target>(?:https?://)(?:[^\s()<>]|\([^\s()<>]*\))+)>?(?:\s+\"[^\"\n]*\")?\s*\)"
-)
-_ANY_LINK = re.compile(rf"{_LINK.pattern}|<?(?P<address>{_URL.pattern})>?")
-_TRAILING = ".,:;!?'\"*_~"
-_MARKS = re.compile(r"\\([!-/:-@\[-`{-~])|(\|\||~~|\*+|(?<!\w)_+(?=\S)|(?<=\S)_+(?!\w)|\u200b)")
-_LINE_MARK = re.compile(r"^(?:#{1,3} |-# |(?:> )+)", re.MULTILINE)
-
-_REWRITTEN: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^( {0,3})#{4,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE), r"\1**\2**"),  # Discord has three levels
-    (re.compile(r"(?<![\w*\\])__(\w+?)__(?![\w*])"), r"\\_\\_\1\\_\\_"),  # __init__, underlined
-    (re.compile(r"(?<=[\w)])\*(?=[\w(])"), r"\*"),  # 2*3*4
-    (re.compile(r"(?<!\\)\|\|"), r"\\|\\|"),  # a || b || c, a spoiler
-    (re.compile(r"^(\s*)-# ", re.MULTILINE), r"\1\\-# "),  # small print
-    (re.compile(r"^(\s*)>>> ", re.MULTILINE), r"\1\\>>> "),  # a quote of all that follows
-    (re.compile(r"<(?=@|#\d|/|id:|t:-?\d|a?:\w+:\d)"), r"\<"),  # people, channels, commands, times, emoji
+MAX_TABLE_COLUMNS = 56
+"""Columns of an aligned table, at most."""
+_EMPTY = "…"
+"""In place of a text that shows nothing."""
+_MAX_HEADING_LEVEL = 3
+_LINKED = re.compile(r"https?://(?:[^\s/:?#()<>]+\.)+[^\s/:?#.()<>]+(?:[:/?#][^\s<>]*)?", re.IGNORECASE)
+"""Addresses that Discord takes as links with words of their own."""
+_URL = re.compile(r"((?:https?://|(?<![^\W_])www\.)[^\s<>]+)", re.IGNORECASE)
+_NO_LANGUAGE = re.compile(r"[^\w+#.-]")
+_MARKS = {Style.BOLD: "**", Style.UNDERLINED: "__", Style.STRUCK: "~~", Style.ITALIC: "*"}
+"""In the order of their nesting, the outer one first."""
+_ESCAPES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\\(?=[!-/:-@\[-`{-~]|\Z)"), r"\\\\"),
+    (re.compile(r"(?<!\s)\*|\*(?=\S)|(?<![^\W_])_|_(?![^\W_])|`|~(?=~)|(?<=~)~|\|(?=\|)|(?<=\|)\|"), r"\\\g<0>"),
+    (re.compile(r"\](?=\(\s{0,9}<?\Z)"), r"\\]"),  # before an address
+    (re.compile(r"<(?=@|#\d|/[^<>\n]{1,100}:\d|id:|t:-?\d|a?:\w+:\d)"), r"\\<"),  # people, channels, times, emoji
     (re.compile(r"@(?=everyone|here)"), "@\u200b"),  # also where it is copied from
 )
+_TWO_TICKS, _THREE_TICKS = re.compile("`(?=`)"), re.compile("``(?=`)")
+_EDGES = re.compile(r"(\A\s+|\s+\Z)")
+_LINE_MARK = re.compile(r"^([ \t]*)(?=#{1,3} |-# |>{1,3} |[-*+] )|^([ \t]*\d+)(?=\. )", re.MULTILINE)
+"""Where a line would become a heading, small print, a quote or a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,174 +61,142 @@ class Rendered:
 def messages(markdown: str, *, bare: bool = False) -> Sequence[Rendered]:
     """The Markdown text as messages, each within Discord's limit. `bare`: links are written as <link>, which shows no
     preview even where a message has no flag against previews."""
-    parts = split(rendered(markdown, bare=bare), lambda part: utf16(part) <= MAX_MESSAGE_UNITS)
-    return [Rendered(part, plain(part)) for part in parts]
+    parts = split(_blocks(markdown), lambda part: utf16(_content(part, bare=bare)), MAX_MESSAGE_UNITS)
+    rendered = [Rendered(_content(part, bare=bare).rstrip(), plain_text(part, _is_link).rstrip()) for part in parts]
+    return [each for each in rendered if each.text.strip()] or [Rendered(_EMPTY, _EMPTY)]
 
 
 def rendered(markdown: str, *, bare: bool = False) -> str:
     """The Markdown text in Discord's dialect, in one piece. `bare` as in `messages`."""
-
-    def rewrite(text: str) -> str:
-        return _links(text, bare=bare)
-
-    return "\n".join(_lines(_blocks(markdown.split("\n")), rewrite))
+    return _content(_blocks(markdown), bare=bare)
 
 
-def plain(content: str) -> str:
-    """What a person reads of a message's content: without marks, code as it is. The final check judges this."""
-    blocks = (_without_fences(block) for block in _blocks(content.split("\n"), tables=False))
-    return "\n".join(_lines(blocks, _unmarked, code=lambda _, body: body))
+def _blocks(markdown: str) -> list[Block]:
+    return list(laid_out(read(markdown), MAX_TABLE_COLUMNS, _is_link))
 
 
-# Blocks: code stays as it is, tables become code
+def _is_link(address: str) -> bool:
+    return _LINKED.fullmatch(address) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    lines: list[str]
-    code: bool = False
+def _content(blocks: Sequence[Block], *, bare: bool) -> str:
+    out = ""
+    for at, block in enumerate(blocks):
+        quoted = at and block.quotes and blocks[at - 1].quotes
+        out += ("\n> \n" if quoted and block.gap else gap(block)) if at else ""
+        written = _written(block, bare=bare)
+        out += "> " + written.replace("\n", "\n> ") if block.quotes else written
+    return out
 
 
-def _blocks(lines: Sequence[str], *, tables: bool = True) -> Iterator[_Block]:
-    at = 0
-    while at < len(lines):
-        if opening := _FENCE.match(lines[at]):
-            end = _fence_end(lines, at, opening)
-            yield _Block(_fenced(lines[at : end + 1], opening), code=True)
-            at = end + 1
-        elif tables and (rows := _table(lines, at)):
-            yield _Block(["```", *_aligned(rows), "```"], code=True)
-            at += len(rows) + 1
-        else:
-            end = at + 1
-            while end < len(lines) and not _FENCE.match(lines[end]) and not (tables and _table(lines, end)):
-                end += 1
-            yield _Block(list(lines[at:end]))
-            at = end
+def _written(block: Block, *, bare: bool) -> str:
+    match block.kind:
+        case Kind.CODE:
+            return _fenced(block)
+        case Kind.RULE:
+            return RULE
+        case Kind.HEADING if block.level <= _MAX_HEADING_LEVEL and not block.depth:
+            return "#" * block.level + " " + _words(block, bare=bare).replace("\n", " ")
+        case Kind.HEADING:
+            bold = tuple(replace(run, style=run.style | Style.BOLD) for run in block.runs)
+            return _lead(block) + _words(replace(block, runs=bold), bare=bare)
+    return _lead(block) + _words(block, bare=bare)
 
 
-def _fenced(lines: Sequence[str], opening: re.Match[str]) -> list[str]:
-    """The code between fences as Discord knows them: three backticks, one word after them, and no backticks within."""
-    body = list(lines[1:])
-    closed = bool(body) and body[-1].strip(" \t>").strip(opening[2][0]) == "" and opening[2] in body[-1]
-    inside = body[:-1] if closed else body
-    info = (opening[3].split() or [""])[0]
-    last = [re.sub(r"[`~]+[ \t]*$", "```", body[-1])] if closed else []
-    return [f"{opening[1]}```{info}", *(line.replace("```", "``\u200b`") for line in inside), *last]
+def _lead(block: Block) -> str:
+    """The indentation and the sign of a list item. Numbers that do not go up by one each, or that begin with a zero,
+    are words, or Discord would count them anew."""
+    if not block.marker:
+        return "  " * block.depth
+    number, dot, rest = block.marker.partition(".")
+    if not dot:
+        sign = "-" if block.marker == "•" else f"- {block.marker}" if not block.marker[0].isdigit() else block.marker
+    else:
+        is_kept = block.counted and str(int(number)) == number
+        sign = f"{number}.{rest}" if is_kept else f"{number}\\.{rest}"
+    return "  " * (block.depth - 1) + sign + " "
 
 
-def _without_fences(block: _Block) -> _Block:
-    inside = [
-        line for at, line in enumerate(block.lines) if at not in (0, len(block.lines) - 1) or not _FENCE.match(line)
-    ]
-    return _Block(inside, code=True) if block.code else block
+def _fenced(block: Block) -> str:
+    """Code between fences as Discord knows them: three backticks, one word after them, and no three within."""
+    return f"```{_NO_LANGUAGE.sub('', block.language)}\n" + _THREE_TICKS.sub("``\u200b", block.text) + "\n```"
 
 
-def _fence_end(lines: Sequence[str], at: int, opening: re.Match[str]) -> int:
-    for index in range(at + 1, len(lines)):
-        closing = lines[index].strip(" \t>")
-        if closing.startswith(opening[2]) and not closing.strip(opening[2][0]):
-            return index
-    return len(lines) - 1
+# Words
 
 
-def _table(lines: Sequence[str], at: int) -> list[str]:
-    """The rows of the table that begins at line `at`, without its delimiter row; empty where no table begins."""
-    if at + 1 >= len(lines) or "|" not in lines[at] or not _DELIMITER.match(lines[at + 1]):
-        return []
-    rows = [lines[at]]
-    for line in lines[at + 2 :]:
-        if "|" not in line or not line.strip():
-            break
-        rows.append(line)
-    return rows
+def _words(block: Block, *, bare: bool) -> str:
+    runs = _tight(with_addresses(block.runs, _is_link))
+    return _LINE_MARK.sub(lambda mark: f"{mark[0]}\\", "".join(_marked(runs, bare=bare)))
 
 
-def _aligned(rows: Sequence[str]) -> list[str]:
-    cells = [[cell.strip().replace("\\|", "|").replace("`", "") for cell in _cells(row)] for row in rows]
-    widths = [max(_width(row[column]) for row in cells if column < len(row)) for column in range(max(map(len, cells)))]
-    lines = ["  ".join(cell + " " * (widths[at] - _width(cell)) for at, cell in enumerate(row)) for row in cells]
-    return [lines[0].rstrip(), "  ".join("─" * width for width in widths), *(line.rstrip() for line in lines[1:])]
+def _tight(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs with white space outside the marks that begin or end there: Discord takes "** a**" for words."""
+    pieces = [replace(run, text=text) for run in runs for text in _EDGES.split(run.text) if text]
+    for order in (pieces, pieces[::-1]):
+        beside = Style.PLAIN
+        for at, piece in enumerate(order):
+            if piece.text.isspace() and Style.CODE not in piece.style:
+                order[at] = replace(piece, style=piece.style & beside)
+            beside = order[at].style
+        pieces = order[::-1]
+    return joined(pieces)
 
 
-def _cells(row: str) -> list[str]:
-    return _CELL.split(re.sub(r"(?<!\\)\|$", "", row.strip().removeprefix("|")))
-
-
-def _width(text: str) -> int:
-    """Columns that the text takes in a monospaced font."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
-    )
-
-
-# Lines: inline code stays as it is
-
-
-def _lines(
-    blocks: Iterator[_Block],
-    rewrite: Callable[[str], str],
-    *,
-    code: Callable[[str, str], str] = lambda ticks, body: f"{ticks}{body}{ticks}",
-) -> Iterator[str]:
-    for block in blocks:
-        if block.code:
-            yield from block.lines
+def _marked(runs: Sequence[Run], *, bare: bool, in_label: bool = False) -> Iterator[str]:
+    """The runs with marks where a style begins and ends. Nothing is escaped in a link's words: backslashes would
+    show there."""
+    opened = list[Style]()
+    for address, same in groupby(runs, key=lambda run: run.address):
+        words = list(same)
+        if address and not stands_for_itself(text_of(words), address):
+            shared = reduce(and_, (run.style for run in words)) & ~Style.CODE
+            yield from _to_style(opened, shared)
+            yield _link([Run(run.text, run.style & ~shared) for run in words], address, bare=bare)
             continue
-        text, out, at = "\n".join(block.lines), "", 0
-        for span in _INLINE.finditer(text):
-            out += rewrite(text[at : span.start()]) + code(span[1], span[2])
-            at = span.end()
-        yield out + rewrite(text[at:])
+        for run in words:
+            yield from _to_style(opened, run.style)
+            yield run.text if in_label and Style.CODE not in run.style else _run(run, bare=bare)
+    yield from _to_style(opened, Style.PLAIN)
 
 
-def _links(text: str, *, bare: bool) -> str:
-    """Rewrite text outside code. Links are set apart first: an underscore in an address is no mark."""
-    out, position = "", 0
-    while link := _ANY_LINK.search(text, position):
-        rewritten, consumed = _link(link, bare=bare)
-        out += _escaped(text[position : link.start()]) + rewritten
-        position = link.start() + consumed
-    return out + _escaped(text[position:])
+def _to_style(opened: list[Style], style: Style) -> Iterator[str]:
+    """The marks between words of the styles `opened` and words of this style."""
+    while any(each not in style for each in opened):
+        yield _MARKS[opened.pop()]
+    for each, mark in _MARKS.items():
+        if each in style and each not in opened:
+            opened.append(each)
+            yield mark
 
 
-def _link(link: re.Match[str], *, bare: bool) -> tuple[str, int]:
-    """What is written for a match of _ANY_LINK, and how many of its characters that stands for: punctuation after an
-    address belongs to the sentence."""
-    whole, label, target, address = link[0], link["label"], link["target"], link["address"]
-    if target:
-        return _masked(label, target, bare=bare), len(whole)
-    if whole.startswith("<") and whole.endswith(">"):
-        return whole, len(whole)
-    address = _without_punctuation(address)
-    opening = "<" if whole.startswith("<") else ""
-    return f"<{address}>" if bare else address, len(opening) + len(address)
+def _run(run: Run, *, bare: bool) -> str:
+    if run.address:
+        return f"<{run.text}>" if bare and "://" in run.text else run.text
+    if Style.CODE in run.style:
+        return _code(run.text)
+    return _escaped(run.text, bare=bare)
 
 
-def _masked(label: str, address: str, *, bare: bool) -> str:
-    """A link with a label. Where the label is an address too, Discord shows no link: both addresses are written."""
-    written = f"<{address}>" if bare else address
-    if not label.strip() or label.strip() == address:
-        return written
-    # Nothing can be escaped in a label: backslashes would show.
-    return f"{_links(label, bare=bare)} ({written})" if _URL.search(label) else f"[{label}]({written})"
+def _code(text: str) -> str:
+    ticks = "``" if "`" in text else "`"
+    inside = _TWO_TICKS.sub("`\u200b", text)
+    padding = " " if inside.startswith("`") or inside.endswith("`") else ""
+    return f"{ticks}{padding}{inside}{padding}{ticks}"
 
 
-def _without_punctuation(address: str) -> str:
-    """An address without the punctuation of the sentence that ends with it."""
-    while address and (address[-1] in _TRAILING or (address[-1] == ")" and address.count(")") > address.count("("))):
-        address = address[:-1]
-    return address
+def _link(words: Sequence[Run], address: str, *, bare: bool) -> str:
+    """A link with words. Where those hold an address or a bracket, Discord shows no link: both are written."""
+    text, written = text_of(words), f"<{address}>" if bare else address
+    if _URL.search(text) or "\n" in text or "[" in text or "]" in text:
+        return f"{_escaped(text, bare=bare)} ({written})"
+    return f"[{''.join(_marked(words, bare=bare, in_label=True))}]({written})"
 
 
-def _escaped(text: str) -> str:
-    """Text without links: what only Discord takes for markup is escaped, what it does not know is rewritten."""
-    text = "\n".join("───" if _RULE.match(line) else line for line in text.split("\n"))
-    for pattern, replacement in _REWRITTEN:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def _unmarked(text: str) -> str:
-    text = _LINK.sub(lambda link: link["label"], text)
-    return _MARKS.sub(lambda mark: mark[1] or "", _LINE_MARK.sub("", text))
+def _escaped(text: str, *, bare: bool) -> str:
+    """Words of which Discord would make something else, escaped; addresses among them as they are."""
+    words = _URL.split(text)
+    words[1::2] = [f"<{each}>" if bare and "://" in each else each for each in words[1::2]]
+    for pattern, replacement in _ESCAPES:
+        words[::2] = [pattern.sub(replacement, part) for part in words[::2]]
+    return "".join(words)

@@ -1,26 +1,40 @@
 """Markdown that is still being written: open code and spans are closed, half a mark is left out. Pure."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)$", re.MULTILINE)
-_ANY_FENCE = re.compile(r"^([ \t>]*)((?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}(?=[^`]*$)|~{3,})(.*)$", re.MULTILINE)
-"""A code fence, also inside lists and quotes."""
-_BLOCK = re.compile(r"\n[ \t>]*\n|\n(?=[ \t>]*(?:(?:[-*+]|\d{1,9}[.)]|#{1,6})[ \t]|\|))")
-"""Where a new block begins: no span reaches into it from the block before."""
-_HALF_LINE = re.compile(
-    r"(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?:[-+*#>=_`~|: \t]*|\d{1,3}[.)]|\[[ xX]?\]?|\|.*[^|])", re.DOTALL
+from markdown_it.token import Token
+
+from core.markdown.grammar import CODE_SPAN, FORMULA, PARSER, open_marks
+from core.markdown.inline import is_known_tag, open_tags
+
+_LINE_SIGNS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*")
+"""Before the words of a line: quotes and lists."""
+_HALF_LINE = re.compile(r"(?:[-+*#>=_`~|: \t]*|\d{1,4}[.)]|\[[ xX]?\]?|\[![A-Za-z]*\]?|\|.*)\Z", re.DOTALL)
+"""A last line that may still become something else: a rule, a marker, a fence, a task, the first row of a table."""
+_HALF_ROW = re.compile(r"[^|]*|\|.*[^|\s]\s*|\|\s*", re.DOTALL)
+"""A last row of a table that has not all of its cells."""
+_HALF_TAG = re.compile(
+    r"<(?:/?([a-zA-Z][a-zA-Z0-9]*)?/?|([a-zA-Z][a-zA-Z0-9]*)\s[^<>\n]*|!-{0,2}|[a-zA-Z][\w.+-]*[:@][^\s<>]*)\Z"
 )
-_HALF_LINK = re.compile(r"(?<!\w)!?\[([^\[\]\n]*)(?:\]\([^()\n]*(?:\([^()\n]*\)?[^()\n]*)*)?$")
-_TICKS = re.compile(r"(?<![\\`])`+")
-_MARKS = re.compile(r"(?<!\\)(?:\*+|_+|~~+)|~$")
+_HALF_ENTITY = re.compile(r"&(?:#?\w{0,10})\Z")
+_HALF_FORMULA = re.compile(r"(?<![\w\\])(?:\\[(\[]|\$\$|\$(?=[^\s$]*\Z|[^\d\s$`]|\d+[a-zA-Z\\^_=])(?!\d+\Z))[^$`]*\Z")
+_HALF_NAME = re.compile(r"(?<!\w)__([a-zA-Z][a-zA-Z0-9_]*)?\Z")
+"""It may become a name of Python, which is shown as it is, or the beginning of something bold."""
+_TICKS = re.compile(r"(?<!\\)`+")
+_MAX_HALVES = 6
+"""Half marks at the end of a text, one behind the other, that are left out."""
+_MAX_HALF_FORMULA = 400
+"""Characters of a formula that is waited for."""
+_MAX_HALF_LINK = 600
+"""Characters of a link that is waited for: after more, its bracket is a word."""
 
 
 def close_fence(text: str) -> str:
     """`text` with an open code fence closed."""
-    if "```" not in text and "~~~" not in text:  # most texts: no fence is shorter
-        return text
-    fence = open_fence(text)
-    return f"{text.rstrip()}\n{fence[0]}" if fence else text
+    end = _end(text.rstrip()) if "```" in text or "~~~" in text else None
+    return f"{text.rstrip()}\n{end.closing}" if end and end.closing else text
 
 
 def close_open_markup(text: str) -> str:
@@ -28,132 +42,148 @@ def close_open_markup(text: str) -> str:
 
     Open code and the open spans of the last paragraph are closed; what could still become markup is left out.
     """
-    end, opening = _fences(text)
-    if opening is not None:
-        return _shut(text, opening)
-    start = max([end, *(match.end() for match in _BLOCK.finditer(text, end))])
-    return close_fence((text[:start] + _closed(text[start:])).rstrip())
-
-
-def _fences(text: str) -> tuple[int, re.Match[str] | None]:
-    """The end of the last closed code block, and the fence of an open one."""
-    end, opening = 0, None
-    for match in _ANY_FENCE.finditer(text):
-        further = _width(match) - _width(opening) if opening else 0
-        if opening is None or further < -1:  # what is further left has ended the list, and its code with it
-            opening = match
-        elif further < 4 and match[3].startswith(opening[3]) and not match[2] and not match[4].strip():
-            end, opening = match.end(), None
-    return end, opening
-
-
-def _width(fence: re.Match[str]) -> int:
-    return len((fence[1] + (fence[2] or "")).expandtabs(4))
-
-
-def _shut(text: str, opening: re.Match[str]) -> str:
-    """`text`, which ends in a code block, with that closed; without the block while there is nothing in it to see."""
-    indent, item, marks, _ = opening.groups()
-    code = text[opening.end() :].rstrip()
-    head, _, last = code.rpartition("\n")
-    if (half := last.strip(" \t>")) and half != marks and marks.startswith(half):
-        code = head.rstrip()
-    if not code.strip(" \t\n>"):
-        return close_open_markup(text[: opening.start()])
-    return f"{text[: opening.end()]}{code}\n{indent}{' ' * len(item or '')}{marks}"
-
-
-def _closed(block: str) -> str:
-    """A block with its open spans closed."""
-    text = block.rstrip()
-    while (shorter := _shortened(text).rstrip()) != text:
-        text = shorter
-    plain, code = _plain(text)
-    return text + (code[0] if code else "") + "".join(reversed(_open_marks(plain)[0]))
-
-
-def _shortened(text: str) -> str:
-    """The text without the last thing at its end that could still become markup."""
-    plain, code = _plain(text)
-    if code:
-        return text.rstrip("`") if text[code.end() :].strip("` ") else text[: code.start()]
-    before, _, line = plain.rpartition("\n")
-    if _HALF_LINE.fullmatch(line.lstrip(" \t>")):
-        return text[: len(before)]
-    if match := _HALF_LINK.search(plain):
-        return text[: match.start()] + text[match.start(1) : match.end(1)]
-    loose = _open_marks(plain)[1] or int(plain.endswith("\\"))
-    return text[: len(text) - loose]
-
-
-def _plain(text: str) -> tuple[str, re.Match[str] | None]:
-    """The text with each character of its code spans replaced by NUL, and the mark of a span that is open."""
-    runs, index, out, at = list(_TICKS.finditer(text)), 0, "", 0
-    while index < len(runs):
-        first = runs[index]
-        last = next((each for each in range(index + 1, len(runs)) if runs[each][0] == first[0]), None)
-        end = len(text) if last is None else runs[last].end()
-        out += text[at : first.start()] + "\0" * (end - first.start())
-        if last is None:
-            return out, first
-        at, index = end, last + 1
-    return out + text[at:], None
-
-
-def _open_marks(plain: str) -> tuple[list[str], int]:
-    """The open marks, and the number of marks at the end that mean nothing yet. CommonMark's rules, simplified."""
-    opened: list[str] = []
-    for match in _MARKS.finditer(plain):
-        before, after = plain[max(match.start() - 1, 0) : match.start()], plain[match.end() : match.end() + 1]
-        mark, count = match[0][0], len(match[0])
-        if _arithmetic(match[0], before, after):
+    text = text.rstrip()
+    for _ in range(_MAX_HALVES):
+        end = _end(text)
+        if end.closing:
+            if code := _shut(text[end.start :], end.closing):
+                return text[: end.start] + code
+            text = text[: end.start].rstrip()  # nothing of it can be seen yet
             continue
-        if _closes(mark, before, after):
-            count = _matched(opened, mark, count)
-        if count and not after:
-            return opened, count
-        if count and _opens(mark, before, after):
-            opened.append(mark * count)
-    return opened, 0
+        if end.is_code:
+            return text
+        words = text[end.start :]
+        if (shorter := _shortened(words, in_table=end.in_table).rstrip()) == words:
+            return text + _closing_marks(words)
+        text = (text[: end.start] + shorter).rstrip()
+    return text
 
 
-def _matched(opened: list[str], mark: str, count: int) -> int:
-    """Close open marks of this kind with `count` new ones; return how many of those are left."""
-    while count and any(each[0] == mark for each in opened):
-        while opened[-1][0] != mark:
-            opened.pop()
-        top = opened.pop()
-        if len(top) > count:
-            opened.append(top[count:])
-        count = max(0, count - len(top))
-    return count
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The last block of a text. `start`: where its lines begin. `closing`: the fence that would close it, if it is open
+    code."""
+
+    start: int
+    closing: str = ""
+    is_code: bool = False
+    in_table: bool = False
 
 
-def _arithmetic(run: str, before: str, after: str) -> bool:
-    """Whether the marks stand for multiplication or a power: 2*3, x**2, 2**n."""
-    digits = before.isdigit() or after.isdigit()
-    return before.isalnum() and after.isalnum() and (run == "*" or (run == "**" and digits))
+def _end(text: str) -> _End:
+    tokens, lines = PARSER.parse(text, {}), text.split("\n")
+    last = next((token for token in reversed(tokens) if token.map and not token.nesting), None)
+    if last is None or last.map is None:
+        return _End(0)
+    if last.map[1] < len(lines):  # a marker without words
+        return _End(len("\n".join(lines[: last.map[1]])) + 1)
+    start = sum(len(line) + 1 for line in lines[: last.map[0]])
+    if last.type == "fence" and not _is_closed(last, lines):
+        return _End(start, _closing_fence(last, lines[last.map[0]]))
+    in_table = any(token.type == "table_close" for token in tokens[-3:])
+    return _End(start, is_code=last.type in ("fence", "code_block", "formula_block"), in_table=in_table)
 
 
-def _opens(mark: str, before: str, after: str) -> bool:
-    if after.isspace() or (mark == "_" and before.isalnum()):
-        return False
-    return after.isalnum() or not before.isalnum()
+def _is_closed(fence: Token, lines: list[str]) -> bool:
+    first, end = fence.map or (0, 0)
+    last = lines[min(end, len(lines)) - 1].strip(" \t>")
+    return end - first > 1 and last.startswith(fence.markup) and not last.strip(fence.markup[0])
 
 
-def _closes(mark: str, before: str, after: str) -> bool:
-    if not before.strip() or (mark == "_" and after.isalnum()):
-        return False
-    return before.isalnum() or not after.isalnum()
+def _closing_fence(fence: Token, line: str) -> str:
+    """The fence with the signs of quotes before it, and below the words of a list item."""
+    before = line[: line.index(fence.markup[0])]
+    return re.sub(r"[^>\s]", " ", before) + fence.markup
 
 
-def open_fence(text: str) -> tuple[str, str] | None:
-    """The code fence that is open at the end of `text`: its marks and its opening line. None outside code."""
-    current: tuple[str, str] | None = None
-    for match in _FENCE.finditer(text):
-        marks, rest = match.groups()
-        if current is None:
-            current = (marks, match.group().strip())
-        elif marks.startswith(current[0]) and not rest.strip():
-            current = None
-    return current
+def _shut(code: str, closing: str) -> str:
+    """Open code, closed; "" while there is nothing in it to see."""
+    opening, _, inside = code.partition("\n")
+    head, _, last = inside.rpartition("\n")
+    half, marks = last.strip(" \t>"), closing.strip(" \t>")
+    if half and half != marks and marks.startswith(half):
+        inside = head.rstrip()
+    return f"{opening}\n{inside}\n{closing}" if inside.strip(" \t\n>") else ""
+
+
+def _shortened(words: str, *, in_table: bool) -> str:
+    """The lines without the last thing at their end that could still become markup."""
+    masked = _masked(words)
+    if ticks := _open_ticks(masked):
+        return words.rstrip("`") if words[ticks.end() :].strip("` ") else words[: ticks.start()]
+    before, _, line = masked.rpartition("\n")
+    signs = _LINE_SIGNS.match(line)
+    own = line[signs.end() :] if signs else line
+    if (_HALF_ROW if in_table else _HALF_LINE).fullmatch(own):
+        return words[: len(before)]
+    if formula := _half_formula(masked):
+        return words[: formula.start()]
+    if (start := _half_link(masked)) >= 0:
+        return words[:start] + _label(words[start:])
+    if name := _HALF_NAME.search(masked):
+        return words[: name.start()] + (name[1] or "")
+    end = min((half.start() for half in _halves(masked)), default=len(words) - open_marks(masked)[1])
+    return words[:end].rstrip("\\")
+
+
+def _halves(masked: str) -> Iterator[re.Match[str]]:
+    """What may still become an entity or a tag."""
+    if entity := _HALF_ENTITY.search(masked):
+        yield entity
+    if (tag := _HALF_TAG.search(masked)) and (not tag[2] or is_known_tag(tag[2])):
+        yield tag
+
+
+def _half_formula(masked: str) -> re.Match[str] | None:
+    found = _HALF_FORMULA.search(masked)
+    return found if found and len(masked) - found.start() < _MAX_HALF_FORMULA else None
+
+
+def _masked(words: str) -> str:
+    """The words with NUL in place of every character of code and of formulas."""
+    for whole in (CODE_SPAN, FORMULA):
+        words = whole.sub(lambda found: "\0" * len(found[0]), words)
+    return words
+
+
+def _open_ticks(masked: str) -> re.Match[str] | None:
+    return _TICKS.search(masked)
+
+
+def _half_link(masked: str) -> int:
+    """Where a link begins that is not complete; -1 where there is none."""
+    opened = list[int]()
+    for at in range(max(len(masked) - _MAX_HALF_LINK, 0), len(masked)):
+        sign = masked[at]
+        if sign == "[":
+            opened.append(at)
+        elif sign == "]" and opened:
+            start = opened.pop()
+            rest = masked[at + 1 :]
+            if opened:
+                continue
+            if not rest or (rest[0] == "(" and "\n" not in rest and rest.count("(") > rest.count(")")):
+                opened.append(start)
+                break
+        elif sign == "\n":
+            opened.clear()
+    start = opened[0] if opened else -1
+    if start > 0 and masked[start - 1] == "!":
+        start -= 1
+    is_index = start > 0 and masked[start - 1].isalnum() and masked[start + 1 : start + 2] != "^"
+    return -1 if is_index else start
+
+
+def _label(link: str) -> str:
+    """The words of half a link; none of a footnote, an alert, or a link around an image."""
+    inner = link.removeprefix("!").removeprefix("[")
+    label = inner.partition("]")[0]
+    return "" if label[:1] in ("^", "!") else label.partition("[")[0].rstrip("!")
+
+
+def _closing_marks(words: str) -> str:
+    """What closes the code, the marks and the tags that are open at the end."""
+    masked = _masked(words)
+    ticks = _open_ticks(masked)
+    plain = masked[: ticks.start()] + "\0" if ticks else masked  # the code follows the marks
+    return (ticks[0] if ticks else "") + open_tags(plain) + open_marks(plain)[0]

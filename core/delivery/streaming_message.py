@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 
+from core.delivery.long_text import LONG_TEXT_CHARACTERS, format_long
 from core.delivery.partial_markdown import close_open_markup
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.sent_messages import Delete, Edit, Send, SentMessages, Step, plan
@@ -27,6 +28,7 @@ from core.domain.platform import (
 from core.domain.reply_states import Lane
 from core.domain.store import Store
 from core.filters import STANDARD, Filter, Policy
+from core.i18n import t
 from core.i18n.markdown import escape
 from core.runtime.cancellation import uncancelled
 from core.runtime.failpoints import failpoint
@@ -129,25 +131,26 @@ class StreamingMessage:
             previews.cancel()
             await asyncio.gather(previews, return_exceptions=True)
 
-    def permitted(self, text: str) -> str:
+    async def permitted(self, text: str) -> str:
         """The final check: `text` if it may be shown, else what may be shown of it: plain text, masked where that is
         enough; or "".
 
         It judges what a person will read: formatting can join what was apart, and commands repeat what people wrote.
         """
-        if self.allows(text):
+        if await self.allows(text):
             return text
         guard = self._delivery.filter.guard(self._policy)
-        rendered = "\n".join(message.text for message in self._messages(text))
+        rendered = "\n".join(message.text for message in await self._messages(text))
         plain = escape(guard.feed(rendered) + guard.finish())
         self._delivery.filter.count("gate", guard.verdict)
-        return "" if guard.blocked or not self.allows(plain) else plain
+        return "" if guard.blocked or not await self.allows(plain) else plain
 
-    def allows(self, text: str) -> bool:
+    async def allows(self, text: str) -> bool:
         """Whether every message of `text` may be shown as it will be formatted."""
         if self._judged is None or self._judged[0] != text:
             check, policy = self._delivery.filter.check, self._policy
-            self._judged = text, not any(check(message.text, policy).blocked for message in self._messages(text))
+            messages = await self._messages(text)
+            self._judged = text, not any(check(message.text, policy).blocked for message in messages)
         return self._judged[1]
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
@@ -160,7 +163,7 @@ class StreamingMessage:
         that its text shows twice at most.
         """
         await self.stop_previews()
-        delivery, messages, give_up_at = self._delivery, self._messages(text, controls), None
+        delivery, messages, give_up_at = self._delivery, await self._messages(text, controls), None
         while steps := plan(messages, self._sent.states):
             if give_up_at is None:  # a step begins
                 give_up_at, pauses = delivery.now() + GIVE_UP_AFTER_MS, delivery.send_backoff.pauses()
@@ -187,12 +190,13 @@ class StreamingMessage:
         try:
             if self._needs_placeholder and self._controls.actions and not self._sent.states and self._drafts is None:
                 await limiter.wait(key, pace)
-                await uncancelled(self._take(Send(0, self._messages(PLACEHOLDER, self._controls)[0])))
+                placeholder, *_ = await self._messages(PLACEHOLDER, self._controls)
+                await uncancelled(self._take(Send(0, placeholder)))
             while True:
                 await self._wait_for_text()
                 await limiter.wait(key, pace, preview=True, counted=False)
                 self._changed.clear()
-                messages = self._preview()
+                messages = await self._preview()
                 if steps := plan(messages, self._sent.states) if messages else []:
                     is_draft = self._drafts is not None and not self._sent.states
                     limiter.count(key, pace, preview=True)
@@ -205,11 +209,12 @@ class StreamingMessage:
             # Previews are optional: the final edit will meet the same trouble, and it is the one that counts.
             log.info("reply %s: no more previews: %s", self._reply.id, type(error).__name__)
 
-    def _preview(self) -> list[OutgoingMessage]:
+    async def _preview(self) -> list[OutgoingMessage]:
         """What a preview should show; empty where there is nothing yet, or where it may not be shown."""
         self._pieces = [text := "".join(self._pieces)]
         closed = close_open_markup(text)
-        return self._messages(closed, self._controls) if text.strip() and self.allows(closed) else []
+        shown = text.strip() and await self.allows(closed)
+        return await self._messages(closed, self._controls) if shown else []
 
     async def _wait_for_text(self) -> None:
         while not self._changed.is_set():
@@ -255,7 +260,7 @@ class StreamingMessage:
 
     async def _send(self, index: int, message: OutgoingMessage) -> None:
         if self._needs_placeholder:
-            message = self._messages(PLACEHOLDER, self._controls)[0]
+            message, *_ = await self._messages(PLACEHOLDER, self._controls)
         nonce = await self._sent.intend(index)
         state = self._sent.states[index]
         if state.maybe_sent and isinstance(self._channel, SentMessageLookup):
@@ -271,11 +276,15 @@ class StreamingMessage:
         failpoint("sent")
         await self._sent.set_sent(index, message_id, None if state.maybe_sent else message)
 
-    def _messages(self, text: str, controls: Controls = NO_CONTROLS) -> list[OutgoingMessage]:
+    async def _messages(self, text: str, controls: Controls = NO_CONTROLS) -> list[OutgoingMessage]:
         """The messages of a text, the last one with the controls. The last text's are kept: it is judged, and then
         shown."""
         if self._formatted is None or self._formatted[0] != text:
-            self._formatted = text, self._channel.format(text)
+            notice = t(self._controls.language, "mark.cut")
+            if len(text) <= LONG_TEXT_CHARACTERS:
+                self._formatted = text, format_long(self._channel.format, text, notice)
+            else:
+                self._formatted = text, await asyncio.to_thread(format_long, self._channel.format, text, notice)
         *messages, last = self._formatted[1]
         return [*messages, replace(last, controls=controls)]
 

@@ -117,7 +117,7 @@ class AnswerRunner:
     ) -> Generated:
         complete = conclusion.outcome is State.DONE and not conclusion.truncated
         text = (close_fence if complete else close_open_markup)(conclusion.text)
-        if text and (allowed := message.permitted(text)) != text:
+        if text and (allowed := await message.permitted(text)) != text:
             notice = conclusion.notice if allowed else t(language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
         failpoint("concluding")

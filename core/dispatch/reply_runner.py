@@ -90,7 +90,7 @@ class ReplyMessages:
         `unreachable` is set once the chat turns out to be closed to the bot.
         """
         growing = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
-        controls = Controls((ButtonAction.STOP,), language=context.language) if growing else NO_CONTROLS
+        controls = Controls((ButtonAction.STOP,) if growing else (), language=context.language)
         unreachable = unreachable or asyncio.Event()
         return StreamingMessage(self._delivery, reply, context.channel, controls, unreachable, context.policy)
 
@@ -103,7 +103,7 @@ class ReplyMessages:
         """
         text = reply.final or ""
         if text != checked_text:
-            text = message.permitted(text)
+            text = await message.permitted(text)
         controls = NO_CONTROLS
         if reply.lane is Lane.NOTICE:
             if command_name(reply.text) == "settings":

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from bots.logging_setup import set_up_logging
+from tests.tables import each_row
 
 TOKEN = "1234567890:AAF-abcdefghijklmnopqrstuvwxyz012345"
 DISCORD = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GaBcDe.abcdefghijklmnopqrstuvwxyz0123456789AB"
@@ -14,7 +15,7 @@ def leak() -> None:
     raise RuntimeError(f"https://api.telegram.org/bot{TOKEN}/getMe failed")
 
 
-@pytest.mark.parametrize("secret", [TOKEN, DISCORD, "hunter2hunter2", "hf_" + "a" * 34])
+@each_row("secret", [TOKEN, DISCORD, "hunter2hunter2", "hf_" + "a" * 34])
 def test_secrets_are_replaced(secret: str, capsys: pytest.CaptureFixture[str]) -> None:
     before = logging.getLogger().handlers[:]
     try:

@@ -111,7 +111,7 @@ async def test_whatever_a_model_writes_discord_takes(
     async with running(server, database, FakeModel(lambda prompt: [*re.findall(r"(?s).{1,3}", wild)])):
         dm.say("go wild", ann)
         answer = await dm.ended()
-    assert "<b>&amp;" in answer.content and "@everyone" not in answer.content
+    assert "<b>& " in answer.content and "@everyone" not in answer.content
 
 
 async def test_other_bots_and_notes_are_no_questions(

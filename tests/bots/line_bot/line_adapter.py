@@ -39,6 +39,8 @@ from core.inbound.events import (
     PressReceipt,
 )
 from core.inbound.question_text import QuestionParts, compose_question
+from core.markdown.document import Block, plain_text
+from core.markdown.reader import read
 from tests.patience import limit
 
 PLATFORM = "line"
@@ -203,8 +205,9 @@ class LineReplyChannel:
         self.key = f"{PLATFORM}:{reply.chat.chat}"
 
     def format(self, markdown: str) -> Sequence[OutgoingMessage]:
-        """The service shows Markdown as it is written."""
-        return [OutgoingMessage(text, text) for text in split(markdown, lambda text: len(text) <= MAX_CHARACTERS)]
+        """The service shows plain text."""
+        parts = split(read(markdown), lambda blocks: len(_plain(blocks)), MAX_CHARACTERS)
+        return [OutgoingMessage(text, text) for text in map(_plain, parts)]
 
     async def send(self, index: int, part: OutgoingMessage, nonce: str) -> str:
         """A new message."""
@@ -245,3 +248,7 @@ def panel_buttons(settings: Settings, chat: ChatId) -> list[tuple[str, str]]:
     """A button for some numbers of remembered turns: the smallest panel that is of use."""
     seen = setting_revision(chat, settings, "memory")
     return [(str(turns), encode_payload(SettingPayload("memory", str(turns), seen))) for turns in (1, 3, 10)]
+
+
+def _plain(blocks: Sequence[Block]) -> str:
+    return plain_text(blocks, links=lambda address: False)

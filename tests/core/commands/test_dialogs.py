@@ -52,7 +52,7 @@ PRIVATE = {
     "clear by its other names": [("/new", "Forgotten"), ("/reset", "Forgotten")],
     "an argument too many": [("/clear everything", "takes no argument"), ("/stop it", "no argument")],
     "lang over two lines": [("/lang reply\nvi", "auto → vi")],
-    "a prompt is shown as it was written": [("/system Be *very* [brief](x).", r"Be \\\*very\\\* \\\[brief\\\]")],
+    "a prompt is shown as it was written": [("/system Be *very* [brief](x).", r"Be \\\*very\\\* &#91;brief&#93;")],
     "settings stay when history goes": [("/memory 5", "→ 5"), ("/clear", "Forgotten"), ("/memory", "turns: 5")],
 }  # fmt: skip
 

@@ -67,7 +67,8 @@ def test_what_is_rendered_is_never_blocked(render: Render, said: list[str]) -> N
     guard, page = StreamGuard(), Page(render)
     released = "".join(map(guard.feed, said)) + guard.finish()
     delivery = Delivery(NO_STORE, ChatRateLimiter(), "i", ContentFilter(), lambda: 0)
-    shown = StreamingMessage(delivery, REPLY, page, NO_CONTROLS, asyncio.Event()).permitted(released)
+    message = StreamingMessage(delivery, REPLY, page, NO_CONTROLS, asyncio.Event())
+    shown = asyncio.run(message.permitted(released))
     assert not any(map(blocked, page.texts(shown)))
     if not any(map(blocked, ["".join(said), *page.texts("".join(said))])):
         assert shown == "".join(said)

@@ -1,0 +1,220 @@
+"""Markdown as it is read: what a reader sees of every kind of it, on each platform."""
+
+from bots.console import formatting as console
+from bots.discord_bot import formatting as discord
+from bots.telegram_bot import formatting as telegram
+from core.markdown.document import Kind, Run, Style, plain_text
+from core.markdown.reader import read
+from tests.tables import each_row
+
+
+def shown(markdown: str) -> str:
+    """What a person reads where every address can be a link."""
+    return plain_text(read(markdown), lambda address: True)
+
+
+def written_out(markdown: str) -> str:
+    """What a person reads where no address can be a link."""
+    return plain_text(read(markdown), lambda address: False)
+
+
+NUMBERS = [
+    ("3. c\n2. b\n1. a", "3. c\n2. b\n1. a", "3\\. c\n2\\. b\n1\\. a"),
+    ("111. P\n113. F\n115. A", "111. P\n113. F\n115. A", "111\\. P\n113\\. F\n115\\. A"),
+    ("1945. a\n1954. b\n1975. c", "1945. a\n1954. b\n1975. c", "1945\\. a\n1954\\. b\n1975\\. c"),
+    ("1. a\n1. b\n1. c", "1. a\n1. b\n1. c", "1\\. a\n1\\. b\n1\\. c"),
+    ("1. a\n2. b\n3. c", "1. a\n2. b\n3. c", "1. a\n2. b\n3. c"),
+    ("0. a\n1. b", "0. a\n1. b", "0. a\n1. b"),
+    ("5. a\n\n7. b", "5. a\n\n7. b", "5\\. a\n\n7\\. b"),
+    ("2) b\n1) a", "2) b\n1) a", "2) b\n1) a"),
+    ("007. a\n008. b", "007. a\n008. b", "007\\. a\n008\\. b"),
+    ("1. a\n   - x\n2. b", "1. a\n  • x\n2. b", "1. a\n  - x\n2. b"),
+    ("3. a\n\n   2. x\n   1. y\n4. b", "3. a\n\n  2. x\n  1. y\n4. b", "3. a\n\n  2\\. x\n  1\\. y\n4. b"),
+    ("> 9. a\n> 7. b", "9. a\n7. b", "> 9\\. a\n> 7\\. b"),
+    ("1986. Great.", "1986. Great.", "1986. Great."),
+    ("born in\n1986. Great", "born in\n1986. Great", "born in\n1986\\. Great"),
+]
+
+
+@each_row(("markdown", "text", "content"), NUMBERS)
+def test_the_numbers_of_a_list_are_the_author_s(markdown: str, text: str, content: str) -> None:
+    assert telegram.render(markdown).text == text
+    assert discord.messages(markdown)[0].text == text and discord.rendered(markdown) == content
+    assert console.to_plain_text(markdown) == text
+
+
+ADDRESSES = [
+    ("[run](http://localhost:8080/x_y)", "run (http://localhost:8080/x_y)"),
+    ("[mail](mailto:a_b@c.de) [a@b.c](mailto:a@b.c)", "mail (a_b@c.de) a@b.c"),
+    ("[call](tel:+84123456) [d](/docs/a_b.md#c)", "call (tel:+84123456) d (/docs/a_b.md#c)"),
+    ("see https://a.b/_next_/x/__y__/z_z.js,", "see https://a.b/_next_/x/__y__/z_z.js,"),
+    ("http://localhost:3000/_next_/", "http://localhost:3000/_next_/"),
+    ("www.a.com/x_y_z?a=1&b=2#c_d.", "www.a.com/x_y_z?a=1&b=2#c_d."),
+    ("**https://a.b/c**", "https://a.b/c"),
+    ("<https://a.b/c_d> <a@b.co>", "https://a.b/c_d a@b.co"),
+    ("https://a.b/w/A_(b) (or https://a.b/c.)", "https://a.b/w/A_(b) (or https://a.b/c.)"),
+    ("[a](<http://x.y/a b>) [b](http://x.y/(z))", "a (http://x.y/a b) b (http://x.y/(z))"),
+    ("[**b** `c`](http://x.y/?q=1&b=2)", "b c (http://x.y/?q=1&b=2)"),
+    ("![alt](http://i.j/k.png) ![](http://i.j/l.png)", "🖼 alt (http://i.j/k.png) 🖼 http://i.j/l.png"),
+    ("[![b](http://i.j/s.svg)](http://x.y/z)", "🖼 b (http://x.y/z) (http://i.j/s.svg)"),
+    ("[](http://x.y/z)", "http://x.y/z"),
+    ("[a](http://x.y/a b)", "[a](http://x.y/a b)"),
+    ("python >=3.8\n>=3.9 is best\n>= 4", "python >=3.8\n>=3.9 is best\n>= 4"),
+    (">>> print(1)\n1", ">>> print(1)\n1"),
+    ("pip install x>=1.0,<2.0", "pip install x>=1.0,<2.0"),
+]
+
+
+@each_row(("markdown", "expected"), ADDRESSES)
+def test_addresses_stay(markdown: str, expected: str) -> None:
+    assert written_out(markdown) == expected
+    assert console.to_plain_text(markdown) == expected
+
+
+@each_row(
+    "address", ["http://localhost:8080/x", "http://localhost", "mailto:a@b.co", "tel:+123", "../x.md", "ftp://a.b"]
+)
+def test_an_address_that_cannot_be_a_link_is_written_out(address: str) -> None:
+    expected = f"words ({address.removeprefix('mailto:')})"
+    assert telegram.render(f"[words]({address})").text == expected
+    assert discord.messages(f"[words]({address})")[0].text == expected
+
+
+@each_row("words", ["1", "ref", "c/ref", "a.example", "docs", "a.example/c/ref"])
+def test_a_link_whose_words_end_its_address_keeps_the_address(words: str) -> None:
+    [entity] = telegram.render(f"[{words}](https://a.example/c/ref)").entities
+    assert entity.url == "https://a.example/c/ref"
+    assert "https://a.example/c/ref" in discord.rendered(f"[{words}](https://a.example/c/ref)")
+    [entity] = telegram.render("[1](https://a.example/1)").entities
+    assert entity.url == "https://a.example/1"
+
+
+REFERENCES = [
+    ("see [ref][1]\n\n[1]: http://x.y/1", "see ref (http://x.y/1)"),
+    ("see [ref] and [other][]\n\n[ref]: http://x.y/a\n[other]: <http://x.y/o>",
+     "see ref (http://x.y/a) and other (http://x.y/o)"),
+    ("as said [1]\n\n[1]: http://x.y/z", "as said 1 (http://x.y/z)"),
+    ("[Ref] [REF]\n\n[ref]: http://x.y/1", "Ref (http://x.y/1) REF (http://x.y/1)"),
+    ("**[ref]**\n\n[ref]: http://x.y/1", "ref (http://x.y/1)"),
+    # no link names them
+    ("[unused]: http://x.y/u", "[unused]: http://x.y/u"),
+    ("Sources:\n[1]: http://x.y/1\n[2]: http://x.y/2", "Sources:\n[1]: http://x.y/1\n[2]: http://x.y/2"),
+    ("a [1]\n\n[1]: http://x.y/1\n[2]: http://x.y/2", "a 1 (http://x.y/1)\n[2]: http://x.y/2"),
+    ("a [1]\n\n[1]: http://x.y/1\n[1]: http://x.y/2", "a 1 (http://x.y/1)\n[1]: http://x.y/2"),
+    # footnotes
+    ("a[^1] b[^note]\n\n[^1]: First http://x.y\n[^note]: **Second**.",
+     "a[1] b[note]\n\n[1]: First http://x.y\n[note]: Second."),
+    ("a[^2]", "a[2]"), ("[^1]: alone", "[1]: alone"), ("a[^b]", "a[^b]"),
+]  # fmt: skip
+
+
+@each_row(("markdown", "expected"), REFERENCES)
+def test_reference_links_and_footnotes(markdown: str, expected: str) -> None:
+    assert written_out(markdown) == expected
+
+
+HTML = [
+    ("a<br>b<br/>c<br />d<BR>e", "a\nb\nc\nd\ne"), ("a<br> b", "a\nb"),
+    ("H<sub>2</sub>O, x<sup>n+1</sup>", "H₂O, xⁿ⁺¹"), ("x<sub>foo bar</sub>", "x_(foo bar)"),
+    ("<details>\n<summary>More</summary>\n\nHidden **text**\n\n</details>", "More\n\nHidden text"),
+    ("<details><summary>More</summary>\n\nHidden\n\n</details>", "More\n\nHidden"),
+    ("<div align=center>a</div><p>b</p>", "a\nb"), ("<ul><li>a</li><li>b</li></ul>", "a\nb"),
+    ("<summary>a</summary>b", "a\nb"), ("<p>a</p>\n<p>b</p>", "a\nb"),
+    ("&lt;b&gt; &#39; &copy; &unknown; AT&T a&b", "<b> ' © &unknown; AT&T a&b"),
+    ("`&amp; <b>`", "&amp; <b>"), ("```\n&amp; <br>\n```", "&amp; <br>"),
+    # no tags
+    ("vector<int> map<string, vector<int>> Array<T>", "vector<int> map<string, vector<int>> Array<T>"),
+    ("a < b, c <d> e <3 <0.5 ->", "a < b, c <d> e <3 <0.5 ->"), ("the <b> tag", "the <b> tag"),
+    ("</b> stray", "</b> stray"), ("Use the <div> or <p> tag", "Use the <div> or <p> tag"),
+    ("close it with </div>", "close it with </div>"),
+    ("<script>x</script> <!-- c -->", "<script>x</script> <!-- c -->"), ("<think>x</think>", "<think>x</think>"),
+]  # fmt: skip
+
+
+@each_row(("markdown", "expected"), HTML)
+def test_html_becomes_what_it_means(markdown: str, expected: str) -> None:
+    assert shown(markdown) == expected
+
+
+LOOKS = [
+    ("<b>x</b>", Run("x", Style.BOLD)), ("<strong>x</strong>", Run("x", Style.BOLD)),
+    ("<i>x</i>", Run("x", Style.ITALIC)), ("<em>x</em>", Run("x", Style.ITALIC)),
+    ("<u>x</u>", Run("x", Style.UNDERLINED)),
+    ("<s>x</s>", Run("x", Style.STRUCK)), ("<del>x</del>", Run("x", Style.STRUCK)),
+    ("<code>x</code>", Run("x", Style.CODE)), ("<kbd>x</kbd>", Run("x", Style.CODE)),
+    ('<a href="http://x.y/z_w">x</a>', Run("x", address="http://x.y/z_w")), ("<a>x</a>", Run("x")),
+    ("<b><i>x</i></b>", Run("x", Style.BOLD | Style.ITALIC)), ("**<u>x</u>**", Run("x", Style.BOLD | Style.UNDERLINED)),
+    ("***x***", Run("x", Style.BOLD | Style.ITALIC)), ("~~x~~", Run("x", Style.STRUCK)),
+    ("__x y__", Run("x y", Style.BOLD)),
+    ("`` a`b ``", Run("a`b", Style.CODE)), ("[**x**](http://y.z)", Run("x", Style.BOLD, "http://y.z")),
+]  # fmt: skip
+
+
+@each_row(("markdown", "run"), LOOKS)
+def test_how_words_look(markdown: str, run: Run) -> None:
+    assert [block.runs for block in read(markdown)] == [(run,)]
+
+
+ITEMS = [
+    ("- [ ] a\n- [x] b\n* [X] c", "☐ a\n☑ b\n☑ c"), ("1. [ ] d\n2. [x] e", "1. ☐ d\n2. ☑ e"),
+    ("- [ ]", "☐"), ("- [ ] a\n  - [x] b", "☐ a\n  ☑ b"), ("[ ] alone", "[ ] alone"),
+    ("- [ ](http://x.y)", "• http://x.y"), ("- a\n-\n- b", "• a\n•\n• b"),
+    ("> [!NOTE]\n> Text", "NOTE\nText"), ("> [!CAUTION]\n>\n> Text", "CAUTION\n\nText"),
+    ("> [!WARNING]  \n> Danger!", "WARNING\nDanger!"), ("> [!TIP] Title\n> Text", "TIP Title\nText"),
+    ("[!NOTE]\nText", "[!NOTE]\nText"),
+    ("Ingredients:\n- 2 eggs\nMix all.", "Ingredients:\n• 2 eggs\nMix all."),
+    ("1. a\n\n   more\n\n2. b", "1. a\n\n  more\n\n2. b"),
+    ("a\n\n***\n\nb", "a\n\n───\n\nb"), ("one\ntwo  \nthree\\\nfour", "one\ntwo\nthree\nfour"),
+]  # fmt: skip
+
+
+@each_row(("markdown", "expected"), ITEMS)
+def test_lists_tasks_and_alerts(markdown: str, expected: str) -> None:
+    assert shown(markdown) == expected
+
+
+def test_an_alert_s_name_is_bold_in_its_quote() -> None:
+    [block] = read("> [!NOTE]\n> Text")
+    assert (block.quotes, block.runs) == (1, (Run("NOTE", Style.BOLD), Run("\nText")))
+
+
+HEADINGS = [
+    ("# a", 1, "a"), ("### **a** b", 3, "a b"), ("###### a ##", 6, "a"), ("Title\n===", 1, "Title"),
+    ("Title\n---", 2, "Title"), ("**Title**\n------", 2, "Title"),
+]  # fmt: skip
+
+
+@each_row(("markdown", "level", "text"), HEADINGS)
+def test_headings(markdown: str, level: int, text: str) -> None:
+    heading, below = read(f"{markdown}\ntext")
+    assert (heading.kind, heading.level, heading.text) == (Kind.HEADING, level, text)
+    assert (below.kind, below.text) == (Kind.PARAGRAPH, "text")
+
+
+def test_a_long_line_above_dashes_is_no_heading() -> None:
+    assert [block.kind for block in read("word " * 30 + "\n---")] == [Kind.PARAGRAPH, Kind.RULE]
+
+
+FENCES = [
+    ("````md\n```py\nx\n```\n````", "md", "```py\nx\n```"), ("~~~\n```\nx\n```\n~~~", "", "```\nx\n```"),
+    ("```\n~~~\n```", "", "~~~"), ("~~~~ruby\na\n~~~\nb\n~~~~", "ruby", "a\n~~~\nb"),
+    ('```py title="a.py"\nx\n```', "py", "x"), ("    a\n      b", "", "a\n  b"), ("```py\nx = 1", "py", "x = 1"),
+    ("```\n\n  a\n\n\nb\n```", "", "\n  a\n\n\nb"),
+    ('```py\n"""\n```not a fence\n"""\n```', "py", '"""\n```not a fence\n"""'),
+    ("```md\n- [ ] **x** | $y$ <br> [a](b)\n# c\n1. d\n```", "md", "- [ ] **x** | $y$ <br> [a](b)\n# c\n1. d"),
+]  # fmt: skip
+
+
+@each_row(("markdown", "language", "code"), FENCES)
+def test_code_is_as_it_was_written(markdown: str, language: str, code: str) -> None:
+    [block] = read(markdown)
+    assert (block.kind, block.language, block.text) == (Kind.CODE, language, code)
+    assert code in console.to_plain_text(markdown)
+
+
+def test_the_console_keeps_line_breaks_and_does_not_indent_code() -> None:
+    haiku = "An old silent pond\nA frog jumps into the pond\nSplash! Silence again."
+    assert console.to_plain_text(haiku) == haiku
+    assert [line.strip() for line in console.to_lines(haiku, 80)] == haiku.split("\n")
+    assert console.to_plain_text("Run:\n\n```sh\nls -l\n  pwd\n```") == "Run:\n\nls -l\n  pwd"
+    assert console.to_plain_text("1. Run:\n   ```sh\n   ls -l\n     pwd\n   ```") == "1. Run:\nls -l\n  pwd"
