@@ -7,9 +7,9 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
 
-from bots.console.input import LEAVE, Lines
+from bots.console.input import LEAVE_WORDS, Lines, silent_keys
 from bots.console.outgoing import ConsoleReplyChannel, Screen
 from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
@@ -22,16 +22,24 @@ LOCAL = "local"
 
 
 class ConsoleAdapter:
-    """One conversation at a terminal. `interruptible`: Ctrl-C stops the answer, not the program."""
+    """One conversation at a terminal. `interruptible`: Ctrl-C stops the answer, not the program. `terminal`: the file
+    descriptor of the one that a person types at."""
 
     name = PLATFORM
 
     def __init__(
-        self, screen: Screen, lines: Lines, chat: ChatId, control: ReplyControl, *, interruptible: bool = False
+        self,
+        screen: Screen,
+        lines: Lines,
+        chat: ChatId,
+        control: ReplyControl,
+        *,
+        interruptible: bool = False,
+        terminal: int | None = None,
     ) -> None:
         self._screen, self._lines, self._chat, self._control = screen, lines, chat, control
         self._author = local_author()
-        self._interruptible = interruptible
+        self._interruptible, self._terminal = interruptible, terminal
         self._stopping: asyncio.Task[None] | None = None
         self.all_succeeded = True
         """Whether no line so far has failed."""
@@ -43,7 +51,7 @@ class ConsoleAdapter:
     async def events(self) -> AsyncIterator[Event]:
         """A message for each line, until the lines end or the person leaves."""
         async for line in self._lines:
-            if line in LEAVE:
+            if line.lower() in LEAVE_WORDS:
                 return
             event = MessageReceived(self._incoming(line))
             yield event
@@ -55,7 +63,11 @@ class ConsoleAdapter:
 
     async def follow(self, reply: Reply) -> None:
         """Return once a reply has its outcome and is shown."""
-        with self._stop_on_interrupt(reply) if self._interruptible else nullcontext():
+        with ExitStack() as stack:
+            if self._interruptible:
+                stack.enter_context(self._stop_on_interrupt(reply))
+            if self._terminal is not None:
+                stack.enter_context(silent_keys(self._terminal))
             ended = await self._control.wait_for_outcome(reply)
         self._screen.end()
         self.all_succeeded = self.all_succeeded and ended.state is not State.FAILED

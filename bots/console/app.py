@@ -12,8 +12,9 @@ from bots.console.adapter import PLATFORM, ConsoleAdapter, local_author, new_cha
 from bots.console.input import PipedLines, PromptedLines
 from bots.console.options import Options
 from bots.console.outgoing import LiveScreen, PlainScreen
+from core.answering.assistant import NEXT_QUESTION_ID
 from core.dispatch.service import ChatService
-from core.domain.conversation import ChatId, Reply, Setting
+from core.domain.conversation import ChatId, Reply, Setting, Turn
 from core.domain.reply_states import ReplyEvent, State
 from core.domain.settings import SETTING_PARSERS
 from core.domain.store import Store
@@ -22,6 +23,9 @@ from core.i18n.person_language import choose_language
 from storage.connections import Database
 from storage.database import InUse, open_database
 from storage.store import DatabaseStore, now_ms
+
+SHOWN_TURNS = 3
+"""Of a talk that goes on: so many questions and answers are shown again."""
 
 
 @asynccontextmanager
@@ -49,12 +53,20 @@ class ConsoleSession:
     async def talk(self, store: DatabaseStore, service: ChatService, model: str, options: Options) -> bool:
         """Until the lines end. Whether every one of them succeeded. `model`: its name, for the greeting."""
         chat, pending = await conversation(store, options)
-        adapter = ConsoleAdapter(self._screen, self._lines(), chat, service.control, interruptible=self._is_terminal)
+        adapter = ConsoleAdapter(
+            self._screen,
+            self._lines(),
+            chat,
+            service.control,
+            interruptible=self._is_terminal,
+            terminal=sys.stdin.fileno() if self._is_terminal else None,
+        )
         async with service.running():
             await service.serve(adapter)
             service.settle(adapter.name)
             if self._is_terminal:
                 self._greet(model)
+                self._show_turns(await last_turns(store, chat))
             for reply in pending:
                 await adapter.follow(reply)
             await service.events.run(adapter)
@@ -66,6 +78,13 @@ class ConsoleSession:
             if self._is_terminal
             else PipedLines(sys.stdin or io.StringIO())
         )
+
+    def _show_turns(self, turns: Sequence[Turn]) -> None:
+        """The end of the talk that goes on."""
+        for turn in turns:
+            self._console.print(f"> {turn.question}", style="dim", markup=False, highlight=False)
+            self._screen.show(turn.answer)
+            self._screen.end()
 
     def _greet(self, model: str) -> None:
         language = choose_language("auto", local_author().locale)  # before anything can have been chosen
@@ -87,6 +106,12 @@ async def conversation(store: DatabaseStore, options: Options) -> tuple[ChatId, 
         return chat, pending
     await _drop(store, pending)
     return chat, ()
+
+
+async def last_turns(store: Store, chat: ChatId) -> Sequence[Turn]:
+    """What was said last in a conversation, the oldest first; nothing in a new one."""
+    async with store.begin() as tx:
+        return await tx.turns.recent(chat, NEXT_QUESTION_ID, SHOWN_TURNS)
 
 
 async def _owed(store: Store, chat: ChatId | None) -> Sequence[Reply]:

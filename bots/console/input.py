@@ -1,8 +1,10 @@
 """Where the console's lines come from: a person at a prompt, or a pipe."""
 
 import asyncio
+import termios
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -16,6 +18,23 @@ from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from core.commands.registry import COMMANDS
 
 LEAVE = ("/exit", "/quit", "/bye")
+LEAVE_WORDS = (*LEAVE, "exit", "quit")
+"""What ends the program, in any case of letters."""
+
+
+@contextmanager
+def silent_keys(terminal: int) -> Iterator[None]:
+    """What is typed meanwhile is kept for the next prompt, and not shown in the middle of an answer.
+
+    `terminal`: its file descriptor. Ctrl-C works as before.
+    """
+    before = termios.tcgetattr(terminal)
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(terminal, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 class Lines(Protocol):

@@ -2,7 +2,10 @@
 
 import asyncio
 import io
+import os
+import pty
 import re
+import termios
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
@@ -11,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bots.console.adapter import ConsoleAdapter, new_chat
-from bots.console.app import conversation
-from bots.console.input import Lines, PipedLines
+from bots.console.app import conversation, last_turns
+from bots.console.input import Lines, PipedLines, silent_keys
 from bots.console.options import Options, parse_options
 from bots.console.outgoing import ConsoleReplyChannel, LiveScreen, PlainScreen
 from core.answering.assistant import Assistant
@@ -163,6 +166,25 @@ async def test_a_new_talk_is_a_new_conversation_and_resuming_goes_on(store: Data
         assert {name: row.value for name, row in (await tx.preferences.settings(first)).items()} == {
             "memory": "5", "temperature": "0.0",
         }  # fmt: skip
+
+
+async def test_a_talk_that_goes_on_begins_with_its_last_turns(store: DatabaseStore) -> None:
+    chat, terminal = new_chat(), Terminal(store)
+    assert await last_turns(store, chat) == []
+    await terminal.say("one", "two", "three", "four", "QUIT", "five", chat=chat)
+    assert [turn.question for turn in await last_turns(store, chat)] == ["two", "three", "four"]
+
+
+def test_keys_are_not_shown_in_an_answer() -> None:
+    controller, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    with pytest.raises(KeyboardInterrupt), silent_keys(terminal):
+        assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+        os.write(controller, b"typed\n")
+        raise KeyboardInterrupt
+    assert termios.tcgetattr(terminal) == before and os.read(terminal, 100) == b"typed\n"
+    os.close(controller)
+    os.close(terminal)
 
 
 @each_row("resume", [True, False])
