@@ -212,7 +212,8 @@ class StreamingMessage:
     async def _preview(self) -> list[OutgoingMessage]:
         """What a preview should show; empty where there is nothing yet, or where it may not be shown."""
         self._pieces = [text := "".join(self._pieces)]
-        closed = close_open_markup(text)
+        is_long = len(text) > LONG_TEXT_CHARACTERS
+        closed = await asyncio.to_thread(close_open_markup, text) if is_long else close_open_markup(text)
         shown = text.strip() and await self.allows(closed)
         return await self._messages(closed, self._controls) if shown else []
 
