@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager, nullcontext
 
-from bots.console.input import LEAVE_WORDS, Lines, silent_keys
+from bots.console.input import LEAVE, LEAVE_WORDS, Lines, silent_keys
 from bots.console.outgoing import ConsoleReplyChannel, Screen
 from core.delivery.reply_control import ReplyControl
 from core.domain.conversation import Author, ChatId, Incoming, Reply, Role
@@ -51,7 +51,7 @@ class ConsoleAdapter:
     async def events(self) -> AsyncIterator[Event]:
         """A message for each line, until the lines end or the person leaves."""
         async for line in self._lines:
-            if line.lower() in LEAVE_WORDS:
+            if line in LEAVE or (self._terminal is not None and line.lower() in LEAVE_WORDS):
                 return
             event = MessageReceived(self._incoming(line))
             yield event

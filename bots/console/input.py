@@ -19,7 +19,7 @@ from core.commands.registry import COMMANDS
 
 LEAVE = ("/exit", "/quit", "/bye")
 LEAVE_WORDS = (*LEAVE, "exit", "quit")
-"""What ends the program, in any case of letters."""
+"""What ends it for a person, in any case of letters. In a pipe the bare words may be something to translate."""
 
 
 @contextmanager

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 
-from core.delivery.long_text import LONG_TEXT_CHARACTERS, format_long
+from core.delivery.long_text import format_long, in_thread_if_long
 from core.delivery.partial_markdown import close_open_markup
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.sent_messages import Delete, Edit, Send, SentMessages, Step, plan
@@ -197,6 +198,9 @@ class StreamingMessage:
                 await limiter.wait(key, pace, preview=True, counted=False)
                 self._changed.clear()
                 messages = await self._preview()
+                if limiter.delay(key, pace, preview=True) > 0:  # somebody else called while a long text was read
+                    self._changed.set()
+                    continue
                 if steps := plan(messages, self._sent.states) if messages else []:
                     is_draft = self._drafts is not None and not self._sent.states
                     limiter.count(key, pace, preview=True)
@@ -212,8 +216,7 @@ class StreamingMessage:
     async def _preview(self) -> list[OutgoingMessage]:
         """What a preview should show; empty where there is nothing yet, or where it may not be shown."""
         self._pieces = [text := "".join(self._pieces)]
-        is_long = len(text) > LONG_TEXT_CHARACTERS
-        closed = await asyncio.to_thread(close_open_markup, text) if is_long else close_open_markup(text)
+        closed = await in_thread_if_long(close_open_markup, text)
         shown = text.strip() and await self.allows(closed)
         return await self._messages(closed, self._controls) if shown else []
 
@@ -282,10 +285,7 @@ class StreamingMessage:
         shown."""
         if self._formatted is None or self._formatted[0] != text:
             notice = t(self._controls.language, "mark.cut")
-            if len(text) <= LONG_TEXT_CHARACTERS:
-                self._formatted = text, format_long(self._channel.format, text, notice)
-            else:
-                self._formatted = text, await asyncio.to_thread(format_long, self._channel.format, text, notice)
+            self._formatted = text, await in_thread_if_long(partial(format_long, self._channel.format, notice), text)
         *messages, last = self._formatted[1]
         return [*messages, replace(last, controls=controls)]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from core.answering.assistant import AnswerContext, Assistant
+from core.delivery.long_text import in_thread_if_long
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
 from core.dispatch.environment import Environment
@@ -116,7 +117,7 @@ class AnswerRunner:
         self, reply: Reply, message: StreamingMessage, conclusion: Conclusion, language: str
     ) -> Generated:
         complete = conclusion.outcome is State.DONE and not conclusion.truncated
-        text = (close_fence if complete else close_open_markup)(conclusion.text)
+        text = await in_thread_if_long(close_fence if complete else close_open_markup, conclusion.text)
         if text and (allowed := await message.permitted(text)) != text:
             notice = conclusion.notice if allowed else t(language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed

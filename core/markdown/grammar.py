@@ -72,6 +72,7 @@ def make_parser() -> MarkdownIt:
     inline.at("emphasis", emphasis)
     inline.at("link", _link)
     inline.at("image", _image)
+    parser.parse("x")  # its rules are compiled at the first use, which in two threads at once goes wrong
     return parser
 
 

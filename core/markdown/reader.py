@@ -15,6 +15,7 @@ from core.markdown.formulas import readable
 from core.markdown.grammar import PARSER
 from core.markdown.inline import Piece, pieces_of, runs_of
 from core.markdown.tables import repaired_row
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,8 @@ def read(markdown: str) -> Sequence[Block]:
     try:
         tokens, lines, known = _parsed(markdown)
         return list(_Walk(lines, known).blocks(tokens))
-    except Exception:  # a bug of the library must not cost an answer
-        log.exception("a text of %d characters could not be read", len(markdown))
+    except Exception as error:  # a bug of the library must not cost an answer
+        log.error("a text of %d characters could not be read\n%s", len(markdown), safe_traceback(error))
         return [Block(Kind.PARAGRAPH, (Run(markdown.strip()),))]
 
 

@@ -171,8 +171,8 @@ async def test_a_new_talk_is_a_new_conversation_and_resuming_goes_on(store: Data
 async def test_a_talk_that_goes_on_begins_with_its_last_turns(store: DatabaseStore) -> None:
     chat, terminal = new_chat(), Terminal(store)
     assert await last_turns(store, chat) == []
-    await terminal.say("one", "two", "three", "four", "QUIT", "five", chat=chat)
-    assert [turn.question for turn in await last_turns(store, chat)] == ["two", "three", "four"]
+    await terminal.say("one", "two", "three", "QUIT", "/quit", "five", chat=chat)
+    assert [turn.question for turn in await last_turns(store, chat)] == ["two", "three", "QUIT"]
 
 
 def test_keys_are_not_shown_in_an_answer() -> None:

@@ -248,7 +248,7 @@ async def test_strangers_may_look_at_a_panel_alone(bot: Bot) -> None:
     assert not result.text and result.panel is not None and result.panel.memory == 5
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "value"),
     [
         ("temperature", "2"),

@@ -47,7 +47,7 @@ def texts(size: int) -> list[str]:
 
 def check_ceiling(formatted: Callable[[str], Sequence[OutgoingMessage]], text: str) -> bool:
     """Check the messages of a text; whether it was cut."""
-    messages = format_long(formatted, text, NOTICE)
+    messages = format_long(formatted, NOTICE, text)
     is_cut = len(formatted(text)) > MAX_MESSAGES
     assert 1 <= len(messages) <= MAX_MESSAGES
     assert messages[-1].text.endswith(NOTICE) == is_cut
@@ -71,13 +71,13 @@ def test_every_reply_has_a_ceiling_of_messages(text: str) -> None:
 def test_a_short_text_of_many_messages_has_a_ceiling_too() -> None:
     text = "[a]\n\n" * 300 + "[a]: http://localhost/" + "x" * 400
     assert len(text) < LONG_TEXT_CHARACTERS and len(on_discord(text)) > 2 * MAX_MESSAGES
-    messages = format_long(on_discord, text, NOTICE)
+    messages = format_long(on_discord, NOTICE, text)
     assert len(messages) <= MAX_MESSAGES and messages[-1].text.endswith(NOTICE)
 
 
 def test_what_is_left_of_a_text_that_is_cut_is_its_beginning() -> None:
     text = " ".join(f"w{at}" for at in range(12_000))
-    shown = " ".join(message.text for message in format_long(on_telegram, text, NOTICE))
+    shown = " ".join(message.text for message in format_long(on_telegram, NOTICE, text))
     numbers = [int(number) for number in re.findall(r"w(\d+)", shown)]
     assert numbers[:-1] == list(range(len(numbers) - 1)) and len(numbers) > 4000
 
@@ -89,7 +89,7 @@ def test_empty_code_takes_no_room(text: str) -> None:
 
 
 def test_code_that_is_cut_is_closed_before_the_notice() -> None:
-    messages = format_long(on_discord, "```py\n" + "x = 1\n" * 4000, NOTICE)
+    messages = format_long(on_discord, NOTICE, "```py\n" + "x = 1\n" * 4000)
     assert str(messages[-1].body).endswith(f"\n```\n\n{NOTICE}")
     assert all(str(message.body).count("```") == 2 for message in messages)
 
@@ -97,7 +97,7 @@ def test_code_that_is_cut_is_closed_before_the_notice() -> None:
 @each_row("text", ["", "word", "x" * LONG_TEXT_CHARACTERS, "**a**\n\n- b"])
 def test_a_text_of_few_messages_is_as_it_is_formatted(text: str) -> None:
     for formatted in (on_telegram, on_discord):
-        assert format_long(formatted, text, NOTICE) == formatted(text)
+        assert format_long(formatted, NOTICE, text) == formatted(text)
 
 
 def test_words_behind_open_marks_are_few_messages() -> None:

@@ -358,3 +358,23 @@ async def test_each_text_is_formatted_and_judged_once(store: DatabaseStore) -> N
         await live.finish("one two", ENDED)
     assert channel.formatted == judged == ["one", "one two"]
     assert list(channel.messages.values()) == ["one two"]
+
+
+async def test_a_penalty_that_comes_while_a_long_text_is_read_is_waited_for(store: DatabaseStore) -> None:
+    clock, sent_at = FakeClock(), list[float]()
+    works_with = delivery(store, clock=clock)
+
+    class Penalised(FakeChannel):
+        def format(self, markdown: str) -> list[OutgoingMessage]:
+            if not self.history and clock() < 1030:  # somebody else has met it meanwhile
+                works_with.rate_limiter.hold(self.key, 30)
+            return super().format(markdown)
+
+        async def send(self, index: int, message: OutgoingMessage, nonce: str) -> str:
+            sent_at.append(clock())
+            return await super().send(index, message, nonce)
+
+    reply, channel = await claimed(store), Penalised()
+    async with StreamingMessage(works_with, reply, channel, RUNNING, asyncio.Event()) as live:
+        await settled(live, channel, "word " * 500)
+    assert sent_at[0] >= 1030

@@ -4,6 +4,7 @@ from bots.console import formatting as console
 from bots.discord_bot import formatting as discord
 from bots.telegram_bot import formatting as telegram
 from core.markdown.document import Kind, Run, Style, plain_text
+from core.markdown.grammar import PARSER
 from core.markdown.reader import read
 from tests.tables import each_row
 
@@ -218,3 +219,8 @@ def test_the_console_keeps_line_breaks_and_does_not_indent_code() -> None:
     assert [line.strip() for line in console.to_lines(haiku, 80)] == haiku.split("\n")
     assert console.to_plain_text("Run:\n\n```sh\nls -l\n  pwd\n```") == "Run:\n\nls -l\n  pwd"
     assert console.to_plain_text("1. Run:\n   ```sh\n   ls -l\n     pwd\n   ```") == "1. Run:\nls -l\n  pwd"
+
+
+def test_the_rules_are_compiled_before_two_threads_can_meet() -> None:
+    rulers = (PARSER.core.ruler, PARSER.block.ruler, PARSER.inline.ruler, PARSER.inline.ruler2)
+    assert all(ruler.__cache__ is not None for ruler in rulers)
