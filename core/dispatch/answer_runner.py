@@ -116,8 +116,11 @@ class AnswerRunner:
     async def _conclude(
         self, reply: Reply, message: StreamingMessage, conclusion: Conclusion, language: str
     ) -> Generated:
-        complete = conclusion.outcome is State.DONE and not conclusion.truncated
-        text = await in_thread_if_long(close_fence if complete else close_open_markup, conclusion.text)
+        text = conclusion.text
+        if conclusion.outcome is not State.DONE or conclusion.truncated:
+            text = await in_thread_if_long(close_open_markup, text)
+        elif conclusion.notice:  # it must not stand in code
+            text = await in_thread_if_long(close_fence, text)
         if text and (allowed := await message.permitted(text)) != text:
             notice = conclusion.notice if allowed else t(language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
