@@ -109,7 +109,7 @@ def _unused_definitions(
         yield from ((line, lines[line].replace("]:", "\\]:", 1)) for label, line in defined if label not in used)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def _pieces(words: str, known: _Known) -> Sequence[Piece]:
     """The words of a paragraph. Kept, so that a growing text costs only what is new in it."""
     env: dict[str, Any] = {"references": {label: {"href": href} for label, href in known.references}}
