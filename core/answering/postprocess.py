@@ -20,6 +20,7 @@ _MIN_REPEATED = 80
 _MIN_LOOP_LENGTH without one shorter stretch."""
 _LOOP_CHARACTERS = 3 * _MAX_LOOP_UNIT
 """No loop that is looked for covers more."""
+_FENCES = re.compile(r"`{3,}")
 _MAY_END = re.compile(r"[\n<`]")
 """Where an answer may end, code may begin, or a line: most pieces have none of these."""
 _LINE_OR_TAG = re.compile("|".join(map(re.escape, ("\n", *_CONTROL_TAGS))))
@@ -106,7 +107,7 @@ class FalseTurns:
             if not size:
                 break
             chunk, self.buffer = self.buffer[:size], self.buffer[size:]
-            self.fences += chunk.count(_CODE_FENCE)
+            self.fences += len(_FENCES.findall(chunk))
             out += chunk
         if final and not self.ended:
             out, self.buffer = out + self.buffer, ""
@@ -119,7 +120,8 @@ class FalseTurns:
         more text must come first."""
         found = _LINE_OR_TAG.search(self.buffer)
         if found is None:
-            return len(self.buffer) - partial_marker_length(self.buffer, (*_CONTROL_TAGS, _CODE_FENCE))
+            ticks = len(self.buffer) - len(self.buffer.rstrip("`"))  # more may follow, and they are one fence
+            return len(self.buffer) - max(ticks, partial_marker_length(self.buffer, _CONTROL_TAGS))
         if found.start():
             return found.start()
         if found[0] != "\n":

@@ -43,6 +43,7 @@ CASES = [
     ("a name that is nobody's", "Sure.\nAnn: thanks", (), "Sure.\nAnn: thanks"),
     ("the word inside a line", "Ask the User: he knows", (), "Ask the User: he knows"),
     ("users in code", "```\nx\nUser: y\n```\nok", (), "```\nx\nUser: y\n```\nok"),
+    ("a long fence", "``````\nUser: y\n``````\nok", (), "``````\nUser: y\n``````\nok"),
     ("a control tag as text", "Hi<|im_end|>\n<|im_start|>user", (), "Hi"),
     ("an echoed name", "Ann: hello", ("Ann",), "hello"),
     ("an echoed role", "Assistant: hello", (), "hello"),
