@@ -6,6 +6,7 @@ times, so that no text takes quadratic time.
 
 import html
 import re
+from functools import lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
@@ -72,7 +73,9 @@ def make_parser() -> MarkdownIt:
     inline.at("emphasis", emphasis)
     inline.at("link", _link)
     inline.at("image", _image)
-    parser.parse("x")  # its rules are compiled at the first use, which in two threads at once goes wrong
+    parser.core.ruler.enableOnly(["normalize", "block"])  # words are read apart, and kept: reader.py
+    # Rules are compiled at the first use, which in two threads at once goes wrong.
+    parser.inline.parse("x", parser, {}, parser.parse("x"))
     return parser
 
 
@@ -309,6 +312,7 @@ def _is_footnote(state: StateInline, label: str) -> bool:
 PARSER = make_parser()
 
 
+@lru_cache(maxsize=16)
 def open_marks(words: str) -> tuple[str, int]:
     """The marks that would close what is open at the end of a paragraph, and how many characters at its end are marks
     that mean nothing yet."""
