@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from core.markdown.document import Block, Kind, Run, Style, cut, stripped
+from core.markdown.document import Block, Kind, Run, Style, cut, stripped, without_start
 
 Size = Callable[[Sequence[Block]], int]
 """UTF-16 units of the blocks as a platform writes them."""
@@ -104,7 +104,7 @@ def _head(block: Block, at: int) -> Block:
 
 
 def _rest(block: Block, at: int) -> Block:
-    runs = cut(block.runs, at, len(block.text))
+    runs = without_start(block.runs, at)
     if block.kind is not Kind.CODE:
         return replace(block, runs=stripped(runs), marker="", gap=False)
     code = "".join(run.text for run in runs).removeprefix("\n")

@@ -75,12 +75,12 @@ class Block:
     @property
     def text(self) -> str:
         """The words of its runs."""
-        return "".join(run.text for run in self.runs)
+        return "".join([run.text for run in self.runs])
 
 
 def text_of(runs: Sequence[Run]) -> str:
     """The words alone."""
-    return "".join(run.text for run in runs)
+    return "".join([run.text for run in runs])
 
 
 def joined(runs: Sequence[Run]) -> Runs:
@@ -92,6 +92,17 @@ def joined(runs: Sequence[Run]) -> Runs:
         elif run.text:
             out.append(run)
     return tuple(out)
+
+
+def without_start(runs: Sequence[Run], size: int) -> Runs:
+    """All but the first `size` characters. Takes no step for each run that stays."""
+    at = 0
+    for index, run in enumerate(runs):
+        if size < at + len(run.text):
+            first = run if size == at else Run(run.text[size - at :], run.style, run.address)
+            return (first, *runs[index + 1 :])
+        at += len(run.text)
+    return ()
 
 
 def cut(runs: Sequence[Run], start: int, end: int) -> Runs:
@@ -112,9 +123,9 @@ def cut(runs: Sequence[Run], start: int, end: int) -> Runs:
 def stripped(runs: Sequence[Run]) -> Runs:
     """Without white space at either end."""
     text = text_of(runs)
-    if not text[:1].isspace() and not text[-1:].isspace():
-        return tuple(runs)
-    return cut(runs, len(text) - len(text.lstrip()), len(text.rstrip()))
+    if text[-1:].isspace():
+        runs = cut(runs, 0, len(text.rstrip()))
+    return without_start(runs, len(text) - len(text.lstrip())) if text[:1].isspace() else tuple(runs)
 
 
 def with_addresses(runs: Sequence[Run], links: Callable[[str], bool]) -> Runs:
