@@ -37,6 +37,8 @@ def emphasis(state: StateInline, silent: bool) -> bool:
     before = src[at - 1] if at else " "
     after = src[end] if end < state.posMax else " "
     opens, closes = _flanks(mark * (end - at), before, after)
+    if mark == "*" and before == "/" and (at == 1 or src[at - 2].isspace()):
+        opens = closes = False  # a comment in C: /*x*/
     for _ in range(end - at):
         token = state.push("text", "", 0)
         token.content = mark

@@ -15,7 +15,7 @@ from markdown_it.rules_block.blockquote import blockquote
 from markdown_it.rules_block.lheading import lheading
 from markdown_it.rules_block.list import list_block
 from markdown_it.rules_block.reference import reference
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, autolink
 from markdown_it.rules_inline.balance_pairs import link_pairs
 from markdown_it.token import Token
 
@@ -29,6 +29,8 @@ _MAX_FORMULA_LINES = 60
 _TERMINATOR = re.compile(r"[\n!$&*<>\[\\\]^_`~]|https?://|(?<![^\W_])www\.", re.IGNORECASE)
 """Where plain words end."""
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>`|]+", re.IGNORECASE)
+_TAGGED_ADDRESS = re.compile(r"<(?:[a-z][a-z0-9+.-]*://|(?:mailto|tel|sms|xmpp|magnet):|[^\s<>:/]+@)", re.IGNORECASE)
+"""The beginning of an address between < and >. Others are code: vector<std::string>."""
 _TRAILING = ".,:;!?'\"*_~"
 _ESCAPABLE = '*_`~#[]()<>|.!-+$"'
 """What a backslash hides behind. LaTeX and Windows' paths keep theirs before anything else."""
@@ -48,8 +50,8 @@ FORMULA = re.compile(
     r"(?<![\w\\])(?:\$\$[^`$]++\$\$|\\\[(?:[^`\\]|\\(?!\])){1,300}+\\\]|\\\((?:[^`\\]|\\(?!\))){1,300}+\\\)|\$(?![\s$])[^`$\n]++(?<!\s)\$(?![\d$/]))"
 )
 _DOLLARS = re.compile(r"\$(?![\s$])([^`$\n]++)(?<!\s)\$(?![\d$/])")
-_NO_QUOTE = re.compile(r">=|>>> |>>>$|>>$", re.MULTILINE)
-"""What begins like a quote and is none: a version, Python's prompt, a shift."""
+_NO_QUOTE = re.compile(r">=|>\d|>>> |>>>$|>>$", re.MULTILINE)
+"""What begins like a quote and is none: a version, a comparison, Python's prompt, a shift."""
 _NO_LIST = re.compile(r"\d{1,9}[.)][ \t]+\d{1,9}[.)](?:\s|$)|([-+*])[ \t]+\1(?:\s|$)")
 _FORMULA_ENDS = {"\\[": "\\]", "$$": "$$", "\\(": "\\)"}
 _BRACKETS = re.compile(r"\\.|[\[\]]", re.DOTALL)
@@ -71,6 +73,7 @@ def make_parser() -> MarkdownIt:
     inline.before("escape", "formula", _formula)
     inline.at("escape", _escape)
     inline.at("emphasis", emphasis)
+    inline.at("autolink", _tagged_address)
     inline.at("link", _link)
     inline.at("image", _image)
     parser.core.ruler.enableOnly(["normalize", "block"])  # words are read apart, and kept: reader.py
@@ -162,6 +165,10 @@ def _address(state: StateInline, silent: bool) -> bool:
         _push(state, "address", address)
     state.pos += len(address)
     return True
+
+
+def _tagged_address(state: StateInline, silent: bool) -> bool:
+    return _TAGGED_ADDRESS.match(state.src, state.pos) is not None and autolink(state, silent)
 
 
 def without_punctuation(address: str) -> str:

@@ -1,5 +1,6 @@
 """The words of one paragraph, heading or cell: from markdown-it's inline tokens to runs. Pure."""
 
+import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -179,7 +180,7 @@ def _paired_tags(tokens: Sequence[Token]) -> Mapping[int, _Tag]:
             if tokens[start + 1].content.startswith(" ") and tokens[index - 1].content.endswith(" "):
                 continue  # both are spoken of: "between <b> and </b>"
             href = _HREF.search(tokens[start].content)
-            address = (href[1] or href[2] or "") if href else ""
+            address = html.unescape(href[1] or href[2] or "") if href else ""
             pairs[start], pairs[index] = _Tag(name, True, address), _Tag(name, False, address)
     return pairs
 
