@@ -25,6 +25,7 @@ from discord import (
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from bots.discord_bot.api import NO_MENTIONS
+from bots.discord_bot.call_buckets import use_call_buckets
 from bots.discord_bot.identify_limits import IdentifyLimiter
 from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
 from core.domain.errors import SetupError
@@ -92,6 +93,7 @@ class Gateway(Client):
             heartbeat_timeout=timing.silence_s,
             max_ratelimit_timeout=MAX_PENALTY_SLEEP_S,
         )
+        use_call_buckets(self.http)
         self._url = yarl.URL(url)
         self._handle = handle
         self._backoff = timing.connection

@@ -1,12 +1,19 @@
 """How often a chat may be called. Previews give way; a penalty holds up its own chat alone."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from core.domain.platform import Pace
 
+log = logging.getLogger(__name__)
+
+MAX_HOLD_S = 3600.0
+"""A chat is held for at most this long: whoever asked for more is asked again, and says how much is left."""
+LONG_HOLD_S = 60.0
+"""A longer one is logged: people wait for it."""
 WINDOW_S = 60.0
 """What Pace counts in a minute is counted over this long."""
 
@@ -81,10 +88,16 @@ class ChatRateLimiter:
             due = max(due, chat.previews[-pace.previews_per_minute] + WINDOW_S)
         return max(0.0, due - self._clock())
 
-    def hold(self, key: str, seconds: float) -> None:
-        """A penalty: the chat may not be called for so long. Never shortens an earlier one."""
+    def hold(self, key: str, seconds: float) -> float:
+        """A penalty: the chat may not be called for so long, but for MAX_HOLD_S at most. Never shortens an earlier one.
+        Returns the seconds that this one lasts."""
+        held = min(seconds, MAX_HOLD_S)
+        if held > LONG_HOLD_S:
+            bound = f"; it is tried again after {held:.0f} s" if held < seconds else ""
+            log.warning("%s may not be called for %.0f s%s", key, seconds, bound)
         chat = self._chats.setdefault(key, _ChatCalls())
-        chat.held_until = max(chat.held_until, self._clock() + seconds)
+        chat.held_until = max(chat.held_until, self._clock() + held)
+        return held
 
     def is_held(self, key: str) -> bool:
         """Whether a penalty runs."""

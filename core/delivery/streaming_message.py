@@ -291,6 +291,6 @@ class StreamingMessage:
 
     async def _hold(self, seconds: float) -> None:
         """Let nobody call the chat for so long. A longer time is stored: a restart must not forget it."""
-        self._delivery.rate_limiter.hold(self._channel.key, seconds)
-        if seconds >= 1:
-            await self._sent.delay(self._delivery.now() + round(seconds * 1000))
+        held = self._delivery.rate_limiter.hold(self._channel.key, seconds)
+        if held >= 1:
+            await self._sent.delay(self._delivery.now() + round(held * 1000))

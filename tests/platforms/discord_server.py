@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tests.platforms.chaos import Chaos
 from tests.platforms.discord_acts import Acts
+from tests.platforms.discord_buckets import Buckets
 from tests.platforms.discord_channels import DM, GROUP, Channel
 from tests.platforms.discord_checks import Refusal, invalid, unknown
 from tests.platforms.discord_commands import faults_of, faults_together, registered
@@ -61,6 +62,7 @@ class DiscordServer(Acts):
         self.api_url = ""
         self.faults: list[Fault] = []
         self._chaos: Chaos | None = None
+        self.buckets = Buckets()
         self.syncs = 0
         """How often all commands were registered."""
         self.gateway = Gateway(self, lambda: self.token, self._twice)
@@ -71,10 +73,8 @@ class DiscordServer(Acts):
                        *((each, False) for each in self.interactions.routes)]  # fmt: skip
         self.unheard = 0.0
         """Seconds from a penalty's beginning in which a call may be under way that could not know of it."""
-        self.penalties: dict[object, tuple[float, float]] = {}
-        """From when, and until when."""
-        self.a_second = A_SECOND
-        """Requests with the bot's token, at most."""
+        self.penalties: dict[object, tuple[float, float]] = {}  # from when, and until when
+        self.a_second = A_SECOND  # requests with the bot's token, at most
         self._recent: list[float] = []
         self._closing = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -251,7 +251,7 @@ class DiscordServer(Acts):
         if fault and fault.kind is FaultKind.HANG:
             await self._closing.wait()
         if status == 204:
-            return web.Response(status=204)
+            return web.Response(status=204, headers=headers)
         data = json.dumps(body).encode()
         if fault and fault.kind is FaultKind.TRUNCATED:
             data = data[: len(data) // 2]
@@ -285,7 +285,7 @@ class DiscordServer(Acts):
             headers = {"Via": "1.1 edge", "Retry-After": str(refusal.more.get("retry_after"))}
             return refusal.status, refusal.body, headers if refusal.status == 429 else {}
         self._note(call)
-        return (204 if result is None else 200), result, {}
+        return (204 if result is None else 200), result, self.buckets.headers(call.method, call.path)
 
     def _done(self, handler: Callable[[Call], Any], call: Call) -> Any:
         """The result of a route. What a route cannot make sense of, no bot should send."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bots.discord_bot.timing import CHANNEL_PACE
+from core.delivery.rate_limiter import MAX_HOLD_S
 from core.domain.platform import Pace
 from core.domain.reply_states import State
 from core.i18n import t
@@ -17,6 +18,7 @@ from tests.bots.discord_bot.test_discord_slash import published
 from tests.bots.settling import settled
 from tests.fake_clock import FakeClock
 from tests.fakes import FakeModel
+from tests.platforms.discord_buckets import WINDOW_S
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import TOKEN, DiscordServer, discord_server
@@ -105,6 +107,23 @@ async def test_a_long_penalty_holds_it_too(server: DiscordServer, database: str,
         assert (await his.ended()).content == "free"
         await idle(lambda: not bot.trouble.under_way)
         assert mine.texts == [] and 3000 < bot.service.rate_limiter.delay(f"discord:{mine.id}", Pace()) < 4001
+
+
+async def test_calls_that_are_left_are_no_penalty(
+    server: DiscordServer, database: str, dm: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long their window is. A penalty of a day holds the channel for an hour, and the owner reads of it."""
+    async with running(server, database) as bot:
+        dm.say("one")
+        await dm.until(lambda dm: dm.texts == ["one"] and dm.last.buttons == [RETRY])
+        dm.say("two")
+        await dm.until(lambda dm: dm.texts == ["one", "two"] and dm.last.buttons == [RETRY])
+        assert not bot.service.rate_limiter.is_held(f"discord:{dm.id}") and "may not be called" not in caplog.text
+        server.fault(FaultKind.RATE_LIMIT, "POST", r"/messages$", channel=dm, seconds=WINDOW_S)
+        dm.say("three")
+        await idle(lambda: bot.service.rate_limiter.is_held(f"discord:{dm.id}"))
+        assert 3000 < bot.service.rate_limiter.delay(f"discord:{dm.id}", Pace()) <= MAX_HOLD_S
+    assert f"discord:{dm.id} may not be called for 1027" in caplog.text
 
 
 async def test_a_message_that_was_deleted_is_sent_anew(server: DiscordServer, database: str, dm: Channel) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.delivery.rate_limiter import WINDOW_S, ChatRateLimiter
+from core.delivery.rate_limiter import LONG_HOLD_S, MAX_HOLD_S, WINDOW_S, ChatRateLimiter
 from core.domain.platform import Pace
 from tests.fake_clock import FakeClock
 
@@ -104,3 +104,10 @@ async def test_a_chat_that_is_held_is_remembered(clock: FakeClock) -> None:
         clock.now += WINDOW_S
         await limiter.wait("b", GROUP)
     assert limiter.delay("a", GROUP) == 5 * WINDOW_S
+
+
+async def test_a_hold_is_bounded_and_a_long_one_is_logged(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    limiter = ChatRateLimiter(clock)
+    assert limiter.hold("a", LONG_HOLD_S) == LONG_HOLD_S and not caplog.messages
+    assert limiter.hold("b", 102_737.7) == MAX_HOLD_S == limiter.delay("b", GROUP)
+    assert caplog.messages == ["b may not be called for 102738 s; it is tried again after 3600 s"]
