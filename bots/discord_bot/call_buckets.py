@@ -13,7 +13,7 @@ class CallBucket(Ratelimit):
     async def acquire(self) -> None:
         """Take one of the calls, at once where one is left. Raises RateLimited where the wait would be too long."""
         if self.is_expired():
-            self.reset()
+            self.reset()  # type: ignore[no-untyped-call]
         if self.remaining <= 0:
             await super().acquire()
             return
