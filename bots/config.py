@@ -5,9 +5,10 @@ import logging
 import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bots.config_checks import (
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 ENV_FILES = (FOLDERS.config / ".env", Path(".env"))
 """The second one, of the folder that the bot is started in, comes first."""
+MIN_SECRET_CHARACTERS = 8
+"""A shorter password is hidden only inside its address: it may be a word that a log needs, such as "bot"."""
 SYSTEM_PROMPT = "You are a helpful assistant. Your answers are concise, friendly and to the point."
 
 
@@ -56,7 +59,7 @@ class Config(BaseSettings):
     kv_cache: int | None = Field(default=None, ge=64, le=1_048_576)
 
     data_dir: Path = FOLDERS.data
-    database_url: str | None = None
+    database_url: SecretStr | None = None
 
     bot_name: str = Field(default="Qwentin", min_length=1, max_length=64)
     allowed_users: Ids = frozenset()
@@ -103,14 +106,18 @@ class Config(BaseSettings):
 
     @property
     def secrets(self) -> list[str]:
-        """What no log may show: tokens, and the part of each that is secret, however the rest is written."""
+        """What no log may show: tokens, the part of each that is secret, however the rest is written, and the
+        database's password."""
         tokens = [token.get_secret_value() for token in (self.telegram_token, self.discord_token) if token]
-        return tokens + [secret for token in tokens if (secret := re.split("[:.]", token)[-1]) != token]
+        parts = [secret for token in tokens if (secret := re.split("[:.]", token)[-1]) != token]
+        return [*tokens, *parts, *_database_secrets(self.database)]
 
     @property
     def database(self) -> str:
         """The bots' database: DATABASE_URL, or an SQLite file in the data folder."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'qwentin.db'}"
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.data_dir / 'qwentin.db'}"
 
     @property
     def model_cache(self) -> Path:
@@ -121,6 +128,13 @@ class Config(BaseSettings):
     def console_database(self) -> str:
         """The console's own file, whatever the bots use."""
         return f"sqlite+aiosqlite:///{self.data_dir / 'console.db'}"
+
+
+def _database_secrets(address: str) -> list[str]:
+    """The password of an address, as it is written and as it reads, and the part of the address that has it."""
+    written = address.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    found = [f":{written}@"] if written else []
+    return found + [each for each in dict.fromkeys((written, unquote(written))) if len(each) >= MIN_SECRET_CHARACTERS]
 
 
 def read_config() -> Config:

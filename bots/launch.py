@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
-from bots.config import Config, read_config
+from bots.config import ENV_FILES, Config, read_config
 from bots.console.options import Options, parse_options
 from bots.logging_setup import set_up_logging
+from bots.private_files import make_private_folder
 from bots.progress import Steps, bars
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, Checkpoint, HubUnreachable, open_checkpoint
 from core.checkpoints.builtin import builtin_file
@@ -45,7 +45,7 @@ def talk(config: Config, options: Options) -> int:
     """Run the console until its end. Returns the exit code: 1 where a line came to no good end."""
     set_up_logging("WARNING" if config.log_level == "INFO" else config.log_level, config.secrets)
     errors = Console(stderr=True)
-    make_folder(config.data_dir)
+    make_private_folder(config.data_dir, ENV_FILES)
     checkpoint = find_checkpoint(config, errors)
     return 0 if asyncio.run(talk_with_engine(config, options, checkpoint, errors)) else 1
 
@@ -53,7 +53,7 @@ def talk(config: Config, options: Options) -> int:
 def run_bots(config: Config) -> int:
     """Run the bots until SIGTERM or Ctrl-C. Returns the exit code: 1 after an error that nothing can go on after."""
     set_up_logging(config.log_level, config.secrets)
-    make_folder(config.data_dir)
+    make_private_folder(config.data_dir, ENV_FILES)
     try:
         with bars(Console(stderr=True)) as progress:
             checkpoint = open_checkpoint(config.model, cache=config.model_cache, progress=progress)
@@ -70,14 +70,6 @@ def run_bots(config: Config) -> int:
         log.critical("the bot can't go on\n%s", safe_traceback(error))
         return 1
     return 0
-
-
-def make_folder(folder: Path) -> None:
-    """The data folder, where there is none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(f"DATA_DIR {folder} can't be made: {error.strerror}. Name another folder.") from error
 
 
 def find_checkpoint(config: Config, errors: Console) -> Checkpoint:

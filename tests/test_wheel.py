@@ -70,7 +70,7 @@ def test_what_it_says_of_itself(wheel: Path) -> None:
 
 STARTED = """
 import asyncio
-from bots.launch import make_folder
+from bots.private_files import make_private_folder
 from bots.config import read_config
 from bots.console.app import console_database
 from core.filters import check
@@ -78,7 +78,7 @@ from core.i18n import t
 
 async def started():
     config = read_config()
-    make_folder(config.data_dir)
+    make_private_folder(config.data_dir)
     async with console_database(config):
         print(config.temperature, config.model_cache, t("vi", "help.intro") and check("hello"))
 

@@ -111,6 +111,12 @@ def test_what_no_log_may_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_config().secrets == ["123456789:AA-secret", "AA-secret"]
     monkeypatch.setenv("DISCORD_TOKEN", "MTIz.Gabc.secret-part")
     assert read_config().secrets == ["123456789:AA-secret", "MTIz.Gabc.secret-part", "AA-secret", "secret-part"]
+    monkeypatch.setenv("DATABASE_URL", "postgresql://bot:a%20long%20word@db/bot")
+    config = read_config()
+    assert config.secrets[4:] == [":a%20long%20word@", "a%20long%20word", "a long word"] and "long" not in repr(config)
+    assert config.database == "postgresql://bot:a%20long%20word@db/bot"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://bot:bot@db/bot")
+    assert read_config().secrets[4:] == [":bot@"], "a word that a log may need"
 
 
 def test_discord_is_discords_own(monkeypatch: pytest.MonkeyPatch) -> None:
