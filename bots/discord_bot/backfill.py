@@ -13,6 +13,7 @@ from discord import Client, Message, Object
 from discord.abc import Messageable
 
 from bots.discord_bot.api import call_shielded
+from bots.discord_bot.errors import longer_pause
 from bots.discord_bot.incoming import PLATFORM
 from bots.discord_bot.interaction_token import PERSONAL_PREFIX
 from bots.discord_bot.message_events import Deliver, MessageEvents
@@ -122,7 +123,7 @@ class Backfill:
             except (NotSent, Ambiguous) as error:
                 if count == TRIES_BEFORE_WARNING:
                     log.warning("%s can't be read back so far: %s", known.chat, type(error).__name__)
-                await asyncio.sleep(max(pause, error.wait if isinstance(error, NotSent) else 0))
+                await asyncio.sleep(longer_pause(error, pause))
             except DeliveryError as error:
                 log.info("%s is not read back: %s", known.chat, type(error).__name__)
                 return []

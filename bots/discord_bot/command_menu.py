@@ -10,6 +10,7 @@ from typing import Any
 from discord import AppCommandOptionType, AppCommandType, Locale, Permissions
 
 from bots.discord_bot.api import Payload, call_shielded
+from bots.discord_bot.errors import longer_pause
 from bots.discord_bot.gateway import ALL_INSTALLS, FOR_PEOPLE, Gateway
 from bots.discord_bot.incoming import PLATFORM
 from core.commands.context import Command
@@ -55,9 +56,10 @@ async def publish(client: Gateway, store: Store, account: str, backoff: Backoff)
             log.warning("commands not published: %s", type(error.__cause__ or error).__name__)
             if not isinstance(error, (NotSent, Ambiguous)):
                 return
+            await asyncio.sleep(longer_pause(error, pause))
         except Exception as error:
             log.warning("commands not published: %s", type(error).__name__)
-        await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
 
 
 def menu(installed_by: Sequence[int] = ALL_INSTALLS) -> list[Payload]:

@@ -41,6 +41,11 @@ def to_delivery_error(error: Exception) -> DeliveryError:
     return Ambiguous()  # connections that were lost, answers that did not come or can't be read
 
 
+def longer_pause(error: DeliveryError, pause: float) -> float:
+    """Seconds to wait before the failed call is repeated: `pause`, or the wait that Discord asks for."""
+    return max(pause, error.wait) if isinstance(error, NotSent) else pause
+
+
 def _from_response(error: HTTPException) -> DeliveryError:
     if error.code in _EXPIRED:
         return TokenExpired()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal, Protocol
 
 from telegram import (
@@ -13,6 +14,7 @@ from telegram import (
     BotDescription,
     BotShortDescription,
 )
+from telegram.error import InvalidToken
 
 from core.commands.context import Command
 from core.commands.registry import COMMANDS
@@ -83,15 +85,26 @@ async def publish_menus(bot: Account) -> int:
 
     Raises nothing: the bot works without them, and the next start tries again.
     """
-    changed = 0
+    updates = {
+        "commands": [partial(_update_commands, bot, scope) for scope in SCOPES],
+        "description": [partial(_update_description, bot)],
+        "short description": [partial(_update_short_description, bot)],
+    }
+    changed, unknown = 0, set[str]()
     try:
         for language in LANGUAGES:
-            for scope in SCOPES:
-                changed += await _update_commands(bot, scope, language)
-            changed += await _update_description(bot, language)
-            changed += await _update_short_description(bot, language)
+            for name, calls in updates.items():
+                for call in calls:
+                    try:
+                        changed += await call(language)
+                    except InvalidToken:  # what the library makes of "not found": a Bot API server without this method
+                        unknown.add(name)
     except Exception as error:  # also what a library makes of an answer that it did not expect
         log.warning("menus not updated: %s", type(error).__name__)
+    if unknown:
+        log.warning(
+            "this Bot API server has no %s of the bot; the rest of the menus is tried", " and no ".join(sorted(unknown))
+        )
     return changed
 
 

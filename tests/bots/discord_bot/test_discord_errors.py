@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 from discord import DiscordServerError, Forbidden, HTTPException, NotFound, RateLimited
 
-from bots.discord_bot.errors import DEFAULT_PENALTY_S, TokenExpired, to_delivery_error
+from bots.discord_bot.errors import DEFAULT_PENALTY_S, TokenExpired, longer_pause, to_delivery_error
 from core.domain.platform import Ambiguous, DeliveryError, MessageGone, NotSent, Unacceptable, Unreachable
 from tests.tables import each_row
 
@@ -73,3 +73,5 @@ def test_every_failure_has_its_class(error: Exception, kind: type[DeliveryError]
 def test_how_long_a_penalty_lasts(error: Exception, wait: float) -> None:
     failure = to_delivery_error(error)
     assert isinstance(failure, NotSent) and failure.wait == wait
+    assert longer_pause(failure, 1.0) == wait and longer_pause(failure, 999.0) == 999.0
+    assert longer_pause(Ambiguous(), 1.0) == 1.0

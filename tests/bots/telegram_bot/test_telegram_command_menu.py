@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from telegram import BotCommand, BotCommandScope, BotDescription, BotShortDescription
-from telegram.error import NetworkError
+from telegram.error import InvalidToken, NetworkError
 
 from bots.telegram_bot.command_menu import LANGUAGES, SCOPES, Scope, menu, publish_menus
 from core.commands.registry import COMMANDS
@@ -17,9 +17,11 @@ MEMBERS = {"filter", "ask", "help", "stop", "retry", "continue", "undo", "settin
 
 
 class FakeAccount:
-    """Keeps what is set, as Telegram does; fails at the call after `lasts` others."""
+    """Keeps what is set, as Telegram does; fails at the call after `lasts` others. `described`: whether it knows the
+    calls for descriptions, which older Bot API servers don't."""
 
-    def __init__(self, lasts: int = 1000) -> None:
+    def __init__(self, lasts: int = 1000, *, described: bool = True) -> None:
+        self.described = described
         self.commands: dict[tuple[str, str | None], tuple[BotCommand, ...]] = {}
         self.descriptions: dict[str | None, str] = {}
         self.shorts: dict[str | None, str] = {}
@@ -50,6 +52,8 @@ class FakeAccount:
 
     async def get_my_description(self, language_code: str | None = None) -> BotDescription:
         self._called()
+        if not self.described:
+            raise InvalidToken("Not Found")
         return BotDescription(self.descriptions.get(language_code, ""))
 
     async def set_my_description(self, description: str | None = None, language_code: str | None = None) -> bool:
@@ -118,6 +122,15 @@ async def test_only_what_differs_is_sent() -> None:
     bot.shorts[""] = "old"
     assert await publish_menus(bot) == 2
     assert await publish_menus(bot) == 0
+
+
+async def test_a_server_without_a_method_gets_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    """Both languages; and nobody reads that a token is invalid."""
+    bot = FakeAccount(described=False)
+    with caplog.at_level(logging.WARNING):
+        assert await publish_menus(bot) == len(LANGUAGES) * (len(SCOPES) + 1)
+    assert set(bot.shorts) == set(LANGUAGES) and bot.descriptions == {}
+    assert caplog.messages == ["this Bot API server has no description of the bot; the rest of the menus is tried"]
 
 
 @each_row("lasts", [0, 1, 7])
