@@ -1,7 +1,6 @@
 """Executes claimed commands: from the role of the person who asks to the stored reply."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,10 +19,9 @@ from core.domain.settings import Settings
 from core.domain.store import Stale, Transaction, Unavailable
 from core.i18n.error_texts import describe_error
 from core.i18n.person_language import read_language
+from core.runtime.database_trouble import DATABASE_TROUBLE
 from core.runtime.failpoints import failpoint
 from core.runtime.retry import DATABASE_BACKOFF, Backoff
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class CommandExecutor:
                 except Exception as error:
                     return await self._finish_with_error(reply, error)
             except Unavailable as error:
-                log.error("command %s: the database can't be used, next try in %.0f s: %s", reply.id, pause, error)
+                DATABASE_TROUBLE.report(f"command {reply.id}", error)
             await asyncio.sleep(pause)
         raise AssertionError("a back-off never ends")
 

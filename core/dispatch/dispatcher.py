@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from core.dispatch.environment import Environment
 from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Lane, State
+from core.domain.store import Unavailable
+from core.runtime.database_trouble import DATABASE_TROUBLE
 from core.runtime.failpoints import failpoint
 from core.runtime.safe_traceback import safe_traceback
 
@@ -108,6 +110,10 @@ class Dispatcher:
             try:
                 async with self._env.store.begin() as tx:
                     claimed = await tx.replies.claim(lane, queue.platforms, self._env.now(), limit)
+            except Unavailable as error:
+                DATABASE_TROUBLE.report("what is to be done next", error)
+                await asyncio.sleep(pause)
+                continue
             except Exception as error:
                 log.error("nothing can be claimed; trying again\n%s", safe_traceback(error))
                 await asyncio.sleep(pause)

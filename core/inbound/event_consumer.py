@@ -14,6 +14,7 @@ from typing import Protocol
 from core.commands.button_payloads import InertPayload
 from core.commands.press import Press, PressResult
 from core.domain.conversation import Author, ChatId, Incoming, Reply
+from core.domain.store import Unavailable
 from core.i18n import t
 from core.i18n.person_language import PersonLanguages
 from core.inbound.events import (
@@ -30,6 +31,7 @@ from core.inbound.events import (
     Receipt,
 )
 from core.inbound.ingest import Ingest
+from core.runtime.database_trouble import DATABASE_TROUBLE
 from core.runtime.retry import DATABASE_BACKOFF, Backoff
 from core.runtime.safe_traceback import safe_traceback
 from core.runtime.supervision import logged
@@ -232,7 +234,10 @@ class EventConsumer:
                 if odd_failures == MAX_ODD_FAILURES:
                     log.error("%s can't be stored, set aside:\n%s", what, safe_traceback(error))
                     return False
-                log.error("%s can't be stored, trying again: %s", what, type(error).__name__)
+                if isinstance(error, Unavailable):
+                    DATABASE_TROUBLE.report(what, error)
+                else:
+                    log.error("%s can't be stored, trying again: %s", what, type(error).__name__)
             await asyncio.sleep(pause)
         raise AssertionError("a back-off never ends")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from core.domain.store import Stale, Store, Transaction, Unavailable
+from core.runtime.database_trouble import DATABASE_TROUBLE
 from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ async def until_stored(
         except Stale:
             raise
         except Unavailable as error:
-            log.error("%s: the database can't be used, trying again in %.0f s: %s", what, pause, error)
+            DATABASE_TROUBLE.report(what, error)
         except Exception as error:
             if failed == retries:
                 raise

@@ -8,7 +8,10 @@ from typing import cast
 import pytest
 
 from core.domain.store import Stale, Store, Transaction, Unavailable
+from core.runtime.database_trouble import DatabaseTrouble
 from core.runtime.retry import STORE_RETRIES, Backoff, until_stored
+from core.runtime.safe_traceback import safe_traceback
+from tests.fake_clock import FakeClock
 from tests.tables import each_row
 
 QUICK = Backoff(0.0, 0.0)
@@ -79,3 +82,27 @@ async def test_what_is_stale_is_not_tried_again() -> None:
     with pytest.raises(Stale):
         await stored(step)
     assert step.calls == 2
+
+
+def test_trouble_is_one_line_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A database that is away for an hour, with 16 replies that wait for it: 60 lines, and no traceback."""
+    clock = FakeClock()
+    trouble = DatabaseTrouble(clock)
+    for _ in range(60 * 6):
+        for reply in range(16):
+            trouble.report(f"reply {reply}", Unavailable("it is locked"))
+        clock.now += 10.0
+    assert len(caplog.messages) == 60
+    assert caplog.messages[0] == "reply 0: the database can't be used, trying again: it is locked"
+    assert caplog.messages[1].endswith("it is locked (95 other tries failed since the last line)")
+    trouble.report("reply 1", Unavailable("the disk is full"))
+    assert caplog.messages[-1].startswith("reply 1: the database can't be used, trying again: the disk is full")
+    try:
+        try:
+            raise Unavailable("it is locked")
+        except Unavailable as error:
+            raise ValueError from error
+    except ValueError as error:
+        described = safe_traceback(error)
+    assert described.startswith("the database can't be used: it is locked\n")
+    assert described.count("\n") < 4
