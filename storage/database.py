@@ -22,9 +22,10 @@ from core.domain.errors import SetupError
 from core.runtime.failpoints import failpoint
 from storage.connections import Database
 from storage.database_url import error_line, parse_database_url, sqlite_file, without_password
-from storage.errors import unavailable_reason
+from storage.errors import damage_of, unavailable_reason
 from storage.sqlite import SqliteDatabase
 from storage.sqlite_lock import InUse, hold_file_lock
+from storage.sqlite_watch import DatabaseFileLost, FileWatch
 
 __all__ = ["InUse", "open_database"]
 
@@ -42,28 +43,41 @@ def _log_error(error: Exception) -> None:
 
 
 @asynccontextmanager
-async def open_database(address: str, lock_lost: Callable[[Exception], None] = _log_error) -> AsyncIterator[Database]:
+async def open_database(address: str, lost: Callable[[Exception], None] = _log_error) -> AsyncIterator[Database]:
     """The migrated database, whose lock is held until the block ends.
 
     Raises InUse, and SetupError for an unknown address, a missing or read-only folder, a damaged file, a server that
     can't be reached within START_TIMEOUT_S or refuses, or a database of a newer version.
 
-    `lock_lost` is called at most once, on PostgreSQL: with InUse when another process has taken the lock, or with the
-    bug that ended its supervision. From then on the store raises Unavailable, and the process should end.
+    `lost` is called at most once, and then the process should end. On PostgreSQL with InUse when another process has
+    taken the lock, or with the bug that ended its supervision: from then on the store raises Unavailable. On SQLite
+    with DatabaseFileLost when the file is gone, is another one, or is damaged.
     """
     url = parse_database_url(address)
-    async with _locked_database(url, lock_lost) as database:
+    async with _locked_database(url, lost) as database:
         try:
             await _migrate(database, url)
-            yield database
+            async with _watched(database, sqlite_file(url), lost):
+                yield database
         finally:
             await database.close()
 
 
 @asynccontextmanager
-async def _locked_database(url: URL, lock_lost: Callable[[Exception], None]) -> AsyncIterator[Database]:
+async def _watched(database: Database, file: Path | None, lost: Callable[[Exception], None]) -> AsyncIterator[None]:
+    if not isinstance(database, SqliteDatabase) or file is None:
+        yield
+        return
+    watch = FileWatch(file, lost)
+    database.on_damage = watch.report
+    async with watch.watching():
+        yield
+
+
+@asynccontextmanager
+async def _locked_database(url: URL, lost: Callable[[Exception], None]) -> AsyncIterator[Database]:
     if url.get_backend_name() != "sqlite":
-        async with _postgres().open_postgres(url, lock_lost) as database:
+        async with _postgres().open_postgres(url, lost) as database:
             yield database
         return
     file = sqlite_file(url)
@@ -87,6 +101,8 @@ async def _migrate(database: Database, url: URL) -> None:
         try:
             return await _migrate_once(database, url)
         except SQLAlchemyError as error:
+            if (file := sqlite_file(url)) is not None and (damage := damage_of(error)):
+                raise DatabaseFileLost(file, f"is damaged ({damage})") from error
             if unavailable_reason(error) != "SQLITE_BUSY" or monotonic() >= deadline:
                 raise SetupError(f"The database {without_password(url)} can't be used: {error_line(error)}.") from error
             log.warning("The database %s is held by another program; waiting for it", without_password(url))

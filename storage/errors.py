@@ -9,6 +9,7 @@ _SQLITE_CODES = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT,
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
 }  # fmt: skip
+_SQLITE_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _POSTGRESQL_CODES = (
     "08",  # connection exception
     "25006",  # read-only transaction: a standby, or a full disk that its keeper has closed to writers
@@ -31,6 +32,13 @@ def unavailable_reason(error: SQLAlchemyError) -> str | None:
         return None
     kind = _sqlite_reason(error.orig) or _postgresql_reason(error.orig)
     return kind or ("the connection is lost" if error.connection_invalidated else None)
+
+
+def damage_of(error: BaseException) -> str:
+    """What SQLite says of a damaged file; "" for every other error."""
+    cause = getattr(error, "orig", None) or error
+    code = getattr(cause, "sqlite_errorcode", None)
+    return str(cause) if code is not None and code & 0xFF in _SQLITE_DAMAGE else ""
 
 
 def _sqlite_reason(error: BaseException | None) -> str | None:

@@ -14,13 +14,13 @@ from typing import TypeVar
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import Executable, NullPool, create_engine, event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import OperationalError
 
 from core.runtime.cancellation import uncancelled
 from core.runtime.retry import Backoff
 from storage.connections import Connection, Database, Result, Values
-from storage.errors import unavailable_reason
+from storage.errors import damage_of, unavailable_reason
 
 T = TypeVar("T")
 
@@ -46,6 +46,9 @@ class SqliteDatabase(Database):
             connect_args={"check_same_thread": False},
         )
         event.listen(self._engine, "connect", _set_pragmas)
+        event.listen(self._engine, "handle_error", self._look_for_damage)
+        self.on_damage: Callable[[str], None] = lambda problem: None
+        """Called with what is wrong once SQLite finds the file damaged."""
         self._thread = _new_thread()
         self._connection: SyncConnection | None = None
         self._driver: sqlite3.Connection
@@ -93,6 +96,10 @@ class SqliteDatabase(Database):
         await self._in_thread(self._close)
         thread, self._thread = self._thread, _new_thread()
         thread.shutdown(wait=False)
+
+    def _look_for_damage(self, context: ExceptionContext) -> None:
+        if damage := damage_of(context.original_exception):
+            self.on_damage(f"is damaged ({damage})")
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await uncancelled(asyncio.get_running_loop().run_in_executor(self._thread, work))
