@@ -44,4 +44,4 @@ def _restrict(path: Path, mode: int) -> None:
     except OSError as error:
         log.debug("the mode of %s stays: %s", path, error)
     else:
-        log.warning("%s could be read by other users of this machine; now it is yours alone", path)
+        log.info("%s could be read by other users of this machine; now it is yours alone", path)

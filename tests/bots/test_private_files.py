@@ -27,7 +27,7 @@ def test_files_are_their_owners_alone(tmp_path: Path, caplog: pytest.LogCaptureF
     data.chmod(0o755)
     before = os.umask(0o022)
     try:
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.INFO):
             make_private_folder(data, [env, tmp_path / "missing"])
         sqlite3.connect(data / "new.db").close()
         assert mode(data / "new.db") == 0o600, "what is made from now on"
