@@ -6,7 +6,7 @@ Offsets and lengths count UTF-16 units (core.telegram.org/bots/api#messageentity
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from telegram import MessageEntity
@@ -36,6 +36,9 @@ _INDENTATION_GUARD = "…\n"
 """Before code that begins with an indentation: Telegram trims a message, and the first line would lose it."""
 _WEB_ADDRESS = re.compile(r"https?://(?:[^\s/:?#\[\]]+\.)+[^\s/:?#\[\].]+(?:[:/?#]\S*)?", re.IGNORECASE)
 """Addresses that Telegram takes as links. It would make a mention of tg://user, and drops localhost."""
+_MENTION = re.compile(r"(?<![\w@./])@(?=[A-Za-z]\w{2}|\Z)")
+"""Where a name begins that Telegram makes a mention of, but not a mailbox's host; or may begin, in the next run."""
+_DEAD_MENTION = "@\N{WORD JOINER}"
 _SPAN_TYPES = {Style.BOLD: "bold", Style.ITALIC: "italic", Style.STRUCK: "strikethrough",
                Style.UNDERLINED: "underline"}  # fmt: skip
 
@@ -129,7 +132,7 @@ def _written(blocks: Sequence[Block]) -> tuple[str, list[Span]]:
         before = gap(block) if index else ""
         if block.quotes and quote_start < 0:
             quote_start = at + len(before)
-        runs, start = shown_runs(block, _is_link), before + lead(block)
+        runs, start = _without_pings(shown_runs(block, _is_link)), before + lead(block)
         at += utf16(start)
         spans += _spans(block, runs, at)
         text += [start, text_of(runs)]
@@ -137,6 +140,15 @@ def _written(blocks: Sequence[Block]) -> tuple[str, list[Span]]:
     if quote_start >= 0:
         spans.append(Span("blockquote", quote_start, at))
     return "".join(text), spans
+
+
+def _without_pings(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs, with a sign that nobody sees in every name that Telegram would make a mention of: the model's words
+    must call nobody. In code it makes none."""
+    if not any("@" in run.text for run in runs):
+        return runs
+    dead = (_MENTION.sub(_DEAD_MENTION, run.text) for run in runs)
+    return [run if Style.CODE in run.style else replace(run, text=text) for run, text in zip(runs, dead, strict=True)]
 
 
 def _spans(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
