@@ -1,0 +1,93 @@
+"""Where in its lines and its code a growing text stands. Pure."""
+
+import re
+from dataclasses import dataclass
+
+SIGNS = r"\n|`+|~+"
+"""What changes that: line breaks, and runs of the signs of code."""
+_PARTS = re.compile(rf"{SIGNS}|[^\n`~]+")
+_SIGNS_OF_BLOCKS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*[ \t>]*")
+"""Of quotes and lists, before the words of a line."""
+_LINE_END_CHARACTERS = 8
+
+
+@dataclass(slots=True)
+class LineState:
+    """The state at the end of the text that it was told, part by part: a run of signs, or text without signs."""
+
+    head: str | None = ""
+    """The line so far; None once it has more than signs of lists and quotes."""
+    after_blank: bool = False
+    """Whether the line before has only white space."""
+    announced: bool = False
+    """Whether the last line with words ends with a colon: it says that an example follows."""
+    lines: int = 0
+    """Lines with words, the current one not counted."""
+    _fence: str = ""
+    _opens_fence: bool = False
+    """Whether the fence is on this line."""
+    _closes_fence: bool = False
+    """Whether this line has only what closes the fence, so far."""
+    _span: int = 0
+    """The backticks that opened inline code."""
+    _blank: bool = True
+    _line_end: str = ""
+
+    @property
+    def in_code(self) -> bool:
+        """Whether what follows is code: in a fence, or inline code that may still be closed."""
+        return self._span > 0 or (self._fence != "" and not self._closes_fence)
+
+    @property
+    def in_fence(self) -> bool:
+        """Whether what follows is in a fence."""
+        return self._fence != "" and not self._closes_fence
+
+    def read(self, text: str) -> None:
+        """Take a text with signs in it."""
+        for part in _PARTS.findall(text):
+            self.feed(part)
+
+    def feed(self, part: str) -> None:
+        """Take the next part."""
+        if part == "\n":
+            self._end_line()
+        elif part[0] in "`~":
+            self._take_run(part)
+        else:
+            self._take_words(part)
+
+    def _take_words(self, words: str) -> None:
+        if self.head is not None:
+            self.head += words
+            if not _SIGNS_OF_BLOCKS.fullmatch(self.head):
+                self.head = None
+        self._line_end = (self._line_end + words)[-_LINE_END_CHARACTERS:]
+        if not words.isspace():
+            self._blank = self._closes_fence = False
+
+    def _take_run(self, run: str) -> None:
+        begins, self.head, self._blank, self._line_end = self.head, None, False, run[-1]
+        self._closes_fence = False
+        if self._fence:
+            same = run[0] == self._fence[0]
+            if self._opens_fence and same and run[0] == "`":  # "```x```" is inline code
+                self._span = 0 if len(run) == len(self._fence) else len(self._fence)
+                self._fence = ""
+            elif same and len(run) >= len(self._fence) and begins is not None and not begins.strip(" \t>"):
+                self._closes_fence = True
+        elif len(run) >= 3 and begins is not None:
+            self._fence, self._opens_fence, self._span = run, True, 0
+        elif run[0] == "`":
+            self._span = 0 if len(run) == self._span else self._span or len(run)
+
+    def _end_line(self) -> None:
+        if self._closes_fence:
+            self._fence = ""
+        if self._blank:
+            self._span = 0  # no inline code goes on behind a paragraph
+        else:
+            self.lines += 1
+            self.announced = self._line_end.rstrip(" \t*_").endswith((":", "："))
+        self.after_blank, self.head, self._blank, self._line_end = self._blank, "", True, ""
+        self._opens_fence = self._closes_fence = False
