@@ -15,6 +15,7 @@ class FalseTurns:
     def __init__(self, user_role: str, speakers: Speakers, prefix: str) -> None:
         self._openings, self._speakers = line_openings(user_role), speakers
         self._longest = max(map(len, self._openings))
+        self._first_characters = "".join(opening[0].lower() + opening[0].upper() for opening in self._openings)
         self._opening: list[str] | None = [prefix]
         """The answer, as long as its first lines do not show whether it is a dialogue."""
         self._is_dialogue = False
@@ -30,7 +31,7 @@ class FalseTurns:
     def begin(self, text: str, at: int, *, final: bool) -> bool | None:
         """Whether the line at `at` of a text, which stands behind a blank one, is a false turn. None where that takes
         more of it."""
-        if self._is_dialogue:
+        if self._is_dialogue or text[at] not in self._first_characters:
             return False
         start = text[at : at + self._longest + 1]
         opening = opens_with(start, self._openings)

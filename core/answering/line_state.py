@@ -3,12 +3,14 @@
 import re
 from dataclasses import dataclass
 
-SIGNS = r"\n|`+|~+"
-"""What changes that: line breaks, and runs of the signs of code."""
+SIGNS = r"\n|`{1,99}|~{1,99}"
+"""What changes that: line breaks, and runs of the signs of code. A longer run is several, so that none is waited for
+without end."""
+MAX_RUN = 99
 _PARTS = re.compile(rf"{SIGNS}|[^\n`~]+")
 _SIGNS_OF_BLOCKS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*[ \t>]*")
 """Of quotes and lists, before the words of a line."""
-_LINE_END_CHARACTERS = 8
+_MAX_HEAD, _LINE_END_CHARACTERS = 100, 8
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class LineState:
     def _take_words(self, words: str) -> None:
         if self.head is not None:
             self.head += words
-            if not _SIGNS_OF_BLOCKS.fullmatch(self.head):
+            if len(self.head) > _MAX_HEAD or not _SIGNS_OF_BLOCKS.fullmatch(self.head):
                 self.head = None
         self._line_end = (self._line_end + words)[-_LINE_END_CHARACTERS:]
         if not words.isspace():

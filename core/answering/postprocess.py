@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from core.answering.false_turns import FalseTurns
-from core.answering.line_state import SIGNS, LineState
+from core.answering.line_state import MAX_RUN, SIGNS, LineState
 from core.answering.loops import Loops
 from core.answering.speakers import EchoedName, Speakers, line_openings
 from core.answering.thoughts import LeadingThoughts
@@ -61,7 +61,8 @@ class PostProcessor:
         text = storable(piece)
         if not self._echoed_name.decided or not self._thoughts.decided:
             text = self._thoughts.feed(text, final=final)
-            text = self._echoed_name.feed(text, final=final) if self._thoughts.decided else ""
+            if text or final:
+                text = self._echoed_name.feed(text, final=final and self._thoughts.decided)
         if text and not self._buffer and self._lines.head is None and not _SIGN.search(text):
             out = "" if self.ended else self._release(text)  # as nearly always
         else:
@@ -98,23 +99,28 @@ class PostProcessor:
     def _decide(self, at: int, *, final: bool) -> tuple[int, bool]:
         """Up to where the buffer is decided, and whether that is the call of a tool. `at` where more must come first,
         or where the answer ends."""
-        lines = self._lines
-        if lines.head == "" and lines.after_blank and not (lines.announced or lines.in_code):
-            is_false_turn = self._turns.begin(self._buffer, at, final=final)
-            if is_false_turn:
-                self.ended, self.notice = True, "mark.turn"
-            if is_false_turn is not False:
-                return at, False
+        if self._call.is_open:
+            return at + (self._call.feed(self._buffer, at, final=final) or 0), True
+        if self._lines.head == "" and self._may_be_false_turn(at, final=final):
+            return at, False
         found = _SIGN.search(self._buffer, at)
-        if found is None:
-            return len(self._buffer), False
-        if found.start() > at:
-            return found.start(), False
+        if found is None or found.start() > at:
+            return found.start() if found else len(self._buffer), False
         if found[0] == "<":
             return (at + 1, False) if self._lines.in_code else self._decide_tag(at, final=final)
-        if found[0] != "\n" and found.end() == len(self._buffer) and not final:
+        if found.end() == len(self._buffer) and not (final or found[0] == "\n" or len(found[0]) == MAX_RUN):
             return at, False  # more signs may follow, and they are one run
         return found.end(), False
+
+    def _may_be_false_turn(self, at: int, *, final: bool) -> bool:
+        """Whether the line at `at` is a false turn, which ends the answer, or may be one."""
+        lines = self._lines
+        if not lines.after_blank or lines.announced or lines.in_code:
+            return False
+        is_false_turn = self._turns.begin(self._buffer, at, final=final)
+        if is_false_turn:
+            self.ended, self.notice = True, "mark.turn"
+        return is_false_turn is not False
 
     def _decide_tag(self, at: int, *, final: bool) -> tuple[int, bool]:
         if _CONTROL_TAG.match(self._buffer, at):
@@ -125,7 +131,7 @@ class PostProcessor:
             return at, False
         if not rest.startswith(("<tool", "<|tool")):
             return at + 1, False
-        size = self._call.end(self._buffer[at:], final=final)
+        size = self._call.feed(self._buffer, at, final=final)
         if size is None:
             return at, False
         return (at + size, True) if size else (at + 1, False)

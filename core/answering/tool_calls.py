@@ -24,23 +24,28 @@ def may_be_call(text: str) -> bool:
 
 @dataclass(slots=True)
 class ToolCall:
-    """A call that begins a text, which grows."""
+    """Follows a call through a text that grows."""
 
-    _seen: int = 0
-    """Characters that hold no closing tag."""
+    is_open: bool = False
+    """Whether the text is inside a call, whose end is all that is waited for."""
 
-    def end(self, text: str, *, final: bool) -> int | None:
-        """Where the call ends: 0 where there is none, None where that takes more of the text."""
-        opening = _OPENING.match(text)
-        if opening is None:
-            return 0
-        if closing := _CLOSING.search(text, max(opening.end(), self._seen - _LONGEST_CLOSING)):
-            self._seen = 0
-            return closing.end()
-        self._seen = len(text)
-        inside = text[opening.end() : opening.end() + _MAX_WORDS].lstrip()
-        is_open = inside[:1] in ("{", "[", "<") if inside else not final
-        if final or not (is_open or (len(inside) < _MAX_WORDS and "\n\n" not in inside)):
-            self._seen = 0
-            return len(text) if is_open else 0
-        return None
+    def feed(self, text: str, at: int, *, final: bool) -> int | None:
+        """How many characters at `at` are a call, or the next part of an open one: 0 where there is none, None where
+        that takes more of the text."""
+        start = at
+        if not self.is_open:
+            opening = _OPENING.match(text, at)
+            if opening is None:
+                return 0
+            start = opening.end()
+        if closing := _CLOSING.search(text, start):
+            self.is_open = False
+            return closing.end() - at
+        if self.is_open:
+            return len(text) - at if final else max(len(text) - at - _LONGEST_CLOSING, 0)
+        inside = text[start : start + _MAX_WORDS].lstrip()
+        if inside[:1] in ("{", "[", "<") and inside:
+            self.is_open = True
+            return start - at
+        may_close = len(inside) < _MAX_WORDS and "\n\n" not in inside
+        return None if may_close and not final else 0

@@ -202,7 +202,7 @@ def test_a_runaway_loop_ends_behind_a_sentence_and_keeps_what_was_shown(start: s
 SIGNS = st.lists(
     st.sampled_from(
         ["<think>", "</think>", "<THINK>", "<", "think", ">", "\n", "\n\n", "User:", "user", ":", "Anna:", "**", "a",
-         " ",         "```", "`", "~~~", "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. "]
+         " ", "```", "`", "~~~", "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. "]
     ),
     max_size=30,
 )  # fmt: skip
