@@ -17,14 +17,14 @@ _MAX_HEAD, _LINE_END_CHARACTERS = 100, 8
 class LineState:
     """The state at the end of the text that it was told, part by part: a run of signs, or text without signs."""
 
-    head: str | None = ""
-    """The line so far; None once it has more than signs of lists and quotes."""
-    after_blank: bool = False
-    """Whether the line before has only white space."""
+    begins_paragraph: bool = False
+    """Whether a line begins here, and the one before has only white space."""
     announced: bool = False
     """Whether the last line with words ends with a colon: it says that an example follows."""
     lines: int = 0
     """Lines with words, the current one not counted."""
+    _head: str | None = ""
+    """The line so far; None once it has more than signs of lists and quotes."""
     _fence: str = ""
     _opens_fence: bool = False
     """Whether the fence is on this line."""
@@ -40,11 +40,6 @@ class LineState:
         """Whether what follows is code: in a fence, or inline code that may still be closed."""
         return self._span > 0 or (self._fence != "" and not self._closes_fence)
 
-    @property
-    def in_fence(self) -> bool:
-        """Whether what follows is in a fence."""
-        return self._fence != "" and not self._closes_fence
-
     def read(self, text: str) -> None:
         """Take a text with signs in it."""
         for part in _PARTS.findall(text):
@@ -52,24 +47,23 @@ class LineState:
 
     def feed(self, part: str) -> None:
         """Take the next part."""
+        self.begins_paragraph = False
         if part == "\n":
             self._end_line()
-        elif part[0] in "`~":
+            return
+        if part[0] in "`~":
             self._take_run(part)
-        else:
-            self._take_words(part)
-
-    def _take_words(self, words: str) -> None:
-        if self.head is not None:
-            self.head += words
-            if len(self.head) > _MAX_HEAD or not _SIGNS_OF_BLOCKS.fullmatch(self.head):
-                self.head = None
-        self._line_end = (self._line_end + words)[-_LINE_END_CHARACTERS:]
-        if not words.isspace():
+            return
+        if self._head is not None:
+            self._head += part
+            if len(self._head) > _MAX_HEAD or not _SIGNS_OF_BLOCKS.fullmatch(self._head):
+                self._head = None
+        self._line_end = (self._line_end + part)[-_LINE_END_CHARACTERS:]
+        if not part.isspace():
             self._blank = self._closes_fence = False
 
     def _take_run(self, run: str) -> None:
-        begins, self.head, self._blank, self._line_end = self.head, None, False, run[-1]
+        begins, self._head, self._blank, self._line_end = self._head, None, False, run[-1]
         self._closes_fence = False
         if self._fence:
             same = run[0] == self._fence[0]
@@ -91,5 +85,5 @@ class LineState:
         else:
             self.lines += 1
             self.announced = self._line_end.rstrip(" \t*_").endswith((":", "："))
-        self.after_blank, self.head, self._blank, self._line_end = self._blank, "", True, ""
+        self.begins_paragraph, self._head, self._blank, self._line_end = self._blank, "", True, ""
         self._opens_fence = self._closes_fence = False

@@ -40,7 +40,8 @@ class PostProcessor:
         speakers = Speakers.of([*echoes, *people, user_role])
         openings = [opening for name in ("Assistant", *echoes) for opening in line_openings(name)]
         self._lines = LineState()
-        self._lines.read(prefix)
+        if prefix:
+            self._lines.read(prefix)
         continues_line = prefix != "" and (not prefix.endswith("\n") or self._lines.in_code)
         self._thoughts = LeadingThoughts(decided=continues_line)
         self._echoed_name = EchoedName(openings, speakers, decided=prefix != "")
@@ -63,10 +64,12 @@ class PostProcessor:
             text = self._thoughts.feed(text, final=final)
             if text or final:
                 text = self._echoed_name.feed(text, final=final and self._thoughts.decided)
-        if text and not self._buffer and self._lines.head is None and not _SIGN.search(text):
-            out = "" if self.ended else self._release(text)  # as nearly always
-        else:
+        if not (text or self._buffer) or self.ended:
+            out = ""
+        elif self._buffer or _SIGN.search(text) or self._lines.begins_paragraph:
             out = self._scan(text, final=final)
+        else:  # as nearly always
+            out = self._release(text)
         if final and self._gap is not None:
             out += self._with_mark("")
         return out
@@ -77,7 +80,8 @@ class PostProcessor:
 
     def for_history(self, text: str) -> str:
         """What the model should remember of the answer `text`: no marks, and one copy of what it repeated."""
-        text = self._loops.without_copies(text)
+        if self._loops.ended:
+            text = self._loops.without_copies(text)
         return text.replace(self._mark, "") if self._mark else text
 
     def _scan(self, text: str, *, final: bool) -> str:
@@ -101,7 +105,7 @@ class PostProcessor:
         or where the answer ends."""
         if self._call.is_open:
             return at + (self._call.feed(self._buffer, at, final=final) or 0), True
-        if self._lines.head == "" and self._may_be_false_turn(at, final=final):
+        if self._lines.begins_paragraph and self._may_be_false_turn(at, final=final):
             return at, False
         found = _SIGN.search(self._buffer, at)
         if found is None or found.start() > at:
@@ -114,8 +118,7 @@ class PostProcessor:
 
     def _may_be_false_turn(self, at: int, *, final: bool) -> bool:
         """Whether the line at `at` is a false turn, which ends the answer, or may be one."""
-        lines = self._lines
-        if not lines.after_blank or lines.announced or lines.in_code:
+        if self._lines.announced or self._lines.in_code:
             return False
         is_false_turn = self._turns.begin(self._buffer, at, final=final)
         if is_false_turn:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 _MARKS = ("", "*", "**", "***", "_", "__", "___")
 _ROLES = frozenset(
@@ -101,6 +102,7 @@ def _is_name(name: str) -> bool:
     return all(word[0].isupper() or (number and word[0].isdigit()) for number, word in enumerate(words))
 
 
+@lru_cache(maxsize=128)
 def line_openings(name: str) -> tuple[str, ...]:
     """What a line that `name` speaks opens with, plain and in bold."""
     return tuple(
@@ -138,6 +140,9 @@ class EchoedName:
         if self.decided:
             return piece
         self._buffer = text = (self._buffer + piece).lstrip()
+        if text and text[0].casefold() not in {opening[0].casefold() for opening in self.openings}:
+            self.decided = True
+            return text
         if echo := opens_with(text, self.openings):
             is_dialogue = self.speakers.begin(text, final=final or len(text) > _MAX_HELD)
             if is_dialogue is None:
