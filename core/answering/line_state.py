@@ -40,6 +40,11 @@ class LineState:
         """Whether what follows is code: in a fence, or inline code that may still be closed."""
         return self._span > 0 or (self._fence != "" and not self._closes_fence)
 
+    @property
+    def on_line_of_code(self) -> bool:
+        """As `in_code`, and also on the line that closes a fence: words do not change it."""
+        return self._span > 0 or self._fence != ""
+
     def read(self, text: str) -> None:
         """Take a text with signs in it."""
         for part in _PARTS.findall(text):

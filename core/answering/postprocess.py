@@ -141,7 +141,7 @@ class PostProcessor:
 
     def _release(self, text: str) -> str:
         """A part of the answer, text without signs or one sign, as it is shown; less of it where a loop ends it."""
-        kept = self._loops.feed(text, in_code=self._lines.in_code)
+        kept = self._loops.feed(text, in_code=self._lines.on_line_of_code)
         if self._loops.ended:
             text, self.ended, self.notice = text[:kept], True, "mark.loop"
         self._lines.feed(text)

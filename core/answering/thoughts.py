@@ -34,16 +34,18 @@ class LeadingThoughts:
         if self.decided:
             return piece
         self._buffer += piece
+        space = ""
         while True:
             if self._depth:
                 if not self._step(final=final):
-                    return self._rest() if final else ""
+                    return space + (self._rest() if final else "")
                 continue
             start = self._buffer.lstrip()
+            if not self._dropped:
+                space = self._buffer[: len(self._buffer) - len(start)]
             if opening := _OPENING.match(start):
                 self._buffer, self._depth, self._dropped = start[opening.end() :], 1, True
                 continue
-            space = "" if self._dropped else self._buffer[: len(self._buffer) - len(start)]
             if not final and any(tag.startswith(start.lower()) for tag in _OPENINGS):
                 self._buffer = start
                 return space

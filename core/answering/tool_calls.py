@@ -32,20 +32,26 @@ class ToolCall:
     def feed(self, text: str, at: int, *, final: bool) -> int | None:
         """How many characters at `at` are a call, or the next part of an open one: 0 where there is none, None where
         that takes more of the text."""
-        start = at
-        if not self.is_open:
-            opening = _OPENING.match(text, at)
-            if opening is None:
-                return 0
-            start = opening.end()
+        if self.is_open:
+            return self._feed_open(text, at, at, final=final)
+        opening = _OPENING.match(text, at)
+        if opening is None:
+            return 0
+        start = opening.end()
+        inside = text[start : start + _MAX_WORDS]
+        if inside.lstrip()[:1] in ("{", "[", "<") and not inside.isspace() and inside:
+            self.is_open = True
+            return self._feed_open(text, at, start, final=final)
+        blank = inside.find("\n\n", len(inside) - len(inside.lstrip()))
+        closing = _CLOSING.search(text, start, start + (blank if blank >= 0 else _MAX_WORDS + _LONGEST_CLOSING))
+        if closing and closing.start() <= start + _MAX_WORDS:
+            return closing.end() - at
+        may_close = blank < 0 and len(text) < start + _MAX_WORDS + _LONGEST_CLOSING
+        return None if may_close and not final else 0
+
+    def _feed_open(self, text: str, at: int, start: int, *, final: bool) -> int:
+        """The next part of an open call, whose closing tag is behind `start`."""
         if closing := _CLOSING.search(text, start):
             self.is_open = False
             return closing.end() - at
-        if self.is_open:
-            return len(text) - at if final else max(len(text) - at - _LONGEST_CLOSING, 0)
-        inside = text[start : start + _MAX_WORDS].lstrip()
-        if inside[:1] in ("{", "[", "<") and inside:
-            self.is_open = True
-            return start - at
-        may_close = len(inside) < _MAX_WORDS and "\n\n" not in inside
-        return None if may_close and not final else 0
+        return len(text) - at if final else max(len(text) - _LONGEST_CLOSING, start) - at

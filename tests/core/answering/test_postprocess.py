@@ -142,6 +142,7 @@ CASES = [
         "The <tool_call> tag opens one.\n\nIt is a tag.",
         "The <tool_call> tag opens one.\n\nIt is a tag.",
     ),
+    ("two tags", "The <tool_call> tag.\n\nThen </tool_call>.", "The <tool_call> tag.\n\nThen </tool_call>."),
     (
         "a call that is only named, at the end",
         "It is the tag <tool_call> for short",
@@ -171,7 +172,8 @@ CONTINUED = [
     ("```\na: 1\n", "\nuser: x\n```\n<|im_end|>", "\nuser: x\n```\n", ""),
     ("See `", "<|im_end|>` x", "<|im_end|>` x", ""),
     ("Hello. ", "Anna: hi", "Anna: hi", ""), ("The tag is ", "<think>.", "<think>.", ""),
-    ("I hear you.\n\n", "<think>x</think>Talk to me.", "Talk to me.", ""), ("```xml\n", "<think>\n", "<think>\n", ""),
+    ("I hear you.\n\n", "<think>x</think>Talk to me.", "Talk to me.", ""),
+    ("I hear you.\n\n", "\n<think>x</think>\n\nTalk to me.", "\nTalk to me.", ""), ("```xml\n", "<think>\n", "<think>\n", ""),
 ]  # fmt: skip
 
 
