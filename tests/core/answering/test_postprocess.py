@@ -158,13 +158,9 @@ def test_every_cutting_gives_the_same(text: str, expected: str) -> None:
     assert answer.history == expected.replace(MARK, "")
 
 
-@each_row("text", [text for _, text in DIALOGUES], ids=[name for name, _ in DIALOGUES])
-def test_dialogues_and_false_turns(text: str) -> None:
-    kept, cut, rest = text.partition(CUT)
-    answer = shown(kept + rest)
-    assert (answer.text, answer.notice) == (kept, "mark.turn" if cut else "")
-
-
+SPOKEN = [
+    ("", text.replace(CUT, ""), text.partition(CUT)[0], "mark.turn" if CUT in text else "") for _, text in DIALOGUES
+]
 CONTINUED = [
     ("Paris.\n\n", "User: thanks", "", "mark.turn"), ("Paris.\n\nUs", "er: thanks", "er: thanks", ""),
     ("User: Hi!\nAssistant: Hello!\n", "\nUser: Bye!", "\nUser: Bye!", ""),
@@ -173,12 +169,15 @@ CONTINUED = [
     ("See `", "<|im_end|>` x", "<|im_end|>` x", ""),
     ("Hello. ", "Anna: hi", "Anna: hi", ""), ("The tag is ", "<think>.", "<think>.", ""),
     ("I hear you.\n\n", "<think>x</think>Talk to me.", "Talk to me.", ""),
-    ("I hear you.\n\n", "\n<think>x</think>\n\nTalk to me.", "\nTalk to me.", ""), ("```xml\n", "<think>\n", "<think>\n", ""),
+    ("I hear you.\n\n", "\n<think>x</think>\n\nTalk to me.", "\nTalk to me.", ""),
+    ("```xml\n", "<think>\n", "<think>\n", ""),
 ]  # fmt: skip
 
 
-@each_row(("prefix", "text", "expected", "notice"), CONTINUED)
-def test_an_answer_that_goes_on_is_read_with_its_beginning(prefix: str, text: str, expected: str, notice: str) -> None:
+@each_row(("prefix", "text", "expected", "notice"), SPOKEN + CONTINUED)
+def test_dialogues_and_false_turns_also_where_an_answer_goes_on(
+    prefix: str, text: str, expected: str, notice: str
+) -> None:
     answer = shown(text, prefix)
     assert (answer.text, answer.notice) == (expected, notice)
 
