@@ -51,7 +51,7 @@ async def talk_in_console(
         loaded()
         store = DatabaseStore(database)
         rules = replace(config.rules, limits=NO_LIMITS)  # the person at the terminal may ask without limits
-        assistant = Assistant(store, model, rules, ContentFilter())
+        assistant = Assistant(store, model, rules, ContentFilter(), config.bot_name)
         # The person at the terminal owns the machine. Lists of people on other platforms do not apply.
         access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
         service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING.service)
@@ -88,7 +88,7 @@ async def run_with_database(config: Config, model: Model, *fatal: Callable[[], C
 async def run_adapters(config: Config, store: DatabaseStore, model: Model, shutdown: Shutdown) -> None:
     """Every adapter that has a token, around one service. After a shutdown is requested nothing more is taken in, and
     what is in progress is completed."""
-    assistant = Assistant(store, model, config.rules, ContentFilter())
+    assistant = Assistant(store, model, config.rules, ContentFilter(), config.bot_name)
     service = ChatService(store, assistant, config.access, now=now_ms, name=config.bot_name, timing=TIMING.service)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them

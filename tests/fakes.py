@@ -52,6 +52,7 @@ class FakeModel(Changes):
 
     name = "fake-model"
     context = 4096
+    user_role = "user"
 
     def __init__(self, says: Callable[[Prompt], Sequence[str]] = echo, slots: int = 4) -> None:
         super().__init__()

@@ -119,7 +119,7 @@ class Words:
 class Model:
     """Answers as the question says, and costs next to nothing."""
 
-    name, context, slots = "benchmark", 4096, 16
+    name, context, slots, user_role = "benchmark", 4096, 16, "user"
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.answering.postprocess import PostProcessor
-from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt, fit_prompt
+from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt, fit_prompt, speaker_label
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.errors import Unanswered
 from core.domain.prompt import Prompt
@@ -66,6 +66,8 @@ class AnswerResult:
 
     outcome: State
     text: str = ""
+    shown: str = ""
+    """The text as people read it: with marks where something was left out, and with every copy that a loop made."""
     notice: str = ""
     truncated: bool = False
     """Whether the token limit ended it."""
@@ -78,37 +80,44 @@ class _Request:
     owner: str
     prompt: Prompt
     sampling: Sampling
+    asker: str
+    """Their name in the prompt, which an answer may echo; "" in a private chat."""
     names: tuple[str, ...]
-    """Of the people in the prompt: an answer may echo them."""
+    """Of all people in the prompt."""
     prefix: str
     policy: Policy
+    language: str
+    """Of marks: "en" or "vi"."""
 
 
 @dataclass(slots=True)
 class _Generated:
-    """What one generation gave. `text` does not include the prefix."""
+    """What one generation gave. `text`, for the history, and `shown` do not include the prefix."""
 
     text: str = ""
+    shown: str = ""
     blocked: bool = False
     severe: bool = False
     """Whether the whole answer must be withdrawn."""
-    looped: bool = False
+    notice: str = ""
+    """Why the text was ended, as a key of core/i18n."""
     truncated: bool = False
 
 
 class Assistant:
-    """Answers questions with the model. Knows no platform."""
+    """Answers questions with the model. Knows no platform. `name`: the bot's, which an answer may echo."""
 
-    def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter) -> None:
+    def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter, name: str = "Qwentin") -> None:
         self.model, self.rules, self.filter = model, rules, content_filter
-        self._store = store
+        self._store, self._name = store, name
         self._forgotten = 0
         """How many times a conversation has been forgotten."""
 
     async def answer(
-        self, reply: Reply, context: AnswerContext, live: AnswerWriter, stop: asyncio.Event
+        self, reply: Reply, context: AnswerContext, live: AnswerWriter, stop: asyncio.Event, language: str
     ) -> AnswerResult:
-        """Generate an answer and show it on `live` while it grows. `stop` ends it within one token. Reads no store.
+        """Generate an answer and show it on `live` while it grows. `stop` ends it within one token; `language` is that
+        of marks in it. Reads no store.
 
         Raises Refused for a question that is too long, Unanswered where the model gave nothing twice, and EngineDied.
         """
@@ -120,18 +129,18 @@ class Assistant:
                 return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
         support_prefix = self._support_prefix(verdict) if verdict.support else ""
         turns = await self._visible_turns(context.turns, settings.policy)
-        request = self._build_request(reply, settings, turns, support_prefix)
+        request = self._build_request(reply, settings, turns, support_prefix, language)
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
             generated = await self._generate(_bolder(request), live, stop)
-        text = request.prefix + generated.text
+        text, shown = request.prefix + generated.text, request.prefix + generated.shown
         if generated.blocked:
-            return AnswerResult(State.DONE, "" if generated.severe else text, "refused.answer")
+            return AnswerResult(State.DONE, *("", "") if generated.severe else (text, shown), "refused.answer")
         if stop.is_set():
-            return AnswerResult(State.STOPPED, text, "mark.stopped")
-        if not text:
+            return AnswerResult(State.STOPPED, text, shown, "mark.stopped")
+        if not shown:
             raise Unanswered("error.empty")
-        return AnswerResult(State.DONE, text, "mark.loop" if generated.looped else "", truncated=generated.truncated)
+        return AnswerResult(State.DONE, text, shown, generated.notice, truncated=generated.truncated)
 
     async def warm(self, reply: Reply) -> None:
         """Let the model read the conversation's next prompt but for its question, once this reply is shown.
@@ -179,7 +188,9 @@ class Assistant:
         lines = self.rules.help_lines or t(language, "support.lines")
         return f"{t(language, 'support.text', lines=lines)}\n\n"
 
-    def _build_request(self, reply: Reply, settings: Settings, turns: list[Turn], support_prefix: str) -> _Request:
+    def _build_request(
+        self, reply: Reply, settings: Settings, turns: list[Turn], support_prefix: str, language: str
+    ) -> _Request:
         asker = "" if reply.private else self._visible_name((reply.asker or reply.author).name, settings.policy)
         prefix = reply.prefix or support_prefix
         question = QuestionPrompt(reply.text, asker, prefix, at_risk=bool(support_prefix))
@@ -189,14 +200,14 @@ class Assistant:
         if question.at_risk:
             temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
         sampling = replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
-        return _Request(str(reply.chat), prompt, sampling, tuple(names), prefix, settings.policy)
+        return _Request(str(reply.chat), prompt, sampling, asker, tuple(names), prefix, settings.policy, language)
 
     # The answer
 
     async def _generate(self, request: _Request, live: AnswerWriter, stop: asyncio.Event) -> _Generated:
         live.restart()
         live.write(request.prefix)
-        output, guard = PostProcessor(request.names, has_prefix=bool(request.prefix)), self.filter.guard(request.policy)
+        output, guard = self._post_processor(request), self.filter.guard(request.policy)
         generated, released = _Generated(), list[str]()
         async with AsyncExitStack() as stack, interrupted_by(stop):
             entering = self.model.stream(request.prompt, request.sampling, request.owner)
@@ -210,13 +221,23 @@ class Assistant:
                     break
             generated.truncated = stream.reason == "length"
         released += guard.feed(output.finish()), guard.finish()
-        generated.text = "".join(released)
-        generated.text = generated.text[: len(generated.text) - output.loop_length].rstrip()
-        generated.blocked, generated.looped = guard.blocked, bool(output.loop_length)
+        text = "".join(released)
+        generated.text, generated.shown = output.for_history(text).rstrip(), text.rstrip()
+        generated.blocked, generated.notice = guard.blocked, output.notice
         generated.severe = guard.verdict.severity >= SEVERITY_SEVERE
         if guard.verdict.category:
             self.filter.count("answer", guard.verdict)
         return generated
+
+    def _post_processor(self, request: _Request) -> PostProcessor:
+        labels = [speaker_label(name) for name in (self._name, request.asker) if name]
+        return PostProcessor(
+            labels,
+            [speaker_label(name) for name in request.names],
+            user_role=self.model.user_role,
+            prefix=request.prefix,
+            mark=t(request.language, "mark.tool_call"),
+        )
 
 
 def _is_cry_for_help(verdict: Verdict) -> bool:

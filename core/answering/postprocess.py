@@ -1,198 +1,163 @@
-"""What of the model's text is the answer. Pure stages over a stream of pieces: thinking is dropped, an echoed name and
-false turns are cut, a loop ends the answer. Each stage holds back only what may still become something to drop."""
+"""What of the model's text is the answer, decided while it comes. Leading thoughts, an echoed name and calls of tools
+are dropped; a false turn and a loop end the answer. Holds back only what may still become something to drop. Pure."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from core.answering.prompt import speaker_label
+from core.answering.false_turns import FalseTurns
+from core.answering.line_state import MAX_RUN, SIGNS, LineState
+from core.answering.loops import Loops
+from core.answering.speakers import EchoedName, Speakers, line_openings
+from core.answering.thoughts import LeadingThoughts
+from core.answering.tool_calls import ToolCall, may_be_call
 from core.domain.conversation import storable
 
-_THINK_START, _THINK_END, _CODE_FENCE = "<think>", "</think>", "```"
-_ROLE_NAMES = ("User", "Human", "Assistant", "Người dùng")
 _CONTROL_TAGS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
-_MAX_LOOP_UNIT = 400
-"""Characters of the longest stretch whose repetition is looked for."""
-_MIN_LOOP_LENGTH, _MIN_LOOP_LENGTH_IN_CODE = 120, 400
-"""Characters that a loop of short stretches must cover: refrains, tables and rows of zeros in code are no loops."""
-_MIN_REPEATED = 80
-"""Characters at the end of any loop that stand one stretch before it too: two stretches of at least 40 characters, or
-_MIN_LOOP_LENGTH without one shorter stretch."""
-_LOOP_CHARACTERS = 3 * _MAX_LOOP_UNIT
-"""No loop that is looked for covers more."""
-_FENCES = re.compile(r"`{3,}")
-_MAY_END = re.compile(r"[\n<`]")
-"""Where an answer may end, code may begin, or a line: most pieces have none of these."""
-_LINE_OR_TAG = re.compile("|".join(map(re.escape, ("\n", *_CONTROL_TAGS))))
-
-
-def partial_marker_length(text: str, markers: Sequence[str]) -> int:
-    """How many characters at the end of `text` may be the beginning of a marker."""
-    longest = max(map(len, markers))
-    for size in range(min(len(text), longest - 1), 0, -1):
-        if any(marker.startswith(text[-size:]) for marker in markers):
-            return size
-    return 0
-
-
-@dataclass(slots=True)
-class ThinkingBlocks:
-    """Drops `<think>...</think>`, also where the closing tag never comes."""
-
-    buffer: str = ""
-    inside: bool = False
-
-    def feed(self, piece: str, *, final: bool) -> str:
-        """Take the next piece; returns the text outside thinking blocks that is decided by now."""
-        self.buffer += piece
-        if not self.inside and "<" not in self.buffer:
-            out, self.buffer = self.buffer, ""
-            return out
-        out = ""
-        while (marker := _THINK_END if self.inside else _THINK_START) in self.buffer:
-            before, _, self.buffer = self.buffer.partition(marker)
-            out += "" if self.inside else before
-            self.inside = not self.inside
-        end = len(self.buffer) - (0 if final else partial_marker_length(self.buffer, (marker,)))
-        out += "" if self.inside else self.buffer[:end]
-        self.buffer = self.buffer[end:]
-        return out
-
-
-@dataclass(slots=True)
-class EchoedName:
-    """Cuts white space and an echoed "Name:" from the start of an answer."""
-
-    markers: Sequence[str]
-    decided: bool
-    """Whether the start is behind; also where the stream continues an answer, so that it has no start to cut."""
-    buffer: str = ""
-
-    def feed(self, piece: str, *, final: bool) -> str:
-        """Take the next piece; returns "" until it is decided how the answer starts."""
-        if self.decided:
-            return piece
-        self.buffer = (self.buffer + piece).lstrip()
-        for marker in self.markers:
-            if self.buffer[: len(marker)].casefold() == marker.casefold():
-                self.buffer, self.markers = self.buffer[len(marker) :].lstrip(), ()
-        size, start = len(self.buffer), self.buffer.casefold()
-        may_be_name = any(size < len(marker) and marker[:size].casefold() == start for marker in self.markers)
-        if (may_be_name or not size) and not final:
-            return ""
-        self.decided = True
-        return self.buffer
-
-
-@dataclass(slots=True)
-class FalseTurns:
-    """Ends the answer where the model begins to speak for another person: at the start of a line, outside code. A
-    control tag ends it anywhere."""
-
-    markers: tuple[str, ...]
-    """With which a line of another speaker begins, casefolded."""
-    started: bool
-    """Whether text has been released; also where the stream continues an answer."""
-    buffer: str
-    """Begins with a line break where nothing has been released, because the start of the answer is that of a line."""
-    fences: int = 0
-    ended: bool = False
-
-    def feed(self, piece: str, *, final: bool) -> str:
-        """Take the next piece; returns the text that surely belongs to the answer."""
-        self.buffer += piece
-        out = ""
-        while self.buffer and not self.ended:
-            size = self._decided_size() if _MAY_END.search(self.buffer) else len(self.buffer)
-            if not size:
-                break
-            chunk, self.buffer = self.buffer[:size], self.buffer[size:]
-            self.fences += len(_FENCES.findall(chunk))
-            out += chunk
-        if final and not self.ended:
-            out, self.buffer = out + self.buffer, ""
-        if out and not self.started:
-            self.started, out = True, out.removeprefix("\n")
-        return out
-
-    def _decided_size(self) -> int:
-        """How many characters the answer surely has at the beginning of the buffer: 0 where it ends there, or where
-        more text must come first."""
-        found = _LINE_OR_TAG.search(self.buffer)
-        if found is None:
-            ticks = len(self.buffer) - len(self.buffer.rstrip("`"))  # more may follow, and they are one fence
-            return len(self.buffer) - max(ticks, partial_marker_length(self.buffer, _CONTROL_TAGS))
-        if found.start():
-            return found.start()
-        if found[0] != "\n":
-            self.ended = True
-            return 0
-        if self.fences % 2:
-            return 1
-        line = self.buffer[1:].replace("*", "").lstrip(" ").casefold()  # a name may stand in markup
-        self.ended = line.startswith(self.markers)
-        return 0 if self.ended or any(marker.startswith(line) for marker in self.markers) else 1
-
-
-def loop_length(text: str, *, in_code: bool) -> int:
-    """How many characters at the end only repeat the stretch before them; 0 where the text is no loop.
-
-    A loop is the same stretch at least three times over, more often where the stretch is short or the text is code.
-    The last _LOOP_CHARACTERS of a text are enough.
-    """
-    min_length = _MIN_LOOP_LENGTH_IN_CODE if in_code else _MIN_LOOP_LENGTH
-    end, repeated = len(text), text[-_MIN_REPEATED:]
-    if end < min_length:
-        return 0
-    first = end - min(_MAX_LOOP_UNIT, end // 3) - len(repeated)
-    at = text.rfind(repeated, max(first, 0), end - 1)
-    while at >= 0:  # from the shortest stretch on
-        size = end - len(repeated) - at
-        times = max(3, -(-min_length // size))
-        if text.endswith(text[-size:] * times) and text[-size:].strip():
-            return size * (times - 1)
-        at = text.rfind(repeated, max(first, 0), at + len(repeated) - 1)
-    return 0
+_CONTROL_TAG = re.compile("|".join(map(re.escape, _CONTROL_TAGS)))
+_SIGN = re.compile(rf"{SIGNS}|<")
+"""Where code, a line, a control tag or a call of a tool may begin: most pieces have none of these."""
+_LONGEST_TAG = 20
+"""Characters of any tag."""
 
 
 class PostProcessor:
-    """All stages in their order. `names` are those of the people in the conversation; `has_prefix`: the stream
-    continues an answer."""
+    """The stages of one answer.
 
-    def __init__(self, names: Sequence[str] = (), *, has_prefix: bool = False) -> None:
-        labels = tuple(map(speaker_label, names))
-        self._thinking = ThinkingBlocks()
-        self._echoed_name = EchoedName([f"{name}:" for name in ("Assistant", *labels)], decided=has_prefix)
-        markers = tuple(f"{name}:".casefold() for name in (*_ROLE_NAMES, *labels))
-        self._false_turns = FalseTurns(markers, started=has_prefix, buffer="" if has_prefix else "\n")
-        self._tail = ""
-        """The end of the released text."""
-        self._fences, self._backticks = 0, 0
-        """Code fences in the released text, and backticks at its end that may become one."""
-        self.loop_length = 0
-        """Characters at the end of the released text that only repeat what stands before them."""
+    `echoes`: names that the model may put before its answer: the bot's, the asker's. `people`: everybody's in the
+    conversation; `user_role`: the template's word for them. `prefix`: the beginning of the answer that the stream
+    continues. `mark` stands where calls of tools were.
+    """
+
+    def __init__(
+        self,
+        echoes: Sequence[str] = (),
+        people: Sequence[str] = (),
+        *,
+        user_role: str = "user",
+        prefix: str = "",
+        mark: str = "",
+    ) -> None:
+        speakers = Speakers.of([*echoes, *people, user_role])
+        openings = [opening for name in ("Assistant", *echoes) for opening in line_openings(name)]
+        self._lines = LineState()
+        if prefix:
+            self._lines.read(prefix)
+        continues_line = prefix != "" and (not prefix.endswith("\n") or self._lines.in_code)
+        self._thoughts = LeadingThoughts(decided=continues_line)
+        self._echoed_name = EchoedName(openings, speakers, decided=prefix != "")
+        self._turns = FalseTurns(user_role, speakers, prefix)
+        self._call, self._mark = ToolCall(), mark
+        self._gap: str | None = None
+        """White space behind calls that were dropped; None where none was, or their mark is written."""
+        self._buffer, self._last = "", prefix[-1:]
+        self._loops = Loops()
+        self.notice = ""
+        """Why the answer was ended, as a key of core/i18n; "" where no reader misses anything."""
         self.ended = False
         """Whether nothing that follows can be part of the answer."""
 
     def feed(self, piece: str, *, final: bool = False) -> str:
         """Take the next piece of the model's text; returns the part of the answer that is decided by now. `final`:
         nothing follows, so all of it is decided."""
-        text = self._thinking.feed(storable(piece), final=final)
-        text = self._echoed_name.feed(text, final=final)
-        text = self._false_turns.feed(text, final=final)
-        if text:
-            self._tail = (self._tail + text)[-_LOOP_CHARACTERS:]
-            if "`" in text or self._backticks:
-                ticks = "`" * self._backticks + text
-                self._fences += ticks.count(_CODE_FENCE)
-                self._backticks = (len(ticks) - len(ticks.rstrip("`"))) % len(_CODE_FENCE)
-            if self.loop_length:
-                self.loop_length += len(text)
-            else:
-                self.loop_length = loop_length(self._tail, in_code=self._fences % 2 == 1)
-        self.ended = self._false_turns.ended or bool(self.loop_length)
-        return text
+        text = storable(piece)
+        if not self._echoed_name.decided or not self._thoughts.decided:
+            text = self._thoughts.feed(text, final=final)
+            if text or final:
+                text = self._echoed_name.feed(text, final=final and self._thoughts.decided)
+        if not (text or self._buffer) or self.ended:
+            out = ""
+        elif self._buffer or _SIGN.search(text) or self._lines.begins_paragraph:
+            out = self._scan(text, final=final)
+        else:  # as nearly always
+            out = self._release(text)
+        if final and self._gap is not None:
+            out += self._with_mark("")
+        return out
 
     def finish(self) -> str:
         """The rest of the answer, at the end of the model's text."""
         return self.feed("", final=True)
+
+    def for_history(self, text: str) -> str:
+        """What the model should remember of the answer `text`: no marks, and one copy of what it repeated."""
+        if self._loops.ended:
+            text = self._loops.without_copies(text)
+        return text.replace(self._mark, "") if self._mark else text
+
+    def _scan(self, text: str, *, final: bool) -> str:
+        """Release what is decided of the buffer, sign by sign."""
+        self._buffer += text
+        out, at = list[str](), 0
+        while at < len(self._buffer) and not self.ended:
+            end, is_call = self._decide(at, final=final)
+            if end == at or self.ended:
+                break
+            if is_call:
+                self._gap = ""
+            else:
+                out.append(self._release(self._buffer[at:end]))
+            at = end
+        self._buffer = "" if self.ended else self._buffer[at:]
+        return "".join(out)
+
+    def _decide(self, at: int, *, final: bool) -> tuple[int, bool]:
+        """Up to where the buffer is decided, and whether that is the call of a tool. `at` where more must come first,
+        or where the answer ends."""
+        if self._call.is_open:
+            return at + (self._call.feed(self._buffer, at, final=final) or 0), True
+        if self._lines.begins_paragraph and self._may_be_false_turn(at, final=final):
+            return at, False
+        found = _SIGN.search(self._buffer, at)
+        if found is None or found.start() > at:
+            return found.start() if found else len(self._buffer), False
+        if found[0] == "<":
+            return (at + 1, False) if self._lines.in_code else self._decide_tag(at, final=final)
+        if found.end() == len(self._buffer) and not (final or found[0] == "\n" or len(found[0]) == MAX_RUN):
+            return at, False  # more signs may follow, and they are one run
+        return found.end(), False
+
+    def _may_be_false_turn(self, at: int, *, final: bool) -> bool:
+        """Whether the line at `at` is a false turn, which ends the answer, or may be one."""
+        if self._lines.announced or self._lines.in_code:
+            return False
+        is_false_turn = self._turns.begin(self._buffer, at, final=final)
+        if is_false_turn:
+            self.ended, self.notice = True, "mark.turn"
+        return is_false_turn is not False
+
+    def _decide_tag(self, at: int, *, final: bool) -> tuple[int, bool]:
+        if _CONTROL_TAG.match(self._buffer, at):
+            self.ended = True
+            return at, False
+        rest = self._buffer[at : at + _LONGEST_TAG]
+        if not final and (may_be_call(rest) or any(tag.startswith(rest) for tag in _CONTROL_TAGS)):
+            return at, False
+        if not rest.startswith(("<tool", "<|tool")):
+            return at + 1, False
+        size = self._call.feed(self._buffer, at, final=final)
+        if size is None:
+            return at, False
+        return (at + size, True) if size else (at + 1, False)
+
+    def _release(self, text: str) -> str:
+        """A part of the answer, text without signs or one sign, as it is shown; less of it where a loop ends it."""
+        kept = self._loops.feed(text, in_code=self._lines.on_line_of_code)
+        if self._loops.ended:
+            text, self.ended, self.notice = text[:kept], True, "mark.loop"
+        self._lines.feed(text)
+        self._turns.read(text, self._lines.lines)
+        if self._gap is not None:
+            return self._with_mark(text)
+        self._last = text
+        return text
+
+    def _with_mark(self, text: str) -> str:
+        """The mark of dropped calls before the text that follows them; "" while that is white space."""
+        gap = (self._gap or "") + text
+        if text.isspace():
+            self._gap = gap
+            return ""
+        before = "" if not self._last or self._last[-1].isspace() else " "
+        between = "" if not text or gap[0].isspace() else " "
+        self._gap, self._last = None, text
+        return f"{before}{self._mark}{between}{gap if text else ''}"

@@ -40,13 +40,15 @@ class EngineLoss(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The end of an answer: `text` for the history, and `notice`, which is shown after it, in the asker's language.
+    """The end of an answer: `text` for the history, `shown`, that text as people read it, and `notice`, which is shown
+    after it, in the asker's language.
 
     `truncated`: the token limit ended the text.
     """
 
     outcome: State
     text: str = ""
+    shown: str = ""
     notice: str = ""
     truncated: bool = False
 
@@ -81,7 +83,7 @@ class AnswerRunner:
             )
         stop, began = self._env.control.stop_flags[reply.id], time.monotonic()
         try:
-            ending = await self.assistant.answer(reply, context, message, stop)
+            ending = await self.assistant.answer(reply, context, message, stop, language)
         except EngineDied:
             await message.stop_previews()  # the next run must read from the store what was sent
             loss = await self._lose(reply, stop)
@@ -90,13 +92,12 @@ class AnswerRunner:
                 return Generated(replace(reply, state=State.QUEUED))
             conclusion = _after_loss(loss, reply, language)
         except Exception as error:
-            # What the last answer had is still there to go on with.
             notice = describe_error(error, language, f"reply {reply.id}")
-            conclusion = Conclusion(outcome_of(error), reply.prefix, notice, truncated=bool(reply.prefix))
+            conclusion = _failed(outcome_of(error), reply, notice)
         else:
             self._throughput.record_answer(time.monotonic() - began)
             notice = t(language, ending.notice) if ending.notice else ""
-            conclusion = Conclusion(ending.outcome, ending.text, notice, truncated=ending.truncated)
+            conclusion = Conclusion(ending.outcome, ending.text, ending.shown, notice, truncated=ending.truncated)
         return await self._conclude(reply, message, conclusion, language)
 
     async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
@@ -116,7 +117,7 @@ class AnswerRunner:
     async def _conclude(
         self, reply: Reply, message: StreamingMessage, conclusion: Conclusion, language: str
     ) -> Generated:
-        text = conclusion.text
+        text = conclusion.shown
         if conclusion.outcome is not State.DONE or conclusion.truncated:
             text = await in_thread_if_long(close_open_markup, text)
         elif conclusion.notice:  # it must not stand in code
@@ -153,4 +154,9 @@ async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text
 def _after_loss(loss: EngineLoss, reply: Reply, language: str) -> Conclusion:
     if loss is EngineLoss.STOPPED:
         return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
-    return Conclusion(State.FAILED, reply.prefix, t(language, "error.lost"), truncated=bool(reply.prefix))
+    return _failed(State.FAILED, reply, t(language, "error.lost"))
+
+
+def _failed(outcome: State, reply: Reply, notice: str) -> Conclusion:
+    """What the last answer had is still there to go on with."""
+    return Conclusion(outcome, reply.prefix, reply.prefix, notice, truncated=bool(reply.prefix))

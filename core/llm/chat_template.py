@@ -2,6 +2,7 @@
 importing transformers takes longer than everything else that the bot imports."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from jinja2.utils import Namespace
 
 _CONTINUE_TAG = "CONTINUE_FINAL_MESSAGE_TAG "
 """Marks where the text of the last message ends. transformers' own, because templates may cut its trailing space."""
+
+_TAG, _LAST_WORD = re.compile(r"<[^<>]*>|\[[^\[\]]*\]"), re.compile(r"([^\W\d_]+)\s*:?\s*\Z")
 
 
 class ChatTemplate:
@@ -32,6 +35,17 @@ class ChatTemplate:
         literals |= {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
         self.literal_text = "\0".join(literals)
         """All text that the template itself can write, its parts separated by null characters."""
+
+    def user_role(self, messages: Sequence[dict[str, str]]) -> str:
+        """The word with which the last message, a person's, begins in the prompt: "user" in ChatML and Llama 3, "USER"
+        in Vicuna. Where there is none, as in "[INST]", it is "user".
+
+        Raises as `render` does.
+        """
+        content = messages[-1]["content"]
+        line = self.render(messages).rpartition(content)[0].rstrip().rpartition("\n")[2]
+        word = _LAST_WORD.search(_TAG.sub(" ", line))
+        return word[1] if word and word[1] != content else "user"
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
         """The text of a whole prompt, with the beginning of the answer. A last message of the assistant's is that

@@ -38,6 +38,8 @@ class Model(Protocol):
     """How many answers are worth generating at once."""
     sampling: Sampling
     """The model's own defaults."""
+    user_role: str
+    """The word for the person in its chat template: "user" in most."""
 
     def stream(self, prompt: Prompt, sampling: Sampling, owner: str) -> AbstractAsyncContextManager[Stream]:
         """Generate an answer. Leaving the block ends it and frees its memory. `owner` names the conversation.
@@ -69,6 +71,7 @@ class LocalModel:
         self.name = checkpoint.name
         self.sampling = replace(checkpoint.sampling, stop_ids=checkpoint.stop_ids)
         self.context = min(context, checkpoint.context)
+        self.user_role = tokenizer.user_role
         self._tokenizer = tokenizer
         self._engine = engine
         self._speed = 0.0

@@ -32,6 +32,10 @@ class Tokenizer:
             self._template = ChatTemplate(chat_template, {**loaded.named_tokens, "enable_thinking": False})
             self._marks = ControlTokenMarks(loaded, self._template.literal_text)
             self.encode(_PROBE_PROMPT)
+            self.user_role = self._template.user_role(
+                [{"role": message.role, "content": message.content} for message in _PROBE_PROMPT]
+            )
+            """The template's word for the person who asks."""
         except Exception as error:  # the tokenizers library raises bare Exceptions
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SetupError(f"The tokenizer in {folder} can't be used: {reason}") from error

@@ -1,146 +1,227 @@
-"""Post-processing gives the same answer however the model's text is cut into pieces."""
+"""What people see of a model's text is the same however it is cut into pieces, and never shrinks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.answering.postprocess import PostProcessor, loop_length
+from core.answering.postprocess import PostProcessor
+from tests.core.answering.dialogues import CUT, DIALOGUES
+from tests.core.answering.repetitions import ENDLESS_SIGNS, RUNAWAYS, WANTED
 from tests.tables import each_row
 
+MARK = "(left out)"
+PEOPLE = ("Anna", "Bob", "Note")
 
-def run(pieces: list[str], names: tuple[str, ...] = ()) -> str:
+
+@dataclass(frozen=True)
+class Answer:
+    """What was shown, why it was ended, what the history gets, and how long it was after each piece."""
+
+    text: str
+    notice: str
+    history: str
+    lengths: tuple[int, ...]
+
+
+def run(pieces: Sequence[str], prefix: str = "") -> Answer:
     """The answer that is made of these pieces."""
-    output, text = PostProcessor(names), ""
+    output = PostProcessor(("Qwentin", "Anna"), PEOPLE, prefix=prefix, mark=MARK)
+    text, lengths = "", list[int]()
     for piece in pieces:
         text += output.feed(piece)
+        lengths.append(len(text))
         if output.ended:
             break
     text += output.finish()
-    return text[: len(text) - output.loop_length]
+    return Answer(text, output.notice, output.for_history(text), tuple(lengths))
+
+
+def cuttings(text: str) -> list[list[str]]:
+    """Whole, by characters, in words, and in two at every place of a short text."""
+    halves = [[text[:at], text[at:]] for at in range(1, len(text))] if len(text) < 400 else []
+    return [[text], list(text), [text[at : at + 7] for at in range(0, len(text), 7)], *halves]
+
+
+def shown(text: str, prefix: str = "") -> Answer:
+    """The answer, the same for every cutting."""
+    answers = [run(pieces, prefix) for pieces in cuttings(text)]
+    assert {(answer.text, answer.notice, answer.history) for answer in answers} == {
+        (answers[0].text, answers[0].notice, answers[0].history)
+    }
+    return answers[0]
 
 
 CASES = [
-    ("plain", "Hello there.", (), "Hello there."),
-    ("white space before", " \n Hello", (), "Hello"),
-    ("a thought", "<think>let me see</think>\n\nHello", (), "Hello"),
-    ("a thought with a tag-like text", "<think>a < b </thin k></think>Hi", (), "Hi"),
-    ("a thought that never ends", "<think>for ever and ever", (), ""),
-    ("an empty thought", "<think>\n\n</think>\n\nHi", (), "Hi"),
-    ("two thoughts", "<think>a</think>One <think>b</think>two", (), "One two"),
-    ("nearly a tag", "a <thin line", (), "a <thin line"),
-    ("ends like a tag", "1 <", (), "1 <"),
-    ("a false turn", "Sure.\nUser: and then?\nAssistant: no", (), "Sure."),
-    ("a false human", "Sure.\n\nHuman: more", (), "Sure.\n"),
-    ("a false Vietnamese turn", "Vâng.\nNgười dùng: gì nữa", (), "Vâng."),
-    ("a false turn at once", "User: hi\nAssistant: yo", (), ""),
-    ("a false turn of its own", "Sure.\nAssistant: more", (), "Sure."),
-    ("a bold false turn", "Sure.\n**User:** more", (), "Sure."),
-    ("a bold false turn, other colon", "Sure.\n**User**: more", (), "Sure."),
-    ("a small false turn", "Sure.\nuser: more", (), "Sure."),
-    ("a word that begins like one", "Sure.\nUseful things", (), "Sure.\nUseful things"),
-    ("ends with a line break", "Sure.\n", (), "Sure.\n"),
-    ("any speaker of the group", "Sure.\nBob: thanks", ("Ann", "Bob"), "Sure."),
-    ("a speaker of the group", "Sure.\nAnn: thanks", ("Ann",), "Sure."),
-    ("a name that is nobody's", "Sure.\nAnn: thanks", (), "Sure.\nAnn: thanks"),
-    ("the word inside a line", "Ask the User: he knows", (), "Ask the User: he knows"),
-    ("users in code", "```\nx\nUser: y\n```\nok", (), "```\nx\nUser: y\n```\nok"),
-    ("a long fence", "``````\nUser: y\n``````\nok", (), "``````\nUser: y\n``````\nok"),
-    ("a control tag as text", "Hi<|im_end|>\n<|im_start|>user", (), "Hi"),
-    ("an echoed name", "Ann: hello", ("Ann",), "hello"),
-    ("an echoed role", "Assistant: hello", (), "hello"),
-    ("an echoed name, other case", "ANN:   hello", ("Ann",), "hello"),
-    ("a name without a colon", "Ann is nice", ("Ann",), "Ann is nice"),
-    ("only a name", "Ann", ("Ann",), "Ann"),
-    ("thought, then name", "<think>x</think> Ann: hello", ("Ann",), "hello"),
-    ("nothing", "", (), ""),
-    ("white space alone", " \n\n ", (), ""),
+    ("plain", "Hello there.", "Hello there."),
+    ("white space before", " \n Hello", "Hello"),
+    ("nothing", "", ""),
+    ("white space alone", " \n\n ", ""),
+    ("ends with a line break", "Sure.\n", "Sure.\n"),
+    ("characters that no database takes", "a\0b\ud800c", "abc"),
+    # Thoughts
+    ("a thought", "<think>let me see</think>\n\nHello", "Hello"),
+    ("white space, then a thought", "\n <think>let me see</think>Hello", "Hello"),
+    ("a thought in capitals", "<THINK>let me see</Think>Hello", "Hello"),
+    ("a thought by another name", "<thinking>let me see</thinking>Hello", "Hello"),
+    ("a thought with a tag-like text", "<think>a < b </thin k></think>Hi", "Hi"),
+    ("a thought that never ends", "<think>for ever and ever", ""),
+    ("an empty thought", "<think>\n\n</think>\n\nHi", "Hi"),
+    ("two thoughts", "<think>a</think>\n<think>b</think>Hi", "Hi"),
+    ("a nested thought", "<think>a <think>b</think> c</think>Hi", "Hi"),
+    ("thoughts nested twice", "<think><think>a<thinking>b</thinking></think>c</think>Hi", "Hi"),
+    ("a nested thought that never ends", "<think>a<think>b</think>c", ""),
+    ("a thought about code", "<think>they ask what `<think>` and `</think>` do</think>It opens one.", "It opens one."),
+    ("a thought about a tag", "<think>They ask about the <think> tag.</think>\n\nIt opens one.", "It opens one."),
+    ("a thought with half code", "<think>the ` key</think>Press it.", "Press it."),
+    ("a thought of code", "<think>```\nx\n```\n</think>Hi", "Hi"),
+    ("a tag in the answer", "Write <think>, then </think>.", "Write <think>, then </think>."),
+    ("a tag in inline code", "`<think>` opens a thought.", "`<think>` opens a thought."),
+    ("a tag in a fence", "```xml\n<think>\nx\n</think>\n```\nok", "```xml\n<think>\nx\n</think>\n```\nok"),
+    ("a thought, then a tag", "<think>x</think>Use <think>y</think>.", "Use <think>y</think>."),
+    ("nearly a tag", "<thin line", "<thin line"),
+    ("a tag with more letters", "<thinker>x", "<thinker>x"),
+    ("ends like a tag", "1 <", "1 <"),
+    # An echoed name
+    ("an echoed name", "Anna: hello", "hello"),
+    ("an echoed role", "Assistant: hello", "hello"),
+    ("the bot's name", "Qwentin: hello", "hello"),
+    ("an echoed name in bold", "**Anna:** hello", "hello"),
+    ("an echoed name in bold, other colon", "**Qwentin**: hello", "hello"),
+    ("an echoed name, other case", "ANNA:   hello", "hello"),
+    ("an echo on a line of its own", "Anna:\nhello", "hello"),
+    ("thought, then name", "<think>x</think> Anna: hello", "hello"),
+    ("once", "Assistant: Assistant: hello", "Assistant: hello"),
+    ("two names", "Qwentin: Anna: hello", "Anna: hello"),
+    (
+        "an echo before many lines",
+        "Qwentin: Sure.\n\nOne.\nTwo.\n\nQwentin: no echo",
+        "Sure.\n\nOne.\nTwo.\n\nQwentin: no echo",
+    ),
+    ("an echo before a note", "Anna: Sure.\nNote: wear gloves.", "Sure.\nNote: wear gloves."),
+    ("an echo before a long paragraph", "Anna: " + "word " * 200, "word " * 200),
+    ("a name later", "Sure. Anna: hello", "Sure. Anna: hello"),
+    ("a name on the next line", "Sure.\nAnna: hello", "Sure.\nAnna: hello"),
+    ("a member who did not ask", "Bob: hello", "Bob: hello"),
+    ("a name in a bold line", "**Anna: hello**", "**Anna: hello**"),
+    ("a name without a colon", "Anna is nice", "Anna is nice"),
+    ("only a name", "Anna", "Anna"),
+    ("only a bold name", "**Anna**", "**Anna**"),
+    ("only an echo", "Anna:", ""),
+    # Control tags
+    ("a control tag as text", "Hi<|im_end|>\n<|im_start|>user", "Hi"),
+    ("a control tag in a fence", "```\n<|im_start|>user\n```\nok", "```\n<|im_start|>user\n```\nok"),
+    ("a control tag in inline code", "It is `<|im_end|>`.\nok", "It is `<|im_end|>`.\nok"),
+    ("a control tag behind a fence", "```\nx\n```<|im_end|>\nno", "```\nx\n```"),
+    ("a control tag behind inline code", "`x` ``y`z``<|endoftext|>no", "`x` ``y`z``"),
+    ("a control tag behind one backtick", "the ` key\n\nand<|im_end|>no", "the ` key\n\nand"),
+    ("a fence that is no fence", "```x``` and<|im_end|>no", "```x``` and"),
+    ("a longer fence", "````\n```\n<|im_end|>\n```\n````\nok<|im_end|>", "````\n```\n<|im_end|>\n```\n````\nok"),
+    # Calls of tools
+    ("a call", '<tool_call>\n{"name": "x"}\n</tool_call>', MARK),
+    ("a call in a sentence", "I look<tool_call>{}</tool_call>it up", f"I look {MARK} it up"),
+    ("a call between lines", "I look.\n<tool_call>{}</tool_call>\nDone.", f"I look.\n{MARK}\nDone."),
+    (
+        "a run of calls",
+        "I look.\n<tool_call>{}</tool_call>\n<tool_call>{}</tool_call>\n\nDone.",
+        f"I look.\n{MARK}\n\nDone.",
+    ),
+    ("two runs", "A <tool_call>{}</tool_call> b <tool_call>{}</tool_call>\n", f"A {MARK} b {MARK}"),
+    ("a call in words", "<tool_call>search('x')</tool_call> Done.", f"{MARK} Done."),
+    ("a call of a coder", "<tool_call>\n<function=x>\n<parameter=y>\n1\n</parameter>\n</function>\n</tool_call>", MARK),
+    ("a call with bars", "Ok.\n<|tool_call|>[{}]<|/tool_call|>", f"Ok.\n{MARK}"),
+    ("a call between bars", "<|tool_call_start|>[f()]<|tool_call_end|>Ok.", f"{MARK} Ok."),
+    ("a call that is cut off", 'I look.\n<tool_call>\n{"name": "x", "ar', f"I look.\n{MARK}"),
+    ("a call that hardly begins", "I look.\n<tool_call>", "I look.\n<tool_call>"),
+    ("a call and a tag", "<tool_call>{}</tool_call><|im_end|>no", MARK),
+    ("a call in a fence", "```\n<tool_call>{}</tool_call>\n```", "```\n<tool_call>{}</tool_call>\n```"),
+    ("a call in inline code", "Qwen writes `<tool_call>{}</tool_call>`.", "Qwen writes `<tool_call>{}</tool_call>`."),
+    (
+        "a call that is only named",
+        "The <tool_call> tag opens one.\n\nIt is a tag.",
+        "The <tool_call> tag opens one.\n\nIt is a tag.",
+    ),
+    ("two tags", "The <tool_call> tag.\n\nThen </tool_call>.", "The <tool_call> tag.\n\nThen </tool_call>."),
+    (
+        "a call that is only named, at the end",
+        "It is the tag <tool_call> for short",
+        "It is the tag <tool_call> for short",
+    ),
 ]
 
 
-@each_row(("text", "names", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_every_cutting_gives_the_same(text: str, names: tuple[str, ...], expected: str) -> None:
-    assert run([text], names) == expected
-    assert run(list(text), names) == expected
-    for at in range(len(text)):
-        assert run([text[:at], text[at:]], names) == expected
+@each_row(("text", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_every_cutting_gives_the_same(text: str, expected: str) -> None:
+    answer = shown(text)
+    assert (answer.text, answer.notice) == (expected, "")
+    assert answer.history == expected.replace(MARK, "")
 
 
-@given(st.lists(st.sampled_from(["<think>", "</think>", "<", "think", ">", "\n", "User", ":", "Ann", "a", " ", "```"])))
-def test_pieces_do_not_matter(tokens: list[str]) -> None:
-    text = "".join(tokens)
-    assert run(list(text), ("Ann",)) == run([text], ("Ann",)) == run(tokens, ("Ann",))
-
-
-@given(st.text(alphabet=st.characters(exclude_characters="<:\n\0", exclude_categories=["Cs"]), max_size=100))
-def test_ordinary_text_comes_out_whole(text: str) -> None:
-    assert run(list(text)) == text.lstrip() or loop_length(text.lstrip(), in_code=has_open_code(text))
-
-
-def has_open_code(text: str) -> bool:
-    return text.count("```") % 2 == 1
-
-
-SENTENCE = "I am a large language model and I like to help. "
-LOOPS = [
-    (SENTENCE * 3, 2 * len(SENTENCE)),
-    ("Well. " + SENTENCE * 3, 2 * len(SENTENCE)),
-    (SENTENCE * 2, 0),
-    ("ha" * 200, 2 * 59),
-    ("ha ha ha", 0),
-    ("|---|---|---|---|---|---|---|", 0),
-    ("=" * 80, 0),
-    ("```\n" + "    [0, 0, 0, 0, 0, 0, 0],\n" * 6, 0),
-    ("```\n" + "    [0, 0, 0, 0, 0, 0, 0],\n" * 40, 1),
-    ("    [0, 0, 0, 0, 0, 0, 0],\n" * 6, 1),  # outside of code it is one
-    ("\n" * 300, 0),
-    ("", 0),
+SPOKEN = [
+    ("", text.replace(CUT, ""), text.partition(CUT)[0], "mark.turn" if CUT in text else "") for _, text in DIALOGUES
 ]
+CONTINUED = [
+    ("Paris.\n\n", "User: thanks", "", "mark.turn"), ("Paris.\n\nUs", "er: thanks", "er: thanks", ""),
+    ("User: Hi!\nAssistant: Hello!\n", "\nUser: Bye!", "\nUser: Bye!", ""),
+    ("One.\nTwo.\nThree.", "\n\nUser: ok", "\n\n", "mark.turn"), ("The form:", "\n\nUser: you", "\n\nUser: you", ""),
+    ("```\na: 1\n", "\nuser: x\n```\n<|im_end|>", "\nuser: x\n```\n", ""),
+    ("See `", "<|im_end|>` x", "<|im_end|>` x", ""),
+    ("Hello. ", "Anna: hi", "Anna: hi", ""), ("The tag is ", "<think>.", "<think>.", ""),
+    ("I hear you.\n\n", "<think>x</think>Talk to me.", "Talk to me.", ""),
+    ("I hear you.\n\n", "\n<think>x</think>\n\nTalk to me.", "\nTalk to me.", ""),
+    ("```xml\n", "<think>\n", "<think>\n", ""),
+]  # fmt: skip
 
 
-@each_row(("text", "surplus"), LOOPS)
-def test_loops(text: str, surplus: int) -> None:
-    found = loop_length(text, in_code=has_open_code(text))
-    assert bool(found) == bool(surplus)
-    if surplus > 1:
-        assert found == surplus
-
-
-def slow_loop_length(text: str, *, in_code: bool) -> int:
-    """The definition of a loop, tried out."""
-    for size in range(1, min(400, len(text) // 3) + 1):
-        times = max(3, -(-(400 if in_code else 120) // size))
-        if text.endswith(text[-size:] * times) and text[-size:].strip():
-            return size * (times - 1)
-    return 0
-
-
-UNITS = st.lists(st.sampled_from(["a", "b", " ", "\n", "x y ", "0, 0, ", "```", "`", SENTENCE]), min_size=1, max_size=6)
-
-
-@given(UNITS, st.integers(1, 130), UNITS, st.integers(1, 60))
-def test_a_loop_is_found_at_the_piece_that_completes_it(
-    start: list[str], times: int, unit: list[str], size: int
+@each_row(("prefix", "text", "expected", "notice"), SPOKEN + CONTINUED)
+def test_dialogues_and_false_turns_also_where_an_answer_goes_on(
+    prefix: str, text: str, expected: str, notice: str
 ) -> None:
-    text, output, released = ("".join(start) + "".join(unit) * times)[:2500], PostProcessor(has_prefix=True), ""
-    for at in range(0, len(text), size):
-        released += output.feed(text[at : at + size])
-        expected = slow_loop_length(released, in_code=has_open_code(released))
-        assert output.loop_length == expected
-        if expected:
-            break
+    answer = shown(text, prefix)
+    assert (answer.text, answer.notice) == (expected, notice)
 
 
-@each_row("tail", ["", "\n", " I am a"])
-def test_a_loop_ends_the_answer_with_one_stretch_left(tail: str) -> None:
-    output, text = PostProcessor(), ""
-    for piece in ["Well. ", *[SENTENCE] * 2, SENTENCE + tail]:
-        text += output.feed(piece)
-        if output.ended:
-            break
-    text += output.finish()
-    assert output.loop_length or tail == " I am a"
-    assert not output.loop_length or text[: len(text) - output.loop_length] == "Well. " + SENTENCE
+@each_row("text", [text for _, text in WANTED], ids=[name for name, _ in WANTED])
+def test_wished_for_repetition_is_kept_whole(text: str) -> None:
+    answer = shown(text)
+    assert (answer.text, answer.notice, answer.history) == (text, "", text)
 
 
-def test_characters_that_no_database_takes_are_dropped() -> None:
-    output = PostProcessor(())
-    assert output.feed("a\0b\ud800c ") + output.feed("d") + output.finish() == "abc d"
+LOOPS = [*(("Well. ", unit) for _, unit in RUNAWAYS), *((start, unit) for _, start, unit in ENDLESS_SIGNS)]
+
+
+@each_row(("start", "unit"), LOOPS)
+def test_a_runaway_loop_ends_behind_a_sentence_and_keeps_what_was_shown(start: str, unit: str) -> None:
+    text = start + unit * (30_000 // len(unit))
+    answer = shown(text)
+    assert answer.notice == "mark.loop" and text.startswith(answer.text)
+    assert len(answer.text) > 8 * len(unit) and answer.text.rstrip().endswith(tuple(unit.split()))
+    assert answer.history.rstrip() == (start + unit).rstrip()
+
+
+SIGNS = st.lists(
+    st.sampled_from(
+        ["<think>", "</think>", "<THINK>", "<", "think", ">", "\n", "\n\n", "User:", "user", ":", "Anna:", "**", "a",
+         " ", "```", "`", "~~~", "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. "]
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@given(SIGNS, st.integers(1, 120), st.integers(1, 90), st.sampled_from(["", "Paris.\n\n", "```\n", "Anna: hi\n"]))
+def test_pieces_do_not_matter_and_nothing_shown_is_taken_back(
+    signs: list[str], times: int, size: int, prefix: str
+) -> None:
+    text = "".join(signs) + "".join(signs[-3:]) * times
+    whole = run([text], prefix)
+    for pieces in (list(text), [text[at : at + size] for at in range(0, len(text), size)], signs + signs[-3:] * times):
+        answer = run(pieces, prefix)
+        assert (answer.text, answer.notice, answer.history) == (whole.text, whole.notice, whole.history)
+        assert list(answer.lengths) == sorted(answer.lengths) and answer.lengths[-1:] <= (len(answer.text),)
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="<:\0", exclude_categories=["Cs"]), max_size=300))
+def test_ordinary_text_comes_out_whole(text: str) -> None:
+    answer = run(list(text))
+    assert (answer.text, answer.notice) == (text.lstrip(), "")

@@ -77,11 +77,32 @@ async def test_a_question_too_long_is_refused_and_forgotten(bot: Bot) -> None:
     assert bot.model.prompts == [] and "no question" in await bot.say("/retry")
 
 
-async def test_a_loop_ends_the_answer_with_a_mark(make_bot: MakeBot) -> None:
-    sentence = "I like to help people with everything that they need. "
-    async with make_bot(FakeModel(lambda prompt: [sentence] * 50)) as bot:
-        assert await bot.say("hi") == f"{sentence.strip()}\n\n{t('en', 'mark.loop')}"
+async def test_a_loop_ends_the_answer_with_a_mark_and_keeps_what_was_shown(make_bot: MakeBot) -> None:
+    """The history has one copy, or the model would learn to repeat itself."""
+    sentence, mark = "I like to help people with everything that they need. ", t("en", "mark.loop")
+    async with make_bot(FakeModel(lambda prompt: [sentence] * 500)) as bot:
+        shown = await bot.say("hi")
+        copies = shown.count(sentence)
+        assert 8 < copies < 50 and shown == f"{sentence * copies}{sentence}".strip() + f"\n\n{mark}"
         assert (await history(bot))[0].answer == sentence.strip()
+
+
+async def test_what_is_left_out_is_marked_for_people_and_not_in_the_history(make_bot: MakeBot) -> None:
+    says = {
+        "turn": "Paris.\n\nUser: And of Italy?\n", "call": "I look it up.\n<tool_call>{}</tool_call>",
+        "dialogue": "User: Hello!\nAssistant: Hi", "bot": "Qwentin: hello", "name": "**Ann:** hello",
+    }  # fmt: skip
+    kept = ["Paris.", "I look it up.", "User: Hello!\nAssistant: Hi", "hello", "hello"]
+    async with make_bot(FakeModel(lambda prompt: list(says[prompt[-1].content.removeprefix("Ann: ")]))) as bot:
+        shown = [await bot.say(question, ANN, GROUP, private=False) for question in says]
+        marked = [f"Paris.\n\n{t('en', 'mark.turn')}", f"I look it up.\n{t('en', 'mark.tool_call')}"]
+        assert shown == marked + kept[2:]
+        assert [turn.answer for turn in await history(bot, GROUP)] == kept
+        await bot.say("/lang vi")
+        assert (await bot.say("call")).endswith(t("vi", "mark.tool_call"))
+        says["call"] = "<tool_call>{}</tool_call>"
+        assert await bot.say("call") == t("vi", "mark.tool_call") and len(bot.model.prompts) == 8, "tried twice"
+        assert [turn.question for turn in await history(bot)] == ["call"], "nothing to remember"
 
 
 async def test_a_channel_that_refuses_everything_costs_that_reply_alone(make_bot: MakeBot) -> None:

@@ -139,6 +139,24 @@ def test_the_ids_before_the_question_in_another_template() -> None:
     assert whole_text(tokenizer.encode_before_question((SYSTEM,))) == "[system]Be kind.[user]"
 
 
+TURN = "{% for message in messages %}"
+WORDS_FOR_A_PERSON = [
+    (CHECKPOINT.chat_template, "user"),
+    (TURN + "<|im_start|>{{ message.role }}\n{{ message.content }}{% endfor %}", "user"),
+    (TURN + "<|head|>{{ message.role }}<|end|>\n\n{{ message.content }}<|eot|>{% endfor %}", "user"),
+    (TURN + "{{ message.role | upper }}: {{ message.content }} {% endfor %}", "USER"),
+    (TURN + "### {{ 'Human' if message.role == 'user' else 'System' }}:\n{{ message.content }}\n{% endfor %}", "Human"),
+    (TURN + "<|{{ message.role }}|>\n{{ message.content }}{% endfor %}", "user"),
+    (TURN + "[INST] {{ message.content }} [/INST]{% endfor %}", "user"),
+    (TURN + "{{ message.content }}\n\n{% endfor %}", "user"),
+]  # fmt: skip
+
+
+@each_row(("template", "word"), WORDS_FOR_A_PERSON)
+def test_the_word_of_a_template_for_the_person_who_asks(template: str, word: str) -> None:
+    assert Tokenizer(CHECKPOINT.folder, template).user_role == word
+
+
 def test_a_template_that_opens_a_thought_is_noticed() -> None:
     thinking = Tokenizer(CHECKPOINT.folder, CHECKPOINT.chat_template + "<think>\n")
     assert thinking.starts_thinking(thinking.encode((QUESTION,)))
