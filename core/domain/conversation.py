@@ -151,6 +151,8 @@ class Turn:
     question: str
     answer: str
     author: str = ""
+    index: int = field(default=0, compare=False)
+    """How many answered questions its conversation has before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore) -> No
             turns = await tx.turns.recent(CHAT, question.question or 0, limit)
             expected = [(f"q{i}", f"a{i}") for i in range(12 - limit, 12)]
             assert [(turn.question, turn.answer) for turn in turns] == expected, limit
+            assert [turn.index for turn in turns] == list(range(12 - limit, 12)), "of the answered ones"
 
 
 async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store: DatabaseStore) -> None:
