@@ -152,7 +152,7 @@ class Turn:
     answer: str
     author: str = ""
     index: int = field(default=0, compare=False)
-    """How many answered questions its conversation has before it."""
+    """One more than that of the turn before it. The store counts from the same turn on for some thousand messages."""
 
 
 @dataclass(frozen=True, slots=True)

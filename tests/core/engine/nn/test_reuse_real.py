@@ -32,12 +32,14 @@ SAMPLING = replace(
 )  # fmt: skip
 QUESTIONS = {
     "en": [
-        "What is a black hole?", "How big is the Sun?", "Why is the sky blue?", "What did I ask first?", "Who was Newton?",
-        "How do plants grow?", "Say that more simply.", "Why do we sleep?", "What is a prime number?", "What is 2 + 2?",
+        "What is a black hole?", "How big is the Sun?", "Why is the sky blue?", "What did I ask first?",
+        "Who was Newton?", "How do plants grow?", "Say that more simply.", "Why do we sleep?",
+        "What is a prime number?", "What is 2 + 2?",
     ],
     "vi": [
-        "Lỗ đen là gì?", "Mặt Trời lớn đến mức nào?", "Vì sao trời xanh?", "Mình hỏi gì đầu tiên?", "Newton là ai?",
-        "Cây lớn lên thế nào?", "Nói đơn giản hơn đi.", "Vì sao phải ngủ?", "Số nguyên tố là gì?", "2 + 2 bằng mấy?",
+        "Lỗ đen là gì?", "Mặt Trời lớn đến mức nào?", "Vì sao trời xanh?", "Mình hỏi gì đầu tiên?",
+        "Newton là ai?", "Cây lớn lên thế nào?", "Nói đơn giản hơn đi.", "Vì sao phải ngủ?",
+        "Số nguyên tố là gì?", "2 + 2 bằng mấy?",
     ],
 }  # fmt: skip
 Mode = Literal["no reuse", "reuse", "reading ahead"]
@@ -93,8 +95,9 @@ class Talk:
 
 @pytest.fixture(scope="module")
 def worker() -> tuple[Worker, Pipeless]:
-    """As an owner runs it who has set nothing: in 8 and 4 bits, by the kernels."""
-    runner = load_model(Loader(CHECKPOINT.folder, threads=1, context=1024, cache=KERNELS), silent)
+    """In 8 bits, by the kernels: what is read in many rows is then, bit for bit, what is drawn row by row. In 4 bits it
+    is not (docs/engine.md, Reproducibility)."""
+    runner = load_model(Loader(CHECKPOINT.folder, "int8", threads=1, context=1024, cache=KERNELS), silent)
     channel = Pipeless()
     return Worker(runner, channel), channel
 
