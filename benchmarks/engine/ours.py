@@ -99,11 +99,11 @@ class OurPeer:
         """Seconds to the first token at these turns of a conversation, with a warmed prefix and without a cache."""
         assert self.conversation is not None
         answer, kept = {}, {}
-        for turn, asked in enumerate(self.conversation.turns(max(turns), seed), 1):
-            self.hold(asked.opening, "person")
-            seconds = self.first_token(asked.prompt, "person")
+        for turn, opening, ids in self.conversation.prompts(max(turns), seed):
+            self.hold(opening, "person")
+            seconds = self.first_token(ids, "person")
             if turn in turns:
-                answer[f"reused_{turn}_s"], kept[turn] = seconds, asked.prompt
+                answer[f"reused_{turn}_s"], kept[turn] = seconds, ids
         self.worker.handle(DropOwner("person"))
         for turn, ids in kept.items():
             answer[f"fresh_{turn}_s"], answer[f"prompt_{turn}"] = self.first_token(ids, "fresh"), float(len(ids))

@@ -58,6 +58,11 @@ class Conversation:
         checkpoint = inspect_checkpoint(folder)
         self.tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
 
+    def prompts(self, turns: int, seed: str) -> Iterator[tuple[int, list[int], list[int]]]:
+        """For each turn, from 1 on: its number, the prefix without the question, and the whole prompt."""
+        for number, asked in enumerate(self.turns(turns, seed), 1):
+            yield number, asked.opening, asked.prompt
+
     def turns(self, count: int, seed: str, held: Window = in_steps) -> Iterator[Asked]:
         """So many turns, whose texts depend on the seed alone."""
         draw = random.Random(seed)
