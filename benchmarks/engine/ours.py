@@ -77,7 +77,8 @@ class OurPeer:
         if "turns" in workload:
             return self.turns(workload["turns"], workload["seed"])
         if "late_turns" in workload:
-            return self.late_turns(*workload["late_turns"], workload["seed"])
+            first, last = workload["late_turns"]
+            return self.late_turns(first, last, workload["seed"])
         return self.chats(**workload)
 
     def chats(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
