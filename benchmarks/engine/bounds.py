@@ -53,6 +53,8 @@ EVERYWHERE: Bounds = {
     "busy_answered": Bound(1, unit="of 1"),
     "busy_deaths": Bound(0, most=True, unit="in all"),
     "loop_delay_p99": Bound(20, most=True, unit="ms"),
+    "late_turns_read": Bound(0.5, most=True),
+    "late_turns_s": Bound(0.6, most=True),
 }
 """For every processor and model."""
 SHAPE: Mapping[str, Bounds] = {

@@ -13,7 +13,8 @@ from benchmarks.engine.table import Row, Series
 
 CHAT_COUNTS = (4, 8, 16)
 """Numbers of chats at once, measured beside a single one."""
-TURNS = (2, 8)
+TURNS, LATE_TURNS = (2, 8), (6, 10)
+"""Single turns that are measured with their beginning read ahead, and from which to which turn without that."""
 PROMPT_DIVISOR, TOKENS_DIVISOR = 4, 2
 """Several chats at once have prompts and answers shorter by these factors: the slowest peer takes minutes for them."""
 SHAPE_PROMPT, SHAPE_TOKENS = 300, 16
@@ -57,8 +58,9 @@ def mix(rounds: Rounds, peers: Peers) -> Iterator[Row]:
 
 
 def reuse(rounds: Rounds, peers: Peers) -> Iterator[Row]:
-    """The first token in a conversation with a sliding window, with and without cached blocks."""
-    answers = rounds.measure("first tokens", [(each, {"turns": list(TURNS)}) for each in peers.these(OURS)])[0]
+    """The first token in a conversation whose oldest turns drop out, with and without cached blocks."""
+    ours = peers.these(OURS)
+    answers = rounds.measure("first tokens", [(each, {"turns": list(TURNS)}) for each in ours])[0]
     for turn in TURNS:
         length = answers[0][f"prompt_{turn}"]
         kept, fresh = (
@@ -66,6 +68,14 @@ def reuse(rounds: Rounds, peers: Peers) -> Iterator[Row]:
             for name, key in (("reused", "reused"), ("no reuse", "fresh"))
         )
         yield Row(f"first_token_turn_{turn}", f"first token, turn {turn} ({length:.0f} tokens)", "ms", kept, fresh)
+    answers = rounds.measure("questions at once", [(each, {"late_turns": list(LATE_TURNS)}) for each in ours])[0]
+    span = f"turns {LATE_TURNS[0]} to {LATE_TURNS[1]}, nothing read ahead"
+    for key, label, unit, scale in (("s", "first token", "ms", 1000), ("read", "ids read anew", "", 1)):
+        in_steps, exactly = (
+            Series(name, [scale * answer[f"{window}_{key}"] for answer in answers])
+            for name, window in (("3 to 5 turns", "steps"), ("always 3 turns", "exact"))
+        )
+        yield Row(f"late_turns_{key}", f"{label}, {span}, mean", unit, in_steps, exactly)
 
 
 def memory(rounds: Rounds, peers: Peers) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 Usage: python -m benchmarks.engine.ours FOLDER WEIGHTS [CACHE]
 """
 
+import statistics
 import sys
 import time
 from collections import Counter
@@ -13,11 +14,21 @@ from typing import cast
 from benchmarks.engine.folders import MODELS
 from benchmarks.engine.loading import loader
 from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
-from benchmarks.engine.turns import Conversation
+from benchmarks.engine.turns import Conversation, Window, exact, in_steps
 from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
 from core.engine.options import WeightFormat
-from core.engine.protocol import Cancel, DropOwner, Event, Failed, Generate, NewTokens, Request, WarmPrefix
+from core.engine.protocol import (
+    Cancel,
+    DropOwner,
+    Event,
+    Failed,
+    Generate,
+    NewTokens,
+    Request,
+    SequenceAdmitted,
+    WarmPrefix,
+)
 from core.engine.worker import Worker
 
 MAX_EARLY_TOKENS = 64
@@ -25,15 +36,19 @@ MAX_EARLY_TOKENS = 64
 
 
 class CountingChannel:
-    """A channel in the same process that counts the tokens of each sequence."""
+    """A channel in the same process that counts the tokens of each sequence, drawn and read."""
 
     def __init__(self) -> None:
         self.drawn: Counter[int] = Counter()
+        self.read: Counter[int] = Counter()
+        """Ids of the prompt that were not cached."""
 
     def send(self, event: Event) -> None:
         """See Channel."""
         if isinstance(event, NewTokens):
             self.drawn.update(id for id, _ in event.tokens)
+        elif isinstance(event, SequenceAdmitted):
+            self.read[event.id] = event.prompt_ids - event.reused_ids
         elif isinstance(event, Failed):
             raise RuntimeError(event.message)
 
@@ -61,6 +76,9 @@ class OurPeer:
     def __call__(self, workload: Workload) -> Answer:
         if "turns" in workload:
             return self.turns(workload["turns"], workload["seed"])
+        if "late_turns" in workload:
+            first, last = workload["late_turns"]
+            return self.late_turns(first, last, workload["seed"])
         return self.chats(**workload)
 
     def chats(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
@@ -83,8 +101,7 @@ class OurPeer:
         assert self.conversation is not None
         answer, kept = {}, {}
         for turn, opening, ids in self.conversation.prompts(max(turns), seed):
-            self.worker.handle(WarmPrefix(tuple(opening), "person"))
-            self.step_until(lambda: not self.worker.scheduler.has_work)
+            self.hold(opening, "person")
             seconds = self.first_token(ids, "person")
             if turn in turns:
                 answer[f"reused_{turn}_s"], kept[turn] = seconds, ids
@@ -93,6 +110,29 @@ class OurPeer:
             answer[f"fresh_{turn}_s"], answer[f"prompt_{turn}"] = self.first_token(ids, "fresh"), float(len(ids))
             self.worker.handle(DropOwner("fresh"))
         return answer
+
+    def late_turns(self, first: int, last: int, seed: str) -> Answer:
+        """Mean seconds to the first token and mean ids read anew at these turns, where each question comes at once
+        after the answer, so that nothing is read ahead: with the bot's window and with an exact one."""
+        steps, exactly = (self.mean_of_turns(first, last, seed, each) for each in (in_steps, exact))
+        return {f"steps_{key}": value for key, value in steps.items()} | {
+            f"exact_{key}": value for key, value in exactly.items()
+        }
+
+    def mean_of_turns(self, first: int, last: int, seed: str, held: Window) -> Answer:
+        assert self.conversation is not None
+        seconds, read = [], []
+        for asked in self.conversation.turns(last, seed, held):
+            seconds.append(self.first_token(asked.prompt, "person"))
+            read.append(float(self.heard.read[self.last]))
+            self.hold(asked.answered, "person")
+        self.worker.handle(DropOwner("person"))
+        return {"s": statistics.mean(seconds[first - 1 :]), "read": statistics.mean(read[first - 1 :])}
+
+    def hold(self, ids: list[int], owner: str) -> None:
+        """Have the engine hold these ids for the next prompt, untimed."""
+        self.worker.handle(WarmPrefix(tuple(ids), owner))
+        self.step_until(lambda: not self.worker.scheduler.has_work)
 
     def first_token(self, ids: list[int], owner: str) -> float:
         began = time.perf_counter()

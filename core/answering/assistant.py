@@ -9,6 +9,7 @@ from typing import Protocol
 
 from core.answering.postprocess import PostProcessor
 from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt, fit_prompt, speaker_label
+from core.answering.window import max_turns
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.errors import Unanswered
 from core.domain.prompt import Prompt
@@ -55,7 +56,7 @@ class AnswerContext:
 async def read_answer_context(tx: Transaction, rules: Rules, reply: Reply, before: int) -> AnswerContext:
     """The context of a reply's conversation, with the turns older than the question `before`."""
     settings = rules.settings(await tx.preferences.settings(reply.chat))
-    turns = await tx.turns.recent(reply.chat, before, settings.memory)
+    turns = await tx.turns.recent(reply.chat, before, max_turns(settings.memory))
     return AnswerContext(settings, [replace(turn, author="") for turn in turns] if reply.private else turns)
 
 

@@ -1,10 +1,11 @@
-"""What the model is asked: the system prompt, as many of the conversation's last turns as fit into its context, the
+"""What the model is asked: the system prompt, the conversation's last turns as far as they fit into its context, the
 question. Pure: the caller hands in how to count tokens."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from core.answering.window import window
 from core.domain.conversation import Turn
 from core.domain.errors import Refused
 from core.domain.prompt import Message, Prompt
@@ -43,24 +44,28 @@ class QuestionPrompt:
 def fit_prompt(
     settings: Settings, turns: Sequence[Turn], question: QuestionPrompt, budget: int, count: Callable[[Prompt], int]
 ) -> Prompt:
-    """The prompt with as many of the last turns as fit into `budget` tokens. System prompt and question stay whole.
+    """The prompt with as many of the turns as `window` keeps of those that fit into `budget` tokens. System prompt and
+    question stay whole.
 
     `count` returns the tokens of a prompt; it is called a few times, since it blocks the event loop. Raises Refused
     where system prompt and question alone are too long.
     """
-    prompt = build_prompt(settings, (), question)
-    if len(question.text.encode()) > budget * MAX_BYTES_PER_TOKEN or count(prompt) > budget:
+
+    def fits(number: int) -> bool:
+        """Whether so many of the last turns fit."""
+        return count(build_prompt(settings, turns[len(turns) - number :], question)) <= budget
+
+    if len(question.text.encode()) > budget * MAX_BYTES_PER_TOKEN or not fits(0):
         raise Refused("refused.too_long", budget=budget, words=budget * 2 // 3)
     fitting = 0
     tried = most = len(turns)  # usually all fit; if not, bisection
     while fitting < most:
-        longer = build_prompt(settings, turns[len(turns) - tried :], question)
-        if count(longer) <= budget:
-            fitting, prompt = tried, longer
+        if fits(tried):
+            fitting = tried
         else:
             most = tried - 1
         tried = (fitting + most + 1) // 2
-    return prompt
+    return build_prompt(settings, window(turns, settings.memory, fitting), question)
 
 
 def build_prompt(settings: Settings, turns: Sequence[Turn], question: QuestionPrompt) -> Prompt:

@@ -151,6 +151,8 @@ class Turn:
     question: str
     answer: str
     author: str = ""
+    index: int = field(default=0, compare=False)
+    """One more than that of the turn before it. The store counts from the same turn on for some thousand messages."""
 
 
 @dataclass(frozen=True, slots=True)

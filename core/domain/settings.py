@@ -160,7 +160,7 @@ class Settings:
     max_tokens: int = MAX_TOKENS_CHOICES[0]
     """The token limit of an answer."""
     memory: int = 1
-    """How many turns of history a prompt holds at most."""
+    """How many turns of history a prompt holds at least, if there are so many and they fit."""
     system: str = ""
     """The system prompt."""
     reply_language: str = "auto"

@@ -160,7 +160,7 @@ class Turns(Protocol):
     """The history. Only answered questions of the conversation's current number are read."""
 
     async def recent(self, chat: ChatId, before: int, limit: int) -> Sequence[Turn]:
-        """The last `limit` answered questions with an id below `before`, oldest first."""
+        """The last `limit` answered questions with an id below `before`, oldest first, each with its index."""
 
     async def save_answer(self, reply: Reply, text: str, *, cut: bool = False) -> None:
         """Store the answer to a reply's question in place of an earlier one; "" only deletes that.

@@ -72,7 +72,7 @@ DIALOGS: dict[str, list[tuple[str, str]]] = {
     "the answer alone": [("hello world", "hello world\n")],
     "setting and showing": [
         ("hello", "hello\n"), ("/temp 0", "Temperature: 0.7 → 0.\n"),
-        ("/settings", r"(?s)Temperature: 0 \(set here by .*Memory in turns: 3 \(the default\)"),
+        ("/settings", r"(?s)Temperature: 0 \(set here by .*Memory in turns \(at least\): 3 \(the default\)"),
     ],
     "commands and questions in order": [("one", "one\n"), ("/undo", "“one”"), ("/undo", "nothing"), ("two", "two\n")],
     "white space and empty lines": [("  hello  ", "hello\n"), ("   ", ""), ("", "")],

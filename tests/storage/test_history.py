@@ -5,6 +5,7 @@ import pytest
 from core.domain.conversation import ChatId, Question, Reply, Setting
 from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Transaction
+from storage import conversations
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.fakes import ANN, CHAT, incoming, owe
@@ -42,6 +43,24 @@ async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore) -> No
             turns = await tx.turns.recent(CHAT, question.question or 0, limit)
             expected = [(f"q{i}", f"a{i}") for i in range(12 - limit, 12)]
             assert [(turn.question, turn.answer) for turn in turns] == expected, limit
+            assert [turn.index for turn in turns] == list(range(12 - limit, 12)), "of the answered ones"
+
+
+async def test_a_turn_keeps_its_index_until_it_is_counted_from_another(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many turns there are, few are counted: here those since the last id that is a multiple of ten."""
+    monkeypatch.setattr(conversations, "COUNTED_IDS", 10)
+    before, indexes = 0, dict[str, int]()
+    async with store.begin() as tx:
+        for i in range(20):
+            reply = await answered(tx, f"q{i}", f"a{i}")
+            now = {turn.question: turn.index for turn in await tx.turns.recent(CHAT, 1_000_000, 4)}
+            assert list(now.values()) == list(range(now[f"q{i}"] - len(now) + 1, now[f"q{i}"] + 1))
+            assert now[f"q{i}"] < 5
+            if (reply.question or 0) // 10 == before // 10:
+                assert all(now.get(question, index) == index for question, index in indexes.items())
+            before, indexes = reply.question or 0, now
 
 
 async def test_clear_deletes_and_what_was_asked_before_cannot_write_after(store: DatabaseStore) -> None:

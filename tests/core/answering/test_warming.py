@@ -43,16 +43,16 @@ WINDOWS = [
 async def test_the_warmed_prompt_is_the_beginning_of_the_next(
     bot: Bot, memory: int, chat: ChatId, private: bool
 ) -> None:
-    """Holds while the history grows and once its oldest turn drops out."""
+    """Holds while the history grows and once its oldest turns drop out."""
     bot.platform.admins = {"ann"}
     await bot.say(f"/memory {memory}", ANN, chat, private=private)
     read: Prompt = ()
-    for turn in range(memory + 2):
+    for turn in range(memory + 6):
         await bot.say(f"question {turn}", (ANN, BOB)[turn % 2], chat, private=private)
         prompt = bot.model.prompts[-1]
         assert not read or read == prompt[:-1], "all but the question"
         read = await warmed(bot.model, turn + 1)
-        assert len(read) == 1 + 2 * min(turn + 1, memory)
+        assert len(read) == 1 + 2 * (turn + 1 - max(0, turn + 1 - memory) // 3 * 3)
     assert {owner for _, owner in bot.model.warmed} == {str(chat)}
 
 

@@ -33,7 +33,7 @@ PRIVATE = {
     ],
     "max tokens": [("/maxtokens 256", "512 tokens → 256 tokens"), ("/maxtokens 300", "256, 512, 1024"),
                    ("/maxtokens", "256 tokens.*Ann")],
-    "memory": [("/memory 10", "3 → 10"), ("/memory 11", "1 to 10"), ("/memory", "turns: 10")],
+    "memory": [("/memory 10", "3 → 10"), ("/memory 11", "1 to 10"), ("/memory", r"turns \(at least\): 10")],
     "system": [("/system Be\nbrief.", "(?s)Be kind.*→.*Be\nbrief"), ("/system " + "x" * 2001, "2000.*2001"),
                ("/system", "Be\nbrief"), ("/system reset", "Be kind")],
     "reply language": [("/lang reply vi", "auto → vi"), ("/lang reply fr", "auto, en or vi"), ("/lang reply", "vi"),
@@ -53,7 +53,9 @@ PRIVATE = {
     "an argument too many": [("/clear everything", "takes no argument"), ("/stop it", "no argument")],
     "lang over two lines": [("/lang reply\nvi", "auto → vi")],
     "a prompt is shown as it was written": [("/system Be *very* [brief](x).", r"Be \\\*very\\\* &#91;brief&#93;")],
-    "settings stay when history goes": [("/memory 5", "→ 5"), ("/clear", "Forgotten"), ("/memory", "turns: 5")],
+    "settings stay when history goes": [
+        ("/memory 5", "→ 5"), ("/clear", "Forgotten"), ("/memory", r"turns \(at least\): 5"),
+    ],
 }  # fmt: skip
 
 
