@@ -81,10 +81,10 @@ class _Request:
     owner: str
     prompt: Prompt
     sampling: Sampling
-    asker: str
-    """Their name in the prompt, which an answer may echo; "" in a private chat."""
-    names: tuple[str, ...]
-    """Of all people in the prompt."""
+    echoes: tuple[str, ...]
+    """The labels that an answer may echo: the bot's, and in a group the asker's."""
+    people: tuple[str, ...]
+    """The labels of all people in the prompt."""
     prefix: str
     policy: Policy
     language: str
@@ -110,7 +110,7 @@ class Assistant:
 
     def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter, name: str = "Qwentin") -> None:
         self.model, self.rules, self.filter = model, rules, content_filter
-        self._store, self._name = store, name
+        self._store, self._label = store, speaker_label(name)
         self._forgotten = 0
         """How many times a conversation has been forgotten."""
 
@@ -197,18 +197,21 @@ class Assistant:
         question = QuestionPrompt(reply.text, asker, prefix, at_risk=bool(support_prefix))
         temperature, max_tokens = settings.temperature, settings.max_tokens
         prompt = fit_prompt(settings, turns, question, self.model.context - max_tokens, self.model.count)
-        names = dict.fromkeys(filter(None, (question.author, *(turn.author for turn in turns))))
+        people = tuple(speaker_label(name) for name in dict.fromkeys((asker, *(turn.author for turn in turns))) if name)
         if question.at_risk:
             temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
         sampling = replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
-        return _Request(str(reply.chat), prompt, sampling, asker, tuple(names), prefix, settings.policy, language)
+        echoes = (self._label, people[0]) if asker else (self._label,)
+        return _Request(str(reply.chat), prompt, sampling, echoes, people, prefix, settings.policy, language)
 
     # The answer
 
     async def _generate(self, request: _Request, live: AnswerWriter, stop: asyncio.Event) -> _Generated:
         live.restart()
         live.write(request.prefix)
-        output, guard = self._post_processor(request), self.filter.guard(request.policy)
+        mark, role = t(request.language, "mark.tool_call"), self.model.user_role
+        output = PostProcessor(request.echoes, request.people, user_role=role, prefix=request.prefix, mark=mark)
+        guard = self.filter.guard(request.policy)
         generated, released = _Generated(), list[str]()
         async with AsyncExitStack() as stack, interrupted_by(stop):
             entering = self.model.stream(request.prompt, request.sampling, request.owner)
@@ -221,24 +224,16 @@ class Assistant:
                 if output.ended or guard.blocked:
                     break
             generated.truncated = stream.reason == "length"
-        released += guard.feed(output.finish()), guard.finish()
+        released += guard.feed(output.feed("", final=True)), guard.finish()
         text = "".join(released)
-        generated.text, generated.shown = output.for_history(text).rstrip(), text.rstrip()
+        generated.text = generated.shown = text.rstrip()
+        if not output.is_history:
+            generated.text = output.for_history(text).rstrip()
         generated.blocked, generated.notice = guard.blocked, output.notice
         generated.severe = guard.verdict.severity >= SEVERITY_SEVERE
         if guard.verdict.category:
             self.filter.count("answer", guard.verdict)
         return generated
-
-    def _post_processor(self, request: _Request) -> PostProcessor:
-        labels = [speaker_label(name) for name in (self._name, request.asker) if name]
-        return PostProcessor(
-            labels,
-            [speaker_label(name) for name in request.names],
-            user_role=self.model.user_role,
-            prefix=request.prefix,
-            mark=t(request.language, "mark.tool_call"),
-        )
 
 
 def _is_cry_for_help(verdict: Verdict) -> bool:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from core.answering.line_state import LineState
+
 _STEP = 64
 """Characters between two looks. They lie at fixed places of the text, so that it does not matter how it is cut."""
 _MAX_UNIT = 800
@@ -42,13 +44,13 @@ class Loops:
     _left: int = 0
     """Characters within which it ends at any rate."""
 
-    def feed(self, text: str, *, in_code: bool) -> int:
-        """Take the next part of the text; returns how many characters of it are kept."""
+    def feed(self, text: str, lines: LineState) -> int:
+        """Take the next part of the text, which stands where `lines` says; returns how many characters are kept."""
         if self._stop is not None:
             return self._end(text, self._stop)
         self._tail += text
         self._unseen += len(text)
-        return len(text) if self._unseen < _STEP else self._look(text, in_code=in_code)
+        return len(text) if self._unseen < _STEP else self._look(text, in_code=lines.on_line_of_code)
 
     def _look(self, text: str, *, in_code: bool) -> int:
         """Look at every place that is due."""

@@ -37,7 +37,7 @@ class PostProcessor:
         prefix: str = "",
         mark: str = "",
     ) -> None:
-        speakers = Speakers.of([*echoes, *people, user_role])
+        speakers = Speakers((*echoes, *people, user_role))
         openings = [opening for name in ("Assistant", *echoes) for opening in line_openings(name)]
         self._lines = LineState()
         if prefix:
@@ -45,6 +45,8 @@ class PostProcessor:
         continues_line = prefix != "" and (not prefix.endswith("\n") or self._lines.in_code)
         self._thoughts = LeadingThoughts(decided=continues_line)
         self._echoed_name = EchoedName(openings, speakers, decided=prefix != "")
+        self._first_signs = {"<", *(opening[0].casefold() for opening in openings)}
+        """With which thoughts or an echo may begin; empty once the answer has begun."""
         self._turns = FalseTurns(user_role, speakers, prefix)
         self._call, self._mark = ToolCall(), mark
         self._gap: str | None = None
@@ -55,15 +57,21 @@ class PostProcessor:
         """Why the answer was ended, as a key of core/i18n; "" where no reader misses anything."""
         self.ended = False
         """Whether nothing that follows can be part of the answer."""
+        self.is_history = True
+        """Whether the model should remember the answer as it is shown. If not, see for_history."""
 
     def feed(self, piece: str, *, final: bool = False) -> str:
         """Take the next piece of the model's text; returns the part of the answer that is decided by now. `final`:
         nothing follows, so all of it is decided."""
         text = storable(piece)
+        if text and self._first_signs and text[0].casefold() not in self._first_signs and not text[0].isspace():
+            self._echoed_name.decided = self._thoughts.decided = True  # as nearly always
         if not self._echoed_name.decided or not self._thoughts.decided:
             text = self._thoughts.feed(text, final=final)
             if text or final:
                 text = self._echoed_name.feed(text, final=final and self._thoughts.decided)
+        if piece:
+            self._first_signs = set()
         if not (text or self._buffer) or self.ended:
             out = ""
         elif self._buffer or _SIGN.search(text) or self._lines.begins_paragraph:
@@ -73,10 +81,6 @@ class PostProcessor:
         if final and self._gap is not None:
             out += self._with_mark("")
         return out
-
-    def finish(self) -> str:
-        """The rest of the answer, at the end of the model's text."""
-        return self.feed("", final=True)
 
     def for_history(self, text: str) -> str:
         """What the model should remember of the answer `text`: no marks, and one copy of what it repeated."""
@@ -141,9 +145,9 @@ class PostProcessor:
 
     def _release(self, text: str) -> str:
         """A part of the answer, text without signs or one sign, as it is shown; less of it where a loop ends it."""
-        kept = self._loops.feed(text, in_code=self._lines.on_line_of_code)
+        kept = self._loops.feed(text, self._lines)
         if self._loops.ended:
-            text, self.ended, self.notice = text[:kept], True, "mark.loop"
+            text, self.ended, self.notice, self.is_history = text[:kept], True, "mark.loop", False
         self._lines.feed(text)
         self._turns.read(text, self._lines.lines)
         if self._gap is not None:
@@ -159,5 +163,5 @@ class PostProcessor:
             return ""
         before = "" if not self._last or self._last[-1].isspace() else " "
         between = "" if not text or gap[0].isspace() else " "
-        self._gap, self._last = None, text
+        self._gap, self._last, self.is_history = None, text, False
         return f"{before}{self._mark}{between}{gap if text else ''}"

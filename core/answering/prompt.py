@@ -50,21 +50,20 @@ def fit_prompt(
     `count` returns the tokens of a prompt; it is called a few times, since it blocks the event loop. Raises Refused
     where system prompt and question alone are too long.
     """
-
-    def fits(number: int) -> bool:
-        """Whether so many of the last turns fit."""
-        return count(build_prompt(settings, turns[len(turns) - number :], question)) <= budget
-
-    if len(question.text.encode()) > budget * MAX_BYTES_PER_TOKEN or not fits(0):
+    prompt = build_prompt(settings, (), question)
+    if len(question.text.encode()) > budget * MAX_BYTES_PER_TOKEN or count(prompt) > budget:
         raise Refused("refused.too_long", budget=budget, words=budget * 2 // 3)
     fitting = 0
     tried = most = len(turns)  # usually all fit; if not, bisection
     while fitting < most:
-        if fits(tried):
-            fitting = tried
+        longer = build_prompt(settings, turns[len(turns) - tried :], question)
+        if count(longer) <= budget:
+            fitting, prompt = tried, longer
         else:
             most = tried - 1
         tried = (fitting + most + 1) // 2
+    if fitting == len(turns) <= settings.memory:
+        return prompt  # no turn can be one too many
     return build_prompt(settings, window(turns, settings.memory, fitting), question)
 
 

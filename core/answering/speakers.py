@@ -39,14 +39,9 @@ _MAX_HELD = 600
 
 @dataclass(frozen=True, slots=True)
 class Speakers:
-    """Who speaks in lines: roles, and the casefolded labels `known`."""
+    """Who speaks in lines: roles, and those with these labels, in any case of letters."""
 
-    known: frozenset[str]
-
-    @classmethod
-    def of(cls, labels: Iterable[str]) -> "Speakers":
-        """Those with these labels, in any case of letters."""
-        return cls(_ROLES | ({label.casefold() for label in labels} - _NO_NAMES))
+    labels: Sequence[str]
 
     def begin(self, text: str, *, final: bool) -> bool | None:
         """Whether a text begins as a dialogue: two of its first three lines with words open with a speaker. None where
@@ -69,7 +64,9 @@ class Speakers:
             may_be = not is_whole and len(line) < _MAX_LABEL and ":" not in line
             return None if may_be else False
         name, words = _ASIDE.sub("", label[1]).strip(), label["words"]
-        if name.casefold() in self.known:
+        folded = name.casefold()
+        is_known = folded not in _NO_NAMES and any(folded == label.casefold() for label in self.labels)
+        if is_known or folded in _ROLES:
             return True
         if not _is_name(name):
             return False

@@ -24,6 +24,7 @@ from bots.config import read_config
 from core.domain.prompt import Prompt
 from core.domain.sampling import Sampling
 from core.llm.model import Stream
+from storage import sqlite_watch
 from storage.database import ROOT
 from tests.fakes import FakeModel
 
@@ -32,8 +33,9 @@ WAIT = "wait"
 """A question that has this word is answered with one word, and then with nothing until it is stopped."""
 OURS = tuple(str(ROOT / folder) + os.sep for folder in ("bots", "core", "storage"))
 NEVER_S = 24 * 3600.0
-"""Some loops look every few seconds, whatever people do: for orphaned replies, and for questions that wait, to show
-that somebody types. In a scene they would be counted in some runs and not in others. This is their interval here."""
+"""Some loops look every few seconds, whatever people do: for orphaned replies, for questions that wait, to show that
+somebody types, and at the database's file. In a scene they would be counted in some runs and not in others. This is
+their interval here."""
 
 
 class Model(FakeModel):
@@ -100,6 +102,7 @@ class Recorder:
 def main() -> None:
     """Run until SIGTERM."""
     Recorder().install()
+    sqlite_watch.WATCH_EVERY_S = NEVER_S
     timing = bots.bootstrap.TIMING
     bots.bootstrap.TIMING = replace(timing, service=replace(timing.service, sweep_s=NEVER_S, typing_every_s=NEVER_S))
     asyncio.run(bots.bootstrap.run_with_database(read_config(), Model()))

@@ -34,7 +34,8 @@ def run(pieces: Sequence[str], prefix: str = "") -> Answer:
         lengths.append(len(text))
         if output.ended:
             break
-    text += output.finish()
+    text += output.feed("", final=True)
+    assert not output.is_history or output.for_history(text) == text
     return Answer(text, output.notice, output.for_history(text), tuple(lengths))
 
 
