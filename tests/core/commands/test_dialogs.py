@@ -53,7 +53,9 @@ PRIVATE = {
     "an argument too many": [("/clear everything", "takes no argument"), ("/stop it", "no argument")],
     "lang over two lines": [("/lang reply\nvi", "auto → vi")],
     "a prompt is shown as it was written": [("/system Be *very* [brief](x).", r"Be \\\*very\\\* &#91;brief&#93;")],
-    "settings stay when history goes": [("/memory 5", "→ 5"), ("/clear", "Forgotten"), ("/memory", r"turns \(at least\): 5")],
+    "settings stay when history goes": [
+        ("/memory 5", "→ 5"), ("/clear", "Forgotten"), ("/memory", r"turns \(at least\): 5"),
+    ],
 }  # fmt: skip
 
 
