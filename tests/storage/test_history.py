@@ -46,6 +46,7 @@ async def test_exactly_n_answered_turns_oldest_first(store: DatabaseStore) -> No
             assert [turn.index for turn in turns] == list(range(12 - limit, 12)), "of the answered ones"
 
 
+@pytest.mark.slow
 async def test_a_turn_keeps_its_index_until_it_is_counted_from_another(
     store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def test_trimming_drops_only_the_oldest_and_few_more_than_it_must(
     assert kept >= min(memory, len(turns)) or fitting < len(turns)
 
 
+@pytest.mark.slow
 @each_row(("memory", "words_a_turn", "moves"), [(3, 10, 10), (3, 22, 15), (10, 10, 10), (10, 15, 10), (10, 22, 15)])
 def test_a_full_context_does_not_begin_with_another_turn_each_time(memory: int, words_a_turn: int, moves: int) -> None:
     """Of 30 questions only every third begins with another turn than the one before, or every second where only three
