@@ -18,6 +18,7 @@ from core.domain.platform import (
     Ambiguous,
     Controls,
     Drafts,
+    FinalLook,
     MessageGone,
     NotSent,
     OutgoingMessage,
@@ -150,8 +151,8 @@ class StreamingMessage:
         """Whether every message of `text` may be shown as it will be formatted."""
         if self._judged is None or self._judged[0] != text:
             check, policy = self._delivery.filter.check, self._policy
-            messages = await self._messages(text)
-            self._judged = text, not any(check(message.text, policy).blocked for message in messages)
+            read = [part for each in await self._messages(text) for part in (each.text, each.hidden_text) if part]
+            self._judged = text, not any(check(part, policy).blocked for part in read)
         return self._judged[1]
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
@@ -164,7 +165,7 @@ class StreamingMessage:
         that its text shows twice at most.
         """
         await self.stop_previews()
-        delivery, messages, give_up_at = self._delivery, await self._messages(text, controls), None
+        delivery, messages, give_up_at = self._delivery, await self._final_messages(text, controls), None
         while steps := plan(messages, self._sent.states):
             if give_up_at is None:  # a step begins
                 give_up_at, pauses = delivery.now() + GIVE_UP_AFTER_MS, delivery.send_backoff.pauses()
@@ -288,6 +289,11 @@ class StreamingMessage:
             self._formatted = text, await in_thread_if_long(partial(format_long, self._channel.format, notice), text)
         *messages, last = self._formatted[1]
         return [*messages, replace(last, controls=controls)]
+
+    async def _final_messages(self, text: str, controls: Controls) -> list[OutgoingMessage]:
+        messages = await self._messages(text, controls)
+        final = self._channel.final if isinstance(self._channel, FinalLook) else lambda message: message
+        return list(map(final, messages))
 
     async def _hold(self, seconds: float) -> None:
         """Let nobody call the chat for so long. A longer time is stored: a restart must not forget it."""

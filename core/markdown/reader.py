@@ -187,7 +187,7 @@ class _Walk:
                 runs.append(piece)
                 continue
             yield from self._paragraph(token, kind, runs)
-            yield self._code(token, piece.latex.strip(), _LATEX)
+            yield self._displayed(token, piece.latex.strip())
             runs = []
         yield from self._paragraph(token, kind, runs)
 
@@ -207,12 +207,16 @@ class _Walk:
         return content
 
     def _formula(self, token: Token) -> Iterator[Block]:
+        latex = token.content.strip() + token.info.strip()
         line = readable(token.content)
         if line is not None:
-            yield self._block(token, Kind.PARAGRAPH, (Run(line + token.info.strip()),))
+            yield self._block(token, Kind.PARAGRAPH, (Run(line + token.info.strip()),), latex=latex)
             return
         yield from self._marker_alone()
-        yield self._code(token, token.content.strip() + token.info.strip(), _LATEX)
+        yield self._displayed(token, latex)
+
+    def _displayed(self, token: Token, latex: str) -> Block:
+        return self._block(token, Kind.CODE, (Run(latex, Style.CODE),), language=_LATEX, latex=latex)
 
     def _code(self, token: Token, code: str, language: str) -> Block:
         return self._block(token, Kind.CODE, (Run(code, Style.CODE),), language=language)
