@@ -131,17 +131,15 @@ class _Writer:
         if block.latex:
             self._characters += len(block.latex)
             return f"<tg-math-block>{_escaped(block.latex)}</tg-math-block>"
-        match block.kind:
-            case Kind.RULE:
-                return "<hr/>"
-            case Kind.CODE:
-                return self._code(block)
-            case Kind.HEADING:
-                return f"<h{block.level}>{self._words(shown_runs(block, is_link))}</h{block.level}>"
-            case _ if self._item_is_empty:
-                return self._words(shown_runs(block, is_link))
-            case _:
-                return f"<p>{self._words(shown_runs(block, is_link))}</p>"
+        if block.kind is Kind.RULE:
+            return "<hr/>"
+        if block.kind is Kind.CODE:
+            return self._code(block)
+        words = self._words(shown_runs(block, is_link))
+        if self._item_is_empty and block.kind is Kind.PARAGRAPH:
+            return words
+        tag = f"h{block.level}" if block.kind is Kind.HEADING else "p"
+        return f"<{tag}>{words}</{tag}>"
 
     def _code(self, block: Block) -> str:
         self._characters += len(block.text)

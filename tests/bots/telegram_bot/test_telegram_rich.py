@@ -1,5 +1,6 @@
 """TELEGRAM_RICH: finished answers with tables and formulas as rich messages, and what becomes of them elsewhere."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from tests.platforms.bot_api_chats import Chat, Person
 from tests.platforms.bot_api_rich import read_html
 from tests.platforms.faults import FaultKind
 from tests.tables import each_row
+from tests.watching import release
 
 TABLE = (
     "Prices:\n\n| fruit | price |\n|---|---|\n| **apple** | $2 |\n| pear | [3](https://a.example/p) |\n\nThat is all."
@@ -136,6 +138,25 @@ async def test_what_is_refused_is_plain(
             assert private.last.text.startswith("Prices:\n\nfruit") and "That is all." in private.last.text
     refused = [effect for effect in server.ledger if effect.refused]
     assert len(refused) == tries and len(private.messages) == 2
+
+
+async def test_a_draft_becomes_a_rich_message_or_where_there_are_none_a_plain_one(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
+    model = FakeModel(lambda prompt: re.findall(r"(?s).{1,9}", TABLE))
+    for is_known in (True, False):
+        if not is_known:
+            server.fault(FaultKind.ERROR, "sendRichMessage", code=404, description="Not Found: method not found")
+        async with running(server, database, model, drafts=True, rich=True):
+            for _ in range(2):
+                model.gate, drafts = asyncio.Semaphore(3), len(private.drafts)
+                private.say("table please", ann)
+                await private.until(lambda chat, before=drafts: len(chat.drafts) > before)  # type: ignore[misc]
+                release(model)
+                await private.ended(len(private.messages) + 1)
+    assert [bool(message.rich) for message in private.messages] == [True, True, False, False]
+    assert not any("…" in message.history for message in private.messages)
+    assert len([effect for effect in server.ledger if effect.refused]) == 1
 
 
 async def test_a_message_that_has_no_place_for_all_is_rich_where_it_gains(
