@@ -156,7 +156,7 @@ async def test_a_draft_becomes_a_rich_message_or_where_there_are_none_a_plain_on
                 await private.ended(len(private.messages) + 1)
     assert [bool(message.rich) for message in private.messages] == [True, True, False, False]
     assert not any("…" in message.history for message in private.messages)
-    assert len([effect for effect in server.ledger if effect.refused]) == 1
+    assert len([effect for effect in server.ledger if effect.refused and effect.method == "sendRichMessage"]) == 1
 
 
 async def test_a_message_that_has_no_place_for_all_is_rich_where_it_gains(
