@@ -251,6 +251,7 @@ SPINNERS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 ERASED = "\x1b[2K"
 
 
+@pytest.mark.slow
 @each_row("text", ["one", "one\n\ntwo\n\nthree", "```py\nx\n```\n\nAnswer"])
 def test_the_spinner_is_gone_before_the_answer_and_no_key_is_in_it(text: str) -> None:
     """At a terminal, while somebody types."""

@@ -84,6 +84,7 @@ def test_what_is_written(markdown: str, html: str | None) -> None:
     assert html is None or read_html(html).complaints == []
 
 
+@pytest.mark.slow
 @each_row(("markdown", "markup"), ANSWERS)
 def test_a_rich_message_says_what_the_plain_one_says(markdown: str, markup: str) -> None:
     for plain in messages(f"{markdown}\n\n$x^2$\n\n{TABLE}"):
@@ -104,6 +105,7 @@ def cells(chat: Chat) -> Sequence[object]:
     return chat.last.rich.tables if chat.last.rich else []
 
 
+@pytest.mark.slow
 async def test_an_answer_becomes_rich_at_its_end(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     answers = iter([TABLE, f"So:\n\n$${MATRIX}$$", "words alone"])
     async with running(server, database, FakeModel(lambda prompt: re.findall(r"(?s).{1,9}", next(answers))), rich=True):
@@ -126,6 +128,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "tries"), [each[1:] for each in REFUSALS], ids=[each[0] for each in REFUSALS])
 async def test_what_is_refused_is_plain(
     server: BotApi, database: str, ann: Person, private: Chat, words: str, tries: int
@@ -140,6 +143,7 @@ async def test_what_is_refused_is_plain(
     assert len(refused) == tries and len(private.messages) == 2
 
 
+@pytest.mark.slow
 async def test_a_draft_becomes_a_rich_message_or_where_there_are_none_a_plain_one(
     server: BotApi, database: str, ann: Person, private: Chat
 ) -> None:
@@ -159,6 +163,7 @@ async def test_a_draft_becomes_a_rich_message_or_where_there_are_none_a_plain_on
     assert len([effect for effect in server.ledger if effect.refused and effect.method == "sendRichMessage"]) == 1
 
 
+@pytest.mark.slow
 async def test_a_message_that_has_no_place_for_all_is_rich_where_it_gains(
     server: BotApi, database: str, ann: Person, private: Chat
 ) -> None:
@@ -169,6 +174,7 @@ async def test_a_message_that_has_no_place_for_all_is_rich_where_it_gains(
     assert private.messages[0].rich is None and cells(private) == [CELLS]
 
 
+@pytest.mark.slow
 async def test_a_lost_answer_changes_nothing(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     server.fault(FaultKind.ACCEPT_THEN_DROP, "editMessageText", 3)
     async with running(server, database, FakeModel(lambda prompt: [TABLE]), rich=True):
@@ -177,6 +183,7 @@ async def test_a_lost_answer_changes_nothing(server: BotApi, database: str, ann:
     assert len(private.messages) == 1
 
 
+@pytest.mark.slow
 async def test_the_filter_reads_what_a_formula_shows(server: BotApi, database: str, ann: Person, private: Chat) -> None:
     said = "Look: $$\\begin{pmatrix} \\text{b}{\\rm ad} & 1 \\end{pmatrix}$$"
     assert "bad" in formula_letters(messages(said)[0].blocks)

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.streaming_message import DRAFT_KEPT_MS, Delivery, StreamingMessage
 from core.domain.conversation import Reply
@@ -62,6 +64,7 @@ async def test_a_draft_gives_way_to_the_finished_text_alone(store: DatabaseStore
     assert channel.views == [["one two"], ["one two three"]]
 
 
+@pytest.mark.slow
 async def test_a_long_text_shows_each_part_once(store: DatabaseStore) -> None:
     channel = DraftChannel(10)
     async with message(store, await claimed(store), channel) as live:
@@ -70,6 +73,7 @@ async def test_a_long_text_shows_each_part_once(store: DatabaseStore) -> None:
     assert channel.views[1:] == [["one two"], ["one two", "three four"]]
 
 
+@pytest.mark.slow
 async def test_without_a_draft_an_answer_begins_as_ever(store: DatabaseStore) -> None:
     channel = DraftChannel()
     async with message(store, await claimed(store), channel) as live:
@@ -77,6 +81,7 @@ async def test_without_a_draft_an_answer_begins_as_ever(store: DatabaseStore) ->
     assert channel.history == [PLACEHOLDER, "one"]
 
 
+@pytest.mark.slow
 async def test_what_was_certainly_not_taken_is_sent_again(store: DatabaseStore) -> None:
     channel = DraftChannel()
     channel.fails = [NotSent(), NotSent(0.01), None]
@@ -95,6 +100,7 @@ async def test_where_nobody_knows_a_notice_says_so_and_the_text_shows_once(store
     assert list(channel.messages.values()) == ["one two", DOUBTFUL]
 
 
+@pytest.mark.slow
 async def test_also_after_a_crash_and_a_retry_shows_its_answer_there(store: DatabaseStore) -> None:
     reply, channel = await claimed(store), DraftChannel()
 
@@ -116,6 +122,7 @@ async def test_also_after_a_crash_and_a_retry_shows_its_answer_there(store: Data
     assert list(channel.messages.values()) == ["one two", "another answer"]
 
 
+@pytest.mark.slow
 async def test_a_draft_that_would_vanish_is_shown_again(store: DatabaseStore) -> None:
     channel, clock = DraftChannel(), iter(range(0, 10**9, DRAFT_KEPT_MS // 2))
     works_with = Delivery(store, ChatRateLimiter(), "i", OpenFilter(), lambda: next(clock), QUICK, typing_every_s=0.001)

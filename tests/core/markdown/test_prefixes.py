@@ -91,6 +91,7 @@ SEEN = [
 ]
 
 
+@pytest.mark.slow
 @each_row(("prefix", "expected"), SEEN)
 def test_what_is_seen_of_a_prefix(prefix: str, expected: str) -> None:
     assert seen(close_open_markup(prefix)).strip() == expected

@@ -1,5 +1,7 @@
 """Markdown as it is read: what a reader sees of every kind of it, on each platform."""
 
+import pytest
+
 from bots.console import formatting as console
 from bots.discord_bot import formatting as discord
 from bots.telegram_bot import formatting as telegram
@@ -163,6 +165,7 @@ LOOKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_html_of_several_lines_looks_as_it_means() -> None:
     quote, words = read("<blockquote>a</blockquote>\nb")
     assert (quote.quotes, words.quotes) == (1, 0)
@@ -204,6 +207,7 @@ BOLD = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @each_row(("markdown", "bold"), BOLD)
 def test_bold_may_end_behind_a_space(markdown: str, bold: list[str]) -> None:
     [block] = read(markdown)
