@@ -117,6 +117,7 @@ def adapters(config: Config, store: DatabaseStore, service: ChatService) -> Iter
             config.telegram_api_url,
             PressServices(service.rate_limiter, service.languages, service.buttons.settings),
             drafts=config.telegram_drafts,
+            rich=config.telegram_rich,
             timing=TIMING.telegram,
         )
     if config.discord_token:

@@ -47,6 +47,7 @@ class Config(BaseSettings):
     telegram_token: TelegramToken | None = None
     telegram_api_url: HttpUrl = "https://api.telegram.org"
     telegram_drafts: bool = False
+    telegram_rich: bool = False
     discord_token: DiscordToken | None = None
     discord_api_url: HttpUrl = "https://discord.com/api/v10"
     discord_gateway_url: WebSocketUrl = "wss://gateway.discord.gg/"

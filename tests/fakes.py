@@ -1,6 +1,7 @@
 """Stand-ins with types: mypy holds each to the protocol it stands for."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,11 +23,13 @@ CHAT = ChatId("fake", "1")
 ANN = Author("ann", "Ann", "en-GB")
 BOB = Author("bob", "Bob", "vi-VN")
 NO_PACE = Pace()
+_LABEL = re.compile(r"\A(?:ann|bob|eve|Ann|Bob|Eve): ")
 
 
 def echo(prompt: Prompt) -> Sequence[str]:
-    """Says the question back, word by word."""
-    words = prompt[-1].content.split(" ")
+    """Says the question back, word by word, without the label of who asks in a group: an answer that begins with it is
+    held back until it is clear that it is no dialogue."""
+    words = _LABEL.sub("", prompt[-1].content).split(" ")
     return [f"{word} " for word in words[:-1]] + words[-1:]
 
 

@@ -59,10 +59,12 @@ class LiveScreen:
     def typing(self) -> None:
         """A spinner, until there is text."""
         if not self._lines:
-            self._window().update(Spinner("dots", style="dim"))
+            self._window().update(Spinner("dots", style="dim"), refresh=True)
 
     def show(self, text: str) -> None:
         """Show the text. An edit of lines that are printed already prints all of it again."""
+        if not self._lines:
+            self._window().update("", refresh=True)  # no spinner beside the first lines
         self._lines = to_lines(text, self._console.width)
         if self._lines[: len(self._printed)] != self._printed:
             self._printed = []

@@ -28,7 +28,7 @@ from bots.telegram_bot.incoming import (
     Parsed,
 )
 from bots.telegram_bot.long_polling import LongPoller, token_refused
-from bots.telegram_bot.outgoing import TelegramReplyChannel
+from bots.telegram_bot.outgoing import RichSupport, TelegramReplyChannel
 from bots.telegram_bot.roles import ChatRoles
 from bots.telegram_bot.timing import TELEGRAM_TIMING, TelegramTiming
 from core.commands.press import Press
@@ -68,6 +68,7 @@ class TelegramBot:
         press_services: PressServices,
         *,
         drafts: bool = False,
+        rich: bool = False,
         timing: TelegramTiming = TELEGRAM_TIMING,
     ) -> None:
         sending = HTTPXRequest(
@@ -80,7 +81,7 @@ class TelegramBot:
         self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=sending, get_updates_request=self._polling)
         self._roles = ChatRoles(self._bot)
         self._buttons = ButtonHandler(self._bot, press_services, timing)
-        self._drafts, self._timing = drafts, timing
+        self._drafts, self._rich, self._timing = drafts, RichSupport(rich), timing
         self._grouped: deque[str] = deque(maxlen=MAX_REMEMBERED_GROUPED)
         """External ids of questions that came as several messages: an edit of one of those is no edit of the whole."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,7 +103,7 @@ class TelegramBot:
     def channel(self, reply: Reply) -> TelegramReplyChannel:
         """Where a reply goes."""
         pace = self._timing.private_pace if reply.private else self._timing.group_pace
-        return TelegramReplyChannel(self._bot, reply, pace, drafts=self._drafts)
+        return TelegramReplyChannel(self._bot, reply, pace, drafts=self._drafts, rich=self._rich)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """What a person may do in a chat, asked of Telegram at most once a minute. Raises DeliveryError."""

@@ -45,10 +45,12 @@ _SPAN_TYPES = {Style.BOLD: "bold", Style.ITALIC: "italic", Style.STRUCK: "strike
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rendered:
-    """One message: the text as a person reads it, and its entities (bold, code, links)."""
+    """One message: the text as a person reads it, and its entities (bold, code, links). `blocks`: what it was written
+    from."""
 
     text: str
     entities: tuple[MessageEntity, ...] = ()
+    blocks: Sequence[Block] = ()
 
     def __eq__(self, other: object) -> bool:
         """Links and languages count, which the entities' own comparison leaves out: a message that changes only there
@@ -83,7 +85,7 @@ def _simple(lines: Sequence[tuple[str, bool]], max_entities: int) -> Rendered:
 
 
 def _read(markdown: str, max_units: int, max_entities: int) -> list[Rendered]:
-    blocks = [each for each in laid_out(read(markdown), MAX_TABLE_COLUMNS, _is_link) if not _is_empty_code(each)]
+    blocks = [each for each in laid_out(read(markdown), MAX_TABLE_COLUMNS, is_link) if not _is_empty_code(each)]
     parts = split(blocks, _size, max_units)
     rendered = [_rendered(part, max_entities) for part in parts]
     return [each for each in rendered if _is_visible(each.text)] or [Rendered(_EMPTY)]
@@ -100,11 +102,12 @@ def _is_empty_code(block: Block) -> bool:
 
 
 def _size(blocks: Sequence[Block]) -> int:
-    text = plain_text(blocks, _is_link)
+    text = plain_text(blocks, is_link)
     return utf16(text) + (utf16(_INDENTATION_GUARD) if text[:1].isspace() else 0)
 
 
-def _is_link(address: str) -> bool:
+def is_link(address: str) -> bool:
+    """Whether Telegram takes an address as a link."""
     return _WEB_ADDRESS.fullmatch(address) is not None
 
 
@@ -119,7 +122,7 @@ def _rendered(blocks: Sequence[Block], max_entities: int) -> Rendered:
         MessageEntity(type, start, end - start, url=url, language=language)
         for type, start, end, url, language in chosen(clip(spans, text), max_entities)
     )
-    return Rendered(text, tuple(entities))
+    return Rendered(text, tuple(entities), blocks)
 
 
 def _written(blocks: Sequence[Block]) -> tuple[str, list[Span]]:
@@ -132,7 +135,7 @@ def _written(blocks: Sequence[Block]) -> tuple[str, list[Span]]:
         before = gap(block) if index else ""
         if block.quotes and quote_start < 0:
             quote_start = at + len(before)
-        runs, start = _without_pings(shown_runs(block, _is_link)), before + lead(block)
+        runs, start = _without_pings(shown_runs(block, is_link)), before + lead(block)
         at += utf16(start)
         spans += _spans(block, runs, at)
         text += [start, text_of(runs)]

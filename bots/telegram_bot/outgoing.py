@@ -1,18 +1,23 @@
 """The messages of one reply in a Telegram chat: text and entities, never a parse_mode, so that no text is refused."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from telegram import Bot, LinkPreviewOptions, ReplyParameters
 from telegram.constants import ChatAction
-from telegram.error import TelegramError
+from telegram.error import EndPointNotFound, TelegramError
 
 from bots.telegram_bot.buttons import keyboard
 from bots.telegram_bot.errors import delivery_errors, is_unchanged, to_delivery_error
 from bots.telegram_bot.formatting import Rendered, messages
 from bots.telegram_bot.incoming import PLATFORM
+from bots.telegram_bot.rich_messages import RichMessage, formula_letters, rich_message
 from core.domain.conversation import Reply
 from core.domain.platform import MessageGone, OutgoingMessage, Pace, Unacceptable
+
+log = logging.getLogger(__name__)
 
 EMPTIED_TEXT = "…"
 """What a message shows that should be deleted and can't be."""
@@ -21,29 +26,69 @@ NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 """An answer with a link must not make Telegram's servers, and with them a stranger's, fetch it."""
 
 
+_REFUSED_CONTENT = "rich_message_"
+"""In Telegram's words for a rich message whose content it refuses; it takes others."""
+
+
+@dataclass(slots=True)
+class RichSupport:
+    """Whether rich messages are sent: where the owner wishes them, and until the server turns out not to know them."""
+
+    is_on: bool
+
+    def refused(self, error: TelegramError) -> bool:
+        """Whether it was the rich message that the server did not take, so that a plain one may be."""
+        if isinstance(error, EndPointNotFound):
+            self._give_up(error)
+            return True
+        if is_unchanged(error) or not isinstance(to_delivery_error(error), Unacceptable):
+            return False
+        if _REFUSED_CONTENT not in str(error).lower():
+            self._give_up(error)
+        return True
+
+    def _give_up(self, error: TelegramError) -> None:
+        log.warning("Telegram takes no rich messages (%s); answers are plain until the next start.", error)
+        self.is_on = False
+
+
 class TelegramReplyChannel:
-    """Implements core.domain.platform.ReplyChannel and Drafts."""
+    """Implements core.domain.platform.ReplyChannel, Drafts and FinalLook."""
 
     needs_placeholder = True
 
-    def __init__(self, bot: Bot, reply: Reply, pace: Pace, *, drafts: bool) -> None:
+    def __init__(self, bot: Bot, reply: Reply, pace: Pace, *, drafts: bool, rich: RichSupport) -> None:
         self._bot, self._reply = bot, reply
         self._chat = int(reply.chat.chat)
         self._thread = int(reply.chat.thread) if reply.chat.thread else None
         self.key = f"{PLATFORM}:{reply.chat.chat}"  # all topics of a group share its limit
         self.pace = pace
         self.drafts = drafts and reply.private
+        self._rich = rich
 
     def format(self, markdown: str) -> Sequence[OutgoingMessage]:
         """The text rendered and split into messages."""
-        return [OutgoingMessage(rendered.text, rendered) for rendered in messages(markdown)]
+        return [
+            OutgoingMessage(each.text, each, hidden_text=formula_letters(each.blocks) if self._rich.is_on else "")
+            for each in messages(markdown)
+        ]
+
+    def final(self, message: OutgoingMessage) -> OutgoingMessage:
+        """A message with a table or a formula as a rich one, where the server takes those."""
+        assert isinstance(message.body, Rendered), _FOREIGN
+        rich = rich_message(message.body) if self._rich.is_on else None
+        return replace(message, body=rich) if rich else message
 
     async def send(self, index: int, message: OutgoingMessage, nonce: str) -> str:
         """Send a message; plain, where Telegram refuses its entities. In groups the first one quotes the question."""
-        assert isinstance(message.body, Rendered), _FOREIGN
-        entities, quote = message.body.entities, None
+        quote = None
         if not self._reply.private and index == 0 and self._reply.seq:
             quote = ReplyParameters(self._reply.seq, allow_sending_without_reply=True)
+        if isinstance(message.body, RichMessage):
+            message_id = await self._send_rich(message.body, message, quote)
+            return message_id or await self.send(index, replace(message, body=message.body.plain), nonce)
+        assert isinstance(message.body, Rendered), _FOREIGN
+        entities = message.body.entities
         try:
             sent = await self._bot.send_message(
                 self._chat,
@@ -63,6 +108,10 @@ class TelegramReplyChannel:
 
     async def edit(self, message_id: str, message: OutgoingMessage) -> None:
         """Change a message; to plain text, where Telegram refuses the entities."""
+        if isinstance(message.body, RichMessage):
+            if not await self._edit_rich(message_id, message.body, message):
+                await self.edit(message_id, replace(message, body=message.body.plain))
+            return
         assert isinstance(message.body, Rendered), _FOREIGN
         entities = message.body.entities
         try:
@@ -114,3 +163,47 @@ class TelegramReplyChannel:
         """Show "typing" for five seconds."""
         with delivery_errors():
             await self._bot.send_chat_action(self._chat, ChatAction.TYPING, message_thread_id=self._thread)
+
+    # Rich messages: the library does not know them yet
+
+    async def _send_rich(
+        self, body: RichMessage, message: OutgoingMessage, quote: ReplyParameters | None
+    ) -> str | None:
+        """The id of the message; None where Telegram takes no rich one, and nothing was sent."""
+        optional = {
+            "message_thread_id": self._thread,
+            "reply_parameters": quote,
+            "reply_markup": keyboard(message.controls, self._reply.chat, self._reply.id),
+        }
+        values = {name: value for name, value in optional.items() if value is not None}
+        call = {"chat_id": self._chat, "rich_message": _input(body), **values}
+        try:
+            sent = await self._bot.do_api_request("sendRichMessage", api_kwargs=call)
+        except TelegramError as error:
+            if self._rich.refused(error):
+                return None
+            raise to_delivery_error(error) from error
+        return str(sent["message_id"])
+
+    async def _edit_rich(self, message_id: str, body: RichMessage, message: OutgoingMessage) -> bool:
+        """Whether the message is as it should be now; else Telegram takes no rich one, and nothing was changed."""
+        try:
+            await self._bot.edit_message_text(
+                cast(str, None),  # left out: the rich content stands in its place
+                self._chat,
+                int(message_id),
+                reply_markup=keyboard(message.controls, self._reply.chat, self._reply.id),
+                api_kwargs={"rich_message": _input(body)},
+            )
+        except TelegramError as error:
+            if self._rich.refused(error):
+                return False
+            if not is_unchanged(error):
+                raise to_delivery_error(error) from error
+        return True
+
+
+def _input(body: RichMessage) -> dict[str, Any]:
+    """An InputRichMessage. What looks like an address, a mention or a number of a card in it stays text: Telegram
+    refuses some of what it finds by itself."""
+    return {"html": body.html, "skip_entity_detection": True}

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from markdown_it.token import Token
 
 from core.markdown.grammar import CODE_SPAN, FORMULA, PARSER, open_marks
+from core.markdown.html_blocks import BLOCK_TAGS, as_markdown
 from core.markdown.inline import is_known_tag, open_tags
 
 _LINE_SIGNS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*")
 """Before the words of a line: quotes and lists."""
-_HALF_LINE = re.compile(r"(?:[-+*#>=_`~|: \t]*|\d{1,4}[.)]|\[[ xX]?\]?|\[![A-Za-z]*\]?|\|.*)\Z", re.DOTALL)
+_HALF_LINE = re.compile(
+    r"(?:[-+*#>=_`~|: \t]*|\d{1,4}[.)]|\[[ xX]?\]?|\[![A-Za-z]*\]?|\|.*|\[[^\[\]]{1,200}\]:\s*)\Z", re.DOTALL
+)
 """A last line that may still become something else: a rule, a marker, a fence, a task, the first row of a table."""
 _HALF_ROW = re.compile(r"[^|]*|\|.*[^|\s]\s*|\|\s*", re.DOTALL)
 """A last row of a table that has not all of its cells."""
@@ -19,9 +22,19 @@ _HALF_TAG = re.compile(
     r"<(?:/?([a-zA-Z][a-zA-Z0-9]*)?/?|([a-zA-Z][a-zA-Z0-9]*)\s[^<>\n]*|!-{0,2}|[a-zA-Z][\w.+-]*[:@][^\s<>]*)\Z"
 )
 _HALF_ENTITY = re.compile(r"&(?:#?\w{0,10})\Z")
-_HALF_FORMULA = re.compile(r"(?<![\w\\])(?:\\[(\[]|\$\$|\$(?=[^\s$]*\Z|[^\d\s$`]|\d+[a-zA-Z\\^_=])(?!\d+\Z))[^$`]*\Z")
+_HALF_FORMULA = re.compile(
+    r"(?<![\w\\])(?:\\[(\[]|\\begin(?![a-z])|\$\$|\$(?=[^\s$]*\Z|[^\d\s$`]|\d+[a-zA-Z\\^_=])(?!\d+\Z))[^$`]*\Z"
+)
 _HALF_NAME = re.compile(r"(?<!\w)__([a-zA-Z][a-zA-Z0-9_]*)?\Z")
 """It may become a name of Python, which is shown as it is, or the beginning of something bold."""
+_SPACED_MARK = re.compile(r"[ \t]\*{2}\Z")
+"""It may open bold words, or close those before it."""
+_HALF_ARGUMENTS = re.compile(r"(?<![\w*])\*{1,2}(a(?:r(?:gs?)?)?|k(?:w(?:a(?:r(?:gs?)?)?)?)?)\Z")
+"""The same for Python's *args and **kwargs."""
+_PROSE = re.compile(r"(?<![\\{a-zA-Z])[a-z]{2,}[ \t]+[a-z]{2,}[ \t]")
+"""Two words, which a formula has in braces alone."""
+_REFERENCE = re.compile(r"(?<![\w\])!])!?\[([^\[\]\n]{1,200})\]\[([^\[\]\n]{0,200})(?:\]|\Z)")
+_DEFINED = re.compile(r"^[ \t]{0,3}\[([^\[\]\n]{1,200})\]:[ \t]*\S", re.MULTILINE)
 _TICKS = re.compile(r"(?<!\\)`+")
 _MAX_HALVES = 6
 """Half marks at the end of a text, one behind the other, that are left out."""
@@ -42,7 +55,7 @@ def close_open_markup(text: str) -> str:
 
     Open code and the open spans of the last paragraph are closed; what could still become markup is left out.
     """
-    text = text.rstrip()
+    text = _without_references(as_markdown(text.rstrip(), growing=True).rstrip())
     for _ in range(_MAX_HALVES):
         end = _end(text)
         if end.closing:
@@ -116,11 +129,11 @@ def _shortened(words: str, *, in_table: bool) -> str:
     own = line[signs.end() :] if signs else line
     if (_HALF_ROW if in_table else _HALF_LINE).fullmatch(own):
         return words[: len(before)]
-    if formula := _half_formula(masked):
-        return words[: formula.start()]
+    if half := _SPACED_MARK.search(masked) or _half_formula(masked):
+        return words[: half.start()]
     if (start := _half_link(masked)) >= 0:
         return words[:start] + _label(words[start:])
-    if name := _HALF_NAME.search(masked):
+    if name := _HALF_NAME.search(masked) or _HALF_ARGUMENTS.search(masked):
         return words[: name.start()] + (name[1] or "")
     end = min((half.start() for half in _halves(masked)), default=len(words) - open_marks(masked)[1])
     return words[:end].rstrip("\\")
@@ -130,13 +143,15 @@ def _halves(masked: str) -> Iterator[re.Match[str]]:
     """What may still become an entity or a tag."""
     if entity := _HALF_ENTITY.search(masked):
         yield entity
-    if (tag := _HALF_TAG.search(masked)) and (not tag[2] or is_known_tag(tag[2])):
+    if (tag := _HALF_TAG.search(masked)) and (not tag[2] or is_known_tag(tag[2]) or tag[2].lower() in BLOCK_TAGS):
         yield tag
 
 
 def _half_formula(masked: str) -> re.Match[str] | None:
     found = _HALF_FORMULA.search(masked)
-    return found if found and len(masked) - found.start() < _MAX_HALF_FORMULA else None
+    if not found or len(masked) - found.start() >= _MAX_HALF_FORMULA:
+        return None
+    return found if found[0][:1] == "\\" or not _PROSE.search(found[0]) else None
 
 
 def _masked(words: str) -> str:
@@ -179,6 +194,19 @@ def _label(link: str) -> str:
     inner = link.removeprefix("!").removeprefix("[")
     label = inner.partition("]")[0]
     return "" if label[:1] in ("^", "!") else label.partition("[")[0].rstrip("!")
+
+
+def _without_references(text: str) -> str:
+    """The text with the words alone of links whose address is still to come."""
+    if "][" not in text:
+        return text
+    masked, defined = _masked(text), {label.lower() for label in _DEFINED.findall(text)}
+    out, at = list[str](), 0
+    for link in _REFERENCE.finditer(masked):
+        if (link[2] or link[1]).lower() not in defined and "\0" not in link[0]:
+            out += [text[at : link.start()], link[1]]
+            at = link.end()
+    return "".join([*out, text[at:]])
 
 
 def _closing_marks(words: str) -> str:

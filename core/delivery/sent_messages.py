@@ -10,6 +10,10 @@ from core.domain.store import Store, Transaction
 from core.runtime.failpoints import failpoint
 from core.runtime.retry import Backoff, until_stored
 
+WHOLE = "whole"
+"""In the nonce of a message that is sent with its text and no placeholder before, where a second send shows twice."""
+DOUBTFUL = "doubtful"
+"""In the nonce of the notice that takes the place of such a message, where nobody knows whether it came."""
 MAX_VANISHED = 2
 """After a message has disappeared more often than this, its reply is given up."""
 
@@ -21,7 +25,8 @@ class MessageState:
     `nonce`: what it is sent with. `id`: the platform's, None while it is only intended. `shows`: its content, None
     where that is unknown (after a restart). `maybe_sent`: a send may have been accepted without its id arriving; a
     platform that recognises the nonce keeps the message as it was. `gone`: it can't be changed any more, and another
-    has to take its place. `vanished`: how often that happened because it was deleted.
+    has to take its place. `vanished`: how often that happened because it was deleted. `doubtful`: it may show its text
+    already, and nobody can tell: a notice of that takes its place.
     """
 
     nonce: str
@@ -30,6 +35,7 @@ class MessageState:
     maybe_sent: bool = False
     gone: bool = False
     vanished: int = 0
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +92,48 @@ class SentMessages:
     def __init__(self, store: Store, reply: Reply, instance: str, backoff: Backoff) -> None:
         self._store, self._reply, self._instance, self._backoff = store, reply, instance, backoff
         self.states = [
-            MessageState(chunk.nonce, chunk.message_id, maybe_sent=chunk.message_id is None) for chunk in reply.chunks
+            MessageState(
+                chunk.nonce,
+                chunk.message_id,
+                maybe_sent=chunk.message_id is None,
+                doubtful=self._is(chunk.nonce, DOUBTFUL) or (chunk.message_id is None and self._is(chunk.nonce, WHOLE)),
+            )
+            for chunk in reply.chunks
         ]
         """In the order of the reply's text."""
         self._replacements = 0
 
-    async def intend(self, index: int) -> str:
-        """C3: store that message number `index` is about to be sent; return its nonce.
+    async def intend(self, index: int, *, whole: bool = False) -> str:
+        """C3: store that message number `index` is about to be sent; return its nonce. `whole`: with its text.
 
         A message that was only intended keeps its nonce: the platform may know it already.
         """
         before = self.states[index] if index < len(self.states) else None
         if before is not None and not before.gone:
             return before.nonce
+        doubtful = before is not None and before.doubtful
         nonce = f"{self._instance}-{self._reply.id}-{index}"
         nonce += f"-{self._replacements}" if self._replacements else ""
+        nonce += f"-{DOUBTFUL if doubtful else WHOLE}-{self._reply.id}" if doubtful or whole else ""
         instead_of = before.nonce if before else ""
         await self._write(lambda tx: tx.messages.add_intent(self._reply, nonce, instead_of=instead_of), "intending")
         failpoint("intended")
-        self.states[index : index + 1] = [MessageState(nonce, vanished=before.vanished if before else 0)]
+        vanished = before.vanished if before else 0
+        self.states[index : index + 1] = [MessageState(nonce, vanished=vanished, doubtful=doubtful)]
         return nonce
+
+    def is_whole(self, index: int) -> bool:
+        """Whether the message was intended to be sent with its text."""
+        return index < len(self.states) and self._is(self.states[index].nonce, WHOLE)
+
+    def _is(self, nonce: str, kind: str) -> bool:
+        """Whether a nonce is of that kind, and this reply's: a retry takes over the messages of another one."""
+        return nonce.endswith(f"-{kind}-{self._reply.id}")
+
+    def doubt(self, index: int) -> None:
+        """A message that was sent with its text may have been accepted: another is to say so in its place."""
+        self._replacements += 1
+        self.states[index].doubtful = self.states[index].gone = True
 
     async def set_sent(self, index: int, message_id: str, message: OutgoingMessage | None) -> None:
         """C4: store the id that the platform has given. `message`: the content, None where it is unknown."""

@@ -100,16 +100,17 @@ def _longest(block: Block, size: Size, room: int) -> int:
 
 def _head(block: Block, at: int) -> Block:
     runs = cut(block.runs, 0, at)
-    return replace(block, runs=_right_stripped(runs) if block.kind is Kind.CODE else stripped(runs))
+    shown = _right_stripped(runs) if block.kind is Kind.CODE else stripped(runs)
+    return replace(block, runs=shown, latex="", table=None)
 
 
 def _rest(block: Block, at: int) -> Block:
     runs = without_start(block.runs, at)
     if block.kind is not Kind.CODE:
-        return replace(block, runs=stripped(runs), marker="", gap=False)
+        return replace(block, runs=stripped(runs), marker="", gap=False, latex="", table=None)
     code = "".join(run.text for run in runs).removeprefix("\n")
     again = f"{block.repeated}\n" if block.repeated else ""
-    return replace(block, runs=(Run(again + code, Style.CODE),), marker="", gap=False)
+    return replace(block, runs=(Run(again + code, Style.CODE),), marker="", gap=False, latex="", table=None)
 
 
 def _right_stripped(runs: Sequence[Run]) -> tuple[Run, ...]:

@@ -18,6 +18,7 @@ from core.domain.platform import (
     Ambiguous,
     Controls,
     Drafts,
+    FinalLook,
     MessageGone,
     NotSent,
     OutgoingMessage,
@@ -41,6 +42,8 @@ TYPING_EVERY_S = 4.0
 """Platforms show a typing indicator for five seconds."""
 SEND_BACKOFF = Backoff(1.0, 60.0)
 """Between attempts at a final text."""
+DRAFT_KEPT_MS = 20_000
+"""After so long without a new one a draft is shown again: Telegram takes it away after thirty seconds."""
 GIVE_UP_AFTER_MS = 24 * 3600 * 1000
 """A final text that could not be shown for this long is given up."""
 
@@ -100,6 +103,8 @@ class StreamingMessage:
         self._pieces: list[str] = []
         self._changed = asyncio.Event()
         self._previews: asyncio.Task[None] | None = None
+        self._drafted_at: int | None = None
+        """When unfinished text was last shown without a message; None where it never was."""
         self._formatted: tuple[str, Sequence[OutgoingMessage]] | None = None
         self._judged: tuple[str, bool] | None = None
         """The text that was formatted last, and the one that was judged last."""
@@ -150,8 +155,8 @@ class StreamingMessage:
         """Whether every message of `text` may be shown as it will be formatted."""
         if self._judged is None or self._judged[0] != text:
             check, policy = self._delivery.filter.check, self._policy
-            messages = await self._messages(text)
-            self._judged = text, not any(check(message.text, policy).blocked for message in messages)
+            read = [part for each in await self._messages(text) for part in (each.text, each.hidden_text) if part]
+            self._judged = text, not any(check(part, policy).blocked for part in read)
         return self._judged[1]
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
@@ -164,8 +169,8 @@ class StreamingMessage:
         that its text shows twice at most.
         """
         await self.stop_previews()
-        delivery, messages, give_up_at = self._delivery, await self._messages(text, controls), None
-        while steps := plan(messages, self._sent.states):
+        delivery, messages, give_up_at = self._delivery, await self._final_messages(text, controls), None
+        while steps := plan(self._with_doubts(messages), self._sent.states):
             if give_up_at is None:  # a step begins
                 give_up_at, pauses = delivery.now() + GIVE_UP_AFTER_MS, delivery.send_backoff.pauses()
             await delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
@@ -228,7 +233,8 @@ class StreamingMessage:
                 async with asyncio.timeout(self._delivery.typing_every_s):
                     await self._changed.wait()
             except TimeoutError:
-                continue
+                if self._drafted_at is not None and self._delivery.now() - self._drafted_at >= DRAFT_KEPT_MS:
+                    return  # the draft is to be shown again, before it vanishes
 
     async def _show_typing(self) -> None:
         """A courtesy, and none for a command, which is answered at once."""
@@ -254,6 +260,7 @@ class StreamingMessage:
                     await self._channel.delete(message_id)
                     await self._sent.remove(index)
                 case Draft(message) if self._drafts is not None:
+                    self._drafted_at = self._delivery.now()
                     await self._drafts.draft(message)
                 case Typing():
                     await self._channel.typing()
@@ -263,9 +270,14 @@ class StreamingMessage:
             raise
 
     async def _send(self, index: int, message: OutgoingMessage) -> None:
-        if self._needs_placeholder:
+        state = self._sent.states[index] if index < len(self._sent.states) else None
+        doubtful = state is not None and state.doubtful
+        if doubtful and self._sent.is_whole(index):
+            self._sent.doubt(index)
+        whole = self._needs_placeholder and self._drafted_at is not None and not doubtful
+        if self._needs_placeholder and not whole:
             message, *_ = await self._messages(PLACEHOLDER, self._controls)
-        nonce = await self._sent.intend(index)
+        nonce = await self._sent.intend(index, whole=whole)
         state = self._sent.states[index]
         if state.maybe_sent and isinstance(self._channel, SentMessageLookup):
             found = await self._channel.find(index, message, nonce)
@@ -274,8 +286,12 @@ class StreamingMessage:
                 return
         try:
             message_id = await self._channel.send(index, message, nonce)
+        except NotSent:
+            if whole:
+                await self._sent.remove(index)  # after a restart nobody is to think that it may have come
+            raise
         except Ambiguous:
-            state.maybe_sent = True
+            state.maybe_sent, state.doubtful = True, state.doubtful or self._sent.is_whole(index)
             raise
         failpoint("sent")
         await self._sent.set_sent(index, message_id, None if state.maybe_sent else message)
@@ -288,6 +304,22 @@ class StreamingMessage:
             self._formatted = text, await in_thread_if_long(partial(format_long, self._channel.format, notice), text)
         *messages, last = self._formatted[1]
         return [*messages, replace(last, controls=controls)]
+
+    def _with_doubts(self, messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
+        """The messages, with a notice in place of one that may stand there already: never a second answer."""
+        doubtful = {index for index, state in enumerate(self._sent.states) if state.doubtful}
+        if not doubtful:
+            return list(messages)
+        notice = self._channel.format(t(self._controls.language, "error.doubtful"))[0]
+        return [
+            replace(notice, controls=message.controls) if index in doubtful else message
+            for index, message in enumerate(messages)
+        ]
+
+    async def _final_messages(self, text: str, controls: Controls) -> list[OutgoingMessage]:
+        messages = await self._messages(text, controls)
+        final = self._channel.final if isinstance(self._channel, FinalLook) else lambda message: message
+        return list(map(final, messages))
 
     async def _hold(self, seconds: float) -> None:
         """Let nobody call the chat for so long. A longer time is stored: a restart must not forget it."""

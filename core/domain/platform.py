@@ -49,11 +49,15 @@ NO_CONTROLS = Controls()
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message of a reply. `text` is what a person reads, without markup; `body` what the adapter sends for it."""
+    """One message of a reply. `text` is what a person reads, without markup; `body` what the adapter sends for it.
+
+    `hidden_text`: what a person may read of it besides, in letters that `text` has among the signs of a formula.
+    """
 
     text: str
     body: object = None
     controls: Controls = NO_CONTROLS
+    hidden_text: str = ""
 
 
 class DeliveryError(Exception):
@@ -133,6 +137,14 @@ class Drafts(Protocol):
 
     async def draft(self, part: OutgoingMessage) -> None:
         """Show unfinished text. Raises DeliveryError."""
+
+
+@runtime_checkable
+class FinalLook(Protocol):
+    """A reply channel that shows a text in another way once it grows no more."""
+
+    def final(self, message: OutgoingMessage) -> OutgoingMessage:
+        """A message that `format` made, as it looks at the end."""
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ What was written as Markdown is read once, into this; each platform writes it in
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, Flag, auto
 from itertools import groupby
 
@@ -22,11 +22,13 @@ class Style(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Words of one style. `address`: where they lead, as it was written; "" for words that are no link."""
+    """Words of one style. `address`: where they lead, as it was written; "" for words that are no link. `latex`: the
+    formula that they are, as it was written; "" for words that are none."""
 
     text: str
     style: Style = Style.PLAIN
     address: str = ""
+    latex: str = field(default="", compare=False)
 
 
 Runs = tuple[Run, ...]
@@ -57,7 +59,8 @@ class Block:
     `marker`: of a list item, on its first block: "•", "3.", "☐". `depth`: in how many lists it stands; `quotes`: in how
     many quotes. `level`: of a heading, from 1. `language`: of code. `gap`: whether a blank line stands before it.
     `counted`: whether the numbers of its list go up by one each, as a platform would count them itself. `repeated`: of
-    code, the lines that stand at the top of every part of it.
+    code, the lines that stand at the top of every part of it. `latex`: of a formula on lines of its own, as it was
+    written. `table`: of a table, also where it is laid out as other blocks: then each has the rows that it shows.
     """
 
     kind: Kind
@@ -70,6 +73,7 @@ class Block:
     gap: bool = False
     counted: bool = False
     repeated: str = ""
+    latex: str = ""
     table: Table | None = None
 
     @property
@@ -87,7 +91,7 @@ def joined(runs: Sequence[Run]) -> Runs:
     """The same words in as few runs as possible, without empty ones."""
     out = list[Run]()
     for run in runs:
-        if out and out[-1].style == run.style and out[-1].address == run.address:
+        if out and out[-1].style == run.style and out[-1].address == run.address and not (out[-1].latex or run.latex):
             out[-1] = Run(out[-1].text + run.text, run.style, run.address)
         elif run.text:
             out.append(run)

@@ -1,6 +1,7 @@
 """Bold and italic: which asterisks and underscores are marks, and which are signs of the text."""
 
 import re
+from bisect import bisect_right
 
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
@@ -16,6 +17,12 @@ _NAME = re.compile(
     r"))__(?!\w)"
 )
 """Names of Python between two underscores on either side; others are bold words."""
+_ARGUMENTS = re.compile(r"(?<![\w*])\*{1,2}k?w?args\b(?!\*)")
+"""Python's *args and **kwargs."""
+_OPERAND = re.compile(r"\d[ \t]+\Z")
+_MAX_GAP = 10
+"""Spaces before a sign of arithmetic."""
+_BOLD = re.compile(r"(?<![*\\])\*\*(?!\*)")
 _OPENING = "([{\"'“‘«¿¡（【《「『"
 _CLOSING_PUNCTUATION = ".,:;!?%…)]}\"'”’»：。，；！？、）】》」』"
 
@@ -27,7 +34,7 @@ def emphasis(state: StateInline, silent: bool) -> bool:
     mark = src[at]
     if silent or mark not in "*_":
         return False
-    if mark == "_" and (name := _NAME.match(src, at, state.posMax)):
+    if name := (_NAME if mark == "_" else _ARGUMENTS).match(src, at, state.posMax):
         state.append_pending(name[0])
         state.pos = name.end()
         return True
@@ -37,8 +44,10 @@ def emphasis(state: StateInline, silent: bool) -> bool:
     before = src[at - 1] if at else " "
     after = src[end] if end < state.posMax else " "
     opens, closes = _flanks(mark * (end - at), before, after)
-    if mark == "*" and before == "/" and (at == 1 or src[at - 2].isspace()):
-        opens = closes = False  # a comment in C: /*x*/
+    if mark == "*" and (_is_factor(src, at, end, after) or _opens_comment(src, at, before)):
+        opens = closes = False
+    if mark == "*" and end - at == 2:
+        opens, closes = _in_pairs(state, at, opens, closes)
     for _ in range(end - at):
         token = state.push("text", "", 0)
         token.content = mark
@@ -47,6 +56,29 @@ def emphasis(state: StateInline, silent: bool) -> bool:
             state.delimiters.append(Delimiter(ord(mark), end - at, index, -1, opens, closes))
     state.pos = end
     return True
+
+
+def _in_pairs(state: StateInline, at: int, opens: bool, closes: bool) -> tuple[bool, bool]:
+    """The same, where bold is open and its end has a space before it: "**Mr. **Smith". What follows has to pair up."""
+    env = state.env
+    if env.get("bold", (None,))[0] is not state.src:
+        env["bold"] = state.src, [found.start() for found in _BOLD.finditer(state.src)], 0
+    src, marks, opened = env["bold"]
+    if opened and not closes and state.src[at - 1 : at] == " " and (len(marks) - bisect_right(marks, at)) % 2 == 0:
+        opens, closes = False, True
+    opened += -1 if closes and opened else 1 if opens else 0
+    env["bold"] = src, marks, opened
+    return opens, closes
+
+
+def _is_factor(src: str, at: int, end: int, after: str) -> bool:
+    """2 *3"""
+    return end - at == 1 and after.isdigit() and _OPERAND.search(src, max(at - _MAX_GAP, 0), at) is not None
+
+
+def _opens_comment(src: str, at: int, before: str) -> bool:
+    """/*x*/, in C"""
+    return before == "/" and (at == 1 or src[at - 2].isspace())
 
 
 def is_word(sign: str) -> bool:

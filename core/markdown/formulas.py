@@ -40,8 +40,10 @@ _ESCAPED = ("{", "}", "%", "$", "&", "#", "_")
 _TEXTS = ("text", "textrm", "textbf", "textit", "mathrm", "mathbf", "mathit", "mathsf", "operatorname", "boldsymbol",
           "mbox", "bm", "boxed")  # fmt: skip
 _BLACKBOARD = {"R": "ℝ", "N": "ℕ", "Z": "ℤ", "Q": "ℚ", "C": "ℂ", "P": "ℙ", "E": "𝔼", "F": "𝔽"}
-_ACCENTS = {"hat": "\u0302", "bar": "\u0304", "overline": "\u0304", "vec": "\u20d7", "dot": "\u0307",
-            "ddot": "\u0308", "tilde": "\u0303"}  # fmt: skip
+_ACCENTS = {"hat": "\u0302", "bar": "\u0304", "overline": "\u0304", "vec": "\u20d7", "overrightarrow": "\u20d7",
+            "dot": "\u0307", "ddot": "\u0308", "tilde": "\u0303"}  # fmt: skip
+_ARROWS = ("vec", "overrightarrow")
+"""Accents that may stand over the name of a line: after its last letter."""
 _FRACTIONS = ("frac", "dfrac", "tfrac")
 _ROOTS = {"": "√", "2": "√", "3": "∛", "4": "∜"}
 _NUMBERS = re.compile(r"\d+/\d+")
@@ -192,7 +194,7 @@ def _with_arguments(name: str, arguments: list[str]) -> str:
         return f"{_ROOTS[arguments[0]]}{_grouped(last)}"
     if name == "mathbb" and last in _BLACKBOARD:
         return _BLACKBOARD[last]
-    if name in _ACCENTS and len(last) == 1:
+    if name in _ACCENTS and (len(last) == 1 or (name in _ARROWS and last.isalpha())):
         return last + _ACCENTS[name]
     raise _NotSimple
 

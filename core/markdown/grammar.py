@@ -25,7 +25,12 @@ from core.markdown.formulas import is_formula
 _MAX_NESTING = 20
 _MAX_UNDERLINED_CHARACTERS = 100
 """A longer line above "---" is a paragraph above a rule, not a heading."""
+_MAX_HEADING_LINES = 3
+_UNDERLINE = re.compile(r"=+|-+")
+_LONG_UNDERLINE = re.compile(r"={2,}")
 _MAX_FORMULA_LINES = 60
+_MAX_LINES_BEFORE = 5
+"""Of a formula, before an environment in it."""
 _TERMINATOR = re.compile(r"[\n!$&*<>\[\\\]^_`~]|https?://|(?<![^\W_])www\.", re.IGNORECASE)
 """Where plain words end."""
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>`|]+", re.IGNORECASE)
@@ -53,6 +58,10 @@ _DOLLARS = re.compile(r"\$(?![\s$])([^`$\n]++)(?<!\s)\$(?![\d$/])")
 _NO_QUOTE = re.compile(r">=|>\d|>>> |>>>$|>>$", re.MULTILINE)
 """What begins like a quote and is none: a version, a comparison, Python's prompt, a shift."""
 _NO_LIST = re.compile(r"\d{1,9}[.)][ \t]+\d{1,9}[.)](?:\s|$)|([-+*])[ \t]+\1(?:\s|$)")
+_ENVIRONMENT = re.compile(
+    r"\\begin\{((?:align(?:ed|at)?|equation|gather(?:ed)?|multline|eqnarray|cases|array|[bpvBV]?matrix)\*?)\}"
+)
+"""A formula that needs no other signs around it."""
 _FORMULA_ENDS = {"\\[": "\\]", "$$": "$$", "\\(": "\\)"}
 _BRACKETS = re.compile(r"\\.|[\[\]]", re.DOTALL)
 _FENCE_IN_LINE = re.compile(r"\A[ \t>]*(?:`{3,}|~{3,})")
@@ -102,13 +111,16 @@ def _list(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _underlined_heading(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A heading is one short line: below more than that, "---" is a rule."""
-    if start + 1 >= end or len(_line(state, start)) > _MAX_UNDERLINED_CHARACTERS:
-        return False
-    underline = _line(state, start + 1).rstrip()
-    if not underline or underline.strip("=" if underline[0] == "=" else "-"):
-        return False
-    return lheading(state, start, end, silent)
+    """A heading is one short line: below more than that, "---" is a rule. Above "===" it may be three."""
+    for line in range(start + 1, min(start + 1 + _MAX_HEADING_LINES, end)):
+        if len(_line(state, line - 1)) > _MAX_UNDERLINED_CHARACTERS:
+            return False
+        underline = _line(state, line).rstrip()
+        if _UNDERLINE.fullmatch(underline) if line == start + 1 else _LONG_UNDERLINE.fullmatch(underline):
+            return lheading(state, start, end, silent)
+        if not underline or underline.startswith("--"):
+            return False
+    return False
 
 
 def _definition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -119,28 +131,49 @@ def _definition(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 def _formula_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """A formula that begins a line and may go over several, blank ones among them."""
     opening = _line(state, start)[:2]
-    if opening not in ("\\[", "$$") or state.is_code_block(start):
+    environment = _ENVIRONMENT.match(_line(state, start)) if opening == "\\b" else None
+    if (opening not in ("\\[", "$$") and not environment) or state.is_code_block(start):
         return False
-    last = _formula_end(state, start, end, _FORMULA_ENDS[opening])
+    if environment and _is_within_formula(state, start):
+        return False
+    closing = f"\\end{{{environment[1]}}}" if environment else _FORMULA_ENDS[opening]
+    last = _formula_end(state, start, end, closing)
     if last is None:
         return False
     if not silent:
         state.line = last + 1
         token = state.push("formula_block", "", 0)
         lines = state.getLines(start, last + 1, state.blkIndent, False).strip()
-        token.content, _, token.info = lines[2:].rpartition(_FORMULA_ENDS[opening])
+        token.content, _, token.info = lines.rpartition(closing)
+        if not environment:
+            token.content = token.content[2:]
+        elif environment[1].startswith("equation"):
+            token.content = token.content[environment.end() :]
+        else:
+            token.content += closing
         token.map = [start, state.line]
     return True
 
 
+def _is_within_formula(state: StateBlock, start: int) -> bool:
+    """Whether the paragraph around the line begins as a formula that is not complete."""
+    for line in range(start - 1, max(start - _MAX_LINES_BEFORE, -1), -1):
+        if state.isEmpty(line):
+            return False
+        if closing := _FORMULA_ENDS.get((text := _line(state, line))[:2]):
+            return closing not in text[2:]
+    return False
+
+
 def _formula_end(state: StateBlock, start: int, end: int, closing: str) -> int | None:
     """The line that ends a formula; None where none does, or where words follow: then it stands in a paragraph."""
+    again = ("\\[", closing.replace("\\end", "\\begin"))
     for line in range(start, min(end, start + _MAX_FORMULA_LINES)):
         text = _line(state, line)
         if (at := text.find(closing, 2 if line == start else 0)) >= 0:
-            return None if text[at + 2 :].strip(" .,;") else line
+            return None if text[at + len(closing) :].strip(" .,;") else line
         if line > start and (
-            state.sCount[line] < state.blkIndent or _FENCE_IN_LINE.match(text) or text.startswith("\\[")
+            state.sCount[line] < state.blkIndent or _FENCE_IN_LINE.match(text) or text.startswith(again)
         ):
             return None
     return None

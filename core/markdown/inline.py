@@ -87,7 +87,10 @@ def pieces_of(tokens: Sequence[Token]) -> Sequence[Piece]:
 def runs_of(pieces: Sequence[Piece]) -> Runs:
     """The pieces as runs, formulas as code: for a place that has no room for blocks."""
     return joined(
-        [piece if isinstance(piece, Run) else Run(" ".join(piece.latex.split()), Style.CODE) for piece in pieces]
+        [
+            piece if isinstance(piece, Run) else Run(" ".join(piece.latex.split()), Style.CODE, latex=piece.latex)
+            for piece in pieces
+        ]
     )
 
 
@@ -125,10 +128,10 @@ def _address(address: str, look: _Look) -> Run:
 def _formula(token: Token, look: _Look) -> Piece:
     line = readable(token.content)
     if line is not None:
-        return look.run(line)
+        return replace(look.run(line), latex=token.content)
     if token.markup in ("$$", "\\["):
         return DisplayedFormula(token.content)
-    return look.run(" ".join(token.content.split()), Style.CODE)
+    return replace(look.run(" ".join(token.content.split()), Style.CODE), latex=token.content)
 
 
 def _link_end(look: _Look, before: Token | None) -> Iterator[Run]:

@@ -13,6 +13,7 @@ from markdown_it.token import Token
 from core.markdown.document import Block, Kind, Run, Runs, Style, Table, joined, stripped
 from core.markdown.formulas import readable
 from core.markdown.grammar import PARSER
+from core.markdown.html_blocks import as_markdown
 from core.markdown.inline import Piece, pieces_of, runs_of
 from core.markdown.tables import repaired_row
 from core.runtime.safe_traceback import safe_traceback
@@ -27,6 +28,8 @@ _TASK = re.compile(r"\[([ xX])\](?:\s+|$)")
 _ALERT = re.compile(r"\[!(\w+)\][-+]?([ \t][^\n]*)?(?:\n|$)")
 _FOOTNOTE = re.compile(r"^[ \t>]*\[\^(\w{1,32})\]:", re.MULTILINE)
 _IN_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
+_LETTERED = re.compile(r"\n(?=[a-z][.)][ \t]+\S)")
+"""Before "a) ..." on a line of its own."""
 _BULLET, _UNDONE, _DONE = "•", "☐", "☑"
 _LATEX = "latex"
 
@@ -68,7 +71,7 @@ def _parsed(markdown: str) -> tuple[Sequence[Token], Sequence[str], _Known]:
     Where the parser would drop something that a reader needs (a cell too many in a row of a table, an address that no
     link names), the source is mended and parsed again.
     """
-    lines = markdown.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = as_markdown(markdown.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
     env = dict[str, Any]()
     tokens = PARSER.parse("\n".join(lines), env)
     mended = dict(_repaired_tables(tokens, lines)) | dict(_unused_definitions(tokens, lines, env))
@@ -179,7 +182,27 @@ class _Walk:
 
     def _words(self, token: Token) -> Iterator[Block]:
         """A paragraph or heading; formulas that need lines of their own are blocks between its words."""
-        content = self._without_signs(token.content)
+        content, *lettered = self._lettered(token)
+        yield from self._pieces_of(token, self._without_signs(content))
+        self._lists.append(False)
+        for item in lettered:
+            marker, _, words = item.partition(" ")
+            line = self._last_line + 1 + content.count("\n")
+            self._marker, content = (marker, line), words
+            yield from self._pieces_of(Token("", "", 0, map=[line, line + 1]), words.strip())
+        self._lists.pop()
+
+    def _lettered(self, token: Token) -> Sequence[str]:
+        """The words of an item of a list, and the items "a) ..." that stand indented below them: no list to CommonMark,
+        which would lose their indentation."""
+        if not self._lists or "\n" not in token.content or not token.map:
+            return [token.content]
+        pieces = _LETTERED.split(token.content)
+        second = token.map[0] + pieces[0].count("\n") + 1
+        is_indented = second < len(self._lines) and self._lines[second].startswith(("  ", "\t"))
+        return pieces if is_indented else [token.content]
+
+    def _pieces_of(self, token: Token, content: str) -> Iterator[Block]:
         kind = Kind.HEADING if self._level else Kind.PARAGRAPH
         runs = list[Run]()
         for piece in _pieces(content, self._known):
@@ -187,7 +210,7 @@ class _Walk:
                 runs.append(piece)
                 continue
             yield from self._paragraph(token, kind, runs)
-            yield self._code(token, piece.latex.strip(), _LATEX)
+            yield self._displayed(token, piece.latex.strip())
             runs = []
         yield from self._paragraph(token, kind, runs)
 
@@ -207,12 +230,16 @@ class _Walk:
         return content
 
     def _formula(self, token: Token) -> Iterator[Block]:
+        latex = token.content.strip() + token.info.strip()
         line = readable(token.content)
         if line is not None:
-            yield self._block(token, Kind.PARAGRAPH, (Run(line + token.info.strip()),))
+            yield self._block(token, Kind.PARAGRAPH, (Run(line + token.info.strip()),), latex=latex)
             return
         yield from self._marker_alone()
-        yield self._code(token, token.content.strip() + token.info.strip(), _LATEX)
+        yield self._displayed(token, latex)
+
+    def _displayed(self, token: Token, latex: str) -> Block:
+        return self._block(token, Kind.CODE, (Run(latex, Style.CODE),), language=_LATEX, latex=latex)
 
     def _code(self, token: Token, code: str, language: str) -> Block:
         return self._block(token, Kind.CODE, (Run(code, Style.CODE),), language=language)

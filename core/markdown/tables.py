@@ -40,7 +40,7 @@ def laid_out(blocks: Sequence[Block], columns: int, links: Callable[[str], bool]
         lines = _aligned(block.table)
         if max(map(_width, lines)) <= columns:
             head = "\n".join(lines[:2])
-            yield replace(block, kind=Kind.CODE, runs=(Run("\n".join(lines), Style.CODE),), repeated=head, table=None)
+            yield replace(block, kind=Kind.CODE, runs=(Run("\n".join(lines), Style.CODE),), repeated=head)
         else:
             yield from _listed(block, block.table)
 
@@ -67,16 +67,18 @@ def _listed(block: Block, table: Table) -> Iterator[Block]:
     """Each row as a paragraph: its first cell in bold, and a line "header: value" for each other one."""
     first, *headers = table.header
     if first:
-        yield replace(block, kind=Kind.PARAGRAPH, runs=_styled(first, Style.ITALIC), table=None)
-    for at, (title, *values) in enumerate(table.rows):
-        runs = list(_styled(title, Style.BOLD))
+        shown = Table(table.header, ())
+        yield replace(block, kind=Kind.PARAGRAPH, runs=_styled(first, Style.ITALIC), table=shown)
+    for at, row in enumerate(table.rows):
+        title, *values = row
+        runs, shown = list(_styled(title, Style.BOLD)), Table(table.header, (row,))
         for header, value in zip(headers, values, strict=False):
             if value:
                 colon = (*header, Run(": ")) if header else ()
                 runs += [*((Run("\n"),) if runs else ()), *colon, *value]
         if runs:
             gap = block.gap if not at and not first else True
-            yield replace(block, kind=Kind.PARAGRAPH, runs=tuple(runs), marker="", gap=gap, table=None)
+            yield replace(block, kind=Kind.PARAGRAPH, runs=tuple(runs), marker="", gap=gap, table=shown)
 
 
 def _styled(runs: Runs, style: Style) -> Runs:

@@ -89,13 +89,16 @@ def test_a_file_that_is_no_text(alone: Path) -> None:
         read_config()
 
 
-def test_telegram_is_telegrams_own_and_drafts_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telegram_is_telegrams_own_and_drafts_and_rich_messages_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
     config = read_config()
-    assert (config.telegram_api_url, config.telegram_drafts) == ("https://api.telegram.org", False)
+    assert config.telegram_api_url == "https://api.telegram.org"
+    assert (config.telegram_drafts, config.telegram_rich) == (False, False)
     monkeypatch.setenv("TELEGRAM_API_URL", "http://localhost:8081/")
     monkeypatch.setenv("TELEGRAM_DRAFTS", "1")
+    monkeypatch.setenv("TELEGRAM_RICH", "1")
     config = read_config()
-    assert (config.telegram_api_url, config.telegram_drafts) == ("http://localhost:8081", True)
+    assert config.telegram_api_url == "http://localhost:8081"
+    assert (config.telegram_drafts, config.telegram_rich) == (True, True)
 
 
 @each_row("token", ["987654321", "123456789:AA bb", "AA:bb", "123:AA/../x", "<token>"])

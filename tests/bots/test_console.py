@@ -247,6 +247,30 @@ def test_markdown_is_rendered() -> None:
     assert "bold and code" in out.getvalue() and "**" not in out.getvalue() and "• item" in out.getvalue()
 
 
+SPINNERS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+ERASED = "\x1b[2K"
+
+
+@pytest.mark.slow
+@each_row("text", ["one", "one\n\ntwo\n\nthree", "```py\nx\n```\n\nAnswer"])
+def test_the_spinner_is_gone_before_the_answer_and_no_key_is_in_it(text: str) -> None:
+    """At a terminal, while somebody types."""
+    controller, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as out, silent_keys(terminal):
+        screen = LiveScreen(Console(file=out, width=60, height=20, force_terminal=True))
+        screen.typing()
+        os.write(controller, b"typed keys\n")
+        screen.show(text)
+        screen.end()
+        out.flush()
+        shown = os.read(controller, 100_000).decode()
+    os.close(controller)
+    before, first, after = shown.partition(text[0] if text[0] != "`" else "x")
+    assert first and "typed" not in shown and any(sign in before for sign in SPINNERS)
+    assert not any(sign in after for sign in SPINNERS), "a spinner beside an answer"
+    assert ERASED in before.rsplit(max(SPINNERS, key=before.rfind), 1)[1]
+
+
 def test_a_long_answer_scrolls_and_is_there_once() -> None:
     screen, out = person()
     lines = [f"- line {i}" for i in range(60)]

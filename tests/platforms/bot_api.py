@@ -9,18 +9,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiogram.types import Message
 from aiohttp import web
 
 from tests.platforms.bot_api_chats import BOT, Chat, Person, chat_ids
 from tests.platforms.bot_api_checks import Refusal, bad, check_commands, complaints, decoded
 from tests.platforms.bot_api_presses import Answer, Pressed
 from tests.platforms.bot_api_queue import Conflict, Queue
+from tests.platforms.bot_api_rich import read_rich
 from tests.platforms.chaos import Chaos
 from tests.platforms.faults import ANY_CALL, FaultKind, check_fault
 
 TOKEN = "123456789:AAE-canary-token-that-no-log-may-show_0"
 A_MINUTE = 20
+COUNTED = ("sendMessage", "sendRichMessage", "editMessageText", "editMessageReplyMarkup")
+"""Calls that a group may get so many of in a minute."""
 FAULTS = {**ANY_CALL, FaultKind.ERROR: frozenset({"code", "description", "parameters"})}
 OF_POLLS = {FaultKind.DUPLICATE: frozenset[str](), FaultKind.REORDER: frozenset[str]()}
 
@@ -70,7 +72,9 @@ class BotApi:
         self.changes = 0
         """Calls that changed commands or profile."""
         self.a_minute = A_MINUTE
-        """Sends and edits in a group, at most."""
+        """Sends and edits in a group."""
+        self.rich_refusal = ""
+        """Why rich messages are refused, in the server's words."""
         self._answers: dict[str, asyncio.Future[Answer]] = {}
         self.unheard = 0.0
         """Seconds from a penalty's beginning in which a call may be under way that could not know of it."""
@@ -253,7 +257,7 @@ class BotApi:
                 self.violations.append(f"a call to {chat.id} within its penalty")
             raise Refusal(429, "Too Many Requests", retry_after=int(left) + 1)
         if counted and chat.kind != "private":
-            shown = self.effects("sendMessage", "editMessageText", "editMessageReplyMarkup", chat=chat)
+            shown = self.effects(*COUNTED, chat=chat)
             recent = [effect for effect in shown if effect.at > self._monotonic() - 60]
             if len(recent) >= self.a_minute:
                 self.violations.append(f"more than {self.a_minute} calls a minute to {chat.id}")
@@ -290,12 +294,21 @@ class BotApi:
             raise bad("message text is empty")
         if len(values["text"]) > 4096:
             raise bad("message is too long")
-        result = chat.send(values)
-        Message.model_validate(result)
-        return result
+        return chat.send(values)
+
+    async def _sendRichMessage(self, values: dict[str, Any]) -> Any:
+        return self._chat(values, counted=True).send(values | self._read(values))
 
     async def _editMessageText(self, values: dict[str, Any]) -> Any:
-        return self._chat(values, counted=True).edit(values, text=True)
+        chat = self._chat(values, counted=True)
+        if "rich_message" in values:
+            values |= self._read(values)
+        return chat.edit(values, text=True)
+
+    def _read(self, values: dict[str, Any]) -> dict[str, Any]:
+        read = read_rich(values, self.rich_refusal)
+        self.violations += read.complaints
+        return {"text": read.text, "rich": read}
 
     async def _editMessageReplyMarkup(self, values: dict[str, Any]) -> Any:
         return self._chat(values, counted=True).edit(values, text=False)
@@ -310,11 +323,7 @@ class BotApi:
     async def _sendMessageDraft(self, values: dict[str, Any]) -> Any:
         if not int(values["draft_id"]):
             raise bad("RANDOM_ID_INVALID")
-        chat = self._chat(values)
-        if chat.kind != "private":
-            raise bad("message drafts are supported only in private chats")
-        chat.drafts.append(values.get("text", ""))
-        return True
+        return self._chat(values).show_draft(values.get("text", ""))
 
     async def _answerCallbackQuery(self, values: dict[str, Any]) -> Any:
         answer = self._answers.get(values["callback_query_id"])

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiogram.types import Update
+from aiogram.types import Message, Update
 
 from tests.platforms.bot_api_checks import bad, width
 from tests.platforms.bot_api_queue import Queue
+from tests.platforms.bot_api_rich import Read
 from tests.waiting import until
 
 BOT: dict[str, Any] = {"id": 123456789, "is_bot": True, "first_name": "Qwentin", "username": "qwentin_bot"}
@@ -44,6 +45,7 @@ class Shown:
     keyboard: list[list[dict[str, Any]]]
     reply_to: int | None
     history: list[str] = field(default_factory=list)
+    rich: Read | None = None
 
     @property
     def buttons(self) -> list[str]:
@@ -62,6 +64,10 @@ class Chat:
         self.messages: list[Shown] = []
         self.actions: list[str] = []
         self.drafts: list[str] = []
+        self.draft = ""
+        """What stands below the messages as being written, until a message takes its place."""
+        self.views: list[list[str]] = []
+        """What a person saw, from one change to the next: the bot's messages, and the draft below them."""
         self.known: dict[int, dict[str, Any]] = {}
         """Every message by its id, as the Bot API shows it."""
         self.gone = ""
@@ -166,7 +172,10 @@ class Chat:
                 raise bad("message to be replied not found")
             reply = None
         shown = Shown(next(self.ids), thread, text, values.get("entities") or [], _rows(values), reply, [text])
+        shown.rich = values.get("rich")
         self.messages.append(shown)
+        self.draft = ""
+        self._look()
         return self._result(shown)
 
     def edit(self, values: dict[str, Any], *, text: bool) -> dict[str, Any]:
@@ -174,16 +183,31 @@ class Chat:
         shown = self._own(int(values["message_id"]), "edit")
         new = values["text"].strip() if text else shown.text
         entities = (values.get("entities") or []) if text else shown.entities
-        if (shown.text, shown.entities, shown.keyboard) == (new, entities, _rows(values)):
+        rich = values.get("rich") if text else shown.rich
+        if (shown.text, shown.entities, shown.keyboard, shown.rich) == (new, entities, _rows(values), rich):
             raise bad("message is not modified: specified new message content and reply markup are exactly the same")
-        shown.text, shown.entities, shown.keyboard = new, entities, _rows(values)
+        shown.text, shown.entities, shown.keyboard, shown.rich = new, entities, _rows(values), rich
         shown.history.append(new)
+        self._look()
         return self._result(shown)
 
     def delete(self, message_id: int) -> bool:
         """deleteMessage, of the bot's own."""
         self.messages.remove(self._own(message_id, "delete"))
+        self._look()
         return True
+
+    def show_draft(self, text: str) -> bool:
+        """sendMessageDraft."""
+        if self.kind != "private":
+            raise bad("message drafts are supported only in private chats")
+        self.drafts.append(text)
+        self.draft = text
+        self._look()
+        return True
+
+    def _look(self) -> None:
+        self.views.append([*self.texts, *([self.draft] if self.draft else [])])
 
     def _own(self, message_id: int, verb: str) -> Shown:
         for shown in self.messages:
@@ -193,11 +217,12 @@ class Chat:
 
     def _result(self, shown: Shown) -> dict[str, Any]:
         message: dict[str, Any] = {"message_id": shown.id, "date": int(time.time()), "chat": self.about, "from": BOT,
-                                   "text": shown.text, "entities": shown.entities}  # fmt: skip
+                                   **_content(shown)}  # fmt: skip
         if shown.thread is not None:
             message |= {"message_thread_id": shown.thread, "is_topic_message": True}
         if shown.keyboard:
             message["reply_markup"] = {"inline_keyboard": shown.keyboard}
+        Message.model_validate(message)
         self.known[shown.id] = message
         return message
 
@@ -234,6 +259,12 @@ class Chat:
         commanded = any(entity["type"] == "bot_command" and entity["offset"] == 0 for entity in entities)
         replied = message.get("reply_to_message", {}).get("from", {}).get("id") == BOT["id"]
         return named or commanded or replied or not (text or "photo" in message or "sticker" in message)
+
+
+def _content(shown: Shown) -> dict[str, Any]:
+    if shown.rich:
+        return {"rich_message": {"blocks": [{"type": "paragraph", "text": shown.text}]}}
+    return {"text": shown.text, "entities": shown.entities}
 
 
 def chat_ids() -> Iterator[int]:

@@ -53,11 +53,11 @@ def _value(raw: str) -> Any:
 def complaints(method: str, values: dict[str, Any]) -> list[str]:
     """What is wrong with a call although Telegram might take it."""
     found = ["parse_mode is never sent"] if "parse_mode" in values else []
-    if method in ("sendMessage", "editMessageText"):
+    if method in ("sendMessage", "editMessageText") and "rich_message" not in values:
         found += _text_complaints(values)
     if method == "sendMessageDraft":
         found += entities_complaints(values.get("text", ""), values.get("entities") or [])
-    if values.get("message_thread_id") == 1 and method == "sendMessage":
+    if values.get("message_thread_id") == 1 and method in ("sendMessage", "sendRichMessage"):
         found.append("General takes no message_thread_id")
     if isinstance(markup := values.get("reply_markup"), dict):
         found += _keyboard_complaints(markup)

@@ -81,6 +81,7 @@ async def running(
     access: Access = EVERYBODY,
     content_filter: Filter | None = None,
     drafts: bool = False,
+    rich: bool = False,
     timing: TelegramTiming = QUICK_TIMING,
 ) -> AsyncIterator[Running]:
     """A bot that polls `server` while the block lasts; a second one on the same database is a restart."""
@@ -90,7 +91,9 @@ async def running(
         trouble = TroubledStore(store)
         assistant = Assistant(trouble, model, RULES, content_filter or OpenFilter())
         service = ChatService(trouble, assistant, access, now=now_ms, timing=QUICK_SERVICE)
-        telegram = TelegramBot(server.token, server.url, press_services(service), drafts=drafts, timing=timing)
+        telegram = TelegramBot(
+            server.token, server.url, press_services(service), drafts=drafts, rich=rich, timing=timing
+        )
         async with telegram.connected(), service.running():
             await service.serve(telegram)
             consuming = asyncio.create_task(must_not_end("Telegram", lambda: service.events.run(telegram)))

@@ -128,7 +128,9 @@ async def test_strangers_learn_their_id(server: BotApi, database: str, ann: Pers
         assert f"telegram:{ann.id}" in (await private.ended()).text
 
 
-async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat) -> None:
+async def test_a_draft_gives_way_to_the_answer_without_a_flash(
+    server: BotApi, database: str, ann: Person, private: Chat
+) -> None:
     model = held(2)
     async with running(server, database, model, drafts=True):
         private.say("one two three", ann)
@@ -136,7 +138,8 @@ async def test_drafts(server: BotApi, database: str, ann: Person, private: Chat)
         assert private.messages == []
         release(model)
         await private.ended()
-    assert private.last.history == ["…", "one two three"] and private.last.buttons == [RETRY]
+    assert private.last.history == ["one two three"] and private.last.buttons == [RETRY]
+    assert private.views == [[draft] for draft in private.drafts] + [["one two three"]]
 
 
 async def test_the_pace_that_telegram_asks_for(database: str, ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,11 @@ PIECES = [
     "_a*",
     "[^1]", "`a ", "```a ", "&amp;", "# a\n", "> a\n", "[a]: http://x\n", "(", "!", "__a ", "a_", "<br>", "\n\n", ": ",
     "| a | b |\n", "é", "👩‍👩‍👧 ", "word ", "`", "``` a", "[a][", "]", "a\n---\n", "$$\n", "\\[\n", "- [ ] a\n", "<p>a",
+    "<blockquote>a\n", "</blockquote>\n", "<pre>\n", "</pre>\n", "<table>\n", "<tr><td>a\n",
+    "<img src=http://a.b/c.png> ", "<b>a\n\n",
+    "a</b>\n\n", "word **b ** word word word ", "\\begin{align}\n", "a\nb\n==\n", "1) a\n   a) b\n", "*args ",
+    "2 *3", "[a][b] ",
+    "\\begin{cases}\na\n", "$HOME and the ",
 ]  # fmt: skip
 TABLE = "| a | b |\n|---|---|\n"
 MAX_RATIO = 2.5

@@ -24,7 +24,8 @@ READABLE = [
     ("\nx = \\frac{-b \\pm \\sqrt{b^2-4ac}}{2a}\n", "x = (-b ± √(b²-4ac))/(2a)"),
     ("a \\cdot b \\times c \\leq d \\neq e", "a · b × c ≤ d ≠ e"), ("\\sum_{i=1}^{n} i", "∑ᵢ₌₁ⁿ i"),
     ("\\int_0^1 x^2 \\, dx", "∫₀¹ x² dx"), ("\\lim_{x \\to 0} f(x)", "lim_(x → 0) f(x)"),
-    ("\\text{if } x > 0", "if x > 0"), ("\\mathbb{R}^n", "ℝⁿ"), ("\\vec{v}", "v\u20d7"), ("5\\%", "5%"),
+    ("\\text{if } x > 0", "if x > 0"), ("\\mathbb{R}^n", "ℝⁿ"), ("\\vec{v}", "v\u20d7"),
+    ("\\overrightarrow{AB}", "AB\u20d7"), ("5\\%", "5%"),
     ("\\left( x \\right)", "( x )"), ("10\\,000", "10 000"), ("\\{1, 2\\}", "{1, 2}"), ("f'(x)", "f'(x)"),
     ("\\sin\\theta", "sinθ"), ("x \\in A \\cup B", "x ∈ A ∪ B"), ("\\infty", "∞"), ("A \\Rightarrow B", "A ⇒ B"),
 ]  # fmt: skip
@@ -88,6 +89,7 @@ def test_what_may_stand_between_dollars(text: str, expected: bool) -> None:
 
 
 BLOCKS = [
+    ("\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}", "\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}"),
     ("$$A = \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}$$",
      "A = \\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}"),
     ("\\[\n\\begin{aligned}\nf &= x \\\\\n  &= y\n\\end{aligned}\n\\]",

@@ -64,12 +64,37 @@ KINDS = [
     "2 * 3 * 4, x**2 and 5 > 3",
     '<a href="http://x.y/z_w">words</a> and <kbd>Ctrl</kbd>+<kbd>C</kbd>', "**Note:**text and **(x)**y",
     "* one\n* two *it*\n+ three\n\n***\n\nend",
+    "2 *3* 4 and more", "**Mr. **Smith went. **Note: **text", "First line\nsecond line\n===\n\nx",
+    "<pre>\na  *b*\n  c\n</pre>\n\nafter",
+    "<table>\n<tr><th>a</th><th>b</th></tr>\n<tr><td>1</td><td><b>2</b></td></tr>\n</table>\n\nx",
+    'see <img src="https://a.example/x.png" alt="a cat"> here', "<blockquote>quoted\n\n**text**</blockquote>\nafter",
+    "<b>bold\n\nover\n- two</b> end", "So\n\n\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}\n\nend",
+    "1) x\n   a) y\n   b) z\n2) w", "use *args and **kwargs in f(*args, **kwargs)",
+    "[text][ref] and more\n\n[ref]: https://a.example/z", "$HOME and $PATH are variables of the shell, `$x` too.",
 ]  # fmt: skip
 
 
 @each_row("markdown", KINDS)
 def test_no_prefix_of_any_kind_shows_a_raw_mark(markdown: str) -> None:
     assert complaints(markdown) == []
+
+
+SEEN = [
+    ("see [text][ref] and", "see text and"),
+    ("use *args", "use args"),
+    ("use **kwargs in", "use **kwargs in"),
+    ("the $HOME and the path", "the $HOME and the path"),
+    ("**Mr. **Smith", "Mr. Smith"),
+    ("<pre>\na", "·"),
+    ("<blockquote>a\nb", "a\nb"),
+    ("<b>x\n\ny", "x\n\ny"),
+]
+
+
+@pytest.mark.slow
+@each_row(("prefix", "expected"), SEEN)
+def test_what_is_seen_of_a_prefix(prefix: str, expected: str) -> None:
+    assert seen(close_open_markup(prefix)).strip() == expected
 
 
 PIECES = st.sampled_from([

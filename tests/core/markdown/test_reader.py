@@ -1,9 +1,11 @@
 """Markdown as it is read: what a reader sees of every kind of it, on each platform."""
 
+import pytest
+
 from bots.console import formatting as console
 from bots.discord_bot import formatting as discord
 from bots.telegram_bot import formatting as telegram
-from core.markdown.document import Kind, Run, Style, plain_text
+from core.markdown.document import Kind, Run, Style, plain_text, text_of
 from core.markdown.grammar import PARSER
 from core.markdown.reader import read
 from tests.tables import each_row
@@ -124,7 +126,16 @@ HTML = [
     ("<summary>a</summary>b", "a\nb"), ("<p>a</p>\n<p>b</p>", "a\nb"),
     ("&lt;b&gt; &#39; &copy; &unknown; AT&T a&b", "<b> ' © &unknown; AT&T a&b"),
     ("`&amp; <b>`", "&amp; <b>"), ("```\n&amp; <br>\n```", "&amp; <br>"),
+    ("<pre>\na  *b*\n  c &lt; d\n</pre>\n\nafter", "a  *b*\n  c < d\n\nafter"),
+    ('<pre><code class="language-py">x = `1`\n</code></pre>', "x = `1`"),
+    ('see <img src="https://a.example/x.png" alt="a cat"> here', "see 🖼 a cat here"),
+    ("<img src='https://a.example/x y.png'>", "🖼 https://a.example/x y.png"),
+    ("a\n<blockquote>b\n\nc</blockquote>\nd", "a\n\nb\n\nc\n\nd"),
+    ("<b>a\n\nb\n- c</b> d", "a\n\nb\n• c d"), ("<i>a\n- `b`\n\n```\nc\n```\n\nd</i>", "a\n• b\n\nc\n\nd"),
     # no tags
+    ("Use <pre> for code and <table> for tables", "Use <pre> for code and <table> for tables"),
+    ("the <b> tag\n\nand </b>", "the <b> tag\n\nand </b>"), ("`<img src=x>` <blockquote>", "<img src=x> <blockquote>"),
+    ("```\n<pre>\nx\n</pre>\n```", "<pre>\nx\n</pre>"), ("<pre> is a tag", "<pre> is a tag"),
     ("vector<int> map<string, vector<int>> Array<T>", "vector<int> map<string, vector<int>> Array<T>"),
     ("a < b, c <d> e <3 <0.5 ->", "a < b, c <d> e <3 <0.5 ->"), ("the <b> tag", "the <b> tag"),
     ("</b> stray", "</b> stray"), ("Use the <div> or <p> tag", "Use the <div> or <p> tag"),
@@ -149,8 +160,22 @@ LOOKS = [
     ("<b><i>x</i></b>", Run("x", Style.BOLD | Style.ITALIC)), ("**<u>x</u>**", Run("x", Style.BOLD | Style.UNDERLINED)),
     ("***x***", Run("x", Style.BOLD | Style.ITALIC)), ("~~x~~", Run("x", Style.STRUCK)),
     ("__x y__", Run("x y", Style.BOLD)),
+    ("**Mr. **", Run("Mr.", Style.BOLD)), ("2 *3* 4", Run("2 *3* 4")),
+    ("f(*args, **kwargs)", Run("f(*args, **kwargs)")),
+    ("*args*", Run("args", Style.ITALIC)), ("*3*", Run("3", Style.ITALIC)),
     ("`` a`b ``", Run("a`b", Style.CODE)), ("[**x**](http://y.z)", Run("x", Style.BOLD, "http://y.z")),
 ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_html_of_several_lines_looks_as_it_means() -> None:
+    quote, words = read("<blockquote>a</blockquote>\nb")
+    assert (quote.quotes, words.quotes) == (1, 0)
+    assert [block.runs for block in read("<b>a\n\nb</b>")] == [(Run("a", Style.BOLD),), (Run("b", Style.BOLD),)]
+    [code] = read('<pre><code class="language-py">x = 1</code></pre>')
+    assert (code.kind, code.language) == (Kind.CODE, "py")
+    [table] = read("<table>\n<tr><th>a</th><th>b</th></tr>\n<tr><td>1|2</td><td><b>3</b></td></tr></table>")
+    assert table.table and [[text_of(cell) for cell in row] for row in table.table.rows] == [["1|2", "3"]]
 
 
 @each_row(("markdown", "run"), LOOKS)
@@ -166,6 +191,7 @@ ITEMS = [
     ("> [!WARNING]  \n> Danger!", "WARNING\nDanger!"), ("> [!TIP] Title\n> Text", "TIP Title\nText"),
     ("[!NOTE]\nText", "[!NOTE]\nText"),
     ("Ingredients:\n- 2 eggs\nMix all.", "Ingredients:\n• 2 eggs\nMix all."),
+    ("1) x\n   a) y\n   b) z **w**\n2) v", "1) x\n  a) y\n  b) z w\n2) v"), ("x\na) y\nb) z", "x\na) y\nb) z"),
     ("1. a\n\n   more\n\n2. b", "1. a\n\n  more\n\n2. b"),
     ("a\n\n***\n\nb", "a\n\n───\n\nb"), ("one\ntwo  \nthree\\\nfour", "one\ntwo\nthree\nfour"),
 ]  # fmt: skip
@@ -176,6 +202,20 @@ def test_lists_tasks_and_alerts(markdown: str, expected: str) -> None:
     assert shown(markdown) == expected
 
 
+BOLD = [
+    ("**Mr. **Smith", ["Mr. "]), ("**Note: **text and **more **here", ["Note: ", "more "]),
+    ("**a** and **b**", ["a", "b"]), ("**key ** value", ["key "]), ("2 ** 3 and **b**", ["b"]),
+    ("**open and **b**", ["b"]),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@each_row(("markdown", "bold"), BOLD)
+def test_bold_may_end_behind_a_space(markdown: str, bold: list[str]) -> None:
+    [block] = read(markdown)
+    assert [run.text.rstrip() for run in block.runs if Style.BOLD in run.style] == [each.rstrip() for each in bold]
+
+
 def test_an_alert_s_name_is_bold_in_its_quote() -> None:
     [block] = read("> [!NOTE]\n> Text")
     assert (block.quotes, block.runs) == (1, (Run("NOTE", Style.BOLD), Run("\nText")))
@@ -183,6 +223,7 @@ def test_an_alert_s_name_is_bold_in_its_quote() -> None:
 
 HEADINGS = [
     ("# a", 1, "a"), ("### **a** b", 3, "a b"), ("###### a ##", 6, "a"), ("Title\n===", 1, "Title"),
+    ("Two\nlines\n===", 1, "Two\nlines"),
     ("Title\n---", 2, "Title"), ("**Title**\n------", 2, "Title"),
 ]  # fmt: skip
 
@@ -195,7 +236,8 @@ def test_headings(markdown: str, level: int, text: str) -> None:
 
 
 def test_a_long_line_above_dashes_is_no_heading() -> None:
-    assert [block.kind for block in read("word " * 30 + "\n---")] == [Kind.PARAGRAPH, Kind.RULE]
+    for text in ("word " * 30 + "\n---", "two\nlines\n---"):
+        assert [block.kind for block in read(text)] == [Kind.PARAGRAPH, Kind.RULE]
 
 
 FENCES = [
