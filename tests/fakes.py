@@ -29,8 +29,10 @@ _LABEL = re.compile(r"\A(?:ann|bob|eve|Ann|Bob|Eve): ")
 def echo(prompt: Prompt) -> Sequence[str]:
     """Says the question back, word by word, without the label of who asks in a group: an answer that begins with it is
     held back until it is clear that it is no dialogue."""
-    words = _LABEL.sub("", prompt[-1].content).split(" ")
-    return [f"{word} " for word in words[:-1]] + words[-1:]
+    content = _LABEL.sub("", prompt[-1].content)
+    *words, last = content.split(" ")
+    label = [""] if content != prompt[-1].content else []  # still a token
+    return [*label, *(f"{word} " for word in words), last]
 
 
 class FakeStream:

@@ -137,7 +137,7 @@ async def test_a_message_that_was_deleted_is_sent_anew(server: DiscordServer, da
 
 
 async def test_a_shorter_retry_leaves_nothing_of_the_longer(server: DiscordServer, database: str, dm: Channel) -> None:
-    answers = iter((["word " * 900], ["short"]))
+    answers = iter(([" ".join(f"word{at}" for at in range(570))], ["short"]))
     async with running(server, database, FakeModel(lambda prompt: next(answers))):
         dm.say("long please")
         await dm.until(lambda dm: len(dm.messages) == 3 and dm.last.buttons == [RETRY])

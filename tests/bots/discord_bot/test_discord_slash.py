@@ -94,7 +94,7 @@ async def test_a_question_by_slash(server: DiscordServer, database: str, bob: Pe
 async def test_a_private_question_is_no_part_of_the_channels_talk(
     server: DiscordServer, database: str, ann: Person, bob: Person, channel: Channel
 ) -> None:
-    async with running(server, database, FakeModel(lambda prompt: ["word " * 900])) as bot:
+    async with running(server, database, FakeModel(lambda prompt: [" ".join(f"word{at}" for at in range(570))])) as bot:
         await published(server)
         asking = server.slash(bob, channel, "ask", question="a secret", private=True)
         assert (await asking.responded()).ephemeral
@@ -281,7 +281,7 @@ async def test_a_form_that_was_open_over_a_restart(
 
 async def test_where_the_bot_is_no_member(server: DiscordServer, database: str, ann: Person, bob: Person) -> None:
     foreign = server.foreign_channel(ann, bob)
-    async with running(server, database, FakeModel(lambda prompt: ["word " * 900])) as bot:
+    async with running(server, database, FakeModel(lambda prompt: [" ".join(f"word{at}" for at in range(570))])) as bot:
         await published(server)
         asking = server.slash(ann, foreign, "ask", question="hello")
         assert (await asking.responded()).ephemeral

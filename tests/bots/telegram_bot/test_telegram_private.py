@@ -185,7 +185,7 @@ async def test_a_long_answer_with_code(server: BotApi, database: str, ann: Perso
 async def test_a_shorter_retry_leaves_nothing_of_the_longer(
     server: BotApi, database: str, ann: Person, private: Chat
 ) -> None:
-    answers = iter((["word " * 1500], ["short"]))
+    answers = iter(([" ".join(f"word{at}" for at in range(900))], ["short"]))
     async with running(server, database, FakeModel(lambda prompt: next(answers))):
         private.say("long please", ann)
         await private.until(lambda chat: len(chat.messages) == 2 and chat.last.buttons == [RETRY])
