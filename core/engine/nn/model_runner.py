@@ -51,23 +51,30 @@ class TorchRunner:
         """The measured durations of steps; a guess where none were measured."""
         return self.computer.tuning.costs if self.computer.tuning else UNMEASURED_COSTS
 
+    @property
+    def guess_costs(self) -> tuple[float, ...]:
+        """The measured seconds of steps of 1, 2, .. rows that all get a token, as far as the kernels compute each row
+        as they do alone. Empty where they don't: PyTorch's results depend on the number of rows."""
+        return self.computer.few_rows_seconds()
+
     def count_progress(self, counter: ProgressCounter) -> None:
         """From now on count `counter` up while a step computes."""
         self.computer.count_progress(counter)
 
     @torch.inference_mode()
-    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
-        """Compute a batch. Returns a token by sequence id for each slice that samples one.
+    def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
+        """Compute a batch. Returns the tokens of each slice that samples some, by sequence id: the guesses that hold,
+        and one more.
 
         Raises ValueError if the model computes something that is not finite.
         """
         plan = plan_batch(batch)
         logits = self.computer.compute(plan)
-        sequences = [each.sequence for each in plan.slices if each.samples_token]
-        if not sequences:
+        sampling = [each for each in plan.slices if each.samples_token]
+        if not sampling:
             return {}
-        tokens = self.computer.sample(logits, [self._sampler_of(sequence) for sequence in sequences])
-        return {sequence.id: token for sequence, token in zip(sequences, tokens, strict=True)}
+        tokens = self.computer.sample(logits, [(self._sampler_of(each.sequence), each.guesses) for each in sampling])
+        return {each.sequence.id: drawn for each, drawn in zip(sampling, tokens, strict=True)}
 
     def forget(self, id: int) -> None:
         """Release the sampler of a sequence. Idempotent."""

@@ -92,17 +92,17 @@ class Drive:
         """Whether there was anything to do."""
         batch = self.scheduler.next_batch()
         drawn = self.runner.run(batch) if batch else {}
-        self.scheduler.advance(batch)
+        self.scheduler.advance(batch, drawn)
         self.widest = max(self.widest, len(batch))
         for part in batch:
-            self.computed[part.sequence.id] += part.count
+            self.computed[part.sequence.id] += part.rows
             if part.samples_token:
                 self.draw(part.sequence, drawn[part.sequence.id])
         return bool(batch)
 
-    def draw(self, sequence: Sequence, token: int) -> None:
-        sequence.ids.append(token)
-        self.tokens[sequence.id].append(token)
+    def draw(self, sequence: Sequence, tokens: tuple[int, ...]) -> None:
+        sequence.ids.append(tokens[-1])
+        self.tokens[sequence.id] += tokens
         if len(sequence.ids) == sequence.max_length:
             self.cancel(sequence.id)
 
