@@ -64,5 +64,6 @@ class SequenceSlice:
 
     @property
     def samples_token(self) -> bool:
-        """Whether the slice reaches the sequence's last id, so that a token is sampled after it."""
+        """Whether the slice reaches the sequence's last id, so that a token is sampled after it. Before advance() only,
+        as guesses that hold become ids."""
         return self.end == len(self.sequence.ids) and self.sequence.max_length > 0

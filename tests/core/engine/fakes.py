@@ -44,6 +44,8 @@ class Counter:
         """The last id of the prompt of each sequence that was computed and is not forgotten."""
         self.steps: list[list[tuple[int, int]]] = []
         """Of each step whose ids were computed, and how many."""
+        self.guesses: list[list[int]] = []
+        """Of each step how many of these ids were guesses."""
         self.memory: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         """By block and offset: position and id."""
         self.hangs = threading.Event()
@@ -60,6 +62,7 @@ class Counter:
 
     def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
         self.steps.append([(part.sequence.id, part.rows) for part in batch])
+        self.guesses.append([len(part.guesses) for part in batch])
         for part in batch:
             if part.sequence.max_length:
                 self.open.setdefault(part.sequence.id, part.sequence.ids[-1])
