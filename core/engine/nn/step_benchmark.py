@@ -68,11 +68,12 @@ class StepBenchmark:
         return replace(tuning, costs=costs, decode_costs=self.measure_decoding(tuning, clock))
 
     def measure_decoding(self, tuning: Tuning, clock: Clock) -> StepCosts:
-        """The seconds of whole steps for DECODE_ROWS rows, with the logits of all rows, by the kernels."""
+        """The seconds of whole steps for DECODE_ROWS rows, as far as the context has as many positions, with the logits
+        of all rows, by the kernels."""
         if self.kernel_model is None:
             return ()
         found = []
-        for rows in DECODE_ROWS:
+        for rows in [rows for rows in DECODE_ROWS if rows <= len(self.model.rotary.cos)]:
             plan = replace(self.plan(rows), logit_rows=np.arange(rows))
             self.kernel_model.team.active = tuning.few_rows_threads if rows < FEW_ROWS else tuning.many_rows_threads
             self.kernel_model.panel_min_rows = NEVER_ROWS

@@ -39,10 +39,8 @@ def test_drawing_and_what_it_gets() -> None:
 
 
 def test_a_chat_draws_no_faster_for_others_beside_it() -> None:
+    """But by as many times as it gets tokens in a step."""
     assert Machine(1, 0).told(0.1, drawn=8).decode_rate == pytest.approx(10)
-
-
-def test_several_tokens_a_step() -> None:
     assert Machine(1, 0).told(0.1, drawn=2, each=3).decode_rate == pytest.approx(30)
 
 

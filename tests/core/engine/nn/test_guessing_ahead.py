@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ class Oracle(Guesser):
         return tuple(id if self.dice.random() < 0.8 else self.dice.randrange(300) for id in right)
 
 
-def both_ways(runner: TorchRunner, sampling: Sampling, prompts: list[list[int]], **drive: int) -> Drive:
+def both_ways(runner: TorchRunner, sampling: Sampling, prompts: list[list[int]], **drive: Any) -> Drive:
     """The answers with guesses, which are those without."""
     plain = Drive(runner, **drive)
     ids = [plain.add(prompt, 40, sampling) for prompt in prompts]
