@@ -30,7 +30,7 @@ FEW_ROWS = 8
 MAX_TIME_RATIOS: dict[ComputePath, float] = {"panels": 1.0, "torch": 0.8}
 """A path is chosen if it takes at most this share of the previous path's time. PyTorch must be clearly faster: each of
 its products waits for all threads, which costs much more as soon as other programs run."""
-DECODE_ROWS = (1, 2, 4, 8)
+DECODE_ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
 """Numbers of rows for which steps are measured that all get a token. More would be computed in panels."""
 MIN_MEASURE_S, MIN_RUNS = 0.05, 3
 """Time and runs per measurement, at least."""
