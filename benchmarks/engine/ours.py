@@ -62,7 +62,8 @@ class OurPeer:
 
     def __init__(self, runner: TorchRunner, folder: Path | None) -> None:
         self.runner = runner
-        self.conversation, self.questioner = (Conversation(folder), Questioner(folder)) if folder else (None, None)
+        self.conversation = Conversation(folder) if folder else None
+        self.questioner = Questioner(folder) if folder else None
         self.heard = CountingChannel()
         self.worker, self.guessing = Worker(runner, self.heard, guess=False), Worker(runner, self.heard)
         self.last = 0

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 MAX_DECODE_STALL_S = 0.2
 """Longest step while other sequences wait for their next token."""
@@ -21,6 +22,18 @@ StepCosts = Sequence[tuple[int, float]]
 """Pairs of a number of rows, ascending, and the measured seconds of such a step."""
 UNMEASURED_COSTS: StepCosts = ((1, 0.01), (100, 1.0))
 """For a machine that was not measured. Rather too slow than too fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerCosts:
+    """The measured durations of a runner's steps.
+
+    `prefill`: of any number of rows. `guesses`: the seconds of steps of 1, 2, .. rows that all get a token, as far as
+    each row is computed bit for bit as it is alone; empty if nothing is to be guessed.
+    """
+
+    prefill: StepCosts = UNMEASURED_COSTS
+    guesses: tuple[float, ...] = ()
 
 
 class PrefillBudget:

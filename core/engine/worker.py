@@ -9,7 +9,7 @@ from core.engine.block_manager import BlockManager
 from core.engine.guesser import Guesser
 from core.engine.hang_detector import ProgressCounter
 from core.engine.meter import ThroughputMeter
-from core.engine.prefill_budget import PrefillBudget, StepCosts
+from core.engine.prefill_budget import PrefillBudget, RunnerCosts
 from core.engine.protocol import (
     Cancel,
     Channel,
@@ -54,18 +54,11 @@ class Runner(Protocol):
         """How the weights are held and what computes with them, in words."""
 
     @property
-    def costs(self) -> StepCosts:
+    def costs(self) -> RunnerCosts:
         """The measured durations of steps."""
 
     def count_progress(self, counter: ProgressCounter) -> None:
         """From now on count `counter` up while a step computes, many times per step."""
-
-    @property
-    def guess_costs(self) -> tuple[float, ...]:
-        """The seconds of steps of 1, 2, .. rows that all get a token, as far as they are computed alike.
-
-        Empty if nothing is to be guessed.
-        """
 
     def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
         """Compute a batch. Returns the tokens of each slice that samples some, by sequence id.
@@ -90,8 +83,9 @@ class Worker:
     ) -> None:
         """`guess`: guess ahead where it pays. The tokens are the same without."""
         blocks = BlockManager(runner.blocks, runner.block_size)
-        guesser = Guesser(runner.guess_costs) if guess else None
-        self.scheduler = Scheduler(blocks, MAX_RUNNING, PrefillBudget(runner.costs), guesser)
+        costs = runner.costs
+        guesser = Guesser(costs.guesses) if guess else None
+        self.scheduler = Scheduler(blocks, MAX_RUNNING, PrefillBudget(costs.prefill), guesser)
         self.meter = meter or ThroughputMeter(processor.available_cores())
         self._runner = runner
         self._channel = channel

@@ -4,6 +4,7 @@ The result is kept in a file. A measurement disturbed by other programs is used 
 """
 
 import json
+import math
 import os
 import statistics
 import time
@@ -34,8 +35,8 @@ DECODE_ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
 """Numbers of rows for which steps are measured that all get a token. More would be computed in panels."""
 MIN_MEASURE_S, MIN_RUNS = 0.05, 3
 """Time and runs per measurement, at least."""
-MAX_MEASURE_S = 1.0
-"""Time after which a measurement ends with fewer runs."""
+MAX_MEASURE_S, MAX_TOGETHER_S = 1.0, 3.0
+"""Time after which a measurement, or one of several in turn, ends with fewer runs."""
 MAX_STEADY_CORES = 0.2
 """Cores used by other programs, up to which a measurement counts as undisturbed."""
 MAX_STEADY_SPREAD = 1.6
@@ -164,6 +165,19 @@ class Clock:
         counted = times[1:]
         self.spreads.append(statistics.median(counted) / max(min(counted), 1e-9))
         return min(counted)
+
+    def best_of_each(self, runs: Sequence[Callable[[], object]]) -> list[float]:
+        """The shortest of several times of each, in turn: what slows the machine down for a while slows down all."""
+        best, begin = [math.inf] * len(runs), time.perf_counter()
+        for count in range(MIN_RUNS + 1):
+            for place, run in enumerate(runs):
+                start = time.perf_counter()
+                run()
+                if count:  # the first warms up the caches
+                    best[place] = min(best[place], time.perf_counter() - start)
+            if count and time.perf_counter() - begin > MAX_TOGETHER_S:
+                break
+        return best
 
     def other_cores(self) -> float:
         """The cores that other programs have used since the clock was made."""

@@ -19,7 +19,7 @@ from core.engine.nn.step_computer import StepComputer
 from core.engine.nn.weight_formats import FormatContext, ModelFormat, choose_format
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import LoadOptions, Report, WeightFormat
-from core.engine.prefill_budget import UNMEASURED_COSTS, StepCosts
+from core.engine.prefill_budget import RunnerCosts
 from core.engine.sequence import Sequence, SequenceSlice
 
 OVERHEAD_BYTES = 512 * 1024**2
@@ -47,15 +47,13 @@ class TorchRunner:
         return self.computer.describe()
 
     @property
-    def costs(self) -> StepCosts:
-        """The measured durations of steps; a guess where none were measured."""
-        return self.computer.tuning.costs if self.computer.tuning else UNMEASURED_COSTS
-
-    @property
-    def guess_costs(self) -> tuple[float, ...]:
-        """The measured seconds of steps of 1, 2, .. rows that all get a token, as far as the kernels compute each row
-        as they do alone. Empty where they don't: PyTorch's results depend on the number of rows."""
-        return self.computer.few_rows_seconds()
+    def costs(self) -> RunnerCosts:
+        """The measured durations of steps; estimates where none were measured. PyTorch's results depend on the number
+        of rows, so there are none for guesses where it computes."""
+        tuning = self.computer.tuning
+        if tuning is None:
+            return RunnerCosts()
+        return RunnerCosts(tuning.costs, tuning.few_rows_seconds if self.computer.kernel_model else ())
 
     def count_progress(self, counter: ProgressCounter) -> None:
         """From now on count `counter` up while a step computes."""

@@ -72,13 +72,16 @@ class StepBenchmark:
         of all rows, by the kernels."""
         if self.kernel_model is None:
             return ()
-        found = []
-        for rows in [rows for rows in DECODE_ROWS if rows <= len(self.model.rotary.cos)]:
-            plan = replace(self.plan(rows), logit_rows=np.arange(rows))
-            self.kernel_model.team.active = tuning.few_rows_threads if rows < FEW_ROWS else tuning.many_rows_threads
-            self.kernel_model.panel_min_rows = NEVER_ROWS
-            found.append((rows, clock.best_seconds(partial(self.kernel_model, plan))))
-        return tuple(found)
+        possible = [rows for rows in DECODE_ROWS if rows <= len(self.model.rotary.cos)]
+        times = clock.best_of_each([partial(self.run_decoding, rows, tuning) for rows in possible])
+        return tuple(zip(possible, times, strict=True))
+
+    def run_decoding(self, rows: int, tuning: Tuning) -> None:
+        """Compute a whole step of `rows` rows with their logits, by the kernels."""
+        assert self.kernel_model
+        self.kernel_model.team.active = tuning.few_rows_threads if rows < FEW_ROWS else tuning.many_rows_threads
+        self.kernel_model.panel_min_rows = NEVER_ROWS
+        self.kernel_model(replace(self.plan(rows), logit_rows=np.arange(rows)))
 
     def measured_layers(self, rows: int) -> int:
         """The number of layers that are measured for steps of `rows` rows."""

@@ -1,7 +1,7 @@
 """Computes steps, by the kernels where they are compiled and by PyTorch elsewhere: batch plan in, logits out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence as Items
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,12 @@ from core.engine.nn.transformer import Transformer
 from core.engine.nn.weight_formats import ModelFormat
 from core.engine.options import Report
 from core.engine.prompt_lookup import count_held
-from core.engine.sequence import Sequence as EngineSequence
-from core.engine.sequence import SequenceSlice
+from core.engine.sequence import Sequence, SequenceSlice
 
 logger = logging.getLogger(__name__)
 
 
-Draw = tuple[SequenceSampler, Sequence[int]]
+Draw = tuple[SequenceSampler, Items[int]]
 """A sequence that gets tokens: its sampler, and the guesses whose logits were computed, too."""
 
 
@@ -95,13 +94,6 @@ class StepComputer:
         rows = torch.split(logits, [len(guesses) + 1 for _, guesses in draws])
         return [sampler.sample_after(part, guesses) for (sampler, guesses), part in zip(draws, rows, strict=True)]
 
-    def few_rows_seconds(self) -> tuple[float, ...]:
-        """The measured seconds of steps of 1, 2, .. rows that all get a token, as far as the kernels compute each row
-        bit for bit as they do alone. Empty if nothing is measured or PyTorch computes."""
-        if self.kernel_model is None or self.tuning is None:
-            return ()
-        return self.tuning.few_rows_seconds
-
     def describe(self) -> str:
         """How the weights are held, and what computes with how many rows, in words."""
         if self.kernel_model is None or self.tuning is None:
@@ -130,7 +122,7 @@ class StepComputer:
         assert self.team
         self.team.active = 1
         self.kernel_model = KernelModel(self.model, self.kv, self.team, self._progress)
-        self.kernel_model(plan_batch([SequenceSlice(EngineSequence(0, "", [0], max_length=2, blocks=[0]), 0, 1)]))
+        self.kernel_model(plan_batch([SequenceSlice(Sequence(0, "", [0], max_length=2, blocks=[0]), 0, 1)]))
         vocabulary = len(self.model.embedding.rows)
         self._sample_by_kernels(np.zeros((1, vocabulary), np.float32), [(SequenceSampler(Sampling(), [0]), ())])
         target = self.kv.like.new_empty(1, self.model.head.columns)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.engine.hang_detector import ProgressCounter
 from core.engine.options import Report
-from core.engine.prefill_budget import UNMEASURED_COSTS
+from core.engine.prefill_budget import RunnerCosts
 from core.engine.protocol import Event, Request
 from core.engine.sequence import Sequence, SequenceSlice
 from tests.patience import LIMIT_S
@@ -32,8 +32,7 @@ class Counter:
     device = "nothing"
     weights = "integers"
     vocabulary = 1 << 20
-    costs = UNMEASURED_COSTS
-    guess_costs: tuple[float, ...] = ()
+    costs = RunnerCosts()
 
     def __init__(self, context: int = 1 << 17, pause: float = 0.0, blocks: int = 0, block_size: int = 16) -> None:
         self.context = context

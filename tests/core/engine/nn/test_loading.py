@@ -119,7 +119,7 @@ def test_the_form_follows_the_machine(
     measured = runner.computer.tuning.decode_costs
     assert [count for count, _ in measured] == [count for count in tune.DECODE_ROWS if count in rows]
     runner.computer.tuning = replace(runner.computer.tuning, panel_min_rows=16, torch_min_rows=33)
-    assert len(runner.guess_costs) == len(rows), "PyTorch's rows depend on how many there are"
+    assert len(runner.costs.guesses) == len(rows), "PyTorch's rows depend on how many there are"
     (tokens,) = answers(runner, PROMPT)
     assert len(tokens) == 12
 
