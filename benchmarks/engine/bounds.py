@@ -64,6 +64,9 @@ SHAPE: Mapping[str, Bounds] = {
 """For every MODEL: these figures use random weights."""
 HALF_BILLION: Mapping[str, Bounds] = {
     AVX2: {
+        "guessing_summary": Bound(1.7, 2.3),
+        "guessing_plain": Bound(0.97),
+        "drawing": Bound(0.87),
         "prefill_stock": Bound(1.1, 2),
         "prefill_ik": Bound(0.6, 1.0),
         "decode_1_stock": Bound(1.0, 1.3),
@@ -75,6 +78,9 @@ HALF_BILLION: Mapping[str, Bounds] = {
         "memory_stock": Bound(1.8, 1.3, most=True),
     },
     BF16: {
+        "guessing_summary": Bound(1.7, 2.3),
+        "guessing_plain": Bound(0.97),
+        "drawing": Bound(0.87),
         "prefill_stock": Bound(2.5),
         "prefill_ik": Bound(1.5),
         "prefill_compiled": Bound(1.5),

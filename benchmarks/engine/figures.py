@@ -48,6 +48,30 @@ def many_chats(rounds: Rounds, peers: Peers) -> Iterator[Row]:
             yield Row(f"decode_{chats}_{COMPILED}", label, "tok/s", rates[OURS], rates[COMPILED])
 
 
+def drawing(rounds: Rounds, peers: Peers) -> Iterator[Row]:
+    """Decode of the most chats at once with the model's own sampling defaults, beside greedy."""
+    (ours,) = peers.these(OURS)
+    chats, tokens = CHAT_COUNTS[-1], max(1, rounds.tokens // TOKENS_DIVISOR)
+    workload = {"chats": chats, "prompt": max(1, rounds.prompt // PROMPT_DIVISOR), "tokens": tokens}
+    found = rounds.measure(
+        f"{chats} chats by the model's defaults", [(ours, workload | {"defaults": each}) for each in (True, False)]
+    )
+    rates = [[chats * tokens / answer["decode_s"] for answer in answers] for answers in found]
+    defaults, greedy = (Series(name, each) for name, each in zip(("defaults", "greedy"), rates, strict=True))
+    yield Row("drawing", f"decode, {chats} chats, sampled by the model's defaults", "tok/s", defaults, greedy)
+
+
+def guessing(rounds: Rounds, peers: Peers) -> Iterator[Row]:
+    """Decode of one chat that answers questions at temperature 0, with guesses and without."""
+    (ours,) = peers.these(OURS)
+    for kind, label in (("summary", "summaries of texts of 400 tokens"), ("plain", "plain questions")):
+        workload = {"questions": kind, "tokens": rounds.tokens}
+        found = rounds.measure(label, [(ours, workload | {"guess": guess}) for guess in (True, False)])
+        rates = [[answer["tokens"] / answer["decode_s"] for answer in answers] for answers in found]
+        ahead, without = (Series(name, each) for name, each in zip(("with guesses", "without"), rates, strict=True))
+        yield Row(f"guessing_{kind}", f"decode, 1 chat, {label}", "tok/s", ahead, without)
+
+
 def mix(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     """The default formats of a full-precision model's weights, beside transformers in float32."""
     found = ask_each(rounds, "the default mix", peers.these(MIX, COMPILED, ORIGIN), rounds.chats(1))
@@ -171,6 +195,8 @@ Group = Callable[[Rounds, Peers], Iterator[Row]]
 GROUPS: Mapping[str, Group] = {
     "one-chat": one_chat,
     "many-chats": many_chats,
+    "drawing": drawing,
+    "guessing": guessing,
     "reuse": reuse,
     "mix": mix,
     "memory": memory,

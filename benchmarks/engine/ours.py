@@ -8,11 +8,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from benchmarks.engine.folders import MODELS
 from benchmarks.engine.loading import loader
+from benchmarks.engine.questions import Questioner
 from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 from benchmarks.engine.turns import Conversation, Window, exact, in_steps
 from core.domain.sampling import Sampling
@@ -33,6 +35,9 @@ from core.engine.worker import Worker
 
 MAX_EARLY_TOKENS = 64
 """Tokens that a chat may decode while the prompt of another is computed."""
+DEFAULT_TEMPERATURE = 0.7
+"""Qwen's own."""
+GREEDY = Sampling(temperature=0)
 
 
 class CountingChannel:
@@ -65,12 +70,17 @@ class CountingChannel:
 
 
 class OurPeer:
-    """Runs workloads on a worker. `conversation`: makes prompts of turns; None if the model has no tokenizer."""
+    """Runs workloads on a worker. `folder`: of a model with a tokenizer, for prompts that are text; None without one.
 
-    def __init__(self, runner: TorchRunner, conversation: Conversation | None) -> None:
-        self.runner, self.conversation = runner, conversation
+    Only answers to questions are guessed ahead: random ids make a model say the same again and again.
+    """
+
+    def __init__(self, runner: TorchRunner, folder: Path | None) -> None:
+        self.runner = runner
+        self.conversation = Conversation(folder) if folder else None
+        self.questioner = Questioner(folder) if folder else None
         self.heard = CountingChannel()
-        self.worker = Worker(runner, self.heard)
+        self.worker, self.guessing = Worker(runner, self.heard, guess=False), Worker(runner, self.heard)
         self.last = 0
 
     def __call__(self, workload: Workload) -> Answer:
@@ -79,13 +89,40 @@ class OurPeer:
         if "late_turns" in workload:
             first, last = workload["late_turns"]
             return self.late_turns(first, last, workload["seed"])
+        if "questions" in workload:
+            return self.questions(workload["questions"], workload["tokens"], workload["guess"])
         return self.chats(**workload)
 
-    def chats(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
-        """Run chats at once. Decoding is timed from when all of them decode."""
+    def questions(self, kind: str, tokens: int, guess: bool) -> Answer:
+        """Answer some questions one after the other, at temperature 0: the tokens after the first ones, and the seconds
+        that they took."""
+        assert self.questioner is not None
+        worker = self.guessing if guess else self.worker
+        sampling, count, seconds = replace(self.questioner.sampling, temperature=0, max_tokens=tokens), 0, 0.0
+        for ids in self.questioner.prompts(kind):
+            self.last += 1
+            worker.handle(Generate(self.last, tuple(ids), sampling, "person"))
+            while not self.heard.drawn[self.last]:
+                worker.step()
+            began = time.perf_counter()
+            while worker.scheduler.has_work:
+                worker.step()
+            seconds += time.perf_counter() - began
+            count += self.heard.drawn[self.last] - 1
+            worker.handle(DropOwner("person"))
+        return {"tokens": count, "decode_s": seconds}
+
+    def chats(self, chats: int, prompt: int, tokens: int, seed: str, defaults: bool = False) -> Answer:
+        """Run chats at once, greedily or with the model's own defaults. Decoding is timed from when all of them
+        decode."""
         words = make_prompts(chats, prompt, seed)
+        sampling = GREEDY
+        if defaults:
+            assert self.questioner is not None
+            sampling = replace(self.questioner.sampling, temperature=DEFAULT_TEMPERATURE, seed=1, stop_ids=())
         began = time.perf_counter()
-        ids = [self.submit(each, f"chat{n}", tokens + MAX_EARLY_TOKENS * chats) for n, each in enumerate(words)]
+        most = tokens + MAX_EARLY_TOKENS * chats
+        ids = [self.submit(each, f"chat{n}", most, sampling) for n, each in enumerate(words)]
         self.step_until(lambda: all(self.heard.drawn[id] for id in ids))
         read = time.perf_counter()
         goal = {id: self.heard.drawn[id] + tokens for id in ids}
@@ -140,9 +177,9 @@ class OurPeer:
         self.step_until(lambda: self.heard.drawn[id] > 0)
         return time.perf_counter() - began
 
-    def submit(self, ids: list[int], owner: str, tokens: int) -> int:
+    def submit(self, ids: list[int], owner: str, tokens: int, sampling: Sampling = GREEDY) -> int:
         self.last += 1
-        self.worker.handle(Generate(self.last, tuple(ids), Sampling(temperature=0, max_tokens=tokens), owner))
+        self.worker.handle(Generate(self.last, tuple(ids), replace(sampling, max_tokens=tokens), owner))
         return self.last
 
     def step_until(self, done: Callable[[], bool]) -> None:
@@ -161,8 +198,7 @@ def load() -> tuple[Peer, Answer]:
     folder, cache = Path(sys.argv[1]), Path(sys.argv[3]) if len(sys.argv) > 3 else MODELS
     load_it = loader(folder, cast(WeightFormat, sys.argv[2]), cache)
     runner = cast(TorchRunner, load_it(lambda step: print(step, file=sys.stderr)))
-    conversation = Conversation(folder) if (folder / "tokenizer.json").exists() else None
-    return OurPeer(runner, conversation), {"weights": runner.weights}
+    return OurPeer(runner, folder if (folder / "tokenizer.json").exists() else None), {"weights": runner.weights}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measures the engine's speed and processor use, for the log and /status. Clocks are handed in."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from core.engine import processor
 from core.engine.prefill_budget import MIN_MEASURED_IDS
@@ -38,16 +38,17 @@ class ThroughputMeter:
         if now - self._ended > IDLE_RESET_S:
             self._since, self._before = now, self._times()
 
-    def end(self, now: float, seconds: float, prefilled: int, sampled: int) -> Throughput | None:
+    def end(self, now: float, seconds: float, prefilled: int, sampled: Sequence[int]) -> Throughput | None:
         """A step has ended; returns a report if one is due.
 
-        `seconds`: its duration; `prefilled`: prompt ids computed; `sampled`: tokens sampled.
+        `seconds`: its duration; `prefilled`: prompt ids computed; `sampled`: the number of tokens of each sequence that
+        got some.
         """
         self._ended = now
         if prefilled >= MIN_MEASURED_IDS and seconds > 0:
             self._prefill_rate = _average(self._prefill_rate, prefilled / seconds)
         elif sampled and not prefilled and seconds > 0:
-            self._decode_rate = _average(self._decode_rate, 1 / seconds)
+            self._decode_rate = _average(self._decode_rate, sum(sampled) / len(sampled) / seconds)
         passed = now - self._since
         if passed < REPORT_EVERY_S:
             return None

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 MAX_DECODE_STALL_S = 0.2
 """Longest step while other sequences wait for their next token."""
@@ -23,6 +24,18 @@ UNMEASURED_COSTS: StepCosts = ((1, 0.01), (100, 1.0))
 """For a machine that was not measured. Rather too slow than too fast."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunnerCosts:
+    """The measured durations of a runner's steps.
+
+    `prefill`: of any number of rows. `guesses`: the seconds of steps of 1, 2, .. rows that all get a token, as far as
+    each row is computed bit for bit as it is alone; empty if nothing is to be guessed.
+    """
+
+    prefill: StepCosts = UNMEASURED_COSTS
+    guesses: tuple[float, ...] = ()
+
+
 class PrefillBudget:
     """Estimates the duration of steps, and corrects the estimate by the steps that it observes."""
 
@@ -33,7 +46,7 @@ class PrefillBudget:
 
     def step_seconds(self, rows: int) -> float:
         """The expected duration of a step of `rows` rows."""
-        return self._measured_seconds(rows) / self.speed_factor
+        return interpolate(self.costs, rows) / self.speed_factor
 
     def prefill_ids(self, decoding: int) -> int:
         """The prompt ids for a step in which `decoding` sequences get a token; at least MIN_PREFILL_IDS."""
@@ -49,7 +62,7 @@ class PrefillBudget:
     def observe(self, rows: int, seconds: float) -> None:
         """Correct the speed estimate by a step of `rows` rows that took `seconds`."""
         if rows >= MIN_MEASURED_IDS and seconds > 0:
-            self.speed_factor += 0.5 * (self._measured_seconds(rows) / seconds - self.speed_factor)
+            self.speed_factor += 0.5 * (interpolate(self.costs, rows) / seconds - self.speed_factor)
 
     def _best_rate(self, decoding: int) -> int:
         """The budget where even MIN_PREFILL_IDS take too long.
@@ -68,11 +81,12 @@ class PrefillBudget:
     def _rate(self, rows: int) -> float:
         return rows / self.step_seconds(rows)
 
-    def _measured_seconds(self, rows: int) -> float:
-        """Interpolated linearly between measurements, and in proportion to the rows outside them."""
-        place = bisect_right(self.costs, rows, key=lambda cost: cost[0])
-        if place == 0 or place == len(self.costs):
-            nearest, seconds = self.costs[0 if place == 0 else -1]
-            return seconds * (rows / nearest if place else 1.0)
-        (fewer, quicker), (more, slower) = self.costs[place - 1], self.costs[place]
-        return quicker + (slower - quicker) * (rows - fewer) / (more - fewer)
+
+def interpolate(costs: StepCosts, rows: int) -> float:
+    """The seconds of a step of `rows` rows: linear between measurements, and in proportion to the rows beyond them."""
+    place = bisect_right(costs, rows, key=lambda cost: cost[0])
+    if place == 0 or place == len(costs):
+        nearest, seconds = costs[0 if place == 0 else -1]
+        return seconds * (rows / nearest if place else 1.0)
+    (fewer, quicker), (more, slower) = costs[place - 1], costs[place]
+    return quicker + (slower - quicker) * (rows - fewer) / (more - fewer)

@@ -6,8 +6,12 @@ continues later.
 """
 
 from collections import deque
+from collections.abc import Mapping
+from collections.abc import Sequence as Items
+from dataclasses import replace
 
 from core.engine.block_manager import NO_PARENT, BlockManager
+from core.engine.guesser import Guesser
 from core.engine.prefill_budget import MAX_PREFILL_IDS, PrefillBudget
 from core.engine.sequence import Sequence, SequenceSlice
 
@@ -20,13 +24,19 @@ MAX_WARMING_OWNERS = 64
 class Scheduler:
     """Owns the sequences and assigns blocks to them. Up to `max_running` sequences run at once."""
 
-    def __init__(self, blocks: BlockManager, max_running: int, prefill_budget: PrefillBudget | None = None) -> None:
+    def __init__(
+        self,
+        blocks: BlockManager,
+        max_running: int,
+        prefill_budget: PrefillBudget | None = None,
+        guesser: Guesser | None = None,
+    ) -> None:
         self.blocks = blocks
         self.prefill_budget = prefill_budget or PrefillBudget()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         """In the order of their admission."""
-        self._max_running = max_running
+        self._max_running, self._guesser = max_running, guesser
         self._warming: dict[str, Sequence] = {}
         """By owner, the prefix to compute while nothing else is to be done."""
 
@@ -76,13 +86,21 @@ class Scheduler:
             return self._next_warming()
         self._pause_warming()
         self._admit()
-        return self._with_blocks(self._slices())
+        return self._with_guesses(self._with_blocks(self._slices()))
 
-    def advance(self, batch: list[SequenceSlice]) -> None:
-        """Record that a batch has been computed, and register its full blocks."""
+    def advance(self, batch: list[SequenceSlice], drawn: Mapping[int, Items[int]]) -> None:
+        """Record that a batch has been computed, and register its full blocks.
+
+        `drawn`: by sequence id, the guesses that hold, which become ids of the sequence, and a last token, which does
+        not yet. What was computed of other guesses is forgotten.
+        """
         for each in batch:
-            each.sequence.computed = each.end
-            self._register_blocks(each.sequence)
+            sequence, held = each.sequence, drawn.get(each.sequence.id, ())[:-1]
+            sequence.ids += held
+            sequence.computed = each.end + len(held)
+            self._register_blocks(sequence)
+            if each.guesses:
+                self._release_rejected(sequence)
         for owner in [owner for owner, sequence in self._warming.items() if not sequence.uncomputed]:
             self.stop_warming(owner)
 
@@ -159,6 +177,30 @@ class Scheduler:
                 return False
         sequence.blocks += [self.blocks.allocate() for _ in range(missing)]
         return True
+
+    # Guesses
+
+    def _with_guesses(self, batch: list[SequenceSlice]) -> list[SequenceSlice]:
+        """Add guesses to a step that only decodes, as far as blocks are free for them: nobody is put back for a guess.
+
+        Beside a prompt nothing is guessed, because many rows are computed in another way than few.
+        """
+        if not self._guesser or not all(each.count == 1 and each.samples_token for each in batch):
+            return batch
+        guesses = self._guesser.guess([each.sequence for each in batch])
+        return [self._with_blocks_for(*pair) if pair[1] else pair[0] for pair in zip(batch, guesses, strict=True)]
+
+    def _with_blocks_for(self, part: SequenceSlice, guesses: tuple[int, ...]) -> SequenceSlice:
+        blocks = part.sequence.blocks
+        while len(blocks) * self.blocks.size < part.end + len(guesses) and self.blocks.available:
+            blocks.append(self.blocks.allocate())
+        return replace(part, guesses=guesses[: len(blocks) * self.blocks.size - part.end])
+
+    def _release_rejected(self, sequence: Sequence) -> None:
+        """Release the blocks that only guesses needed. What is left of guesses in the others will be overwritten."""
+        needed = self.blocks.blocks_for(sequence.computed)
+        self.blocks.release(sequence.blocks[needed:])
+        del sequence.blocks[needed:]
 
     # Computed blocks
 

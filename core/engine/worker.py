@@ -6,9 +6,10 @@ from typing import Protocol
 
 from core.engine import processor
 from core.engine.block_manager import BlockManager
+from core.engine.guesser import Guesser
 from core.engine.hang_detector import ProgressCounter
 from core.engine.meter import ThroughputMeter
-from core.engine.prefill_budget import PrefillBudget, StepCosts
+from core.engine.prefill_budget import PrefillBudget, RunnerCosts
 from core.engine.protocol import (
     Cancel,
     Channel,
@@ -53,14 +54,17 @@ class Runner(Protocol):
         """How the weights are held and what computes with them, in words."""
 
     @property
-    def costs(self) -> StepCosts:
+    def costs(self) -> RunnerCosts:
         """The measured durations of steps."""
 
     def count_progress(self, counter: ProgressCounter) -> None:
         """From now on count `counter` up while a step computes, many times per step."""
 
-    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
-        """Compute a batch. Returns a token by sequence id for each slice that samples one."""
+    def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
+        """Compute a batch. Returns the tokens of each slice that samples some, by sequence id.
+
+        They are the guesses that hold, and one more.
+        """
 
     def forget(self, id: int) -> None:
         """Release what is kept for a sequence that has ended. Idempotent."""
@@ -69,9 +73,19 @@ class Runner(Protocol):
 class Worker:
     """Runs the sequences that it is asked for over a channel. The only user of the runner."""
 
-    def __init__(self, runner: Runner, channel: Channel[Event, Request], meter: ThroughputMeter | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        channel: Channel[Event, Request],
+        meter: ThroughputMeter | None = None,
+        *,
+        guess: bool = True,
+    ) -> None:
+        """`guess`: guess ahead where it pays. The tokens are the same without."""
         blocks = BlockManager(runner.blocks, runner.block_size)
-        self.scheduler = Scheduler(blocks, MAX_RUNNING, PrefillBudget(runner.costs))
+        costs = runner.costs
+        guesser = Guesser(costs.guesses) if guess else None
+        self.scheduler = Scheduler(blocks, MAX_RUNNING, PrefillBudget(costs.prefill), guesser)
         self.meter = meter or ThroughputMeter(processor.available_cores())
         self._runner = runner
         self._channel = channel
@@ -112,7 +126,7 @@ class Worker:
         started = time.monotonic()
         self.meter.begin(started)
         try:
-            sampled = self._runner.run(batch)
+            drawn = self._runner.run(batch)
         except Exception as error:
             self._fail_batch(batch, error)
             return
@@ -120,10 +134,11 @@ class Worker:
         ended = time.monotonic()
         if any(each.count > 1 for each in batch):
             self.scheduler.prefill_budget.observe(sum(each.count for each in batch), ended - started)
-        self.scheduler.advance(batch)
-        self._hand_out(batch, sampled)
+        self.scheduler.advance(batch, drawn)
+        self._hand_out(batch, drawn)
         prefilled = sum(each.count for each in batch if each.count > 1)
-        if throughput := self.meter.end(ended, ended - started, prefilled, len(sampled)):
+        tokens = [len(each) for each in drawn.values()]
+        if throughput := self.meter.end(ended, ended - started, prefilled, tokens):
             self._channel.send(throughput)
 
     def _generate(self, request: Generate) -> None:
@@ -157,23 +172,25 @@ class Worker:
                 sequence.admission_reported = True
                 self._channel.send(SequenceAdmitted(sequence.id, len(sequence.ids), each.start))
 
-    def _hand_out(self, batch: list[SequenceSlice], sampled: dict[int, int]) -> None:
+    def _hand_out(self, batch: list[SequenceSlice], drawn: dict[int, tuple[int, ...]]) -> None:
         tokens: list[tuple[int, int]] = []
         ended: list[tuple[int, FinishReason]] = []
         for each in batch:
             sequence = each.sequence
-            token = sampled.get(sequence.id)
             if sequence.id == WARMING_ID:
                 continue
-            if token is None:
+            if sequence.id not in drawn:
                 self._channel.send(PrefillProgress(sequence.id))
-            elif token in sequence.sampling.stop_ids:
+                continue
+            *held, last = drawn[sequence.id]
+            tokens += [(sequence.id, token) for token in held]
+            if last in sequence.sampling.stop_ids:
                 ended.append((sequence.id, "stop"))
-            else:
-                sequence.ids.append(token)
-                tokens.append((sequence.id, token))
-                if len(sequence.ids) >= sequence.max_length:
-                    ended.append((sequence.id, "length"))
+                continue
+            sequence.ids.append(last)
+            tokens.append((sequence.id, last))
+            if len(sequence.ids) >= sequence.max_length:
+                ended.append((sequence.id, "length"))
         if tokens:
             self._channel.send(NewTokens(tuple(tokens)))
         for id, reason in ended:

@@ -4,6 +4,7 @@ The result is kept in a file. A measurement disturbed by other programs is used 
 """
 
 import json
+import math
 import os
 import statistics
 import time
@@ -16,7 +17,7 @@ from typing import Any, Literal
 from core.checkpoints.json_files import read_json
 from core.domain.errors import SetupError
 from core.engine import processor
-from core.engine.prefill_budget import StepCosts
+from core.engine.prefill_budget import StepCosts, interpolate
 
 ComputePath = Literal["kernels", "panels", "torch"]
 """What computes products: the kernels output by output, the kernels panel by panel, or PyTorch."""
@@ -30,10 +31,12 @@ FEW_ROWS = 8
 MAX_TIME_RATIOS: dict[ComputePath, float] = {"panels": 1.0, "torch": 0.8}
 """A path is chosen if it takes at most this share of the previous path's time. PyTorch must be clearly faster: each of
 its products waits for all threads, which costs much more as soon as other programs run."""
+DECODE_ROWS = (1, 2, 3, 4, 5, 6, 7, 8)
+"""Numbers of rows for which steps are measured that all get a token. More would be computed in panels."""
 MIN_MEASURE_S, MIN_RUNS = 0.05, 3
 """Time and runs per measurement, at least."""
-MAX_MEASURE_S = 1.0
-"""Time after which a measurement ends with fewer runs."""
+MAX_MEASURE_S, MAX_TOGETHER_S = 1.0, 3.0
+"""Time after which a measurement, or one of several in turn, ends with fewer runs."""
 MAX_STEADY_CORES = 0.2
 """Cores used by other programs, up to which a measurement counts as undisturbed."""
 MAX_STEADY_SPREAD = 1.6
@@ -51,6 +54,7 @@ class Tuning:
     `few_rows_threads`: threads for steps of fewer than FEW_ROWS rows; `many_rows_threads`: for all others.
     `panel_min_rows`, `torch_min_rows`: rows from which panels or PyTorch are faster; None for never.
     `other_cores`: cores used by other programs during the measurement. `spread`: median run over shortest run.
+    `decode_costs`: durations of whole steps, for DECODE_ROWS rows that all get a token; `costs` leaves the head out.
     """
 
     few_rows_threads: int
@@ -60,12 +64,21 @@ class Tuning:
     other_cores: float = 0.0
     spread: float = 1.0
     panel_min_rows: int | None = None
+    decode_costs: StepCosts = ()
 
     @property
     def threads_text(self) -> str:
         """The number of threads, in words."""
         counts = sorted({self.few_rows_threads, self.many_rows_threads})
         return " to ".join(f"{count} thread{'s' if count > 1 else ''}" for count in counts)
+
+    @property
+    def few_rows_seconds(self) -> tuple[float, ...]:
+        """The seconds of steps of 1, 2, .. rows that all get a token, as far as they are measured and no product is
+        computed in another way than for one row."""
+        most = max((rows for rows, _ in self.decode_costs), default=0)
+        limits = [limit - 1 for limit in (self.panel_min_rows, self.torch_min_rows) if limit]
+        return tuple(interpolate(self.decode_costs, rows) for rows in range(1, min([most, *limits]) + 1))
 
     @property
     def steady(self) -> bool:
@@ -76,14 +89,12 @@ class Tuning:
     def plausible(self) -> bool:
         """Whether the values can come from a measurement; False for a damaged file."""
         row_limits = self.torch_min_rows, self.panel_min_rows
-        rows = [rows for rows, _ in self.costs]
         return (
             all(is_count(count) for count in (self.few_rows_threads, self.many_rows_threads))
             and all(limit is None or is_count(limit) for limit in row_limits)
             and all(0 <= float(value) < MAX_PLAUSIBLE_VALUE for value in (self.other_cores, self.spread))
-            and bool(rows)
-            and rows == sorted(set(rows))
-            and all(rows > 0 and 0 < seconds < MAX_PLAUSIBLE_VALUE for rows, seconds in self.costs)
+            and bool(self.costs)
+            and all(are_costs(costs) for costs in (self.costs, self.decode_costs))
         )
 
 
@@ -104,11 +115,20 @@ def load_tuning(file: Path) -> Tuning | None:
     """The tuning in a file; None if there is none or it is damaged."""
     with suppress(SetupError, KeyError, OverflowError, TypeError, ValueError):
         content: Any = read_json(file)
-        costs = tuple((int(rows), float(seconds)) for rows, seconds in content.pop("costs"))
-        tuning = Tuning(costs=costs, **content)
+        costs, decode_costs = (
+            tuple((int(rows), float(seconds)) for rows, seconds in content.pop(name))
+            for name in ("costs", "decode_costs")
+        )
+        tuning = Tuning(costs=costs, decode_costs=decode_costs, **content)
         if tuning.plausible:
             return tuning
     return None
+
+
+def are_costs(costs: StepCosts) -> bool:
+    """Whether these values from a file can be measured durations."""
+    rows = [rows for rows, _ in costs]
+    return rows == sorted(set(rows)) and all(rows > 0 and 0 < seconds < MAX_PLAUSIBLE_VALUE for rows, seconds in costs)
 
 
 def is_count(value: object) -> bool:
@@ -145,6 +165,19 @@ class Clock:
         counted = times[1:]
         self.spreads.append(statistics.median(counted) / max(min(counted), 1e-9))
         return min(counted)
+
+    def best_of_each(self, runs: Sequence[Callable[[], object]]) -> list[float]:
+        """The shortest of several times of each, in turn: what slows the machine down for a while slows down all."""
+        best, begin = [math.inf] * len(runs), time.perf_counter()
+        for count in range(MIN_RUNS + 1):
+            for place, run in enumerate(runs):
+                start = time.perf_counter()
+                run()
+                if count:  # the first warms up the caches
+                    best[place] = min(best[place], time.perf_counter() - start)
+            if count and time.perf_counter() - begin > MAX_TOGETHER_S:
+                break
+        return best
 
     def other_cores(self) -> float:
         """The cores that other programs have used since the clock was made."""

@@ -22,7 +22,8 @@ class BatchPlan:
     `ids`, `positions`: [rows], the id of each row and its position in its sequence.
     `slots`: [rows], where its key and value go: block * BLOCK_IDS + offset.
     `block_starts`: [rows], where in `blocks` the block numbers of its sequence begin.
-    `logit_rows`: the rows whose logits are computed.
+    `logit_rows`: the rows whose logits are computed: for each slice that samples a token, its last one before the
+    guesses, and those of the guesses.
     """
 
     slices: list[SequenceSlice]
@@ -35,23 +36,30 @@ class BatchPlan:
 
 
 def plan_batch(batch: list[SequenceSlice]) -> BatchPlan:
-    """Put slices of one id first, the shortest sequence first, and compute the indices."""
-    ones = sorted((each for each in batch if each.count == 1), key=lambda each: each.end)
-    slices = [*ones, *(each for each in batch if each.count > 1)]
-    counts = np.array([each.count for each in slices])
-    block_lists = [np.array(each.sequence.blocks[: -(-each.end // BLOCK_IDS)]) for each in slices]
+    """Put slices of one row first, the shortest sequence first, and compute the indices."""
+    ones = sorted((each for each in batch if each.rows == 1), key=lambda each: each.end)
+    slices = [*ones, *(each for each in batch if each.rows > 1)]
+    counts = np.array([each.rows for each in slices])
+    block_lists = [np.array(each.sequence.blocks[: -(-(each.start + each.rows) // BLOCK_IDS)]) for each in slices]
     sizes = np.array([len(each) for each in block_lists])
     block_starts = np.repeat(np.cumsum(sizes) - sizes, counts)
-    positions = np.concatenate([np.arange(each.start, each.end) for each in slices])
+    positions = np.concatenate([np.arange(each.start, each.start + each.rows) for each in slices])
     blocks = np.concatenate(block_lists)
     return BatchPlan(
         slices,
-        ids=np.concatenate([np.array(each.sequence.ids[each.start : each.end]) for each in slices]),
+        ids=np.concatenate([np.array(each.ids) for each in slices]),
         positions=positions,
         slots=blocks[block_starts + positions // BLOCK_IDS] * BLOCK_IDS + positions % BLOCK_IDS,
         block_starts=block_starts,
         blocks=blocks,
-        logit_rows=np.cumsum(counts)[[each.samples_token for each in slices]] - 1,
+        logit_rows=np.concatenate(
+            [
+                np.arange(end - 1 - len(each.guesses), end)
+                for each, end in zip(slices, np.cumsum(counts), strict=True)
+                if each.samples_token
+            ]
+            or [np.empty(0, np.int64)]
+        ),
     )
 
 
@@ -77,12 +85,12 @@ def attention_groups(
 ) -> list[AttentionGroup]:
     """Group the slices of a plan. `queries_per_key`: query heads per key head. `like` gives dtype and device."""
     groups, row = [], 0
-    for ones in by_similar_length([each for each in slices if each.count == 1]):
+    for ones in by_similar_length([each for each in slices if each.rows == 1]):
         groups.append(decode_group(ones, row, kv, like))
         row += len(ones)
     for each in slices[row:]:
         groups.append(prefill_group(each, row, kv, queries_per_key, like))
-        row += each.count
+        row += each.rows
     return groups
 
 
@@ -115,9 +123,10 @@ def prefill_group(
     part: SequenceSlice, row: int, kv: KVCache, queries_per_key: int, like: torch.Tensor
 ) -> AttentionGroup:
     """A group of several ids of one sequence, from `row` on. Each id sees itself and those before it."""
-    count = -(-part.end // BLOCK_IDS)
-    positions = torch.arange(part.start, part.end, device=like.device)[:, None]
-    later = torch.arange(part.end, device=like.device) > positions
+    end = part.start + part.rows
+    count = -(-end // BLOCK_IDS)
+    positions = torch.arange(part.start, end, device=like.device)[:, None]
+    later = torch.arange(end, device=like.device) > positions
     mask = torch.zeros(later.shape, dtype=like.dtype, device=like.device).masked_fill_(later, -torch.inf)
     gather = kv.gather([part.sequence.blocks[:count]])
-    return AttentionGroup(slice(row, row + part.count), gather, part.end, mask.repeat(queries_per_key, 1))
+    return AttentionGroup(slice(row, row + part.rows), gather, end, mask.repeat(queries_per_key, 1))

@@ -19,7 +19,7 @@ from core.engine.nn.step_computer import StepComputer
 from core.engine.nn.weight_formats import FormatContext, ModelFormat, choose_format
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import LoadOptions, Report, WeightFormat
-from core.engine.prefill_budget import UNMEASURED_COSTS, StepCosts
+from core.engine.prefill_budget import RunnerCosts
 from core.engine.sequence import Sequence, SequenceSlice
 
 OVERHEAD_BYTES = 512 * 1024**2
@@ -47,27 +47,32 @@ class TorchRunner:
         return self.computer.describe()
 
     @property
-    def costs(self) -> StepCosts:
-        """The measured durations of steps; a guess where none were measured."""
-        return self.computer.tuning.costs if self.computer.tuning else UNMEASURED_COSTS
+    def costs(self) -> RunnerCosts:
+        """The measured durations of steps; estimates where none were measured. PyTorch's results depend on the number
+        of rows, so there are none for guesses where it computes."""
+        tuning = self.computer.tuning
+        if tuning is None:
+            return RunnerCosts()
+        return RunnerCosts(tuning.costs, tuning.few_rows_seconds if self.computer.kernel_model else ())
 
     def count_progress(self, counter: ProgressCounter) -> None:
         """From now on count `counter` up while a step computes."""
         self.computer.count_progress(counter)
 
     @torch.inference_mode()
-    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
-        """Compute a batch. Returns a token by sequence id for each slice that samples one.
+    def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
+        """Compute a batch. Returns the tokens of each slice that samples some, by sequence id: the guesses that hold,
+        and one more.
 
         Raises ValueError if the model computes something that is not finite.
         """
         plan = plan_batch(batch)
         logits = self.computer.compute(plan)
-        sequences = [each.sequence for each in plan.slices if each.samples_token]
-        if not sequences:
+        sampling = [each for each in plan.slices if each.samples_token]
+        if not sampling:
             return {}
-        tokens = self.computer.sample(logits, [self._sampler_of(sequence) for sequence in sequences])
-        return {sequence.id: token for sequence, token in zip(sequences, tokens, strict=True)}
+        tokens = self.computer.sample(logits, [(self._sampler_of(each.sequence), each.guesses) for each in sampling])
+        return {each.sequence.id: drawn for each, drawn in zip(sampling, tokens, strict=True)}
 
     def forget(self, id: int) -> None:
         """Release the sampler of a sequence. Idempotent."""

@@ -5,6 +5,8 @@ they need of a sequence, and samples in PyTorch on a GPU, where nothing can be c
 """
 
 import os
+from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,11 +15,15 @@ from core.domain.sampling import Sampling
 from core.engine.kernels.jit import Array
 from core.engine.kernels.sampling import TOP_P_CANDIDATES
 
+RuleRecord = tuple[float, float, float, float, int, int, int]
+"""The fields of a RULE_RECORD (core/engine/kernels/sampling.py)."""
+
 
 class SequenceSampler:
     """Samples one sequence's tokens, and remembers them for the repetition penalty.
 
-    The order of the rules is that of transformers' generate: penalty, temperature, top-k, top-p.
+    Each token has its own random number, whether it is sampled in a step of its own or after a guess. The order of the
+    rules is that of transformers' generate: penalty, temperature, top-k, top-p.
     """
 
     def __init__(self, sampling: Sampling, ids: list[int]) -> None:
@@ -26,30 +32,45 @@ class SequenceSampler:
         self._seen = np.fromiter(self._known, np.int64, len(self._known))
         self._count = len(self._seen)
         self._random = np.random.default_rng(seed_of(sampling))
+        self._uniforms = deque[float]()
+        """Those of the next tokens, drawn so far."""
 
     @property
     def penalised_ids(self) -> Array:
         """The distinct ids that the repetition penalty applies to, int64; empty without a penalty."""
-        return self._seen[: self._count if self.sampling.repetition_penalty != 1 else 0]
+        return self._seen[: self._count if self.penalises else 0]
 
-    def rule_record(self, start: int) -> tuple[float, float, float, float, int, int, int]:
-        """The fields of a RULE_RECORD (core/engine/kernels/sampling.py), with a new random number.
+    @property
+    def penalises(self) -> bool:
+        """Whether there is a repetition penalty."""
+        return self.sampling.repetition_penalty != 1
 
-        `start`: where this sequence's penalised ids begin among those of all rows.
+    def rules(self, guesses: Sequence[int], start: int) -> tuple[list[RuleRecord], Array]:
+        """The rules of the next tokens, one row after the last token and one after each guess, and the ids to penalise.
+
+        `start`: where these ids begin among those of all sequences. The last of them apply only after the guesses.
         """
-        sampling = self.sampling
-        return (
-            max(0.0, float(sampling.temperature)),
-            float(sampling.top_p),
-            float(sampling.repetition_penalty),
-            self._uniform() if sampling.temperature > 0 else 0.0,
-            min(sampling.top_k, 1 << 62),
-            start,
-            start + len(self.penalised_ids),
-        )
+        new = [each for each in dict.fromkeys(guesses) if each not in self._known]
+        ids = np.concatenate((self.penalised_ids, np.array(new, np.int64))) if self.penalises else self.penalised_ids
+        sampling, records, end = self.sampling, list[RuleRecord](), start + len(self.penalised_ids)
+        for row in range(len(guesses) + 1):
+            records.append(
+                (
+                    max(0.0, float(sampling.temperature)),
+                    float(sampling.top_p),
+                    float(sampling.repetition_penalty),
+                    self._uniform(row),
+                    min(sampling.top_k, 1 << 62),
+                    start,
+                    end + (len(set(guesses[:row]) - self._known) if self.penalises else 0),
+                )
+            )
+        return records, ids
 
     def record(self, token: int) -> None:
-        """Remember a sampled token for the repetition penalty."""
+        """Remember a sampled token for the repetition penalty, and go on to the next one's random number."""
+        if self._uniforms:
+            self._uniforms.popleft()
         if token in self._known:
             return
         self._known.add(token)
@@ -57,6 +78,14 @@ class SequenceSampler:
             self._seen = np.concatenate((self._seen, np.empty(len(self._seen) + 64, np.int64)))
         self._seen[self._count] = token
         self._count += 1
+
+    def sample_after(self, logits: torch.Tensor, guesses: Sequence[int]) -> tuple[int, ...]:
+        """Sample in PyTorch after the last token and after each guess that holds. Returns these guesses and a last
+        token. `logits`: float32 [guesses + 1, vocabulary], which are changed."""
+        tokens = [self(logits[0])]
+        while len(tokens) <= len(guesses) and tokens[-1] == guesses[len(tokens) - 1]:
+            tokens.append(self(logits[len(tokens)]))
+        return tuple(tokens)
 
     def __call__(self, logits: torch.Tensor) -> int:
         """Sample a token in PyTorch from logits, float32 [vocabulary], which are changed."""
@@ -80,9 +109,16 @@ class SequenceSampler:
         place = int((passed <= self._uniform() * passed[-1]).sum())
         return int(ids[min(place, len(ids) - 1)])
 
-    def _uniform(self) -> float:
-        """A random number of at least 0 and less than 1, exact in float32."""
-        return float(self._random.random(dtype=np.float32))
+    def _uniform(self, ahead: int = 0) -> float:
+        """The random number of the next token, or of one `ahead` of it: at least 0, less than 1, exact in float32.
+
+        0 if it is not needed.
+        """
+        if self.sampling.temperature <= 0:
+            return 0.0
+        while len(self._uniforms) <= ahead:
+            self._uniforms.append(float(self._random.random(dtype=np.float32)))
+        return self._uniforms[ahead]
 
 
 def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:

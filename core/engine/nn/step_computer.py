@@ -1,6 +1,7 @@
 """Computes steps, by the kernels where they are compiled and by PyTorch elsewhere: batch plan in, logits out."""
 
 import logging
+from collections.abc import Sequence as Items
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,19 @@ from core.engine.nn.autotune import FEW_ROWS, Tuning
 from core.engine.nn.batch_plan import BatchPlan, plan_batch
 from core.engine.nn.kernel_model import KernelModel, can_compute, linear_parts
 from core.engine.nn.kv_cache import KVCache
-from core.engine.nn.sampler import SequenceSampler
+from core.engine.nn.sampler import RuleRecord, SequenceSampler
 from core.engine.nn.step_benchmark import max_threads
 from core.engine.nn.transformer import Transformer
 from core.engine.nn.weight_formats import ModelFormat
 from core.engine.options import Report
+from core.engine.prompt_lookup import count_held
 from core.engine.sequence import Sequence, SequenceSlice
 
 logger = logging.getLogger(__name__)
+
+
+Draw = tuple[SequenceSampler, Items[int]]
+"""A sequence that gets tokens: its sampler, and the guesses whose logits were computed, too."""
 
 
 class StepComputer:
@@ -78,11 +84,15 @@ class StepComputer:
             raise ValueError("the model computed something that is no number")
         return logits
 
-    def sample(self, logits: torch.Tensor, samplers: list[SequenceSampler]) -> list[int]:
-        """Sample a token for each row of the logits, which may be changed."""
+    def sample(self, logits: torch.Tensor, draws: list[Draw]) -> list[tuple[int, ...]]:
+        """Sample tokens for each sequence: its guesses that hold, and one more.
+
+        `logits`: those after its last token and after each guess, sequence by sequence; they may be changed.
+        """
         if self.kernel_model:
-            return self._sample_by_kernels(logits.numpy(), samplers)
-        return [sampler(row) for sampler, row in zip(samplers, logits, strict=True)]
+            return self._sample_by_kernels(logits.numpy(), draws)
+        rows = torch.split(logits, [len(guesses) + 1 for _, guesses in draws])
+        return [sampler.sample_after(part, guesses) for (sampler, guesses), part in zip(draws, rows, strict=True)]
 
     def describe(self) -> str:
         """How the weights are held, and what computes with how many rows, in words."""
@@ -114,22 +124,35 @@ class StepComputer:
         self.kernel_model = KernelModel(self.model, self.kv, self.team, self._progress)
         self.kernel_model(plan_batch([SequenceSlice(Sequence(0, "", [0], max_length=2, blocks=[0]), 0, 1)]))
         vocabulary = len(self.model.embedding.rows)
-        self._sample_by_kernels(np.zeros((1, vocabulary), np.float32), [SequenceSampler(Sampling(), [0])])
+        self._sample_by_kernels(np.zeros((1, vocabulary), np.float32), [(SequenceSampler(Sampling(), [0]), ())])
         target = self.kv.like.new_empty(1, self.model.head.columns)
         self.kernel_model.unpack_rows(linear_parts(self.model.head)[0], 0, target)
         self.kernel_model.unpack_for_torch()
 
-    def _sample_by_kernels(self, logits: Array, samplers: list[SequenceSampler]) -> list[int]:
+    def _sample_by_kernels(self, logits: Array, draws: list[Draw]) -> list[tuple[int, ...]]:
         assert self.team
-        starts = np.cumsum([0, *(len(sampler.penalised_ids) for sampler in samplers)])
-        records = [sampler.rule_record(start) for sampler, start in zip(samplers, starts, strict=False)]
-        penalised_ids = np.concatenate([sampler.penalised_ids for sampler in samplers])
-        tokens = np.empty(len(samplers), np.int64)
-        self.team.run(sampling.sample_rows, 1, logits, np.array(records, sampling.RULE_RECORD), penalised_ids, tokens)
-        found = [int(token) for token in tokens]
-        for sampler, token in zip(samplers, found, strict=True):
-            sampler.record(token)
-        return found
+        records, penalised, start = list[RuleRecord](), list[Array](), 0
+        for sampler, guesses in draws:
+            rules, ids = sampler.rules(guesses, start)
+            records += rules
+            penalised.append(ids)
+            start += len(ids)
+        tokens = np.empty(len(records), np.int64)
+        rules_of_rows = np.array(records, sampling.RULE_RECORD)
+        self.team.run(sampling.sample_rows, 1, logits, rules_of_rows, np.concatenate(penalised), tokens)
+        return kept_tokens(draws, tokens.tolist())
 
     def _count_progress(self) -> None:
         self._progress[0] += 1
+
+
+def kept_tokens(draws: list[Draw], tokens: list[int]) -> list[tuple[int, ...]]:
+    """Of the tokens drawn in all rows, each sequence's guesses that hold and one more. Its sampler remembers them."""
+    found, row = [], 0
+    for sampler, guesses in draws:
+        kept = tokens[row : row + count_held(guesses, tokens[row:]) + 1]
+        for token in kept:
+            sampler.record(token)
+        found.append(tuple(kept))
+        row += len(guesses) + 1
+    return found

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from core.domain.sampling import Sampling
-from core.engine.prefill_budget import PrefillBudget
+from core.engine.prefill_budget import PrefillBudget, RunnerCosts
 from core.engine.protocol import (
     Cancel,
     DropOwner,
@@ -59,11 +59,15 @@ class Answer:
 
 
 class Driven:
-    """A worker over a pool of blocks. Nothing may fail."""
+    """A worker over a pool of blocks. Nothing may fail.
 
-    def __init__(self, blocks: int, size: int = 4, context: int = 0, budget: int = 16) -> None:
+    `rows`: those that a step may have with guesses, at no cost; 0 if nothing is guessed.
+    """
+
+    def __init__(self, blocks: int, size: int = 4, context: int = 0, budget: int = 16, rows: int = 0) -> None:
         self.channel = Pipeless()
         self.runner = Counter(context or blocks * size, blocks=blocks, block_size=size)
+        self.runner.costs = RunnerCosts(guesses=(1.0,) * rows)
         self.worker = Worker(self.runner, self.channel)
         self.scheduler = self.worker.scheduler
         self.scheduler.prefill_budget = Steady(budget)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.engine.hang_detector import ProgressCounter
 from core.engine.options import Report
-from core.engine.prefill_budget import UNMEASURED_COSTS
+from core.engine.prefill_budget import RunnerCosts
 from core.engine.protocol import Event, Request
 from core.engine.sequence import Sequence, SequenceSlice
 from tests.patience import LIMIT_S
@@ -32,7 +32,7 @@ class Counter:
     device = "nothing"
     weights = "integers"
     vocabulary = 1 << 20
-    costs = UNMEASURED_COSTS
+    costs = RunnerCosts()
 
     def __init__(self, context: int = 1 << 17, pause: float = 0.0, blocks: int = 0, block_size: int = 16) -> None:
         self.context = context
@@ -43,6 +43,8 @@ class Counter:
         """The last id of the prompt of each sequence that was computed and is not forgotten."""
         self.steps: list[list[tuple[int, int]]] = []
         """Of each step whose ids were computed, and how many."""
+        self.guesses: list[list[int]] = []
+        """Of each step how many of these ids were guesses."""
         self.memory: dict[int, dict[int, tuple[int, int]]] = defaultdict(dict)
         """By block and offset: position and id."""
         self.hangs = threading.Event()
@@ -57,8 +59,9 @@ class Counter:
         if self.progress:
             self.progress[0] += 1
 
-    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
-        self.steps.append([(part.sequence.id, part.count) for part in batch])
+    def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
+        self.steps.append([(part.sequence.id, part.rows) for part in batch])
+        self.guesses.append([len(part.guesses) for part in batch])
         for part in batch:
             if part.sequence.max_length:
                 self.open.setdefault(part.sequence.id, part.sequence.ids[-1])
@@ -67,27 +70,36 @@ class Counter:
             self._check(part)
         time.sleep(self._pause)
         self._count_progress()
-        return {part.sequence.id: self._draw(part.sequence) for part in batch if part.samples_token}
+        return {part.sequence.id: self._draw(part) for part in batch if part.samples_token}
 
     def forget(self, id: int) -> None:
         self.open.pop(id, None)
 
     def _write(self, part: SequenceSlice) -> None:
         sequence = part.sequence
-        for position in range(part.start, part.end):
+        for position, id in enumerate(part.ids, part.start):
             block, offset = sequence.blocks[position // self.block_size], position % self.block_size
-            self.memory[block][offset] = (position, sequence.ids[position])
+            self.memory[block][offset] = (position, id)
 
     def _check(self, part: SequenceSlice) -> None:
         """All that the part builds on is there, each id at its position."""
-        size = self.block_size
-        for start in range(0, part.end, size):
-            ids = part.sequence.ids[start : min(start + size, part.end)]
+        size, whole = self.block_size, [*part.sequence.ids[: part.start], *part.ids]
+        for start in range(0, len(whole), size):
+            ids = whole[start : start + size]
             block = part.sequence.blocks[start // size]
             held = [self.memory[block].get(offset) for offset in range(len(ids))]
             assert held == list(enumerate(ids, start)), f"block {block} holds {held} instead of {ids} from {start} on"
 
-    def _draw(self, sequence: Sequence) -> int:
+    def _draw(self, part: SequenceSlice) -> tuple[int, ...]:
+        """The guesses that hold, and one more."""
+        tokens = [self._draw_one(part.sequence)]
+        for guess in part.guesses:
+            if guess != tokens[-1]:
+                break
+            tokens.append(guess + 1)
+        return tuple(tokens)
+
+    def _draw_one(self, sequence: Sequence) -> int:
         last, prompt = sequence.ids[-1], self.open[sequence.id]
         if prompt == last == BOOM:
             raise MemoryError("no room\nfor this")
@@ -122,7 +134,7 @@ class Laborious(Counter):
         super().__init__()
         self._enough = enough
 
-    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
+    def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
         while not self._enough.exists():
             ends = time.process_time() + 0.005
             while time.process_time() < ends:

@@ -33,9 +33,14 @@ def prompts(context: int) -> st.SearchStrategy[Ids]:
 class AtRandom(RuleBasedStateMachine):
     """A worker whose requests come in any order."""
 
-    @initialize(blocks=st.integers(6, 20), budget=st.integers(1, 24), spare=st.integers(0, 9))
-    def start(self, blocks: int, budget: int, spare: int) -> None:
-        self.driven = Driven(blocks, context=4 * blocks - spare, budget=budget)
+    @initialize(
+        blocks=st.integers(6, 20),
+        budget=st.integers(1, 24),
+        spare=st.integers(0, 9),
+        rows=st.sampled_from((0, 3, 8, 30)),
+    )
+    def start(self, blocks: int, budget: int, spare: int, rows: int) -> None:
+        self.driven = Driven(blocks, context=4 * blocks - spare, budget=budget, rows=rows)
 
     @rule(
         data=st.data(),
@@ -111,7 +116,7 @@ def act(driven: Driven, dice: random.Random) -> None:
 @pytest.mark.slow
 def test_ten_thousand_operations_leave_nothing() -> None:
     dice = random.Random(7)
-    driven = Driven(12, budget=6)
+    driven = Driven(12, budget=6, rows=8)
     for _ in range(10_000):
         act(driven, dice)
         driven.check()

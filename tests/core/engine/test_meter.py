@@ -18,15 +18,16 @@ class Machine:
         self.own, self.others = own, others
         self.meter = ThroughputMeter(4, lambda: (self.now * self.own, 50 + self.now * self.others))
 
-    def step(self, seconds: float, read: int = 0, drawn: int = 1) -> Throughput | None:
+    def step(self, seconds: float, read: int = 0, drawn: int = 1, each: int = 1) -> Throughput | None:
+        """`drawn`: sequences that got tokens, so many `each`."""
         self.meter.begin(self.now)
         self.now += seconds
-        return self.meter.end(self.now, seconds, read, drawn)
+        return self.meter.end(self.now, seconds, read, [each] * drawn)
 
-    def told(self, seconds: float, read: int = 0, drawn: int = 1) -> Throughput:
+    def told(self, seconds: float, read: int = 0, drawn: int = 1, each: int = 1) -> Throughput:
         """After as many steps as it takes."""
         while True:
-            if speed := self.step(seconds, read, drawn):
+            if speed := self.step(seconds, read, drawn, each):
                 return speed
 
 
@@ -38,7 +39,9 @@ def test_drawing_and_what_it_gets() -> None:
 
 
 def test_a_chat_draws_no_faster_for_others_beside_it() -> None:
+    """But by as many times as it gets tokens in a step."""
     assert Machine(1, 0).told(0.1, drawn=8).decode_rate == pytest.approx(10)
+    assert Machine(1, 0).told(0.1, drawn=2, each=3).decode_rate == pytest.approx(30)
 
 
 def test_reading() -> None:

@@ -1,6 +1,7 @@
 """The worker without a thread: requests in, drain, step, look."""
 
 import pickle
+from collections.abc import Sequence
 
 from core.domain.sampling import Sampling
 from core.engine.meter import ThroughputMeter
@@ -37,9 +38,9 @@ class Fixed(ThroughputMeter):
         self.speed = speed
         self.steps: list[tuple[int, int]] = []
 
-    def end(self, now: float, seconds: float, prefilled: int, sampled: int) -> Throughput | None:
+    def end(self, now: float, seconds: float, prefilled: int, sampled: Sequence[int]) -> Throughput | None:
         assert seconds >= 0
-        self.steps.append((prefilled, sampled))
+        self.steps.append((prefilled, sum(sampled)))
         return self.speed
 
 
@@ -221,7 +222,7 @@ def test_warming_sends_no_event_until_a_prompt_reuses_it() -> None:
 class Broken(Counter):
     """Can compute nothing."""
 
-    def run(self, batch: object) -> dict[int, int]:
+    def run(self, batch: object) -> dict[int, tuple[int, ...]]:
         raise MemoryError
 
 
@@ -308,7 +309,7 @@ class Shaky(Counter):
         super().__init__()
         self.bad, self.number = bad, 0
 
-    def run(self, batch: list[SequenceSlice]) -> dict[int, int]:
+    def run(self, batch: list[SequenceSlice]) -> dict[int, tuple[int, ...]]:
         self.number += 1
         if self.number in self.bad:
             raise RuntimeError("the device is lost")

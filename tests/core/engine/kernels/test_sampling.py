@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -35,7 +36,8 @@ def teams() -> Iterator[dict[int, ThreadTeam]]:
 def drawn(team: ThreadTeam, logits: Array, draws: list[SequenceSampler]) -> list[int]:
     """As the runner has it drawn."""
     starts = np.cumsum([0, *(len(draw.penalised_ids) for draw in draws)])
-    rules = np.array([draw.rule_record(start) for draw, start in zip(draws, starts, strict=False)], kernel.RULE_RECORD)
+    noted = [draw.rules((), start)[0][0] for draw, start in zip(draws, starts, strict=False)]
+    rules = np.array(noted, kernel.RULE_RECORD)
     tokens = np.full(len(draws), -1, np.int64)
     team.run(
         kernel.sample_rows, 1, logits.copy(), rules, np.concatenate([draw.penalised_ids for draw in draws]), tokens
@@ -146,15 +148,8 @@ def test_as_often_as_likely(teams: dict[int, ThreadTeam], sampling: Sampling) ->
     logits = torch.tensor([0.0, 2.0, 1.0, -1.0, -3.0, 0.5])
     seen = [1, 4]
     expected = theirs(logits, sampling, seen)
-    draw = SequenceSampler(
-        Sampling(sampling.temperature, 1, sampling.top_p, sampling.top_k, sampling.repetition_penalty, 7), seen
-    )
-    draws = [draw] * 8000
-    noted = [draw.rule_record(0) for _ in draws]
-    rules = np.array(noted, kernel.RULE_RECORD)
-    tokens = np.empty(len(draws), np.int64)
-    teams[1].run(kernel.sample_rows, 1, np.tile(logits.numpy(), (len(draws), 1)), rules, draw.penalised_ids, tokens)
-    counted = Counter(tokens.tolist())
+    draws = [SequenceSampler(replace(sampling, seed=seed), seen) for seed in range(8000)]
+    counted = Counter(drawn(teams[1], np.tile(logits.numpy(), (len(draws), 1)), draws))
     assert [counted[id] / len(draws) for id in range(6)] == pytest.approx(expected.tolist(), abs=0.025)
     assert all(expected[id] > 0 for id in counted), "and never what is ruled out"
 
@@ -240,4 +235,5 @@ def test_the_runner_draws_all_at_once(models: Models, teams: dict[int, ThreadTea
             for row in range(9)
         ]
 
-    assert runner.computer.sample(torch.from_numpy(logits.copy()), draws()) == drawn(teams[1], logits, draws())
+    found = runner.computer.sample(torch.from_numpy(logits.copy()), [(draw, ()) for draw in draws()])
+    assert found == [(token,) for token in drawn(teams[1], logits, draws())]

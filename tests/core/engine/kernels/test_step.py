@@ -254,7 +254,7 @@ def test_what_is_no_number_is_an_error(way: Way, bad: float, loaded: Loaded) -> 
     with pytest.raises(ValueError, match="no number"):
         runner.run([SequenceSlice(sequence, 19, 1)])
     runner.computer.kv.tensor[1, :, 1] = good
-    assert runner.run([SequenceSlice(sequence, 19, 1)]) == {1: int(before[-1].argmax())}
+    assert runner.run([SequenceSlice(sequence, 19, 1)]) == {1: (int(before[-1].argmax()),)}
     runner.forget(1)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from core.domain.sampling import Sampling
 from core.engine.block_manager import BlockManager
+from core.engine.guesser import Guesser
 from core.engine.kernels.products import PANEL_MIN_ROWS
 from core.engine.nn.autotune import Tuning
 from core.engine.nn.batch_plan import plan_batch
@@ -53,22 +54,34 @@ class Steady(PrefillBudget):
 
 
 class Drive:
-    """`blocks`: fewer than the runner has. `prefill_ids`: prompt ids per step."""
+    """`blocks`: fewer than the runner has. `prefill_ids`: prompt ids per step. Without a `guesser` nothing is
+    guessed."""
 
     numbers = count(1)
 
     def __init__(
-        self, runner: TorchRunner, blocks: int | None = None, prefill_ids: int = MAX_PREFILL_IDS, slots: int = 100
+        self,
+        runner: TorchRunner,
+        blocks: int | None = None,
+        prefill_ids: int = MAX_PREFILL_IDS,
+        slots: int = 100,
+        guesser: Guesser | None = None,
     ) -> None:
         self.runner = runner
-        self.scheduler = Scheduler(BlockManager(blocks or runner.blocks, runner.block_size), slots)
-        self.scheduler.prefill_budget = Steady(prefill_ids)
+        self.scheduler = Scheduler(
+            BlockManager(blocks or runner.blocks, runner.block_size),
+            slots,
+            Steady(prefill_ids),
+            guesser,
+        )
         self.tokens: dict[int, list[int]] = {}
         """What each has drawn."""
         self.computed: Counter[int] = Counter()
         """How many ids were computed of each."""
         self.widest = 0
         """Sequences in one step."""
+        self.guessed = self.held = 0
+        """Guesses that were computed, and those of them that held."""
 
     def add(self, prompt: Ids[int], tokens: int, sampling: Sampling = GREEDY, id: int | None = None) -> int:
         """To be answered with so many tokens; its id."""
@@ -92,17 +105,19 @@ class Drive:
         """Whether there was anything to do."""
         batch = self.scheduler.next_batch()
         drawn = self.runner.run(batch) if batch else {}
-        self.scheduler.advance(batch)
+        self.scheduler.advance(batch, drawn)
         self.widest = max(self.widest, len(batch))
         for part in batch:
-            self.computed[part.sequence.id] += part.count
-            if part.samples_token:
+            self.computed[part.sequence.id] += part.rows
+            if part.sequence.id in drawn:
+                self.guessed += len(part.guesses)
+                self.held += len(drawn[part.sequence.id]) - 1
                 self.draw(part.sequence, drawn[part.sequence.id])
         return bool(batch)
 
-    def draw(self, sequence: Sequence, token: int) -> None:
-        sequence.ids.append(token)
-        self.tokens[sequence.id].append(token)
+    def draw(self, sequence: Sequence, tokens: tuple[int, ...]) -> None:
+        sequence.ids.append(tokens[-1])
+        self.tokens[sequence.id] += tokens
         if len(sequence.ids) == sequence.max_length:
             self.cancel(sequence.id)
 

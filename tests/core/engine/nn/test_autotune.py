@@ -173,6 +173,25 @@ def test_beside_other_work_fewer_threads_are_not_believed(used: float, wide: flo
     assert (found.few_rows_threads, found.many_rows_threads) == (2, 2)
 
 
+@each_row(
+    ("panels", "torch", "seconds"),
+    [
+        (None, None, (1, 2, 3, 4)),
+        (16, 128, (1, 2, 3, 4)),
+        (4, None, (1, 2, 3)),
+        (4, 2, (1,)),
+        (1, None, ()),
+    ],
+)
+def test_steps_whose_rows_are_computed_as_one_alone(
+    panels: int | None, torch: int | None, seconds: tuple[float, ...]
+) -> None:
+    """As far as they are measured; what lies between is guessed from both sides."""
+    tuning = Tuning(1, 1, torch, ((1, 1.0),), panel_min_rows=panels, decode_costs=((1, 1.0), (2, 2.0), (4, 4.0)))
+    assert tuning.few_rows_seconds == pytest.approx(seconds)
+    assert replace(tuning, decode_costs=()).few_rows_seconds == ()
+
+
 @each_row(("few", "many", "words"), [(1, 1, "1 thread"), (2, 2, "2 threads"), (4, 1, "1 thread to 4 threads")])
 def test_threads_in_words(few: int, many: int, words: str) -> None:
     assert Tuning(few, many, None, ((1, 1.0),)).threads_text == words
@@ -210,7 +229,7 @@ def test_what_was_measured_beside_what() -> None:
 # What is kept
 
 
-STEADY = Tuning(2, 4, 128, ((1, 0.01), (16, 0.02), (256, 0.5)))
+STEADY = Tuning(2, 4, 128, ((1, 0.01), (16, 0.02), (256, 0.5)), decode_costs=((1, 0.01), (4, 0.025)))
 LOUD, LOUDER = (
     replace(STEADY, few_rows_threads=3, other_cores=MAX_STEADY_CORES + 0.1),
     replace(STEADY, few_rows_threads=4, other_cores=MAX_STEADY_CORES + 0.5),
@@ -314,13 +333,14 @@ DAMAGED = [
     b"{}",
     b"[" * 100_000,
     changed()[:-5],
-    *(without(name) for name in ("few_rows_threads", "many_rows_threads", "torch_min_rows", "costs")),
+    *(without(name) for name in ("few_rows_threads", "many_rows_threads", "torch_min_rows", "costs", "decode_costs")),
     *(changed(few_rows_threads=value) for value in (None, 0, -1, 1.0, True, "2", [2], 100_000_000)),
     *(changed(many_rows_threads=value) for value in (None, 0, 2.5, False, "2")),
     *(changed(torch_min_rows=value) for value in (0, -5, 7.0, "7", True, [7], 1 << 40)),
     *(changed(panel_min_rows=value) for value in (0, -5, 7.0, "7", True, [7], 1 << 40)),
     *(changed(costs=value) for value in (None, [], 7, "costs", [7], [[1]], [[1, 2, 3]], [["x", 1]], [[1, "x"]])),
     *(changed(costs=value) for value in ([[1, 0.0]], [[1, -1.0]], [[2, 1.0], [1, 1.0]], [[1, 1.0], [1, 2.0]])),
+    *(changed(decode_costs=value) for value in (None, 7, "costs", [7], [["x", 1]], [[1, -1.0]], [[2, 1.0], [1, 1.0]])),
     *(changed(costs=[[1, value]]) for value in (float("nan"), None)),
     changed(other_cores="many"),
     changed(other_cores=None),

@@ -63,6 +63,20 @@ def test_the_best_of_some_runs(durations: tuple[float, ...], best: float, turned
     assert MAX_MEASURE_S == 1.0 and (sum(durations) < MAX_MEASURE_S or not watch.left)
 
 
+@each_row(
+    ("durations", "best"),
+    [
+        ((0.01, 0.02, 0.2, 0.4, 0.1, 0.5, 0.3, 0.3), [0.1, 0.3]),
+        ((60.0, 70.0, 65.0, 66.0), [65.0, 66.0]),
+    ],
+)
+def test_several_in_turn(durations: tuple[float, ...], best: list[float], turned: Turned) -> None:
+    """The first of each is not counted; where each takes long, the next is enough."""
+    clock, watch = turned(*durations)
+    assert clock.best_of_each([watch.run, watch.run]) == pytest.approx(best)
+    assert not watch.left
+
+
 def test_the_spread_is_the_usual_one(turned: Turned) -> None:
     """The median over the shortest: a single wide measurement says nothing."""
     clock, watch = turned(9, 0.02, 0.03, 0.04, 9, 0.02, 0.02, 0.02, 0.02, 0.1, 0.2, 0.9)

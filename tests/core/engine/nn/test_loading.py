@@ -115,6 +115,11 @@ def test_the_form_follows_the_machine(
         runner.computer.tuning = replace(runner.computer.tuning, panel_min_rows=panels, torch_min_rows=crossing)
         said = f"{FORMS[weights]} {kernels}{words}; 1 thread" if runner.computer.kernel_model else FORMS[weights]
         assert runner.weights == said
+    rows = range(1, 9 if runner.computer.kernel_model else 1)
+    measured = runner.computer.tuning.decode_costs
+    assert [count for count, _ in measured] == [count for count in tune.DECODE_ROWS if count in rows]
+    runner.computer.tuning = replace(runner.computer.tuning, panel_min_rows=16, torch_min_rows=33)
+    assert len(runner.costs.guesses) == len(rows), "PyTorch's rows depend on how many there are"
     (tokens,) = answers(runner, PROMPT)
     assert len(tokens) == 12
 
