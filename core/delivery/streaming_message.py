@@ -16,6 +16,7 @@ from core.domain.platform import (
     NO_CONTROLS,
     PLACEHOLDER,
     Ambiguous,
+    ButtonAction,
     Controls,
     Drafts,
     MessageGone,
@@ -92,7 +93,7 @@ class StreamingMessage:
     ) -> None:
         self._delivery, self._reply, self._channel = delivery, reply, channel
         self._controls, self._unreachable, self._policy = controls, unreachable, policy
-        self._is_answer = reply.lane is Lane.ANSWER
+        self._is_answer = reply.is_answer
         self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
         self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
         maybe_sent = any(state.maybe_sent for state in self._sent.states)
@@ -232,7 +233,7 @@ class StreamingMessage:
 
     async def _show_typing(self) -> None:
         """A courtesy, and none for a command, which is answered at once."""
-        if self._is_answer and not self._delivery.rate_limiter.is_held(self._channel.key):
+        if self._reply.lane is Lane.ANSWER and not self._delivery.rate_limiter.is_held(self._channel.key):
             try:
                 await uncancelled(self._take(Typing()))
             except Exception as error:
@@ -264,7 +265,9 @@ class StreamingMessage:
 
     async def _send(self, index: int, message: OutgoingMessage) -> None:
         if self._needs_placeholder:
-            message, *_ = await self._messages(PLACEHOLDER, self._controls)
+            # Also a notice's has the button that removes it, should a crash leave it behind, see core.commands.buttons.
+            controls = replace(self._controls, actions=(ButtonAction.STOP,))
+            message, *_ = await self._messages(PLACEHOLDER, controls)
         nonce = await self._sent.intend(index)
         state = self._sent.states[index]
         if state.maybe_sent and isinstance(self._channel, SentMessageLookup):

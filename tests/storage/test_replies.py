@@ -58,7 +58,7 @@ async def test_every_event_in_every_state(store: DatabaseStore, state: State, ev
     else:
         async with store.begin() as tx:
             moved = await tx.replies.move(reply, event)
-        assert moved.attempt == reply.attempt + (event is ReplyEvent.CLAIM)
+        assert moved.attempt == reply.attempt + (event in (ReplyEvent.CLAIM, ReplyEvent.WITHDRAW))
         if event is ReplyEvent.CLAIM or (event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and moved.state.open):
             assert moved.outcome is (None if event is ReplyEvent.CLAIM else State.STOPPED)
     async with store.begin() as tx:
