@@ -198,7 +198,7 @@ class SqlTurns:
         }  # fmt: skip
         await self._connection.execute(_ADD_ANSWER, answer)
 
-    async def answer(self, question: int) -> StoredAnswer | None:
+    async def answer_to(self, question: int) -> StoredAnswer | None:
         row = (await self._connection.execute(_STORED_ANSWER, {"question": question})).first()
         return StoredAnswer(row[0], row[1], row[2] == State.STOPPED) if row else None
 

@@ -27,7 +27,7 @@ async def withdraw(tx: Transaction, reply: Reply) -> Reply:
     """
     mark = t(await read_language(tx, reply.chat.platform, reply.author), "mark.stopped")
     # Without messages the earlier answer stands elsewhere, or nowhere any more.
-    earlier = await tx.turns.answer(reply.question) if reply.chunks and reply.question is not None else None
+    earlier = await tx.turns.answer_to(reply.question) if reply.chunks and reply.question is not None else None
     text = as_it_was_shown(earlier, mark) if earlier else mark
     return await tx.replies.move(reply, ReplyEvent.WITHDRAW, final=text)
 

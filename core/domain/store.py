@@ -181,7 +181,7 @@ class Turns(Protocol):
         answer.
         """
 
-    async def answer(self, question: int) -> StoredAnswer | None:
+    async def answer_to(self, question: int) -> StoredAnswer | None:
         """The question's answer; None where there is none."""
 
     async def is_truncated(self, question: int) -> bool:
