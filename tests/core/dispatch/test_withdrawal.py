@@ -37,6 +37,7 @@ class Waiting:
     answered: Reply
     repeat: Reply
     other: Reply
+    chat: ChatId
     messages: FakeChannel
 
     @property
@@ -46,31 +47,31 @@ class Waiting:
 
     async def end_by(self, command: str) -> str:
         """Give a command; what it says, once the repeat is ended."""
-        said = await self.bot.say(command)
+        said = await self.bot.say(command, ANN, self.chat)
         assert await outcome(self.bot, self.repeat) is State.CANCELLED
         return said
 
 
 @asynccontextmanager
-async def waiting(make_bot: MakeBot, command: str = "/retry") -> AsyncIterator[Waiting]:
+async def waiting(make_bot: MakeBot, command: str = "/retry", chat: ChatId = CHAT) -> AsyncIterator[Waiting]:
     model = FakeModel(slots=1)
     model.ends = "length" if command == "/continue" else "stop"
     async with make_bot(model) as bot:
-        answered = await bot.accept("one")
+        answered = await bot.accept("one", ANN, chat)
         assert await outcome(bot, answered) is State.DONE
         model.ends, model.gate = "stop", asyncio.Semaphore(0)
         other = await bot.accept("long", ANN, OTHER)
         await running(bot)
-        repeat = await bot.accept(command)
+        repeat = await bot.accept(command, ANN, chat)
         messages = bot.platform.channels[repeat.id] = bot.platform.channels[answered.id]
         await reached(bot, repeat, lambda reply: (reply.lane, reply.state) == (Lane.ANSWER, State.QUEUED))
-        yield Waiting(bot, answered, repeat, other, messages)
+        yield Waiting(bot, answered, repeat, other, chat, messages)
 
 
-@pytest.mark.parametrize("command", ["/stop", "/clear", "/undo"])
-@pytest.mark.parametrize("repeat", ["/retry", "/continue"])
+@each_row("command", ["/stop", "/clear", "/undo"])
+@each_row("repeat", ["/retry", "/continue"])
 async def test_a_good_answer_stays_when_its_repeat_is_ended(make_bot: MakeBot, repeat: str, command: str) -> None:
-    async with waiting(make_bot, repeat) as waits:
+    async with waiting(make_bot, repeat, ChatId("fake", repeat + command)) as waits:
         said = await waits.end_by(command)
         assert said == {
             "/stop": t("en", "stop.queued", count=1),
@@ -79,25 +80,25 @@ async def test_a_good_answer_stays_when_its_repeat_is_ended(make_bot: MakeBot, r
         }[command]  # fmt: skip
         assert waits.messages.messages == {"1": "one"}
         kept = command == "/stop"
-        assert [turn.answer for turn in await history(waits.bot)] == (["one"] if kept else [])
+        assert [turn.answer for turn in await history(waits.bot, waits.chat)] == (["one"] if kept else [])
         assert waits.buttons == ((RETRY if repeat == "/retry" else BOTH) if kept else ())
         release(waits.bot.model)
         assert await outcome(waits.bot, waits.other) is State.DONE
-        assert await waits.bot.say("and now?") == "and now?", "nothing is held up"
+        assert await waits.bot.say("and now?", ANN, waits.chat) == "and now?", "nothing is held up"
 
 
+@pytest.mark.slow
 async def test_what_was_restored_may_be_repeated_again(make_bot: MakeBot) -> None:
     async with waiting(make_bot) as waits:
         await waits.end_by("/stop")
         waits.bot.model.gate = None
-        release_other = waits.other
         press = Pressing(waits.bot)
         result = await press(ButtonAction.RETRY, waits.repeat)
         assert not result.alert, result.text
         async with waits.bot.store.begin() as tx:
             again = await tx.replies.get(waits.repeat.id + 2)
         waits.bot.platform.channels[again.id] = waits.messages
-        await waits.bot.service.control.stop(release_other)
+        await waits.bot.service.control.stop(waits.other)
         assert await outcome(waits.bot, again) is State.DONE
         assert waits.messages.messages == {"1": "one"} and waits.buttons == RETRY
 
@@ -143,14 +144,10 @@ async def test_the_response_to_an_interaction_says_that_it_was_stopped(make_bot:
             assert list(bot.platform.channels[asked.id].controls.values()) == [NO_CONTROLS]
             async with bot.store.begin() as tx:
                 assert (await tx.replies.get(asked.id)).reply_token == "", "nothing is kept of it"
-
-
-async def test_what_nobody_sees_is_cancelled_without_a_word(make_bot: MakeBot) -> None:
-    async with waiting(make_bot) as waits:
-        waiting_too = await waits.bot.accept("two", ANN, OTHER)
-        await waits.bot.say("/stop", ANN, OTHER)
-        assert await now(waits.bot, waiting_too) is State.CANCELLED
-        assert waiting_too.id not in waits.bot.platform.channels
+            unseen = await bot.accept("hello", BOB)
+            await bot.say(command, BOB)
+            assert await now(bot, unseen) is State.CANCELLED
+            assert unseen.id not in bot.platform.channels, "nobody sees that it waits"
 
 
 @each_row("lost", [True, False])
@@ -203,6 +200,7 @@ def test_an_earlier_answer_as_it_was_shown(answer: StoredAnswer, text: str) -> N
     assert as_it_was_shown(answer, STOPPED) == text
 
 
+@pytest.mark.slow
 async def test_a_stopped_answer_keeps_its_mark(make_bot: MakeBot) -> None:
     model = FakeModel(slots=1)
     model.gate = asyncio.Semaphore(1)
@@ -242,3 +240,15 @@ async def test_undo_ends_a_repeat_that_has_just_begun(make_bot: MakeBot) -> None
             begun = await tx.replies.get(waits.repeat.id)
         assert (begun.outcome, begun.question) == (State.STOPPED, None)
         assert contents(waits.bot.model.prompts[-1]) == ["long"]
+
+
+@pytest.mark.slow
+async def test_what_was_to_be_continued_outlives_a_stop_and_a_kill(make_bot: MakeBot) -> None:
+    async with waiting(make_bot, "/continue") as waits, waits.bot.store.begin() as tx:
+        begun = await tx.replies.move(await tx.replies.get(waits.repeat.id), ReplyEvent.CLAIM)
+        await tx.replies.move(begun, ReplyEvent.STOP)
+    async with make_bot() as bot:
+        bot.platform.channels[begun.id] = waits.messages
+        assert await outcome(bot, begun) is State.STOPPED
+        assert waits.messages.messages == {"1": f"one\n\n{STOPPED}"}
+        assert [turn.answer for turn in await history(bot)] == ["one"]
