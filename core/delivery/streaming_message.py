@@ -27,7 +27,7 @@ from core.domain.platform import (
     Unacceptable,
     Unreachable,
 )
-from core.domain.reply_states import Lane
+from core.domain.reply_states import Lane, State
 from core.domain.store import Store
 from core.filters import STANDARD, Filter, Policy
 from core.i18n import t
@@ -182,8 +182,15 @@ class StreamingMessage:
                 self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
                 await self._hold(next(pauses))
             except MessageGone as gone:
-                self._sent.replace(steps[0].index, gone)
+                self._do_without(steps[0], gone)
                 give_up_at = None
+
+    def _do_without(self, step: Step, gone: MessageGone) -> None:
+        """A message is gone: another takes its place, but where it was only to be restored, nobody misses it."""
+        if isinstance(step, Edit) and self._reply.outcome is State.CANCELLED:
+            self._sent.states[step.index].shows = step.message
+        else:
+            self._sent.replace(step.index, gone)
 
     # Previews
 

@@ -9,7 +9,7 @@ import pytest
 
 from core.delivery.withdrawal import as_it_was_shown, end_reply
 from core.domain.conversation import ChatId, Reply, StoredAnswer
-from core.domain.platform import NO_CONTROLS, ButtonAction, Unacceptable, Unreachable
+from core.domain.platform import NO_CONTROLS, ButtonAction, MessageGone, Unacceptable, Unreachable
 from core.domain.reply_states import Lane, ReplyEvent, State
 from core.i18n import t
 from core.inbound.backlog import EXPIRE_AFTER_MS, expired
@@ -175,12 +175,22 @@ async def test_a_kill_after_the_stop_leaves_no_half_text(make_bot: MakeBot, data
             assert bot.model.prompts == []
 
 
-@each_row("error", [Unacceptable(), ValueError("a bug"), Unreachable()])
-async def test_an_answer_that_can_not_be_restored_is_not_written_over(make_bot: MakeBot, error: Exception) -> None:
+@each_row(
+    ("error", "state"),
+    [
+        (Unacceptable(), State.FAILED),
+        (ValueError("a bug"), State.FAILED),
+        (MessageGone(), State.CANCELLED),
+        (Unreachable(), State.FAILED),
+    ],
+)
+async def test_what_can_not_be_restored_is_neither_written_over_nor_sent_anew(
+    make_bot: MakeBot, error: Exception, state: State
+) -> None:
     async with waiting(make_bot) as waits:
         waits.messages.fails = [error]
         stop = await waits.bot.accept("/stop")
-        assert await outcome(waits.bot, waits.repeat) is State.FAILED
+        assert await outcome(waits.bot, waits.repeat) is state
         assert waits.messages.messages == {"1": "one"}
         await outcome(waits.bot, stop)
 
