@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, bindparam, delete, exists, func, insert, or_, select, update
 
-from core.domain.conversation import Author, ChatId, Question, Reply, Setting, Turn, fit_id
+from core.domain.conversation import Author, ChatId, Question, Reply, Setting, StoredAnswer, Turn, fit_id
 from core.domain.reply_states import State
 from storage.connections import Connection
 from storage.tables import chats, messages, replies, settings, users
@@ -160,6 +160,14 @@ _QUESTION = (
 )
 _DELETE_MESSAGE = delete(messages).where(messages.c.id == bindparam("message"))
 _ADD_ANSWER = insert(messages)
+_ended_as = (
+    select(replies.c.state)
+    .where(replies.c.question_id == bindparam("question"), replies.c.state.in_(_RETRYABLE))
+    .order_by(replies.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_STORED_ANSWER = select(messages.c.text, messages.c.cut, _ended_as).where(messages.c.reply_to == bindparam("question"))
 _TRUNCATED = select(messages.c.id).where(messages.c.reply_to == bindparam("question"), messages.c.cut)
 _LAST_QUESTION = (
     select(messages.c.id, messages.c.text, messages.c.author_id, messages.c.author_name)
@@ -218,6 +226,10 @@ class SqlTurns:
             "author_id": "", "author_name": "", "reply_to": reply.question, "at": self._now(),
         }  # fmt: skip
         await self._connection.execute(_ADD_ANSWER, answer)
+
+    async def answer_to(self, question: int) -> StoredAnswer | None:
+        row = (await self._connection.execute(_STORED_ANSWER, {"question": question})).first()
+        return StoredAnswer(row[0], row[1], row[2] == State.STOPPED) if row else None
 
     async def is_truncated(self, question: int) -> bool:
         return (await self._connection.execute(_TRUNCATED, {"question": question})).first() is not None

@@ -63,6 +63,7 @@ def to_reply(row: ResultRow) -> Reply:
         outcome, final, chunks, received_at, isolated, engine_deaths, merged_into, prefix,
     ) = row[: len(REPLY_COLUMNS)]  # fmt: skip
     asked = question is not None
+    is_repeat = asked and command is not None  # a question's own text is no command's
     return Reply(
         id=id, chat=ChatId(platform, chat, thread), private=private, conversation=conversation, lane=Lane(lane),
         state=State(state), attempt=attempt, author=Author(author_id, author_name, locale),
@@ -71,7 +72,7 @@ def to_reply(row: ResultRow) -> Reply:
         asker=Author(asker_id, asker_name) if asked else None, outcome=State(outcome) if outcome else None,
         final=final, chunks=tuple(Chunk(chunk["nonce"], chunk["id"]) for chunk in chunks),
         at=asked_at if asked else received_at, isolated=isolated, engine_deaths=engine_deaths,
-        merged_into=merged_into, prefix=prefix or "",
+        merged_into=merged_into, prefix=prefix or "", is_repeat=is_repeat,
     )  # fmt: skip
 
 
@@ -269,6 +270,9 @@ class SqlReplies:
             changes |= {"attempt": current.attempt + 1, "outcome": None}
         elif event is ReplyEvent.FINISH:
             changes |= {"outcome": outcome or State.DONE, "final": final}
+        elif event is ReplyEvent.WITHDRAW:
+            # In the notice lane, because another answer may be in progress in the conversation.
+            changes |= {"attempt": current.attempt + 1, "lane": Lane.NOTICE, "outcome": State.CANCELLED, "final": final}
         elif event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and target in OPEN:
             changes["outcome"] = State.STOPPED
         return await self._change(current, changes, has_texts=row[-1])

@@ -35,7 +35,6 @@ from core.domain.platform import (
     Unacceptable,
     Unreachable,
 )
-from core.domain.reply_states import Lane
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +166,7 @@ class DiscordReplyChannel:
         hidden; an answer only in a conversation of their own. Where the token is deleted, that decides alone."""
         if self._token is None:
             return self._personal
-        return self._token.hidden and (self._personal or self._reply.lane is Lane.NOTICE)
+        return self._token.hidden and (self._personal or not self._reply.is_answer)
 
     @property
     def _valid(self) -> bool:

@@ -14,7 +14,7 @@ from core.domain.conversation import ChatId, Incoming, Reply, Role, Setting
 from core.domain.errors import Refused
 from core.domain.permissions import has_asked, is_asker, may_change, may_control
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
-from core.domain.reply_states import Lane, State
+from core.domain.reply_states import State
 from core.domain.settings import SETTING_PARSERS, Settings
 from core.i18n import t
 from core.i18n.error_texts import describe_error
@@ -66,7 +66,8 @@ class ButtonActions:
             found = await tx.replies.find(reply_id)
             is_stored = await tx.messages.exists(press.chat.platform, press.chat.chat, press.message_id)
             answers = await tx.replies.open_answers(press.chat)
-        is_sending = any(chunk.message_id is None for answer in answers for chunk in answer.chunks)
+        open_replies = [*answers, found] if found is not None and found.state.open else answers
+        is_sending = any(chunk.message_id is None for reply in open_replies for chunk in reply.chunks)
         if is_unknown_placeholder(press, found, may_be_known=is_stored or is_sending):
             return PressResult(t(language, "press.removed"), remove_message=True)
         reply = _pressed_answer(press, found)
@@ -160,7 +161,7 @@ class ButtonActions:
 
 def _pressed_answer(press: Press, reply: Reply | None) -> Reply:
     """The answer that the button names, if it is under that. Raises Refused otherwise."""
-    is_here = reply is not None and reply.chat == press.chat and reply.lane is Lane.ANSWER
+    is_here = reply is not None and reply.chat == press.chat and reply.is_answer
     if reply is None or not is_here or press.message_id not in [chunk.message_id for chunk in reply.chunks]:
         raise Refused("press.stale")
     return reply
@@ -188,6 +189,6 @@ def is_unknown_placeholder(press: Press, reply: Reply | None, *, may_be_known: b
     the one that the button names. `may_be_known`: a reply there has the message, or one is being sent there, which may
     be this very message, whose id is not stored yet.
     """
-    if may_be_known or reply is None or reply.lane is not Lane.ANSWER or reply.chat != press.chat:
+    if may_be_known or reply is None or reply.chat != press.chat:
         return False
     return press.message_text == PLACEHOLDER and press.message_id not in [chunk.message_id for chunk in reply.chunks]

@@ -112,8 +112,8 @@ class Outcome:
     """The text of the reply; "" only where `became_answer`."""
     stopped: tuple[int, ...] = ()
     """Ids of replies that are being generated and are to stop."""
-    cancelled: tuple[Reply, ...] = ()
-    """Replies that waited and are cancelled, with their reply tokens."""
+    withdrawn: tuple[Reply, ...] = ()
+    """Replies that waited and are cancelled, of which something is still to be shown: they are SENDING it."""
     forget: bool = False
     """Whether the conversation's history is deleted."""
     chosen_language: str = ""

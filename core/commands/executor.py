@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.answering.assistant import Assistant
 from core.commands.context import Call, Command, Outcome, check_call
@@ -120,7 +120,9 @@ class CommandExecutor:
                 else:
                     stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=State.DONE, final=outcome.text)
         except Unavailable:
-            self._follow_up(reply, outcome)  # the commit may have happened
+            # The commit may have happened. What is withdrawn then is shown by the sweep, as after a crash: if it has
+            # not happened, a withdrawn reply would still be queued.
+            self._follow_up(reply, replace(outcome, withdrawn=()))
             raise
         failpoint("commanded")
         self._follow_up(reply, outcome)
@@ -150,8 +152,8 @@ class CommandExecutor:
     def _follow_up(self, reply: Reply, outcome: Outcome) -> None:
         for reply_id in outcome.stopped:
             self._services.control.halt(reply_id)
-        for cancelled in outcome.cancelled:
-            self._services.control.tidy(cancelled)
+        for withdrawn in outcome.withdrawn:
+            self._services.control.cancelled(withdrawn)
         if outcome.deleted_question is not None:
             self._button_cleanup.note_deleted(outcome.deleted_question)
         if outcome.forget:

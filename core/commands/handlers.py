@@ -8,6 +8,7 @@ from core.commands.context import Call, Command, Outcome, find_command
 from core.commands.filter_handlers import describe_counts
 from core.commands.setting_handlers import change_setting
 from core.commands.settings_view import describe_settings
+from core.delivery.withdrawal import end_reply
 from core.domain.conversation import OptionValue, Question, Reply, Role
 from core.domain.errors import Refused
 from core.domain.permissions import has_asked, is_asker
@@ -63,9 +64,10 @@ async def refuse_empty_question(call: Call, tx: Transaction) -> Outcome:
 
 async def clear(call: Call, tx: Transaction) -> Outcome:
     """/clear: delete the history, and end the answers to earlier questions."""
-    ended = await _end_answers(tx, await _earlier_answers(call, tx), ReplyEvent.CLEAR)
+    earlier = await _earlier_answers(call, tx)
+    ended = await _end_answers(tx, earlier, ReplyEvent.CLEAR)
     await tx.turns.clear(call.reply)
-    count = len(ended.cancelled)
+    count = _count_queued(earlier)
     text = call.t("clear.queued", count=count) if count else call.t("clear.done")
     return replace(ended, text=text, forget=True)
 
@@ -81,7 +83,7 @@ async def stop(call: Call, tx: Transaction) -> Outcome:
     if not stoppable:
         raise Refused("stop.others" if running else "stop.nothing")
     ended = await _end_answers(tx, stoppable, ReplyEvent.STOP)
-    count = len(ended.cancelled)
+    count = _count_queued(stoppable)
     return replace(ended, text=call.t("stop.queued", count=count) if count else call.t("stop.done"))
 
 
@@ -92,16 +94,15 @@ async def _earlier_answers(call: Call, tx: Transaction) -> list[Reply]:
 
 async def _end_answers(tx: Transaction, replies: Sequence[Reply], event: ReplyEvent) -> Outcome:
     """Cancel those that are queued and stop those that run; those that are being sent stay."""
-    stopped, cancelled = [], []
-    for reply in replies:
-        if reply.state is State.SENDING:
-            continue
-        moved = await tx.replies.move(reply, event)
-        if moved.state is State.CANCELLED:
-            cancelled.append(replace(moved, reply_token=reply.reply_token))  # the store has dropped it
-        else:
-            stopped.append(reply.id)
-    return Outcome(stopped=tuple(stopped), cancelled=tuple(cancelled))
+    ended = [await end_reply(tx, reply, event) for reply in replies if reply.state is not State.SENDING]
+    return Outcome(
+        stopped=tuple(reply.id for reply in ended if reply.state is State.GENERATING),
+        withdrawn=tuple(reply for reply in ended if reply.state is State.SENDING),
+    )
+
+
+def _count_queued(replies: Sequence[Reply]) -> int:
+    return sum(reply.state is State.QUEUED for reply in replies)
 
 
 async def retry(call: Call, tx: Transaction) -> Outcome:
@@ -123,11 +124,13 @@ async def continue_answer(call: Call, tx: Transaction) -> Outcome:
 
 
 async def undo(call: Call, tx: Transaction) -> Outcome:
-    """/undo: delete the last question and its answer."""
+    """/undo: delete the last question and its answer, and end another answer to it that waits or has just begun."""
     question = await _last_question(call, tx)
+    repeats = [reply for reply in await tx.replies.open_answers(call.reply.chat) if reply.question == question.id]
+    ended = await _end_answers(tx, repeats, ReplyEvent.STOP)
     await tx.turns.delete_pair(question.id)
     text = call.t("undo.done", question=escape(_shorten(question.text)))
-    return Outcome(text, deleted_question=question.id)
+    return replace(ended, text=text, deleted_question=question.id)
 
 
 async def _last_question(call: Call, tx: Transaction) -> Question:

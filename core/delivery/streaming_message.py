@@ -16,6 +16,7 @@ from core.domain.platform import (
     NO_CONTROLS,
     PLACEHOLDER,
     Ambiguous,
+    ButtonAction,
     Controls,
     Drafts,
     FinalLook,
@@ -27,7 +28,7 @@ from core.domain.platform import (
     Unacceptable,
     Unreachable,
 )
-from core.domain.reply_states import Lane
+from core.domain.reply_states import Lane, State
 from core.domain.store import Store
 from core.filters import STANDARD, Filter, Policy
 from core.i18n import t
@@ -95,7 +96,7 @@ class StreamingMessage:
     ) -> None:
         self._delivery, self._reply, self._channel = delivery, reply, channel
         self._controls, self._unreachable, self._policy = controls, unreachable, policy
-        self._is_answer = reply.lane is Lane.ANSWER
+        self._is_answer = reply.is_answer
         self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
         self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
         maybe_sent = any(state.maybe_sent for state in self._sent.states)
@@ -186,8 +187,15 @@ class StreamingMessage:
                 self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
                 await self._hold(next(pauses))
             except MessageGone as gone:
-                self._sent.replace(steps[0].index, gone)
+                self._do_without(steps[0], gone)
                 give_up_at = None
+
+    def _do_without(self, step: Step, gone: MessageGone) -> None:
+        """A message is gone: another takes its place, but where it was only to be restored, nobody misses it."""
+        if isinstance(step, Edit) and self._reply.outcome is State.CANCELLED:
+            self._sent.states[step.index].shows = step.message
+        else:
+            self._sent.replace(step.index, gone)
 
     # Previews
 
@@ -238,7 +246,7 @@ class StreamingMessage:
 
     async def _show_typing(self) -> None:
         """A courtesy, and none for a command, which is answered at once."""
-        if self._is_answer and not self._delivery.rate_limiter.is_held(self._channel.key):
+        if self._reply.lane is Lane.ANSWER and not self._delivery.rate_limiter.is_held(self._channel.key):
             try:
                 await uncancelled(self._take(Typing()))
             except Exception as error:
@@ -276,7 +284,9 @@ class StreamingMessage:
             self._sent.doubt(index)
         whole = self._needs_placeholder and self._drafted_at is not None and not doubtful
         if self._needs_placeholder and not whole:
-            message, *_ = await self._messages(PLACEHOLDER, self._controls)
+            # Also a notice's has the button that removes it, should a crash leave it behind, see core.commands.buttons.
+            controls = replace(self._controls, actions=(ButtonAction.STOP,))
+            message, *_ = await self._messages(PLACEHOLDER, controls)
         nonce = await self._sent.intend(index, whole=whole)
         state = self._sent.states[index]
         if state.maybe_sent and isinstance(self._channel, SentMessageLookup):

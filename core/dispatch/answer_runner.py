@@ -78,9 +78,7 @@ class AnswerRunner:
         Raises Stale where that means nothing any more.
         """
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
-            return await self._conclude(
-                reply, message, Conclusion(State.STOPPED, notice=t(language, "mark.stopped")), language
-            )
+            return await self._conclude(reply, message, _stopped(reply, language), language)
         stop, began = self._env.control.stop_flags[reply.id], time.monotonic()
         try:
             ending = await self.assistant.answer(reply, context, message, stop, language)
@@ -151,9 +149,14 @@ async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text
     return Generated(stored, extends_history, text, truncated)
 
 
+def _stopped(reply: Reply, language: str) -> Conclusion:
+    """The end of an answer that was stopped and of which nothing is left but what it was to continue."""
+    return Conclusion(State.STOPPED, reply.prefix, reply.prefix, t(language, "mark.stopped"))
+
+
 def _after_loss(loss: EngineLoss, reply: Reply, language: str) -> Conclusion:
     if loss is EngineLoss.STOPPED:
-        return Conclusion(State.STOPPED, notice=t(language, "mark.stopped"))
+        return _stopped(reply, language)
     return _failed(State.FAILED, reply, t(language, "error.lost"))
 
 

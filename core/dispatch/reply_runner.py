@@ -23,7 +23,7 @@ from core.domain.platform import (
     ReplyChannel,
     Unreachable,
 )
-from core.domain.reply_states import ACTIVE, OUTCOMES, Lane, ReplyEvent, State
+from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State
 from core.domain.settings import Rules, Settings
 from core.domain.store import Stale, Transaction
 from core.filters import STANDARD, Policy
@@ -52,6 +52,9 @@ class ReplyContext:
     """For the reply's text."""
     truncated: bool = False
     """Whether the history has an answer to the reply's question that the token limit ended."""
+    repeatable: bool = True
+    """Whether the reply's question may be answered again: a withdrawn reply's only if it had an answer before, and is
+    still the last one."""
 
 
 class ReplyMessages:
@@ -68,9 +71,12 @@ class ReplyMessages:
             channel = self._platforms[reply.chat.platform].channel(reply)
             return ReplyContext(language, channel, answer, answer.settings.policy)
         context = self.context(reply, language, self._rules.settings(await tx.preferences.settings(reply.chat)))
-        if reply.state is State.SENDING and reply.lane is Lane.ANSWER and reply.question is not None:
-            # It was concluded before a restart.
+        if reply.state is State.SENDING and reply.is_answer and reply.question is not None:
+            # It was withdrawn, or concluded before a restart.
             context = replace(context, truncated=await tx.turns.is_truncated(reply.question))
+        if reply.outcome is State.CANCELLED:
+            last = await tx.turns.last_question(reply.chat)
+            context = replace(context, repeatable=last is not None and last.id == reply.question)
         return context
 
     def context(self, reply: Reply, language: str, settings: Settings) -> ReplyContext:
@@ -79,7 +85,7 @@ class ReplyMessages:
         A command's words are not held against the conversation's own list: /filter shows that.
         """
         policy = settings.policy
-        if reply.lane is Lane.NOTICE:
+        if not reply.is_answer:
             policy = replace(policy, words=())
         channel = self._platforms[reply.chat.platform].channel(reply)
         return ReplyContext(language, channel, AnswerContext(settings), policy)
@@ -105,24 +111,13 @@ class ReplyMessages:
         if text != checked_text:
             text = await message.permitted(text)
         controls = NO_CONTROLS
-        if reply.lane is Lane.NOTICE:
+        if not reply.is_answer:
             if command_name(reply.text) == "settings":
                 controls = Controls(panel=context.answer.settings, language=context.language)
-        elif reply.question is not None and reply.outcome in OUTCOMES and reply.outcome is not State.REFUSED:
+        elif reply.question is not None and reply.outcome is not State.REFUSED and context.repeatable:
             actions = (ButtonAction.CONTINUE, ButtonAction.RETRY) if context.truncated else (ButtonAction.RETRY,)
             controls = Controls(actions, language=context.language)
         await message.finish(text or t(context.language, "refused.answer"), controls)
-
-    async def mark_stopped(self, reply: Reply) -> None:
-        """Show on the messages of a cancelled reply that it was stopped. Raises whatever goes wrong."""
-        context = await until_stored(
-            self._delivery.store,
-            f"reply {reply.id}",
-            lambda tx: self.read_context(tx, reply),
-            self._delivery.database_backoff,
-        )
-        async with self.open(reply, context) as message:
-            await message.finish(t(context.language, "mark.stopped"))
 
     async def apologise(self, reply: Reply, error: Exception) -> None:
         """Describe an error in place of what can't be shown. Raises whatever goes wrong.
@@ -186,7 +181,10 @@ class ReplyRunner:
             await self._close_chat(reply)
             await self._fail(reply)
         except Exception as error:
-            await self._apologise(reply, error)
+            if reply.outcome is State.CANCELLED:  # what it shows is better than an apology: it may be a good answer
+                log.info("reply %s was cancelled and keeps what it shows: %s", reply.id, type(error).__name__)
+            else:
+                await self._apologise(reply, error)
             await self._fail(reply)
         finally:
             self._dispatcher.ended(reply)

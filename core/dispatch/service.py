@@ -21,9 +21,10 @@ from core.dispatch.recovery import ReplyRecovery
 from core.dispatch.reply_runner import ReplyMessages, ReplyRunner
 from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
 from core.dispatch.typing_indicator import TypingIndicator
+from core.domain.conversation import Reply
 from core.domain.permissions import Access
 from core.domain.platform import Platform
-from core.domain.reply_states import Lane
+from core.domain.reply_states import Lane, State
 from core.domain.store import Store
 from core.i18n.person_language import PersonLanguages
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
@@ -64,7 +65,7 @@ class ChatService:
             typing_every_s=timing.typing_every_s,
         )
         messages = ReplyMessages(delivery, self._platforms, assistant.rules)
-        self.control = ReplyControl(store, messages.mark_stopped, self._cancelled)
+        self.control = ReplyControl(store, self._cancelled)
         environment = Environment(store, self.control, self.rate_limiter, now, timing, self._platforms)
         self._dispatcher = Dispatcher(environment, assistant.model.slots)
         self.languages = PersonLanguages(store)
@@ -106,10 +107,7 @@ class ChatService:
             "looking for orphaned replies": self._recovery.sweep,
         }
         async with running_loops(loops):
-            try:
-                yield
-            finally:
-                self.control.close()
+            yield
 
     async def serve(self, platform: Platform) -> None:
         """Run a platform's replies from now on, those that were left unfinished first.
@@ -141,6 +139,9 @@ class ChatService:
         async with self._store.begin() as tx:
             await tx.chats.change_id(platform, old, new)
 
-    def _cancelled(self, lane: Lane) -> None:
-        """A reply of the lane was cancelled before it ran: others may run now."""
-        self._dispatcher.wake_held_up(lane)
+    def _cancelled(self, reply: Reply) -> None:
+        """A reply was cancelled before it ran: show what is still to be seen of it, or let others run."""
+        if reply.state is State.SENDING:
+            self._dispatcher.stored([reply])
+        else:
+            self._dispatcher.wake_held_up(reply.lane)

@@ -156,6 +156,17 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The answer to a question in the history."""
+
+    text: str
+    truncated: bool
+    """Whether the token limit ended it."""
+    stopped: bool
+    """Whether a person stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A stored question: its message's id, its text, who asked."""
 
@@ -219,6 +230,19 @@ class Reply:
     """The id of the reply that answers this one's message too."""
     prefix: str = ""
     """The truncated answer that this one continues; "" for a new answer."""
+    is_repeat: bool = False
+    """Whether its question had an answer before (/retry, /continue), which its messages show until it is generated.
+    False once the reply is closed."""
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether its messages are an answer's. A withdrawn answer is sent in the notice lane."""
+        return self.lane is Lane.ANSWER or self.outcome is State.CANCELLED
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether people see that a queued reply is to come: it has messages, or an interaction waits for it."""
+        return bool(self.chunks or self.reply_token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,11 @@ queued ──claim──> generating ──finish──> sending ──deliver�
   │                   ├──crash, lose, again──> queued
   │                   └──fail──> failed
   ├──stop, clear──> cancelled
+  ├──withdraw──> sending ──deliver──> cancelled
   ├──merge──> merged
   └──expire──> sending
+
+docs/states.md has the whole table, and says why.
 """
 
 from enum import StrEnum
@@ -41,7 +44,7 @@ class State(StrEnum):
 
 OPEN = (State.QUEUED, State.GENERATING, State.SENDING)
 ACTIVE = (State.GENERATING, State.SENDING)
-OUTCOMES = (State.DONE, State.REFUSED, State.STOPPED, State.FAILED)
+OUTCOMES = (State.DONE, State.REFUSED, State.STOPPED, State.FAILED, State.CANCELLED)
 """The terminal states that a delivered final text may lead to."""
 
 
@@ -53,6 +56,7 @@ class ReplyEvent(StrEnum):
     DELIVER = "deliver"  # the platform has accepted the final text
     STOP = "stop"  # /stop, /undo, /retry, Ctrl-C
     CLEAR = "clear"  # /clear
+    WITHDRAW = "withdraw"  # as STOP and CLEAR, where what people see of a queued reply must still be changed
     AGAIN = "again"  # /retry: the command's own row becomes an answer
     CRASH = "crash"  # its process died, or nobody works on it any more
     LOSE = "lose"  # the engine died while it was generated: it will run isolated
@@ -65,6 +69,7 @@ _TRANSITIONS: dict[tuple[State, ReplyEvent], State] = {
     (State.QUEUED, ReplyEvent.CLAIM): State.GENERATING,
     (State.QUEUED, ReplyEvent.STOP): State.CANCELLED,
     (State.QUEUED, ReplyEvent.CLEAR): State.CANCELLED,
+    (State.QUEUED, ReplyEvent.WITHDRAW): State.SENDING,
     (State.QUEUED, ReplyEvent.MERGE): State.MERGED,
     (State.QUEUED, ReplyEvent.EXPIRE): State.SENDING,
     (State.QUEUED, ReplyEvent.CRASH): State.QUEUED,

@@ -9,7 +9,18 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.domain.conversation import ChatId, Incoming, KnownChat, NewReply, Question, QueueLoad, Reply, Setting, Turn
+from core.domain.conversation import (
+    ChatId,
+    Incoming,
+    KnownChat,
+    NewReply,
+    Question,
+    QueueLoad,
+    Reply,
+    Setting,
+    StoredAnswer,
+    Turn,
+)
 from core.domain.reply_states import Lane, ReplyEvent, State
 
 
@@ -73,7 +84,8 @@ class Replies(Protocol):
     async def move(
         self, reply: Reply, event: ReplyEvent, *, outcome: State | None = None, final: str | None = None
     ) -> Reply:
-        """Apply an event; return the reply as it then is. `outcome` and `final` belong to ReplyEvent.FINISH.
+        """Apply an event; return the reply as it then is. `outcome` and `final` belong to ReplyEvent.FINISH, `final` to
+        ReplyEvent.WITHDRAW too, which raises the attempt and moves the reply to the notice lane.
 
         Raises Stale where the reply's attempt is over or the event has no meaning in its state.
         """
@@ -168,6 +180,9 @@ class Turns(Protocol):
         Nothing is stored where the question is deleted or its conversation cleared. `cut`: the token limit ended the
         answer.
         """
+
+    async def answer_to(self, question: int) -> StoredAnswer | None:
+        """The question's answer; None where there is none."""
 
     async def is_truncated(self, question: int) -> bool:
         """Whether the question has an answer that the token limit ended."""

@@ -27,11 +27,13 @@ class Batch:
 def expired(waiting: Sequence[Reply], started: int) -> list[Batch]:
     """The questions that are too old, one batch for each conversation. `started`: when the bot started, ms UTC.
 
-    Where one was begun before a crash, its message takes the apology.
+    Where one was begun before a crash, its message takes the apology. What is to be answered again is not among them:
+    its messages show an answer.
     """
     old = defaultdict[ChatId, list[Reply]](list)
     for reply in waiting:
-        if reply.lane is Lane.ANSWER and reply.state is State.QUEUED and reply.at <= started - EXPIRE_AFTER_MS:
+        is_question = reply.lane is Lane.ANSWER and reply.state is State.QUEUED and not reply.is_repeat
+        if is_question and reply.at <= started - EXPIRE_AFTER_MS:
             old[reply.chat].append(reply)
     return [_batch(sorted(replies, key=lambda reply: bool(reply.chunks))) for replies in old.values()]
 

@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from core.delivery.withdrawal import end_reply, withdraw
 from core.domain.conversation import ChatId, Chunk, Reply
-from core.domain.reply_states import OUTCOMES, Lane, ReplyEvent, State, next_state
+from core.domain.reply_states import OUTCOMES, Lane, ReplyEvent, State
 from core.domain.store import Stale, Transaction
+from core.inbound.backlog import EXPIRE_AFTER_MS, MERGE_AFTER_MS, expired, mergeable
 from storage.store import DatabaseStore
+from tests import drawn_states
 from tests.fakes import BOB, CHAT, claim_next, incoming, owe
 from tests.tables import each_row
 
@@ -33,34 +36,90 @@ TO: dict[State, tuple[ReplyEvent, ...]] = {
 _numbers = itertools.count()
 
 
-async def bring(store: DatabaseStore, state: State, outcome: State) -> Reply:
-    """A reply in that state in a chat of its own, its final text stored with that outcome."""
-    wanted = state if state in OUTCOMES else outcome
+async def add(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
+    reply = await owe(tx, incoming(text, chat=chat), Lane.NOTICE if text.startswith("/") else Lane.ANSWER)
+    assert reply
+    return reply
+
+
+async def bring(store: DatabaseStore, row: str, outcome: State) -> Reply:
+    """A reply in that row of docs/states.md in a chat of its own, its final text stored with that outcome."""
+    chat = ChatId("fake", f"chat {next(_numbers)}")
     async with store.begin() as tx:
-        reply = await owe(tx, incoming("hello", chat=ChatId("fake", f"chat {next(_numbers)}")), Lane.ANSWER)
-        assert reply
-        for event in TO[state]:
-            ended = {"outcome": wanted, "final": "said"} if event is ReplyEvent.FINISH else {}
-            reply = await tx.replies.move(reply, event, **ended)  # type: ignore[arg-type]
+        match row:
+            case drawn_states.PENDING:
+                reply = await pending(tx, chat)
+            case drawn_states.WAITING_REPEAT:
+                reply = await waiting_repeat(tx, chat)
+            case drawn_states.MARK_OWED:
+                reply = await withdraw(tx, await pending(tx, chat))
+            case _:
+                reply = await walk(tx, await add(tx, "hello", chat), State(row), outcome)
+    return reply
+
+
+async def walk(tx: Transaction, reply: Reply, state: State, outcome: State = State.DONE) -> Reply:
+    """Move a queued reply to a state."""
+    for event in TO[state]:
+        ended = {"outcome": state if state in OUTCOMES else outcome, "final": "said"}
+        reply = await tx.replies.move(reply, event, **(ended if event is ReplyEvent.FINISH else {}))  # type: ignore[arg-type]
     assert reply.state is state
     return reply
 
 
-@each_row(("state", "event"), itertools.product(State, ReplyEvent))
-async def test_every_event_in_every_state(store: DatabaseStore, state: State, event: ReplyEvent) -> None:
-    reply = await bring(store, state, State.STOPPED)
-    expected = next_state(state, event, reply.outcome)
-    if expected is None:
+async def pending(tx: Transaction, chat: ChatId) -> Reply:
+    """Queued again after a crash, with a message."""
+    reply = await walk(tx, await add(tx, "hello", chat), State.GENERATING)
+    await tx.messages.add_intent(reply, "a-0")
+    await tx.messages.set_id(reply, "a-0", "77")
+    return await tx.replies.move(reply, ReplyEvent.CRASH)
+
+
+async def waiting_repeat(tx: Transaction, chat: ChatId) -> Reply:
+    """A /retry that waits."""
+    begun = await tx.replies.move(await pending(tx, chat), ReplyEvent.CLAIM)
+    await tx.turns.save_answer(begun, "said")
+    await tx.replies.move(await tx.replies.move(begun, ReplyEvent.FINISH, final="said"), ReplyEvent.DELIVER)
+    command = await tx.replies.move(await add(tx, "/retry", chat), ReplyEvent.CLAIM)
+    question = await tx.turns.last_question(chat)
+    assert question
+    return await tx.replies.become_answer(command, question)
+
+
+async def apply(tx: Transaction, reply: Reply, event: ReplyEvent) -> Reply:
+    """Have an event happen as the program does. Raises Stale where it does not happen."""
+    old = replace(reply, at=0)
+    match event:
+        case ReplyEvent.STOP | ReplyEvent.CLEAR:
+            return await end_reply(tx, reply, event)
+        case ReplyEvent.WITHDRAW:
+            return await withdraw(tx, reply)
+        case ReplyEvent.EXPIRE if reply.state is State.QUEUED:
+            for batch in expired([old], EXPIRE_AFTER_MS):
+                return await tx.recovery.expire(batch.into, batch.others, "too late")
+            raise Stale("it is never too old")
+        case ReplyEvent.MERGE if reply.state is State.QUEUED:
+            if not mergeable([old, replace(old, chunks=(), reply_token="", attempt=0)], MERGE_AFTER_MS):
+                raise Stale("it stays alone")
+    return await tx.replies.move(reply, event)
+
+
+@each_row(("row", "event"), itertools.product(drawn_states.ROWS, ReplyEvent))
+async def test_every_event_in_every_state(store: DatabaseStore, row: str, event: ReplyEvent) -> None:
+    """As docs/states.md draws it."""
+    reply, cell = await bring(store, row, State.STOPPED), drawn_states.drawn()[row, event]
+    expected = {"-": reply.state, "outcome": State.STOPPED}.get(cell) or State(cell)
+    if cell == "-":
         with pytest.raises(Stale):
             async with store.begin() as tx:
-                await tx.replies.move(reply, event)
-        expected = state
+                await apply(tx, reply, event)
     else:
         async with store.begin() as tx:
-            moved = await tx.replies.move(reply, event)
-        assert moved.attempt == reply.attempt + (event is ReplyEvent.CLAIM)
+            moved = await apply(tx, reply, event)
+        is_withdrawn = moved.outcome is State.CANCELLED and reply.state is State.QUEUED
+        assert moved.attempt == reply.attempt + (event is ReplyEvent.CLAIM or is_withdrawn)
         if event is ReplyEvent.CLAIM or (event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and moved.state.open):
-            assert moved.outcome is (None if event is ReplyEvent.CLAIM else State.STOPPED)
+            assert moved.outcome is (None if event is ReplyEvent.CLAIM else State.STOPPED) or is_withdrawn
     async with store.begin() as tx:
         assert (await tx.replies.get(reply.id)).state is expected
 
@@ -101,12 +160,6 @@ async def test_the_same_message_is_stored_once(store: DatabaseStore) -> None:
     async with store.begin() as tx:
         assert await owe(tx, incoming("hello", external_id="m:7"), Lane.ANSWER) is None
         assert len(await tx.replies.open_answers(CHAT)) == 1
-
-
-async def add(tx: Transaction, text: str, chat: ChatId = CHAT) -> Reply:
-    reply = await owe(tx, incoming(text, chat=chat), Lane.NOTICE if text.startswith("/") else Lane.ANSWER)
-    assert reply
-    return reply
 
 
 async def test_one_answer_a_conversation_least_recently_served_first(store: DatabaseStore) -> None:

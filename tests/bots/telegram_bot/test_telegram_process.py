@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.i18n import t
 from tests.patience import limit
 from tests.platforms.bot_api import TOKEN, BotApi
 from tests.platforms.bot_api_chats import Chat, Person
@@ -75,6 +76,24 @@ async def test_a_kill_in_mid_answer_costs_nothing(server: BotApi, tmp_path: Path
         assert (await server.press(ann, private, "⏹").answered()).text == "Stopped."
         await private.ended(2)
     assert len(private.messages) == 2 and "(stopped)" in private.last.text
+
+
+async def test_a_kill_after_a_stop_leaves_no_half_text(
+    server: BotApi, tmp_path: Path, ann: Person, private: Chat
+) -> None:
+    """A kill in mid answer, and one when the /stop that comes meanwhile is stored and nothing is shown of it."""
+    private.say("Tell me a long story about a cat.", ann)
+    async with program(tmp_path / "data", server) as process:
+        await private.until(lambda chat: chat.messages and len(chat.last.text) > 10)
+        process.kill()
+        await process.communicate()
+    private.say("/stop", ann)
+    async with program(tmp_path / "data", server, QWENTIN_CRASH_AT="commanded") as process, limit():
+        await process.communicate()
+    assert process.returncode == -signal.SIGKILL and "(stopped)" not in private.last.text and private.last.buttons
+    async with program(tmp_path / "data", server):
+        await private.until(lambda chat: chat.texts == ["(stopped)", t("en", "stop.queued", count=1)])
+        assert not any(message.buttons for message in private.messages)
 
 
 MISTAKES = [

@@ -53,9 +53,9 @@ class WatchedControl(ReplyControl):
     """Notes what is asked of it."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store, self._mark)
+        super().__init__(store)
         self.halted: list[int] = []
-        self.tidied: list[int] = []
+        self.withdrawn: list[int] = []
         self.stopped: list[int] = []
 
     async def stop(self, reply: Reply) -> None:
@@ -67,10 +67,9 @@ class WatchedControl(ReplyControl):
     def halt(self, reply_id: int) -> None:
         self.halted.append(reply_id)
 
-    def tidy(self, reply: Reply) -> None:
-        self.tidied.append(reply.id)
-
-    async def _mark(self, reply: Reply) -> None: ...
+    def cancelled(self, reply: Reply) -> None:
+        assert reply.state is State.SENDING, "of others nothing is to be shown"
+        self.withdrawn.append(reply.id)
 
 
 @dataclass
@@ -159,22 +158,28 @@ async def test_a_lost_commit_changes_nothing(executing: Executing, stored: bool)
     assert reply.final and "0.7 → 0" in reply.final
 
 
-@pytest.mark.parametrize("stored", [True, False])
-async def test_what_follows_a_lost_commit_is_done(executing: Executing, stored: bool) -> None:
+@pytest.mark.parametrize("stored", [True, False, None])
+async def test_what_follows_a_lost_commit_is_done(executing: Executing, stored: bool | None) -> None:
+    """What is withdrawn is shown only by who knows that it is stored: else by the sweep."""
     running = await executing.claim("one", lane=Lane.ANSWER)
-    waiting = await executing.queue("two", lane=Lane.ANSWER)
+    async with executing.store.begin() as tx:
+        waiting = await owe(tx, replace(incoming("two"), reply_token="1::key"), Lane.ANSWER)
+    assert waiting
     command = await executing.claim("/stop")
     executing.doubtful.loses = stored
     reply = await executing.carry_out(command)
     assert reply.final == t("en", "stop.queued", count=1)
-    assert set(executing.control.halted) == {running.id} and set(executing.control.tidied) == {waiting.id}
+    assert set(executing.control.halted) == {running.id}
+    assert executing.control.withdrawn == ([] if stored else [waiting.id])
+    async with executing.store.begin() as tx:
+        assert (await tx.replies.get(waiting.id)).state is State.SENDING
 
 
 async def test_what_is_refused_has_no_follow_up(executing: Executing) -> None:
     await executing.claim("one", BOB, GROUP, lane=Lane.ANSWER)
     reply = await executing.carry_out(await executing.claim("/clear", ANN, GROUP))
     assert reply.final == t("en", "refused.admins")
-    assert not (executing.control.halted or executing.control.tidied or executing.control.stopped)
+    assert not (executing.control.halted or executing.control.withdrawn or executing.control.stopped)
 
 
 async def test_a_running_answer_is_stopped_first(executing: Executing) -> None:

@@ -10,7 +10,7 @@ from core.commands.context import Call, Outcome
 from core.commands.registry import COMMANDS
 from core.domain.conversation import Question, Reply, Role
 from core.domain.errors import Refused
-from core.domain.reply_states import Lane, ReplyEvent, State
+from core.domain.reply_states import Lane, ReplyEvent, State, next_state
 from core.domain.store import Transaction
 from core.i18n import t
 from storage.store import DatabaseStore
@@ -92,10 +92,16 @@ class FakeReplies:
     async def open_answers(self, chat: object) -> tuple[Reply, ...]:
         return self._open_answers
 
-    async def move(self, reply: Reply, event: ReplyEvent) -> Reply:
+    async def move(self, reply: Reply, event: ReplyEvent, *, final: str | None = None) -> Reply:
         self.moves.append((reply.id, event))
-        state = State.CANCELLED if reply.state is State.QUEUED else reply.state
-        return replace(reply, state=state, reply_token="")
+        return replace(reply, state=next_state(reply.state, event) or reply.state, final=final)
+
+
+class FakePreferences:
+    """Nobody has chosen a language."""
+
+    async def language(self, platform: str, user: str) -> str:
+        return "auto"
 
 
 class FakeTurns:
@@ -110,26 +116,29 @@ class FakeTurns:
 
 
 def fake_transaction(*open_answers: Reply) -> Transaction:
-    return cast(Transaction, SimpleNamespace(replies=FakeReplies(*open_answers), turns=FakeTurns()))
+    parts = {"replies": FakeReplies(*open_answers), "turns": FakeTurns(), "preferences": FakePreferences()}
+    return cast(Transaction, SimpleNamespace(**parts))
 
 
-SENDING, RUNNING, QUEUED, LATER = (
+SENDING, RUNNING, PENDING, QUEUED, LATER = (
     answer(1, State.SENDING),
     answer(2, State.GENERATING),
     answer(3, State.QUEUED, "token"),
+    answer(4, State.QUEUED),
     answer(10, State.QUEUED),
 )
 
 
 @each_row(("text", "event"), [("/stop", ReplyEvent.STOP), ("/clear", ReplyEvent.CLEAR)])
 async def test_what_ends_answers_says_which(text: str, event: ReplyEvent) -> None:
-    call, tx = command_call(text), fake_transaction(SENDING, RUNNING, QUEUED, LATER)
+    call, tx = command_call(text), fake_transaction(SENDING, RUNNING, PENDING, QUEUED, LATER)
     outcome = await call.command.handler(call, tx)
     assert outcome.stopped == (2,)
-    assert outcome.cancelled == (replace(QUEUED, state=State.CANCELLED),), "with its token, to mark its messages"
+    withdrawn = replace(PENDING, state=State.SENDING, final=t("en", "mark.stopped"))
+    assert outcome.withdrawn == (withdrawn,), "its interaction waits for it"
     assert outcome.forget is (text == "/clear")
-    assert outcome.text == t("en", f"{text[1:]}.queued", count=1)
-    assert cast(FakeReplies, tx.replies).moves == [(2, event), (3, event)]
+    assert outcome.text == t("en", f"{text[1:]}.queued", count=2)
+    assert cast(FakeReplies, tx.replies).moves == [(2, event), (3, ReplyEvent.WITHDRAW), (4, event)]
 
 
 async def test_nothing_waits() -> None:

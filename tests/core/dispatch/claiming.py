@@ -34,7 +34,7 @@ class ClaimLoops:
         """Raised by the next claims."""
         self._made = Counter[Lane]()
         store = cast(Store, self)
-        control = ReplyControl(store, self._mark_stopped)
+        control = ReplyControl(store)
         self.dispatcher = Dispatcher(Environment(store, control, ChatRateLimiter(), lambda: 0, TIMING), AT_ONCE)
 
     @asynccontextmanager
@@ -54,8 +54,6 @@ class ClaimLoops:
             await asyncio.sleep(0)
         made, self._made = self._made, Counter[Lane]()
         return made
-
-    async def _mark_stopped(self, reply: Reply) -> None: ...
 
 
 @asynccontextmanager

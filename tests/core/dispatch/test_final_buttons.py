@@ -1,7 +1,5 @@
 """The buttons under an answer's final text are the same after a restart."""
 
-import pytest
-
 from core.domain.platform import ButtonAction
 from core.domain.reply_states import Lane, ReplyEvent, State
 from storage.database import open_database
@@ -9,11 +7,12 @@ from storage.store import DatabaseStore
 from tests.conftest import MakeBot
 from tests.core.dispatch.counting import ended
 from tests.fakes import claim_next, incoming, owe
+from tests.tables import each_row
 
 CONTINUE, RETRY = ButtonAction.CONTINUE, ButtonAction.RETRY
 
 
-@pytest.mark.parametrize(("cut", "actions"), [(True, (CONTINUE, RETRY)), (False, (RETRY,))])
+@each_row(("cut", "actions"), [(True, (CONTINUE, RETRY)), (False, (RETRY,))])
 async def test_what_was_concluded_before_a_restart(
     make_bot: MakeBot, database: str, cut: bool, actions: tuple[ButtonAction, ...]
 ) -> None:
@@ -41,7 +40,7 @@ async def test_a_panel_that_was_stored_before_a_restart(make_bot: MakeBot, datab
         assert controls.panel and controls.panel.memory == 3
 
 
-@pytest.mark.parametrize(("ends", "actions"), [("length", (CONTINUE, RETRY)), ("stop", (RETRY,))])
+@each_row(("ends", "actions"), [("length", (CONTINUE, RETRY)), ("stop", (RETRY,))])
 async def test_what_is_generated_now(make_bot: MakeBot, ends: str, actions: tuple[ButtonAction, ...]) -> None:
     async with make_bot() as bot:
         bot.model.ends = ends  # type: ignore[assignment]

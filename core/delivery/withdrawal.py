@@ -1,0 +1,41 @@
+"""Replies that are ended before they have run: what people saw of one is changed once more, to say so."""
+
+from core.delivery.long_text import LONG_TEXT_CHARACTERS
+from core.delivery.partial_markdown import close_fence, close_open_markup
+from core.domain.conversation import Reply, StoredAnswer
+from core.domain.reply_states import ReplyEvent, State
+from core.domain.store import Transaction
+from core.i18n import t
+from core.i18n.person_language import read_language
+
+
+async def end_reply(tx: Transaction, reply: Reply, event: ReplyEvent) -> Reply:
+    """Apply ReplyEvent.STOP or CLEAR to an open reply; return it as it then is.
+
+    One that is being generated still is, until its worker has seen its stop flag. A queued one is CANCELLED; if people
+    see that it is to come, it is SENDING what they are to see in place of that. `reply` is read in this transaction,
+    and what /clear and /undo delete is deleted after it. Raises Stale, see Replies.move.
+    """
+    if reply.state is State.QUEUED and reply.is_pending:
+        return await withdraw(tx, reply)
+    return await tx.replies.move(reply, event)
+
+
+async def withdraw(tx: Transaction, reply: Reply) -> Reply:
+    """Have the messages of a queued reply show the earlier answer to its question, as the history has it, or else that
+    the reply was stopped. Return it as it then is, SENDING. Raises Stale, see Replies.move.
+    """
+    mark = t(await read_language(tx, reply.chat.platform, reply.author), "mark.stopped")
+    # Without messages the earlier answer stands elsewhere, or nowhere any more.
+    earlier = await tx.turns.answer_to(reply.question) if reply.chunks and reply.question is not None else None
+    text = as_it_was_shown(earlier, mark) if earlier else mark
+    return await tx.replies.move(reply, ReplyEvent.WITHDRAW, final=text)
+
+
+def as_it_was_shown(answer: StoredAnswer, mark: str) -> str:
+    """The text of an answer's messages, from its text in the history. `mark` says that an answer was stopped."""
+    if not (answer.truncated or answer.stopped):
+        return answer.text
+    # Within a transaction nothing may take long, so that of a long text no more is closed than hides what follows.
+    close = close_open_markup if len(answer.text) <= LONG_TEXT_CHARACTERS else close_fence
+    return "\n\n".join([close(answer.text), *([mark] if answer.stopped else [])])
