@@ -1,22 +1,26 @@
 """The content filter on labelled texts: `python -m benchmarks.filter FOLDER`.
 
 FOLDER has en.jsonl and vi.jsonl (rows with text, label, category, tier, evasion) and may have en_variants.jsonl and
-vi_variants.jsonl (text); files are also looked for in its folder `dev`. System dictionaries are used where they are
-installed. Texts that others have labelled stay outside this repository.
+vi_variants.jsonl (text), conversation.jsonl (text, lang, want: answer or support), and harmless text of any kind, one
+text a line, in `*.lines`; files are also looked for in its folder `dev`. System dictionaries, and the descriptions of
+Debian's packages, are used where they are installed. Texts that others have labelled stay outside this repository.
 """
 
 import json
 import random
 import statistics
+import subprocess
 import sys
+import sysconfig
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.filters import StreamGuard, blocked
+from core.filters import FilterAction, blocked, check, refused, stream_guard, supported
 from core.filters.tokenize import strip_marks
+from tests.core.filters.disguises import DISGUISES, WORDS
 
 LANGUAGES = ("en", "vi")
 CATEGORY_GROUPS = {"medical": ("medical",), "typed without accents": ("unaccented_clean", "noacc")}
@@ -25,7 +29,9 @@ SLOW_PATTERNS = (
     "<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "\u0323", "**", "a\u200b", "con ", "|_|", "đ.ị.", "((((",
     "1l!|", "pussy willow ", "cock ", "_k*c", "f##k ", "fu*k ", "l*n ", "ﷺ", "fuuuuck ",
     "fuck ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.",
-     "\U0001d41f", "a\u0301\u0323", "*f* ", "fu-",
+     "\U0001d41f", "a\u0301\u0323", "*f* ", "fu-", "dick d*m ", "c*n c*c ", "con c*c ", "b*tch f*ck ", "em muốn ch*t ",
+    "ffuucckk ", "fukc ", "l0n ", "wh0re d1ck ", "an cac ", "du me ", "ngu l*n ", "f*** ", "n****r ", "d9i5t me5 ",
+    "never kill yourself ", "\"kill ", "i want to die ", "my friend wants ", "fu\nck ",
 )  # fmt: skip
 DICTIONARIES = {
     "en": ("/usr/share/dict/american-english", "/usr/share/dict/words"),
@@ -73,6 +79,49 @@ def report_verdicts(found: Sequence[Row], language: str) -> None:
     print(f"{language}: harmful meaning without rude words, caught {share(meaning):.3f} of {len(meaning)}")
 
 
+def report_conversation(folder: Path, harmless: Sequence[str]) -> None:
+    """Print how many everyday texts are refused or cut, and who sees help lines."""
+    found = read_rows(folder, "conversation.jsonl")
+    answered = [row["text"] for row in found if row["want"] == "answer"]
+    if not found:
+        return
+    wrong = [text for text in answered if refused(text) or check(text).action is FilterAction.STOP]
+    print(f"conversation: refused or cut {share(text in wrong for text in answered):.2%} of {len(answered)}")
+    for language in LANGUAGES:
+        cries = [row["text"] for row in found if row["want"] == "support" and row["lang"] == language]
+        print(f"{language}: help lines for {share(map(supported, cries)):.3f} of {len(cries)} in danger")
+    calm = [*answered, *harmless]
+    print(f"false comfort: {share(map(supported, calm)):.2%} of {len(calm)}")
+
+
+def report_disguises() -> None:
+    """Print the recall on each way to disguise a word that a reader still sees through."""
+    for language, disguises in DISGUISES.items():
+        rng, shares = random.Random(3), {}
+        for name, disguise in disguises.items():
+            written = [(word, disguise(word, rng)) for word in WORDS[language] for _ in range(8)]
+            shares[name] = share(blocked(f"so {text} ok") for word, text in written if text != word)
+        print(f"{language}: disguises", "  ".join(f"{name} {value:.2f}" for name, value in shares.items()))
+
+
+def report_corpora(folder: Path) -> None:
+    """Print how many lines of harmless corpora are found, and how many blocks of source code are altered."""
+    corpora = {file.name: file.read_text("utf-8").splitlines() for file in sorted(folder.glob("*.lines"))}
+    try:
+        packages = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
+        corpora["Debian package descriptions"] = sorted({line for line in packages.splitlines() if line[:1] == " "})
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    for name, lines in corpora.items():
+        print(f"{name}: found in {share(map(blocked, lines)):.4%} of {len(lines)} lines")
+    blocks = []
+    for file in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        lines = file.read_text("utf-8", errors="ignore").splitlines()
+        blocks += ["\n".join(lines[at : at + 30]) for at in range(0, len(lines) - 30, 300)]
+    chosen = random.Random(7).sample(blocks, min(1000, len(blocks)))
+    print(f"source code: {sum(map(blocked, chosen))} of {len(chosen)} blocks altered")
+
+
 def report_variants(folder: Path, language: str) -> None:
     """Print the recall on spellings that others have collected."""
     found = read_rows(folder, f"{language}_variants.jsonl")
@@ -110,6 +159,13 @@ def report_times(texts: Sequence[str]) -> None:
         slow[part] = min(_seconds(text) for _ in range(3))
     worst = max(slow, key=slow.__getitem__)
     print(f"time: worst 4,096 characters {slow[worst] * 1e3:.1f} ms ({worst!r})")
+    ordinary = " ".join(texts)[:4096]
+    whole, streamed = (min(measure(ordinary) for _ in range(3)) for measure in (_seconds, _seconds_streamed))
+    print(f"time: ordinary text streamed in pieces of 4 takes {streamed / whole:.1f} times one check of the whole")
+    longest = max((_seconds_streamed((part * 4096)[:4096]), part) for part in SLOW_PATTERNS)
+    print(
+        f"time: the worst pattern streamed takes {longest[0] / slow[worst]:.1f} times the worst check ({longest[1]!r})"
+    )
 
 
 def _seconds(text: str) -> float:
@@ -118,12 +174,21 @@ def _seconds(text: str) -> float:
     return time.perf_counter() - began
 
 
+def _seconds_streamed(text: str) -> float:
+    guard = stream_guard()
+    began = time.perf_counter()
+    for at in range(0, len(text), 4):
+        guard.feed(text[at : at + 4])
+    guard.finish()
+    return time.perf_counter() - began
+
+
 def report_streams(found: Sequence[Row]) -> None:
     """Stream every text in random pieces; print how often blocked text is shown and harmless text is altered."""
     rng, leaks, altered, held, harmless, rude = random.Random(7), 0, 0, [0], 0, 0
     for row in found:
         text, rude_row = row["text"], blocked(row["text"])
-        guard, shown, at, leaked = StreamGuard(), "", 0, False
+        guard, shown, at, leaked = stream_guard(), "", 0, False
         while at < len(text):
             step = rng.randint(1, 4)
             shown += guard.feed(text[at : at + step])
@@ -153,6 +218,10 @@ def main() -> None:
             report_verdicts(found, language)
         report_variants(folder, language)
         report_dictionary(language)
+    harmless = [row["text"] for row in everything if row["label"] == "allow"]
+    report_conversation(folder, harmless)
+    report_disguises()
+    report_corpora(folder)
     if everything:
         report_times([row["text"] for row in everything])
         report_streams(everything)

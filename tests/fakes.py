@@ -246,6 +246,8 @@ class OpenFilter:
     def check(self, text: str, policy: Policy) -> Verdict:
         return Verdict()
 
+    judge_question = check
+
     def guard(self, policy: Policy) -> Guard:
         return OpenGuard()
 
@@ -265,6 +267,8 @@ class WordFilter:
 
     def check(self, text: str, policy: Policy) -> Verdict:
         return Verdict(FilterAction.STOP, "custom", 2) if self.word in text else Verdict()
+
+    judge_question = check
 
     def guard(self, policy: Policy) -> "WordGuard":
         return WordGuard(self.word)

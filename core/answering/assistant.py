@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.answering.postprocess import PostProcessor
-from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt, fit_prompt, speaker_label
+from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt, Risk, fit_prompt, speaker_label
 from core.answering.window import max_turns
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.errors import Unanswered
@@ -17,13 +17,16 @@ from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.domain.settings import Rules, Settings
 from core.domain.store import Store, Transaction
-from core.filters import SEVERITY_SEVERE, Filter, FilterAction, Policy, Verdict
+from core.filters import SEVERITY_SEVERE, Danger, Filter, Policy
 from core.i18n import t
 from core.llm.model import Model
 from core.runtime.cancellation import interrupted_by
 
 SUPPORT_MAX_TEMPERATURE, SUPPORT_MAX_TOKENS = 0.3, 120
 """Of an answer to a person who may be in danger: it must be neither bold nor long."""
+
+HELP_LINES_ALONE = frozenset({"sexual_minors", "violence", "weapons", "drugs"})
+"""Categories whose questions the model never sees, though a person in danger wrote them: they get the help lines."""
 
 RETRY_MIN_TEMPERATURE = 0.5
 """Of the second try after an empty answer: with greedy sampling it would be empty again."""
@@ -123,14 +126,16 @@ class Assistant:
         Raises Refused for a question that is too long, Unanswered where the model gave nothing twice, and EngineDied.
         """
         settings = context.settings
-        verdict = self.filter.check(reply.text, settings.policy)
+        verdict = self.filter.judge_question(reply.text, settings.policy)
         if verdict.category:
             self.filter.count("question", verdict)
-            if verdict.blocked and not _is_cry_for_help(verdict):
-                return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
-        support_prefix = self._support_prefix(verdict) if verdict.support else ""
+        if verdict.danger is not None and verdict.category in HELP_LINES_ALONE:
+            help_lines = self._support_prefix(verdict.danger).rstrip()
+            return AnswerResult(State.DONE, help_lines, help_lines)
+        if verdict.blocked and verdict.danger is None:
+            return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
         turns = await self._visible_turns(context.turns, settings.policy)
-        request = self._build_request(reply, settings, turns, support_prefix, language)
+        request = self._build_request(reply, settings, turns, verdict.danger, language)
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
             generated = await self._generate(_bolder(request), live, stop)
@@ -172,7 +177,8 @@ class Assistant:
         """
         visible = []
         for turn in turns:
-            if not any(self.filter.check(text, policy).blocked for text in (turn.question, turn.answer)):
+            asked, answered = self.filter.judge_question(turn.question, policy), self.filter.check(turn.answer, policy)
+            if not (asked.blocked or answered.blocked):
                 visible.append(replace(turn, author=turn.author and self._visible_name(turn.author, policy)))
             await asyncio.sleep(0)
         return visible
@@ -183,22 +189,24 @@ class Assistant:
 
     # The prompt
 
-    def _support_prefix(self, verdict: Verdict) -> str:
-        """The beginning of the answer to a person who may be in danger, with help lines."""
-        language = "vi" if verdict.rule.startswith("vi:") else "en"
-        lines = self.rules.help_lines or t(language, "support.lines")
-        return f"{t(language, 'support.text', lines=lines)}\n\n"
+    def _support_prefix(self, danger: Danger) -> str:
+        """The beginning of the answer to a person who may be in danger, or fears for another, with help lines."""
+        lines = self.rules.help_lines or t(danger.language, "support.lines")
+        key = "support.another" if danger.for_another else "support.text"
+        return f"{t(danger.language, key, lines=lines)}\n\n"
 
     def _build_request(
-        self, reply: Reply, settings: Settings, turns: list[Turn], support_prefix: str, language: str
+        self, reply: Reply, settings: Settings, turns: list[Turn], danger: Danger | None, language: str
     ) -> _Request:
+        support_prefix = self._support_prefix(danger) if danger else ""
         asker = "" if reply.private else self._visible_name((reply.asker or reply.author).name, settings.policy)
         prefix = reply.prefix or support_prefix
-        question = QuestionPrompt(reply.text, asker, prefix, at_risk=bool(support_prefix))
+        risk = Risk.NONE if danger is None else Risk.ANOTHER if danger.for_another else Risk.ASKER
+        question = QuestionPrompt(reply.text, asker, prefix, risk)
         temperature, max_tokens = settings.temperature, settings.max_tokens
         prompt = fit_prompt(settings, turns, question, self.model.context - max_tokens, self.model.count)
         people = tuple(speaker_label(name) for name in dict.fromkeys((asker, *(turn.author for turn in turns))) if name)
-        if question.at_risk:
+        if question.risk is not Risk.NONE:
             temperature, max_tokens = min(temperature, SUPPORT_MAX_TEMPERATURE), min(max_tokens, SUPPORT_MAX_TOKENS)
         sampling = replace(self.model.sampling, temperature=temperature, max_tokens=max_tokens)
         echoes = (self._label, people[0]) if asker else (self._label,)
@@ -234,11 +242,6 @@ class Assistant:
         if guard.verdict.category:
             self.filter.count("answer", guard.verdict)
         return generated
-
-
-def _is_cry_for_help(verdict: Verdict) -> bool:
-    """Whether a person may be in danger, who is answered even if they swear."""
-    return verdict.support and verdict.action is FilterAction.MASK
 
 
 def _bolder(request: _Request) -> _Request:

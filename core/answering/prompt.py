@@ -4,6 +4,7 @@ question. Pure: the caller hands in how to count tokens."""
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from core.answering.window import window
 from core.domain.conversation import Turn
@@ -26,7 +27,20 @@ _SUPPORT_INSTRUCTION = (
     "you have heard them, they matter, and they should talk to someone they trust now. "
     "No advice on methods, no jokes, no other topic."
 )
+_HELPER_INSTRUCTION = (
+    "The person fears that somebody close to them may be thinking of suicide or self-harm. Say in two or three short, "
+    "calm sentences how to help: stay with them, ask openly, take them seriously, call for help in an emergency. "
+    "No advice on methods, no jokes, no other topic."
+)
 _NOT_IN_A_NAME = re.compile(r"[\s:<>|]+")
+
+
+class Risk(Enum):
+    """Who may be in danger, by a question."""
+
+    NONE = auto()
+    ASKER = auto()
+    ANOTHER = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,7 @@ class QuestionPrompt:
     text: str
     author: str = ""
     prefix: str = ""
-    at_risk: bool = False
-    """Whether the asker may be in danger."""
+    risk: Risk = Risk.NONE
 
 
 def fit_prompt(
@@ -73,8 +86,8 @@ def build_prompt(settings: Settings, turns: Sequence[Turn], question: QuestionPr
     In groups each question carries its author's name.
     """
     instructions = [settings.system, _LANGUAGE_INSTRUCTIONS[settings.reply_language]]
-    if question.at_risk:
-        instructions.append(_SUPPORT_INSTRUCTION)
+    if question.risk is not Risk.NONE:
+        instructions.append(_SUPPORT_INSTRUCTION if question.risk is Risk.ASKER else _HELPER_INSTRUCTION)
     system = Message("system", "\n".join(instructions))
     past = [
         message

@@ -1,7 +1,7 @@
 """The content filter: what may be asked and what may be shown, in English and Vietnamese (docs/filter.md).
 
-It works at three points. `check` judges a question; a `Guard` releases an answer piece by piece while it streams;
-`check` judges again what a platform will show, because rendering can join what stood apart.
+It works at three points. `judge_question` judges a question; a `Guard` releases an answer piece by piece while it
+streams; `check` judges again what a platform will show, because rendering can join what stood apart.
 """
 
 import logging
@@ -10,8 +10,10 @@ from typing import Protocol
 
 from core.domain.filter_policy import STANDARD, Level, Policy
 from core.filters import verdict
+from core.filters.danger import Danger
 from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM
 from core.filters.lexicon_parser import MAX_WORD_CHARACTERS, normalize_word, owner_lexicon
+from core.filters.question import judge_question
 from core.filters.stream_guard import StreamGuard, mask_word
 from core.filters.verdict import FilterAction, Verdict, check
 
@@ -20,6 +22,7 @@ __all__ = [
     "SEVERITY_SEVERE",
     "STANDARD",
     "ContentFilter",
+    "Danger",
     "Filter",
     "FilterAction",
     "Guard",
@@ -29,9 +32,13 @@ __all__ = [
     "Verdict",
     "blocked",
     "check",
+    "judge_question",
     "mask_word",
     "normalize_word",
     "owner_lexicon",
+    "refused",
+    "stream_guard",
+    "supported",
 ]
 
 log = logging.getLogger(__name__)
@@ -58,7 +65,10 @@ class Filter(Protocol):
     """The content filter, as the rest of the bot uses it."""
 
     def check(self, text: str, policy: Policy) -> Verdict:
-        """Judge a whole text."""
+        """Judge a whole text that is shown."""
+
+    def judge_question(self, text: str, policy: Policy) -> Verdict:
+        """Judge a question by what it does; it may be answered though `check` would block it where it is shown."""
 
     def guard(self, policy: Policy) -> Guard:
         """A guard for one streamed answer."""
@@ -75,6 +85,7 @@ class ContentFilter:
 
     # What the rest of the bot calls is what works: no method stands between.
     check = staticmethod(verdict.check)
+    judge_question = staticmethod(judge_question)
     guard = StreamGuard
 
     def __init__(self) -> None:
@@ -91,6 +102,25 @@ class ContentFilter:
         return dict(self._counts.most_common())
 
 
+# For tests and benchmarks/filter.py
+
+
 def blocked(text: str) -> bool:
-    """Whether a text is blocked at the standard level; for tests and benchmarks/filter.py."""
+    """Whether a text that is shown is masked or stopped at the standard level."""
     return check(text).blocked
+
+
+def refused(text: str) -> bool:
+    """Whether a question is refused at the standard level."""
+    verdict = judge_question(text, STANDARD)
+    return verdict.blocked and verdict.danger is None
+
+
+def supported(text: str) -> bool:
+    """Whether the asker of a question sees the help lines."""
+    return judge_question(text, STANDARD).danger is not None
+
+
+def stream_guard() -> StreamGuard:
+    """A guard for one streamed answer at the standard level."""
+    return StreamGuard()

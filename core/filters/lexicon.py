@@ -40,6 +40,12 @@ class Entry:
     """Found only at the end of a sentence."""
     abbreviation: bool = False
     """Found only in a text that looks Vietnamese."""
+    term: bool = False
+    """Whether it is the name of a thing that can be spoken of decently; an answer masks it."""
+    mistyped: bool = False
+    """Whether it is also found with letters doubled, swapped, or spelt by their sound."""
+    name: bool = False
+    """Whether it is also a name or an acronym: not found in capitals, nor with a capital letter among such words."""
     accented_form: tuple[str, ...] = ()
     """The form that unaccented `words` stand for: accents that were typed must not contradict it."""
 
@@ -73,8 +79,10 @@ class Lexicon:
     """The words that a masked form such as "f*ck" may stand for."""
     collapsed: dict[str, set[str]] = field(default_factory=dict)
     """The words by their form without repeated letters."""
-    telex: dict[str, str] = field(default_factory=dict)
-    """Accented words by their keystrokes."""
+    respelled: dict[str, str] = field(default_factory=dict)
+    """Listed words by other ways to write them: as keystrokes, mistyped, or with a wrong tone."""
+    breakable: set[str] = field(default_factory=set)
+    """Words that are also found where the end of a line breaks them."""
     allowed: set[str] = field(default_factory=set)
     allowed_parts: list[tuple[bool, str, bool]] = field(default_factory=list)
     """(any start, part, any end): words with this part are allowed, whatever stands before or after it."""
@@ -94,6 +102,10 @@ class Lexicon:
     suffix_lengths: tuple[int, ...] = ()
     allowed_cache: dict[str, bool] = field(default_factory=dict)
     """Words looked up before, and whether they are allowed."""
+    unmasked_cache: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Masks seen before, and the listed words that they may hide."""
+    entries_cache: dict[tuple[object, ...], tuple[Entry, ...]] = field(default_factory=dict)
+    """Forms of words looked up before, and the entries that they are."""
     partless_cache: set[str] = field(default_factory=set)
     """Words looked up before of which no part is listed."""
 

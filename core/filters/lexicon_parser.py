@@ -1,12 +1,13 @@
 """From the lines of a word list to a Lexicon: the built-in lists, the owner's list, a conversation's own words.
 
 docs/filter.md describes the format. An entry's flags: `end` (only at the end of a sentence), `code` (an abbreviation,
-only in a text that looks Vietnamese), `bare` (typed without accents), `joined` (only as one word).
+only in a text that looks Vietnamese), `bare` (typed without accents), `joined` (only as one word), `mistyped` (also
+with its letters doubled or swapped), `name` (also a name or an acronym), `term` (the name of a thing, which an answer
+masks).
 """
 
 import itertools
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -22,6 +23,7 @@ from core.filters.lexicon import (
     Lexicon,
     PhraseNode,
 )
+from core.filters.respellings import MASKED_TO_ONE_LETTER, keystrokes, mistyped, wrong_tones
 from core.filters.tokenize import collapse_repeats, fold, strip_marks
 
 MAX_WORD_CHARACTERS = 60
@@ -32,9 +34,8 @@ _COMMON_WORDS = frozenset(re.findall(r"\w+", """
     was be do it my me him her them us we they go off up all shut kill die con cai thang may tao cha bo no gi
     di nhau ma nhu
 """))  # fmt: skip
-_FLAGS = {"bare", "code", "end", "joined"}
+_FLAGS = {"bare", "code", "end", "joined", "mistyped", "name", "term"}
 _SECTION_HEADER = re.compile(r"\[([a-z_]+)(?: ([123]))?((?: [a-z]+)*)\]")
-_TONE_KEYS = {"\u0301": "s", "\u0300": "f", "\u0309": "r", "\u0303": "x", "\u0323": "j"}
 
 
 class Section(NamedTuple):
@@ -156,6 +157,9 @@ def _entry(written: str, folded: str, accented_form: str, language: str, section
         exact_accents=language == "vi" and not flags & {"bare", "joined", "code"},
         at_sentence_end="end" in flags,
         abbreviation="code" in flags,
+        term="term" in flags,
+        name="name" in flags,
+        mistyped="mistyped" in flags,
         accented_form=tuple(fold(accented_form, markup=False).accented.split()),
     )
 
@@ -245,13 +249,21 @@ def _spellings(entry: Entry, index: int) -> frozenset[str]:
     word = entry.words[index]
     if word == GAP or (word.endswith("*") and len(entry.words) > 1):
         return frozenset()
-    forms = {word.rstrip("*")}
-    if entry.exact_accents:
-        forms |= telex_keystrokes(word)
+    forms = {word.rstrip("*"), *_respellings(entry, word)}
     if entry.accented_form:
         accented, plain = entry.accented_form[index], strip_marks(word)
         forms |= {accented, plain, *(plain[:cut] + accented[cut:] for cut in range(1, len(plain)))}
     return frozenset(forms)
+
+
+def _respellings(entry: Entry, word: str) -> frozenset[str]:
+    """Other ways to write a word of an entry, which stand for nothing else: `core/filters/respellings.py`."""
+    found = set[str]()
+    if entry.exact_accents:
+        found |= keystrokes(word) | wrong_tones(word)
+    if entry.mistyped:
+        found |= set(mistyped(word))
+    return frozenset(found - {word, strip_marks(word)})
 
 
 def _add_spellings(lexicon: Lexicon, entry: Entry) -> None:
@@ -266,29 +278,22 @@ def _add_spellings(lexicon: Lexicon, entry: Entry) -> None:
             lexicon.syllables.setdefault(word, entry)
         for masked in _masked_forms(word):
             lexicon.masked.setdefault(masked, set()).add(word)
-        if entry.exact_accents:
-            lexicon.telex |= {typed: word for typed in telex_keystrokes(word) if typed != strip_marks(word)}
+        if len(entry.words) == 1 and entry.severity >= 2 and len(word) >= 3 and not _conditional(entry):
+            lexicon.breakable.add(word)
+        for written in sorted(_respellings(entry, word)):
+            lexicon.respelled.setdefault(written, word)
 
 
 def _masked_forms(word: str) -> Iterator[str]:
-    """The word with one or two of its inner letters replaced by *; the first and the last letter stay."""
+    """The word with one or two of its inner letters replaced by *, or all of them; the first and the last letter stay.
+    Of well-known words the last one may be replaced too."""
+    if word in MASKED_TO_ONE_LETTER:
+        yield word[0] + "*" * (len(word) - 1)
     if not 3 <= len(word) <= 12:
         return
+    yield word[0] + "*" * (len(word) - 2) + word[-1]
     inner = range(1, len(word) - 1)
     for first in inner:
         yield word[:first] + "*" + word[first + 1 :]
         for second in range(first + 1, len(word) - 1):
             yield word[:first] + "*" + word[first + 1 : second] + "*" + word[second + 1 :]
-
-
-def telex_keystrokes(word: str) -> frozenset[str]:
-    """The keystrokes of a syllable in the Telex input method, with the tone key behind the vowel or at the end: "loofn"
-    and "loonf"."""
-    out, early, tone = "", "", ""
-    for char in word:
-        letter, *marks = list(unicodedata.normalize("NFD", char))
-        typed = "dd" if char == "đ" else letter
-        typed += "".join(letter if mark == "\u0302" else "w" for mark in marks if mark not in _TONE_KEYS)
-        tone_here = "".join(_TONE_KEYS[mark] for mark in marks if mark in _TONE_KEYS)
-        out, early, tone = out + typed, early + typed + tone_here, tone + tone_here
-    return frozenset((out + tone, early))

@@ -4,13 +4,12 @@ A rule sees at most WINDOW_CHARACTERS to its left and one word to its right (an 
 stands before is decided before what follows is there.
 """
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
+from core.filters.conditions import conditions_hold, is_allowed_word, is_word
 from core.filters.deobfuscate import WINDOW_CHARACTERS, Reading
 from core.filters.lexicon import (
     GAP,
@@ -22,20 +21,11 @@ from core.filters.lexicon import (
     find_syllable,
     is_allowed,
 )
-from core.filters.tokenize import VIETNAMESE_MARKED, Form, Token, form, strip_marks
+from core.filters.tokenize import Form, Token, form
 
 _CACHE_ENTRIES, _MAX_CACHED_WORD_CHARACTERS = 20_000, 24
-_SENTENCE_END = re.compile(r"[\s\"'”’)\]*_~|`]*(?:[.!?…\n]|$)")
-_MARKED = re.compile(f"[{VIETNAMESE_MARKED}]")
-_VIETNAMESE_WORDS = frozenset(re.findall(r"\w+", """
-    khong ko hong la va cua cho thi ma cai nay kia thang may tao toi minh em anh chi ong ba oi di roi vay nhe nha
-    gi sao ngu qua lam noi dich tu sang tieng giup im thoi do duoc voi nguoi nhu cung dang biet lai con het luon
-    day ai ban
-"""))  # fmt: skip
-_MIN_LONE_ABBREVIATION_LETTERS = 3
-"""A shorter abbreviation does not count where it is the whole text."""
-_CONTEXT_TOKENS = 12
-"""How many tokens before an abbreviation are looked at."""
+_REACH = MAX_PHRASE_WORDS + MAX_GAP_WORDS - 1
+"""How many tokens after its first one a phrase may end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +35,8 @@ class Hit:
     start: int
     end: int
     entry: Entry
+    mentioned: bool = False
+    """Whether the word is quoted or spoken about, rather than used."""
 
     def sort_key(self) -> tuple[int, int, str]:
         """Orders hits by position, the longest first."""
@@ -160,50 +152,60 @@ def _allowed_phrases(tokens: Sequence[Token], lexicon: Lexicon) -> Iterator[tupl
 
 
 def _plain_candidates(reading: Reading, lexicon: Lexicon) -> Iterator[Candidate]:
-    tokens = reading.plain
+    tokens, phrases = reading.plain, _PhraseFinder(reading.plain, lexicon)
     for at, token in enumerate(tokens):
         for shape in token.forms:
             if shape.accented in lexicon.triggers or shape.accented not in lexicon.partless_cache:
                 yield from _word_candidates(tokens, at, shape, lexicon)
                 yield from _part_candidates(token, shape.accented, lexicon)
-            if shape.skeleton in lexicon.phrases_by_first:
-                yield from _phrase_candidates(tokens, at, shape, lexicon)
+        yield from phrases.candidates(at)
 
 
 def _disguised_candidates(reading: Reading, lexicon: Lexicon) -> Iterator[Candidate]:
     """Words and phrases with a disguised token among theirs."""
-    tokens = reading.disguised
-    reach = MAX_PHRASE_WORDS + MAX_GAP_WORDS - 1
+    tokens, phrases = reading.disguised, _PhraseFinder(reading.disguised, lexicon)
     disguised = [at for at, token in enumerate(tokens) if token.disguised]
-    for at in sorted({at for last in disguised for at in range(max(0, last - reach), last + 1)}):
-        for shape in tokens[at].forms:
-            if tokens[at].disguised:
+    for at in sorted({at for last in disguised for at in range(max(0, last - _REACH), last + 1)}):
+        if tokens[at].disguised:
+            for shape in tokens[at].forms:
                 yield from _disguised_word_candidates(tokens, at, shape, lexicon)
-            if shape.skeleton in lexicon.phrases_by_first:
-                yield from _phrase_candidates(tokens, at, shape, lexicon)
+        yield from phrases.candidates(at)
 
 
 def _word_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
     """The token as a listed word, and its listed beginnings and ends."""
-    token, skeleton = tokens[at], shape.skeleton
-    entries = [entry for entry in lexicon.words.get(skeleton, ()) if is_word(shape, entry, 0)]
-    entries += [e for e in _affix_entries(shape.accented, lexicon) if e.exact_accents or shape.accented == skeleton]
-    for entry in entries:
+    token = tokens[at]
+    for entry in _word_entries(shape, lexicon):
         yield Candidate(Hit(token.start, token.end, entry), tokens, at, at)
+
+
+def _word_entries(shape: Form, lexicon: Lexicon) -> tuple[Entry, ...]:
+    """The entries that are this word, or one of its beginnings or ends."""
+    entries = lexicon.entries_cache.get(shape)
+    if entries is None:
+        skeleton, written = shape.skeleton, shape.accented
+        words = [entry for entry in lexicon.words.get(skeleton, ()) if is_word(shape, entry, 0)]
+        affixes = [each for each in _affix_entries(written, lexicon) if each.exact_accents or written == skeleton]
+        entries = (*words, *affixes)
+        if len(skeleton) <= _MAX_CACHED_WORD_CHARACTERS:
+            if len(lexicon.entries_cache) >= _CACHE_ENTRIES:
+                lexicon.entries_cache.clear()
+            lexicon.entries_cache[shape] = entries
+    return entries
 
 
 def _disguised_word_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
     """The token as a listed word, as a phrase without its spaces, and as either with letters repeated."""
     token, written = tokens[at], shape.accented
     yield from _word_candidates(tokens, at, shape, lexicon)
-    if written in lexicon.joined:
+    if written in lexicon.joined and not shape.doubtful:
         yield Candidate(Hit(token.start, token.end, lexicon.joined[written]))
     for word in lexicon.collapsed.get(written, ()) if shape.collapsed else ():
         if token.end - token.start > len(word):
             yield from _word_candidates(tokens, at, form(word), lexicon)
             if word in lexicon.joined:
                 yield Candidate(Hit(token.start, token.end, lexicon.joined[word]))
-    if token.spaced or not written.isascii():
+    if (token.spaced or not written.isascii()) and not shape.doubtful:
         yield from _part_candidates(token, written, lexicon)
 
 
@@ -232,12 +234,37 @@ def _affix_entries(word: str, lexicon: Lexicon) -> Iterator[Entry]:
                 yield entry
 
 
-def _phrase_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
-    """The phrases that begin at token `at`, read as `shape`."""
-    for entry in _possible_phrases(tokens, at, shape, lexicon):
-        end = _phrase_end(tokens, at, entry) if is_word(shape, entry, 0) else None
-        if end is not None:
-            yield Candidate(Hit(tokens[at].start, tokens[end].end, entry), tokens, at, end)
+class _PhraseFinder:
+    """Finds the phrases that begin at a token. The same words again cost nothing, so a text that repeats itself is read
+    in linear time with a small constant."""
+
+    def __init__(self, tokens: Sequence[Token], lexicon: Lexicon) -> None:
+        self._tokens, self._lexicon = tokens, lexicon
+        self._found: dict[tuple[int, ...], list[tuple[Entry, int]]] = {}
+        self._forms = [id(token.forms) for token in tokens]
+        """Forms are shared by all tokens of one word: see `plain_tokens`."""
+
+    def candidates(self, at: int) -> Iterator[Candidate]:
+        """The phrases that begin at token `at`."""
+        tokens = self._tokens
+        if not any(shape.skeleton in self._lexicon.phrases_by_first for shape in tokens[at].forms):
+            return
+        key = tuple(self._forms[at : at + _REACH + 1])
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = list(_phrases(tokens, at, self._lexicon))
+        for entry, length in found:
+            yield Candidate(Hit(tokens[at].start, tokens[at + length].end, entry), tokens, at, at + length)
+
+
+def _phrases(tokens: Sequence[Token], at: int, lexicon: Lexicon) -> Iterator[tuple[Entry, int]]:
+    """The phrases that begin at token `at`, each with how many tokens later it ends."""
+    for shape in tokens[at].forms:
+        if shape.skeleton in lexicon.phrases_by_first:
+            for entry in _possible_phrases(tokens, at, shape, lexicon):
+                end = _phrase_end(tokens, at, entry) if is_word(shape, entry, 0) else None
+                if end is not None:
+                    yield entry, end - at
 
 
 def _possible_phrases(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Entry]:
@@ -265,62 +292,3 @@ def _phrase_end(tokens: Sequence[Token], at: int, entry: Entry) -> int | None:
         else:
             return None
     return at if at < len(tokens) else None
-
-
-def is_word(form: Form, entry: Entry, index: int) -> bool:
-    """Whether a token's form is the word `index` of an entry."""
-    word = entry.words[index]
-    if entry.exact_accents:
-        return form.accented == word or (not form.typed_accents and agrees(form.accented, word))
-    if word.endswith("*"):
-        return form.accented == form.skeleton and form.skeleton.startswith(word[:-1])
-    if entry.skeletons[index] != form.skeleton:
-        return False
-    if entry.accented_form:
-        return agrees(form.accented, entry.accented_form[index])
-    return form.accented in (word, form.skeleton)
-
-
-def agrees(typed: str, word: str) -> bool:
-    """Whether no typed accent contradicts the word: a letter without a mark may stand for one with it."""
-    return len(typed) == len(word) and all(a == b or a == strip_marks(b) for a, b in zip(typed, word, strict=True))
-
-
-def is_allowed_word(token: Token, word: str) -> bool:
-    """Whether a token is this word of an allowed phrase."""
-    accented = token.forms[0].accented
-    return accented.startswith(word[:-1]) if word.endswith("*") else accented == word
-
-
-def conditions_hold(text: str, tokens: Sequence[Token], start: int, end: int, entry: Entry) -> bool:
-    """Whether an entry whose words are tokens `start` to `end` (inclusive) stands where it must."""
-    if entry.at_sentence_end and not _SENTENCE_END.match(text, tokens[end].end):
-        return False
-    return not entry.abbreviation or _may_be_abbreviation(text, tokens, start, end)
-
-
-def _may_be_abbreviation(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
-    """Whether the tokens are not in capitals, and stand among Vietnamese words or alone."""
-    first, last = tokens[start], tokens[end]
-    if text[first.start : last.end].isupper():
-        return False
-    if _is_alone(tokens, start, end):
-        return last.end - first.start >= _MIN_LONE_ABBREVIATION_LETTERS
-    nearby = [
-        form.accented
-        for token in tokens[max(0, start - _CONTEXT_TOKENS) : end + 2]
-        for form in token.forms[:1]
-        if token.start >= first.start - WINDOW_CHARACTERS
-    ]
-    return any(map(_looks_vietnamese, nearby))
-
-
-@lru_cache(20_000)
-def _looks_vietnamese(word: str) -> bool:
-    return word in _VIETNAMESE_WORDS or _MARKED.search(word) is not None
-
-
-def _is_alone(tokens: Sequence[Token], start: int, end: int) -> bool:
-    """Whether no word follows, and none stands within the window before."""
-    window = tokens[start].start - WINDOW_CHARACTERS
-    return end == len(tokens) - 1 and all(token.start < window for token in tokens[:start])

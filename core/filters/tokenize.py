@@ -21,9 +21,9 @@ _MARK_ORDER = {mark: at for at, mark in enumerate("\u031b\u0302\u0306\u0300\u030
 """The order in which NFC composes them."""
 
 _LOOK_ALIKES = {
-    "a": "аɑα", "b": "ЬьƄɓвВʙ", "c": "сϲсⅽᴄ¢", "d": "ԁɗⅾɖ", "e": "еєεёҽ℮ɛ", "f": "ƒſϝ", "g": "ɡցǥԍ", "h": "һհнНʜ",
-    "i": "іιїıӏіɩ", "j": "јϳʝ", "k": "кκкқᴋ", "l": "ӏⅼʟ", "m": "мⅿᴍ", "n": "ոпηɴ", "o": "оοօσøᴏ", "p": "рρᴘ",
-    "q": "ԛգ", "r": "гᴦʀ", "s": "ѕꜱʂ", "t": "тτᴛ", "u": "υսцᴜʋ", "v": "ѵνᴠ", "w": "ԝѡωшᴡ", "x": "хχ×", "y": "уүγʏ",
+    "a": "аɑαᴀ", "b": "ЬьƄɓвВʙ", "c": "сϲсⅽᴄ¢", "d": "ԁɗⅾɖᴅ", "e": "еєεёҽ℮ɛᴇ", "f": "ƒſϝꜰ", "g": "ɡցǥԍɢ", "h": "һհнНʜ",
+    "i": "іιїıӏіɩɪ", "j": "јϳʝᴊ", "k": "кκкқᴋ", "l": "ӏⅼʟ", "m": "мⅿᴍ", "n": "ոпηɴ", "o": "оοօσøᴏ", "p": "рρᴘ",
+    "q": "ԛգꞯǫ", "r": "гᴦʀ", "s": "ѕꜱʂ", "t": "тτᴛ", "u": "υսцᴜʋ", "v": "ѵνᴠ", "w": "ԝѡωшᴡ", "x": "хχ×", "y": "уүγʏ",
     "z": "ᴢʐ", "A": "АΑ", "B": "Β", "C": "СϹ", "D": "Ɖ", "E": "ЕΕ", "H": "Η", "I": "ІΙ", "J": "Ј", "K": "КΚ", "M": "МΜ",
     "N": "Ν", "O": "ОΟ", "P": "РΡ", "S": "Ѕ", "T": "ТΤ", "X": "ХΧ", "Y": "УΥ", "Z": "Ζ",
 }  # fmt: skip
@@ -166,11 +166,14 @@ class Form(NamedTuple):
     """Whether the accents are the typed ones. Leet digits have none, so the letters behind them may have any."""
     collapsed: bool = False
     """Whether repeated letters were reduced to one."""
+    doubtful: bool = False
+    """Whether its signs and digits are more likely punctuation or a code than letters."""
 
 
-def form(accented: str, *, typed_accents: bool = True, collapsed: bool = False) -> Form:
+def form(accented: str, *, typed_accents: bool = True, collapsed: bool = False, doubtful: bool = False) -> Form:
     """The form of a folded word; its skeleton is derived."""
-    return Form(accented, accented if accented.isascii() else strip_marks(accented), typed_accents, collapsed)
+    skeleton = accented if accented.isascii() else strip_marks(accented)
+    return Form(accented, skeleton, typed_accents, collapsed, doubtful)
 
 
 class Token(NamedTuple):
@@ -186,21 +189,22 @@ class Token(NamedTuple):
 
 
 def plain_tokens(folded: Folded, lexicon: Lexicon, first: int = 0) -> list[Token]:
-    """The words that begin at `first` of the source text or later: each as it is, and as Vietnamese where it is Telex
-    keystrokes."""
-    starts, telex = folded.starts, lexicon.telex
+    """The words that begin at `first` of the source text or later: each as it is, and as the listed word that it is
+    another spelling of."""
+    starts, respelled = folded.starts, lexicon.respelled
     begin = first if starts is None else bisect_left(starts, first)
     if begin and WORD.match(folded.accented, begin - 1) and (cut := WORD.match(folded.accented, begin)):
         begin = cut.end()
     words = WORD.finditer(folded.accented, begin)
     if starts is None:
-        return [Token(*match.span(), _forms(match[0], telex.get(match[0]))) for match in words]
+        return [Token(*match.span(), _forms(match[0], respelled.get(match[0]))) for match in words]
     ends = folded.ends
     return [
-        Token(starts[match.start()], ends[match.end() - 1], _forms(match[0], telex.get(match[0]))) for match in words
+        Token(starts[match.start()], ends[match.end() - 1], _forms(match[0], respelled.get(match[0])))
+        for match in words
     ]
 
 
 @lru_cache(20_000)
-def _forms(word: str, from_telex: str | None) -> tuple[Form, ...]:
-    return (form(word),) if from_telex is None else (form(word), form(from_telex))
+def _forms(word: str, respelled: str | None) -> tuple[Form, ...]:
+    return (form(word),) if respelled is None else (form(word), form(respelled))

@@ -6,7 +6,9 @@ from enum import StrEnum
 from functools import lru_cache
 
 from core.domain.filter_policy import STANDARD, Level, Policy
-from core.filters.deobfuscate import ORDINARY_DISGUISES, Reading, may_hold_rare_disguise, read
+from core.filters.context import apply_context
+from core.filters.danger import Danger
+from core.filters.deobfuscate import BROKEN, ORDINARY_DISGUISES, Reading, has_long_mask, may_hold_rare_disguise, read
 from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM, Entry, Lexicon
 from core.filters.lexicon_parser import builtin_lexicon, conversation_lexicon, owner_lexicon
 from core.filters.matcher import Hit, allowed_spans, choose_hits, find_candidates, may_match
@@ -17,7 +19,7 @@ SELF_HARM = "self_harm"
 NEVER_ALLOWED = (ALWAYS_BLOCKED, SELF_HARM)
 """Categories that no list of a conversation or an owner lets through."""
 MASKABLE = ("profanity", CUSTOM)
-"""Categories that an answer may hold in masked form."""
+"""Categories that an answer may hold in masked form; so it may terms, and words that are only mentioned."""
 
 
 class FilterAction(StrEnum):
@@ -44,6 +46,8 @@ class Verdict:
     rule: str = ""
     support: bool = False
     """Whether a person may be in danger, whatever else was found."""
+    danger: Danger | None = None
+    """Who may be in danger; only in the verdict on a question."""
 
     @property
     def blocked(self) -> bool:
@@ -80,6 +84,7 @@ def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
     disguised = any(disguise.search(folded.accented) for disguise in ORDINARY_DISGUISES) or (
         folded.starts is not None and may_hold_rare_disguise(folded)
     )
+    disguised = disguised or has_long_mask(text) or _is_broken(folded, lexicons)
     words = set(WORD.findall(folded.accented))
     plain_matches = [may_match(words, lexicon) for lexicon in lexicons]
     if not disguised and not any(plain_matches):  # as in most texts
@@ -98,8 +103,16 @@ def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
         allowed = allowed_spans(reading, lexicon, hits)
         hits = [hit for hit in hits if hit.entry.category in NEVER_ALLOWED or not allowed.overlaps(hit.start, hit.end)]
     shortest = {(hit.start, hit.entry.rule): hit for hit in sorted(hits, key=lambda hit: -hit.end)}
-    hits = sorted(shortest.values(), key=Hit.sort_key)
+    hits = sorted(apply_context(text, list(shortest.values())), key=Hit.sort_key)
     return Examined(text, folded, lexicons, readings, is_harmless=False, hits=hits)
+
+
+def _is_broken(folded: Folded, lexicons: Sequence[Lexicon]) -> bool:
+    """Whether the end of a line breaks a listed word."""
+    if "\n" not in folded.accented:
+        return False
+    broken = {match[1] + match[2] for match in BROKEN.finditer(folded.accented)}
+    return any(not lexicon.breakable.isdisjoint(broken) for lexicon in lexicons)
 
 
 def applies_at(entry: Entry, level: Level) -> bool:
@@ -107,21 +120,20 @@ def applies_at(entry: Entry, level: Level) -> bool:
     return entry.category in (ALWAYS_BLOCKED, SELF_HARM, CUSTOM) or entry.severity >= level.severity
 
 
-def action_for(entry: Entry) -> FilterAction:
-    """What is done about a text with this entry."""
-    if entry.category == SELF_HARM:
+def action_for(hit: Hit) -> FilterAction:
+    """What is done about a text with this hit."""
+    if hit.entry.category == SELF_HARM:
         return FilterAction.SUPPORT
-    return FilterAction.MASK if entry.category in MASKABLE else FilterAction.STOP
+    maskable = hit.entry.category in MASKABLE or hit.entry.term or hit.mentioned
+    return FilterAction.MASK if maskable else FilterAction.STOP
 
 
 def judge(hits: Sequence[Hit]) -> Verdict:
     """The verdict on a text with these hits, at least one; the worst one decides."""
-    worst = max(hits, key=lambda hit: (_ACTION_ORDER.index(action_for(hit.entry)), hit.entry.severity))
-    spans = tuple((hit.start, hit.end) for hit in hits if action_for(hit.entry) is not FilterAction.SUPPORT)
+    worst = max(hits, key=lambda hit: (_ACTION_ORDER.index(action_for(hit)), hit.entry.severity))
+    spans = tuple((hit.start, hit.end) for hit in hits if action_for(hit) is not FilterAction.SUPPORT)
     support = any(hit.entry.category == SELF_HARM for hit in hits)
-    return Verdict(
-        action_for(worst.entry), worst.entry.category, worst.entry.severity, spans, worst.entry.rule, support
-    )
+    return Verdict(action_for(worst), worst.entry.category, worst.entry.severity, spans, worst.entry.rule, support)
 
 
 @lru_cache(64)

@@ -131,7 +131,7 @@ async def test_rude_words_never_reach_discord(server: DiscordServer, database: s
     async with running(server, database, FakeModel(lambda prompt: said), content_filter=ContentFilter()):
         dm.say("say it", ann)
         answer = await dm.ended()
-        dm.say("what the fuck", ann)
+        dm.say("fuck you", ann)
         refused = await dm.ended(2)
     assert answer.content.startswith("so f•••") and answer.content.endswith("ok")
     assert not any(map(blocked, [answer.content, *answer.history]))

@@ -219,7 +219,7 @@ async def test_rude_words_never_reach_telegram(server: BotApi, database: str, an
     async with running(server, database, FakeModel(lambda prompt: said), content_filter=ContentFilter()):
         private.say("say it", ann)
         answer = await private.ended()
-        private.say("what the fuck", ann)
+        private.say("fuck you", ann)
         refused = await private.ended(2)
     assert answer.text.startswith("so f•••") and answer.text.endswith("ok") and "•••" in answer.text
     assert not any(map(blocked, [answer.text, *answer.history])) and refused.text == t("en", "blocked.profanity")

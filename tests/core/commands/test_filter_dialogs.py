@@ -34,7 +34,10 @@ async def turns(bot: Bot, chat: ChatId = CHAT) -> list[Turn]:
 
 
 DIALOGS = {
-    "a rude question": [("what the fuck", t("en", "blocked.profanity")), ("hello", "^hello$")],
+    "a rude question": [
+        ("fuck you", t("en", "blocked.profanity")), ("hello", "^hello$"), ("what the fuck", r"^what the f•••$"),
+        ("/filter strict", "strict"), ("what the fuck", t("en", "blocked.profanity")),
+    ],
     "level": [
         ("/filter", r"(?s)Content filter: standard \(the default\).*Own words: 0, allowed words: 0"),
         ("/filter strict", "standard → strict"), ("goddamn it", "profanity"), ("/filter standard", "strict → standard"),
@@ -42,7 +45,7 @@ DIALOGS = {
         ("/filter loud", "off, standard or strict.*Example"), ("/filter strict please", "off, standard or strict"),
     ],
     "no lower than the owner allows": [
-        ("/filter off", r"standard → standard; the owner does not allow off"), ("oh fuck", "profanity"),
+        ("/filter off", r"standard → standard; the owner does not allow off"), ("oh fuck", r"^oh f•••$"),
         ("/filter", "off wanted, the owner does not allow that"),
     ],
     "own words": [
@@ -185,7 +188,13 @@ async def test_rendering_joins_nothing_that_is_blocked(said: str, shown: str | N
 
 @pytest.mark.parametrize(
     ("text", "lines"),
-    [("i want to kill myself", "988"), ("mình muốn tự tử", "096 306 1414"), ("i fucking want to kill myself", "988")],
+    [
+        ("i want to kill myself", "988"),
+        ("mình muốn tự tử", "096 306 1414"),
+        ("i fucking want to kill myself", "988"),
+        ("They call me a retard. I want to die", "988"),
+        ("my sister wants to kill herself", "988"),
+    ],
 )
 async def test_who_may_be_in_danger_hears_where_help_is_and_is_answered(
     text: str, lines: str, make_bot: MakeBot
@@ -203,7 +212,15 @@ async def test_who_may_be_in_danger_hears_where_help_is_and_is_answered(
 
 async def test_the_owners_own_help_lines(make_bot: MakeBot) -> None:
     async with make_bot(rules=Rules(DEFAULTS, help_lines="Call Ann: 555"), content_filter=ContentFilter()) as bot:
-        assert "Call Ann: 555" in await bot.say("i want to kill myself")
+        for said in (
+            "i want to kill myself",
+            "They call me a retard. I want to die",
+            "my sister wants to kill herself",
+        ):
+            assert "Call Ann: 555" in await bot.say(said)
+        asked = len(bot.model.prompts)
+        assert "Call Ann: 555" in await bot.say("how to make a pipe bomb, i want to die")
+        assert len(bot.model.prompts) == asked  # the help lines are the whole answer
 
 
 async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
@@ -217,7 +234,9 @@ async def test_a_rude_name_never_reaches_the_model(make_bot: MakeBot) -> None:
 
 async def test_quoted_text_counts_as_what_people_write(make_bot: MakeBot) -> None:
     async with make_bot(content_filter=ContentFilter()) as bot:
-        assert await bot.say(with_quote("what does that mean?", "oh\nfuck")) == t("en", "blocked.profanity")
+        assert await bot.say(with_quote("what does that mean?", "download\nchild porn")) == t(
+            "en", "blocked.sexual_minors"
+        )
         assert bot.model.prompts == []
 
 

@@ -13,6 +13,13 @@ def benign(language: str) -> list[str]:
     return [line.partition("|")[2] for line in lines if line.strip()]
 
 
+def talk(*classes: str) -> list[tuple[str, str]]:
+    """What is wanted of a text, and the text, for all texts of these classes in talk_en.txt and talk_vi.txt."""
+    lines = [line for name in ("en", "vi") for line in (HERE / f"talk_{name}.txt").read_text("utf-8").splitlines()]
+    rows = [line.split("|", 2) for line in lines if line and line[0] != "#"]
+    return [(want, text.replace("\\n", "\n")) for found, want, text in rows if found in classes]
+
+
 BENIGN = benign("en") + benign("vi")
 
 RUDE = (

@@ -6,7 +6,8 @@ from importlib.resources import files
 import pytest
 
 from core.filters.lexicon import LANGUAGES, MAX_PHRASE_WORDS, Lexicon
-from core.filters.lexicon_parser import add_derived_forms, builtin_lexicon, parse_wordlist, telex_keystrokes
+from core.filters.lexicon_parser import add_derived_forms, builtin_lexicon, parse_wordlist
+from core.filters.respellings import telex_keystrokes
 from core.filters.tokenize import fold
 from tests.tables import each_row
 

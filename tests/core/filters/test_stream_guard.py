@@ -35,7 +35,10 @@ def test_nothing_blocked_is_ever_shown(text: str) -> None:
         assert not any(map(blocked, shown(pieces(text, size))))
 
 
-@each_row("text", BENIGN)
+GAMES = ["so I will kill you in Minecraft tonight, ok", "tao giết mày trong Liên Quân nhé bạn"]
+
+
+@each_row("text", [*BENIGN, *GAMES])
 def test_harmless_text_is_not_changed(text: str) -> None:
     for size in (1, 3, len(text)):
         assert shown(pieces(text, size))[-1] == text
@@ -113,6 +116,17 @@ def test_the_work_of_a_long_piece_is_linear() -> None:
 
     work(100)
     assert work(4000) <= 4.5 * work(1000) + 1000
+
+    def work_of_pieces(text: str) -> int:
+        guard = StreamGuard()
+        with counted() as steps:
+            for piece in pieces(text, 4):
+                guard.feed(piece)
+        return steps()
+
+    text = "the quiet river runs past seven old houses with green doors near our small harbour "
+    work_of_pieces(text * 4)  # ordinary words are read once, however much was released before
+    assert work_of_pieces(text * 40) <= min(11 * work_of_pieces(text * 4), 60 * len(pieces(text * 40, 4)))
 
 
 def test_profanity_is_masked_and_the_answer_goes_on() -> None:

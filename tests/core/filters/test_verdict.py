@@ -24,7 +24,7 @@ def test_a_disguise_hides_nothing(text: str, disguise: str) -> None:
 
 @each_row(
     "text",
-    ["f*ck", "sh1t", "$hit", "fuuuuck", "fvck off", "w*nk*r", "c*cksucker", "l*n mẹ mày", "ditme", "concac", "địtmẹmày",
+    ["f*ck", "sh1t", "$h!t", "fuuuuck", "fvck off", "w*nk*r", "c*cksucker", "l*n mẹ mày", "ditme", "concac", "địtmẹmày",
      "dit me may", "vcl", "dkm mày nói gì thế", "loonf", "ddijt mej"],
 )  # fmt: skip
 def test_other_spellings(text: str) -> None:
@@ -183,7 +183,8 @@ def test_no_text_raises_and_every_span_is_in_it(text: str, level: Level) -> None
 
 HEAVY = ["<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "**", "a\u200b", "đ.ị.", "1l!|", "pussy willow ",
          "fuck ", "ass ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.", "*f* ", "_k*c", "dkm ",
-         "f##k ", "fu*k ", "ﷺ", "fuuuuck "]  # fmt: skip
+         "f##k ", "fu*k ", "ﷺ", "fuuuuck ", "dick d*m ", "c*n c*c ", "b*tch f*ck ", "n****r ",
+         "ffuucckk ", "fukc ", "d9i5t me5 ", "never kill yourself ", "fu\nck ", "l0n ", "du me "]  # fmt: skip
 
 
 @each_row("part", HEAVY)

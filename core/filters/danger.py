@@ -1,0 +1,131 @@
+"""Whether a question comes from a person who may be in danger of suicide or self-harm, or is asked for such a person.
+
+Pure. It reads whole questions only, so it looks at whole sentences, where the word lists see a few words.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from core.filters import danger_patterns as patterns
+from core.filters.tokenize import VIETNAMESE_MARKED, fold
+
+_WORDS_OF_DANGER = frozenset(re.findall(r"\w+", """
+    die dying dead death suicide suicidal kill killing kys kms unalive myself self overdose overdosed od overdosing live
+    living life alive exist existing born wake pills tablets tylenol rope noose bridge roof cutting wrist wrists anymore
+    goodbye pointless things end ending better happier off drown point reason pain hopeless harm selfharm cut urge urges
+    died easier swallowed notice gone bottle world vanish forever jump burden knife blade razor gun sleep
+    tự tư tữ tứ từ biến tồn nếu treo rạch cắt ước giá chết tử sát vẫn vận sống liễu thúc nhảy cổ tay thuốc mất ngủ mãi
+    cầu đời sinh tuyệt mạng quyên hại đau gánh vĩnh dậy tỉnh xuôi thoát rời tan dao hơn nhẹ vui
+    tu bien ton neu rach cat uoc gia chet sat van song lieu thuc nhay co thuoc mat ngu mai cau doi ganh day tinh
+"""))  # fmt: skip
+"""Every pattern needs one of these; most questions have none."""
+_FUZZY = ("suicide", "suicidal", "myself", "overdose", "unalive", "killing", "anymore", "living")
+"""Words that are also recognised with one letter wrong."""
+_REAL_WORDS = frozenset(re.findall(r"\w+", """
+    alive giving loving having diving moving filling milling billing tilling willing kissing kicking livings himself
+    itself thyself lining liking killings suicides
+"""))  # fmt: skip
+"""One letter from those, and no mistake."""
+_CORRECTED = {
+    "kil": "kill", "kll": "kill", "kiill": "kill", "klil": "kill", "wana": "wanna", "wan": "want", "wnat": "want",
+    "wanto": "want to", "gona": "gonna", "dieing": "dying", "donot": "dont",
+    "too": "to", "mysef": "myself", "u": "you", "ur": "your", "urself": "yourself", "killmyself": "kill myself",
+    "fkn": "fucking", "fking": "fucking", "fckn": "fucking", "any1": "anyone", "n": "and", "&": "and", "cuz": "because",
+    "sucide": "suicide", "suiside": "suicide", "suacide": "suicide", "k0": "ko",
+    "abt": "about", "nx": "nữa", "bth": "bình thường", "cx": "cũng", "r": "rồi", "bh": "bao giờ", "bn": "bao nhiêu",
+    "ngta": "người ta", "mng": "mọi người", "cs": "cuộc sống",
+}  # fmt: skip
+_TOKEN = re.compile(r"[^\W_]+(?:[*•1!0][^\W_]+)?|[.!?;:…\n\"“”„«»|()]+|[,–—]|=\)+")
+_MARKED = re.compile(f"[{VIETNAMESE_MARKED}]")
+_REPEATED = re.compile(r"(.)\1{2,}")
+_SIGNS_FOR_LETTERS = str.maketrans("10!3@", "ioiea")
+_MAX_CHARACTERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """`language` is that of the sentence, "en" or "vi". `for_another`: the asker speaks of somebody else."""
+
+    language: str
+    for_another: bool = False
+
+
+def find_danger(text: str) -> Danger | None:
+    """The danger that a question speaks of; None in most questions."""
+    words = normalize(text[:_MAX_CHARACTERS])
+    if _WORDS_OF_DANGER.isdisjoint(words.split()):
+        return None
+    accented = _MARKED.search(words) is not None
+    for language, selves, others, figures in _readings(accented=accented):
+        plain = figures.sub("|", patterns.TITLE.sub("|", words))
+        rest = others.sub("|", plain)
+        if selves.search(rest):
+            return Danger(language)
+        if rest != plain:
+            return Danger(language, for_another=True)
+    return None
+
+
+def is_figure_of_speech(text: str) -> bool:
+    """Whether a text speaks of death as a figure of speech, or as a title."""
+    words = normalize(text[:_MAX_CHARACTERS])
+    figures = (
+        patterns.TITLE,
+        patterns.ENGLISH_FIGURE,
+        patterns.VIETNAMESE_FIGURE,
+        patterns.VIETNAMESE_FIGURE_UNACCENTED,
+    )
+    return any(figure.search(words) for figure in figures)
+
+
+def _readings(*, accented: bool) -> Iterator[tuple[str, re.Pattern[str], re.Pattern[str], re.Pattern[str]]]:
+    """The patterns that a text may match, each language's: the asker's danger, another's, and what is not meant so."""
+    yield "en", patterns.ENGLISH_SELF, patterns.ENGLISH_OTHER, patterns.ENGLISH_FIGURE
+    if accented:
+        yield "vi", patterns.VIETNAMESE_SELF, patterns.VIETNAMESE_OTHER, patterns.VIETNAMESE_FIGURE
+    else:
+        yield (
+            "vi",
+            patterns.VIETNAMESE_SELF_UNACCENTED,
+            patterns.VIETNAMESE_OTHER_UNACCENTED,
+            patterns.VIETNAMESE_FIGURE_UNACCENTED,
+        )
+
+
+def normalize(text: str) -> str:
+    """The words of a text as `danger_patterns` expects them."""
+    folded = fold(text).accented.replace("'", "").replace("’", "")
+    return " ".join(_normalize_tokens(_TOKEN.findall(folded)))
+
+
+def _normalize_tokens(tokens: Iterable[str]) -> Iterator[str]:
+    for token in tokens:
+        if token[0].isalnum():
+            yield _correct(_REPEATED.sub(r"\1", token))
+        elif token[0] == "=":
+            yield token
+        else:
+            yield "," if token in ",–—" else "|"
+
+
+def _correct(word: str) -> str:
+    """A word without its most common misspelling."""
+    if not word.isalpha() and any(char.isalpha() for char in word):
+        word = word.translate(_SIGNS_FOR_LETTERS)
+    return _CORRECTED.get(word) or _fuzzy_words().get(word, word)
+
+
+@lru_cache(1)
+def _fuzzy_words() -> dict[str, str]:
+    """Each of the words by itself with one letter missing, doubled, wrong, or changed with its neighbour."""
+    found = dict[str, str]()
+    for word in _FUZZY:
+        for at in range(len(word)):
+            before, here, after = word[:at], word[at], word[at + 1 :]
+            swapped = before + after[:1] + here + after[1:]
+            variants = [before + after, before + here + here + after, swapped]
+            variants += [before + letter + after for letter in "abcdefghijklmnopqrstuvwxyz"]
+            found |= {variant: word for variant in variants if len(variant) > 5 and variant not in _REAL_WORDS}
+    return found
