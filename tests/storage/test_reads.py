@@ -32,6 +32,7 @@ READS: dict[str, tuple[Read, object]] = {
     "recovery.delayed": (lambda tx: tx.recovery.delayed("fake", 0), []),
     "recovery.backlog": (lambda tx: tx.recovery.backlog("fake", 0), []),
     "turns.recent": (lambda tx: tx.turns.recent(CHAT, 1, 5), []),
+    "turns.answer_to": (lambda tx: tx.turns.answer_to(1), None),
     "turns.is_truncated": (lambda tx: tx.turns.is_truncated(1), False),
     "turns.last_question": (lambda tx: tx.turns.last_question(CHAT), None),
     "preferences.settings": (lambda tx: tx.preferences.settings(CHAT), {}),
