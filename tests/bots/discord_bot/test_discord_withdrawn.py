@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from core.delivery.withdrawal import end_reply
 from core.domain.conversation import ChatId
 from core.domain.reply_states import ReplyEvent
@@ -42,6 +44,7 @@ async def test_a_question_by_slash_that_waits_is_stopped_or_cleared(
             assert not any(message.thinking or message.buttons for message in place.messages)
 
 
+@pytest.mark.slow
 async def test_a_kill_after_the_stop_leaves_nothing_thinking(
     server: DiscordServer, database: str, ann: Person, bob: Person, guild: Guild, channel: Channel
 ) -> None:
@@ -57,6 +60,7 @@ async def test_a_kill_after_the_stop_leaves_nothing_thinking(
         await channel.until(lambda channel: channel.texts == [STOPPED] and not channel.last.buttons)
 
 
+@pytest.mark.slow
 async def test_a_retry_by_slash_that_waits_is_stopped(
     server: DiscordServer, database: str, ann: Person, bob: Person, guild: Guild, channel: Channel
 ) -> None:

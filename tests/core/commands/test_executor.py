@@ -158,7 +158,7 @@ async def test_a_lost_commit_changes_nothing(executing: Executing, stored: bool)
     assert reply.final and "0.7 → 0" in reply.final
 
 
-@pytest.mark.parametrize("stored", [True, False, None])
+@pytest.mark.parametrize("stored", [True, False, pytest.param(None, marks=pytest.mark.slow)])
 async def test_what_follows_a_lost_commit_is_done(executing: Executing, stored: bool | None) -> None:
     """What is withdrawn is shown only by who knows that it is stored: else by the sweep."""
     running = await executing.claim("one", lane=Lane.ANSWER)

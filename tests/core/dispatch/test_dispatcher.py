@@ -361,6 +361,7 @@ async def test_a_loop_that_dies_ends_the_block_with_its_error(
             await asyncio.Event().wait()
 
 
+@pytest.mark.slow
 async def test_what_was_shown_before_a_crash_is_marked_when_it_is_cancelled_while_it_waits(make_bot: MakeBot) -> None:
     model = held(1)
     model.slots = 1

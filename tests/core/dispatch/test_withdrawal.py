@@ -103,6 +103,7 @@ async def test_what_was_restored_may_be_repeated_again(make_bot: MakeBot) -> Non
         assert waits.messages.messages == {"1": "one"} and waits.buttons == RETRY
 
 
+@pytest.mark.slow
 async def test_a_repeat_is_withdrawn_beside_an_answer_in_its_conversation(make_bot: MakeBot, database: str) -> None:
     """At most one answer of a conversation is active: the withdrawn one must be none."""
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
@@ -132,6 +133,7 @@ async def test_a_repeat_is_withdrawn_beside_an_answer_in_its_conversation(make_b
         assert channel.messages == {"1": "one"} and channel.controls["1"].actions == RETRY
 
 
+@pytest.mark.slow
 async def test_the_response_to_an_interaction_says_that_it_was_stopped(make_bot: MakeBot) -> None:
     for command in ("/stop", "/clear"):
         async with waiting(make_bot) as waits:
@@ -175,6 +177,7 @@ async def test_a_kill_after_the_stop_leaves_no_half_text(make_bot: MakeBot, data
             assert bot.model.prompts == []
 
 
+@pytest.mark.slow
 @each_row(
     ("error", "state"),
     [
@@ -230,6 +233,7 @@ async def test_a_stopped_answer_keeps_its_mark(make_bot: MakeBot) -> None:
         await bot.service.control.stop(other)
 
 
+@pytest.mark.slow
 async def test_a_repeat_is_never_too_old(make_bot: MakeBot) -> None:
     """An apology would take the place of a good answer."""
     async with waiting(make_bot) as waits:
@@ -240,6 +244,7 @@ async def test_a_repeat_is_never_too_old(make_bot: MakeBot) -> None:
         assert expired([replace(reply, is_repeat=False) for reply in old], now_ms())
 
 
+@pytest.mark.slow
 async def test_undo_ends_a_repeat_that_has_just_begun(make_bot: MakeBot) -> None:
     """Between the look for what runs and the command's own transaction."""
     async with waiting(make_bot) as waits:
