@@ -5,7 +5,7 @@ Usage: python -m benchmarks.engine.ours FOLDER WEIGHTS [CACHE]
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -14,6 +14,7 @@ from benchmarks.engine.folders import MODELS
 from benchmarks.engine.loading import loader
 from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 from benchmarks.engine.turns import Conversation
+from benchmarks.engine.workloads import workloads
 from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
 from core.engine.options import WeightFormat
@@ -25,15 +26,18 @@ MAX_EARLY_TOKENS = 64
 
 
 class CountingChannel:
-    """A channel in the same process that counts the tokens of each sequence."""
+    """A channel in the same process that keeps and counts the tokens of each sequence."""
 
     def __init__(self) -> None:
         self.drawn: Counter[int] = Counter()
+        self.tokens: defaultdict[int, list[int]] = defaultdict(list)
 
     def send(self, event: Event) -> None:
         """See Channel."""
         if isinstance(event, NewTokens):
-            self.drawn.update(id for id, _ in event.tokens)
+            for id, token in event.tokens:
+                self.drawn[id] += 1
+                self.tokens[id].append(token)
         elif isinstance(event, Failed):
             raise RuntimeError(event.message)
 
@@ -61,11 +65,27 @@ class OurPeer:
     def __call__(self, workload: Workload) -> Answer:
         if "turns" in workload:
             return self.turns(workload["turns"], workload["seed"])
-        return self.chats(**workload)
+        return workloads(self)(workload)
 
-    def chats(self, chats: int, prompt: int, tokens: int, seed: str) -> Answer:
+    def draw(self, ids: list[int], tokens: int) -> list[int]:
+        """Draw greedily, with the end of the answer at most."""
+        id = self.submit(ids, "drawing", tokens)
+        while self.worker.scheduler.has_work:
+            self.worker.step()
+        self.worker.handle(DropOwner("drawing"))
+        return self.heard.tokens[id]
+
+    def first_token(self, ids: list[int], owner: str = "conversation") -> float:
+        """Compute a prompt and draw one token. Returns the seconds."""
+        began = time.perf_counter()
+        id = self.submit(ids, owner, 1)
+        self.step_until(lambda: self.heard.drawn[id] > 0)
+        return time.perf_counter() - began
+
+    def chats(self, workload: Workload) -> Answer:
         """Run chats at once. Decoding is timed from when all of them decode."""
-        words = make_prompts(chats, prompt, seed)
+        chats, tokens = workload["chats"], workload["tokens"]
+        words = make_prompts(chats, workload["prompt"], workload["seed"])
         began = time.perf_counter()
         ids = [self.submit(each, f"chat{n}", tokens + MAX_EARLY_TOKENS * chats) for n, each in enumerate(words)]
         self.step_until(lambda: all(self.heard.drawn[id] for id in ids))
@@ -93,12 +113,6 @@ class OurPeer:
             answer[f"fresh_{turn}_s"], answer[f"prompt_{turn}"] = self.first_token(ids, "fresh"), float(len(ids))
             self.worker.handle(DropOwner("fresh"))
         return answer
-
-    def first_token(self, ids: list[int], owner: str) -> float:
-        began = time.perf_counter()
-        id = self.submit(ids, owner, 1)
-        self.step_until(lambda: self.heard.drawn[id] > 0)
-        return time.perf_counter() - began
 
     def submit(self, ids: list[int], owner: str, tokens: int) -> int:
         self.last += 1
