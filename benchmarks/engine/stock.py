@@ -39,7 +39,8 @@ class StockPeer:
         }
 
     def draw(self, ids: list[int], tokens: int) -> list[int]:
-        return list(self.complete(0, ids, tokens, cached=False)["tokens"])
+        chosen = self.complete(0, ids, tokens, cached=False, n_probs=1)["choices"][0]["logprobs"]["content"]
+        return [each["id"] for each in chosen]
 
     def first_token(self, ids: list[int]) -> None:
         self.complete(0, ids, 1)
@@ -49,11 +50,10 @@ class StockPeer:
         times: Answer = self.complete(slot, ids, tokens, cached)["timings"]
         return times
 
-    def complete(self, slot: int, ids: list[int], tokens: int, cached: bool = True) -> Answer:
+    def complete(self, slot: int, ids: list[int], tokens: int, cached: bool = True, **more: int) -> Answer:
         """Complete greedily. Returns the server's answer. `cached`: what the slot holds of these ids is reused."""
         asked = {"prompt": ids, "n_predict": tokens, "id_slot": slot, "temperature": 0, "ignore_eos": True}
-        asked |= {"return_tokens": True}
-        answer: Answer = self.server.handle_completions({**asked, "cache_prompt": cached, "stream": False})
+        answer: Answer = self.server.handle_completions({**asked, **more, "cache_prompt": cached, "stream": False})
         if "timings" not in answer:
             raise RuntimeError(f"the server says {str(answer)[:300]}")
         if (drawn := answer["timings"]["predicted_n"]) != tokens:
