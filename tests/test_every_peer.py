@@ -19,6 +19,9 @@ from benchmarks.engine.table import Row, Series
 from benchmarks.engine.workloads import conversation, shared_length, workloads
 from tests.tables import each_row
 
+pytestmark = pytest.mark.slow
+"""The benchmark is no part of the bot."""
+
 
 @each_row(
     ("setting", "chosen"),

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 
 from benchmarks.engine.figures import TURNS, rows_beside_ours
 from benchmarks.engine.peer import Peer
-from benchmarks.engine.peers import ALL_PEERS, OURS, TITLES, Peers, start_peer
+from benchmarks.engine.peers import ALL_PEERS, OURS, TITLES, Command, Peers, start_peer
 from benchmarks.engine.rounds import Rounds, print_progress
 from benchmarks.engine.speech import Answer, Workload
 from benchmarks.engine.table import Row, Series
@@ -34,22 +35,31 @@ def turns(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     """The first token at turns of a conversation; each peer uses its own prefix cache, and reads ahead as ours does."""
     those = [each for each in peers.these(OURS, *ALL_PEERS) if CONVERSATION not in each.about.get("lacks", ())]
     made = Conversation(peers.folder)
+    print_progress("turns")
     rounds.guard.look()
-    answers: list[list[Answer]] = []
+    answers: dict[str, list[Answer]] = {each.name: [] for each in those}
     for number in range(rounds.runs):
-        asked = {"conversation": list(made.prompts(max(TURNS), f"turns {number}"))}
-        print_progress(f"turns, round {number + 1}")
-        answers.append(rounds.guard.quietly(partial(ask_all, those, asked)))
+        for each in those:
+            tries = count()
+            ask = partial(ask_conversation, each, made, f"turns {number}", tries)
+            answers[each.name].append(rounds.guard.quietly(ask))
     for turn in TURNS:
         series = {
-            each.name: Series(TITLES[each.name], [1000 * answer[each_number][f"turn_{turn}_s"] for answer in answers])
-            for each_number, each in enumerate(those)
+            name: Series(TITLES[name], [1000 * answer[f"turn_{turn}_s"] for answer in its])
+            for name, its in answers.items()
         }
         yield from rows_beside_ours(f"turn_{turn}", f"first token, turn {turn}, own prefix cache", series, "ms")
 
 
-def ask_all(those: Sequence[Peer], workload: Workload) -> list[Answer]:
-    return [each.ask(workload) for each in those]
+def load_once(name: str, command: Command, chat: Workload) -> tuple[float, Answer]:
+    """Seconds until a peer is ready, and what it tells of itself, with its peak memory after a chat."""
+    with start_peer(name, command, f"load-{name}") as each:
+        return each.seconds, each.about | {"rss_mb": each.ask({**chat, "seed": "load"})["rss_mb"]}
+
+
+def ask_conversation(asked: Peer, made: Conversation, seed: str, tries: Iterator[int]) -> Answer:
+    """The times of a conversation, which is another at each try: a peer may still know the last one."""
+    return asked.ask({"conversation": list(made.prompts(max(TURNS), f"{seed}, try {next(tries)}"))})
 
 
 def load(rounds: Rounds, peers: Peers) -> Iterator[Row]:
@@ -60,14 +70,15 @@ def load(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     peaks: dict[str, list[float]] = {name: [] for name in commands}
     print_progress("loading each peer")
     for name, command in list(commands.items()) * rounds.runs:
-        with start_peer(name, command, f"load-{name}") as each:
-            seconds[name].append(each.seconds)
-            peaks[name].append(each.ask({**rounds.chats(1), "seed": "load"})["rss_mb"])
+        ready, about = rounds.guard.quietly(partial(load_once, name, command, rounds.chats(1)))
+        peers.about.setdefault(name, about)
+        seconds[name].append(ready)
+        peaks[name].append(about["rss_mb"])
     for key, label, unit, values in (
         ("load", "loaded and ready", "s", seconds),
         ("peak", "peak memory of the process, 1 chat", "MB", peaks),
     ):
-        series = {name: Series(TITLES[name], each[-rounds.runs :]) for name, each in values.items()}
+        series = {name: Series(TITLES[name], each) for name, each in values.items()}
         yield from rows_beside_ours(key, label, series, unit)
 
 
