@@ -11,9 +11,9 @@ from benchmarks.engine.bounds import BF16, bounds
 from benchmarks.engine.chats import ChatTimer
 from benchmarks.engine.every_peer import agreed_share, agreements
 from benchmarks.engine.figures import row_beside_best
-from benchmarks.engine.optional_peers import OPENVINO_TYPES, chosen_peers, openvino_reads
+from benchmarks.engine.optional_peers import CTRANSLATE2, OPENVINO, OPENVINO_TYPES, chosen_peers, openvino_reads
 from benchmarks.engine.overview import overview
-from benchmarks.engine.peers import ALL_PEERS, CTRANSLATE2, DEFAULT_PEERS, IK, OPENVINO, OURS, STOCK, TITLES
+from benchmarks.engine.peers import ALL_PEERS, DEFAULT_PEERS, IK, OURS, STOCK, TITLES
 from benchmarks.engine.requantize import requantize
 from benchmarks.engine.table import Row, Series
 from benchmarks.engine.workloads import conversation, shared_length, workloads
