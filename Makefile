@@ -14,7 +14,9 @@
 #                            MODEL=FILE.gguf with another model, RUNS=n, LLAMA_PYTHON=a Python that has llama-cpp-python
 #                            compiled for this machine, FILTER=FOLDER the content filter on labelled texts, too
 #   make bench-engine        the second of these alone; BENCH="--quick --force --only busy" for its options, and
-#                            QWENTIN_CPU=avx2 to have the engine use no more than that
+#                            QWENTIN_CPU=avx2 to have the engine use no more than that. PEERS=all (or names: stock, ik,
+#                            compiled, origin, openvino, onnxruntime, ctranslate2, vllm) measures every peer that can be
+#                            installed, TYPE=Q4_0 (Q5_0, Q8_0) another type of the file's matrices
 #   make bench-messages      what one message costs the bot itself, on the tests' platform servers: 15 minutes, twice that
 #                            with BENCH=--against, beside the first commit that had it; BENCH=--quick: some minutes
 #   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test-slow)

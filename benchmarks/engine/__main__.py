@@ -2,8 +2,10 @@
 
 Settings, here or in the environment: MODEL (a .gguf file; the built-in one if not given), RUNS (5), LLAMA_PYTHON (a
 Python that has llama-cpp-python compiled for this machine; if not given, one is made in build/bench, which takes some
-minutes once). The other peers' wheels are installed in build/bench, too. With QWENTIN_CPU=avx2 our engine computes as
-on such a processor, and has its targets.
+minutes once), PEERS (those that are measured: all, or names with commas of stock, ik, compiled, origin, openvino,
+onnxruntime, ctranslate2, vllm; the first four if not given), TYPE (Q4_0, Q5_0, Q8_0, ...: the file's matrices are first
+written in this type). The peers' wheels, and their weights where they can't read the file, are kept in build/bench.
+With QWENTIN_CPU=avx2 our engine computes as on such a processor, and has its targets.
 Options: --only NAME measures one group of figures, and may be given several times; --quick leaves out Qwen2.5-1.5B's
 shape (4 GB of disk, 14 GB of memory), --force measures even beside other programs, --prompt N and --tokens N make
 prompts and answers shorter than 512 and 128.
@@ -17,23 +19,29 @@ import sys
 
 import psutil
 
-from benchmarks.engine import figures, folders
+from benchmarks.engine import every_peer, figures, folders
 from benchmarks.engine.bounds import bounds
 from benchmarks.engine.machine import machine
+from benchmarks.engine.optional_peers import chosen_peers
 from benchmarks.engine.peer import ROOT, PeerFailed
-from benchmarks.engine.peers import Peers
+from benchmarks.engine.peers import ALL_PEERS, DEFAULT_PEERS, Peers
 from benchmarks.engine.quiet import Guard, Refused
 from benchmarks.engine.report import Report
+from benchmarks.engine.requantize import TYPES
 from benchmarks.engine.rounds import Rounds
 from core.domain.errors import SetupError
 
 RESULT_FILE = ROOT / "build" / "bench-engine.json"
-SETTINGS = ("MODEL", "RUNS", "LLAMA_PYTHON")
+SETTINGS = ("MODEL", "RUNS", "LLAMA_PYTHON", "PEERS", "TYPE")
 GB = 10**9
 SHAPE_DISK_BYTES, SHAPE_MEMORY_BYTES = 4 * GB, 14 * GB
 """Disk and memory that the group SHAPE needs."""
 SPARE_TOKENS = 16
 """Tokens that a context has beyond those of a chat."""
+CONVERSATION_TOKENS = 1024
+"""Tokens that a context has at least, for the conversations of every peer."""
+GROUPS = {**figures.GROUPS, "turns": every_peer.turns, "agreement": every_peer.agreement, "load": every_peer.load}
+"""All groups of figures, measured in this order."""
 
 
 def parse_options(words: list[str]) -> argparse.Namespace:
@@ -47,7 +55,7 @@ def parse_options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--prompt", type=positive, default=512)
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", action="append", choices=figures.GROUPS)
+    parser.add_argument("--only", action="append", choices=GROUPS)
     given = parser.parse_intermixed_args(words)
     settings = {name: os.environ.get(name, "") for name in SETTINGS}
     for word in given.settings:
@@ -55,7 +63,13 @@ def parse_options(words: list[str]) -> argparse.Namespace:
         if name not in SETTINGS or not equals:
             parser.error(f"{word!r} is none of {', '.join(name + '=...' for name in SETTINGS)}")
         settings[name] = value
-    given.model, given.llama_python = settings["MODEL"], settings["LLAMA_PYTHON"]
+    given.model, given.llama_python, given.type = settings["MODEL"], settings["LLAMA_PYTHON"], settings["TYPE"]
+    if given.type not in ("", *TYPES):
+        parser.error(f"TYPE={given.type} is none of {', '.join(TYPES)}")
+    try:
+        given.peers = chosen_peers(settings["PEERS"], DEFAULT_PEERS, ALL_PEERS)
+    except ValueError as error:
+        parser.error(f"PEERS: {error} is none of {', '.join(ALL_PEERS)}, all")
     try:
         given.runs = given.runs or positive(settings["RUNS"] or "5")
     except ValueError:
@@ -87,15 +101,16 @@ def run(given: argparse.Namespace) -> bool:
     guard = Guard(given.force)
     rounds = Rounds(guard, given.runs, given.prompt, given.tokens)
     file = folders.gguf_file(given.model)
+    folders.prepare()
+    if given.type:
+        file = folders.file_of_type(file, given.type)
     if given.llama_python:
         folders.llama_python(given.llama_python)  # so that an error shows at once
-    folders.prepare()
     report = Report(rounds, file, bounds(machine().kind, builtin=not given.model))
     try:
         guard.look()
-        with Peers(
-            file, given.llama_python, (figures.CHAT_COUNTS[-1], given.prompt + given.tokens + SPARE_TOKENS)
-        ) as peers:
+        length = max(given.prompt + given.tokens + SPARE_TOKENS, CONVERSATION_TOKENS)
+        with Peers(file, given.llama_python, (figures.CHAT_COUNTS[-1], length), given.peers) as peers:
             report.about, peers.missing = peers.about, report.missing
             return measure(report, peers, chosen_groups(given, report))
     finally:
@@ -107,11 +122,11 @@ def run(given: argparse.Namespace) -> bool:
 
 def chosen_groups(given: argparse.Namespace, report: Report) -> list[str]:
     """The chosen groups that the machine has the resources for."""
-    wanted = given.only or [name for name in figures.GROUPS if not (given.quick and name == figures.SHAPE_GROUP)]
+    wanted = given.only or [name for name in GROUPS if not (given.quick and name == figures.SHAPE_GROUP)]
     if figures.SHAPE_GROUP in wanted and (why := lacking_resources()):
         report.missing[figures.SHAPE_GROUP] = why
         wanted.remove(figures.SHAPE_GROUP)
-    return [name for name in figures.GROUPS if name in wanted]
+    return [name for name in GROUPS if name in wanted]
 
 
 def measure(report: Report, peers: Peers, groups: list[str]) -> bool:
@@ -119,7 +134,7 @@ def measure(report: Report, peers: Peers, groups: list[str]) -> bool:
     failed = False
     for name in groups:
         try:
-            for row in figures.GROUPS[name](report.rounds, peers):
+            for row in GROUPS[name](report.rounds, peers):
                 report.rows.append(row)
         except PeerFailed as error:
             print(error, file=sys.stderr)

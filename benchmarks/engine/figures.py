@@ -5,8 +5,21 @@ from functools import partial
 
 from benchmarks.engine import bot, folders
 from benchmarks.engine.loading import CONTEXT
+from benchmarks.engine.optional_peers import OPTIONAL
 from benchmarks.engine.peer import Peer, peer
-from benchmarks.engine.peers import COMPILED, IK, MIX, ORIGIN, OURS, STOCK, TITLES, Command, Peers, start_peer
+from benchmarks.engine.peers import (
+    ALL_PEERS,
+    COMPILED,
+    IK,
+    MIX,
+    ORIGIN,
+    OURS,
+    STOCK,
+    TITLES,
+    Command,
+    Peers,
+    start_peer,
+)  # fmt: skip
 from benchmarks.engine.rounds import Rounds, print_progress
 from benchmarks.engine.speech import Answer, Workload
 from benchmarks.engine.table import Row, Series
@@ -19,6 +32,8 @@ PROMPT_DIVISOR, TOKENS_DIVISOR = 4, 2
 """Several chats at once have prompts and answers shorter by these factors: the slowest peer takes minutes for them."""
 SHAPE_PROMPT, SHAPE_TOKENS = 300, 16
 """Ids and tokens with the shape of the 1.5B, for which transformers takes a second per two tokens."""
+MANY_CHATS = "many chats"
+"""What peers lack that answer one chat at a time."""
 BUSY_LOOPS = 2
 BOT_CAPACITY = 4, CONTEXT
 """Chats, and tokens of each, that fit into the bot's KV cache."""
@@ -28,14 +43,18 @@ Answers = Mapping[str, list[Answer]]
 
 def one_chat(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     """Prefill and decode of one chat."""
-    found = ask_each(rounds, "one chat", peers.these(OURS, STOCK, IK, COMPILED), rounds.chats(1))
-    yield from rows_beside_ours("prefill", f"prefill of {rounds.prompt} tokens", prefill_rates(found, rounds.prompt))
-    yield from rows_beside_ours("decode_1", "decode, 1 chat", decode_rates(found, rounds.tokens))
+    found = ask_each(rounds, "one chat", peers.these(OURS, *ALL_PEERS), rounds.chats(1))
+    for key, label, rates in (
+        ("prefill", f"prefill of {rounds.prompt} tokens", prefill_rates(found, rounds.prompt)),
+        ("decode_1", "decode, 1 chat", decode_rates(found, rounds.tokens)),
+    ):
+        yield from rows_beside_ours(key, label, rates)
+        yield from row_beside_best(key, label, rates)
 
 
 def many_chats(rounds: Rounds, peers: Peers) -> Iterator[Row]:
     """Decode of several chats at once, all their tokens together."""
-    those = peers.these(OURS, STOCK, IK, COMPILED)
+    those = [each for each in peers.these(OURS, *ALL_PEERS) if MANY_CHATS not in each.about.get("lacks", ())]
     length, tokens = max(1, rounds.prompt // PROMPT_DIVISOR), max(1, rounds.tokens // TOKENS_DIVISOR)
     for chats in CHAT_COUNTS:
         workload = {"chats": chats, "prompt": length, "tokens": tokens}
@@ -44,8 +63,8 @@ def many_chats(rounds: Rounds, peers: Peers) -> Iterator[Row]:
         wheels = sorted((rates[name] for name in (STOCK, IK) if name in rates), key=lambda series: -series.median)
         if wheels:
             yield Row(f"decode_{chats}", label, "tok/s", rates[OURS], *wheels)
-        if COMPILED in rates:
-            yield Row(f"decode_{chats}_{COMPILED}", label, "tok/s", rates[OURS], rates[COMPILED])
+        yield from rows_beside_ours(f"decode_{chats}", label, select(rates, OURS, COMPILED, *OPTIONAL))
+        yield from row_beside_best(f"decode_{chats}", label, rates)
 
 
 def drawing(rounds: Rounds, peers: Peers) -> Iterator[Row]:
@@ -237,6 +256,18 @@ def rows_beside_ours(key: str, label: str, series: Mapping[str, Series], unit: s
     (_, ours), *others = series.items()
     for name, peer_series in others:
         yield Row(f"{key}_{name}", label, unit, ours, peer_series)
+
+
+def row_beside_best(key: str, label: str, series: Mapping[str, Series], unit: str = "tok/s") -> Iterator[Row]:
+    """A row beside the fastest peer, if there are several. The first series is ours."""
+    (_, ours), *others = series.items()
+    if len(others) > 1:
+        yield Row(f"{key}_best", f"{label}, best of all", unit, ours, fastest([each for _, each in others]))
+
+
+def fastest(series: Sequence[Series]) -> Series:
+    """The series with the highest median: rates."""
+    return max(series, key=lambda each: each.median)
 
 
 def start_seconds(name: str, command: Command) -> float:

@@ -4,7 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.engine.peer import ROOT, PeerFailed, last_line
@@ -17,6 +20,8 @@ BENCH_FOLDER = ROOT / "build" / "bench"
 LOGS = BENCH_FOLDER / "logs"
 MODELS = BENCH_FOLDER / "models"
 """Converted models, compiled kernels and measurements of the machine."""
+FILES = BENCH_FOLDER / "gguf"
+"""GGUF files that were written again in another type."""
 TEMPORARY = BENCH_FOLDER / "passing"
 """Deleted at the end."""
 LLAMA_REQUIREMENT = "llama-cpp-python==0.3.36"
@@ -59,6 +64,16 @@ def gguf_file(model: str) -> Path:
     return path
 
 
+def file_of_type(file: Path, kind: str) -> Path:
+    """The same weights in a file with matrices of this type, made once. Raises PeerFailed."""
+    target = FILES / f"{file.stem}-{kind}.gguf"
+    if not target.exists():
+        FILES.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "benchmarks.engine.requantize", str(file), kind, str(target)]
+        run(command, f"requantize-{kind}", WRITE_TIMEOUT_S)
+    return target
+
+
 def converted_folder(file: Path) -> Path:
     """The file converted for the engine; kept for the next run."""
     return convert(file, MODELS, lambda label, done, total: None)
@@ -79,19 +94,15 @@ def full_precision_folder(source: Path) -> Path:
     return target
 
 
-def transformers_folder(source: Path) -> Path:
-    """The same weights in bf16 for transformers, which takes minutes to read a GGUF file."""
-    return write_weights("hub", str(source))
-
-
 def random_1_5b_folder() -> Path:
     """Random weights in the shape of Qwen2.5-1.5B: 3 GB."""
     return write_weights("random")
 
 
-def write_weights(kind: str, *arguments: str) -> Path:
-    """Write weights in another process, so that its memory is not counted as ours."""
-    target = TEMPORARY / kind
+def write_weights(kind: str, *arguments: str, target: Path | None = None) -> Path:
+    """Write weights in another process, so that its memory is not counted as ours. Deleted at the end if no target is
+    given."""
+    target = target or TEMPORARY / kind
     if target.exists():
         return target
     run([sys.executable, "-m", "benchmarks.engine.weights", kind, *arguments, str(target)], kind, WRITE_TIMEOUT_S)
@@ -112,15 +123,46 @@ def wheel_python(wheel: str) -> str:
 
 def make_python(name: str, requirement: str, options: list[str]) -> str:
     """Make a virtual environment with this package, once. Raises PeerFailed if it can't be installed."""
-    home, wanted = BENCH_FOLDER / name, requirement.partition("==")[2]
+    home = BENCH_FOLDER / name
+    python = empty_python(home)
+    install(python, home, [requirement], options)
+    return python
+
+
+def python_beside_ours(name: str, requirements: Sequence[str], unwanted: Sequence[str]) -> str:
+    """A Python with these packages that also has all of ours, so that torch is not installed twice.
+
+    `unwanted`: packages that come with them and don't fit this torch. Raises PeerFailed if it can't be installed.
+    """
+    home = BENCH_FOLDER / name
+    python = empty_python(home)
+    ours, theirs = (
+        Path(sysconfig.get_path("purelib")),
+        home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix),
+    )
+    (theirs / "ours.pth").write_text(f"{ours}\n")
+    if install(python, home, [*requirements, f"torch=={version('torch')}"], []) and unwanted:
+        run([python, "-m", "pip", "uninstall", "--yes", *unwanted], f"{name}-unwanted", WRITE_TIMEOUT_S)
+    return python
+
+
+def empty_python(home: Path) -> str:
+    """The Python of a virtual environment, made now if there is none."""
     python = home / "bin" / "python"
     if not python.exists():
-        run([sys.executable, "-m", "venv", "--clear", str(home)], f"{name}-venv", WRITE_TIMEOUT_S)
-    if installed_version(str(python), package_name(requirement)) != wanted:
-        print(f"Installing {requirement} in {home}, once; what is compiled takes some minutes.", file=sys.stderr)
-        command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", requirement, *options]
-        run(command, f"{package_name(requirement)}-pip", COMPILE_TIMEOUT_S)
+        run([sys.executable, "-m", "venv", "--clear", str(home)], f"{home.name}-venv", WRITE_TIMEOUT_S)
     return str(python)
+
+
+def install(python: str, home: Path, requirements: Sequence[str], options: Sequence[str]) -> bool:
+    """Install packages unless the first of them is there. Returns whether it was not."""
+    package, _, wanted = requirements[0].partition("==")
+    if installed_version(python, package) == wanted:
+        return False
+    print(f"Installing {requirements[0]} in {home}, once; what is compiled takes some minutes.", file=sys.stderr)
+    command = [python, "-m", "pip", "install", "--disable-pip-version-check", *requirements, *options]
+    run(command, f"{package}-pip", COMPILE_TIMEOUT_S)
+    return True
 
 
 def package_name(requirement: str) -> str:

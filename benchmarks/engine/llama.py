@@ -1,12 +1,15 @@
 """llama.cpp or ik_llama.cpp as a peer, all chats in one batch. Their libraries have the same functions in C; this runs
 in a Python of its own, which has one of them, and nothing of ours.
 
-Usage: PYTHON -m benchmarks.engine.llama PACKAGE FILE.gguf, with llama-cpp-python or ik-llama-cpp-python as the package
+Usage: PYTHON -m benchmarks.engine.llama PACKAGE FILE.gguf LENGTH, with llama-cpp-python or ik-llama-cpp-python as the
+package; LENGTH: ids that a conversation may have
 """
 
 import ctypes
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.engine.speech import Answer, Peer, Workload, physical_cores, prompt, serve
+from benchmarks.engine.workloads import shared_length, workloads
 
 LLAMA, IK = "llama-cpp-python", "ik-llama-cpp-python"
 MODULES = {LLAMA: "llama_cpp", IK: "ik_llama_cpp._ctypes_api"}
@@ -27,22 +31,50 @@ Item = tuple[int, int, int, bool]
 
 
 class Llama:
-    """Runs workloads on a loaded file. `api`: the functions of a package."""
+    """Runs workloads on a loaded file. `api`: the functions of a package; `length`: ids that a conversation may have.
 
-    def __init__(self, api: Any, package: str, model: Any) -> None:
-        self.api, self.package, self.model = api, package, model
+    The context of a conversation is kept, and cut back to what the next prompt shares with the last.
+    """
+
+    def __init__(self, api: Any, package: str, model: Any, length: int) -> None:
+        self.api, self.package, self.model, self.length = api, package, model, length
+        self.past: list[int] = []
+        self.kept: Talk | None = None
         self.vocabulary = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
         self.threads = physical_cores()
 
-    def __call__(self, workload: Workload) -> Answer:
+    def chats(self, workload: Workload) -> Answer:
         chats, length, tokens = workload["chats"], workload["prompt"], workload["tokens"]
-        context = self.context(chats, length + tokens + 1)
-        batch = self.api.llama_batch_init(BATCH_IDS, 0, 1)
+        with self.open_talk(chats, length + tokens + 1) as talk:
+            return self.talk(talk, chats, length, tokens, workload["seed"])
+
+    def draw(self, ids: list[int], tokens: int) -> list[int]:
+        with self.open_talk(1, len(ids) + tokens) as talk:
+            drawn = [talk.read(ids, 0)]
+            while len(drawn) < tokens:
+                drawn += talk.decode([(drawn[-1], len(ids) + len(drawn) - 1, 0, True)])
+            return drawn
+
+    def first_token(self, ids: list[int]) -> None:
+        self.kept = self.kept or self.start_talk(1, self.length)
+        shared = shared_length(self.past, ids)
+        self.kept.cut(shared)
+        self.kept.read(ids[shared:], 0, shared)
+        self.past = ids
+
+    @contextmanager
+    def open_talk(self, chats: int, length: int) -> "Iterator[Talk]":
+        """A context for so many chats, for the duration of a block."""
+        talk = self.start_talk(chats, length)
         try:
-            return self.talk(Talk(self.api, context, batch, self.vocabulary), chats, length, tokens, workload["seed"])
+            yield talk
         finally:
-            self.api.llama_batch_free(batch)
-            self.api.llama_free(context)
+            self.api.llama_batch_free(talk.batch)
+            self.api.llama_free(talk.context)
+
+    def start_talk(self, chats: int, length: int) -> "Talk":
+        batch = self.api.llama_batch_init(BATCH_IDS, 0, 1)
+        return Talk(self.api, self.context(chats, length), batch, self.vocabulary)
 
     def context(self, chats: int, length: int) -> Any:
         params = self.api.llama_context_default_params()
@@ -72,13 +104,22 @@ class Talk:
     def __init__(self, api: Any, context: Any, batch: Any, vocabulary: int) -> None:
         self.api, self.context, self.batch, self.vocabulary = api, context, batch, vocabulary
 
-    def read(self, ids: list[int], chat: int) -> int:
-        """Compute a whole prompt. Returns the likeliest token after it."""
+    def cut(self, length: int) -> None:
+        """Forget what comes after so many ids of the first chat."""
+        if hasattr(self.api, "llama_get_memory"):
+            self.api.llama_memory_seq_rm(self.api.llama_get_memory(self.context), 0, length, -1)
+        else:  # ik_llama.cpp has the older function, which its package does not declare
+            remove = self.api._lib.llama_kv_cache_seq_rm
+            remove.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32, ctypes.c_int32]
+            remove(self.context, 0, length, -1)
+
+    def read(self, ids: list[int], chat: int, first: int = 0) -> int:
+        """Compute a prompt, from position `first` on. Returns the likeliest token after it."""
         found: list[int] = []
         for start in range(0, len(ids), BATCH_IDS):
             some = ids[start : start + BATCH_IDS]
             end = len(ids) - 1
-            found = self.decode([(token, start + n, chat, start + n == end) for n, token in enumerate(some)])
+            found = self.decode([(token, first + start + n, chat, start + n == end) for n, token in enumerate(some)])
         return found[0]
 
     def decode(self, items: list[Item]) -> list[int]:
@@ -105,7 +146,7 @@ def log(level: int, text: bytes, data: Any) -> None:
 
 def load() -> tuple[Peer, Answer]:
     """Load the file in its own precision."""
-    _, package, file = sys.argv
+    _, package, file, length = sys.argv
     api: Any = import_module(MODULES[package])
     if package == LLAMA:
         api.told = api.llama_log_callback(log)  # must live as long as llama.cpp does
@@ -114,8 +155,8 @@ def load() -> tuple[Peer, Answer]:
     model = api.llama_model_load_from_file(file.encode(), api.llama_model_default_params())
     if not model:
         raise RuntimeError(f"{package} can't load {file}")
-    llama = Llama(api, package, model)
-    return llama, {"version": version(package), "threads": llama.threads}
+    llama = Llama(api, package, model, int(length))
+    return workloads(llama), {"version": version(package), "threads": llama.threads, "weights": "the file"}
 
 
 if __name__ == "__main__":

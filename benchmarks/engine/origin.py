@@ -12,6 +12,7 @@ import transformers
 from transformers import AutoModelForCausalLM
 
 from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
+from benchmarks.engine.workloads import workloads
 
 
 class TokenClock:
@@ -34,18 +35,29 @@ class TransformersPeer:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    @torch.inference_mode()
-    def __call__(self, workload: Workload) -> Answer:
+    def chats(self, workload: Workload) -> Answer:
         assert workload["chats"] == 1, "one chat at a time"
-        ids = torch.tensor([prompt(workload["prompt"], f"{workload['seed']}-0")])
-        clock, tokens = TokenClock(), workload["tokens"] + 1
+        clock = TokenClock()
         began = time.perf_counter()
-        self.model.generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=False, streamer=cast(Any, clock), pad_token_id=0,
-            max_new_tokens=tokens, min_new_tokens=tokens,
-        )  # fmt: skip
+        self.generate(prompt(workload["prompt"], f"{workload['seed']}-0"), workload["tokens"] + 1, clock)
         first, last = clock.times[1], clock.times[-1]
         return {"prefill_s": first - began, "decode_s": last - first}
+
+    def draw(self, ids: list[int], tokens: int) -> list[int]:
+        return self.generate(ids, tokens)
+
+    def first_token(self, ids: list[int]) -> None:
+        self.generate(ids, 1)
+
+    @torch.inference_mode()
+    def generate(self, ids: list[int], tokens: int, streamer: TokenClock | None = None) -> list[int]:
+        """Draw so many tokens greedily."""
+        given = torch.tensor([ids])
+        found = self.model.generate(
+            given, attention_mask=torch.ones_like(given), do_sample=False, streamer=cast(Any, streamer),
+            pad_token_id=0, max_new_tokens=tokens, min_new_tokens=tokens,
+        )  # fmt: skip
+        return [int(token) for token in found[0, len(ids) :]]
 
 
 def load() -> tuple[Peer, Answer]:
@@ -53,7 +65,8 @@ def load() -> tuple[Peer, Answer]:
     model = AutoModelForCausalLM.from_pretrained(
         sys.argv[1], dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
     )
-    return TransformersPeer(model), {"version": transformers.__version__, "threads": torch.get_num_threads()}
+    about = {"version": transformers.__version__, "threads": torch.get_num_threads(), "weights": "float32"}
+    return workloads(TransformersPeer(model)), about | {"lacks": ["conversation", "many chats"]}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Usage: python -m benchmarks.engine.ours FOLDER WEIGHTS [CACHE]
 import statistics
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from benchmarks.engine.loading import loader
 from benchmarks.engine.questions import Questioner
 from benchmarks.engine.speech import Answer, Peer, Workload, prompt, serve
 from benchmarks.engine.turns import Conversation, Window, exact, in_steps
+from benchmarks.engine.workloads import workloads
 from core.domain.sampling import Sampling
 from core.engine.nn.model_runner import TorchRunner
 from core.engine.options import WeightFormat
@@ -41,17 +42,20 @@ GREEDY = Sampling(temperature=0)
 
 
 class CountingChannel:
-    """A channel in the same process that counts the tokens of each sequence, drawn and read."""
+    """A channel in the same process that keeps and counts the tokens of each sequence, drawn and read."""
 
     def __init__(self) -> None:
         self.drawn: Counter[int] = Counter()
+        self.tokens: defaultdict[int, list[int]] = defaultdict(list)
         self.read: Counter[int] = Counter()
         """Ids of the prompt that were not cached."""
 
     def send(self, event: Event) -> None:
         """See Channel."""
         if isinstance(event, NewTokens):
-            self.drawn.update(id for id, _ in event.tokens)
+            for id, token in event.tokens:
+                self.drawn[id] += 1
+                self.tokens[id].append(token)
         elif isinstance(event, SequenceAdmitted):
             self.read[event.id] = event.prompt_ids - event.reused_ids
         elif isinstance(event, Failed):
@@ -91,7 +95,22 @@ class OurPeer:
             return self.late_turns(first, last, workload["seed"])
         if "questions" in workload:
             return self.questions(workload["questions"], workload["tokens"], workload["guess"])
-        return self.chats(**workload)
+        return workloads(self)(workload)
+
+    def draw(self, ids: list[int], tokens: int) -> list[int]:
+        """Draw greedily, with the end of the answer at most."""
+        id = self.submit(ids, "drawing", tokens)
+        while self.worker.scheduler.has_work:
+            self.worker.step()
+        self.worker.handle(DropOwner("drawing"))
+        return self.heard.tokens[id]
+
+    def first_token(self, ids: list[int], owner: str = "conversation") -> float:
+        """Compute a prompt and draw one token. Returns the seconds."""
+        began = time.perf_counter()
+        id = self.submit(ids, owner, 1)
+        self.step_until(lambda: self.heard.drawn[id] > 0)
+        return time.perf_counter() - began
 
     def questions(self, kind: str, tokens: int, guess: bool) -> Answer:
         """Answer some questions one after the other, at temperature 0: the tokens after the first ones, and the seconds
@@ -112,12 +131,13 @@ class OurPeer:
             worker.handle(DropOwner("person"))
         return {"tokens": count, "decode_s": seconds}
 
-    def chats(self, chats: int, prompt: int, tokens: int, seed: str, defaults: bool = False) -> Answer:
+    def chats(self, workload: Workload) -> Answer:
         """Run chats at once, greedily or with the model's own defaults. Decoding is timed from when all of them
         decode."""
-        words = make_prompts(chats, prompt, seed)
+        chats, tokens = workload["chats"], workload["tokens"]
+        words = make_prompts(chats, workload["prompt"], workload["seed"])
         sampling = GREEDY
-        if defaults:
+        if workload.get("defaults"):
             assert self.questioner is not None
             sampling = replace(self.questioner.sampling, temperature=DEFAULT_TEMPERATURE, seed=1, stop_ids=())
         began = time.perf_counter()
@@ -170,12 +190,6 @@ class OurPeer:
         """Have the engine hold these ids for the next prompt, untimed."""
         self.worker.handle(WarmPrefix(tuple(ids), owner))
         self.step_until(lambda: not self.worker.scheduler.has_work)
-
-    def first_token(self, ids: list[int], owner: str) -> float:
-        began = time.perf_counter()
-        id = self.submit(ids, owner, 1)
-        self.step_until(lambda: self.heard.drawn[id] > 0)
-        return time.perf_counter() - began
 
     def submit(self, ids: list[int], owner: str, tokens: int, sampling: Sampling = GREEDY) -> int:
         self.last += 1

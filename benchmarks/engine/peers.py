@@ -1,13 +1,15 @@
 """The peers measured on one model: ours, and its alternatives."""
 
 import sys
+from collections.abc import Collection
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.engine import folders
+from benchmarks.engine import exports, folders
+from benchmarks.engine.optional_peers import CTRANSLATE2, ONNXRUNTIME, OPENVINO, OPTIONAL, VLLM, optional_command
 from benchmarks.engine.peer import Peer, PeerFailed, peer
 from benchmarks.engine.rounds import print_progress
 from benchmarks.engine.speech import Answer
@@ -20,8 +22,15 @@ TITLES = {
     IK: "ik_llama.cpp wheel",
     COMPILED: "llama.cpp compiled here",
     ORIGIN: "transformers",
+    OPENVINO: "OpenVINO GenAI",
+    ONNXRUNTIME: "onnxruntime-genai",
+    CTRANSLATE2: "CTranslate2",
+    VLLM: "vLLM, CPU build",
 }
 """Their names in the table."""
+DEFAULT_PEERS = (STOCK, IK, COMPILED, ORIGIN)
+ALL_PEERS = (*DEFAULT_PEERS, *OPTIONAL)
+"""The names that PEERS may give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +46,14 @@ class Peers:
     """Starts each peer when it is first needed, and keeps it loaded.
 
     `room`: chats at once and tokens of each, for peers that must know when they are loaded. `about`: by name, what each
-    started peer tells of itself. `missing`: by name, why a peer can't be had on this machine.
+    started peer tells of itself. `missing`: by name, why a peer can't be had on this machine. `wanted`: those that are
+    measured, beside ours.
     """
 
-    def __init__(self, file: Path, llama_python: str, room: tuple[int, int]) -> None:
-        self.file, self.llama_python, self.room = file, llama_python, room
+    def __init__(
+        self, file: Path, llama_python: str, room: tuple[int, int], wanted: Collection[str] = DEFAULT_PEERS
+    ) -> None:
+        self.file, self.llama_python, self.room, self.wanted = file, llama_python, room, {OURS, MIX, *wanted}
         self.folder = folders.converted_folder(file)
         self.about: dict[str, Answer] = {}
         self.missing: dict[str, str] = {}
@@ -75,9 +87,11 @@ class Peers:
         return self._started.get(name)
 
     def commands(self, *names: str, room: tuple[int, int] | None = None) -> dict[str, Command]:
-        """The commands of those named peers that can be installed here."""
+        """The commands of those named peers that are wanted and can be installed here."""
         found: dict[str, Command] = {}
         for name in names:
+            if name not in self.wanted:
+                continue
             try:
                 if name not in self.missing:
                     found[name] = self.command(name, room or self.room)
@@ -87,28 +101,28 @@ class Peers:
 
     def command(self, name: str, room: tuple[int, int]) -> Command:
         """The command of a peer. Raises PeerFailed if it can't be installed."""
-        file = str(self.file)
+        file, (slots, length) = str(self.file), room
         match name:
             case "stock":
-                slots, length = room
-                return Command(
-                    "stock", (file, str(slots), str(length)), folders.wheel_python(folders.STOCK_REQUIREMENT)
-                )
+                python = folders.wheel_python(folders.STOCK_REQUIREMENT)
+                return Command("stock", (file, str(slots), str(length)), python)
             case "ik":
-                return Command(
-                    "llama",
-                    (folders.package_name(folders.IK_REQUIREMENT), file),
-                    folders.wheel_python(folders.IK_REQUIREMENT),
-                )
+                return llama_command(folders.IK_REQUIREMENT, file, length, folders.wheel_python(folders.IK_REQUIREMENT))
             case "compiled":
                 python = folders.llama_python(self.llama_python)
-                return Command("llama", (folders.package_name(folders.LLAMA_REQUIREMENT), file), python)
+                return llama_command(folders.LLAMA_REQUIREMENT, file, length, python)
             case "origin":
-                return Command("origin", (str(folders.transformers_folder(self.folder)),))
-            case "mix":
-                return Command("ours", (str(folders.full_precision_folder(self.folder)), "auto"))
+                return Command("origin", (str(exports.hub_folder(self.folder)),))
+            case _ if name in OPTIONAL:
+                return Command(*optional_command(name, self.file, self.folder, room))
             case _:
-                return Command("ours", (str(self.folder), "auto"))
+                folder = folders.full_precision_folder(self.folder) if name == MIX else self.folder
+                return Command("ours", (str(folder), "auto"))
+
+
+def llama_command(requirement: str, file: str, length: int, python: str) -> Command:
+    """The command of a package with llama.cpp's functions."""
+    return Command("llama", (folders.package_name(requirement), file, str(length)), python)
 
 
 def start_peer(name: str, command: Command, log: str = "") -> AbstractContextManager[Peer]:

@@ -12,8 +12,8 @@ import psutil
 MAX_OTHERS_PERCENT = 10.0
 """Processor time that other programs may take, in percent of all cores."""
 LOOK_S = 2.0
-MAX_ATTEMPTS = 3
-"""Attempts at a round that other programs disturb."""
+MAX_ATTEMPTS = 6
+"""Attempts at an answer that other programs disturb."""
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from benchmarks.engine.bounds import Bounds
 from benchmarks.engine.machine import machine, versions
-from benchmarks.engine.peers import COMPILED, IK, MIX, OURS, STOCK, TITLES
+from benchmarks.engine.overview import overview
+from benchmarks.engine.peers import ALL_PEERS, MIX, OURS, TITLES
 from benchmarks.engine.rounds import Rounds
 from benchmarks.engine.speech import Answer
 from benchmarks.engine.table import Flat, Row, round_figure, table
@@ -31,7 +32,7 @@ class Report:
 
     def versions(self) -> dict[str, str]:
         """Versions of our libraries and of the measured peers."""
-        theirs = {TITLES[name]: self.about[name]["version"] for name in (STOCK, IK, COMPILED) if name in self.about}
+        theirs = {TITLES[name]: self.about[name]["version"] for name in ALL_PEERS if name in self.about}
         return versions() | theirs
 
     def weights(self) -> dict[str, str]:
@@ -47,6 +48,8 @@ class Report:
         print(f"{rounds.tokens} drawn; others took {rounds.guard.worst:.0f} % of the CPU at most.", end="")
         print("".join(f" {name.capitalize()}: {line}." for name, line in weights.items()) + "\n")
         print(table(self.rows, self.bounds))
+        if every := overview(self.rows, self.about):
+            print(f"\n{every}")
         for name, why in self.missing.items():
             print(f"\nNot measured: {name} ({why})")
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from benchmarks.engine.peer import Peer
 from benchmarks.engine.quiet import Guard
@@ -36,18 +37,18 @@ class Rounds:
         for peer, workload in asked:
             peer.ask({**warmup(workload), "seed": f"{what}, warm"})
         rounds = [
-            self.guard.quietly(lambda number=number: run_round(asked, f"{what} {number}"))  # type: ignore[misc]
-            for number in range(self.runs)
+            [self.ask(peer, workload, f"{what} {number}") for peer, workload in asked] for number in range(self.runs)
         ]
         return [list(answers) for answers in zip(*rounds, strict=True)]
+
+    def ask(self, peer: Peer, workload: Workload, seed: str) -> Answer:
+        """A peer's answer while the machine is quiet. When it is asked again, its prompts are new to its cache."""
+        tries = count()
+        return self.guard.quietly(lambda: peer.ask({**workload, "seed": f"{seed}, try {next(tries)}"}))
 
 
 def warmup(workload: Workload) -> Workload:
     return {**workload, "tokens": min(WARMUP_TOKENS, workload["tokens"])} if "tokens" in workload else workload
-
-
-def run_round(asked: Sequence[PeerWorkload], seed: str) -> list[Answer]:
-    return [peer.ask({**workload, "seed": seed}) for peer, workload in asked]
 
 
 def print_progress(what: str) -> None:

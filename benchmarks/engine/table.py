@@ -84,9 +84,13 @@ HEAD = ("figure", "ours", "peer", "ratio", "spread", "must / stretch", "reached"
 
 
 def table(rows: Sequence[Row], bounds: Bounds) -> str:
-    """A Markdown table with aligned columns."""
-    lines = [list(HEAD), *(row.cells(bounds) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    """The rows as a Markdown table."""
+    return markdown([list(HEAD), *(row.cells(bounds) for row in rows)])
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as a Markdown table with aligned columns; the first is its head."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     texts = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     rule = "|".join("-" * (width + 2) for width in widths)
     return "\n".join([f"| {texts[0]} |", f"|{rule}|", *(f"| {line} |" for line in texts[1:])])
