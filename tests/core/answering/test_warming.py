@@ -17,6 +17,7 @@ from storage.conversations import SqlTurns
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
 from tests.patience import LIMIT_S
+from tests.sweeps import some_quick
 from tests.watching import contents, held, outcome, release, running, shown, warmed
 
 OTHER = ChatId("fake", "2")
@@ -168,7 +169,10 @@ def _says(prompt: Prompt) -> Sequence[str]:
     return {"nothing": [], "severe": ["bad"]}.get(prompt[-1].content, ["fine"])
 
 
-@pytest.mark.parametrize("said", ["bad question", "boom", "nothing", "severe", "word " * 4000, "/temp 0", "/nope"])
+SAID = ["bad question", "boom", "nothing", "severe", "word " * 4000, "/temp 0", "/nope"]
+
+
+@pytest.mark.parametrize("said", some_quick(SAID, ["boom", "/temp 0"]))
 async def test_nothing_is_warmed_where_history_does_not_change(make_bot: MakeBot, said: str) -> None:
     async with make_bot(FakeModel(_says), content_filter=WordFilter("bad")) as bot:
         await bot.say(said)

@@ -153,8 +153,12 @@ async def test_a_lost_engine_costs_nothing_of_an_answer_that_goes_on(make_bot: M
         assert (await bot.say("/continue")).startswith("one twoone two"), "it can still go on"
 
 
+PRESSED = [(CHAT, "9", 0), (GROUP, "1", 0), (CHAT, "1", 99), (CHAT, "1", -1)]
+
+
 @pytest.mark.parametrize(
-    ("chat", "message", "reply_id"), [(CHAT, "9", 0), (GROUP, "1", 0), (CHAT, "1", 99), (CHAT, "1", -1)]
+    ("chat", "message", "reply_id"),
+    [pytest.param(*each, marks=pytest.mark.slow if each[2] else ()) for each in PRESSED],
 )
 async def test_a_forged_or_foreign_press_changes_nothing(bot: Bot, chat: ChatId, message: str, reply_id: int) -> None:
     reply = await bot.accept("question")

@@ -174,9 +174,7 @@ async def test_of_the_worst_nothing_stays(make_bot: MakeBot) -> None:
         assert await turns(bot) == []
 
 
-@pytest.mark.parametrize(
-    ("said", "shown"), [("fu[ck](http://x.y) it", None), ("f**uc**k it", "f••• it"), ("ok *f*uck", None)]
-)
+@each_row(("said", "shown"), [("fu[ck](http://x.y) it", None), ("f**uc**k it", "f••• it"), ("ok *f*uck", None)])
 async def test_rendering_joins_nothing_that_is_blocked(said: str, shown: str | None, make_bot: MakeBot) -> None:
     async with make_bot(answering(said), content_filter=ContentFilter()) as bot:
         reply = await bot.accept("hi")
@@ -186,15 +184,18 @@ async def test_rendering_joins_nothing_that_is_blocked(said: str, shown: str | N
         assert shown is None or texts[-1] == shown
 
 
+IN_DANGER = [
+    ("i want to kill myself", "988"),
+    ("mình muốn tự tử", "096 306 1414"),
+    ("i fucking want to kill myself", "988"),
+    ("They call me a retard. I want to die", "988"),
+    ("my sister wants to kill herself", "988"),
+]
+
+
 @pytest.mark.parametrize(
     ("text", "lines"),
-    [
-        ("i want to kill myself", "988"),
-        ("mình muốn tự tử", "096 306 1414"),
-        ("i fucking want to kill myself", "988"),
-        ("They call me a retard. I want to die", "988"),
-        ("my sister wants to kill herself", "988"),
-    ],
+    [pytest.param(*each, marks=pytest.mark.slow if at > 1 else ()) for at, each in enumerate(IN_DANGER)],
 )
 async def test_who_may_be_in_danger_hears_where_help_is_and_is_answered(
     text: str, lines: str, make_bot: MakeBot

@@ -46,6 +46,7 @@ from tests.core.inbound.consuming import (
 )
 from tests.fakes import ANN, BOB, CHAT, incoming, owe
 from tests.patience import LIMIT_S
+from tests.sweeps import some_quick
 
 
 async def test_messages_are_stored_in_order_and_in_few_commits(store: DatabaseStore) -> None:
@@ -173,16 +174,19 @@ async def test_chats_that_are_left_and_platforms_that_have_caught_up(store: Data
         assert made.chats.done == [("leave", "7"), ("settle", "fake")]
 
 
+TROUBLE = [
+    (Unavailable, Acceptance.STORED),
+    (OSError, Acceptance.STORED),
+    (RuntimeError, Acceptance.STORED),
+    (KeyError, Acceptance.REJECTED),
+    (TypeError, Acceptance.REJECTED),
+    (OverflowError, Acceptance.REJECTED),
+]
+
+
 @pytest.mark.parametrize(
     ("error", "acceptance"),
-    [
-        (Unavailable, Acceptance.STORED),
-        (OSError, Acceptance.STORED),
-        (RuntimeError, Acceptance.STORED),
-        (KeyError, Acceptance.REJECTED),
-        (TypeError, Acceptance.REJECTED),
-        (OverflowError, Acceptance.REJECTED),
-    ],
+    [pytest.param(*each, marks=() if each[0] in (Unavailable, KeyError) else pytest.mark.slow) for each in TROUBLE],
 )
 async def test_trouble_is_waited_for_and_poison_is_not(
     store: DatabaseStore, error: type[Exception], acceptance: Acceptance, caplog: pytest.LogCaptureFixture
@@ -217,7 +221,7 @@ async def test_what_has_a_deadline_is_stored_at_once_or_not_at_all(store: Databa
 STRANGERS = Access(users=frozenset({BOB.id}))
 
 
-@pytest.mark.parametrize("event", ["message", "deadline", "unanswerable", "press"])
+@pytest.mark.parametrize("event", some_quick(["message", "deadline", "unanswerable", "press"], ["message", "press"]))
 async def test_strangers_are_told_so_in_their_own_language(store: DatabaseStore, event: str) -> None:
     async with store.begin() as tx:
         await tx.preferences.set_language("fake", ANN.id, "vi", 0)

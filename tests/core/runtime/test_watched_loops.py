@@ -10,13 +10,16 @@ from core.dispatch.typing_indicator import TypingIndicator
 from core.inbound.ingest import Ingest
 from tests.conftest import MakeBot
 from tests.patience import limit
+from tests.tables import each_row
 
 LOOPS = [(Ingest, "run"), (Dispatcher, "show_ready"), (ReplyRecovery, "merge_backlogs"), (Dispatcher, "run_lane"),
          (TypingIndicator, "run"), (ReplyRecovery, "sweep")]  # fmt: skip
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError("gone")], ids=["it returns", "it raises"])
-@pytest.mark.parametrize(("owner", "name"), LOOPS, ids=[name for _, name in LOOPS])
+@each_row(
+    ("owner", "name", "error"),
+    [(owner, name, error) for owner, name in LOOPS for error in (None, RuntimeError("it is gone"))],
+)
 async def test_a_loop_that_ends_ends_all(
     make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, error: Exception | None
 ) -> None:
@@ -25,7 +28,7 @@ async def test_a_loop_that_ends_ends_all(
         if error:
             raise error
 
-    monkeypatch.setattr(owner, name, ends)
-    with pytest.raises(RuntimeError, match="gone" if error else "has ended"):
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="is gone" if error else "has ended"):
+        patched.setattr(owner, name, ends)
         async with limit(), make_bot():
             await asyncio.Event().wait()
