@@ -161,9 +161,8 @@ def _spans(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
         yield Span("pre", at, end, None, block.language[:64] or None)
         return
     if block.kind is Kind.HEADING:
-        if block.level == 1:
-            yield Span("underline", at, end)
-        yield Span("bold", at, end)
+        for name in ("underline", "bold") if block.level == 1 else ("bold",):
+            yield from _stretches(name, [(run, not _is_code(run)) for run in runs], at)
     for style, name in _SPAN_TYPES.items():
         if not (block.kind is Kind.HEADING and style is Style.BOLD):
             yield from _stretches(name, [(run, style in run.style and not _is_code(run)) for run in runs], at)
