@@ -5,9 +5,10 @@ Offsets and lengths count UTF-16 units (core.telegram.org/bots/api#messageentity
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from telegram import MessageEntity
 
@@ -160,13 +161,35 @@ def _spans(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
     if block.kind is Kind.CODE:
         yield Span("pre", at, end, None, block.language[:64] or None)
         return
+    links = list(_links_and_code(runs, at))
+    for span in _styles(block, runs, at):
+        yield from _nested(span, links)
+    yield from links
+
+
+def _styles(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
     if block.kind is Kind.HEADING:
         for name in ("underline", "bold") if block.level == 1 else ("bold",):
             yield from _stretches(name, [(run, not _is_code(run)) for run in runs], at)
     for style, name in _SPAN_TYPES.items():
         if not (block.kind is Kind.HEADING and style is Style.BOLD):
             yield from _stretches(name, [(run, style in run.style and not _is_code(run)) for run in runs], at)
-    yield from _links_and_code(runs, at)
+
+
+def _nested(span: Span, links: Sequence[Span]) -> Iterator[Span]:
+    """The span, divided where it would cross one of the links, which are in order: Telegram takes only entities that
+    lie in one another."""
+    first, last = _around(span.start, links), _around(span.end, links)
+    places = {span.start, span.end}
+    if first is not last:
+        places |= {link.end for link in (first,) if link} | {link.start for link in (last,) if link}
+    yield from (span._replace(start=start, end=end) for start, end in pairwise(sorted(places)))
+
+
+def _around(place: int, links: Sequence[Span]) -> Span | None:
+    """The link that a place is inside of."""
+    found = bisect_left(links, place, key=lambda link: link.start) - 1
+    return links[found] if found >= 0 and place < links[found].end else None
 
 
 def _links_and_code(runs: Sequence[Run], at: int) -> Iterator[Span]:

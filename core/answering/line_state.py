@@ -10,6 +10,8 @@ MAX_RUN = 99
 _PARTS = re.compile(rf"{SIGNS}|[^\n`~]+")
 _SIGNS_OF_BLOCKS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*[ \t>]*")
 """Of quotes and lists, before the words of a line."""
+_PART_OF_SIGNS = re.compile(rf"{_SIGNS_OF_BLOCKS.pattern}(?:[-*+]|\d{{1,9}}[.)]?)?")
+"""What may still become such signs: pieces of a text end anywhere."""
 _MAX_HEAD, _LINE_END_CHARACTERS = 100, 8
 
 
@@ -61,7 +63,7 @@ class LineState:
             return
         if self._head is not None:
             self._head += part
-            if len(self._head) > _MAX_HEAD or not _SIGNS_OF_BLOCKS.fullmatch(self._head):
+            if len(self._head) > _MAX_HEAD or not _PART_OF_SIGNS.fullmatch(self._head):
                 self._head = None
         self._line_end = (self._line_end + part)[-_LINE_END_CHARACTERS:]
         if not part.isspace():
@@ -69,6 +71,8 @@ class LineState:
 
     def _take_run(self, run: str) -> None:
         begins, self._head, self._blank, self._line_end = self._head, None, False, run[-1]
+        if begins is not None and not _SIGNS_OF_BLOCKS.fullmatch(begins):
+            begins = None
         self._closes_fence = False
         if self._fence:
             same = run[0] == self._fence[0]

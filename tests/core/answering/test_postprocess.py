@@ -57,6 +57,7 @@ def shown(text: str, prefix: str = "") -> Answer:
 CASES = [
     ("plain", "Hello there.", "Hello there."),
     ("white space before", " \n Hello", "Hello"),
+    ("code in a list", "- ```\n  <tool_call>{}</tool_call>\n  ```", "- ```\n  <tool_call>{}</tool_call>\n  ```"),
     ("nothing", "", ""),
     ("white space alone", " \n\n ", ""),
     ("ends with a line break", "Sure.\n", "Sure.\n"),

@@ -70,7 +70,7 @@ def test_every_reply_has_a_ceiling_of_messages(text: str) -> None:
 
 def test_a_short_text_of_many_messages_has_a_ceiling_too() -> None:
     text = "[a]\n\n" * 300 + "[a]: http://localhost/" + "x" * 400
-    assert len(text) < LONG_TEXT_CHARACTERS and len(on_discord(text)) > 2 * MAX_MESSAGES
+    assert len(text) < 2000 and len(on_discord(text)) > 2 * MAX_MESSAGES
     messages = format_long(on_discord, NOTICE, text)
     assert len(messages) <= MAX_MESSAGES and messages[-1].text.endswith(NOTICE)
 
