@@ -78,7 +78,7 @@ RENDERED = [
     ("[`c` d](http://a.b)", "c d", [("text_link", "c d")]),
     ("> a `c` b\n>\n> > d", "a c b\n\nd", [("blockquote", "a c b\n\nd"), ("code", "c")]),
     ("__Bold text__ and __init__", "Bold text and __init__", [("bold", "Bold text")]),
-    ("**a [x](http://a.b)**[y](http://a.b) b", "a xy b", [("bold", "a "), ("bold", "x"), ("text_link", "xy")]),
+    ("**a [x](http://a.b)**[y](http://a.b) b", "a xy b", [("bold", "a "), ("text_link", "xy"), ("bold", "x")]),
     ("# `word `", "word", [("code", "word")]),
     ("## One `two` three", "One two three", [("bold", "One "), ("code", "two"), ("bold", " three")]),
     ("ask @anna_b, @**bob** or (@An)", "ask @\u2060anna_b, @\u2060bob or (@An)", [("bold", "bob")]),
