@@ -9,8 +9,6 @@ from pathlib import Path
 from core.domain.errors import SetupError
 
 WATCH_EVERY_S = 2.0
-_MAGIC = b"SQLite format 3\0"
-"""How every SQLite file begins (sqlite.org/fileformat2.html)."""
 
 
 class DatabaseFileLost(SetupError):
@@ -43,12 +41,16 @@ class FileWatch:
             self._lost(DatabaseFileLost(self._file, problem))
 
     def look(self) -> str:
-        """What is wrong with the file now; "" where nothing is. Reads its first bytes."""
+        """What is wrong with the file now; "" where nothing is.
+
+        Never opens it: closing it again would release the locks that SQLite holds on it in this process
+        (sqlite.org/howtocorrupt.html, 2.2). Other damage is met when SQLite reads.
+        """
         try:
-            with self._file.open("rb") as opened:
-                if _identity(os.fstat(opened.fileno())) != self._identity:
-                    return "was replaced by another file"
-                return "" if opened.read(len(_MAGIC)) == _MAGIC else "is damaged: it does not begin as a database"
+            status = self._file.stat()
+            if _identity(status) != self._identity:
+                return "was replaced by another file"
+            return "" if status.st_size else "is damaged: it is empty"
         except FileNotFoundError:
             return "is gone"
         except OSError:
