@@ -21,6 +21,8 @@ async def uncancelled(call: Awaitable[T]) -> T:
         while not task.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # asyncio would log the error of a call that nobody asks for any more
         raise
 
 
