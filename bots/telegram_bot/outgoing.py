@@ -64,6 +64,7 @@ class TelegramReplyChannel:
         self.key = f"{PLATFORM}:{reply.chat.chat}"  # all topics of a group share its limit
         self.pace = pace
         self.drafts = drafts and reply.private
+        self.has_final_look = rich.is_on
         self._rich = rich
 
     def format(self, markdown: str) -> Sequence[OutgoingMessage]:

@@ -138,6 +138,7 @@ class Assistant:
         request = self._build_request(reply, settings, turns, verdict.danger, language)
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
+            live.restart()
             generated = await self._generate(_bolder(request), live, stop)
         text, shown = request.prefix + generated.text, request.prefix + generated.shown
         if generated.blocked:
@@ -215,7 +216,6 @@ class Assistant:
     # The answer
 
     async def _generate(self, request: _Request, live: AnswerWriter, stop: asyncio.Event) -> _Generated:
-        live.restart()
         live.write(request.prefix)
         mark, role = t(request.language, "mark.tool_call"), self.model.user_role
         output = PostProcessor(request.echoes, request.people, user_role=role, prefix=request.prefix, mark=mark)

@@ -1,8 +1,9 @@
 """The messages of one reply: what they should show, and what is left to do for that. Each change is stored before
 anything depends on it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from core.domain.conversation import Reply
 from core.domain.platform import MessageGone, OutgoingMessage, OutOfReach, Unacceptable
@@ -90,7 +91,8 @@ class SentMessages:
     """
 
     def __init__(self, store: Store, reply: Reply, instance: str, backoff: Backoff) -> None:
-        self._store, self._reply, self._instance, self._backoff = store, reply, instance, backoff
+        self._reply, self._instance = reply, instance
+        self._stored = partial(until_stored, store, f"reply {reply.id}", backoff=backoff, retries=0)
         self.states = [
             MessageState(
                 chunk.nonce,
@@ -116,7 +118,12 @@ class SentMessages:
         nonce += f"-{self._replacements}" if self._replacements else ""
         nonce += f"-{DOUBTFUL if doubtful else WHOLE}-{self._reply.id}" if doubtful or whole else ""
         instead_of = before.nonce if before else ""
-        await self._write(lambda tx: tx.messages.add_intent(self._reply, nonce, instead_of=instead_of), "intending")
+
+        async def intend(tx: Transaction) -> None:
+            await tx.messages.add_intent(self._reply, nonce, instead_of=instead_of)
+            failpoint("intending")
+
+        await self._stored(intend)
         failpoint("intended")
         vanished = before.vanished if before else 0
         self.states[index : index + 1] = [MessageState(nonce, vanished=vanished, doubtful=doubtful)]
@@ -139,18 +146,18 @@ class SentMessages:
         """C4: store the id that the platform has given. `message`: the content, None where it is unknown."""
         state = self.states[index]
         state.id, state.shows, state.maybe_sent = message_id, message, False
-        await self._write(lambda tx: tx.messages.set_id(self._reply, state.nonce, message_id))
+        await self._stored(lambda tx: tx.messages.set_id(self._reply, state.nonce, message_id))
         failpoint("noted")
 
     async def remove(self, index: int) -> None:
         """The message is deleted."""
-        await self._write(lambda tx: tx.messages.remove(self._reply, self.states[index].nonce))
+        await self._stored(lambda tx: tx.messages.remove(self._reply, self.states[index].nonce))
         del self.states[index]
 
     async def delay(self, until: int) -> None:
         """Store that the platform accepts nothing for this chat before `until` (milliseconds UTC): a restart must not
         forget it."""
-        await self._write(lambda tx: tx.replies.delay(self._reply, until))
+        await self._stored(lambda tx: tx.replies.delay(self._reply, until))
 
     def replace(self, index: int, gone: MessageGone) -> None:
         """Have another message sent in place of one that is gone. Raises Unacceptable where that was done too often.
@@ -167,10 +174,3 @@ class SentMessages:
             raise Unacceptable from gone
         for state in affected:
             state.id, state.gone = None, True
-
-    async def _write(self, step: Callable[[Transaction], Awaitable[None]], point: str = "") -> None:
-        async def write(tx: Transaction) -> None:
-            await step(tx)
-            failpoint(point)
-
-        await until_stored(self._store, f"reply {self._reply.id}", write, self._backoff, retries=0)

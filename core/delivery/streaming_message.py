@@ -4,10 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from types import TracebackType
 
-from core.delivery.long_text import format_long, in_thread_if_long
+from core.delivery.long_text import LONG_TEXT_CHARACTERS, format_long, in_thread_if_long
 from core.delivery.partial_markdown import close_open_markup
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.sent_messages import Delete, Edit, Send, SentMessages, Step, plan
@@ -99,6 +98,7 @@ class StreamingMessage:
         self._is_answer = reply.is_answer
         self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
         self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
+        self._final_look = channel if isinstance(channel, FinalLook) and channel.has_final_look else None
         maybe_sent = any(state.maybe_sent for state in self._sent.states)
         self._needs_placeholder = channel.needs_placeholder and (self._is_answer or maybe_sent)
         self._pieces: list[str] = []
@@ -170,8 +170,8 @@ class StreamingMessage:
         that its text shows twice at most.
         """
         await self.stop_previews()
-        delivery, messages, give_up_at = self._delivery, await self._final_messages(text, controls), None
-        while steps := plan(self._with_doubts(messages), self._sent.states):
+        delivery, messages, give_up_at = self._delivery, await self._messages(text, controls, self._final_look), None
+        while steps := plan(self._without_doubtful(messages), self._sent.states):
             if give_up_at is None:  # a step begins
                 give_up_at, pauses = delivery.now() + GIVE_UP_AFTER_MS, delivery.send_backoff.pauses()
             await delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
@@ -306,16 +306,23 @@ class StreamingMessage:
         failpoint("sent")
         await self._sent.set_sent(index, message_id, None if state.maybe_sent else message)
 
-    async def _messages(self, text: str, controls: Controls = NO_CONTROLS) -> list[OutgoingMessage]:
+    async def _messages(
+        self, text: str, controls: Controls = NO_CONTROLS, final_look: FinalLook | None = None
+    ) -> list[OutgoingMessage]:
         """The messages of a text, the last one with the controls. The last text's are kept: it is judged, and then
         shown."""
         if self._formatted is None or self._formatted[0] != text:
-            notice = t(self._controls.language, "mark.cut")
-            self._formatted = text, await in_thread_if_long(partial(format_long, self._channel.format, notice), text)
-        *messages, last = self._formatted[1]
-        return [*messages, replace(last, controls=controls)]
+            if len(text) <= LONG_TEXT_CHARACTERS:
+                formatted = self._channel.format(text)
+            else:
+                notice = t(self._controls.language, "mark.cut")
+                formatted = await asyncio.to_thread(format_long, self._channel.format, notice, text)
+            self._formatted = text, formatted
+        *before, last = self._formatted[1]
+        messages = [*before, replace(last, controls=controls)]
+        return list(map(final_look.final, messages)) if final_look else messages
 
-    def _with_doubts(self, messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
+    def _without_doubtful(self, messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
         """The messages, with a notice in place of one that may stand there already: never a second answer."""
         doubtful = {index for index, state in enumerate(self._sent.states) if state.doubtful}
         if not doubtful:
@@ -325,11 +332,6 @@ class StreamingMessage:
             replace(notice, controls=message.controls) if index in doubtful else message
             for index, message in enumerate(messages)
         ]
-
-    async def _final_messages(self, text: str, controls: Controls) -> list[OutgoingMessage]:
-        messages = await self._messages(text, controls)
-        final = self._channel.final if isinstance(self._channel, FinalLook) else lambda message: message
-        return list(map(final, messages))
 
     async def _hold(self, seconds: float) -> None:
         """Let nobody call the chat for so long. A longer time is stored: a restart must not forget it."""

@@ -143,6 +143,9 @@ class Drafts(Protocol):
 class FinalLook(Protocol):
     """A reply channel that shows a text in another way once it grows no more."""
 
+    has_final_look: bool
+    """Whether it does so for this reply."""
+
     def final(self, message: OutgoingMessage) -> OutgoingMessage:
         """A message that `format` made, as it looks at the end."""
 

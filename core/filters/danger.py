@@ -29,6 +29,7 @@ _REAL_WORDS = frozenset(re.findall(r"\w+", """
 """))  # fmt: skip
 """One letter from those, and no mistake."""
 _CORRECTED = {
+    "k*ll": "kill", "k•ll": "kill", "d*e": "die", "d•e": "die",
     "kil": "kill", "kll": "kill", "kiill": "kill", "klil": "kill", "wana": "wanna", "wan": "want", "wnat": "want",
     "wanto": "want to", "gona": "gonna", "dieing": "dying", "donot": "dont",
     "too": "to", "mysef": "myself", "u": "you", "ur": "your", "urself": "yourself", "killmyself": "kill myself",
@@ -41,6 +42,8 @@ _TOKEN = re.compile(r"[^\W_]+(?:[*•1!0][^\W_]+)?|[.!?;:…\n\"“”„«»|()
 _MARKED = re.compile(f"[{VIETNAMESE_MARKED}]")
 _REPEATED = re.compile(r"(.)\1{2,}")
 _SIGNS_FOR_LETTERS = str.maketrans("10!3@", "ioiea")
+_SIGN_IN_WORD = re.compile(r"[^\W_](?:[*•]?[103]|![^\W_])|[103][*•]?[^\W_]")
+"""Where _SIGNS_FOR_LETTERS may change a token; a number may look like it."""
 _MAX_CHARACTERS = 4096
 
 
@@ -54,7 +57,17 @@ class Danger:
 
 def find_danger(text: str) -> Danger | None:
     """The danger that a question speaks of; None in most questions."""
-    words = normalize(text[:_MAX_CHARACTERS])
+    beginning = text[:_MAX_CHARACTERS]
+    folded = fold(beginning).accented.replace("'", "").replace("’", "")
+    if not _SIGN_IN_WORD.search(folded):  # as nearly always, so the words need not be corrected one by one
+        words = _TOKEN.findall(_REPEATED.sub(r"\1", folded))
+        if _words_of_danger().isdisjoint(words):
+            return None
+    return danger_in(normalize(beginning))
+
+
+def danger_in(words: str) -> Danger | None:
+    """The danger that words speak of, as `normalize` returns them."""
     if _WORDS_OF_DANGER.isdisjoint(words.split()):
         return None
     accented = _MARKED.search(words) is not None
@@ -118,6 +131,14 @@ def _correct(word: str) -> str:
 
 
 @lru_cache(1)
+def _words_of_danger() -> frozenset[str]:
+    """The words of danger, and all that `_correct` makes one of them, but for signs in place of letters."""
+    corrected = {wrong: right.split() for wrong, right in _CORRECTED.items()}
+    corrected |= {wrong: [right] for wrong, right in _fuzzy_words().items() if wrong not in corrected}
+    return _WORDS_OF_DANGER | {wrong for wrong, rights in corrected.items() if not _WORDS_OF_DANGER.isdisjoint(rights)}
+
+
+@lru_cache(1)
 def _fuzzy_words() -> dict[str, str]:
     """Each of the words by itself with one letter missing, doubled, wrong, or changed with its neighbour."""
     found = dict[str, str]()
@@ -126,6 +147,6 @@ def _fuzzy_words() -> dict[str, str]:
             before, here, after = word[:at], word[at], word[at + 1 :]
             swapped = before + after[:1] + here + after[1:]
             variants = [before + after, before + here + here + after, swapped]
-            variants += [before + letter + after for letter in "abcdefghijklmnopqrstuvwxyz"]
+            variants += [before + letter + after for letter in "abcdefghijklmnopqrstuvwxyz*•"]
             found |= {variant: word for variant in variants if len(variant) > 5 and variant not in _REAL_WORDS}
     return found

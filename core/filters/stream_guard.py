@@ -64,31 +64,38 @@ class StreamGuard:
         self._pending += piece
         if len(self._pending) < WINDOW_CHARACTERS and not _SPACE.search(piece):
             return ""  # the last word goes on: nothing new is decided
-        released = self._release_ordinary()
+        released = self._release_ordinary(final=False)
         return self._release(final=False) if released is None else released
 
     def finish(self) -> str:
         """Release what is left at the end of the answer; "" once the guard is blocked."""
-        return "" if self.blocked else self._release(final=True)
+        if self.blocked:
+            return ""
+        released = self._release_ordinary(final=True)
+        return self._release(final=True) if released is None else released
 
-    def _release_ordinary(self) -> str | None:
+    def _release_ordinary(self, *, final: bool) -> str | None:
         """Release words that no entry has, as nearly all are; None where the text must be examined as a whole.
 
         A hit of ordinary words begins where text is held back, because what it begins with is held back until the rest
         is there. So the released text need not be read again, unless more was released than was decided.
         """
-        cut = self._pending.rfind(" ") + 1
+        cut = len(self._pending) if final else self._pending.rfind(" ") + 1
         if not cut or self._uncertain_characters > 0 or len(self._pending) >= WINDOW_CHARACTERS:
             return None
         head = self._pending[:cut]
         near = self._context[-_NEAR_CHARACTERS:].lower() + head.lower()
-        if not _is_ordinary(near) or _LETTER_AT_END.search(near, max(0, len(near) - 6)):
+        if not _is_ordinary(near):
             return None
         folded = fold(head)
         words = set(WORD.findall(folded.accented))
         if any(may_match(words, lexicon) for lexicon in self._lexicons):
             return None
-        end = min(_end_of_decided(plain_tokens(folded, lexicon), cut, lexicon) for lexicon in self._lexicons)
+        end = cut
+        if not final:
+            end = min(_end_of_decided(plain_tokens(folded, lexicon), cut, lexicon) for lexicon in self._lexicons)
+            if letters := _SPACED_LETTERS_AT_END.search(head, max(0, cut - WINDOW_CHARACTERS)):
+                end = min(end, letters.start())
         context = self._context + head[:end]
         self._context = self._released_context = context if len(context) < _MAX_CONTEXT else _context_of(context)
         self._pending = self._pending[end:]

@@ -84,7 +84,7 @@ def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
     disguised = any(disguise.search(folded.accented) for disguise in ORDINARY_DISGUISES) or (
         folded.starts is not None and may_hold_rare_disguise(folded)
     )
-    disguised = disguised or has_long_mask(text) or _is_broken(folded, lexicons)
+    disguised = disguised or has_long_mask(text) or ("\n" in folded.accented and _is_broken(folded, lexicons))
     words = set(WORD.findall(folded.accented))
     plain_matches = [may_match(words, lexicon) for lexicon in lexicons]
     if not disguised and not any(plain_matches):  # as in most texts
@@ -109,8 +109,6 @@ def examine(text: str, level: Level, lexicons: Sequence[Lexicon]) -> Examined:
 
 def _is_broken(folded: Folded, lexicons: Sequence[Lexicon]) -> bool:
     """Whether the end of a line breaks a listed word."""
-    if "\n" not in folded.accented:
-        return False
     broken = {match[1] + match[2] for match in BROKEN.finditer(folded.accented)}
     return any(not lexicon.breakable.isdisjoint(broken) for lexicon in lexicons)
 

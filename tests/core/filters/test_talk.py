@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from core.filters import STANDARD, Level, Policy, Verdict, blocked, check, judge_question, refused, supported
-from core.filters.danger import Danger, find_danger, normalize
+from core.filters.danger import Danger, danger_in, find_danger, normalize
 from core.filters.lexicon_parser import builtin_lexicon
 from core.filters.respellings import vni_keystrokes, wrong_tones
 from core.filters.verdict import policy_lexicons
@@ -32,6 +32,12 @@ def is_refused_at_strict(text: str) -> bool:
 def gets_help_at_every_level(text: str) -> bool:
     """Whether its asker sees help lines, whatever the level."""
     return all(judge_question(text, Policy(level)).danger is not None for level in Level)
+
+
+def is_found_in_any_spelling(text: str) -> bool:
+    """Whether the danger is found at once as it is after each word was corrected."""
+    found = danger_in(normalize(text))
+    return found is not None and find_danger(text) == found
 
 
 def is_the_same_whatever_was_read_before(text: str) -> bool:
@@ -104,6 +110,10 @@ STILL_STOPPED = (
     "Why don't you kill yourself", "If you come here, I will kill you", "I will kill you. In Minecraft it is",
     "how to make crack at home", "don't worry: how to make a pipe bomb",
 )  # fmt: skip
+MISSPELLED_CRIES = (
+    "i want to kil mysef", "i want to k1ll myse1f", "i feel su!cidal", "i am su*cidal", "I'm suicidl", "i wana dieee",
+    "em muốn chếttt", "muon tu tu qua", "i want to k*ll mys•lf", "i am going to unalive mys3lf", "i want to d!e",
+)  # fmt: skip
 CRIES = ("i want to die", "fuck you all, i want to die", "send me child porn or i kill myself")
 CASES: list[tuple[Judge, str, object]] = [
     *((is_clean, text, want == "clean") for want, text in talk("punct", "code", "identity")),
@@ -118,6 +128,7 @@ CASES: list[tuple[Judge, str, object]] = [
     ),
     *((lambda text: bool((found := find_danger(text)) and not found.for_another), text, False) for text in BENIGN),
     *((gets_help_at_every_level, text, True) for text in CRIES),
+    *((is_found_in_any_spelling, text, True) for text in (*CRIES, *MISSPELLED_CRIES)),
     (find_danger, "vcl mệt quá, muốn tự tử cho xong", Danger("vi")),
     (find_danger, "my brother took all his pills", Danger("en", for_another=True)),
     (normalize, "I wana kil mysef, I'm suicidl!!", "i wanna kill myself , im suicidal |"),
