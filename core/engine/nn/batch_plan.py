@@ -1,16 +1,12 @@
-"""The plan of a step: the indices that every layer needs, computed once, and the groups of PyTorch's attention."""
+"""The plan of a step: the indices that every layer needs, computed once."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from core.engine.nn.kv_cache import BLOCK_IDS, BlockGather, KVCache
+from core.engine.nn.kv_cache import BLOCK_IDS
 from core.engine.sequence import SequenceSlice
-
-MAX_LENGTH_RATIO = 2
-"""Ratio of the longest to the shortest sequence in one attention group."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -61,72 +57,3 @@ def plan_batch(batch: list[SequenceSlice]) -> BatchPlan:
             or [np.empty(0, np.int64)]
         ),
     )
-
-
-# Attention in PyTorch
-
-
-@dataclass(frozen=True, slots=True)
-class AttentionGroup:
-    """Rows whose attention is computed in one call: one id each of several sequences, or several ids of one.
-
-    `gather`: where their keys and values are, `length` ids of each sequence. `mask`: added to the scores; None if
-    every row sees every key.
-    """
-
-    rows: slice
-    gather: BlockGather
-    length: int
-    mask: torch.Tensor | None
-
-
-def attention_groups(
-    slices: list[SequenceSlice], kv: KVCache, queries_per_key: int, like: torch.Tensor
-) -> list[AttentionGroup]:
-    """Group the slices of a plan. `queries_per_key`: query heads per key head. `like` gives dtype and device."""
-    groups, row = [], 0
-    for ones in by_similar_length([each for each in slices if each.rows == 1]):
-        groups.append(decode_group(ones, row, kv, like))
-        row += len(ones)
-    for each in slices[row:]:
-        groups.append(prefill_group(each, row, kv, queries_per_key, like))
-        row += each.rows
-    return groups
-
-
-def by_similar_length(slices: list[SequenceSlice]) -> list[list[SequenceSlice]]:
-    """Split slices, in order of their length, into groups of similar length. Shorter ones are padded to the longest."""
-    groups: list[list[SequenceSlice]] = []
-    for each in slices:
-        if groups and each.end <= MAX_LENGTH_RATIO * max(groups[-1][0].end, 8 * BLOCK_IDS):
-            groups[-1].append(each)
-        else:
-            groups.append([each])
-    return groups
-
-
-def decode_group(slices: list[SequenceSlice], row: int, kv: KVCache, like: torch.Tensor) -> AttentionGroup:
-    """A group of one id each of several sequences, from `row` on. Keys beyond a sequence's end are masked."""
-    longest = slices[-1].end
-    count = -(-longest // BLOCK_IDS)
-    blocks = [(each.sequence.blocks + each.sequence.blocks[:1] * count)[:count] for each in slices]
-    ends = torch.tensor([each.end for each in slices], device=like.device)
-    mask = None
-    if len(slices) > 1:
-        beyond = torch.arange(longest, device=like.device) >= ends[:, None]
-        mask = torch.zeros(beyond.shape, dtype=like.dtype, device=like.device).masked_fill_(beyond, -torch.inf)
-        mask = mask[:, None, None, :]
-    return AttentionGroup(slice(row, row + len(slices)), kv.gather(blocks), longest, mask)
-
-
-def prefill_group(
-    part: SequenceSlice, row: int, kv: KVCache, queries_per_key: int, like: torch.Tensor
-) -> AttentionGroup:
-    """A group of several ids of one sequence, from `row` on. Each id sees itself and those before it."""
-    end = part.start + part.rows
-    count = -(-end // BLOCK_IDS)
-    positions = torch.arange(part.start, end, device=like.device)[:, None]
-    later = torch.arange(end, device=like.device) > positions
-    mask = torch.zeros(later.shape, dtype=like.dtype, device=like.device).masked_fill_(later, -torch.inf)
-    gather = kv.gather([part.sequence.blocks[:count]])
-    return AttentionGroup(slice(row, row + part.rows), gather, end, mask.repeat(queries_per_key, 1))

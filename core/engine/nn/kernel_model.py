@@ -26,6 +26,7 @@ from core.engine.nn.linear import ConcatLinear, Linear, LowBitLinear
 from core.engine.nn.quantization import Int8Matrix
 from core.engine.nn.transformer import Transformer
 
+NO_NUMBER = "the model computed something that is no number"
 _CACHE_LINE_BYTES = 64
 
 
@@ -75,7 +76,7 @@ class KernelModel:
         self.team.run(step.run_step, step.phase_count(sizes.layers), data, self.progress)
         # Whatever is not finite on the way makes every later sum of its row so.
         if not np.isfinite(x[plan.logit_rows]).all():
-            raise ValueError("the model computed something that is no number")
+            raise ValueError(NO_NUMBER)
         return torch.from_numpy(buffers.logits[: len(plan.logit_rows)])
 
     def unpack_for_torch(self) -> None:

@@ -8,6 +8,8 @@ import math
 import mmap
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 BLOCK_IDS = 8
@@ -31,14 +33,11 @@ class KVCache:
         """Write keys and values [ids, 2 * heads, head_dim] to `slots`, each block * BLOCK_IDS + offset."""
         self._layers[layer].index_copy_(1, slots, kv.transpose(0, 1))
 
-    def gather(self, blocks: list[list[int]]) -> "BlockGather":
-        """Prepare to read the blocks of some sequences, the same number of blocks of each."""
-        first, count = blocks[0][0], len(blocks[0])
-        if len(blocks) == 1 and blocks[0] == list(range(first, first + count)):
-            return BlockGather(1, first * BLOCK_IDS, None)
-        device = self._layers[0].device
-        rows = torch.arange(2 * self.heads, device=device).view(2, 1, self.heads, 1) * self.blocks
-        return BlockGather(len(blocks), 0, (rows + torch.tensor(blocks, device=device)[None, :, None, :]).flatten())
+    def block_rows(self, blocks: list[list[int]]) -> npt.NDArray[np.int64]:
+        """The rows of a layer's blocks that hold those of some sequences, the same number of each, for `read`."""
+        rows = np.arange(2 * self.heads).reshape(2, 1, self.heads, 1) * self.blocks
+        found: npt.NDArray[np.int64] = rows + np.array(blocks)[None, :, None, :]
+        return found.ravel()
 
     def read(self, layer: int, gather: "BlockGather", length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The first `length` keys and values of each sequence, each [sequences, heads, length, head_dim]."""

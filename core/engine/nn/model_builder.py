@@ -79,7 +79,7 @@ class ModelBuilder:
         return Embedding(self._tensors.int4(name) if self._tensors.is_int4(name) else self._tensors.view(name))
 
     def _rotary(self, positions: int) -> RotaryEmbedding:
-        return RotaryEmbedding(*self._rotary_angles(), positions)
+        return RotaryEmbedding(*self._rotary_angles(), positions, self._device)
 
     def _rotary_angles(self) -> tuple[torch.Tensor, float]:
         """The angle per position of each pair of numbers, float32 [head_dim / 2], and a factor for cos and sin."""

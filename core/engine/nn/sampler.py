@@ -1,7 +1,7 @@
-"""Samples tokens from logits, each sequence by its own parameters and with its own random numbers.
+"""What sampling needs of each sequence: its own parameters, its own random numbers, and the tokens that it has.
 
-On a CPU the kernels (core/engine/kernels/sampling.py) sample all rows of a step at once. A SequenceSampler holds what
-they need of a sequence, and samples in PyTorch on a GPU, where nothing can be compiled, and as their reference.
+All rows of a step are sampled at once: by the kernels (core/engine/kernels/sampling.py), or in PyTorch
+(torch_sampling.py) on a GPU and where nothing can be compiled.
 """
 
 import os
@@ -9,18 +9,16 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from core.domain.sampling import Sampling
 from core.engine.kernels.jit import Array
-from core.engine.kernels.sampling import TOP_P_CANDIDATES
 
 RuleRecord = tuple[float, float, float, float, int, int, int]
 """The fields of a RULE_RECORD (core/engine/kernels/sampling.py)."""
 
 
 class SequenceSampler:
-    """Samples one sequence's tokens, and remembers them for the repetition penalty.
+    """The rules of one sequence's next tokens. It remembers those that were sampled, for the repetition penalty.
 
     Each token has its own random number, whether it is sampled in a step of its own or after a guess. The order of the
     rules is that of transformers' generate: penalty, temperature, top-k, top-p.
@@ -79,36 +77,6 @@ class SequenceSampler:
         self._seen[self._count] = token
         self._count += 1
 
-    def sample_after(self, logits: torch.Tensor, guesses: Sequence[int]) -> tuple[int, ...]:
-        """Sample in PyTorch after the last token and after each guess that holds. Returns these guesses and a last
-        token. `logits`: float32 [guesses + 1, vocabulary], which are changed."""
-        tokens = [self(logits[0])]
-        while len(tokens) <= len(guesses) and tokens[-1] == guesses[len(tokens) - 1]:
-            tokens.append(self(logits[len(tokens)]))
-        return tuple(tokens)
-
-    def __call__(self, logits: torch.Tensor) -> int:
-        """Sample a token in PyTorch from logits, float32 [vocabulary], which are changed."""
-        self._penalise(logits)
-        token = int(logits.argmax()) if self.sampling.temperature <= 0 else self._sample(logits)
-        self.record(token)
-        return token
-
-    def _penalise(self, logits: torch.Tensor) -> None:
-        if len(self.penalised_ids):
-            penalty, ids = (
-                float(self.sampling.repetition_penalty),
-                torch.from_numpy(self.penalised_ids).to(logits.device),
-            )
-            scores = logits[ids]
-            logits[ids] = torch.where(scores < 0, scores * penalty, scores / penalty)
-
-    def _sample(self, logits: torch.Tensor) -> int:
-        probabilities, ids = candidates(logits / max(self.sampling.temperature, 1e-4), self.sampling)
-        passed = probabilities.cumsum(-1)
-        place = int((passed <= self._uniform() * passed[-1]).sum())
-        return int(ids[min(place, len(ids) - 1)])
-
     def _uniform(self, ahead: int = 0) -> float:
         """The random number of the next token, or of one `ahead` of it: at least 0, less than 1, exact in float32.
 
@@ -119,26 +87,6 @@ class SequenceSampler:
         while len(self._uniforms) <= ahead:
             self._uniforms.append(float(self._random.random(dtype=np.float32)))
         return self._uniforms[ahead]
-
-
-def candidates(scores: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ids left by top-k and top-p, the most likely first, and their unnormalised probabilities."""
-    top_p, top_k = float(sampling.top_p), sampling.top_k
-    if 0 < top_k < len(scores):
-        scores, ids = scores.topk(top_k)
-        probabilities = scores.softmax(-1)
-    elif top_p >= 1:
-        return scores.softmax(-1), torch.arange(len(scores), device=scores.device)
-    else:
-        everything = scores.softmax(-1)
-        probabilities, ids = everything.topk(min(TOP_P_CANDIDATES, len(scores)))
-        if float(probabilities.sum()) < top_p:
-            probabilities, ids = everything.sort(descending=True)
-    if top_p < 1:
-        # The fewest ids whose probabilities sum up to top_p; at least one.
-        needed = int((probabilities.cumsum(-1) < top_p).sum()) + 1
-        probabilities, ids = probabilities[:needed], ids[:needed]
-    return probabilities, ids
 
 
 def seed_of(sampling: Sampling) -> int:

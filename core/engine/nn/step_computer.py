@@ -12,9 +12,10 @@ from core.engine.hang_detector import ProgressCounter
 from core.engine.kernels import cache, machine, sampling
 from core.engine.kernels.jit import Array
 from core.engine.kernels.team import ThreadTeam
+from core.engine.nn import torch_sampling
 from core.engine.nn.autotune import FEW_ROWS, Tuning
 from core.engine.nn.batch_plan import BatchPlan, plan_batch
-from core.engine.nn.kernel_model import KernelModel, can_compute, linear_parts
+from core.engine.nn.kernel_model import NO_NUMBER, KernelModel, can_compute, linear_parts
 from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.sampler import RuleRecord, SequenceSampler
 from core.engine.nn.step_benchmark import max_threads
@@ -68,7 +69,7 @@ class StepComputer:
         """Compute a batch and write its keys and values to the KV cache.
 
         Returns the logits of the plan's `logit_rows`, float32 [logit rows, vocabulary], valid until the next call.
-        Raises ValueError if they are not finite.
+        Raises ValueError if they are not finite; on a GPU `sample` does, so that the host waits once a step.
         """
         rows, tuning = len(plan.ids), self.tuning
         torch_min_rows = tuning.torch_min_rows if tuning else None
@@ -80,19 +81,24 @@ class StepComputer:
         if threads:
             torch.set_num_threads(threads)
         logits = self.model(plan, self.kv, self._count_progress).float()
-        if not torch.isfinite(logits.amax(-1)).all():
-            raise ValueError("the model computed something that is no number")
+        if logits.is_cpu and not torch.isfinite(logits.amax(-1)).all():
+            raise ValueError(NO_NUMBER)
         return logits
 
     def sample(self, logits: torch.Tensor, draws: list[Draw]) -> list[tuple[int, ...]]:
         """Sample tokens for each sequence: its guesses that hold, and one more.
 
-        `logits`: those after its last token and after each guess, sequence by sequence; they may be changed.
+        `logits`: those after its last token and after each guess, sequence by sequence; they may be changed. Raises
+        ValueError if they are not finite.
         """
+        rules, penalised_ids = rules_of_rows(draws)
         if self.kernel_model:
-            return self._sample_by_kernels(logits.numpy(), draws)
-        rows = torch.split(logits, [len(guesses) + 1 for _, guesses in draws])
-        return [sampler.sample_after(part, guesses) for (sampler, guesses), part in zip(draws, rows, strict=True)]
+            tokens = self._sample_by_kernels(logits.numpy(), rules, penalised_ids)
+        else:
+            tokens = torch_sampling.sample_rows(logits, rules, penalised_ids).tolist()  # here the host waits
+        if torch_sampling.NOT_FINITE in tokens:
+            raise ValueError(NO_NUMBER)
+        return kept_tokens(draws, tokens)
 
     def describe(self) -> str:
         """How the weights are held, and what computes with how many rows, in words."""
@@ -124,26 +130,31 @@ class StepComputer:
         self.kernel_model = KernelModel(self.model, self.kv, self.team, self._progress)
         self.kernel_model(plan_batch([SequenceSlice(Sequence(0, "", [0], max_length=2, blocks=[0]), 0, 1)]))
         vocabulary = len(self.model.embedding.rows)
-        self._sample_by_kernels(np.zeros((1, vocabulary), np.float32), [(SequenceSampler(Sampling(), [0]), ())])
+        rules = rules_of_rows([(SequenceSampler(Sampling(), [0]), ())])
+        self._sample_by_kernels(np.zeros((1, vocabulary), np.float32), *rules)
         target = self.kv.like.new_empty(1, self.model.head.columns)
         self.kernel_model.unpack_rows(linear_parts(self.model.head)[0], 0, target)
         self.kernel_model.unpack_for_torch()
 
-    def _sample_by_kernels(self, logits: Array, draws: list[Draw]) -> list[tuple[int, ...]]:
+    def _sample_by_kernels(self, logits: Array, rules: Array, penalised_ids: Array) -> list[int]:
         assert self.team
-        records, penalised, start = list[RuleRecord](), list[Array](), 0
-        for sampler, guesses in draws:
-            rules, ids = sampler.rules(guesses, start)
-            records += rules
-            penalised.append(ids)
-            start += len(ids)
-        tokens = np.empty(len(records), np.int64)
-        rules_of_rows = np.array(records, sampling.RULE_RECORD)
-        self.team.run(sampling.sample_rows, 1, logits, rules_of_rows, np.concatenate(penalised), tokens)
-        return kept_tokens(draws, tokens.tolist())
+        tokens = np.empty(len(rules), np.int64)
+        self.team.run(sampling.sample_rows, 1, logits, rules, penalised_ids, tokens)
+        return list(map(int, tokens))
 
     def _count_progress(self) -> None:
         self._progress[0] += 1
+
+
+def rules_of_rows(draws: list[Draw]) -> tuple[Array, Array]:
+    """The rules of all rows, RULE_RECORD [rows], and the ids that their penalties apply to, int64."""
+    records, penalised, start = list[RuleRecord](), list[Array](), 0
+    for sampler, guesses in draws:
+        rules, ids = sampler.rules(guesses, start)
+        records += rules
+        penalised.append(ids)
+        start += len(ids)
+    return np.array(records, sampling.RULE_RECORD), np.concatenate(penalised)
 
 
 def kept_tokens(draws: list[Draw], tokens: list[int]) -> list[tuple[int, ...]]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from core.engine.nn.batch_plan import AttentionGroup, BatchPlan, attention_groups
+from core.engine.nn.attention_groups import AttentionGroup, on_device, plan_groups
+from core.engine.nn.batch_plan import BatchPlan
+from core.engine.nn.device_copy import copy_together
 from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.linear import Linear
 from core.engine.nn.weight_reader import Int4Tensor
@@ -84,15 +86,18 @@ class Transformer:
 
         `on_layer` is called after every layer. `layers`: compute only the first, to measure them.
         """
-        like = kv.like
-        ids, positions, slots, logit_rows = (
-            torch.from_numpy(each).to(like.device) for each in (plan.ids, plan.positions, plan.slots, plan.logit_rows)
-        )
+        groups = plan_groups(plan.slices, kv)
+        arrays = [plan.ids, plan.positions, plan.slots, plan.logit_rows]
+        arrays += [array for group in groups for array in (group.index, group.ends)]
+        ids, positions, slots, logit_rows, *of_groups = copy_together(arrays, kv.like.device)
         x = self.embedding(ids)
         step = StepInputs(
-            self.rotary.tables(positions, self.sizes, like),
+            self.rotary.tables(positions, self.sizes, kv.like),
             slots,
-            attention_groups(plan.slices, kv, self.sizes.queries_per_key, like),
+            [
+                on_device(group, index, ends, self.sizes.queries_per_key, kv.like)
+                for group, index, ends in zip(groups, of_groups[::2], of_groups[1::2], strict=True)
+            ],
         )
         for number, layer in enumerate(self.layers[:layers]):
             x += self.attend(layer, layer.attention_norm(x), step, kv, number)
@@ -153,10 +158,13 @@ class Embedding:
 class RotaryEmbedding:
     """Rotary positions: `cos` and `sin` of the angle of each pair of numbers, float32 [positions, head_dim / 2]."""
 
-    def __init__(self, inverse: torch.Tensor, scaling: float, positions: int) -> None:
-        """`inverse`: each pair's angle per position, float32 [head_dim / 2]. `scaling`: a factor for cos and sin."""
+    def __init__(self, inverse: torch.Tensor, scaling: float, positions: int, device: torch.device) -> None:
+        """`inverse`: each pair's angle per position, float32 [head_dim / 2]. `scaling`: a factor for cos and sin.
+
+        Computed on the CPU, so that every device has the same numbers.
+        """
         angles = torch.outer(torch.arange(positions, dtype=torch.float32), inverse.float())
-        self.cos, self.sin = angles.cos() * scaling, angles.sin() * scaling
+        self.cos, self.sin = ((table * scaling).to(device) for table in (angles.cos(), angles.sin()))
 
     def tables(self, positions: torch.Tensor, sizes: HeadSizes, like: torch.Tensor) -> "RotaryTables":
         """The tables of some positions, for queries, keys and values concatenated.
@@ -164,7 +172,6 @@ class RotaryEmbedding:
         Values get an angle of zero, which is faster than to split them off. `like` gives dtype and device.
         """
         rotated, heads = sizes.heads + sizes.kv_heads, sizes.heads + 2 * sizes.kv_heads
-        positions = positions.to(self.cos.device)
         cos, sin = (table[positions].to(like)[:, None] for table in (self.cos, self.sin))
         cosines = like.new_ones(len(positions), heads, sizes.head_dim)
         sines = torch.zeros_like(cosines)

@@ -17,8 +17,10 @@ from core.engine.kernels import sampling as kernel
 from core.engine.kernels.jit import Array
 from core.engine.kernels.team import ThreadTeam
 from core.engine.nn.sampler import SequenceSampler
+from core.engine.nn.step_computer import rules_of_rows
+from core.engine.nn.torch_sampling import penalise
 from tests.core.engine.nn.conftest import Models
-from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs
+from tests.core.engine.nn.test_sampler import PROMPT, SAMPLINGS, VOCABULARY, random_logits, theirs, token_of
 from tests.sweeps import sweep
 from tests.tables import each_row
 
@@ -35,13 +37,8 @@ def teams() -> Iterator[dict[int, ThreadTeam]]:
 
 def drawn(team: ThreadTeam, logits: Array, draws: list[SequenceSampler]) -> list[int]:
     """As the runner has it drawn."""
-    starts = np.cumsum([0, *(len(draw.penalised_ids) for draw in draws)])
-    noted = [draw.rules((), start)[0][0] for draw, start in zip(draws, starts, strict=False)]
-    rules = np.array(noted, kernel.RULE_RECORD)
     tokens = np.full(len(draws), -1, np.int64)
-    team.run(
-        kernel.sample_rows, 1, logits.copy(), rules, np.concatenate([draw.penalised_ids for draw in draws]), tokens
-    )
+    team.run(kernel.sample_rows, 1, logits.copy(), *rules_of_rows([(draw, ()) for draw in draws]), tokens)
     for draw, token in zip(draws, tokens, strict=True):
         draw.record(int(token))
     return [int(token) for token in tokens]
@@ -51,9 +48,9 @@ def explained(logits: torch.Tensor, sampling: Sampling, seen: list[int], uniform
     """Whether sums in another order may come to this token: ids in float64, the most likely first (or by their number,
     where all may be drawn), and the place at which so much of the whole has been passed, give or take some last digits;
     where top-p ends, too, one more or less may be in."""
-    draw = SequenceSampler(sampling, seen)
-    draw._penalise(logits)
-    scores = logits.double().numpy() / max(float(sampling.temperature), 1e-4)
+    rows = logits[None].clone()
+    penalise(rows, *rules_of_rows([(SequenceSampler(sampling, seen), ())]))
+    scores = rows[0].double().numpy() / max(float(sampling.temperature), 1e-4)
     ids = np.arange(len(scores))
     if 0 < sampling.top_k < len(scores) or sampling.top_p < 1:
         ids = np.argsort(-scores, kind="stable")
@@ -113,7 +110,7 @@ def check_draws(teams: dict[int, ThreadTeam], samplings: list[Sampling], seed: i
     alone = [drawn(teams[1], whole[row : row + 1], [draw])[0] for row, draw in enumerate(draws())]
     assert alone == found
     for row, draw in enumerate(draws()):
-        if draw(logits[row].clone()) != found[row]:
+        if token_of(draw, logits[row]) != found[row]:
             uniform = SequenceSampler(rules[row], seen[row])._uniform()
             assert explained(logits[row].clone(), rules[row], seen[row], uniform, found[row])
 
@@ -124,7 +121,7 @@ def test_it_is_nearly_always_the_very_same(teams: dict[int, ThreadTeam]) -> None
     seeded = [Sampling(0.7, 1, 0.8, 20, 1.05, seed) for seed in range(500)]
     found = drawn(teams[1], np.asarray(logits.numpy()), [SequenceSampler(rule, PROMPT) for rule in seeded])
     same = [
-        SequenceSampler(rule, PROMPT)(row.clone()) == token
+        token_of(SequenceSampler(rule, PROMPT), row) == token
         for rule, row, token in zip(seeded, logits, found, strict=True)
     ]
     assert sum(same) >= 499 and rules.seed is None
@@ -206,7 +203,7 @@ def test_the_penalty_is_that_of_pytorch(teams: dict[int, ThreadTeam], penalty: f
     draws = [SequenceSampler(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
     others = [SequenceSampler(rule, ids) for rule, ids in zip(rules, seen, strict=True)]
     for _ in range(5):
-        expected = [draw(torch.from_numpy(row.copy())) for draw, row in zip(others, logits, strict=True)]
+        expected = [token_of(draw, torch.from_numpy(row)) for draw, row in zip(others, logits, strict=True)]
         assert drawn(teams[2], logits, draws) == expected
 
 
@@ -219,7 +216,7 @@ def test_a_whole_vocabulary(teams: dict[int, ThreadTeam]) -> None:
         samplings = [Sampling(0.7, repetition_penalty=1.1, seed=row, **rules) for row in range(3)]  # type: ignore[arg-type]
         found = drawn(teams[1], np.asarray(logits.numpy()), [SequenceSampler(each, PROMPT) for each in samplings])
         for row, (sampling, token) in enumerate(zip(samplings, found, strict=True)):
-            if SequenceSampler(sampling, PROMPT)(logits[row].clone()) != token:
+            if token_of(SequenceSampler(sampling, PROMPT), logits[row]) != token:
                 uniform = SequenceSampler(sampling, PROMPT)._uniform()
                 assert explained(logits[row].clone(), sampling, PROMPT, uniform, token)
 

@@ -19,7 +19,8 @@ from core.engine.kernels.products import PANEL_MIN_ROWS
 from core.engine.kernels.team import ThreadTeam
 from core.engine.nn.model_runner import TorchRunner
 from core.engine.nn.sampler import SequenceSampler
-from core.engine.nn.step_computer import kept_tokens
+from core.engine.nn.step_computer import kept_tokens, rules_of_rows
+from core.engine.nn.torch_sampling import sample_rows
 from core.engine.options import WeightFormat
 from core.engine.prompt_lookup import MAX_GUESSES
 from core.engine.sequence import Sequence
@@ -109,11 +110,12 @@ def team() -> Iterator[ThreadTeam]:
 
 def drawn(team: ThreadTeam | None, logits: Array, draw: SequenceSampler, guesses: list[int]) -> tuple[int, ...]:
     """By the kernels, or in PyTorch."""
+    rules = rules_of_rows([(draw, guesses)])
+    tokens = np.empty(len(guesses) + 1, np.int64)
     if team is None:
-        return draw.sample_after(torch.from_numpy(logits.copy()), guesses)
-    records, ids = draw.rules(guesses, 0)
-    tokens = np.empty(len(records), np.int64)
-    team.run(kernel.sample_rows, 1, logits.copy(), np.array(records, kernel.RULE_RECORD), ids, tokens)
+        tokens[:] = sample_rows(torch.from_numpy(logits.copy()), *rules).numpy()
+    else:
+        team.run(kernel.sample_rows, 1, logits.copy(), *rules, tokens)
     return kept_tokens([(draw, guesses)], tokens.tolist())[0]
 
 

@@ -15,7 +15,9 @@ from transformers import (
 )
 
 from core.domain.sampling import Sampling
-from core.engine.nn.sampler import SequenceSampler, candidates
+from core.engine.nn.sampler import SequenceSampler
+from core.engine.nn.step_computer import rules_of_rows
+from core.engine.nn.torch_sampling import NOT_FINITE, kept_weights, penalise, sample_rows
 from tests.core.engine.nn.conftest import Models
 from tests.core.engine.nn.drive import GREEDY, Drive, answers
 from tests.tables import each_row
@@ -45,11 +47,19 @@ def theirs(logits: torch.Tensor, sampling: Sampling, ids: list[int]) -> torch.Te
 
 
 def ours(logits: torch.Tensor, sampling: Sampling, ids: list[int]) -> torch.Tensor:
-    logits = logits.clone()
-    SequenceSampler(sampling, ids)._penalise(logits)
-    probabilities, numbers = candidates(logits / sampling.temperature, sampling)
+    rules, penalised_ids = rules_of_rows([(SequenceSampler(sampling, ids), ())])
+    logits = logits[None].clone()
+    penalise(logits, rules, penalised_ids)
+    [weights], [numbers] = kept_weights(logits, rules)
     assert len(set(numbers.tolist())) == len(numbers)
-    return torch.zeros(len(logits)).index_put((numbers,), probabilities / probabilities.sum())
+    return torch.zeros(logits.shape[1]).index_put((numbers,), weights / weights.sum())
+
+
+def token_of(sampler: SequenceSampler, logits: torch.Tensor) -> int:
+    """The next token, sampled in PyTorch."""
+    [token] = sample_rows(logits[None].clone(), *rules_of_rows([(sampler, ())])).tolist()
+    sampler.record(token)
+    return int(token)
 
 
 SAMPLINGS = st.builds(
@@ -99,21 +109,20 @@ def whole(logits: torch.Tensor, sampling: Sampling, ids: list[int], kept: torch.
     ],
 )
 def test_how_many_are_left(sampling: Sampling, left: int) -> None:
-    probabilities, ids = candidates(random_logits(1, 1.0), sampling)
-    assert (len(probabilities), len(ids)) == (left, left)
+    assert int((ours(random_logits(1, 1.0), sampling, PROMPT) > 0).sum()) == left
 
 
 def test_all_alike() -> None:
-    """Top-p needs more of them than it looks at first."""
-    probabilities, ids = candidates(torch.zeros(VOCABULARY), Sampling(1, top_p=0.8))
-    assert len(set(ids.tolist())) == pytest.approx(0.8 * VOCABULARY, abs=1)
-    assert probabilities.tolist() == pytest.approx([1 / VOCABULARY] * len(ids))
+    chances = ours(torch.zeros(VOCABULARY), Sampling(1, top_p=0.8), PROMPT)
+    left = chances[chances > 0].tolist()
+    assert len(left) == pytest.approx(0.8 * VOCABULARY, abs=1)
+    assert left == pytest.approx([1 / len(left)] * len(left))
 
 
 def drawn(sampling: Sampling, count: int = 30, ids: list[int] = PROMPT) -> list[int]:
     """Tokens from always the same logits."""
     draw = SequenceSampler(sampling, ids)
-    return [draw(random_logits(1, 1.0)) for _ in range(count)]
+    return [token_of(draw, random_logits(1, 1.0)) for _ in range(count)]
 
 
 @each_row(
@@ -148,7 +157,7 @@ def test_as_often_as_likely(sampling: Sampling) -> None:
     logits = torch.tensor([0.0, 2.0, 1.0, -1.0, -3.0, 0.5])
     expected = theirs(logits, sampling, PROMPT)
     draw = SequenceSampler(sampling, PROMPT)
-    counted = Counter(draw(logits.clone()) for _ in range(4000))
+    counted = Counter(token_of(draw, logits) for _ in range(4000))
     assert [counted[id] / 4000 for id in range(6)] == pytest.approx(expected.tolist(), abs=0.03)
     assert all(expected[id] > 0 for id in counted), "and never what is ruled out"
 
@@ -157,7 +166,7 @@ def test_the_penalty_remembers_what_was_drawn() -> None:
     """Also what was drawn before, and no id twice as much for having come twice."""
     sampling = Sampling(0, repetition_penalty=2.0)
     draw = SequenceSampler(sampling, [0, 0, 0])
-    tokens = [draw(torch.tensor([9.0, 8.0, 7.0, 5.0, -1.0])) for _ in range(4)]
+    tokens = [token_of(draw, torch.tensor([9.0, 8.0, 7.0, 5.0, -1.0])) for _ in range(4)]
     assert tokens == [1, 2, 3, 0]
     assert drawn(Sampling(0, repetition_penalty=1.3), 5) != drawn(Sampling(0), 5)
 
@@ -167,8 +176,29 @@ def test_nobody_draws_from_anothers_numbers() -> None:
     alone = drawn(sampling)
     draw, other = SequenceSampler(sampling, PROMPT), SequenceSampler(Sampling(1.5, seed=6), PROMPT)
     for token in alone:
-        other(random_logits(1, 1.0))
-        assert draw(random_logits(1, 1.0)) == token
+        token_of(other, random_logits(1, 1.0))
+        assert token_of(draw, random_logits(1, 1.0)) == token
+
+
+def test_rows_together_as_alone() -> None:
+    """Of all kinds in one step: greedy, cut or not, penalised or not; also one whose logits are no numbers."""
+    samplings = [
+        Sampling(0, repetition_penalty=1.4),
+        Sampling(1.5, top_k=4, seed=1),
+        Sampling(0),
+        Sampling(1, top_p=0.6, repetition_penalty=0.8, seed=2),
+        Sampling(1.2, seed=3),
+        Sampling(0.7, top_k=300, top_p=0.9, seed=4),
+        Sampling(1, seed=5),
+    ]
+    logits = torch.stack([random_logits(row, 2.0) for row in range(len(samplings))])
+    alone = [token_of(SequenceSampler(rule, PROMPT), row) for rule, row in zip(samplings, logits, strict=True)]
+    rules = rules_of_rows([(SequenceSampler(rule, PROMPT), ()) for rule in samplings])
+    assert sample_rows(logits.clone(), *rules).tolist() == alone
+    logits[4, 7], logits[2, 3] = torch.nan, torch.inf
+    assert sample_rows(logits, *rules).tolist() == [
+        NOT_FINITE if row in (2, 4) else token for row, token in enumerate(alone)
+    ]
 
 
 SEEDED = Sampling(1.5, top_p=0.95, repetition_penalty=1.1, seed=5)
