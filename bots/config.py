@@ -57,6 +57,7 @@ class Config(BaseSettings):
     weights: Literal["auto", "float32", "bf16", "int8", "int4"] = "auto"
     threads: int | None = Field(default=None, ge=1, le=1024)
     nice: int = Field(default=0, ge=0, le=19)
+    gpu_graphs: bool = False
     kv_cache: int | None = Field(default=None, ge=64, le=1_048_576)
 
     data_dir: Path = FOLDERS.data

@@ -113,6 +113,7 @@ def loader(config: Config, checkpoint: Checkpoint) -> Loader:
         context=config.context,
         kv_bytes=config.kv_cache * MIB if config.kv_cache else None,
         cache=config.model_cache,
+        graphs=config.gpu_graphs,
     )
 
 

@@ -22,6 +22,7 @@ class LoadOptions:
 
     `threads`: CPU threads. `context`: ids of prompt and answer together, at most the model's own. `kv_bytes`: memory
     for keys and values. `free`: memory for everything. `cache`: a folder for compiled kernels and measurements.
+    `graphs`: whether a GPU records the usual steps and replays them.
     """
 
     folder: Path
@@ -31,3 +32,4 @@ class LoadOptions:
     kv_bytes: int | None = None
     free: int | None = None
     cache: Path | None = None
+    graphs: bool = False

@@ -209,7 +209,9 @@ def test_what_the_engine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert loader(read_config(), checkpoint) == Loader(tmp_path, context=4096, cache=Path("data/models"))
     for name, value in (("WEIGHTS", "int8"), ("THREADS", "3"), ("CONTEXT", "2048"), ("KV_CACHE", "64")):
         monkeypatch.setenv(name, value)
-    assert loader(read_config(), checkpoint) == Loader(tmp_path, "int8", 3, 2048, 64 * 2**20, cache=Path("data/models"))
+    monkeypatch.setenv("GPU_GRAPHS", "1")
+    told = Loader(tmp_path, "int8", 3, 2048, 64 * 2**20, cache=Path("data/models"), graphs=True)
+    assert loader(read_config(), checkpoint) == told
 
 
 def test_how_many_questions_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:

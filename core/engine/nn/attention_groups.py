@@ -59,14 +59,19 @@ _NO_INDICES: Integers = np.empty(0, np.int64)
 
 
 def _plan_group(block_lists: list[list[int]], row: int, length: int, ends: Integers, kv: KVCache) -> GroupPlan:
-    """Shorter lists of blocks are filled up with their first one: what is read there is masked."""
-    count, sequences = -(-length // BLOCK_IDS), len(block_lists)
-    blocks = [(each + each[:1] * count)[:count] for each in block_lists]
+    count, sequences, blocks = -(-length // BLOCK_IDS), len(block_lists), pad_blocks(block_lists, length)
     rows = slice(row, row + max(sequences, len(ends)))
     first = blocks[0][0]
     if sequences == 1 and blocks[0] == list(range(first, first + count)):
         return GroupPlan(rows, sequences, length, first * BLOCK_IDS, _NO_INDICES, ends)
     return GroupPlan(rows, sequences, length, 0, kv.block_rows(blocks), ends)
+
+
+def pad_blocks(block_lists: Sequence[list[int]], length: int) -> list[list[int]]:
+    """As many blocks of each sequence as hold `length` ids. A list that is too short is filled up with its first block:
+    what is read there has to be masked."""
+    count = -(-length // BLOCK_IDS)
+    return [(each + each[:1] * count)[:count] for each in block_lists]
 
 
 def by_similar_length(slices: list[SequenceSlice]) -> list[list[SequenceSlice]]:

@@ -45,7 +45,7 @@ class ModelBuilder:
         sizes = HeadSizes(
             self._architecture.num_attention_heads, self._architecture.num_key_value_heads, self._architecture.head_dim
         )
-        return Transformer(sizes, self._embedding(), layers, head, self._rotary(positions))
+        return Transformer(sizes, self._embedding(head[1]), layers, head, self._rotary(positions))
 
     def _layer(self, number: int, made: dict[tuple[str, ...], Linear]) -> Layer:
         start = weight_formats.LAYER_PREFIX.format(number)
@@ -71,10 +71,12 @@ class ModelBuilder:
     def _norm(self, name: str) -> RMSNorm:
         return RMSNorm(self._tensors.float32(name).to(self._device), self._config.rms_norm_eps, self._dtype)
 
-    def _embedding(self) -> Embedding:
-        """On a CPU the embedding stays in its file."""
+    def _embedding(self, head: Linear) -> Embedding:
+        """On a CPU the embedding stays in its file. On a GPU it is the head's matrix where they are tied."""
         name = "model.embed_tokens.weight"
-        if self._device.type == "cuda":
+        if self._device.type != "cpu":
+            if self._architecture.tied and isinstance(head, DenseLinear):
+                return Embedding(head.weight)
             return Embedding(self._tensors.float32(name).to(self._device, self._dtype))
         return Embedding(self._tensors.int4(name) if self._tensors.is_int4(name) else self._tensors.view(name))
 

@@ -10,6 +10,7 @@ from core.engine import free_memory
 from core.engine.hang_detector import ProgressCounter
 from core.engine.kernels import machine
 from core.engine.nn.batch_plan import plan_batch
+from core.engine.nn.decode_graphs import DecodeGraphs, record_on_gpu
 from core.engine.nn.kv_cache import BLOCK_IDS, KVCache, bytes_per_block
 from core.engine.nn.model_builder import TORCH_DTYPES, ModelBuilder
 from core.engine.nn.model_config import read_model_config
@@ -31,13 +32,13 @@ DEFAULT_KV_CONTEXTS = 4
 class TorchRunner:
     """Runs batches on a StepComputer and samples their tokens. Implements Runner.
 
-    `context`: ids of prompt and answer together.
+    `context`: ids of prompt and answer together. `blocks`: of the KV cache, for sequences.
     """
 
-    def __init__(self, computer: StepComputer, context: int) -> None:
+    def __init__(self, computer: StepComputer, context: int, blocks: int) -> None:
         self.computer, self.context = computer, context
         self.device = str(computer.kv.like.device)
-        self.blocks, self.block_size = computer.kv.blocks, BLOCK_IDS
+        self.blocks, self.block_size = blocks, BLOCK_IDS
         self.vocabulary = len(computer.model.embedding.rows)
         self._samplers: dict[int, SequenceSampler] = {}
 
@@ -105,14 +106,17 @@ def load_model(options: LoadOptions, report: Report) -> TorchRunner:
 
 
 @torch.inference_mode()
-def build_runner(options: LoadOptions, report: Report) -> TorchRunner:
-    """Check the folder and the free memory, then build the model, compile its kernels and measure the machine."""
+def build_runner(options: LoadOptions, report: Report, device: torch.device | None = None) -> TorchRunner:
+    """Check the folder and the free memory, then build the model, compile its kernels and measure the machine.
+
+    `device`: a GPU if there is one, unless it is given.
+    """
     config = read_json(options.folder / "config.json")
     architecture = Architecture.from_config(config, str(options.folder))
     shapes = safetensors_index.tensor_shapes(options.folder)
     safetensors_index.check_shapes(shapes, architecture.tensor_shapes(), str(options.folder))
     tensors = WeightReader(options.folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     context = min(architecture.context, options.context or architecture.context)
     free = (available_bytes(device) if options.free is None else options.free) - OVERHEAD_BYTES
     model_format, blocks = fit_memory(options, architecture, tensors, device, (context, free))
@@ -121,14 +125,17 @@ def build_runner(options: LoadOptions, report: Report) -> TorchRunner:
     settings = read_model_config(options.folder, config)
     model = ModelBuilder(architecture, settings, tensors, model_format, device).build(context)
     like = torch.empty(0, dtype=TORCH_DTYPES[model_format.dense_dtype], device=device)
-    kv = KVCache(architecture.num_hidden_layers, architecture.num_key_value_heads, architecture.head_dim, blocks, like)
-    computer = StepComputer(model, kv, model_format)
+    has_graphs = options.graphs and device.type != "cpu"  # they have a block of their own
+    sizes = architecture.num_hidden_layers, architecture.num_key_value_heads, architecture.head_dim
+    kv = KVCache(*sizes, blocks + has_graphs, like)
+    graphs = DecodeGraphs(model, kv, context, blocks, record_on_gpu) if has_graphs else None
+    computer = StepComputer(model, kv, model_format, graphs)
     if device.type == "cpu":
         computer.compile(options.cache, options.threads, report)
         report("measuring this machine")
         benchmark = StepBenchmark(model, model_format, kv, computer.kernel_model)
         computer.tuning = benchmark.tune(options.threads, options.cache)
-    return TorchRunner(computer, context)
+    return TorchRunner(computer, context, blocks)
 
 
 def fit_memory(
@@ -157,16 +164,23 @@ def fit_memory(
 
 
 def device_weights(device: torch.device, weights: WeightFormat) -> WeightFormat:
-    """The format that the device can compute with: a GPU has bf16 and float32 only."""
-    return "bf16" if device.type == "cuda" and weights != "float32" else weights
+    """The format that the device can compute with: a GPU has float32, and bf16 where it computes that.
+
+    float16 is no substitute: Qwen's largest activations are beyond its range.
+    """
+    if device.type == "cpu":
+        return weights
+    return "bf16" if weights != "float32" and computes_bf16(device) else "float32"
 
 
 def computes_bf16(device: torch.device) -> bool:
     """Whether the device has bf16 instructions. Without them bf16 is slower than float32."""
+    if device.type != "cpu":
+        able: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return able
     features = torch.cpu.get_capabilities()
-    return device.type == "cuda" or (
-        machine.forced_instruction_set() is None
-        and any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return machine.forced_instruction_set() is None and any(
+        features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")
     )
 
 
@@ -182,7 +196,7 @@ def kv_block_bytes(architecture: Architecture, model_format: ModelFormat) -> int
 
 
 def embedding_bytes(architecture: Architecture, model_format: ModelFormat, device: torch.device) -> int:
-    """The bytes of the embedding in memory. On a CPU it stays in its file."""
-    if device.type == "cpu":
+    """The bytes of the embedding in memory. On a CPU it stays in its file, and a tied one is the head's matrix."""
+    if device.type == "cpu" or architecture.tied:
         return 0
     return architecture.vocab_size * architecture.hidden_size * TORCH_DTYPES[model_format.dense_dtype].itemsize

@@ -15,6 +15,7 @@ from core.engine.kernels.team import ThreadTeam
 from core.engine.nn import torch_sampling
 from core.engine.nn.autotune import FEW_ROWS, Tuning
 from core.engine.nn.batch_plan import BatchPlan, plan_batch
+from core.engine.nn.decode_graphs import DecodeGraphs
 from core.engine.nn.kernel_model import NO_NUMBER, KernelModel, can_compute, linear_parts
 from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.sampler import RuleRecord, SequenceSampler
@@ -36,14 +37,17 @@ class StepComputer:
     """A loaded model, its KV cache, and what computes with them.
 
     `kernel_model` and `team` are None where the kernels can't compute the model. `tuning` is None until the machine
-    is measured, and on a GPU.
+    is measured, and on a GPU. `graphs`: recorded steps of a GPU, None where they are not wanted.
     """
 
-    def __init__(self, model: Transformer, kv: KVCache, model_format: ModelFormat) -> None:
+    def __init__(
+        self, model: Transformer, kv: KVCache, model_format: ModelFormat, graphs: DecodeGraphs | None = None
+    ) -> None:
         self.model, self.kv, self.model_format = model, kv, model_format
         self.kernel_model: KernelModel | None = None
         self.team: ThreadTeam | None = None
         self.tuning: Tuning | None = None
+        self._graphs = graphs
         self._progress: Array = np.zeros(1, np.int64)
 
     def compile(self, folder: Path | None, threads: int | None, report: Report) -> None:
@@ -78,6 +82,9 @@ class StepComputer:
             self.team.active = threads or self.team.count
         if self.kernel_model and not (torch_min_rows and rows >= torch_min_rows):
             return self.kernel_model(plan)
+        if self._graphs and (logits := self._graphs.compute(plan)) is not None:
+            self._count_progress()
+            return logits
         if threads:
             torch.set_num_threads(threads)
         logits = self.model(plan, self.kv, self._count_progress).float()

@@ -90,7 +90,6 @@ class Transformer:
         arrays = [plan.ids, plan.positions, plan.slots, plan.logit_rows]
         arrays += [array for group in groups for array in (group.index, group.ends)]
         ids, positions, slots, logit_rows, *of_groups = copy_together(arrays, kv.like.device)
-        x = self.embedding(ids)
         step = StepInputs(
             self.rotary.tables(positions, self.sizes, kv.like),
             slots,
@@ -99,11 +98,25 @@ class Transformer:
                 for group, index, ends in zip(groups, of_groups[::2], of_groups[1::2], strict=True)
             ],
         )
+        x = self.compute_layers(ids, step, kv, on_layer, layers)
+        return self.head(self.norm(x[logit_rows])) if len(logit_rows) else x[logit_rows]
+
+    def compute_layers(
+        self,
+        ids: torch.Tensor,
+        step: "StepInputs",
+        kv: KVCache,
+        on_layer: Callable[[], None],
+        layers: int | None = None,
+    ) -> torch.Tensor:
+        """What the layers make of the embeddings of ids, float32 [rows, hidden]. All arrays are on the device, and
+        nothing here waits for it."""
+        x = self.embedding(ids)
         for number, layer in enumerate(self.layers[:layers]):
             x += self.attend(layer, layer.attention_norm(x), step, kv, number)
             x += self.mlp(layer, layer.mlp_norm(x))
             on_layer()
-        return self.head(self.norm(x[logit_rows])) if len(logit_rows) else x[logit_rows]
+        return x
 
     def attend(self, layer: Layer, x: torch.Tensor, step: "StepInputs", kv: KVCache, number: int) -> torch.Tensor:
         """A layer's attention, x [rows, hidden] in and out. `number`: of the layer."""
