@@ -19,7 +19,7 @@ from markdown_it.rules_inline import StateInline, autolink
 from markdown_it.rules_inline.balance_pairs import link_pairs
 from markdown_it.token import Token
 
-from core.markdown.emphasis import emphasis, is_word
+from core.markdown.emphasis import Mark, count_open, emphasis, is_word, settle
 from core.markdown.formulas import is_formula
 
 _MAX_NESTING = 20
@@ -33,10 +33,13 @@ _MAX_LINES_BEFORE = 5
 """Of a formula, before an environment in it."""
 _TERMINATOR = re.compile(r"[\n!$&*<>\[\\\]^_`~]|https?://|(?<![^\W_])www\.", re.IGNORECASE)
 """Where plain words end."""
-_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>`|]+", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>`|，。！？；：、（）《》「」『』【】“”]+", re.IGNORECASE)
 _TAGGED_ADDRESS = re.compile(r"<(?:[a-z][a-z0-9+.-]*://|(?:mailto|tel|sms|xmpp|magnet):|[^\s<>:/]+@)", re.IGNORECASE)
 """The beginning of an address between < and >. Others are code: vector<std::string>."""
-_TRAILING = ".,:;!?'\"*_~"
+_TRAILING = ".,:;!?'\""
+_ASTERISKS = re.compile(r"\*+")
+_MAX_STRUCK_CHARACTERS = 500
+"""Before an address within "~~"."""
 _ESCAPABLE = '*_`~#[]()<>|.!-+$"'
 """What a backslash hides behind. LaTeX and Windows' paths keep theirs before anything else."""
 _DESTINATION = re.compile(
@@ -82,6 +85,7 @@ def make_parser() -> MarkdownIt:
     inline.before("escape", "formula", _formula)
     inline.at("escape", _escape)
     inline.at("emphasis", emphasis)
+    parser.inline.ruler2.before("balance_pairs", "settle", settle)
     inline.at("autolink", _tagged_address)
     inline.at("link", _link)
     inline.at("image", _image)
@@ -189,15 +193,30 @@ def _push(state: StateInline, kind: str, content: str) -> Token:
 
 
 def _address(state: StateInline, silent: bool) -> bool:
-    """An address that stands for itself: no underscore in it is a mark."""
+    """An address that stands for itself: no underscore in it is a mark. Those at its end are, where one is open."""
     found = _ADDRESS.match(state.src, state.pos, state.posMax)
     if found is None or (found[0][0] in "wW" and state.pos and state.src[state.pos - 1].isalnum()):
         return False
-    address = without_punctuation(found[0])
+    address = without_punctuation(_before_asterisks(found[0], count_open(state, "*")))
+    while len(address) > (end := len(address.rstrip(address[-1]))) > 0 and _may_be_marks(state, address[end:]):
+        address = without_punctuation(address[:end])
     if not silent:
         _push(state, "address", address)
     state.pos += len(address)
     return True
+
+
+def _before_asterisks(address: str, opened: int) -> str:
+    """An address up to asterisks that close some before it: "**https://a.b**(x)"."""
+    found = _ASTERISKS.search(address) if opened else None
+    return address[: found.start()] if found and len(found[0]) <= opened else address
+
+
+def _may_be_marks(state: StateInline, signs: str) -> bool:
+    """Whether all of the same signs behind an address may close marks before it."""
+    if signs[0] == "~":
+        return signs == "~~" and "~~" in state.src[max(state.pos - _MAX_STRUCK_CHARACTERS, 0) : state.pos]
+    return signs[0] == "_" and len(signs) <= count_open(state, "_")
 
 
 def _tagged_address(state: StateInline, silent: bool) -> bool:
@@ -358,10 +377,15 @@ def open_marks(words: str) -> tuple[str, int]:
     that mean nothing yet."""
     state = StateInline(words, PARSER, {}, [])
     PARSER.inline.tokenize(state)
+    settle(state)
     link_pairs(state)
     closers = {each.end for each in state.delimiters if each.end >= 0}
-    opened = [each for at, each in enumerate(state.delimiters) if each.end < 0 and at not in closers and each.open]
+    unpaired = [each for at, each in enumerate(state.delimiters) if each.end < 0 and at not in closers]
+    opened = [each for each in unpaired if each.open or (isinstance(each, Mark) and each.run.may_close)]
     loose = len(words) - len(words.rstrip("*_~"))
+    last = state.delimiters[-1] if state.delimiters else None
+    if loose and isinstance(last, Mark) and last.run.crosses:
+        return "", loose
     matched = sum(
         len(state.tokens[state.delimiters[at].token].content)
         for at in closers

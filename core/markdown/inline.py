@@ -241,6 +241,7 @@ def _is_structure(token: Token) -> bool:
 
 def _with_missing_spaces(pieces: list[Piece]) -> list[Piece]:
     """With a space where bold ends with punctuation right before a word: "**Note:**text"; without one after a break."""
+    pieces = [piece for piece in pieces if not isinstance(piece, Run) or piece.text]
     for at, (before, after) in enumerate(pairwise(pieces)):
         if isinstance(before, Run) and isinstance(after, Run):
             if before.text == "\n":
@@ -252,4 +253,9 @@ def _with_missing_spaces(pieces: list[Piece]) -> list[Piece]:
 
 def _lacks_space(bold: Run, after: Run) -> bool:
     ends = Style.BOLD in bold.style and Style.BOLD not in after.style and not after.address
-    return ends and bold.text.endswith((":", "!", "?", "…", ".")) and after.text[:1].isalpha()
+    return ends and bold.text.endswith((":", "!", "?", "…", ".")) and _has_capitals(after.text[:1])
+
+
+def _has_capitals(letter: str) -> bool:
+    """Whether its script has words between spaces, and not as Chinese."""
+    return letter.lower() != letter.upper()

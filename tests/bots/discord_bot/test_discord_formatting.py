@@ -45,6 +45,7 @@ CASES = [
     ("[__init__](https://example.org)", "[__init__](https://example.org)"),
     ("- ```py\n  a || b\n  ```\nc || d", "- \n```py\na || b\n```\n" + r"c \|\| d"),
     # links
+    ("https://a.b/__init__ and **https://a.b/x_**", "https://a.b/__init__ and **https://a.b/x_**"),
     ("see https://example.org/a_b*c*d, ok", "see https://example.org/a_b*c*d, ok"),
     ("[here](https://example.org/a_(b)) and [x](javascript:alert)",
      "[here](https://example.org/a_(b)) and x (javascript:alert)"),

@@ -105,9 +105,12 @@ def test_what_no_line_can_show_is_one_block_of_code(markdown: str, latex: str) -
     assert (before.text, block.text, after.text) == ("So", latex, "then")
 
 
-def test_what_no_line_can_show_is_code_within_a_line() -> None:
+def test_what_no_line_can_show_is_code_within_a_line_and_a_block_on_telegram() -> None:
     [block] = read("so $\\unknown{x}$ is")
     assert [run.text for run in block.runs if run.style is Style.CODE] == ["\\unknown{x}"]
+    message = render("$$\\begin{matrix}1\\\\2\\end{matrix}$$")
+    assert message.text == "\\begin{matrix}1\\\\2\\end{matrix}"
+    assert [(str(each.type), each.language) for each in message.entities] == [("pre", "latex")]
 
 
 DISCORD = [
@@ -120,9 +123,3 @@ DISCORD = [
 @each_row(("markdown", "content"), DISCORD)
 def test_discord_eats_no_backslash(markdown: str, content: str) -> None:
     assert rendered(markdown) == content
-
-
-def test_telegram_shows_a_block_as_code() -> None:
-    message = render("$$\\begin{matrix}1\\\\2\\end{matrix}$$")
-    assert message.text == "\\begin{matrix}1\\\\2\\end{matrix}"
-    assert [(str(each.type), each.language) for each in message.entities] == [("pre", "latex")]

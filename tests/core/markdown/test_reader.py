@@ -55,6 +55,9 @@ ADDRESSES = [
     ("www.a.com/x_y_z?a=1&b=2#c_d.", "www.a.com/x_y_z?a=1&b=2#c_d."),
     ("**https://a.b/c**", "https://a.b/c"),
     ("<https://a.b/c_d> <a@b.co>", "https://a.b/c_d a@b.co"),
+    ("https://a.b/__init__ _https://a.b/x_ **https://a.b/x_**", "https://a.b/__init__ https://a.b/x https://a.b/x_"),
+    ("**https://a.b/x**(y) ~~https://a.b/x~~ https://a.b/~x~", "https://a.b/x(y) https://a.b/x https://a.b/~x~"),
+    ("_see https://a.b/__init__ now_, https://a.b/*", "see https://a.b/__init__ now, https://a.b/*"),
     ("https://a.b/w/A_(b) (or https://a.b/c.)", "https://a.b/w/A_(b) (or https://a.b/c.)"),
     ("[a](<http://x.y/a b>) [b](http://x.y/(z))", "a (http://x.y/a b) b (http://x.y/(z))"),
     ("[**b** `c`](http://x.y/?q=1&b=2)", "b c (http://x.y/?q=1&b=2)"),
@@ -216,6 +219,7 @@ def test_bold_may_end_behind_a_space(markdown: str, bold: list[str]) -> None:
     assert [run.text.rstrip() for run in block.runs if Style.BOLD in run.style] == [each.rstrip() for each in bold]
 
 
+@pytest.mark.slow
 def test_an_alert_s_name_is_bold_in_its_quote() -> None:
     [block] = read("> [!NOTE]\n> Text")
     assert (block.quotes, block.runs) == (1, (Run("NOTE", Style.BOLD), Run("\nText")))
