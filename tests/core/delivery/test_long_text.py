@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bots.discord_bot import formatting as discord
 from bots.telegram_bot import formatting as telegram
-from core.delivery.long_text import LONG_TEXT_CHARACTERS, MAX_MESSAGES, format_long
+from core.delivery.long_text import LONG_TEXT_CHARACTERS, MAX_MESSAGES, beginning, format_long
 from core.delivery.partial_markdown import close_open_markup
 from core.domain.platform import OutgoingMessage
 from core.markdown.reader import read
@@ -79,7 +81,51 @@ def test_what_is_left_of_a_text_that_is_cut_is_its_beginning() -> None:
     text = " ".join(f"w{at}" for at in range(12_000))
     shown = " ".join(message.text for message in format_long(on_telegram, NOTICE, text))
     numbers = [int(number) for number in re.findall(r"w(\d+)", shown)]
-    assert numbers[:-1] == list(range(len(numbers) - 1)) and len(numbers) > 4000
+    assert numbers == list(range(len(numbers))) and len(numbers) > 4000
+    separated = ("，", "值10001"), ("、", "https://a.example/10001"), ("\n", "1. item 10001"), (" ", "+84 9 10001")
+    for between, part in separated:
+        text = between.join(part.replace("0001", str(1000 + at)) for at in range(60_000 // len(part)))
+        assert all(beginning(text, most)[-4:].strip(between).isdigit() for most in range(40_000, 40_030))
+        assert not any(text[len(beginning(text, most))].isdigit() for most in range(40_000, 40_030))
+
+
+# Where a text is cut: at most the characters before ✂ fit, those before ‸ are kept
+
+ENDS = [
+    "one two‸ thr✂ee", "first line‸\nsec✂ond", "a paragraph‸\n\nand a se✂cond", "It ends.‸ It be✂gins.",
+    "item‸ 1001✂614", "a‸\n1614. item 1001✂614", "call ‸+84 912 ✂345 678", "is ‸1 000 ✂000", "is‸ v1.2✂.3",
+    "and‸ 100✂g", "see‸ https://example.co✂m/a", "a‸ <https://a.example/b✂c>",
+    "mail‸ an@ex✂ample.com", "read ‸[two ✂words](https://a.example)", "read‸ [words](https://a.exam✂ple/x_(y))",
+    "see ‸![a pic✂ture](http://a.example/b.png)", "read ‸[two wo✂rds][1]", "run ‸`pip install ✂x`", "at‸ 12:3✂0 pm",
+    "- a‸\n- b c✂d", "| a | b |\n|---|---|‸\n| one | tw✂o |", "is 1, 2,‸ ✂3",
+]  # fmt: skip
+FULL = [
+    "word",
+    "1001614",
+    "https://a.example/b_c",
+    "`a b`",
+    "[x y](http://a.example)",
+    "+84 912 345 678",
+    "3.1",
+    "e.g.",
+]
+
+
+@each_row("marked", ENDS)
+def test_a_text_is_cut_inside_no_word_number_link_or_code(marked: str) -> None:
+    text = "word " * 600 + marked.replace("‸", "").replace("✂", "")
+    most = 3000 + len(marked.replace("‸", "").partition("✂")[0])
+    kept = beginning(text, most)
+    assert kept[-len(marked) :].endswith(marked.partition("‸")[0]) and text.startswith(kept)
+    assert text[len(kept) :] == marked.partition("‸")[2].replace("✂", "")
+
+
+@given(st.lists(st.sampled_from(FULL), min_size=3), st.sampled_from(["\n", "\n\n", "; "]), st.integers(0, 4000))
+def test_whole_parts_are_kept(parts: list[str], between: str, most: int) -> None:
+    text = between.join(parts)
+    kept = beginning(text, most)
+    assert len(kept) <= max(most, 0) and text.startswith(kept)
+    assert most < 30 or all(part.strip("; \n") in ("", *FULL) for part in kept.split(between))
 
 
 @each_row("text", ["1. ```py\nword ", "```\n```\nword", "- ~~~\n  ~~~\n  word"])
