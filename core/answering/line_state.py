@@ -1,7 +1,9 @@
 """Where in its lines and its code a growing text stands. Pure."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 
 SIGNS = r"\n|`{1,99}|~{1,99}"
 """What changes that: line breaks, and runs of the signs of code. A longer run is several, so that none is waited for
@@ -12,7 +14,60 @@ _SIGNS_OF_BLOCKS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*[ \t>]*")
 """Of quotes and lists, before the words of a line."""
 _PART_OF_SIGNS = re.compile(rf"{_SIGNS_OF_BLOCKS.pattern}(?:[-*+]|\d{{1,9}}[.)]?)?")
 """What may still become such signs: pieces of a text end anywhere."""
-_MAX_HEAD, _LINE_END_CHARACTERS = 100, 8
+_MAX_HEAD, _LINE_END_CHARACTERS, _MAX_LINE = 100, 8, 200
+
+_WORDS = re.compile(r"[^\W_]")
+_HEADING = re.compile(r" {0,3}#{1,6}(?:\s|\Z)")
+_TITLE = re.compile(
+    r"(?:[^\w\s*>+•-]+\s*)?(\*{2,3}|_{2,3})(?![\s*_])[^*_:：]*[^\W\d_][^*_:：]*(?<![\s*_.!?…。！？])\1[^\w*]*"
+)
+_ROW = re.compile(r"\s*\|")
+_ASIDE = re.compile(
+    r"\s*(?:\*(?![\s*])[^*]+\*|_(?![\s_])[^_]+_|\*?\([^()]+\)\*?|\*?\[[^\[\]]+\]\*?|(?:<[^<>]{1,40}>\s*)+)\s*"
+)
+_ANNOUNCING_END = re.compile(r"[:：][^\w.!?…。！？,;]*\Z")
+_UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*")
+_SENTENCE_END = re.compile(r"[.!?…。！？][\s*_\"'”’)]*\Z")
+
+
+class LineKind(Enum):
+    """What a line is that has any sign."""
+
+    WORDS = auto()
+    HEADING = auto()
+    TITLE = auto()
+    """A line that is bold as a whole, and no sentence."""
+    ROW = auto()
+    """Of a table."""
+    RULE = auto()
+    ASIDE = auto()
+    """How a scene is set: in italics or in brackets. Also a line of HTML tags alone."""
+
+
+def kind_of(line: str) -> LineKind:
+    """What a line outside code is. At most the first characters of a long line are looked at."""
+    line = line[:_MAX_LINE]
+    if not _WORDS.search(line):
+        return LineKind.ROW if _ROW.match(line) else LineKind.RULE
+    if _HEADING.match(line):
+        return LineKind.HEADING
+    if _ROW.match(line):
+        return LineKind.ROW
+    if len(line) == _MAX_LINE:
+        return LineKind.WORDS
+    if _TITLE.fullmatch(line):
+        return LineKind.TITLE
+    return LineKind.ASIDE if _ASIDE.fullmatch(line) else LineKind.WORDS
+
+
+def may_be_other_than_words(line: str) -> bool:
+    """Whether a line may, with more of it, turn out to be something else than words."""
+    return len(line) < _MAX_LINE and (not _WORDS.search(line) or not line.lstrip()[0].isalnum())
+
+
+def parts_of(text: str) -> Iterator[str]:
+    """A text in runs of signs, and what stands between them."""
+    return (part[0] for part in _PARTS.finditer(text))
 
 
 @dataclass(slots=True)
@@ -22,9 +77,13 @@ class LineState:
     begins_paragraph: bool = False
     """Whether a line begins here, and the one before has only white space."""
     announced: bool = False
-    """Whether the last line with words ends with a colon: it says that an example follows."""
+    """Whether an example is to follow: the last line with words ends with a colon, or a heading stands here."""
+    announced_line: str = ""
+    """The last line of words that was announced, or the first 200 characters of it."""
     lines: int = 0
-    """Lines with words, the current one not counted."""
+    """Lines of words, those of code among them. The current one does not count."""
+    _line: str = ""
+    """The line so far, or the first 200 characters of it."""
     _head: str | None = ""
     """The line so far; None once it has more than signs of lists and quotes."""
     _fence: str = ""
@@ -36,6 +95,8 @@ class LineState:
     """The backticks that opened inline code."""
     _blank: bool = True
     _line_end: str = ""
+    _words_end: str = ""
+    """The end of the line before, where it has words."""
 
     @property
     def in_code(self) -> bool:
@@ -47,17 +108,14 @@ class LineState:
         """As `in_code`, and also on the line that closes a fence: words do not change it."""
         return self._span > 0 or self._fence != ""
 
-    def read(self, text: str) -> None:
-        """Take a text with signs in it."""
-        for part in _PARTS.findall(text):
-            self.feed(part)
-
     def feed(self, part: str) -> None:
         """Take the next part."""
         self.begins_paragraph = False
         if part == "\n":
             self._end_line()
             return
+        if len(self._line) < _MAX_LINE:
+            self._line = (self._line + part)[:_MAX_LINE]
         if part[0] in "`~":
             self._take_run(part)
             return
@@ -91,8 +149,29 @@ class LineState:
             self._fence = ""
         if self._blank:
             self._span = 0  # no inline code goes on behind a paragraph
+        elif self._fence:
+            self.lines, self.announced, self._words_end = self.lines + 1, False, ""
+            self._fence = "" if self._closes_fence else self._fence
         else:
-            self.lines += 1
-            self.announced = self._line_end.rstrip(" \t*_").endswith((":", "："))
-        self.begins_paragraph, self._head, self._blank, self._line_end = self._blank, "", True, ""
+            self._judge_line(kind_of(self._line))
+        self._words_end = "" if self._blank else self._words_end
+        self.begins_paragraph, self._head, self._blank, self._line, self._line_end = self._blank, "", True, "", ""
         self._opens_fence = self._closes_fence = False
+
+    def _judge_line(self, kind: LineKind) -> None:
+        if kind in (LineKind.HEADING, LineKind.TITLE):
+            self.announced = self.announced or kind is LineKind.HEADING or self.lines > 0
+        elif kind is LineKind.RULE:
+            self.announced = self.announced or self._is_underline()
+        elif kind is LineKind.ASIDE:
+            self.announced = self.announced or bool(_ANNOUNCING_END.search(self._line_end))
+        else:
+            self.announced_line = self._line if self.announced and kind is LineKind.WORDS else self.announced_line
+            self.lines += kind is LineKind.WORDS
+            self.announced = bool(_ANNOUNCING_END.search(self._line_end))
+        self._words_end = self._line_end if kind is LineKind.WORDS else ""
+
+    def _is_underline(self) -> bool:
+        """Whether this line makes the one above it a heading."""
+        above = self._words_end
+        return above != "" and not _SENTENCE_END.search(above) and bool(_UNDERLINE.fullmatch(self._line))

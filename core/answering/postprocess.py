@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from core.answering.false_turns import FalseTurns
-from core.answering.line_state import MAX_RUN, SIGNS, LineState
+from core.answering.line_state import MAX_RUN, SIGNS, LineState, parts_of
 from core.answering.loops import Loops
 from core.answering.speakers import EchoedName, Speakers, line_openings
 from core.answering.thoughts import LeadingThoughts
@@ -39,15 +39,15 @@ class PostProcessor:
     ) -> None:
         speakers = Speakers((*echoes, *people, user_role))
         openings = [opening for name in ("Assistant", *echoes) for opening in line_openings(name)]
-        self._lines = LineState()
-        if prefix:
-            self._lines.read(prefix)
+        self._lines, self._turns = LineState(), FalseTurns(user_role, speakers)
+        for part in parts_of(prefix) if prefix else ():
+            self._lines.feed(part)
+            self._turns.read(part, self._lines)
         continues_line = prefix != "" and (not prefix.endswith("\n") or self._lines.in_code)
         self._thoughts = LeadingThoughts(decided=continues_line)
         self._echoed_name = EchoedName(openings, speakers, decided=prefix != "")
         self._first_signs = {"<", *(opening[0].casefold() for opening in openings)}
         """With which thoughts or an echo may begin; empty once the answer has begun."""
-        self._turns = FalseTurns(user_role, speakers, prefix)
         self._call, self._mark = ToolCall(), mark
         self._gap: str | None = None
         """White space behind calls that were dropped; None where none was, or their mark is written."""
@@ -149,7 +149,7 @@ class PostProcessor:
         if self._loops.ended:
             text, self.ended, self.notice, self.is_history = text[:kept], True, "mark.loop", False
         self._lines.feed(text)
-        self._turns.read(text, self._lines.lines)
+        self._turns.read(text, self._lines)
         if self._gap is not None:
             return self._with_mark(text)
         self._last = text

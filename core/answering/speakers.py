@@ -1,9 +1,11 @@
 """Lines that open with the name of whoever speaks: echoes of a name, and dialogues. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+
+from core.answering.line_state import LineKind, kind_of, may_be_other_than_words
 
 _MARKS = ("", "*", "**", "***", "_", "__", "___")
 _ROLES = frozenset(
@@ -31,7 +33,9 @@ _MAX_LABEL = 80
 """Characters before and with the colon."""
 _MAX_NAME_WORDS = 3
 _DIALOGUE_LINES, _SPOKEN_LINES = 3, 2
-"""A dialogue has this number of spoken lines among its first ones that have words."""
+"""A dialogue has this number of spoken lines among its first ones of words."""
+_NUMBERED = re.compile(r"\s+(?:\d{1,2}|[A-Z])\Z")
+"""What tells speakers of the same role apart."""
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _MAX_HELD = 600
 """Characters of an answer that begins with an echo: the rest of a longer one is not waited for."""
@@ -44,18 +48,28 @@ class Speakers:
     labels: Sequence[str]
 
     def begin(self, text: str, *, final: bool) -> bool | None:
-        """Whether a text begins as a dialogue: two of its first three lines with words open with a speaker. None where
+        """Whether a text begins as a dialogue: two of its first three lines of words open with a speaker. None where
         that takes more of it."""
-        spoken = unsure = 0
-        lines = _first_lines(text)
-        for line, is_code, is_whole in lines:
+        seen = spoken = unsure = 0
+        for line, is_code, is_whole in _lines(text):
             verdict = False if is_code else self._speak(line, is_whole=is_whole or final)
-            spoken, unsure = spoken + (verdict is True), unsure + (verdict is None)
+            if verdict is False and not is_code and (is_whole or final) and kind_of(line) is not LineKind.WORDS:
+                continue
+            if verdict is False and not (is_code or is_whole or final) and may_be_other_than_words(line):
+                verdict = None
+            seen, spoken, unsure = seen + 1, spoken + (verdict is True), unsure + (verdict is None)
+            if seen == _DIALOGUE_LINES:
+                break
         if spoken >= _SPOKEN_LINES:
             return True
         if final:
             return False
-        return None if spoken + unsure + _DIALOGUE_LINES - len(lines) >= _SPOKEN_LINES else False
+        return None if spoken + unsure + _DIALOGUE_LINES - seen >= _SPOKEN_LINES else False
+
+    def have_role(self, line: str) -> bool:
+        """Whether a line opens with a role or one of the labels."""
+        label = _LABEL.match(line)
+        return label is not None and self._know(_NUMBERED.sub("", _ASIDE.sub("", label[1]).strip()))
 
     def _speak(self, line: str, *, is_whole: bool) -> bool | None:
         """Whether a line opens with a speaker; None where that takes more of it."""
@@ -64,9 +78,7 @@ class Speakers:
             may_be = not is_whole and len(line) < _MAX_LABEL and ":" not in line
             return None if may_be else False
         name, words = _ASIDE.sub("", label[1]).strip(), label["words"]
-        folded = name.casefold()
-        is_known = folded not in _NO_NAMES and any(folded == label.casefold() for label in self.labels)
-        if is_known or folded in _ROLES:
+        if self._know(name):
             return True
         if not _is_name(name):
             return False
@@ -74,19 +86,21 @@ class Speakers:
             return False if is_whole else None
         return words[0].isspace()
 
+    def _know(self, name: str) -> bool:
+        folded = name.casefold()
+        is_label = folded not in _NO_NAMES and any(folded == label.casefold() for label in self.labels)
+        return is_label or folded in _ROLES
 
-def _first_lines(text: str) -> list[tuple[str, bool, bool]]:
-    """The first lines with words: each with whether it is code, and whether it has ended."""
-    found, fenced = list[tuple[str, bool, bool]](), False
+
+def _lines(text: str) -> Iterator[tuple[str, bool, bool]]:
+    """The lines that are not blank: each with whether it is code, and whether it has ended."""
+    fenced = False
     lines = text.split("\n")
     for number, line in enumerate(lines):
         is_fence = bool(_FENCE.match(line))
         if line.strip():
-            found.append((line.rstrip(), fenced or is_fence, number < len(lines) - 1))
-        if len(found) == _DIALOGUE_LINES:
-            break
+            yield line.rstrip(), fenced or is_fence, number < len(lines) - 1
         fenced ^= is_fence
-    return found
 
 
 def _is_name(name: str) -> bool:

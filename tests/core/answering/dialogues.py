@@ -5,6 +5,18 @@ Anna asks; Bob and a member whose name is Note are in the conversation, too. The
 
 CUT = "✂"
 
+SPOKEN = "User: Hi\n\nAssistant: Hello\n\nUser: Two teas, please\n\nAssistant: Coming"
+SPOKEN_IN_BOLD = "**User:** Hi\n\n**Assistant:** Hello\n\n**User:** Two teas, please\n\n**Assistant:** Coming"
+LONG = "Robots differ from people.\nThey are made.\nPeople are born.\nThat is all."
+BETWEEN = [
+    "---", "***", "___", "* * *", "- - -", "=====", "⸻", "☕ 🫖", "### Conversation", "## Hội thoại", "**At the café**",
+    "__At the café__", "***At the café***", "☕ **At the café**", "*The café is empty.*", "(The café is empty.)",
+    "[Scene: a café]", "*(a café)*", "<br>", "---\n\n### Conversation\n\n---", "### Conversation\n---",
+]  # fmt: skip
+TITLES = ["### Conversation", "# Hội thoại mẫu", "**At the café**", "☕ **At the café**", "Conversation\n===",
+          "At the café\n---"]  # fmt: skip
+"""They announce a dialogue as a colon does."""
+
 DIALOGUES = [
     # An answer that begins as a dialogue is one.
     ("two roles", "User: Hello!\nAssistant: Hi"),
@@ -41,6 +53,25 @@ DIALOGUES = [
     ("ở cửa hàng", "Khách hàng: Bao nhiêu một cân?\n\nNgười bán: Ba mươi nghìn.\n\nKhách hàng: Đắt quá!"),
     ("kịch", "**Mẹ:** Con ăn cơm chưa?\n\n**Con:** Con ăn rồi ạ.\n\n**Mẹ:** Ngoan lắm."),
     ("hỏi đáp", "Hỏi: Trợ lý là gì?\nĐáp: Là một chương trình.\n\nHỏi: User là ai?\nĐáp: Là bạn."),
+    # What stands between the introduction and the dialogue are no lines of words.
+    *(
+        (f"behind {between!r}", f"Here's an example conversation:\n\n{between}\n\n{spoken}")
+        for between in BETWEEN
+        for spoken in (SPOKEN, SPOKEN_IN_BOLD)
+    ),
+    *((f"a title and {between!r}", f"Sure!\n\n# At the café\n\n{between}\n\n{SPOKEN}") for between in BETWEEN),
+    *((f"late, behind {between!r}", f"{LONG}\n\nAn example:\n\n{between}\n\n{SPOKEN}") for between in BETWEEN),
+    *((f"late, behind {title!r}", f"{LONG}\n\n{title}\n\n{SPOKEN}") for title in TITLES),
+    *((f"late, right behind {title!r}", f"{LONG}\n\n{title}\n{SPOKEN_IN_BOLD}") for title in TITLES[:4]),
+    ("behind a table of the roles", f"Here it is.\n\n| role | name |\n|---|---|\n| User | An |\n\n{SPOKEN}"),
+    ("behind a rule of stars", f"Sure.\n***\n{SPOKEN}"),
+    ("turns in a row", f"{LONG}\n\nQuestions like these:\n\nUser: a\n\nUser: b\n\nUser: c"),
+    ("announced, and the user answers", f"{LONG}\n\nFor example:\n\nAssistant: Hello!\n\nUser: Hi!\n\nAssistant: Bye"),
+    ("announced, no blank line", f"{LONG}\n\nFor example:\nBot: Hello!\n\nUser: Hi!\n\nBot: Bye!"),
+    ("announced, a numbered speaker", f"{LONG}\n\nFor example:\n\nUser 1: Hello!\n\nUser: Hi!"),
+    ("announced with a sign", f"{LONG}\n\nVí dụ: 👇\n\n{SPOKEN}"),
+    ("announced in bold", f"{LONG}\n\n**Ví dụ về hội thoại:**\n\n{SPOKEN}"),
+    ("announced, then prose", f"{LONG}\n\nAn example:\n\n{SPOKEN}\n\nThat was it.\n\nAnother one.\n\nUser: bye"),
     # A false turn is the template's word for the person, after a blank line.
     (
         "a false turn",
@@ -58,6 +89,17 @@ DIALOGUES = [
     ("a false turn behind a list", f"Do this:\n- one\n- two\n\nThat is all.\n\n{CUT}User: ok"),
     ("a false turn behind code", f"Try it.\n```\nx: 1\n```\nDone.\n\n{CUT}User: ok"),
     ("a false turn after white space", f"Paris.\n \t\n{CUT}User: ok"),
+    *((f"a false turn behind {sign}", f"{LONG}\n\n{sign}\n\n{CUT}{SPOKEN}") for sign in ("---", "***", "___", "🎉")),
+    ("a false turn behind a sentence and a rule", f"{LONG}\n---\n\n{CUT}User: ok"),
+    ("a false turn behind a bold answer", f"**Paris**\n\n{CUT}User: thanks"),
+    ("a false turn behind a bold sentence", f"{LONG}\n\n**It is Paris.**\n\n{CUT}User: thanks"),
+    ("a false turn behind a bold result", f"{LONG}\n\n**Answer: 42**\n\n{CUT}{SPOKEN}"),
+    ("a false turn behind a table", f"The sums:\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nDone. Yes.\n\n{CUT}User: thanks"),
+    ("a false turn behind a list of bold words", f"{LONG}\n\n- **one**\n- **two**\n\n{CUT}User: thanks"),
+    ("a false turn behind the announced words", f"{LONG}\n\nThe fields:\n\nName: An\n\n{CUT}User: thanks"),
+    ("a false turn behind the announced code", f"{LONG}\n\nThe code:\n\n```\nUser: x\n```\n\n{CUT}User: thanks"),
+    ("a false turn behind code with a heading's sign", f"{LONG}\n\n```py\n# x:\n```\n\n{CUT}User: thanks"),
+    ("a false turn behind a time", f"{LONG}\n\nIt is 12:30\n\n{CUT}User: thanks"),
     # Otherwise a line is a line.
     ("no blank line", "Sure.\nUser: and then?\nAssistant: no"),
     (

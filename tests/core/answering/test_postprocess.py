@@ -1,5 +1,6 @@
 """What people see of a model's text is the same however it is cut into pieces, and never shrinks."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -182,6 +183,9 @@ def test_dialogues_and_false_turns_also_where_an_answer_goes_on(
 ) -> None:
     answer = shown(text, prefix)
     assert (answer.text, answer.notice) == (expected, notice)
+    for end in (found.start() for found in re.finditer("\n", expected) if not prefix):
+        rest = run([expected[end:]], prefix=expected[:end])
+        assert (rest.text, rest.notice) == (expected[end:], ""), "what is kept is also kept where the answer goes on"
 
 
 @each_row("text", [text for _, text in WANTED], ids=[name for name, _ in WANTED])
@@ -205,7 +209,8 @@ def test_a_runaway_loop_ends_behind_a_sentence_and_keeps_what_was_shown(start: s
 SIGNS = st.lists(
     st.sampled_from(
         ["<think>", "</think>", "<THINK>", "<", "think", ">", "\n", "\n\n", "User:", "user", ":", "Anna:", "**", "a",
-         " ", "```", "`", "~~~", "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. "]
+         " ", "```", "`", "~~~", "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. ",
+         "---", "# ", "**a**\n", "(a)\n", "*a*", "|", "Bot: x\n", "x:\n"]
     ),
     max_size=30,
 )  # fmt: skip
