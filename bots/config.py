@@ -27,7 +27,14 @@ from bots.folders import FOLDERS
 from core.checkpoints import DEFAULT_MODEL
 from core.domain.errors import SetupError
 from core.domain.permissions import Access
-from core.domain.settings import MAX_MEMORY_TURNS, MAX_TOKENS_CHOICES, SETTING_NAMES, Limits, Rules
+from core.domain.settings import (
+    MAX_COMMANDS,
+    MAX_MEMORY_TURNS,
+    MAX_TOKENS_CHOICES,
+    SETTING_NAMES,
+    Limits,
+    Rules,
+)
 from core.filters import Level
 
 log = logging.getLogger(__name__)
@@ -98,7 +105,7 @@ class Config(BaseSettings):
             self.filter_minimum,
             self.help_lines,
             read_lines(self.filter_words),
-            Limits(self.waiting_per_chat, self.questions_per_user, self.waiting_in_all),
+            Limits(self.waiting_per_chat, self.questions_per_user, self.waiting_in_all, MAX_COMMANDS),
         )
 
     @property

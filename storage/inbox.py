@@ -63,7 +63,7 @@ _EDITABLE = (
 _EDIT = update(messages).where(
     messages.c.id == bindparam("question"), func.length(messages.c.text) <= MAX_MESSAGE_CHARACTERS
 )  # fmt: skip
-_MERGE_REFUSED = update(replies).where(replies.c.id.in_(bindparam("ids", expanding=True)))
+_SET_MERGED_INTO = update(replies).where(replies.c.id.in_(bindparam("ids", expanding=True)))
 
 
 @cache
@@ -139,9 +139,9 @@ class SqlInbox:
         await self._connection.execute(_EDIT, {"question": question, "text": incoming.text})
         return True
 
-    async def merge_refused(self, others: Sequence[Reply], into: Reply) -> None:
+    async def set_merged_into(self, others: Sequence[Reply], into: Reply) -> None:
         ids = [reply.id for reply in others]
-        await self._connection.execute(_MERGE_REFUSED, {"ids": ids, "merged_into": into.id})
+        await self._connection.execute(_SET_MERGED_INTO, {"ids": ids, "merged_into": into.id})
 
     async def _chats(self, wanted: Sequence[ChatId]) -> Mapping[ChatId, ChatKey]:
         """The conversations' rows, made where there are none. A message shows that the bot may write there."""

@@ -87,11 +87,21 @@ def _queued(lane: Lane, reply: Any) -> ColumnElement[bool]:
     return and_(reply.c.lane == lane, reply.c.state == State.QUEUED)
 
 
-_command_before = exists().where(
-    _other.c.chat_id == _reply.c.chat_id, _other.c.lane == Lane.NOTICE, _other.c.state.in_(OPEN),
-    _other.c.id < _reply.c.id, _other.c.outcome.is_distinct_from(State.REFUSED),  # a refused one has changed nothing
-)  # fmt: skip
-"""Whether an earlier open command of the conversation may still change the reply."""
+def _command_before(*lanes: Lane) -> ColumnElement[bool]:
+    """Whether an earlier command of the lanes is open in the conversation, one that was not refused at once."""
+    return exists().where(
+        _other.c.chat_id == _reply.c.chat_id, _other.c.lane.in_(lanes), _other.c.state.in_(OPEN),
+        _other.c.id < _reply.c.id, _other.c.outcome.is_distinct_from(State.REFUSED),
+    )  # fmt: skip
+
+
+_HELD_UP_BY = {
+    Lane.ANSWER: (Lane.NOTICE,),
+    Lane.NOTICE: (Lane.NOTICE,),
+    Lane.LOOK: (Lane.NOTICE, Lane.LOOK),
+}
+"""By a reply's lane, the lanes of the earlier commands that it waits for: those that may still change it, and of those
+that only look one at a time."""
 _active_here = exists().where(
     _other.c.chat_id == _reply.c.chat_id, _other.c.lane == Lane.ANSWER, _other.c.state.in_(ACTIVE)
 )
@@ -130,7 +140,7 @@ def _next(lane: Lane) -> Select[*tuple[Any, ...]]:
     queued = (
         select(_reply.c.id, _reply.c.isolated, chats.c.served_at)
         .join(chats, chats.c.id == _reply.c.chat_id)
-        .where(_queued(lane, _reply), chats.c.platform.in_(_PLATFORMS), ~_command_before)
+        .where(_queued(lane, _reply), chats.c.platform.in_(_PLATFORMS), ~_command_before(*_HELD_UP_BY[lane]))
     )
     if lane is Lane.ANSWER:
         queued = queued.where(~_active_here, ~_isolated_running, or_(_reply.c.isolated, ~_earlier_here))
@@ -191,6 +201,7 @@ _LAST_ANSWER = (
     .limit(1)
 )  # fmt: skip
 _OPEN_ANSWERS = select_replies().where(is_chat(), replies.c.lane == Lane.ANSWER, replies.c.state.in_(OPEN))
+_OPEN_COMMANDS = select_replies().where(is_chat(), replies.c.lane != Lane.ANSWER, replies.c.state.in_(OPEN))
 _LONGEST_WAITING = select_replies().where(
     _queued(Lane.ANSWER, replies), chats.c.platform.in_(_PLATFORMS)
 ).limit(_LIMIT)  # fmt: skip
@@ -294,6 +305,9 @@ class SqlReplies:
 
     async def open_answers(self, chat: ChatId) -> Sequence[Reply]:
         return [to_reply(row) for row in await self._connection.execute(_OPEN_ANSWERS, key_of(chat))]
+
+    async def open_commands(self, chat: ChatId) -> Sequence[Reply]:
+        return [to_reply(row) for row in await self._connection.execute(_OPEN_COMMANDS, key_of(chat))]
 
     async def longest_waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
         wanted = {"platforms": list(platforms), "most": limit}

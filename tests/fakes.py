@@ -195,10 +195,13 @@ class FakePlatform(Changes):
         self.fails: Exception | None = None
         self.limit = 4000
         self.needs_placeholder = False
+        self.slow_first: asyncio.Event | None = None
+        """What the calls of the next new chat wait for."""
 
     def channel(self, reply: Reply) -> FakeChannel:
         if reply.id not in self.channels:
             self.channels[reply.id] = FakeChannel(self.limit, needs_placeholder=self.needs_placeholder)
+            self.channels[reply.id].slow, self.slow_first = self.slow_first, None
             self.changed()
         return self.channels[reply.id]
 

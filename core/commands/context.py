@@ -32,6 +32,10 @@ class Command:
     """Only those who may change settings may give it at all."""
     stops_answer: bool = False
     """A running answer is stopped, and its end waited for, before the handler runs."""
+    only_looks: bool = False
+    """It changes nothing, whatever its argument is."""
+    looks_with: tuple[str, ...] = ()
+    """First words of an argument with which it changes nothing; "" is no argument."""
     depends_on_role: bool = False
     """What the handler does depends on the role of the person who asks."""
     ephemeral: bool = False
@@ -51,6 +55,11 @@ class Command:
         """Whether the role of the person decides anything; if not, the platform need not be asked for it."""
         changes = self.changes_settings and bool(argument)
         return self.admins_only or self.stops_answer or self.depends_on_role or changes
+
+    def changes_nothing(self, argument: str) -> bool:
+        """Whether it only looks, so that nothing needs to wait for it: no setting, history or answer is changed."""
+        word, *_ = argument.lower().split(None, 1) or [""]
+        return self.only_looks or word in self.looks_with or (self.changes_settings and not argument)
 
     def written(self, values: Mapping[str, object]) -> str:
         """The command as a person would write it, from the values of its options by name."""

@@ -37,7 +37,7 @@ class CarriedOut:
 
 
 class CommandExecutor:
-    """Executes commands in the notice lane. Only /retry and /undo wait for an answer: for the end of one they stop."""
+    """Executes commands. Only /retry and /undo wait for an answer: for the end of one they stop."""
 
     def __init__(
         self,

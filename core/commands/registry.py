@@ -12,9 +12,17 @@ from core.i18n import LANGUAGES
 _RESET = Option(RESET, Kind.FLAG)
 
 COMMANDS = (
-    Command("start", handlers.start),
-    Command("help", handlers.show_help, "[command]", (Option("command", Kind.COMMAND),), ephemeral=True),
-    Command("ask", handlers.refuse_empty_question, "question", (Option("question", required=True, most=6000),)),
+    Command("start", handlers.start, only_looks=True),
+    Command(
+        "help", handlers.show_help, "[command]", (Option("command", Kind.COMMAND),), only_looks=True, ephemeral=True
+    ),
+    Command(
+        "ask",
+        handlers.refuse_empty_question,
+        "question",
+        (Option("question", required=True, most=6000),),
+        only_looks=True,  # with a question it is none of the commands
+    ),
     Command("clear", handlers.clear, aliases=("new", "reset"), admins_only=True),
     Command(
         "temp",
@@ -52,6 +60,7 @@ COMMANDS = (
             Option("language", choices=(*LANGUAGES, "auto")),
             Option("reply", choices=(*REPLY_LANGUAGES, RESET), word="reply"),
         ),
+        looks_with=("",),
         depends_on_role=True,
         ephemeral=True,
     ),
@@ -65,19 +74,20 @@ COMMANDS = (
             Option("list", Kind.FLAG, word="list"),
             Option("test", most=1000, word="test"),
         ),
+        looks_with=("", "list", "test"),
         depends_on_role=True,
         ephemeral=True,
     ),
-    Command("settings", handlers.show_settings, ephemeral=True),
+    Command("settings", handlers.show_settings, only_looks=True, ephemeral=True),
     Command("stop", handlers.stop, depends_on_role=True),
     Command("retry", handlers.retry, stops_answer=True, ephemeral=True),
     Command("continue", handlers.continue_answer, depends_on_role=True, ephemeral=True),
     Command("undo", handlers.undo, stops_answer=True),
-    Command("status", handlers.show_status, ephemeral=True),
-    Command("whoami", handlers.show_identity, depends_on_role=True, ephemeral=True),
+    Command("status", handlers.show_status, only_looks=True, ephemeral=True),
+    Command("whoami", handlers.show_identity, only_looks=True, depends_on_role=True, ephemeral=True),
 )
 
-UNKNOWN = Command("", handlers.refuse_unknown, "anything")
+UNKNOWN = Command("", handlers.refuse_unknown, "anything", only_looks=True)
 """In place of a command that is not in the table."""
 
 

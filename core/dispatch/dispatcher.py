@@ -17,9 +17,13 @@ log = logging.getLogger(__name__)
 
 MAX_RUNNING_COMMANDS = 8
 
-_MAY_GO_ON = {Lane.ANSWER: (Lane.ANSWER,), Lane.NOTICE: (Lane.NOTICE, Lane.ANSWER)}
+_MAY_GO_ON = {
+    Lane.ANSWER: (Lane.ANSWER,),
+    Lane.NOTICE: (Lane.NOTICE, Lane.LOOK, Lane.ANSWER),
+    Lane.LOOK: (Lane.LOOK,),
+}
 """By the lane of a reply that has ended, the lanes in which its conversation may go on: an open answer holds up other
-answers, an open command holds up everything behind it."""
+answers, an open command that changes something holds up everything behind it, one that only looks others like it."""
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class Dispatcher:
         self._lanes = {
             Lane.ANSWER: LaneQueue(environment.settled, answers_at_once),
             Lane.NOTICE: LaneQueue(environment.platforms, MAX_RUNNING_COMMANDS),
+            Lane.LOOK: LaneQueue(environment.platforms, MAX_RUNNING_COMMANDS),
         }
         self._to_show: asyncio.Queue[Reply] = asyncio.Queue()
         self.running: set[tuple[int, int]] = set()

@@ -47,6 +47,7 @@ class ReplyRecovery:
         self._env.platforms[platform.name] = platform
         self._dispatcher.stored(unfinished)
         self._dispatcher.wake(Lane.NOTICE)
+        self._dispatcher.wake(Lane.LOOK)
         asyncio.get_running_loop().call_later(self._env.timing.settled_after_s, self.settle, platform.name)
 
     def settle(self, platform: str) -> None:

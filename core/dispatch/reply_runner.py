@@ -158,7 +158,7 @@ class ReplyRunner:
     async def run(self, reply: Reply, slot: Slot) -> None:
         """Run a claimed reply to its end. Raises only what keeps that from being stored."""
         try:
-            if reply.state is State.GENERATING and reply.lane is Lane.NOTICE:
+            if reply.state is State.GENERATING and reply.lane is not Lane.ANSWER:
                 await self._run_command(reply, slot)
             else:
                 context = await until_stored(

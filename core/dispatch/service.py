@@ -103,6 +103,7 @@ class ChatService:
             "merging backlogs": self._recovery.merge_backlogs,
             "claiming answers": partial(self._dispatcher.run_lane, Lane.ANSWER, self._runner.run),
             "claiming commands": partial(self._dispatcher.run_lane, Lane.NOTICE, self._runner.run),
+            "claiming commands that look": partial(self._dispatcher.run_lane, Lane.LOOK, self._runner.run),
             "showing typing indicators": self._typing.run,
             "looking for orphaned replies": self._recovery.sweep,
         }

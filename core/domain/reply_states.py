@@ -16,11 +16,13 @@ from enum import StrEnum
 
 
 class Lane(StrEnum):
-    """The queue of a reply. ANSWER: questions for the model, one at a time in a conversation. NOTICE: commands and
-    notices, which do not wait for answers."""
+    """The queue of a reply. ANSWER: questions for the model, one at a time in a conversation. NOTICE: commands that
+    change something, and notices; they wait for no answer, and later questions wait for them. LOOK: commands that only
+    look, for which only each other wait."""
 
     ANSWER = "answer"
     NOTICE = "notice"
+    LOOK = "look"
 
 
 class State(StrEnum):

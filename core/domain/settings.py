@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many questions are accepted; 0 is without a limit."""
+    """How many questions and commands are accepted; 0 is without a limit."""
 
     chat: int = 0
     """Queued questions in one conversation."""
@@ -34,9 +34,13 @@ class Limits:
     """Questions of one person in ten minutes."""
     waiting: int = 0
     """Queued questions in all conversations."""
+    commands: int = 0
+    """Commands of one person in one conversation in ten seconds."""
 
 
 NO_LIMITS = Limits()
+MAX_COMMANDS = 5
+"""Commands of one person in one conversation in ten seconds, on every platform where people share the bot."""
 
 
 class Source(StrEnum):

@@ -58,8 +58,8 @@ class Inbox(Protocol):
         """The queued answers in the messages' conversations and on `platforms`, and the times after `since` at which
         the messages' authors asked."""
 
-    async def merge_refused(self, others: Sequence[Reply], into: Reply) -> None:
-        """Record that the refusal `into` answers the messages of `others` too."""
+    async def set_merged_into(self, others: Sequence[Reply], into: Reply) -> None:
+        """Record that `into` answers the messages of `others` too, which are merged."""
 
     async def edit_question(self, incoming: Incoming) -> bool:
         """Replace the text of an edited question, if it is still queued. Return whether it was."""
@@ -103,6 +103,9 @@ class Replies(Protocol):
 
     async def open_answers(self, chat: ChatId) -> Sequence[Reply]:
         """The open answers of a conversation, oldest first."""
+
+    async def open_commands(self, chat: ChatId) -> Sequence[Reply]:
+        """The open commands and notices of a conversation, oldest first."""
 
     async def longest_waiting(self, platforms: Collection[str], limit: int) -> Sequence[Reply]:
         """The `limit` oldest queued answers on the platforms."""

@@ -1,20 +1,20 @@
-"""How many questions may wait, and the refusal of a question for which there is no room."""
+"""How many questions may wait, how many commands one person may give, and who is told that there is no room."""
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import partial
 
-from core.domain.conversation import ChatId, Incoming, NewReply, QueueLoad, Reply
-from core.domain.reply_states import Lane, State
+from core.domain.conversation import Incoming, NewReply, QueueLoad, Reply
+from core.domain.reply_states import Lane
 from core.domain.settings import NO_LIMITS, Limits
 from core.domain.store import Transaction
 from core.i18n import t
-from core.i18n.person_language import read_language
+from core.inbound.command_floods import CommandFloods
+from core.inbound.refusals import Admitted, Asker, Refusals
 
 QUESTION_WINDOW_MS = 600_000
 """A person's questions are counted over this time."""
-REFUSAL_INTERVAL_MS = 60_000
-"""A person is told once in this time and conversation that their questions are too many."""
 LAST_ANSWER_WEIGHT = 0.2
 """How much the last answer counts in the measured time of an answer."""
 
@@ -82,26 +82,11 @@ class Queue:
         return None
 
 
-_Asker = tuple[ChatId, str]
-"""A person in a conversation."""
-
-
-@dataclass(slots=True)
-class Admitted:
-    """What is to be stored of a batch, in its order."""
-
-    replies: list[NewReply] = field(default_factory=list)
-    refusals: dict[_Asker, int] = field(default_factory=dict)
-    """Where in `replies` a person's refusal stands."""
-    silent: dict[_Asker, list[int]] = field(default_factory=dict)
-    """Where in `replies` a person's questions stand that are refused together with that one."""
-
-
 class AdmissionControl:
-    """Lets questions in while there is room.
+    """Lets questions and commands in while there is room.
 
-    What was asked until `away_until` (ms UTC) waited while the bot was not there, and is exempt from every limit.
-    Questions on other than `platforms` don't count.
+    What was asked until `away_until` (ms UTC) waited while the bot was not there: such a question is exempt from every
+    limit. Questions on other than `platforms` don't count.
     """
 
     def __init__(
@@ -114,61 +99,41 @@ class AdmissionControl:
     ) -> None:
         self._limits, self._throughput, self._now = limits, throughput, now
         self._away_until, self._platforms = away_until, platforms
-        self._refused: dict[_Asker, tuple[int, int]] = {}
-        """When a person was told last (ms UTC), and by which reply."""
+        self._refusals = Refusals(now)
+        self._floods = CommandFloods(limits.commands, self._refusals)
 
     async def admit(self, tx: Transaction, new: Sequence[NewReply]) -> Admitted:
-        """The batch with a refusal in place of each question for which there is no room. Everything else passes."""
+        """The batch with a refusal in place of each question and command for which there is no room, and what repeats
+        a command that waits merged into that. Everything else passes."""
         questions = [each.incoming for each in new if each.lane is Lane.ANSWER]
-        if not questions or self._limits == NO_LIMITS:
-            return Admitted(list(new))
-        now, admitted = self._now(), Admitted()
+        admitted = Admitted(list(new))
+        if len(questions) < len(new):
+            await self._floods.admit(tx, admitted)
+        if not questions or not (self._limits.user or self._limits.chat or self._limits.waiting):
+            return admitted
+        now = self._now()
         since = max(now - QUESTION_WINDOW_MS, self._away_until + 1)
         queue = Queue(self._limits, await tx.inbox.queue_load(questions, since, self._platforms), now)
-        for each in new:
-            busy = None
+        for place, each in enumerate(new):
             if each.lane is Lane.ANSWER:
                 busy = queue.admit(each.incoming, exempt=each.incoming.at <= self._away_until)
-            admitted.replies.append(await self._refusal(tx, each.incoming, busy, admitted) if busy else each)
+                if busy is not None:
+                    asker = Asker(each.incoming.chat, each.incoming.author.id)
+                    describe = partial(describe_refusal, busy, self._throughput)
+                    await self._refusals.refuse(tx, admitted, place, asker, describe)
         return admitted
 
-    async def join_refusals(self, tx: Transaction, admitted: Admitted, stored: Sequence[Reply]) -> None:
-        """What was refused beside another question of the same batch is answered by that question's refusal."""
-        for asker, places in admitted.silent.items():
-            await tx.inbox.merge_refused([stored[place] for place in places], stored[admitted.refusals[asker]])
+    async def join_merged(self, tx: Transaction, admitted: Admitted, stored: Sequence[Reply]) -> None:
+        """What is answered by another reply of the same batch is merged into that."""
+        for place, others in admitted.answered_by.items():
+            await tx.inbox.set_merged_into([stored[other] for other in others], stored[place])
 
     def record(self, admitted: Admitted, stored: Sequence[Reply]) -> None:
-        """The batch is stored. A person whose question had room is told again when there is none."""
-        if not (self._refused or admitted.refusals):
-            return
-        now = self._now()
-        self._refused = {
-            asker: refused for asker, refused in self._refused.items() if refused[0] > now - REFUSAL_INTERVAL_MS
-        }
-        for each in admitted.replies:
-            if each.lane is Lane.ANSWER:
-                self._refused.pop(_asker(each.incoming), None)
-        for asker, place in admitted.refusals.items():
-            self._refused[asker] = now, stored[place].id
-
-    async def _refusal(self, tx: Transaction, incoming: Incoming, busy: Busy, admitted: Admitted) -> NewReply:
-        """One line a minute; what is refused meanwhile is merged into it. An interaction needs a line of its own."""
-        asker, place = _asker(incoming), len(admitted.replies)
-        refused_at, by = self._refused.get(asker, (0, None))
-        unread = replace(incoming, text="")  # nothing is kept of a refused question
-        if not incoming.reply_token:
-            if asker in admitted.refusals:
-                admitted.silent.setdefault(asker, []).append(place)
-                return NewReply(unread, Lane.NOTICE, State.MERGED)
-            if refused_at > self._now() - REFUSAL_INTERVAL_MS:
-                return NewReply(unread, Lane.NOTICE, State.MERGED, merged_into=by)
-        admitted.refusals[asker] = place
-        language = await read_language(tx, incoming.chat.platform, incoming.author)
-        return NewReply(unread, Lane.NOTICE, State.SENDING, final=describe_refusal(busy, self._throughput, language))
-
-
-def _asker(incoming: Incoming) -> _Asker:
-    return incoming.chat, incoming.author.id
+        """The batch is stored. A person for whom there was room is told again when there is none."""
+        if admitted.commands:
+            self._floods.record(admitted)
+        if self._refusals.told or admitted.refusals:
+            self._refusals.record(admitted, stored)
 
 
 def describe_refusal(busy: Busy, throughput: ThroughputEstimate, language: str) -> str:

@@ -41,14 +41,15 @@ def expired(waiting: Sequence[Reply], started: int) -> list[Batch]:
 def mergeable(waiting: Sequence[Reply], started: int) -> list[Batch]:
     """Each author's questions in a conversation, where several waited for long. `started`: ms UTC.
 
-    `waiting` holds commands too: what was asked before one is not merged with what was asked after it.
+    `waiting` holds commands too: what was asked before one that changes something is not merged with what was asked
+    after it.
     """
     groups: list[list[Reply]] = []
     growing: dict[ChatId, dict[str, list[Reply]]] = {}
     for reply in waiting:
         if reply.lane is Lane.NOTICE:
             growing.pop(reply.chat, None)
-        elif _may_merge(reply, started):
+        elif reply.lane is Lane.ANSWER and _may_merge(reply, started):
             by_author = growing.setdefault(reply.chat, {})
             group = by_author.get(reply.author.id)
             if group is None or _length(group) + len(reply.text) > MAX_MERGED_CHARACTERS:

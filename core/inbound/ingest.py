@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from core.commands.registry import find
+from core.commands.registry import UNKNOWN, find
 from core.domain.command_line import parse_command
 from core.domain.conversation import Incoming, NewReply, Reply
 from core.domain.permissions import Access
@@ -12,7 +12,8 @@ from core.domain.reply_states import Lane, State
 from core.domain.store import Store, Transaction, Unavailable
 from core.i18n import t
 from core.i18n.person_language import read_language
-from core.inbound.admission import AdmissionControl, Admitted
+from core.inbound.admission import AdmissionControl
+from core.inbound.refusals import Admitted
 from core.runtime.failpoints import failpoint
 
 MAX_MESSAGES_PER_COMMIT = 1000
@@ -120,8 +121,8 @@ class Ingest:
                         owed.append(new)
             admitted = await self._admission.admit(tx, owed)
             replies = await tx.inbox.add(admitted.replies)
-            if admitted.silent:
-                await self._admission.join_refusals(tx, admitted, replies)
+            if admitted.answered_by:
+                await self._admission.join_merged(tx, admitted, replies)
             if any(pending.stored.cancelled() for pending in group):
                 raise _Abandoned
             for pending in group:
@@ -161,8 +162,9 @@ class Ingest:
         if command and command.name == "ask" and command.argument:
             incoming = replace(incoming, text=command.argument)
         elif command:
-            addressed = incoming.private or "@" in incoming.text.split()[0]
-            return NewReply(incoming, Lane.NOTICE) if addressed or find(command.name) else None
+            known, addressed = find(command.name), incoming.private or "@" in incoming.text.split()[0]
+            looks = (known or UNKNOWN).changes_nothing(command.argument)
+            return NewReply(incoming, Lane.LOOK if looks else Lane.NOTICE) if addressed or known else None
         if incoming.has_unseen_media:  # the question says that the model can't see it
             language = await read_language(tx, incoming.chat.platform, incoming.author)
             incoming = replace(incoming, text=f"{incoming.text}\n\n{t(language, 'media.unseen')}")

@@ -215,10 +215,10 @@ def test_what_the_engine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_how_many_questions_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_config().rules.limits == Limits(chat=5, user=20, waiting=1000)
+    assert read_config().rules.limits == Limits(chat=5, user=20, waiting=1000, commands=5)
     for name, value in (("WAITING_PER_CHAT", "0"), ("QUESTIONS_PER_USER", "7"), ("WAITING_IN_ALL", "8")):
         monkeypatch.setenv(name, value)
-    assert read_config().rules.limits == Limits(chat=0, user=7, waiting=8)
+    assert read_config().rules.limits == Limits(chat=0, user=7, waiting=8, commands=5)
     monkeypatch.setenv("WAITING_PER_CHAT", "-1")
     with pytest.raises(SetupError, match="WAITING_PER_CHAT"):
         read_config()

@@ -39,13 +39,13 @@ def _unseen(evidence: Evidence, said: Said, row: Row) -> str:
     if row.state == "merged":
         whole = " ".join(seen.text for seen in evidence.of(row.where))
         told = "refused" in said.ends and any(
-            each.lane == "notice" and evidence.shown(each).strip() for each in evidence.rows_of(row.where)
+            each.lane != "answer" and evidence.shown(each).strip() for each in evidence.rows_of(row.where)
         )  # one word for several that are too many
         return "" if told or f"{said.token}z" in whole or not said.token else "no other answer has it"
     if row.state == "cancelled":
         return ""  # told in the notice of the command that did it, which is said too
     seen = {each.id: each for each in evidence.of(row.where)}
-    if row.lane == "notice" and row.chunks == (None,) and list(strays(evidence, row.where)):
+    if row.lane != "answer" and row.chunks == (None,) and list(strays(evidence, row.where)):
         return ""  # nobody could know that it was taken
     messages = [seen.get(id or "") for id in row.chunks]
     if not messages or any(each is None for each in messages):

@@ -26,6 +26,7 @@ READS: dict[str, tuple[Read, object]] = {
     "inbox.queue_load": (lambda tx: tx.inbox.queue_load([MESSAGE], 0, ["fake"]), QueueLoad({CHAT: 0}, 0, {})),
     "replies.find": (lambda tx: tx.replies.find(9), None),
     "replies.open_answers": (lambda tx: tx.replies.open_answers(CHAT), []),
+    "replies.open_commands": (lambda tx: tx.replies.open_commands(CHAT), []),
     "replies.longest_waiting": (lambda tx: tx.replies.longest_waiting(["fake"], 5), []),
     "replies.count_active": (lambda tx: tx.replies.count_active(), (0, 0)),
     "messages.exists": (lambda tx: tx.messages.exists("fake", "unknown", "7"), False),
@@ -58,7 +59,7 @@ CHANGES: dict[str, tuple[Read, object]] = {
 """What changes only rows that are there."""
 WRITES = {
     "replies.get", "replies.move", "replies.deliver", "replies.become_answer", "replies.requeue_isolated",
-    "replies.delay", "messages.add_intent", "messages.set_id", "messages.remove", "inbox.merge_refused",
+    "replies.delay", "messages.add_intent", "messages.set_id", "messages.remove", "inbox.set_merged_into",
     "recovery.merge", "recovery.expire", "turns.save_answer", "turns.clear", "preferences.set",
     "preferences.set_language", "accounts.record_login", "accounts.set_menu_fingerprint",
 }  # fmt: skip

@@ -29,7 +29,7 @@ async def test_a_lane_is_woken_by_its_own_name() -> None:
 async def test_what_comes_while_nobody_waits_is_kept_until_the_next_claim() -> None:
     async with claim_loops() as claims:
         claims.dispatcher.wake_all()  # before the loops have begun
-        assert await claims.made() == {Lane.ANSWER: 1, Lane.NOTICE: 1}
+        assert await claims.made() == {Lane.ANSWER: 1, Lane.NOTICE: 1, Lane.LOOK: 1}
         claims.gate.clear()
         claims.dispatcher.wake(Lane.ANSWER)
         assert await claims.made() == {Lane.ANSWER: 1}
@@ -39,7 +39,10 @@ async def test_what_comes_while_nobody_waits_is_kept_until_the_next_claim() -> N
         assert await claims.made() == {Lane.ANSWER: 1}
 
 
-@each_row(("ended", "woken"), [(Lane.ANSWER, {Lane.ANSWER}), (Lane.NOTICE, {Lane.ANSWER, Lane.NOTICE})])
+@each_row(
+    ("ended", "woken"),
+    [(Lane.ANSWER, {Lane.ANSWER}), (Lane.NOTICE, {Lane.ANSWER, Lane.NOTICE, Lane.LOOK}), (Lane.LOOK, {Lane.LOOK})],
+)
 async def test_what_a_reply_held_up_goes_on_when_it_ends(ended: Lane, woken: set[Lane]) -> None:
     async with claim_loops() as claims:
         claims.dispatcher.wake_held_up(ended)

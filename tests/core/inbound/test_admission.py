@@ -14,12 +14,12 @@ from core.domain.settings import Limits
 from core.i18n import t
 from core.inbound.admission import (
     QUESTION_WINDOW_MS,
-    REFUSAL_INTERVAL_MS,
     Busy,
     Queue,
     ThroughputEstimate,
     describe_refusal,
 )
+from core.inbound.refusals import REFUSAL_INTERVAL_MS
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, incoming
 from tests.tables import each_row
@@ -167,7 +167,7 @@ async def test_a_burst_is_told_once_too(small: Bot) -> None:
 async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         await small.accept(f"question {number}")
-    monkeypatch.setattr(small.service.ingest._admission, "_now", lambda: NOW * 2)
+    monkeypatch.setattr(small.service.ingest._admission._refusals, "_now", lambda: NOW * 2)
     again = await small.accept("and now?")
     assert REFUSAL_INTERVAL_MS < NOW and await outcome(small, again) is State.REFUSED
 
