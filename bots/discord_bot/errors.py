@@ -20,8 +20,8 @@ _GONE = (10008, 50005, 50083)
 """Unknown message; another account's message; an archived thread, which a new message opens again."""
 _LATER = (30046, 40003, 40333)
 """Edits of old messages; private messages that are opened too fast; Cloudflare."""
-_CLOSED = (10003, 10004, 50001, 50007, 50013, 50278)
-"""Unknown channel or server; no access; a person who takes no private messages."""
+_CLOSED = (10003, 10004, 50001, 50007, 50013, 50278, 160005)
+"""Unknown channel or server; no access; a person who takes no private messages; a locked thread."""
 _EXPIRED = (10015, 10062, 50027)
 """Unknown webhook or interaction; invalid webhook token."""
 

@@ -32,6 +32,7 @@ from core.domain.platform import (
     OutgoingMessage,
     OutOfReach,
     Pace,
+    ThreadClosed,
     Unacceptable,
     Unreachable,
 )
@@ -51,9 +52,10 @@ _WITHOUT_BUTTONS: Payload = {
 
 
 class DiscordReplyChannel:
-    """See core.domain.platform: ReplyChannel and SentMessageLookup.
+    """See core.domain.platform: ReplyChannel, SentMessageLookup and LeavesThread.
 
-    Message ids are Discord's; "<channel>/<id>" for one that went to the person's private messages instead. `deferred`:
+    Message ids are Discord's; "<channel>/<id>" for one that went to the person's private messages instead, or to the
+    channel around its thread. `deferred`:
     this process's interactions. `now` returns milliseconds UTC.
     """
 
@@ -64,6 +66,8 @@ class DiscordReplyChannel:
         self._token = decode_token(reply.reply_token)
         self._personal = reply.chat.thread.startswith(PERSONAL_PREFIX)
         self._channel = channel_of(reply)
+        self._has_left = False
+        """The reply is sent to the channel around its thread."""
         self._expired = False
         """Discord has refused the token."""
         self._original_gone = False
@@ -111,7 +115,8 @@ class DiscordReplyChannel:
         )
         try:
             if route is Route.CHANNEL:
-                return await self._search(sent, self._channel, int(start))
+                found = await self._search(sent, self._channel, int(start))
+                return found and self._named(found)
             place = await self._rest.direct(int(self._reply.author.id))
             message_id = await self._search(sent, place, int(start))
         except (NotSent, Ambiguous):
@@ -152,6 +157,14 @@ class DiscordReplyChannel:
             return
         place, number = self._place(message_id)
         await self._in_place(self._rest.edit(place, number, _WITHOUT_BUTTONS))
+
+    def leave_thread(self) -> bool:
+        """Send to the channel around the thread from now on."""
+        if self._has_left or not self._in_thread:
+            return False
+        self._has_left, self._channel = True, int(self._reply.chat.chat)
+        self.key = f"discord:{self._channel}"
+        return True
 
     async def typing(self) -> None:
         """Show typing, except where Discord shows that the bot is thinking about a response."""
@@ -226,18 +239,29 @@ class DiscordReplyChannel:
         """By the channel; where the bot does not even see that, by the token that it may have been sent with."""
         try:
             await self._in_place(self._rest.edit(place, number, message))
-        except Unacceptable:
-            if self._token is None or not self._token.outside or not self._valid:
+        except Unacceptable as error:
+            if self._token is not None and self._token.outside and self._valid:
+                await self._by_token(self._rest.edit_response(self._token.token, number, message))
+            elif self._in_thread and place == channel_of(self._reply) and isinstance(error.__cause__, Unreachable):
+                raise ThreadClosed from error
+            else:
                 raise
-            await self._by_token(self._rest.edit_response(self._token.token, number, message))
 
     async def _send_own(self, index: int, part: OutgoingMessage, nonce: str) -> str:
-        """As a message of the bot's own. In servers the first one quotes the question, where the bot may read it."""
+        """As a message of the bot's own. In servers the first one quotes the question, where the bot may read it.
+
+        A message opens an archived thread again. Raises ThreadClosed for one that is locked or deleted, and where the
+        channel around it takes nothing either.
+        """
         quote = self._quote(index)
+        message = self._payload(part, nonce, quote)
         try:
-            return await self._in_place(self._rest.create(self._channel, self._payload(part, nonce, quote)))
-        except Unacceptable:
-            if quote is None:
+            return self._named(await self._in_place(self._rest.create(self._channel, message)))
+        except (Unacceptable, MessageGone) as error:
+            is_closed = isinstance(error, MessageGone) or isinstance(error.__cause__, Unreachable)
+            if self._has_left or (self._in_thread and is_closed):
+                raise ThreadClosed from error
+            if quote is None or isinstance(error, MessageGone):
                 raise
             return await self._in_place(self._rest.create(self._channel, self._payload(part, nonce)))
 
@@ -273,9 +297,20 @@ class DiscordReplyChannel:
         return payload(str(part.body), components, nonce=nonce, **more)
 
     def _quote(self, index: int) -> MessageReference | None:
-        if self._reply.private or index or self._token or not self._reply.external_id.startswith(MESSAGE_PREFIX):
+        if self._has_left or self._reply.private or index or self._token:
+            return None
+        if not self._reply.external_id.startswith(MESSAGE_PREFIX):
             return None
         return MessageReference(message_id=self._reply.seq, channel_id=self._channel, fail_if_not_exists=False)
+
+    def _named(self, message_id: str) -> str:
+        """The id of a message in the reply's channel, with the channel where it is not the one that it belongs in."""
+        return f"{self._channel}/{message_id}" if self._has_left else message_id
+
+    @property
+    def _in_thread(self) -> bool:
+        """Whether the reply belongs in a thread of a server's channel."""
+        return bool(self._reply.chat.thread) and not self._personal
 
     def _place(self, message_id: str) -> tuple[int, int]:
         """The channel and the number of a message."""

@@ -25,6 +25,7 @@ from core.domain.platform import (
     DeliveryError,
     MessageGone,
     NotSent,
+    ThreadClosed,
     Unacceptable,
     Unreachable,
 )
@@ -50,6 +51,7 @@ _CHAT_CLOSED_TEXTS = (
     "bot was kicked",
     "group chat was deactivated",
 )
+_THREAD_CLOSED_TEXTS = ("thread not found", "topic_closed", "topic_deleted", "topic_id_invalid")
 _MESSAGE_GONE_TEXTS = (
     "message to edit not found",
     "message to delete not found",
@@ -99,4 +101,6 @@ def is_unchanged(error: TelegramError) -> bool:
 def _to_refusal(text: str) -> DeliveryError:
     if any(part in text for part in _MESSAGE_GONE_TEXTS):
         return MessageGone()
+    if any(part in text for part in _THREAD_CLOSED_TEXTS):
+        return ThreadClosed()
     return Unreachable() if any(part in text for part in _CHAT_CLOSED_TEXTS) else Unacceptable()

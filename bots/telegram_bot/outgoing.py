@@ -53,7 +53,7 @@ class RichSupport:
 
 
 class TelegramReplyChannel:
-    """Implements core.domain.platform.ReplyChannel, Drafts and FinalLook."""
+    """Implements core.domain.platform.ReplyChannel, Drafts, FinalLook and LeavesThread."""
 
     needs_placeholder = True
 
@@ -61,6 +61,8 @@ class TelegramReplyChannel:
         self._bot, self._reply = bot, reply
         self._chat = int(reply.chat.chat)
         self._thread = int(reply.chat.thread) if reply.chat.thread else None
+        self._quoted = 0 if reply.private else reply.seq
+        """The number of the message that the reply's first message quotes; 0 where it quotes none."""
         self.key = f"{PLATFORM}:{reply.chat.chat}"  # all topics of a group share its limit
         self.pace = pace
         self.drafts = drafts and reply.private
@@ -83,8 +85,8 @@ class TelegramReplyChannel:
     async def send(self, index: int, message: OutgoingMessage, nonce: str) -> str:
         """Send a message; plain, where Telegram refuses its entities. In groups the first one quotes the question."""
         quote = None
-        if not self._reply.private and index == 0 and self._reply.seq:
-            quote = ReplyParameters(self._reply.seq, allow_sending_without_reply=True)
+        if index == 0 and self._quoted:
+            quote = ReplyParameters(self._quoted, allow_sending_without_reply=True)
         if isinstance(message.body, RichMessage):
             message_id = await self._send_rich(message.body, message, quote)
             return message_id or await self.send(index, replace(message, body=message.body.plain), nonce)
@@ -159,6 +161,12 @@ class TelegramReplyChannel:
                 message_thread_id=self._thread,
                 entities=message.body.entities,
             )
+
+    def leave_thread(self) -> bool:
+        """Send to General from now on, or to the private chat outside its topics."""
+        was_in_thread = self._thread is not None
+        self._thread, self._quoted = None, 0  # to quote the question would lead back into its topic
+        return was_in_thread
 
     async def typing(self) -> None:
         """Show "typing" for five seconds."""

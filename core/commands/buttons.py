@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from core.commands.button_payloads import ActionPayload, FormPayload, InertPayload, OpenFormPayload, SettingPayload
 from core.commands.press import NO_RESULT, Press, PressResult
@@ -189,6 +190,6 @@ def is_unknown_placeholder(press: Press, reply: Reply | None, *, may_be_known: b
     the one that the button names. `may_be_known`: a reply there has the message, or one is being sent there, which may
     be this very message, whose id is not stored yet.
     """
-    if may_be_known or reply is None or reply.chat != press.chat:
-        return False
+    if may_be_known or reply is None or press.chat not in (reply.chat, replace(reply.chat, thread="")):
+        return False  # but it may stand outside its reply's thread
     return press.message_text == PLACEHOLDER and press.message_id not in [chunk.message_id for chunk in reply.chunks]

@@ -15,6 +15,9 @@ WHOLE = "whole"
 """In the nonce of a message that is sent with its text and no placeholder before, where a second send shows twice."""
 DOUBTFUL = "doubtful"
 """In the nonce of the notice that takes the place of such a message, where nobody knows whether it came."""
+ELSEWHERE = "~"
+"""In the nonce of a message that is sent outside the thread in which its reply belongs. Short: Discord takes 25
+characters."""
 MAX_VANISHED = 2
 """After a message has disappeared more often than this, its reply is given up."""
 
@@ -103,6 +106,8 @@ class SentMessages:
             for chunk in reply.chunks
         ]
         """In the order of the reply's text."""
+        self.is_elsewhere = bool(reply.chunks) and any(ELSEWHERE in chunk.nonce for chunk in reply.chunks)
+        """Whether its messages are sent outside its thread, from the next one on."""
         self._replacements = 0
 
     async def intend(self, index: int, *, whole: bool = False) -> str:
@@ -114,7 +119,7 @@ class SentMessages:
         if before is not None and not before.gone:
             return before.nonce
         doubtful = before is not None and before.doubtful
-        nonce = f"{self._instance}-{self._reply.id}-{index}"
+        nonce = f"{self._instance}{ELSEWHERE if self.is_elsewhere else ''}-{self._reply.id}-{index}"
         nonce += f"-{self._replacements}" if self._replacements else ""
         nonce += f"-{DOUBTFUL if doubtful else WHOLE}-{self._reply.id}" if doubtful or whole else ""
         instead_of = before.nonce if before else ""
@@ -167,7 +172,7 @@ class SentMessages:
         self._replacements += 1
         affected = [self.states[index]]
         if isinstance(gone, OutOfReach):
-            affected = [state for state in self.states if state.id is not None]
+            affected = [state for state in self.states if state.id is not None or state is affected[0]]
         else:
             affected[0].vanished += 1
         if self.states[index].vanished > MAX_VANISHED:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -17,13 +18,16 @@ from core.domain.platform import (
     Ambiguous,
     ButtonAction,
     Controls,
+    DeliveryError,
     Drafts,
     FinalLook,
+    LeavesThread,
     MessageGone,
     NotSent,
     OutgoingMessage,
     ReplyChannel,
     SentMessageLookup,
+    ThreadClosed,
     Unacceptable,
     Unreachable,
 )
@@ -109,6 +113,10 @@ class StreamingMessage:
         self._formatted: tuple[str, Sequence[OutgoingMessage]] | None = None
         self._judged: tuple[str, bool] | None = None
         """The text that was formatted last, and the one that was judged last."""
+        self._asked_where = ""
+        """What stands above a text that is shown outside the thread in which it was asked for; else ""."""
+        if self._sent.is_elsewhere and isinstance(channel, LeavesThread):
+            self._leave_thread(channel)
 
     async def __aenter__(self) -> "StreamingMessage":
         self._previews = asyncio.create_task(self._show_previews())
@@ -163,7 +171,7 @@ class StreamingMessage:
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
         """Show the final text; return when the platform has accepted all of it.
 
-        Raises Unacceptable, Unreachable or ChatIdChanged where it never will be.
+        Raises Unacceptable, Unreachable, ThreadClosed or ChatIdChanged where it never will be.
 
         What may have been accepted is tried again. That changes nothing for an edit, nor for a send that the platform
         knows by its nonce. Elsewhere an answer is sent as a placeholder, and a notice is from the second attempt on, so
@@ -187,15 +195,37 @@ class StreamingMessage:
                 self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
                 await self._hold(next(pauses))
             except MessageGone as gone:
-                self._do_without(steps[0], gone)
-                give_up_at = None
+                await self._do_without(steps[0], gone)
+                messages, give_up_at = await self._final_messages(text, controls), None
 
-    def _do_without(self, step: Step, gone: MessageGone) -> None:
-        """A message is gone: another takes its place, but where it was only to be restored, nobody misses it."""
+    async def _do_without(self, step: Step, gone: MessageGone) -> None:
+        """A message is gone: another takes its place, but where it was only to be restored, nobody misses it.
+
+        Where its thread is closed, what stands there goes, and all is shown outside. Raises ThreadClosed where it can't
+        be.
+        """
         if isinstance(step, Edit) and self._reply.outcome is State.CANCELLED:
             self._sent.states[step.index].shows = step.message
-        else:
-            self._sent.replace(step.index, gone)
+            return
+        if isinstance(gone, ThreadClosed):
+            if self._asked_where or not isinstance(self._channel, LeavesThread):
+                raise gone
+            for message_id in filter(None, [state.id for state in self._sent.states]):
+                with suppress(DeliveryError):
+                    await self._channel.delete(message_id)
+            if not self._leave_thread(self._channel):
+                raise gone
+        self._sent.replace(step.index, gone)
+
+    def _leave_thread(self, channel: LeavesThread) -> bool:
+        """Whether the reply is shown outside its thread from now on."""
+        language, name = self._controls.language, self._reply.author.name
+        if self._delivery.filter.check(name, self._policy).blocked:
+            name = t(language, "thread.somebody")
+        if channel.leave_thread():
+            self._asked_where = t(language, "thread.closed", name=escape(name))
+            self._sent.is_elsewhere, self._formatted, self._judged = True, None, None
+        return bool(self._asked_where)
 
     # Previews
 
@@ -312,13 +342,16 @@ class StreamingMessage:
         """The messages of a text, the last one with the controls. The last text's are kept: it is judged, and then
         shown."""
         if self._formatted is None or self._formatted[0] != text:
-            if len(text) <= LONG_TEXT_CHARACTERS:
-                formatted = self._channel.format(text)
+            whole = f"{self._asked_where}\n\n{text}" if self._asked_where and text != PLACEHOLDER else text
+            if len(whole) <= LONG_TEXT_CHARACTERS:
+                formatted = self._channel.format(whole)
             else:
                 notice = t(self._controls.language, "mark.cut")
-                formatted = await asyncio.to_thread(format_long, self._channel.format, notice, text)
+                formatted = await asyncio.to_thread(format_long, self._channel.format, notice, whole)
             self._formatted = text, formatted
         *before, last = self._formatted[1]
+        if self._asked_where and text != PLACEHOLDER:  # a press there would be of another conversation
+            controls = NO_CONTROLS
         messages = [*before, replace(last, controls=controls)]
         return list(map(final_look.final, messages)) if final_look else messages
 

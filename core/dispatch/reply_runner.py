@@ -21,6 +21,7 @@ from core.domain.platform import (
     Controls,
     Platform,
     ReplyChannel,
+    ThreadClosed,
     Unreachable,
 )
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State
@@ -181,8 +182,10 @@ class ReplyRunner:
             await self._close_chat(reply)
             await self._fail(reply)
         except Exception as error:
-            if reply.outcome is State.CANCELLED:  # what it shows is better than an apology: it may be a good answer
-                log.info("reply %s was cancelled and keeps what it shows: %s", reply.id, type(error).__name__)
+            # What a cancelled one shows is better than an apology: it may be a good answer. In a closed thread, with no
+            # place around it, none can be shown.
+            if reply.outcome is State.CANCELLED or isinstance(error, ThreadClosed):
+                log.info("reply %s keeps what it shows: %s", reply.id, type(error).__name__)
             else:
                 await self._apologise(reply, error)
             await self._fail(reply)

@@ -88,6 +88,10 @@ class OutOfReach(MessageGone):
     """It may be there, but can't be changed from here any more, nor can those that belong to it."""
 
 
+class ThreadClosed(OutOfReach):
+    """The topic or thread was closed or deleted, or the bot may not write in it any more; its chat may be open."""
+
+
 class Unreachable(DeliveryError):
     """The chat is closed to the bot: blocked, thrown out, deleted."""
 
@@ -137,6 +141,14 @@ class Drafts(Protocol):
 
     async def draft(self, part: OutgoingMessage) -> None:
         """Show unfinished text. Raises DeliveryError."""
+
+
+@runtime_checkable
+class LeavesThread(Protocol):
+    """A reply channel that can send a reply of a topic or thread to the chat around it."""
+
+    def leave_thread(self) -> bool:
+        """Send to the chat around the thread from now on. False: the reply is in no thread, or has left it."""
 
 
 @runtime_checkable

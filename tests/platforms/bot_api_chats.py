@@ -60,7 +60,8 @@ class Chat:
         self.id, self.kind, self.details = id, kind, details
         self.members: dict[int, str] = {}
         self.topics: set[int] = set()
-        self.closed: set[int] = set()
+        self.closed: set[int | None] = set()
+        """Topics that are closed; None is General."""
         self.messages: list[Shown] = []
         self.actions: list[str] = []
         self.drafts: list[str] = []
@@ -132,6 +133,11 @@ class Chat:
         self.topics.add(thread)
         return thread
 
+    def delete_topic(self, thread: int) -> None:
+        """Away with a topic, and all that was said in it."""
+        self.topics.discard(thread)
+        self.messages = [shown for shown in self.messages if shown.thread != thread]
+
     # What a person sees
 
     @property
@@ -181,6 +187,8 @@ class Chat:
     def edit(self, values: dict[str, Any], *, text: bool) -> dict[str, Any]:
         """editMessageText, editMessageReplyMarkup."""
         shown = self._own(int(values["message_id"]), "edit")
+        if shown.thread in self.closed:
+            raise bad("TOPIC_CLOSED")
         new = values["text"].strip() if text else shown.text
         entities = (values.get("entities") or []) if text else shown.entities
         rich = values.get("rich") if text else shown.rich

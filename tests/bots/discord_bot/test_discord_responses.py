@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from core.i18n import t
 from tests.bots.discord_bot.discord_running import RETRY, asked, running
 from tests.bots.discord_bot.test_discord_corners import VI_RETRY, counting
 from tests.bots.discord_bot.test_discord_sending import answered_one
@@ -190,7 +191,9 @@ async def test_a_thread_that_is_closed_costs_its_channel_nothing(
         thread.say("/help", bob, mention=True)
         await settled(bot)
         release(bot.model)
-        await channel.until(lambda channel: channel.texts == ["one two three"] and channel.last.buttons == [RETRY])
+        await channel.until(lambda channel: channel.messages[0].buttons == [RETRY])
+        answer, told = channel.texts
+        assert answer == "one two three" and told.startswith(t("en", "thread.closed", name="Bob"))
 
 
 async def test_an_asker_who_cannot_be_reached_costs_nobody_else(

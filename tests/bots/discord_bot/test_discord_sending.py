@@ -167,17 +167,39 @@ async def answered_one(store: DatabaseStore) -> bool:
         return (reply := await tx.replies.find(1)) is not None and reply.state is State.FAILED
 
 
-async def test_a_thread_that_is_locked_costs_its_own_answer_alone(
-    server: DiscordServer, database: str, ann: Person, bob: Person, channel: Channel
+async def test_what_is_asked_in_a_thread_that_is_closed_is_answered_in_its_channel(
+    server: DiscordServer, database: str, bob: Person, channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    thread = channel.thread(bob, "A talk")
+    """Locked before the first message, or deleted while the answer grows."""
+    locked, deleted, model = channel.thread(bob, "Locked"), channel.thread(bob, "Deleted"), held(2)
+    line = t("en", "thread.closed", name="Bob")
+    async with running(server, database, model) as bot:
+        deleted.say("hello there", bob, mention=True)
+        await deleted.until(lambda thread: thread.texts == ["hello"])
+        deleted.delete()
+        release(model)
+        await channel.until(lambda channel: channel.texts == [f"{line}\n\nhello there"])
+        locked.locked = True
+        locked.say("and now?", bob, mention=True)
+        await channel.until(lambda channel: channel.texts[1:] == [f"{line}\n\nand now?"])
+        await settled(bot)
+        assert channel.last.buttons == [] and locked.messages == []
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_where_the_channel_takes_nothing_either_it_is_given_up_quietly(
+    server: DiscordServer, database: str, bob: Person, guild: Guild, channel: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    thread, other = channel.thread(bob, "A talk"), guild.channel("other")
     async with running(server, database) as bot:
         thread.locked = True
+        guild.deny(channel, "send_messages")
         thread.say("hello", bob, mention=True)
-        channel.say("hi", ann, mention=True)
-        await channel.ended()
+        other.say("hi", bob, mention=True)
+        await other.ended()
         await until_answer(lambda: answered_one(bot.store), lambda: bot.trouble.ended)
-        assert thread.messages == []
+        assert thread.messages == channel.messages == []
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_nothing_is_lost_or_doubled_over_a_restart(

@@ -21,6 +21,7 @@ from core.domain.platform import (
     DeliveryError,
     MessageGone,
     NotSent,
+    ThreadClosed,
     Unacceptable,
     Unreachable,
 )
@@ -41,8 +42,8 @@ CASES: list[tuple[TelegramError, type[DeliveryError]]] = [
     (caused(NetworkError("refused"), httpx.ConnectError("refused")), NotSent),
     # refused: never again
     (BadRequest("Message text is empty"), Unacceptable),
-    (BadRequest("TOPIC_CLOSED"), Unacceptable),
-    (BadRequest("Message thread not found"), Unacceptable),
+    (BadRequest("TOPIC_CLOSED"), ThreadClosed),
+    (BadRequest("Message thread not found"), ThreadClosed),
     (InvalidToken("rejected"), Unacceptable),
     (BadRequest("Message to edit not found"), MessageGone),
     (BadRequest("Message to delete not found"), MessageGone),

@@ -102,16 +102,6 @@ async def test_forum_topics_are_conversations_and_general_is_one(
         ] == (0.0, 4)
 
 
-async def test_a_closed_topic_costs_the_others_nothing(server: BotApi, database: str, ann: Person) -> None:
-    forum = server.group(ann, admins=(ann,), forum=True)
-    cats, dogs = forum.topic(), forum.topic()
-    forum.closed.add(dogs)
-    async with running(server, database):
-        forum.say(f"{BOT} closed?", ann, topic=dogs)
-        forum.say(f"{BOT} open?", ann, topic=cats)
-        assert (await forum.ended()).thread == cats
-
-
 async def test_a_chain_of_replies_is_no_topic(server: BotApi, database: str, ann: Person, group: Chat) -> None:
     async with running(server, database) as bot:
         group.say(f"{BOT} one", ann)

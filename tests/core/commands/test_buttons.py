@@ -343,6 +343,7 @@ ASKED = Reply(3, HERE, True, 1, Lane.ANSWER, State.DONE, 1, ANN, "hi", "bot", "m
         (replace(STRAY, message_text=None), ASKED, False, False),  # somebody else's, or nobody knows
         (replace(STRAY, chat=ChatId("fake", "2")), ASKED, False, False),
         (replace(STRAY, chat=ChatId("fake", "1", "7")), ASKED, False, False),
+        (STRAY, replace(ASKED, chat=ChatId("fake", "1", "7")), False, True),  # its thread is closed
         (STRAY, replace(ASKED, lane=Lane.NOTICE), False, True),  # a notice's that was sent again
         (STRAY, None, False, False),
     ],
