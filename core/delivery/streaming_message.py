@@ -196,7 +196,7 @@ class StreamingMessage:
                 await self._hold(next(pauses))
             except MessageGone as gone:
                 await self._do_without(steps[0], gone)
-                messages, give_up_at = await self._final_messages(text, controls), None
+                messages, give_up_at = await self._messages(text, controls, self._final_look), None
 
     async def _do_without(self, step: Step, gone: MessageGone) -> None:
         """A message is gone: another takes its place, but where it was only to be restored, nobody misses it.
