@@ -317,12 +317,12 @@ class SqlReplies:
         counts = {state: count for state, count in await self._connection.execute(_COUNTS)}
         return sum(counts.get(state, 0) for state in ACTIVE), counts.get(State.QUEUED, 0)
 
-    async def requeue_isolated(self, reply: Reply) -> Reply:
+    async def requeue(self, reply: Reply, *, isolated: bool) -> Reply:
         if (before := await self.get(reply.id)).outcome is State.STOPPED:
             return before
         lost = await self.move(reply, ReplyEvent.LOSE)
         deaths = lost.engine_deaths + lost.isolated
-        return await self._change(lost, {"engine_deaths": deaths, "isolated": True})
+        return await self._change(lost, {"engine_deaths": deaths, "isolated": isolated})
 
     async def delay(self, reply: Reply, until: int) -> None:
         # In every state and attempt: the delay is the chat's, not the reply's.

@@ -113,6 +113,8 @@ class StreamingMessage:
         self._formatted: tuple[str, Sequence[OutgoingMessage]] | None = None
         self._judged: tuple[str, bool] | None = None
         """The text that was formatted last, and the one that was judged last."""
+        self.shown_characters = 0
+        """How many characters of the answer people have seen, in an earlier run too: previews show no less."""
         self._asked_where = ""
         """What stands above a text that is shown outside the thread in which it was asked for; else ""."""
         if self._sent.is_elsewhere and isinstance(channel, LeavesThread):
@@ -259,9 +261,13 @@ class StreamingMessage:
     async def _preview(self) -> list[OutgoingMessage]:
         """What a preview should show; empty where there is nothing yet, or where it may not be shown."""
         self._pieces = [text := "".join(self._pieces)]
+        if len(text) < self.shown_characters:
+            return []
         closed = await in_thread_if_long(close_open_markup, text)
-        shown = text.strip() and await self.allows(closed)
-        return await self._messages(closed, self._controls) if shown else []
+        if not text.strip() or not await self.allows(closed):
+            return []
+        self.shown_characters = len(text)
+        return await self._messages(closed, self._controls)
 
     async def _wait_for_text(self) -> None:
         while not self._changed.is_set():

@@ -10,6 +10,7 @@ from core.answering.assistant import AnswerContext, Assistant
 from core.delivery.long_text import in_thread_if_long
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
+from core.dispatch.engine_deaths import Probation
 from core.dispatch.environment import Environment
 from core.domain.conversation import Reply
 from core.domain.errors import EngineDied, outcome_of
@@ -31,7 +32,7 @@ class EngineLoss(Enum):
     """What becomes of an answer whose engine died."""
 
     REQUEUED = auto()
-    """It is queued, and will run with no other beside it, so that it costs no other answer anything."""
+    """It is queued, and will run again: begin by itself, or run with no other beside it."""
     STOPPED = auto()
     """It was stopped meanwhile."""
     GIVEN_UP = auto()
@@ -79,14 +80,15 @@ class AnswerRunner:
         """
         if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
             return await self._conclude(reply, message, _stopped(reply, language), language)
-        stop, began = self._env.control.stop_flags[reply.id], time.monotonic()
+        stop, began, deaths = self._env.control.stop_flags[reply.id], time.monotonic(), self._env.engine_deaths
+        live = Probation(message, deaths, reply.id) if deaths.suspects else message
         try:
-            ending = await self.assistant.answer(reply, context, message, stop, language)
+            ending = await self.assistant.answer(reply, context, live, stop, language)
         except EngineDied:
             await message.stop_previews()  # the next run must read from the store what was sent
-            loss = await self._lose(reply, stop)
+            loss = await self._lose(reply, stop, shown=message.shown_characters)
             if loss is EngineLoss.REQUEUED:
-                log.debug("reply %s: the engine died; it will run by itself", reply.id)
+                log.debug("reply %s: the engine died; it will run again", reply.id)
                 return Generated(replace(reply, state=State.QUEUED))
             conclusion = _after_loss(loss, reply, language)
         except Exception as error:
@@ -96,9 +98,12 @@ class AnswerRunner:
             self._throughput.record_answer(time.monotonic() - began)
             notice = t(language, ending.notice) if ending.notice else ""
             conclusion = Conclusion(ending.outcome, ending.text, ending.shown, notice, truncated=ending.truncated)
+        if deaths.shown:
+            deaths.forget(reply.id)
         return await self._conclude(reply, message, conclusion, language)
 
-    async def _lose(self, reply: Reply, stop: asyncio.Event) -> EngineLoss:
+    async def _lose(self, reply: Reply, stop: asyncio.Event, shown: int) -> EngineLoss:
+        isolated = self._env.engine_deaths.died(reply.id, shown) or reply.isolated
         if stop.is_set():
             return EngineLoss.STOPPED
         if reply.isolated and reply.engine_deaths + 1 >= MAX_ENGINE_DEATHS:
@@ -107,7 +112,7 @@ class AnswerRunner:
         requeued = await until_stored(
             self._env.store,
             f"reply {reply.id}",
-            lambda tx: tx.replies.requeue_isolated(reply),
+            lambda tx: tx.replies.requeue(reply, isolated=isolated),
             self._env.timing.database_backoff,
         )
         return EngineLoss.STOPPED if requeued.state is State.GENERATING else EngineLoss.REQUEUED

@@ -100,10 +100,17 @@ class Dispatcher:
                 while not queue.free:
                     queue.freed.clear()
                     await queue.freed.wait()
-                for reply in await self._claim(lane, queue, queue.free):
+                deaths = self._env.engine_deaths if lane is Lane.ANSWER and self._env.engine_deaths.suspects else None
+                for reply in await self._claim(lane, queue, 1 if deaths else queue.free):
                     queue.free -= 1
                     self.running.add((reply.id, reply.attempt))
+                    if deaths:
+                        deaths.begin(reply.id)
                     tasks.create_task(run(reply, Slot(queue)))
+                    if deaths:
+                        await deaths.settled()
+                if deaths and not queue.may_wait:
+                    deaths.forget_all()
 
     async def _claim(self, lane: Lane, queue: LaneQueue, limit: int) -> Sequence[Reply]:
         """C2: up to `limit` replies of a lane. A database in trouble is waited for."""
@@ -144,6 +151,7 @@ class Dispatcher:
         if all(running_id != reply.id for running_id, _ in self.running):  # /retry goes on under the same id
             self._env.control.stop_flags.pop(reply.id, None)
         if ended_now:
+            self._env.engine_deaths.ended(reply.id)
             self.wake_held_up(reply.lane)
             self._env.control.notify_changed()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
+from core.dispatch.engine_deaths import EngineDeaths
 from core.dispatch.timing import ServiceTiming
 from core.domain.platform import Platform
 from core.domain.store import Store
@@ -23,3 +24,4 @@ class Environment:
     """The platforms that are served, by name."""
     settled: set[str] = field(default_factory=set)
     """Names of platforms whose backlog is merged: questions are answered only there."""
+    engine_deaths: EngineDeaths = field(default_factory=EngineDeaths)

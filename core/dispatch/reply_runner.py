@@ -12,6 +12,7 @@ from core.delivery.button_cleanup import ButtonCleanup
 from core.delivery.streaming_message import Delivery, StreamingMessage
 from core.dispatch.answer_runner import AnswerRunner
 from core.dispatch.dispatcher import Dispatcher, Slot
+from core.dispatch.engine_deaths import EngineDeaths
 from core.dispatch.environment import Environment
 from core.domain.conversation import ChatId, Reply
 from core.domain.platform import (
@@ -61,8 +62,10 @@ class ReplyContext:
 class ReplyMessages:
     """Opens the messages of replies. `platforms`: by name, those that are served."""
 
-    def __init__(self, delivery: Delivery, platforms: Mapping[str, Platform], rules: Rules) -> None:
-        self._delivery, self._platforms, self._rules = delivery, platforms, rules
+    def __init__(
+        self, delivery: Delivery, platforms: Mapping[str, Platform], rules: Rules, deaths: EngineDeaths
+    ) -> None:
+        self._delivery, self._platforms, self._rules, self._deaths = delivery, platforms, rules, deaths
 
     async def read_context(self, tx: Transaction, reply: Reply) -> ReplyContext:
         """The context of a reply, as the store has it now."""
@@ -99,7 +102,9 @@ class ReplyMessages:
         growing = reply.lane is Lane.ANSWER and reply.state is State.GENERATING
         controls = Controls((ButtonAction.STOP,) if growing else (), language=context.language)
         unreachable = unreachable or asyncio.Event()
-        return StreamingMessage(self._delivery, reply, context.channel, controls, unreachable, context.policy)
+        message = StreamingMessage(self._delivery, reply, context.channel, controls, unreachable, context.policy)
+        message.shown_characters = self._deaths.shown.get(reply.id, 0)
+        return message
 
     async def show_final(
         self, reply: Reply, context: ReplyContext, message: StreamingMessage, checked_text: str = ""

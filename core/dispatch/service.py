@@ -64,9 +64,9 @@ class ChatService:
             database_backoff=timing.database_backoff,
             typing_every_s=timing.typing_every_s,
         )
-        messages = ReplyMessages(delivery, self._platforms, assistant.rules)
         self.control = ReplyControl(store, self._cancelled)
         environment = Environment(store, self.control, self.rate_limiter, now, timing, self._platforms)
+        messages = ReplyMessages(delivery, self._platforms, assistant.rules, environment.engine_deaths)
         self._dispatcher = Dispatcher(environment, assistant.model.slots)
         self.languages = PersonLanguages(store)
         services = CommandServices(

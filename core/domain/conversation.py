@@ -223,7 +223,7 @@ class Reply:
     at: int = 0
     """When the question was asked, or the command stored; milliseconds UTC."""
     isolated: bool = False
-    """Whether it is generated with no other answer beside it, because the engine died while it ran."""
+    """Whether it is generated with no other answer beside it, because the engine died when it had just begun."""
     engine_deaths: int = 0
     """How often the engine died while the reply ran isolated."""
     merged_into: int | None = None

@@ -42,7 +42,7 @@ class Unanswered(ChatError):
 
 
 class EngineDied(ChatError):
-    """The engine died during the answer; the question will be answered again, isolated."""
+    """The engine died during the answer; the question will be answered again."""
 
     def __init__(self) -> None:
         super().__init__("error.again")

@@ -61,7 +61,7 @@ class ReplyEvent(StrEnum):
     WITHDRAW = "withdraw"  # as STOP and CLEAR, where what people see of a queued reply must still be changed
     AGAIN = "again"  # /retry: the command's own row becomes an answer
     CRASH = "crash"  # its process died, or nobody works on it any more
-    LOSE = "lose"  # the engine died while it was generated: it will run isolated
+    LOSE = "lose"  # the engine died while it was generated: it will run again
     EXPIRE = "expire"  # it was queued for too long: an apology is sent instead
     FAIL = "fail"  # nothing can be sent any more, not even a notice
     MERGE = "merge"  # another reply answers its message too

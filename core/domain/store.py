@@ -113,8 +113,9 @@ class Replies(Protocol):
     async def count_active(self) -> tuple[int, int]:
         """How many answers are running, and how many are queued, in all conversations."""
 
-    async def requeue_isolated(self, reply: Reply) -> Reply:
-        """Queue an answer again whose engine died, to run with no other beside it; count the death if it did already.
+    async def requeue(self, reply: Reply, *, isolated: bool) -> Reply:
+        """Queue an answer again whose engine died. `isolated`: it is to run with no other beside it. The death counts
+        where it ran so.
 
         An answer that was stopped meanwhile is returned unchanged. Raises Stale, see move.
         """

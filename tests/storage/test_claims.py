@@ -30,7 +30,7 @@ def ids(claimed: Claimed) -> list[int]:
 
 
 async def isolate(tx: Transaction, reply: Reply) -> Reply:
-    return await tx.replies.requeue_isolated(await tx.replies.move(reply, ReplyEvent.CLAIM))
+    return await tx.replies.requeue(await tx.replies.move(reply, ReplyEvent.CLAIM), isolated=True)
 
 
 async def test_as_many_as_there_is_room_for_in_the_order_of_single_claims(store: DatabaseStore) -> None:

@@ -58,7 +58,7 @@ CHANGES: dict[str, tuple[Read, object]] = {
 }
 """What changes only rows that are there."""
 WRITES = {
-    "replies.get", "replies.move", "replies.deliver", "replies.become_answer", "replies.requeue_isolated",
+    "replies.get", "replies.move", "replies.deliver", "replies.become_answer", "replies.requeue",
     "replies.delay", "messages.add_intent", "messages.set_id", "messages.remove", "inbox.set_merged_into",
     "recovery.merge", "recovery.expire", "turns.save_answer", "turns.clear", "preferences.set",
     "preferences.set_language", "accounts.record_login", "accounts.set_menu_fingerprint",

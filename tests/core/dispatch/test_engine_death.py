@@ -1,4 +1,4 @@
-"""The engine dies under answers: each runs again by itself, one that kills it is given up, neighbours never suffer."""
+"""The engine dies under answers: all run again, one that kills it is found and given up, neighbours never suffer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from core.dispatch.answer_runner import MAX_ENGINE_DEATHS
+from core.dispatch.engine_deaths import PROBATION_PIECES
 from core.domain.conversation import ChatId, Reply
 from core.domain.errors import EngineDied
 from core.domain.prompt import Prompt
@@ -22,24 +23,26 @@ from tests.watching import history, outcome, reached, running, shown
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 POISON = "poison"
+LONG = " ".join(f"word{number}" for number in range(60))
 
 
 class MortalModel(FakeModel):
-    """An engine in which everything dies at once, whenever a question has a word in it and has said its first word."""
+    """An engine in which everything dies at once, whenever a question has a word in it and has said so many words."""
 
-    def __init__(self, slots: int = 4) -> None:
+    def __init__(self, slots: int = 4, deadly_words: int = 1) -> None:
         super().__init__(slots=slots)
-        self.deaths = 0
+        self.deaths, self.deadly_words = 0, deadly_words
         self.beside: list[int] = []
-        """How many others ran beside a question when it began after the first death."""
+        """How many others ran beside the deadly question each time that it began."""
         self._died = asyncio.Event()
 
     @asynccontextmanager
     async def stream(self, prompt: Prompt, sampling: Sampling, owner: str) -> AsyncIterator[Stream]:
-        if self.deaths:
+        deadly = POISON in prompt[-1].content
+        if deadly:
             self.beside.append(self.running)
         async with super().stream(prompt, sampling, owner) as stream:
-            yield Mortal(stream, self, POISON in prompt[-1].content, self._died)
+            yield Mortal(stream, self, self.deadly_words if deadly else 0, self._died)
 
     def die(self) -> None:
         self.deaths += 1
@@ -51,8 +54,8 @@ class MortalModel(FakeModel):
 class Mortal:
     """A stream that ends with its engine."""
 
-    def __init__(self, stream: Stream, model: MortalModel, deadly: bool, died: asyncio.Event) -> None:
-        self._stream, self._model, self._deadly, self._died = stream, model, deadly, died
+    def __init__(self, stream: Stream, model: MortalModel, deadly_words: int, died: asyncio.Event) -> None:
+        self._stream, self._model, self._left, self._died = stream, model, deadly_words, died
 
     @property
     def reason(self) -> FinishReason | None:
@@ -74,9 +77,10 @@ class Mortal:
                 raise EngineDied
             if (piece := step.result()) is None:
                 return
-            if self._deadly:
+            if self._left == 1:
                 self._model.die()
                 raise EngineDied
+            self._left -= 1
             yield piece
 
 
@@ -98,9 +102,57 @@ async def test_a_question_that_kills_the_engine_is_given_up_and_its_neighbours_a
         for number, reply in enumerate(replies):
             assert await outcome(bot, reply) is State.DONE
             assert bot.platform.text(reply) == f"question {number} of them"
-        assert model.deaths == 1 + MAX_ENGINE_DEATHS and model.beside and not any(model.beside), "each by itself"
+        for reply in replies:
+            other = await found(bot, reply)
+            assert (other.engine_deaths, other.isolated) == (0, False), "it was nobody else's fault"
+        assert model.deaths == 2 + MAX_ENGINE_DEATHS
+        assert model.beside[2:] == [0] * MAX_ENGINE_DEATHS, "from the second death on it ran by itself"
         assert await history(bot, chat(7)) == []
         assert await bot.say("and now?", BOB, chat(7)) == "and now?"
+
+
+async def test_a_question_that_kills_the_engine_late_is_found_too(make_bot: MakeBot) -> None:
+    model = MortalModel(deadly_words=PROBATION_PIECES + 2)
+    async with make_bot(model) as bot:
+        model.gate = asyncio.Semaphore(0)
+        others = [await bot.accept(f"question {number} " + LONG, ANN, chat(number)) for number in range(3)]
+        deadly = await bot.accept(f"{POISON} {LONG}", ANN, chat(7))
+        await running(bot, 4)
+        for _ in range(100_000):
+            model.gate.release()
+        assert await outcome(bot, deadly) is State.FAILED
+        for reply in others:
+            assert await outcome(bot, reply) is State.DONE
+        assert model.beside[-MAX_ENGINE_DEATHS:] == [0] * MAX_ENGINE_DEATHS
+
+
+async def test_new_questions_do_not_wait_for_what_ran_when_the_engine_died(make_bot: MakeBot) -> None:
+    """And what people have read of an answer stays until there is as much again."""
+    model = MortalModel(slots=5)
+    async with make_bot(model) as bot:
+        model.gate = asyncio.Semaphore(0)
+        replies = [await bot.accept(f"question {number} {LONG}", ANN, chat(number)) for number in range(3)]
+        await running(bot, 3)
+        for _ in range(3 * 40):
+            model.gate.release()
+        seen = [bot.platform.text(reply) for reply in replies]
+        for reply in replies:
+            await shown(bot, reply, "word35")
+        model.die()
+        await model.until(lambda: model.deaths == 1)
+        for _ in range(3 * (PROBATION_PIECES + 1)):
+            model.gate.release()
+        await running(bot, 3)
+        new = await bot.accept("short", BOB, chat(8))
+        model.gate.release()
+        assert await outcome(bot, new) is State.DONE
+        for reply in replies:
+            assert "word35" in bot.platform.text(reply), f"{seen} shrank"
+        for _ in range(1000):
+            model.gate.release()
+        for number, reply in enumerate(replies):
+            assert await outcome(bot, reply) is State.DONE
+            assert bot.platform.text(reply) == f"question {number} {LONG}"
 
 
 async def test_an_engine_that_dies_once_costs_nobody_anything(make_bot: MakeBot) -> None:
@@ -124,10 +176,10 @@ async def test_deaths_outlive_a_restart(make_bot: MakeBot) -> None:
     async with make_bot(model) as bot:
         model.gate = asyncio.Semaphore(0)
         reply = await bot.accept(f"{POISON} it is")
-        for deaths in range(MAX_ENGINE_DEATHS):
+        for deaths in range(-1, MAX_ENGINE_DEATHS):  # the first one is anybody's, by the second it is found
             await running(bot)
             model.gate.release()
-            await model.until(lambda: model.deaths > deaths)  # noqa: B023
+            await model.until(lambda: model.deaths > deaths + 1)  # noqa: B023
             await reached(bot, reply, lambda current: current.engine_deaths >= deaths)  # noqa: B023
     async with make_bot(FakeModel()) as bot:
         assert await outcome(bot, reply) is State.DONE, "another engine lives through it"

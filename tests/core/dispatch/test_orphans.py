@@ -77,12 +77,12 @@ async def test_a_platform_that_is_away_stops_no_other(database: str, alone: bool
         claimed = await claim_next(tx, platform="gone")
         assert claimed and claimed.id == dead.id
         if alone:
-            await tx.replies.requeue_isolated(claimed)
+            await tx.replies.requeue(claimed, isolated=True)
             assert await claim_next(tx, platform="gone")
         else:
             here = await claim_next(tx)
             assert here
-            await tx.replies.requeue_isolated(here)
+            await tx.replies.requeue(here, isolated=True)
     async with losing(database, rules=replace(RULES, limits=Limits(waiting=1))) as (bot, _):
         assert await ended(bot, mine) is State.DONE
         assert await bot.say("and now?") == "and now?", "nor does it count as waiting"
@@ -165,7 +165,7 @@ async def test_what_is_stopped_stays_stopped_though_its_engine_dies(database: st
             assert claimed
             await tx.replies.move(claimed, ReplyEvent.STOP)
         async with store.begin() as tx:
-            assert (await tx.replies.requeue_isolated(claimed)).state is State.GENERATING
+            assert (await tx.replies.requeue(claimed, isolated=True)).state is State.GENERATING
             assert await claim_next(tx) is None
             (adrift,) = await tx.recovery.find_orphaned(["fake"], [], now_ms() + 1)
             assert (adrift.id, adrift.state, adrift.outcome) == (reply.id, State.GENERATING, State.STOPPED)
