@@ -1,7 +1,7 @@
 """A text in Discord's Markdown: what Discord lacks is rewritten, what only Discord has is escaped. Pure."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import groupby
@@ -33,10 +33,12 @@ _EMPTY = "…"
 _MAX_HEADING_LEVEL = 3
 _LINKED = re.compile(r"https?://(?:[^\s/:?#()<>]+\.)+[^\s/:?#.()<>]+(?:[:/?#][^\s<>]*)?", re.IGNORECASE)
 """Addresses that Discord takes as links with words of their own."""
-_URL = re.compile(r"((?:https?://|(?<![^\W_])www\.)[^\s<>]+)", re.IGNORECASE)
+_URL = re.compile(r"(https?://[^\s<>]+)", re.IGNORECASE)
+"""What Discord takes as an address, in which nothing is a mark."""
+_ADDRESS_IN_LABEL = re.compile(r"https?://|(?<![^\W_])www\.", re.IGNORECASE)
 _NO_LANGUAGE = re.compile(r"[^\w+#.-]")
 _MARKS = {Style.BOLD: "**", Style.UNDERLINED: "__", Style.STRUCK: "~~", Style.ITALIC: "*"}
-"""In the order of their nesting, the outer one first."""
+"""In the order of their nesting where they end together, the outer one first."""
 _ESCAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\(?=[!-/:-@\[-`{-~]|\Z)"), r"\\\\"),
     (re.compile(r"(?<!\s)\*|\*(?=\S)|(?<![^\W_])_|_(?![^\W_])|`|~(?=~)|(?<=~)~|\|(?=\|)|(?<=\|)\|"), r"\\\g<0>"),
@@ -45,6 +47,8 @@ _ESCAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"@(?=everyone|here)"), "@\u200b"),  # also where it is copied from
 )
 _TWO_TICKS, _THREE_TICKS = re.compile("`(?=`)"), re.compile("``(?=`)")
+_LONELY_ASTERISK = re.compile(r"(?<!\S)\*(?!\S)")
+"""It means nothing, but within italic."""
 _EDGES = re.compile(r"(\A\s+|\s+\Z)")
 _LINE_MARK = re.compile(r"^([ \t]*)(?=#{1,3} |-# |>{1,3} |[-*+] )|^([ \t]*\d+)(?=\. )", re.MULTILINE)
 """Where a line would become a heading, small print, a quote or a list."""
@@ -64,11 +68,6 @@ def messages(markdown: str, *, bare: bool = False) -> Sequence[Rendered]:
     parts = split(_blocks(markdown), lambda part: utf16(_content(part, bare=bare)), MAX_MESSAGE_UNITS)
     rendered = [Rendered(_content(part, bare=bare).rstrip(), plain_text(part, _is_link).rstrip()) for part in parts]
     return [each for each in rendered if each.text.strip()] or [Rendered(_EMPTY, _EMPTY)]
-
-
-def rendered(markdown: str, *, bare: bool = False) -> str:
-    """The Markdown text in Discord's dialect, in one piece. `bare` as in `messages`."""
-    return _content(_blocks(markdown), bare=bare)
 
 
 def _blocks(markdown: str) -> list[Block]:
@@ -126,56 +125,85 @@ def _fenced(block: Block) -> str:
 
 
 def _words(block: Block, *, bare: bool) -> str:
-    runs = _tight(with_addresses(block.runs, _is_link))
+    runs = _tight(list(_without_broken_styles(with_addresses(block.runs, _is_link))))
     return _LINE_MARK.sub(lambda mark: f"{mark[0]}\\", "".join(_marked(runs, bare=bare)))
 
 
 def _tight(runs: Sequence[Run]) -> Sequence[Run]:
     """The runs with white space outside the marks that begin or end there: Discord takes "** a**" for words."""
     pieces = [replace(run, text=text) for run in runs for text in _EDGES.split(run.text) if text]
-    for order in (pieces, pieces[::-1]):
+    for _ in range(2):  # from the beginning, then from the end
         beside = Style.PLAIN
-        for at, piece in enumerate(order):
+        for at, piece in enumerate(pieces):
             if piece.text.isspace() and Style.CODE not in piece.style:
-                order[at] = replace(piece, style=piece.style & beside)
-            beside = order[at].style
-        pieces = order[::-1]
+                pieces[at] = replace(piece, style=piece.style & beside)
+            beside = pieces[at].style
+        pieces = pieces[::-1]
     return joined(pieces)
+
+
+def _without_broken_styles(runs: Sequence[Run]) -> Iterator[Run]:
+    """The runs without the styles around code that holds their mark, which would end there."""
+    for run in runs:
+        broken = [style for style, mark in _MARKS.items() if Style.CODE in run.style and mark in run.text]
+        yield replace(run, style=reduce(and_, (~style for style in broken), run.style)) if broken else run
 
 
 def _marked(runs: Sequence[Run], *, bare: bool, in_label: bool = False) -> Iterator[str]:
     """The runs with marks where a style begins and ends. Nothing is escaped in a link's words: backslashes would
     show there."""
-    opened = list[Style]()
+    stretches, opened = list(_stretches(runs)), list[Style]()
+    ends = _ends([style for style, _ in stretches])
+    for (style, words), last in zip(stretches, ends, strict=True):
+        yield _to_style(opened, style, last)
+        address = words[0].address
+        if address and not stands_for_itself(text_of(words), address):
+            yield _link([Run(run.text, run.style & ~style) for run in words], address, bare=bare)
+        elif in_label and Style.CODE not in style:
+            yield text_of(words)
+        else:
+            yield "".join(_run(run, bare=bare) for run in words)
+    yield _to_style(opened, Style.PLAIN, {})
+
+
+def _stretches(runs: Sequence[Run]) -> Iterator[tuple[Style, Sequence[Run]]]:
+    """Each run, and each link as a whole, with the style of all its words."""
     for address, same in groupby(runs, key=lambda run: run.address):
         words = list(same)
         if address and not stands_for_itself(text_of(words), address):
-            shared = reduce(and_, (run.style for run in words)) & ~Style.CODE
-            yield from _to_style(opened, shared)
-            yield _link([Run(run.text, run.style & ~shared) for run in words], address, bare=bare)
-            continue
-        for run in words:
-            yield from _to_style(opened, run.style)
-            yield run.text if in_label and Style.CODE not in run.style else _run(run, bare=bare)
-    yield from _to_style(opened, Style.PLAIN)
+            yield reduce(and_, (run.style for run in words)) & ~Style.CODE, words
+        else:
+            yield from ((run.style, [run]) for run in words)
 
 
-def _to_style(opened: list[Style], style: Style) -> Iterator[str]:
-    """The marks between words of the styles `opened` and words of this style."""
+def _ends(styles: Sequence[Style]) -> Sequence[Mapping[Style, int]]:
+    """For each place where each style that holds there ends."""
+    out, after = list[Mapping[Style, int]](), dict[Style, int]()
+    for at in range(len(styles) - 1, -1, -1):
+        after = {each: after.get(each, at + 1) for each in _MARKS if each in styles[at]}
+        out.append(after)
+    return out[::-1]
+
+
+def _to_style(opened: list[Style], style: Style, ends: Mapping[Style, int]) -> str:
+    """The marks between words of the styles `opened` and words of this style: what lasts longer is opened first."""
+    closing = opening = ""
     while any(each not in style for each in opened):
-        yield _MARKS[opened.pop()]
-    for each, mark in _MARKS.items():
-        if each in style and each not in opened:
+        closing += _MARKS[opened.pop()]
+    for each in sorted(ends, key=lambda each: -ends[each]):
+        if each not in opened:
             opened.append(each)
-            yield mark
+            opening += _MARKS[each]
+    return closing + ("\u200b" if closing[-1:] == opening[:1] != "" else "") + opening
 
 
 def _run(run: Run, *, bare: bool) -> str:
-    if run.address:
-        return f"<{run.text}>" if bare and "://" in run.text else run.text
+    if run.address and _URL.fullmatch(run.text):
+        return f"<{run.text}>" if bare else run.text
     if Style.CODE in run.style:
         return _code(run.text)
-    return _escaped(run.text, bare=bare)
+    text = _escaped(run.text, bare=bare)
+    return _LONELY_ASTERISK.sub(r"\\\g<0>", text) if Style.ITALIC in run.style else text
 
 
 def _code(text: str) -> str:
@@ -188,7 +216,7 @@ def _code(text: str) -> str:
 def _link(words: Sequence[Run], address: str, *, bare: bool) -> str:
     """A link with words. Where those hold an address or a bracket, Discord shows no link: both are written."""
     text, written = text_of(words), f"<{address}>" if bare else address
-    if _URL.search(text) or "\n" in text or "[" in text or "]" in text:
+    if _ADDRESS_IN_LABEL.search(text) or "\n" in text or "[" in text or "]" in text:
         return f"{_escaped(text, bare=bare)} ({written})"
     return f"[{''.join(_marked(words, bare=bare, in_label=True))}]({written})"
 

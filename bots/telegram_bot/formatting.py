@@ -92,12 +92,6 @@ def _read(markdown: str, max_units: int, max_entities: int) -> list[Rendered]:
     return [each for each in rendered if _is_visible(each.text)] or [Rendered(_EMPTY)]
 
 
-def render(markdown: str) -> Rendered:
-    """The whole text as one message, however long."""
-    size = 4 * len(markdown) + 1000
-    return messages(markdown, size, size)[0]
-
-
 def _is_empty_code(block: Block) -> bool:
     return block.kind is Kind.CODE and not block.text
 

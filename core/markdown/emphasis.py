@@ -57,7 +57,7 @@ class _Weak(Enum):
     QUOTED = auto()
     """'*'"""
     BRACKETED = auto()
-    """(*"""
+    """(*, /*"""
 
 
 @dataclass(slots=True)
@@ -163,7 +163,10 @@ def _look_around_underscores(run: Run) -> None:
 
 def _look_around_asterisks(run: Run, src: str) -> None:
     before, after = run.before, run.after
-    if f"{before}{after}" in _ENCLOSED or _opens_comment(src, run):
+    if f"{before}{after}" in _ENCLOSED:
+        return
+    if _opens_comment(src, run):
+        run.weak, run.closes = _Weak.BRACKETED, run.size == 2
         return
     run.opens = not after.isspace() and (_is_letter(after) or not _is_operand(before))
     run.closes = not before.isspace() and (_is_letter(before) or not _is_operand(after))

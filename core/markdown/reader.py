@@ -171,6 +171,8 @@ class _Walk:
         match token.type:
             case "inline":
                 yield from self._words(token)
+            case "fence" if not token.content.strip() and token.info.strip() and self._is_open(token):
+                yield from self._pieces_of(token, token.info.strip())
             case "fence" | "code_block" if token.content.strip() or token.info.strip():
                 yield from self._marker_alone()
                 yield self._code(token, token.content.rstrip(), (token.info.split() or [""])[0])
@@ -179,6 +181,11 @@ class _Walk:
             case "hr":
                 yield from self._marker_alone()
                 yield self._block(token, Kind.RULE)
+
+    def _is_open(self, fence: Token) -> bool:
+        """Whether a fence ends the text: words right behind the end of code ("```done") open another one."""
+        first, end = fence.map or (0, 0)
+        return not any(line.strip(" \t>") for line in self._lines[first + 1 : end])
 
     def _words(self, token: Token) -> Iterator[Block]:
         """A paragraph or heading; formulas that need lines of their own are blocks between its words."""

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from bots.telegram_bot import formatting
 from bots.telegram_bot.entities import MAX_ENTITIES, MAX_MESSAGE_UNITS
-from bots.telegram_bot.formatting import Rendered, messages, render
+from bots.telegram_bot.formatting import Rendered, messages
 from core.delivery.partial_markdown import close_open_markup
 from core.delivery.splitting import utf16
+from tests.one_message import on_telegram
 from tests.platforms.bot_api_checks import entities_complaints
 from tests.tables import each_row
 
@@ -47,7 +48,7 @@ LITERAL = [
 
 @each_row("text", LITERAL)
 def test_what_no_model_means_as_markup_stays_as_it_is(text: str) -> None:
-    assert render(text) == Rendered(text, ())
+    assert on_telegram(text) == Rendered(text, ())
 
 
 RENDERED = [
@@ -98,20 +99,20 @@ RENDERED = [
 
 @each_row(("markdown", "text", "entities"), RENDERED, ids=[each[0][:30] for each in RENDERED])
 def test_what_is_rendered(markdown: str, text: str, entities: list[tuple[str, str]]) -> None:
-    rendered = render(markdown)
+    rendered = on_telegram(markdown)
     assert rendered.text == text and shape(rendered) == entities
 
 
 @each_row("language", ["python", "mermaid", "c++", "py title=x"])
 def test_code_keeps_its_language(language: str) -> None:
-    [entity] = render(f"```{language}\ncode\n```").entities
+    [entity] = on_telegram(f"```{language}\ncode\n```").entities
     assert entity.language == language.split(maxsplit=1)[0]
 
 
 def test_another_address_or_language_is_another_message() -> None:
-    assert render("[a](http://b.c)") != render("[a](http://b.d)")
-    assert render("```py\na\n```") != render("```js\na\n```")
-    assert render("[a](http://b.c)") == render("[a](http://b.c)")
+    assert on_telegram("[a](http://b.c)") != on_telegram("[a](http://b.d)")
+    assert on_telegram("```py\na\n```") != on_telegram("```js\na\n```")
+    assert on_telegram("[a](http://b.c)") == on_telegram("[a](http://b.c)")
 
 
 def test_no_message_is_only_a_table_s_padding() -> None:
@@ -130,7 +131,7 @@ def test_there_is_always_something_to_send(nothing: str) -> None:
 @settings(max_examples=300)
 @given(MARKDOWN, st.integers(40, 300))
 def test_messages_fit_and_lose_nothing(markdown: str, limit: int) -> None:
-    whole, parts = render(markdown), messages(markdown, limit)
+    whole, parts = on_telegram(markdown), messages(markdown, limit)
     for part in parts:
         assert utf16(part.text) <= limit and len(part.entities) <= 100 and part.text.strip()
         assert complaints(part) == []
@@ -210,7 +211,7 @@ def outside_code(rendered: Rendered) -> str:
 @each_row("document", DOCUMENTS)
 def test_no_preview_shows_half_of_a_mark(document: str) -> None:
     for at in range(1, len(document) + 1):
-        seen = outside_code(render(close_open_markup(document[:at])))
+        seen = outside_code(on_telegram(close_open_markup(document[:at])))
         assert not re.search(r"\*\*|`|~~|__|\]\(", seen), f"{document[:at]!r} shows {seen!r}"
 
 
@@ -223,8 +224,8 @@ PLAIN = st.lists(WORDS.map(" ".join), max_size=5).map("\n\n".join)
 @settings(max_examples=300)
 @given(SENTENCES | PLAIN)
 def test_a_text_without_markup_is_shown_as_when_it_is_rendered(text: str) -> None:
-    """`render` and the splitting of a text that barely fits know no short way."""
-    assert messages(text) == messages(text, max(utf16(render(text).text), 1)) == [render(text)]
+    """One long message and the splitting of a text that barely fits know no short way."""
+    assert messages(text) == messages(text, max(utf16(on_telegram(text).text), 1)) == [on_telegram(text)]
 
 
 SIMPLE_BITS = [
@@ -245,7 +246,7 @@ def test_a_simple_text_is_shown_as_when_it_is_read(lines: list[str]) -> None:
 
 @given(MARKDOWN)
 def test_a_short_text_is_one_message_as_when_its_splitting_is_tried(text: str) -> None:
-    whole = render(text)
+    whole = on_telegram(text)
     if not whole.text[0].isspace() and whole.text.isascii() and len(whole.entities) < 50:
         assert messages(text) == messages(text, max(utf16(whole.text), 1))
 
@@ -266,7 +267,7 @@ WRITTEN_BY_MODELS = [
 
 @each_row(("markdown", "text", "kind"), WRITTEN_BY_MODELS, ids=[each[0][:30] for each in WRITTEN_BY_MODELS])
 def test_what_models_write(markdown: str, text: str, kind: str) -> None:
-    rendered = render(markdown)
+    rendered = on_telegram(markdown)
     assert rendered.text == text and (not kind or kind in [str(entity.type) for entity in rendered.entities])
 
 

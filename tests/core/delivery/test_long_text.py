@@ -13,6 +13,7 @@ from core.delivery.long_text import LONG_TEXT_CHARACTERS, MAX_MESSAGES, beginnin
 from core.delivery.partial_markdown import close_open_markup
 from core.domain.platform import OutgoingMessage
 from core.markdown.reader import read
+from tests import one_message
 from tests.core.filters.steps import counted
 from tests.tables import each_row
 
@@ -131,7 +132,7 @@ def test_whole_parts_are_kept(parts: list[str], between: str, most: int) -> None
 
 @each_row("text", ["1. ```py\nword ", "```\n```\nword", "- ~~~\n  ~~~\n  word"])
 def test_empty_code_takes_no_room(text: str) -> None:
-    shown = telegram.render(text)
+    shown = one_message.on_telegram(text)
     assert telegram.messages(text, len(shown.text)) == [shown] and "\n\n" not in shown.text
 
 

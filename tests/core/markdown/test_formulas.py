@@ -1,10 +1,9 @@
 """LaTeX as a person reads it: Unicode where that is simple, else code; prices and paths are no formulas."""
 
-from bots.discord_bot.formatting import rendered
-from bots.telegram_bot.formatting import render
 from core.markdown.document import Kind, Style, plain_text
 from core.markdown.formulas import is_formula, readable
 from core.markdown.reader import read
+from tests.one_message import on_discord, on_telegram
 from tests.tables import each_row
 
 
@@ -108,7 +107,7 @@ def test_what_no_line_can_show_is_one_block_of_code(markdown: str, latex: str) -
 def test_what_no_line_can_show_is_code_within_a_line_and_a_block_on_telegram() -> None:
     [block] = read("so $\\unknown{x}$ is")
     assert [run.text for run in block.runs if run.style is Style.CODE] == ["\\unknown{x}"]
-    message = render("$$\\begin{matrix}1\\\\2\\end{matrix}$$")
+    message = on_telegram("$$\\begin{matrix}1\\\\2\\end{matrix}$$")
     assert message.text == "\\begin{matrix}1\\\\2\\end{matrix}"
     assert [(str(each.type), each.language) for each in message.entities] == [("pre", "latex")]
 
@@ -122,4 +121,4 @@ DISCORD = [
 
 @each_row(("markdown", "content"), DISCORD)
 def test_discord_eats_no_backslash(markdown: str, content: str) -> None:
-    assert rendered(markdown) == content
+    assert on_discord(markdown) == content

@@ -5,11 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bots.discord_bot.formatting import messages as discord_messages
-from bots.discord_bot.formatting import rendered
-from bots.telegram_bot.formatting import render
 from core.markdown.document import Block, Kind, Run, Style, plain_text
 from core.markdown.reader import read
 from core.markdown.tables import laid_out, repaired_row
+from tests.one_message import on_discord, on_telegram
 from tests.tables import each_row
 
 
@@ -72,12 +71,12 @@ def table(columns: int) -> str:
 
 
 @each_row(
-    ("columns", "on_telegram", "on_discord"),
+    ("columns", "is_on_telegram", "is_on_discord"),
     [(38, True, True), (39, False, True), (56, False, True), (57, False, False)],
 )
-def test_how_wide_an_aligned_table_may_be(columns: int, on_telegram: bool, on_discord: bool) -> None:
-    assert ([str(each.type) for each in render(table(columns)).entities] == ["pre"]) == on_telegram
-    assert rendered(table(columns)).startswith("```") == on_discord
+def test_how_wide_an_aligned_table_may_be(columns: int, is_on_telegram: bool, is_on_discord: bool) -> None:
+    assert ([str(each.type) for each in on_telegram(table(columns)).entities] == ["pre"]) == is_on_telegram
+    assert on_discord(table(columns)).startswith("```") == is_on_discord
 
 
 def test_no_table_of_192_columns() -> None:
@@ -86,10 +85,10 @@ def test_no_table_of_192_columns() -> None:
     markdown = f"| {' | '.join(names)} |\n{'|---' * 6}|\n| {' | '.join(cells)} |"
     expected = "\n".join(f"{name}: {cell}" for name, cell in zip(names[1:], cells[1:], strict=True))
     text = f"Feature\n\n{cells[0]}\n{expected}"
-    message = render(markdown)
+    message = on_telegram(markdown)
     bold = [message.text[each.offset : each.offset + each.length] for each in message.entities if each.type == "bold"]
     assert message.text == text and bold == [cells[0]]
-    assert discord_messages(markdown)[0].text == text and f"**{cells[0]}**" in rendered(markdown)
+    assert discord_messages(markdown)[0].text == text and f"**{cells[0]}**" in on_discord(markdown)
 
 
 ROWS = [

@@ -14,6 +14,7 @@ from bots.telegram_bot import formatting as telegram
 from core.delivery.splitting import utf16
 from core.markdown.document import plain_text
 from core.markdown.reader import read
+from tests import one_message
 from tests.core.markdown.answers import ANSWERS
 from tests.tables import each_row
 
@@ -158,9 +159,9 @@ def test_no_soup_of_marks_loses_a_letter(soup: str) -> None:
 def test_every_part_is_within_its_limit_and_the_parts_are_the_whole(soup: str, limit: int) -> None:
     parts = telegram.messages(soup, limit)
     assert all(utf16(part.text) <= limit for part in parts)
-    whole = Counter(letters_of(telegram.render(soup).text))
+    whole = Counter(letters_of(one_message.on_telegram(soup).text))
     assert whole - Counter(letters_of("".join(part.text for part in parts))) == Counter()
     sent = discord.messages(soup)
     assert all(utf16(part.content) <= discord.MAX_MESSAGE_UNITS for part in sent)
-    whole = Counter(letters_of(re.sub(r"```\w+", "", discord.rendered(soup))))
+    whole = Counter(letters_of(plain_text(read(soup), lambda address: True)))
     assert whole - Counter(letters_of("".join(part.content for part in sent))) == Counter()

@@ -4,10 +4,10 @@ import pytest
 
 from bots.console import formatting as console
 from bots.discord_bot import formatting as discord
-from bots.telegram_bot import formatting as telegram
 from core.markdown.document import Kind, Run, Style, plain_text, text_of
 from core.markdown.grammar import PARSER
 from core.markdown.reader import read
+from tests.one_message import on_discord, on_telegram
 from tests.tables import each_row
 
 
@@ -41,8 +41,8 @@ NUMBERS = [
 
 @each_row(("markdown", "text", "content"), NUMBERS)
 def test_the_numbers_of_a_list_are_the_author_s(markdown: str, text: str, content: str) -> None:
-    assert telegram.render(markdown).text == text
-    assert discord.messages(markdown)[0].text == text and discord.rendered(markdown) == content
+    assert on_telegram(markdown).text == text
+    assert discord.messages(markdown)[0].text == text and on_discord(markdown) == content
     assert console.to_plain_text(markdown) == text
 
 
@@ -83,16 +83,16 @@ def test_addresses_stay(markdown: str, expected: str) -> None:
 )
 def test_an_address_that_cannot_be_a_link_is_written_out(address: str) -> None:
     expected = f"words ({address.removeprefix('mailto:')})"
-    assert telegram.render(f"[words]({address})").text == expected
+    assert on_telegram(f"[words]({address})").text == expected
     assert discord.messages(f"[words]({address})")[0].text == expected
 
 
 @each_row("words", ["1", "ref", "c/ref", "a.example", "docs", "a.example/c/ref"])
 def test_a_link_whose_words_end_its_address_keeps_the_address(words: str) -> None:
-    [entity] = telegram.render(f"[{words}](https://a.example/c/ref)").entities
+    [entity] = on_telegram(f"[{words}](https://a.example/c/ref)").entities
     assert entity.url == "https://a.example/c/ref"
-    assert "https://a.example/c/ref" in discord.rendered(f"[{words}](https://a.example/c/ref)")
-    [entity] = telegram.render("[1](https://a.example/1)").entities
+    assert "https://a.example/c/ref" in on_discord(f"[{words}](https://a.example/c/ref)")
+    [entity] = on_telegram("[1](https://a.example/1)").entities
     assert entity.url == "https://a.example/1"
 
 
@@ -196,6 +196,7 @@ ITEMS = [
     ("Ingredients:\n- 2 eggs\nMix all.", "Ingredients:\n• 2 eggs\nMix all."),
     ("1) x\n   a) y\n   b) z **w**\n2) v", "1) x\n  a) y\n  b) z w\n2) v"), ("x\na) y\nb) z", "x\na) y\nb) z"),
     ("1. a\n\n   more\n\n2. b", "1. a\n\n  more\n\n2. b"),
+    ("Code:```py\nx = 1\n```done. Then", "Code:```py\nx = 1\ndone. Then"), ("> a\n> ```b", "a\nb"),
     ("a\n\n***\n\nb", "a\n\n───\n\nb"), ("one\ntwo  \nthree\\\nfour", "one\ntwo\nthree\nfour"),
 ]  # fmt: skip
 
