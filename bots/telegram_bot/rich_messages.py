@@ -19,6 +19,7 @@ MAX_COLUMNS = 20
 _STYLE_TAGS = {Style.BOLD: "b", Style.ITALIC: "i", Style.UNDERLINED: "u", Style.STRUCK: "s", Style.CODE: "code"}
 _MAX_INLINE_DEPTH = len(_STYLE_TAGS) + 1
 """Of styles and a link around the same words."""
+_LINE_BREAK = re.compile(r"\n *")
 _NUMBER = re.compile(r"\d+")
 _LATEX_SYNTAX = re.compile(r"\\(?:begin|end)\{\w+\*?\}|\\[a-zA-Z]+|\\.|[{}$\s]", re.DOTALL)
 _UNDONE, _DONE = "☐", "☑"
@@ -166,7 +167,9 @@ class _Writer:
 
     def _run(self, run: Run) -> str:
         self._characters += max(len(run.text), len(run.latex))
-        words = f"<tg-math>{_escaped(run.latex)}</tg-math>" if run.latex else _escaped(run.text).replace("\n", "<br>")
+        words = (
+            f"<tg-math>{_escaped(run.latex)}</tg-math>" if run.latex else _LINE_BREAK.sub("<br>", _escaped(run.text))
+        )
         for style, tag in _STYLE_TAGS.items():
             if style in run.style and not (run.latex and style is Style.CODE):
                 words = f"<{tag}>{words}</{tag}>"

@@ -309,7 +309,10 @@ class _Partners:
         for at in {at for opened in self._open.values() for at in opened}:
             run = self._runs[at]
             if run.weak:
-                run.opens, run.may_close = False, self._is_pair(run, None, spaced=self._has_space(at, len(self._runs)))
+                run.opens = False
+                run.may_close = run.weak is not _Weak.ARITHMETIC and self._is_pair(
+                    run, None, spaced=self._has_space(at, len(self._runs))
+                )
 
     def _has_space(self, first: int, last: int) -> bool:
         return self._spaces[first] != self._spaces[last]

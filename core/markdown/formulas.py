@@ -24,6 +24,10 @@ _SYMBOLS = {
     "prime": "′", "star": "⋆", "ast": "∗", "bullet": "•", "oplus": "⊕", "otimes": "⊗", "setminus": "∖",
     "therefore": "∴", "because": "∵", "square": "□", "blacksquare": "■", "triangle": "△", "lvert": "|", "rvert": "|",
     "vert": "|", "Vert": "‖", "lVert": "‖", "rVert": "‖", "colon": ":", "cong": "≅", "models": "⊨", "vdash": "⊢",
+    "leqslant": "≤", "geqslant": "≥", "varnothing": "∅", "supseteq": "⊇", "subsetneq": "⊊", "simeq": "≃", "ni": "∋",
+    "nexists": "∄", "lnot": "¬", "gets": "←", "longrightarrow": "⟶", "longleftarrow": "⟵", "Longrightarrow": "⟹",
+    "uparrow": "↑", "downarrow": "↓", "bigcup": "⋃", "bigcap": "⋂", "iint": "∬", "iiint": "∭", "dagger": "†",
+    "varrho": "ϱ", "varsigma": "ς", "complement": "∁", "checkmark": "✓", "triangleq": "≜",
     "bmod": "mod", "|": "‖", "top": "⊤", "bot": "⊥", "backslash": "\\",
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "varepsilon": "ε", "zeta": "ζ", "eta": "η",
     "theta": "θ", "vartheta": "ϑ", "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ",
@@ -38,10 +42,11 @@ _NAMES = ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan"
           "lg", "exp", "lim", "max", "min", "sup", "inf", "det", "dim", "ker", "gcd", "deg", "arg", "mod")  # fmt: skip
 _ESCAPED = ("{", "}", "%", "$", "&", "#", "_")
 _TEXTS = ("text", "textrm", "textbf", "textit", "mathrm", "mathbf", "mathit", "mathsf", "operatorname", "boldsymbol",
-          "mbox", "bm", "boxed")  # fmt: skip
+          "mbox", "bm", "boxed", "mathcal", "mathscr", "mathtt", "texttt", "textsf")  # fmt: skip
 _BLACKBOARD = {"R": "ℝ", "N": "ℕ", "Z": "ℤ", "Q": "ℚ", "C": "ℂ", "P": "ℙ", "E": "𝔼", "F": "𝔽"}
 _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "overline": "\u0304", "vec": "\u20d7", "overrightarrow": "\u20d7",
             "dot": "\u0307", "ddot": "\u0308", "tilde": "\u0303"}  # fmt: skip
+_LINE_ABOVE = "\u0305"
 _ARROWS = ("vec", "overrightarrow")
 """Accents that may stand over the name of a line: after its last letter."""
 _FRACTIONS = ("frac", "dfrac", "tfrac")
@@ -49,12 +54,12 @@ _ROOTS = {"": "√", "2": "√", "3": "∛", "4": "∜"}
 _NUMBERS = re.compile(r"\d+/\d+")
 _ATOM = re.compile(r"\d+\Z|.\Z")
 """What needs no parentheses as a power, as an index or in a fraction."""
-_SPACED = frozenset("×÷±∓≤≥≠≈≡∼∝∈∉⊂⊆⊃∪∩∧∨→←⇒⇐⇔↔⟹⟺↦∘⊥∥≪≫⊕⊗∖≅⊨⊢·")
+_SPACED = frozenset("×÷±∓≤≥≠≈≡∼∝∈∉⊂⊆⊃∪∩∧∨→←⇒⇐⇔↔⟹⟺↦∘⊥∥≪≫⊕⊗∖≅⊨⊢·⊇⊊≃∋⟶⟵≜")
 """Signs that stand between spaces."""
 _MAX_FORMULA_CHARACTERS = 500
 """A longer formula is shown as it was written."""
 _MATHEMATICAL = re.compile(
-    r"\\[a-zA-Z{}|%]|\^|\w_[\w{]|[=+≤≥≠]|[\w)]\s*[<>]\s*[\w(\\]|^\s*-?[^\W_]{1,2}'*\s*$|^\s*[A-Z]{1,4}(?:'[A-Z]?)*'*\s*$"
+    r"\\[a-zA-Z{}|%$]|\d(?:\{,\}|\\,)\d|\^|\w_[\w{]|[=+≤≥≠]|[\w)]\s*[<>]\s*[\w(\\]|^\s*-?[^\W_]{1,2}'*\s*$|^\s*[A-Z]{1,4}(?:'[A-Z]?)*'*\s*$"
     r"|^\|.+\|$|\d\s*[^\W\d_]\s*$|[^\W_]'*\(|[^\W_]!|\d\s*[*/]\s*\d|^-|^\d+\.\d+$|^\(.+,.+\)$"
 )
 """What makes a formula of the words between two dollars: prices and paths have none of these."""
@@ -63,7 +68,10 @@ _MATHEMATICAL = re.compile(
 _CONTEXT = get_default_latex_context_db()
 _CONTEXT.add_context_category(
     "school", prepend=True,
-    macros=[std_macro(name, False, 1) for name in ("boxed", "overrightarrow", "widehat", "mathcal", "bm")],
+    macros=[
+        *(std_macro(name, False, 1) for name in (*_TEXTS, *_ACCENTS, "mathbb", "pmod")),
+        *(std_macro(name, False, 2) for name in _FRACTIONS),
+    ],
 )  # fmt: skip
 
 
@@ -123,7 +131,7 @@ def _line(nodes: Iterable[Any]) -> str:
             out += [(raised if sign == "^" else lowered)(script), rest or script[len(script.rstrip()) :]]
             sign, grouped = "", False
             continue
-        if piece in ("^", "_"):
+        if piece in ("^", "_") and node.__class__.__name__ == "LatexCharsNode":
             sign = piece
             out[-1:] = [_grouped(each) if grouped and each else each for each in out[-1:]]
         elif not sign:
@@ -141,8 +149,9 @@ def _apart(before: str, fraction: str, after: str) -> str:
     """A fraction or a root, so that no neighbour is read as part of it: 1/2 a is not 1/(2a)."""
     if before.isdigit() and _NUMBERS.fullmatch(fraction):
         return f" {fraction}"  # two and a half
-    glued = not fraction.startswith("√") and (before.isalnum() or before in ")]")
-    return f"({fraction})" if (before and glued) or after.isalnum() or after == "(" else fraction
+    glued = not fraction.startswith("√") and (before.isalnum() or before in ")]/")
+    followed = after.isalnum() or (after and after in "(!'′")
+    return f"({fraction})" if (before and glued) or followed else fraction
 
 
 def _is_fraction(node: Any) -> bool:
@@ -186,16 +195,23 @@ def _with_arguments(name: str, arguments: list[str]) -> str:
     if not arguments:
         raise _NotSimple
     last = arguments[-1]
-    if name in _TEXTS:
-        return last
     if name in _FRACTIONS and len(arguments) == 2:
         return f"{_grouped(arguments[0])}/{_grouped(last)}"
     if name == "sqrt" and arguments[0] in _ROOTS:
         return f"{_ROOTS[arguments[0]]}{_grouped(last)}"
-    if name == "mathbb" and last in _BLACKBOARD:
-        return _BLACKBOARD[last]
-    if name in _ACCENTS and (len(last) == 1 or (name in _ARROWS and last.isalpha())):
-        return last + _ACCENTS[name]
+    if name == "pmod":
+        return f" (mod {last})"
+    return last if name in _TEXTS else _decorated(name, last)
+
+
+def _decorated(name: str, text: str) -> str:
+    """The text in another alphabet, or with an accent."""
+    if name == "mathbb" and text in _BLACKBOARD:
+        return _BLACKBOARD[text]
+    if name == "overline" and len(text) > 1 and text.isalnum():
+        return "".join(f"{letter}{_LINE_ABOVE}" for letter in text)
+    if name in _ACCENTS and (len(text) == 1 or (name in _ARROWS and text.isalpha())):
+        return text + _ACCENTS[name]
     raise _NotSimple
 
 

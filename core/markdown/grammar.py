@@ -47,19 +47,21 @@ _DESTINATION = re.compile(
     r"(?:\s++(?:\"[^\"\n]*+\"|'[^'\n]*+'|\([^()\n]*+\)))?\s*+\)"
 )
 _ESCAPED_SIGN = re.compile(r"\\([!-/:-@\[-`{-~])")
+_DRAWN = re.compile(r"\\[_|]+/")
+"""A picture of signs: /\\_/\\, \\|/."""
 _PLACE = re.compile(r"[/:.#@]")
 """In every address that behind a name is one."""
 _PATH = re.compile(r"\W*(?:[A-Za-z]:\\|\\\\\w)")
 _MAX_PATH_CHARACTERS = 260
-_NO_FORMULA = re.compile(r"://|\\[dwsDWSbB](?![a-zA-Z])|[\])+*?]\\\.")
+_NO_FORMULA = re.compile(r"\A\s+[a-z]{2,}\s+\Z|://|(?<!\\)\\[dwsDWSbB](?![a-zA-Z])|[\])+*?]\\\.")
 _FOOTNOTE = re.compile(r"\[\^(\w{1,32})\]")
 CODE_SPAN = re.compile(r"(?<![`\\])(`++)(?:(?!\1).|(?<=`)`)*?(?<!`)\1(?!`)", re.DOTALL)
 FORMULA = re.compile(
-    r"(?<![\w\\])(?:\$\$[^`$]++\$\$|\\\[(?:[^`\\]|\\(?!\])){1,300}+\\\]|\\\((?:[^`\\]|\\(?!\))){1,300}+\\\)|\$(?![\s$])[^`$\n]++(?<!\s)\$(?![\d$/]))"
+    r"(?<![\w\\])(?:\$\$[^`$]++\$\$|\\\[(?:[^`\\]|\\(?!\])){1,300}+\\\]|\\\((?:[^`\\]|\\(?!\))){1,300}+\\\)|\$(?![\s$])(?:[^`$\n\\]|\\[^\n])++(?<!\s)\$(?![\d$/]))"
 )
-_DOLLARS = re.compile(r"\$(?![\s$])([^`$\n]++)(?<!\s)\$(?![\d$/])")
-_NO_QUOTE = re.compile(r">=|>\d|>>> |>>>$|>>$", re.MULTILINE)
-"""What begins like a quote and is none: a version, a comparison, Python's prompt, a shift."""
+_DOLLARS = re.compile(r"\$(?![\s$])((?:[^`$\n\\]|\\[^\n])++)(?<!\s)\$(?![\d$/])")
+_NO_QUOTE = re.compile(r">=|>\d|>>> |>>>$|>>$|>(?: ?[\^.~=_]|-) ?<(?!\w)", re.MULTILINE)
+"""What begins like a quote and is none: a version, a comparison, Python's prompt, a shift, a face."""
 _NO_LIST = re.compile(r"\d{1,9}[.)][ \t]+\d{1,9}[.)](?:\s|$)|([-+*])[ \t]+\1(?:\s|$)")
 _ENVIRONMENT = re.compile(
     r"\\begin\{((?:align(?:ed|at)?|equation|gather(?:ed)?|multline|eqnarray|cases|array|[bpvBV]?matrix)\*?)\}"
@@ -239,9 +241,9 @@ def _escape(state: StateInline, silent: bool) -> bool:
         return False
     src, at = state.src, state.pos
     sign, before = src[at + 1], src[at - 1] if at else " "
-    if sign not in _ESCAPABLE and (sign != "\n" or before == "\\"):
+    if sign not in _ESCAPABLE and (sign != "\n" or before in "\\/_|") and (before, sign) != ("¯", "\\"):
         return False
-    if _is_in_path(src, at) or (sign == "." and before in "+*])}?"):
+    if _is_in_path(src, at) or (sign == "." and before in "+*])}?") or _is_drawn(src, at, before):
         return False
     if not silent:
         if sign == "\n":
@@ -250,6 +252,11 @@ def _escape(state: StateInline, silent: bool) -> bool:
             _push(state, "text_special", sign).markup = "\\" + sign
     state.pos += 2
     return True
+
+
+def _is_drawn(src: str, at: int, before: str) -> bool:
+    """Whether a backslash is a line of a picture."""
+    return src[at + 1] in "_|" and (before in "¯/" or (not is_word(before) and _DRAWN.match(src, at) is not None))
 
 
 def _is_in_path(src: str, at: int) -> bool:

@@ -24,7 +24,7 @@ _SEVERAL_PARAGRAPHS = ("details", "section", "ul", "ol", "li")
 _KNOWN = frozenset((*_STYLES, *_STRUCTURE, "span", "font", "small", "big", "mark", "abbr", "q", "a", "sub", "sup"))
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(\s[^<>]*)?>")
 _BREAK = re.compile(r"<(?:br|hr)\s*/?>", re.IGNORECASE)
-_HREF = re.compile(r"href\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
+_HREF = re.compile(r"href\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))", re.IGNORECASE)
 _IMAGE_SIGN = "🖼 "
 MAX_ADDRESS_CHARACTERS = 500
 """A longer address is written, not linked: it would stand in every message that has a part of its words."""
@@ -59,7 +59,7 @@ class _Look:
 
     def run(self, text: str, style: Style = Style.PLAIN) -> Run:
         """Words as they look here."""
-        if self.scripts and text.strip():
+        if self.scripts and text[:1].isalnum():  # a note as [1], and ®, are as they are
             text = (raised if self.scripts[-1] == "sup" else lowered)(text)
         for each in self.styles:
             style |= each
@@ -183,7 +183,7 @@ def _paired_tags(tokens: Sequence[Token]) -> Mapping[int, _Tag]:
             if tokens[start + 1].content.startswith(" ") and tokens[index - 1].content.endswith(" "):
                 continue  # both are spoken of: "between <b> and </b>"
             href = _HREF.search(tokens[start].content)
-            address = html.unescape(href[1] or href[2] or "") if href else ""
+            address = html.unescape(href[1] or href[2] or href[3] or "") if href else ""
             pairs[start], pairs[index] = _Tag(name, True, address), _Tag(name, False, address)
     return pairs
 

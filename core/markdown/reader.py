@@ -2,8 +2,9 @@
 
 import logging
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +31,7 @@ _FOOTNOTE = re.compile(r"^[ \t>]*\[\^(\w{1,32})\]:", re.MULTILINE)
 _IN_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 _LETTERED = re.compile(r"\n(?=[a-z][.)][ \t]+\S)")
 """Before "a) ..." on a line of its own."""
+_INDENTED = re.compile(r"(?: {0,3}>)* ?(?:[ ]{2}|\t)| {2,}")
 _BULLET, _UNDONE, _DONE = "•", "☐", "☑"
 _LATEX = "latex"
 
@@ -223,8 +225,18 @@ class _Walk:
 
     def _paragraph(self, token: Token, kind: Kind, runs: Sequence[Run]) -> Iterator[Block]:
         words = stripped(joined(runs))
+        if self._lists and (count := self._count_indented(token)):
+            words = _indented(words, "  " * len(self._lists), count)
         if words or self._marker:
             yield self._block(token, kind, words, level=self._level)
+
+    def _count_indented(self, token: Token) -> int:
+        """How many line breaks within an item of a list are followed by an indentation. Where the author wrote none,
+        the line below is hardly meant as part of the item."""
+        first, end = token.map or (0, 0)
+        lines = self._lines[first + 1 : end]
+        flush = (at for at, line in enumerate(lines) if not _INDENTED.match(line))
+        return next(flush, sys.maxsize)
 
     def _without_signs(self, content: str) -> str:
         """The words without the box of a task, which becomes the marker, and without the brackets of an alert."""
@@ -273,6 +285,16 @@ class _Walk:
         self._marker, self._last_line, self._opens_quote = None, line, False
         counted = bool(self._lists) and self._lists[-1]
         return Block(kind, runs, marker, len(self._lists), self._quotes, gap=gap, counted=counted, **more)
+
+
+def _indented(runs: Runs, indent: str, count: int) -> Runs:
+    """The words with an indentation after the first `count` line breaks."""
+    out = list[Run]()
+    for run in runs:
+        breaks = run.text.count("\n")
+        out.append(replace(run, text=run.text.replace("\n", f"\n{indent}", max(count, 0))) if breaks else run)
+        count -= breaks
+    return tuple(out)
 
 
 def _counted_lists(tokens: Sequence[Token]) -> Mapping[int, bool]:

@@ -1,5 +1,6 @@
 """LaTeX as a person reads it: Unicode where that is simple, else code; prices and paths are no formulas."""
 
+from core.markdown import formulas
 from core.markdown.document import Kind, Style, plain_text
 from core.markdown.formulas import is_formula, readable
 from core.markdown.reader import read
@@ -26,6 +27,16 @@ READABLE = [
     ("\\text{if } x > 0", "if x > 0"), ("\\mathbb{R}^n", "ℝⁿ"), ("\\vec{v}", "v\u20d7"),
     ("\\overrightarrow{AB}", "AB\u20d7"), ("5\\%", "5%"),
     ("\\left( x \\right)", "( x )"), ("10\\,000", "10 000"), ("\\{1, 2\\}", "{1, 2}"), ("f'(x)", "f'(x)"),
+    ("a/\\frac{b}{c}", "a/(b/c)"), ("\\frac{x}{y}!", "(x/y)!"), ("\\dfrac{1}{2}", "1/2"), ("\\tfrac12", "1/2"),
+    ("\\operatorname{ReLU}(x)", "ReLU(x)"), ("\\mathcal{O}(n)", "O(n)"), ("\\overline{AB}", "A\u0305B\u0305"),
+    ("a \\leqslant \\varnothing", "a ≤ ∅"), ("a \\equiv b \\pmod{n}", "a ≡ b (mod n)"), ("3{,}5", "3,5"),
+    *((f"\\{name}{{x}}", "x") for name in formulas._TEXTS),
+    *((f"\\{name}12", "1/2") for name in formulas._FRACTIONS),
+    *((f"\\{name}{{x}}", f"x{sign}") for name, sign in formulas._ACCENTS.items()),
+    *((f"\\{name}", sign) for name, sign in formulas._SYMBOLS.items()),
+    *((f"\\mathbb{{{name}}}", sign) for name, sign in formulas._BLACKBOARD.items()),
+    *((f"\\{name}", name) for name in (*formulas._NAMES, *formulas._ESCAPED)),
+    *((f"a\\{name}{{}}b", " ".join(f"a{sign}b".split())) for name, sign in formulas._SPACES.items()),
     ("\\sin\\theta", "sinθ"), ("x \\in A \\cup B", "x ∈ A ∪ B"), ("\\infty", "∞"), ("A \\Rightarrow B", "A ⇒ B"),
 ]  # fmt: skip
 
@@ -36,7 +47,7 @@ def test_a_simple_formula_is_a_line_of_unicode(latex: str, expected: str) -> Non
 
 
 NOT_SIMPLE = [
-    "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", "\\unknown{x}", "\\binom{n}{k}", "\\overline{AB}", "x^", "{a",
+    "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", "\\unknown{x}", "\\binom{n}{k}", "\\overline{a + b}", "x^", "{a",
     "\\frac{a}", "a & b", "x" * 501, "\\begin{aligned} a &= b \\end{aligned}",
 ]  # fmt: skip
 
@@ -53,7 +64,10 @@ FORMULAS = [
      "x, n."),
     ("Let:\n$$\nx = 1\n$$\nThen", "Let:\nx = 1\nThen"), ("\\[\nx = 1\n\n\\]", "x = 1"), ("- so\n  \\[ x^2 \\]",
      "• so\nx²"),
-    ("$f'(x)$ $|x|$ $n!$ $f(x)$ $(a, b)$", "f'(x) |x| n! f(x) (a, b)"), ("$-b$ and $5\\%$", "-b and 5%"),
+    ("$f'(x)$ $|x|$ $n!$ $f(x)$ $(a, b)$", "f'(x) |x| n! f(x) (a, b)"), 
+    ("\\(\\begin{pmatrix}a\\\\d\\end{pmatrix}\\)", "\\begin{pmatrix}a\\\\d\\end{pmatrix}"),
+    ("Let \\[x=1\\\\d\\] be", "Let x=1\\\\d be"), ("$3{,}5$ $1\\,000$ $\\$5$", "3,5 1 000 $5"),
+    ("Escape \\( and \\) here", "Escape ( and ) here"), ("$-b$ and $5\\%$", "-b and 5%"),
     ("$\\unknown{x}$ in a line", "\\unknown{x} in a line"), ("> $$x^2$$", "x²"), ("costs $5, $x$ is", "costs $5, x is"),
 ]  # fmt: skip
 

@@ -127,6 +127,7 @@ HTML = [
     ("<details><summary>More</summary>\n\nHidden\n\n</details>", "More\n\nHidden"),
     ("<div align=center>a</div><p>b</p>", "a\nb"), ("<ul><li>a</li><li>b</li></ul>", "a\nb"),
     ("<summary>a</summary>b", "a\nb"), ("<p>a</p>\n<p>b</p>", "a\nb"),
+    ("a<sup>[1]</sup> x<sup>®</sup> 1<sup>st</sup> x<sub>†</sub>", "a[1] x® 1ˢᵗ x†"),
     ("&lt;b&gt; &#39; &copy; &unknown; AT&T a&b", "<b> ' © &unknown; AT&T a&b"),
     ("`&amp; <b>`", "&amp; <b>"), ("```\n&amp; <br>\n```", "&amp; <br>"),
     ("<pre>\na  *b*\n  c &lt; d\n</pre>\n\nafter", "a  *b*\n  c < d\n\nafter"),
@@ -160,6 +161,7 @@ LOOKS = [
     ("<code>x</code>", Run("x", Style.CODE)), ("<kbd>x</kbd>", Run("x", Style.CODE)),
     ('<a href="http://x.y/z_w">x</a>', Run("x", address="http://x.y/z_w")),
     ('<a href="http://x.y/?a=1&amp;b=2">x</a>', Run("x", address="http://x.y/?a=1&b=2")), ("<a>x</a>", Run("x")),
+    ("<a href=http://x.y/z_w target=_blank>x</a>", Run("x", address="http://x.y/z_w")),
     ("<b><i>x</i></b>", Run("x", Style.BOLD | Style.ITALIC)), ("**<u>x</u>**", Run("x", Style.BOLD | Style.UNDERLINED)),
     ("***x***", Run("x", Style.BOLD | Style.ITALIC)), ("~~x~~", Run("x", Style.STRUCK)),
     ("__x y__", Run("x y", Style.BOLD)),
@@ -197,6 +199,14 @@ ITEMS = [
     ("1) x\n   a) y\n   b) z **w**\n2) v", "1) x\n  a) y\n  b) z w\n2) v"), ("x\na) y\nb) z", "x\na) y\nb) z"),
     ("1. a\n\n   more\n\n2. b", "1. a\n\n  more\n\n2. b"),
     ("Code:```py\nx = 1\n```done. Then", "Code:```py\nx = 1\ndone. Then"), ("> a\n> ```b", "a\nb"),
+    
+    # lines that go on below an item
+    ("- a\n  b\n  c\n- d\ne", "• a\n  b\n  c\n• d\ne"), ("- a\n  - b\n    c<br>d", "• a\n  • b\n    c\n    d"),
+    ("- a\n  > b\n  > c", "• a\n  b\n  c"), ("> - a\n>   b\n> - c\n> d", "• a\n  b\n• c\nd"),
+    ("- a\n  b\nc", "• a\n  b\nc"), ("1. a\n\n   b\n   **c\n   d**", "1. a\n\n  b\n  c\n  d"),
+    # pictures
+    (" /\\_/\\\n( o.o )\n > ^ <", "/\\_/\\\n( o.o )\n> ^ <"), ("(\\_/) \\|/ ¯\\_(ツ)_/¯", "(\\_/) \\|/ ¯\\_(ツ)_/¯"),
+    ("¯\\\\_(ツ)_/¯ a\\_b \\_x\\_", "¯\\_(ツ)_/¯ a_b _x_"), (">.< haha\n\n> a < b", ">.< haha\n\na < b"),
     ("a\n\n***\n\nb", "a\n\n───\n\nb"), ("one\ntwo  \nthree\\\nfour", "one\ntwo\nthree\nfour"),
 ]  # fmt: skip
 
