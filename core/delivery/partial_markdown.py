@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from markdown_it.token import Token
 
+from core.markdown.formulas import is_formula
 from core.markdown.grammar import CODE_SPAN, FORMULA, PARSER, open_marks
 from core.markdown.html_blocks import BLOCK_TAGS, as_markdown
 from core.markdown.inline import is_known_tag, open_tags
@@ -18,6 +19,9 @@ _HALF_LINE = re.compile(
 """A last line that may still become something else: a rule, a marker, a fence, a task, the first row of a table."""
 _HALF_ROW = re.compile(r"[^|]*|\|.*[^|\s]\s*|\|\s*", re.DOTALL)
 """A last row of a table that has not all of its cells."""
+_DEFINITION = re.compile(r"[ \t]*\[[^\[\]^][^\[\]]{0,200}\]:[ \t]*\S+[ \t]+[\"'(][^\"'()]*")
+_TITLE = re.compile(r"[ \t]+[\"'(][^\"'()\n]*\Z")
+"""Half the title of an address that links name."""
 _HALF_TAG = re.compile(
     r"<(?:/?([a-zA-Z][a-zA-Z0-9]*)?/?|([a-zA-Z][a-zA-Z0-9]*)\s[^<>\n]*|!-{0,2}|[a-zA-Z][\w.+-]*[:@][^\s<>]*)\Z"
 )
@@ -122,14 +126,14 @@ def _shut(code: str, closing: str) -> str:
 def _shortened(words: str, *, in_table: bool) -> str:
     """The lines without the last thing at their end that could still become markup."""
     masked = _masked(words)
-    if ticks := _open_ticks(masked):
-        return words.rstrip("`") if words[ticks.end() :].strip("` ") else words[: ticks.start()]
     before, _, line = masked.rpartition("\n")
-    signs = _LINE_SIGNS.match(line)
+    signs, ticks = _LINE_SIGNS.match(line), _open_ticks(masked)
     own = line[signs.end() :] if signs else line
-    if (_HALF_ROW if in_table else _HALF_LINE).fullmatch(own):
+    if ticks and (in_table or not own.startswith("|")):
+        return _shortened_in_code(words, masked[: ticks.start()], ticks)
+    if ticks or (_HALF_ROW if in_table else _HALF_LINE).fullmatch(own):
         return words[: len(before)]
-    if half := _SPACED_MARK.search(masked) or _half_formula(masked):
+    if half := _SPACED_MARK.search(masked) or _half_formula(masked) or _half_title(masked, line):
         return words[: half.start()]
     if (start := _half_link(masked)) >= 0:
         return words[:start] + _label(words[start:])
@@ -137,6 +141,17 @@ def _shortened(words: str, *, in_table: bool) -> str:
         return words[: name.start()] + (name[1] or "")
     end = min((half.start() for half in _halves(masked)), default=len(words) - open_marks(masked)[1])
     return words[:end].rstrip("\\")
+
+
+def _shortened_in_code(words: str, before: str, ticks: re.Match[str]) -> str:
+    """The same where code is open, `before` which a link may have begun."""
+    if (start := _half_link(before)) >= 0:
+        return words[:start] + words[start:].removeprefix("!").removeprefix("[")
+    return words.rstrip("`") if words[ticks.end() :].strip("` ") else words[: ticks.start()]
+
+
+def _half_title(masked: str, line: str) -> re.Match[str] | None:
+    return _TITLE.search(masked) if _DEFINITION.fullmatch(line) else None
 
 
 def _halves(masked: str) -> Iterator[re.Match[str]]:
@@ -156,9 +171,13 @@ def _half_formula(masked: str) -> re.Match[str] | None:
 
 def _masked(words: str) -> str:
     """The words with NUL in place of every character of code and of formulas."""
-    for whole in (CODE_SPAN, FORMULA):
-        words = whole.sub(lambda found: "\0" * len(found[0]), words)
-    return words
+    words = CODE_SPAN.sub(lambda found: "\0" * len(found[0]), words)
+    return FORMULA.sub(lambda found: found[0] if _is_price(found[0]) else "\0" * len(found[0]), words)
+
+
+def _is_price(found: str) -> bool:
+    """$5 and **$"""
+    return found[:2] != "$$" and found[0] == "$" and not is_formula(found[1:-1])
 
 
 def _open_ticks(masked: str) -> re.Match[str] | None:

@@ -60,6 +60,9 @@ class _Weak(Enum):
     """(*, /*"""
 
 
+_BETWEEN = (_Weak.ARITHMETIC, _Weak.LETTERS)
+
+
 @dataclass(slots=True)
 class Run:
     """A run of marks, from `start` up to `end` in the source, between the characters `before` and `after`."""
@@ -267,7 +270,7 @@ class _Partners:
         closes, out = {1: False, 2: False, 3: False}, list[bool]()
         for run in reversed(self._runs):
             out.append(closes.get(run.size, False))
-            if run.weak not in (_Weak.ARITHMETIC, _Weak.LETTERS, _Weak.BRACKETED) and (run.opens or run.closes):
+            if run.weak not in (*_BETWEEN, _Weak.BRACKETED) and (run.opens or run.closes):
                 closes[run.size] = not run.opens
         return reversed(out)
 
@@ -287,7 +290,7 @@ class _Partners:
         run, opened = self._runs[at], self._open[kind]
         while opened:
             opener, spaced = self._runs[opened[-1]], self._has_space(opened[-1], at)
-            waits = run.weak and spaced and closed_next and not _has_note(self._src, opener, run)
+            waits = run.weak in _BETWEEN and spaced and closed_next and not _has_note(self._src, opener, run)
             if not waits and self._is_pair(opener, run, spaced=spaced):
                 return opened.pop()
             if run.weak or not opener.weak:

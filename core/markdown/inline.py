@@ -22,7 +22,10 @@ _STRUCTURE = ("details", "summary", "div", "p", "center", "section", "ul", "ol",
 _SEVERAL_PARAGRAPHS = ("details", "section", "ul", "ol", "li")
 """Of these, the ones that are rarely closed on their own line."""
 _KNOWN = frozenset((*_STYLES, *_STRUCTURE, "span", "font", "small", "big", "mark", "abbr", "q", "a", "sub", "sup"))
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(\s[^<>]*)?>")
+_TAG = re.compile(
+    r"<(/?)([a-zA-Z][a-zA-Z0-9]*+)"
+    r"(?:\s++[a-zA-Z_:][\w:.-]*+(?:\s*+=\s*+(?:[^\s\"'=<>`]++|'[^'<>]*+'|\"[^\"<>]*+\"))?+)*+\s*+/?>"
+)
 _BREAK = re.compile(r"<(?:br|hr)\s*/?>", re.IGNORECASE)
 _HREF = re.compile(r"href\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))", re.IGNORECASE)
 _IMAGE_SIGN = "🖼 "
@@ -158,7 +161,8 @@ def open_tags(words: str) -> str:
     opened = list[str]()
     for found in _TAG.finditer(words):
         name = found[2].lower()
-        if name in _KNOWN and name not in _SEVERAL_PARAGRAPHS:
+        begins_line = not words[words.rfind("\n", 0, found.start()) + 1 : found.start()].strip()
+        if name in _KNOWN and not (name in _SEVERAL_PARAGRAPHS and begins_line):
             if not found[1]:
                 opened.append(name)
             elif name in opened:

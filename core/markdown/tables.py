@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from core.markdown.document import Block, Kind, Run, Runs, Style, Table, text_of, with_addresses
 
@@ -64,17 +65,20 @@ def _width(text: str) -> int:
 
 
 def _listed(block: Block, table: Table) -> Iterator[Block]:
-    """Each row as a paragraph: its first cell in bold, and a line "header: value" for each other one."""
+    """Each row as a paragraph: its first cell in bold, and a line "header: value" for each other one. The header of a
+    column without any value stands alone: the table is one to fill in."""
     first, *headers = table.header
+    rows = table.rows or [((),) * len(table.header)]
+    values = [{at for at, cell in enumerate(row) if cell} for row in rows]
+    empty = set(range(len(table.header))).difference(*values)
     if first:
         shown = Table(table.header, ())
         yield replace(block, kind=Kind.PARAGRAPH, runs=_styled(first, Style.ITALIC), table=shown)
-    for at, row in enumerate(table.rows):
-        title, *values = row
-        runs, shown = list(_styled(title, Style.BOLD)), Table(table.header, (row,))
-        for header, value in zip(headers, values, strict=False):
-            if value:
-                colon = (*header, Run(": ")) if header else ()
+    for at, row in enumerate(rows):
+        runs, shown = list(_styled(row[0], Style.BOLD)), Table(table.header, (row,))
+        for column, (header, value) in enumerate(zip_longest(headers, row[1:], fillvalue=()), 1):
+            if value or (column in empty and header):
+                colon = (*header, Run(": " if value else ":")) if header else ()
                 runs += [*((Run("\n"),) if runs else ()), *colon, *value]
         if runs:
             gap = block.gap if not at and not first else True

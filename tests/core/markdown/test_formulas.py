@@ -47,8 +47,8 @@ def test_a_simple_formula_is_a_line_of_unicode(latex: str, expected: str) -> Non
 
 
 NOT_SIMPLE = [
-    "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", "\\unknown{x}", "\\binom{n}{k}", "\\overline{a + b}", "x^", "{a",
-    "\\frac{a}", "a & b", "x" * 501, "\\begin{aligned} a &= b \\end{aligned}",
+    "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", "\\unknown{x}", "\\binom{n}{k}", "\\overline{a + b}", "x^",
+    "{a", "\\frac{a}", "a & b", "x" * 501, "\\begin{aligned} a &= b \\end{aligned}",
 ]  # fmt: skip
 
 

@@ -49,8 +49,11 @@ LISTED = [
     ("| Feature | What it means |\n|:--|--:|\n| First **row** | [docs](http://x.y/z) |\n| Second | x<br>y |",
      "Feature\n\nFirst row\nWhat it means: docs\n\nSecond\nWhat it means: x\ny"),
     ("| n | one | two |\n|---|---|---|\n| r | `a || b` | |\n| s | | 2 |", "n\n\nr\none: a || b\n\ns\ntwo: 2"),
-    ("| | one |\n|---|---|\n| r | 1 |", "r\none: 1"), ("| n | one |\n|---|---|\n| | 1 |", "n\n\none: 1"),
-    ("| n | |\n|---|---|\n| r | 1 |", "n\n\nr\n1"), ("| n | one |\n|---|---|\n| r |", "n\n\nr"),
+    ("| | one |\n|---|---|\n| r | 1 |", "r\none: 1"),
+    ("| n | one | two |\n|---|---|---|\n| | | |", "n\n\none:\ntwo:"), ("| n | one |\n|---|---|", "n\n\none:"),
+    ("| n | one | two |\n|---|---|---|\n| r | | 1 |\n| s |", "n\n\nr\none:\ntwo: 1\n\ns\none:"),
+    ("| n | one |\n|---|---|\n| | 1 |", "n\n\none: 1"),
+    ("| n | |\n|---|---|\n| r | 1 |", "n\n\nr\n1"), ("| n | one |\n|---|---|\n| r |", "n\n\nr\none:"),
 ]  # fmt: skip
 
 

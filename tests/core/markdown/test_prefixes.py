@@ -70,7 +70,10 @@ KINDS = [
     'see <img src="https://a.example/x.png" alt="a cat"> here', "<blockquote>quoted\n\n**text**</blockquote>\nafter",
     "<b>bold\n\nover\n- two</b> end", "So\n\n\\begin{align}\na &= b \\\\\nc &= d\n\\end{align}\n\nend",
     "1) x\n   a) y\n   b) z\n2) w", "use *args and **kwargs in f(*args, **kwargs)",
-    "[text][ref] and more\n\n[ref]: https://a.example/z", "$HOME and $PATH are variables of the shell, `$x` too.",
+    "[text][ref] and more\n\n[ref]: https://a.example/z", "See [`os.path`](https://a.b/c) and ![`x`](http://i.j/k).",
+    "Price $5 and **$10** or **$x**", "| `a` | b |\n|---|---|\n| c | d |",
+    'a [x][1] b\n\n[1]: http://x.y/1 "Half a title"', "if (a<b && c>d) x", "Items: <ul><li>a</li><li>b</li></ul> end",
+    "$HOME and $PATH are variables of the shell, `$x` too.",
 ]  # fmt: skip
 
 
