@@ -18,6 +18,7 @@ from core.markdown.document import (
     joined,
     plain_text,
     stands_for_itself,
+    style_ends,
     text_of,
     with_addresses,
 )
@@ -153,7 +154,7 @@ def _marked(runs: Sequence[Run], *, bare: bool, in_label: bool = False) -> Itera
     """The runs with marks where a style begins and ends. Nothing is escaped in a link's words: backslashes would
     show there."""
     stretches, opened = list(_stretches(runs)), list[Style]()
-    ends = _ends([style for style, _ in stretches])
+    ends = style_ends([style for style, _ in stretches], list(_MARKS))
     for (style, words), last in zip(stretches, ends, strict=True):
         yield _to_style(opened, style, last)
         address = words[0].address
@@ -174,15 +175,6 @@ def _stretches(runs: Sequence[Run]) -> Iterator[tuple[Style, Sequence[Run]]]:
             yield reduce(and_, (run.style for run in words)) & ~Style.CODE, words
         else:
             yield from ((run.style, [run]) for run in words)
-
-
-def _ends(styles: Sequence[Style]) -> Sequence[Mapping[Style, int]]:
-    """For each place where each style that holds there ends."""
-    out, after = list[Mapping[Style, int]](), dict[Style, int]()
-    for at in range(len(styles) - 1, -1, -1):
-        after = {each: after.get(each, at + 1) for each in _MARKS if each in styles[at]}
-        out.append(after)
-    return out[::-1]
 
 
 def _to_style(opened: list[Style], style: Style, ends: Mapping[Style, int]) -> str:

@@ -24,6 +24,7 @@ from core.markdown.document import (
     plain_text,
     shown_runs,
     stands_for_itself,
+    style_ends,
     text_of,
 )
 from core.markdown.reader import read, simple_lines
@@ -37,11 +38,11 @@ _INDENTATION_GUARD = "…\n"
 """Before code that begins with an indentation: Telegram trims a message, and the first line would lose it."""
 _WEB_ADDRESS = re.compile(r"https?://(?:[^\s/:?#\[\]]+\.)+[^\s/:?#\[\].]+(?:[:/?#]\S*)?", re.IGNORECASE)
 """Addresses that Telegram takes as links. It would make a mention of tg://user, and drops localhost."""
-_MENTION = re.compile(r"(?<![\w@./])@(?=[A-Za-z]\w{2}|\Z)")
-"""Where a name begins that Telegram makes a mention of, but not a mailbox's host; or may begin, in the next run."""
+_MENTION = re.compile(r"(https?://\S+)|(?<!\w)@(?=[A-Za-z]\w{2}|\Z)")
+"""Where a name begins that Telegram makes a mention of, but not in an address; or may begin, in the next run."""
 _DEAD_MENTION = "@\N{WORD JOINER}"
-_SPAN_TYPES = {Style.BOLD: "bold", Style.ITALIC: "italic", Style.STRUCK: "strikethrough",
-               Style.UNDERLINED: "underline"}  # fmt: skip
+_SPAN_TYPES = {Style.UNDERLINED: "underline", Style.BOLD: "bold", Style.ITALIC: "italic",
+               Style.STRUCK: "strikethrough"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +109,8 @@ def is_link(address: str) -> bool:
 
 def _rendered(blocks: Sequence[Block], max_entities: int) -> Rendered:
     text, spans = _written(blocks)
+    if len(spans) > max_entities:  # code may be among those that are left out
+        text, spans = _written(blocks, in_code=True)
     text = text.rstrip()
     if text[:1].isspace():
         guard = utf16(_INDENTATION_GUARD)
@@ -120,8 +123,8 @@ def _rendered(blocks: Sequence[Block], max_entities: int) -> Rendered:
     return Rendered(text, tuple(entities), blocks)
 
 
-def _written(blocks: Sequence[Block]) -> tuple[str, list[Span]]:
-    """The text of the blocks, and its entities."""
+def _written(blocks: Sequence[Block], *, in_code: bool = False) -> tuple[str, list[Span]]:
+    """The text of the blocks, and its entities. `in_code`: names in code call nobody either."""
     text, spans, at, quote_start = list[str](), list[Span](), 0, -1
     for index, block in enumerate(blocks):
         if quote_start >= 0 and not block.quotes:
@@ -130,7 +133,7 @@ def _written(blocks: Sequence[Block]) -> tuple[str, list[Span]]:
         before = gap(block) if index else ""
         if block.quotes and quote_start < 0:
             quote_start = at + len(before)
-        runs, start = _without_pings(shown_runs(block, is_link)), before + lead(block)
+        runs, start = _without_pings(shown_runs(block, is_link), in_code=in_code), before + lead(block)
         at += utf16(start)
         spans += _spans(block, runs, at)
         text += [start, text_of(runs)]
@@ -140,13 +143,25 @@ def _written(blocks: Sequence[Block]) -> tuple[str, list[Span]]:
     return "".join(text), spans
 
 
-def _without_pings(runs: Sequence[Run]) -> Sequence[Run]:
+def _without_pings(runs: Sequence[Run], *, in_code: bool) -> Sequence[Run]:
     """The runs, with a sign that nobody sees in every name that Telegram would make a mention of: the model's words
-    must call nobody. In code it makes none."""
+    must call nobody. In code it makes none, where that is sure to be shown as code."""
     if not any("@" in run.text for run in runs):
         return runs
-    dead = (_MENTION.sub(_DEAD_MENTION, run.text) for run in runs)
-    return [run if Style.CODE in run.style else replace(run, text=text) for run, text in zip(runs, dead, strict=True)]
+    out, before = list[Run](), ""
+    for run in runs:
+        is_kept = (Style.CODE in run.style and not in_code) or (run.address and _WEB_ADDRESS.fullmatch(run.text))
+        out.append(run if is_kept else replace(run, text=_dead(before, run.text)))
+        before = run.text[-1:] or before
+    return out
+
+
+def _dead(before: str, text: str) -> str:
+    """Words without mentions, behind the character `before`."""
+    start = len(before)
+    return _MENTION.sub(lambda found: found[0] if found[1] or found.start() < start else _DEAD_MENTION, before + text)[
+        start:
+    ]
 
 
 def _spans(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
@@ -162,12 +177,28 @@ def _spans(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
 
 
 def _styles(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
-    if block.kind is Kind.HEADING:
-        for name in ("underline", "bold") if block.level == 1 else ("bold",):
-            yield from _stretches(name, [(run, not _is_code(run)) for run in runs], at)
-    for style, name in _SPAN_TYPES.items():
-        if not (block.kind is Kind.HEADING and style is Style.BOLD):
-            yield from _stretches(name, [(run, style in run.style and not _is_code(run)) for run in runs], at)
+    """Stretches of one look, each within the others or beside them: what lasts longer is the outer one."""
+    looks = [_look(block, run) for run in runs]
+    opened = list[tuple[Style, int]]()
+    for look, ends, run in zip(
+        [*looks, Style.PLAIN], [*style_ends(looks, list(_SPAN_TYPES)), {}], [*runs, Run("")], strict=True
+    ):
+        closed = list[Span]()
+        while any(style not in look for style, _ in opened):
+            style, start = opened.pop()
+            closed.append(Span(_SPAN_TYPES[style], start, at))
+        yield from reversed([span for span in closed if span.start < at])
+        opened += [(style, at) for style in sorted(ends, key=lambda each: -ends[each]) if (style not in dict(opened))]
+        at += utf16(run.text)
+
+
+def _look(block: Block, run: Run) -> Style:
+    """How a run looks: nothing nests in code, and a heading is bold."""
+    if _is_code(run):
+        return Style.PLAIN
+    if block.kind is not Kind.HEADING:
+        return run.style
+    return run.style | Style.BOLD | (Style.UNDERLINED if block.level == 1 else Style.PLAIN)
 
 
 def _nested(span: Span, links: Sequence[Span]) -> Iterator[Span]:
@@ -200,20 +231,6 @@ def _links_and_code(runs: Sequence[Run], at: int) -> Iterator[Span]:
 def _is_code(run: Run) -> bool:
     """Nothing nests in code; of code that is a link, the link is kept: its address stands nowhere else."""
     return Style.CODE in run.style and not run.address
-
-
-def _stretches(name: str, runs: Sequence[tuple[Run, bool]], at: int) -> Iterator[Span]:
-    """One entity for all neighbours that hold."""
-    start = -1
-    for run, holds in runs:
-        if holds and start < 0:
-            start = at
-        elif not holds and start >= 0:
-            yield Span(name, start, at)
-            start = -1
-        at += utf16(run.text)
-    if start >= 0:
-        yield Span(name, start, at)
 
 
 def _is_visible(text: str) -> bool:

@@ -3,7 +3,7 @@
 What was written as Markdown is read once, into this; each platform writes it in its own way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, Flag, auto
 from itertools import groupby
@@ -122,6 +122,15 @@ def cut(runs: Sequence[Run], start: int, end: int) -> Runs:
             out.append(Run(run.text[max(start - at, 0) : end - at], run.style, run.address))
         at = after
     return tuple(out)
+
+
+def style_ends(styles: Sequence[Style], kinds: Sequence[Style]) -> Sequence[Mapping[Style, int]]:
+    """For each place where those of `kinds` end that hold there, in this order."""
+    out, after = list[Mapping[Style, int]](), dict[Style, int]()
+    for at in range(len(styles) - 1, -1, -1):
+        after = {each: after.get(each, at + 1) for each in kinds if each in styles[at]}
+        out.append(after)
+    return out[::-1]
 
 
 def stripped(runs: Sequence[Run]) -> Runs:

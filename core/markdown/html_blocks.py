@@ -62,34 +62,62 @@ def _masked(text: str) -> str:
 
 
 def _with_blocks(text: str, masked: str, *, growing: bool) -> str:
-    out, quotes, at, lower = _Quoted(), 0, 0, masked.lower()
-    last_ends = {name: len(text) if growing else lower.rfind(f"</{name}>") for name in ("pre", "table", "blockquote")}
-    for tag in _TAG.finditer(masked):
-        if tag.start() < at:
-            continue
+    return _Blocks(text, masked, growing=growing).markdown()
+
+
+class _Blocks:
+    """Reads the tags of quotes, code, tables and images in order."""
+
+    def __init__(self, text: str, masked: str, *, growing: bool) -> None:
+        self._text, self._masked, self._lower = text, masked, masked.lower()
+        self._last_ends = {name: self._last_end(name, growing=growing) for name in ("pre", "table", "blockquote")}
+        self._out, self._quotes, self._at = _Quoted(), 0, 0
+
+    def _last_end(self, name: str, *, growing: bool) -> int:
+        return len(self._text) if growing else self._lower.rfind(f"</{name}>")
+
+    def markdown(self) -> str:
+        """The text with Markdown in place of them."""
+        for tag in _TAG.finditer(self._masked):
+            if tag.start() >= self._at:
+                self._read(tag)
+        self._out.add(self._text[self._at :], self._quotes)
+        return self._out.text
+
+    def _read(self, tag: re.Match[str]) -> None:
         name, closes = tag[2].lower(), bool(tag[1])
-        shown = None
-        end = tag.end()
-        begins_line = not masked[masked.rfind("\n", 0, tag.start()) + 1 : tag.start()].strip(" \t>")
-        if name == "img" and not closes:
-            shown = _image(tag[3])
-        elif name == "blockquote" and (quotes > 0 if closes else begins_line):
-            if closes or last_ends[name] >= end:
-                out.add(text[at : tag.start()], quotes)
-                quotes, at = min(quotes + (-1 if closes else 1), _MAX_QUOTES), end
-            continue
-        elif not closes and begins_line and name in ("pre", "table") and last_ends[name] >= end:
-            last = lower.find(f"</{name}>", end)
-            inner = text[end:last] if last >= 0 else _HALF_TAG.sub("", text[end:])
-            shown, end = (
-                (_code if name == "pre" else _table)(inner),
-                last + len(f"</{name}>") if last >= 0 else len(text),
-            )
+        if name == "blockquote":
+            self._quote(tag, closes=closes)
+        elif closes:
+            return
+        elif name == "img":
+            self._replace(tag, _image(tag[3]), tag.end())
+        elif self._opens(tag):
+            self._replace(tag, *self._whole(tag))
+
+    def _opens(self, tag: re.Match[str]) -> bool:
+        """Whether a tag begins a line and is closed somewhere."""
+        start = self._masked.rfind("\n", 0, tag.start()) + 1
+        return not self._masked[start : tag.start()].strip(" \t>") and self._last_ends[tag[2].lower()] >= tag.end()
+
+    def _quote(self, tag: re.Match[str], *, closes: bool) -> None:
+        if self._quotes > 0 if closes else self._opens(tag):
+            self._replace(tag, "", tag.end())
+            self._quotes = min(self._quotes + (-1 if closes else 1), _MAX_QUOTES)
+
+    def _whole(self, tag: re.Match[str]) -> tuple[str, int]:
+        """Code or a table as Markdown, and where it ends."""
+        closing, written = f"</{tag[2].lower()}>", _code if tag[2].lower() == "pre" else _table
+        last = self._lower.find(closing, tag.end())
+        if last < 0:
+            return written(_HALF_TAG.sub("", self._text[tag.end() :])), len(self._text)
+        return written(self._text[tag.end() : last]), last + len(closing)
+
+    def _replace(self, tag: re.Match[str], shown: str | None, end: int) -> None:
+        """Put what is shown in place of the text from a tag up to `end`; nothing where it is None."""
         if shown is not None:
-            out.add(text[at : tag.start()] + shown, quotes)
-            at = end
-    out.add(text[at:], quotes)
-    return out.text
+            self._out.add(self._text[self._at : tag.start()] + shown, self._quotes)
+            self._at = end
 
 
 class _Quoted:
