@@ -146,7 +146,8 @@ def _tight(runs: Sequence[Run]) -> Sequence[Run]:
 def _without_broken_styles(runs: Sequence[Run]) -> Iterator[Run]:
     """The runs without the styles around code that holds their mark, which would end there."""
     for run in runs:
-        broken = [style for style, mark in _MARKS.items() if Style.CODE in run.style and mark in run.text]
+        is_styled = run.style is not Style.CODE and Style.CODE in run.style
+        broken = [style for style, mark in _MARKS.items() if mark in run.text] if is_styled else []
         yield replace(run, style=reduce(and_, (~style for style in broken), run.style)) if broken else run
 
 
@@ -156,7 +157,7 @@ def _marked(runs: Sequence[Run], *, bare: bool, in_label: bool = False) -> Itera
     stretches, opened = list(_stretches(runs)), list[Style]()
     ends = style_ends([style for style, _ in stretches], list(_MARKS))
     for (style, words), last in zip(stretches, ends, strict=True):
-        yield _to_style(opened, style, last)
+        yield _to_styles(opened, last)
         address = words[0].address
         if address and not stands_for_itself(text_of(words), address):
             yield _link([Run(run.text, run.style & ~style) for run in words], address, bare=bare)
@@ -164,7 +165,7 @@ def _marked(runs: Sequence[Run], *, bare: bool, in_label: bool = False) -> Itera
             yield text_of(words)
         else:
             yield "".join(_run(run, bare=bare) for run in words)
-    yield _to_style(opened, Style.PLAIN, {})
+    yield _to_styles(opened, {})
 
 
 def _stretches(runs: Sequence[Run]) -> Iterator[tuple[Style, Sequence[Run]]]:
@@ -177,15 +178,16 @@ def _stretches(runs: Sequence[Run]) -> Iterator[tuple[Style, Sequence[Run]]]:
             yield from ((run.style, [run]) for run in words)
 
 
-def _to_style(opened: list[Style], style: Style, ends: Mapping[Style, int]) -> str:
-    """The marks between words of the styles `opened` and words of this style: what lasts longer is opened first."""
+def _to_styles(opened: list[Style], ends: Mapping[Style, int]) -> str:
+    """The marks between words of the styles `opened` and words of those that `ends` has: what ends later is opened
+    first."""
     closing = opening = ""
-    while any(each not in style for each in opened):
+    while any(each not in ends for each in opened):
         closing += _MARKS[opened.pop()]
-    for each in sorted(ends, key=lambda each: -ends[each]):
-        if each not in opened:
-            opened.append(each)
-            opening += _MARKS[each]
+    new = [each for each in ends if each not in opened]
+    for each in sorted(new, key=lambda each: -ends[each]) if len(new) > 1 else new:
+        opened.append(each)
+        opening += _MARKS[each]
     return closing + ("\u200b" if closing[-1:] == opening[:1] != "" else "") + opening
 
 

@@ -180,11 +180,9 @@ def _styles(block: Block, runs: Sequence[Run], at: int) -> Iterator[Span]:
     """Stretches of one look, each within the others or beside them: what lasts longer is the outer one."""
     looks = [_look(block, run) for run in runs]
     opened = list[tuple[Style, int]]()
-    for look, ends, run in zip(
-        [*looks, Style.PLAIN], [*style_ends(looks, list(_SPAN_TYPES)), {}], [*runs, Run("")], strict=True
-    ):
+    for ends, run in zip([*style_ends(looks, list(_SPAN_TYPES)), {}], [*runs, Run("")], strict=True):
         closed = list[Span]()
-        while any(style not in look for style, _ in opened):
+        while any(style not in ends for style, _ in opened):
             style, start = opened.pop()
             closed.append(Span(_SPAN_TYPES[style], start, at))
         yield from reversed([span for span in closed if span.start < at])

@@ -126,9 +126,10 @@ def cut(runs: Sequence[Run], start: int, end: int) -> Runs:
 
 def style_ends(styles: Sequence[Style], kinds: Sequence[Style]) -> Sequence[Mapping[Style, int]]:
     """For each place where those of `kinds` end that hold there, in this order."""
+    held = {style: [each for each in kinds if each in style] for style in set(styles)}
     out, after = list[Mapping[Style, int]](), dict[Style, int]()
     for at in range(len(styles) - 1, -1, -1):
-        after = {each: after.get(each, at + 1) for each in kinds if each in styles[at]}
+        after = {each: after.get(each, at + 1) for each in held[styles[at]]}
         out.append(after)
     return out[::-1]
 

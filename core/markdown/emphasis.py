@@ -223,11 +223,12 @@ def _is_negative(run: Run, src: str) -> bool:
 # Partners
 
 
-def settle(state: StateInline) -> None:
-    """Decide of every run of asterisks whether it opens, closes, or is a sign of the text."""
+def settle(state: StateInline, *, growing: bool = False) -> None:
+    """Decide of every run of asterisks whether it opens, closes, or is a sign. `growing`: what stands at the end may
+    not be complete."""
     for delimiters in (state.delimiters, *(each["delimiters"] for each in state.tokens_meta if each)):
         marks = [each for each in delimiters if isinstance(each, Mark) and each.marker == ord("*")]
-        _Partners(state.src, list({id(each.run): each.run for each in marks}.values())).settle()
+        _Partners(state.src, list({id(each.run): each.run for each in marks}.values()), growing=growing).settle()
         for each in marks:
             each.open, each.close = each.run.opens, each.run.closes
 
@@ -235,8 +236,10 @@ def settle(state: StateInline) -> None:
 class _Partners:
     """Finds the run that each one closes: the last open one of the same kind, bold or italic."""
 
-    def __init__(self, src: str, runs: Sequence[Run]) -> None:
+    def __init__(self, src: str, runs: Sequence[Run], *, growing: bool) -> None:
         self._src, self._runs = src, runs
+        self._sure = len(src) - growing
+        """Where a run ends at most whose kind is known."""
         self._open: dict[int, list[int]] = {1: [], 2: []}
         """The runs that italic and bold are open since, by their place in the list."""
         ends = [runs[0].start, *(run.end for run in runs)] if runs else []
@@ -270,7 +273,7 @@ class _Partners:
         closes, out = {1: False, 2: False, 3: False}, list[bool]()
         for run in reversed(self._runs):
             out.append(closes.get(run.size, False))
-            if run.weak not in (*_BETWEEN, _Weak.BRACKETED) and (run.opens or run.closes):
+            if run.weak not in (*_BETWEEN, _Weak.BRACKETED) and (run.opens or run.closes) and run.end <= self._sure:
                 closes[run.size] = not run.opens
         return reversed(out)
 

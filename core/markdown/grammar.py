@@ -384,7 +384,7 @@ def open_marks(words: str) -> tuple[str, int]:
     that mean nothing yet."""
     state = StateInline(words, PARSER, {}, [])
     PARSER.inline.tokenize(state)
-    settle(state)
+    settle(state, growing=True)
     link_pairs(state)
     closers = {each.end for each in state.delimiters if each.end >= 0}
     unpaired = [each for at, each in enumerate(state.delimiters) if each.end < 0 and at not in closers]
