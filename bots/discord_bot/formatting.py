@@ -42,7 +42,7 @@ _MARKS = {Style.BOLD: "**", Style.UNDERLINED: "__", Style.STRUCK: "~~", Style.IT
 """In the order of their nesting where they end together, the outer one first."""
 _ESCAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\\(?=[!-/:-@\[-`{-~]|\Z)"), r"\\\\"),
-    (re.compile(r"(?<!\s)\*|\*(?=\S)|(?<![^\W_])_|_(?![^\W_])|`|~(?=~)|(?<=~)~|\|(?=\|)|(?<=\|)\|"), r"\\\g<0>"),
+    (re.compile(r"(?<!\s)\*|\*(?!\s)|(?<![^\W_])_|_(?![^\W_])|`|~(?=~)|(?<=~)~|\|(?=\|)|(?<=\|)\|"), r"\\\g<0>"),
     (re.compile(r"\](?=\(\s{0,9}<?\Z)"), r"\\]"),  # before an address
     (re.compile(r"<(?=@|#\d|/[^<>\n]{1,100}:\d|id:|t:-?\d|a?:\w+:\d)"), r"\\<"),  # people, channels, times, emoji
     (re.compile(r"@(?=everyone|here)"), "@\u200b"),  # also where it is copied from
@@ -157,15 +157,18 @@ def _marked(runs: Sequence[Run], *, bare: bool, in_label: bool = False) -> Itera
     stretches, opened = list(_stretches(runs)), list[Style]()
     ends = style_ends([style for style, _ in stretches], list(_MARKS))
     for (style, words), last in zip(stretches, ends, strict=True):
-        yield _to_styles(opened, last)
+        closing, opening = _to_styles(opened, last)
         address = words[0].address
         if address and not stands_for_itself(text_of(words), address):
-            yield _link([Run(run.text, run.style & ~style) for run in words], address, bare=bare)
+            text = _link([Run(run.text, run.style & ~style) for run in words], address, bare=bare)
         elif in_label and Style.CODE not in style:
-            yield text_of(words)
+            text = text_of(words)
         else:
-            yield "".join(_run(run, bare=bare) for run in words)
-    yield _to_styles(opened, {})
+            text = "".join(_run(run, bare=bare) for run in words)
+        space = text[: len(text) - len(text.lstrip())] if opening else ""  # Discord opens nothing before white space
+        between = space or ("\u200b" if closing and opening else "")
+        yield closing + between + opening + text[len(space) :]
+    yield "".join(_to_styles(opened, {}))
 
 
 def _stretches(runs: Sequence[Run]) -> Iterator[tuple[Style, Sequence[Run]]]:
@@ -178,9 +181,9 @@ def _stretches(runs: Sequence[Run]) -> Iterator[tuple[Style, Sequence[Run]]]:
             yield from ((run.style, [run]) for run in words)
 
 
-def _to_styles(opened: list[Style], ends: Mapping[Style, int]) -> str:
-    """The marks between words of the styles `opened` and words of those that `ends` has: what ends later is opened
-    first."""
+def _to_styles(opened: list[Style], ends: Mapping[Style, int]) -> tuple[str, str]:
+    """The marks that close and that open between words of the styles `opened` and words of those that `ends` has: what
+    ends later is opened first."""
     closing = opening = ""
     while any(each not in ends for each in opened):
         closing += _MARKS[opened.pop()]
@@ -188,7 +191,7 @@ def _to_styles(opened: list[Style], ends: Mapping[Style, int]) -> str:
     for each in sorted(new, key=lambda each: -ends[each]) if len(new) > 1 else new:
         opened.append(each)
         opening += _MARKS[each]
-    return closing + ("\u200b" if closing[-1:] == opening[:1] != "" else "") + opening
+    return closing, opening
 
 
 def _run(run: Run, *, bare: bool) -> str:
