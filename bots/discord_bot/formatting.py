@@ -146,7 +146,7 @@ def _tight(runs: Sequence[Run]) -> Sequence[Run]:
 def _without_broken_styles(runs: Sequence[Run]) -> Iterator[Run]:
     """The runs without the styles around code that holds their mark, which would end there."""
     for run in runs:
-        is_styled = run.style is not Style.CODE and Style.CODE in run.style
+        is_styled = Style.CODE in run.style and run.style != Style.CODE
         broken = [style for style, mark in _MARKS.items() if mark in run.text] if is_styled else []
         yield replace(run, style=reduce(and_, (~style for style in broken), run.style)) if broken else run
 
