@@ -14,7 +14,9 @@ _SIGNS_OF_BLOCKS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*[ \t>]*")
 """Of quotes and lists, before the words of a line."""
 _PART_OF_SIGNS = re.compile(rf"{_SIGNS_OF_BLOCKS.pattern}(?:[-*+]|\d{{1,9}}[.)]?)?")
 """What may still become such signs: pieces of a text end anywhere."""
-_MAX_HEAD, _LINE_END_CHARACTERS, _MAX_LINE = 100, 8, 200
+_MAX_HEAD, _LINE_END_CHARACTERS = 100, 8
+MAX_LINE = 200
+"""Characters of a line that are looked at."""
 
 _WORDS = re.compile(r"[^\W_]")
 _HEADING = re.compile(r" {0,3}#{1,6}(?:\s|\Z)")
@@ -46,14 +48,14 @@ class LineKind(Enum):
 
 def kind_of(line: str) -> LineKind:
     """What a line outside code is. At most the first characters of a long line are looked at."""
-    line = line[:_MAX_LINE]
+    line = line[:MAX_LINE]
     if not _WORDS.search(line):
         return LineKind.ROW if _ROW.match(line) else LineKind.RULE
     if _HEADING.match(line):
         return LineKind.HEADING
     if _ROW.match(line):
         return LineKind.ROW
-    if len(line) == _MAX_LINE:
+    if len(line) == MAX_LINE:
         return LineKind.WORDS
     if _TITLE.fullmatch(line):
         return LineKind.TITLE
@@ -62,7 +64,7 @@ def kind_of(line: str) -> LineKind:
 
 def may_be_other_than_words(line: str) -> bool:
     """Whether a line may, with more of it, turn out to be something else than words."""
-    return len(line) < _MAX_LINE and (not _WORDS.search(line) or not line.lstrip()[0].isalnum())
+    return len(line) < MAX_LINE and (not _WORDS.search(line) or not line.lstrip()[0].isalnum())
 
 
 def parts_of(text: str) -> Iterator[str]:
@@ -114,8 +116,8 @@ class LineState:
         if part == "\n":
             self._end_line()
             return
-        if len(self._line) < _MAX_LINE:
-            self._line = (self._line + part)[:_MAX_LINE]
+        if len(self._line) < MAX_LINE:
+            self._line = (self._line + part)[:MAX_LINE]
         if part[0] in "`~":
             self._take_run(part)
             return

@@ -69,7 +69,7 @@ class PostProcessor:
         if not self._echoed_name.decided or not self._thoughts.decided:
             text = self._thoughts.feed(text, final=final)
             if text or final:
-                text = self._echoed_name.feed(text, final=final and self._thoughts.decided)
+                text = self._feed_name(text, final=final)
         if piece:
             self._first_signs = set()
         if not (text or self._buffer) or self.ended:
@@ -81,6 +81,15 @@ class PostProcessor:
         if final and self._gap is not None:
             out += self._with_mark("")
         return out
+
+    def _feed_name(self, text: str, *, final: bool) -> str:
+        """What is left of a text behind the first thoughts. Behind an echo there may be thoughts, too."""
+        was_decided = self._echoed_name.decided
+        text = self._echoed_name.feed(text, final=final and self._thoughts.decided)
+        if self._echoed_name.was_cut and not was_decided and self._echoed_name.decided:
+            self._thoughts = LeadingThoughts()
+            return self._thoughts.feed(text, final=final)
+        return text
 
     def for_history(self, text: str) -> str:
         """What the model should remember of the answer `text`: no marks, and one copy of what it repeated."""

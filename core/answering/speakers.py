@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.answering.line_state import LineKind, kind_of, may_be_other_than_words
+from core.answering.line_state import MAX_LINE, LineKind, kind_of, may_be_other_than_words
+from core.answering.thoughts import THOUGHT
 
 _MARKS = ("", "*", "**", "***", "_", "__", "___")
 _ROLES = frozenset(
@@ -36,9 +37,19 @@ _DIALOGUE_LINES, _SPOKEN_LINES = 3, 2
 """A dialogue has this number of spoken lines among its first ones of words."""
 _NUMBERED = re.compile(r"\s+(?:\d{1,2}|[A-Z])\Z")
 """What tells speakers of the same role apart."""
+_MAX_INTRODUCING_WORDS = 3
+"""Of a line that may say yes, and then keep to it: "Sure!", "Of course!"."""
+_INTRODUCING = re.compile(
+    r"""\b(?:here|below|following|follows|examples?|samples?|dialog(?:ue)?s?|conversations?|chats?|script|scene|exchange
+    |interview|transcript|play|log|đây|dưới|tiếp|sau|ví\ dụ|mẫu|hội\ thoại|đối\ thoại|trò\ chuyện|phỏng\ vấn|kịch\ bản
+    |tình\ huống|đoạn|voici|exemple|hier|beispiel|gespräch|aquí|ejemplo|diálogo|conversación)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What a line says that has a dialogue behind it."""
 _FENCE = re.compile(r"\s*(?:```|~~~)")
-_MAX_HELD = 600
-"""Characters of an answer that begins with an echo: the rest of a longer one is not waited for."""
+MAX_HELD = 600
+"""Characters of an answer, or of a line in it, that may begin a dialogue: the rest of a longer one is not waited
+for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +59,22 @@ class Speakers:
     labels: Sequence[str]
 
     def begin(self, text: str, *, final: bool) -> bool | None:
-        """Whether a text begins as a dialogue: two of its first three lines of words open with a speaker. None where
-        that takes more of it."""
-        seen = spoken = unsure = 0
+        """Whether a text begins as a dialogue: two of its first three lines of words open with a speaker, and the first
+        one does, or says what follows. None where that takes more of it."""
+        verdicts = list[bool | None]()
         for line, is_code, is_whole in _lines(text):
             verdict = False if is_code else self._speak(line, is_whole=is_whole or final)
-            if verdict is False and not is_code and (is_whole or final) and kind_of(line) is not LineKind.WORDS:
-                continue
-            if verdict is False and not (is_code or is_whole or final) and may_be_other_than_words(line):
-                verdict = None
-            seen, spoken, unsure = seen + 1, spoken + (verdict is True), unsure + (verdict is None)
-            if seen == _DIALOGUE_LINES:
+            if verdict is False and not is_code:
+                if not (is_whole or final):
+                    verdict = None if not verdicts or may_be_other_than_words(line) else False
+                elif kind_of(line) is not LineKind.WORDS:
+                    continue
+            verdicts.append(verdict)
+            if verdicts == [False] and (is_code or not _introduces(line)):
+                return False
+            if len(verdicts) == _DIALOGUE_LINES:
                 break
-        if spoken >= _SPOKEN_LINES:
-            return True
-        if final:
-            return False
-        return None if spoken + unsure + _DIALOGUE_LINES - seen >= _SPOKEN_LINES else False
+        return _is_dialogue(verdicts, final=final)
 
     def have_role(self, line: str) -> bool:
         """Whether a line opens with a role or one of the labels."""
@@ -101,6 +111,23 @@ def _lines(text: str) -> Iterator[tuple[str, bool, bool]]:
         if line.strip():
             yield line.rstrip(), fenced or is_fence, number < len(lines) - 1
         fenced ^= is_fence
+
+
+def _is_dialogue(verdicts: Sequence[bool | None], *, final: bool) -> bool | None:
+    """Whether lines of which these open with a speaker begin a dialogue; None for what takes more of the text."""
+    if verdicts.count(True) >= _SPOKEN_LINES:
+        return True
+    may_be = verdicts.count(False) + _SPOKEN_LINES <= _DIALOGUE_LINES
+    return None if may_be and not final else False
+
+
+def _introduces(line: str) -> bool:
+    """Whether a line of words may stand before a dialogue."""
+    if len(line) >= MAX_LINE:
+        return False
+    end = line.rstrip(" *_")
+    is_short = len(line.split()) <= _MAX_INTRODUCING_WORDS and not end.endswith(("?", "？"))
+    return is_short or end.endswith((":", "：")) or _INTRODUCING.search(line) is not None
 
 
 def _is_name(name: str) -> bool:
@@ -144,6 +171,7 @@ class EchoedName:
     speakers: Speakers
     decided: bool = False
     """Whether the start is behind; also where the stream continues an answer, so that it has no start to cut."""
+    was_cut: bool = False
     _buffer: str = ""
 
     def feed(self, piece: str, *, final: bool) -> str:
@@ -155,12 +183,16 @@ class EchoedName:
             self.decided = True
             return text
         if echo := opens_with(text, self.openings):
-            is_dialogue = self.speakers.begin(text, final=final or len(text) > _MAX_HELD)
+            rest = text[len(echo) :].lstrip()
+            is_dialogue = not THOUGHT.match(rest) and self.speakers.begin(
+                text[:MAX_HELD], final=final or len(text) > MAX_HELD
+            )
             if is_dialogue is None:
                 return ""
             self.openings = ()
             if not is_dialogue:
-                self._buffer = text = text[len(echo) :].lstrip()
+                self._buffer, self.was_cut = rest, True
+                text = rest
         if not final and (not text or may_open_with(text, self.openings)):
             return ""
         self.decided = True

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_OPENING = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+THOUGHT = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _OPENINGS = ("<think>", "<thinking>")
 _MAX_CODE = 200
 """Characters of inline code in a thought."""
@@ -43,7 +43,7 @@ class LeadingThoughts:
             start = self._buffer.lstrip()
             if not self._dropped:
                 space = self._buffer[: len(self._buffer) - len(start)]
-            if opening := _OPENING.match(start):
+            if opening := THOUGHT.match(start):
                 self._buffer, self._depth, self._dropped = start[opening.end() :], 1, True
                 continue
             if not final and any(tag.startswith(start.lower()) for tag in _OPENINGS):

@@ -7,6 +7,7 @@ CUT = "✂"
 
 SPOKEN = "User: Hi\n\nAssistant: Hello\n\nUser: Two teas, please\n\nAssistant: Coming"
 SPOKEN_IN_BOLD = "**User:** Hi\n\n**Assistant:** Hello\n\n**User:** Two teas, please\n\n**Assistant:** Coming"
+LONG_LINE = " ".join(map(str, range(400)))
 LONG = "Robots differ from people.\nThey are made.\nPeople are born.\nThat is all."
 BETWEEN = [
     "---", "***", "___", "* * *", "- - -", "=====", "⸻", "☕ 🫖", "### Conversation", "## Hội thoại", "**At the café**",
@@ -65,6 +66,9 @@ DIALOGUES = [
     *((f"late, right behind {title!r}", f"{LONG}\n\n{title}\n{SPOKEN_IN_BOLD}") for title in TITLES[:4]),
     ("behind a table of the roles", f"Here it is.\n\n| role | name |\n|---|---|\n| User | An |\n\n{SPOKEN}"),
     ("behind a rule of stars", f"Sure.\n***\n{SPOKEN}"),
+    ("behind a yes", f"Of course!\n\n{SPOKEN}"),
+    ("behind a line that says what follows", f"I will write a sample dialogue for you.\n\n{SPOKEN}"),
+    ("a long first turn", f"Here's one:\n\nUser: {LONG_LINE}\n\nBot: Wow.\n\nUser: Yes."),
     ("turns in a row", f"{LONG}\n\nQuestions like these:\n\nUser: a\n\nUser: b\n\nUser: c"),
     ("announced, and the user answers", f"{LONG}\n\nFor example:\n\nAssistant: Hello!\n\nUser: Hi!\n\nAssistant: Bye"),
     ("announced, no blank line", f"{LONG}\n\nFor example:\nBot: Hello!\n\nUser: Hi!\n\nBot: Bye!"),
@@ -100,6 +104,18 @@ DIALOGUES = [
     ("a false turn behind the announced code", f"{LONG}\n\nThe code:\n\n```\nUser: x\n```\n\n{CUT}User: thanks"),
     ("a false turn behind code with a heading's sign", f"{LONG}\n\n```py\n# x:\n```\n\n{CUT}User: thanks"),
     ("a false turn behind a time", f"{LONG}\n\nIt is 12:30\n\n{CUT}User: thanks"),
+    (
+        "a false turn behind an answer of one line",
+        f"It is Paris, I think.\n\n{CUT}User: And Italy?\n\nAssistant: Rome.",
+    ),
+    ("a false turn behind a question", f"Hi! How can I help?\n\n{CUT}User: What is 2+2?\n\nAssistant: 4"),
+    ("a false turn behind a short question", f"Anything else?\n\n{CUT}User: No.\nAssistant: Bye."),
+    ("một lượt giả sau một dòng", f"Thủ đô là Hà Nội nhé.\n\n{CUT}User: Còn Ý?\n\nAssistant: Rome."),
+    ("a false turn behind a space", f"{LONG}\n\n{CUT} User: thanks"),
+    ("a false turn with a wide colon", f"{LONG}\n\n{CUT}User：thanks"),
+    ("a false turn in bold without a space", f"{LONG}\n\n{CUT}**User:**thanks"),
+    ("a false turn of one long line behind a yes", f"Sure!\n\n{CUT}User: {LONG_LINE}"),
+    ("a false turn of one long line", f"The capital is Paris.\n\n{CUT}User: {LONG_LINE}"),
     # Otherwise a line is a line.
     ("no blank line", "Sure.\nUser: and then?\nAssistant: no"),
     (

@@ -95,6 +95,11 @@ CASES = [
     ("an echoed name, other case", "ANNA:   hello", "hello"),
     ("an echo on a line of its own", "Anna:\nhello", "hello"),
     ("thought, then name", "<think>x</think> Anna: hello", "hello"),
+    ("an echo, then a thought", "Qwentin: <think>User: x\nAssistant: y</think>\n\nhello", "hello"),
+    ("an echo in bold, then a thought", "**Qwentin:**\n<think>x</think>hello", "hello"),
+    ("a thought, an echo, a thought", "<think>x</think>Anna: <THINK>\nx\n</THINK>\nhello", "hello"),
+    ("an echo, then a thought that never ends", "Qwentin: <think>x", ""),
+    ("an echo, then nearly a thought", "Qwentin: <thin line", "<thin line"),
     ("once", "Assistant: Assistant: hello", "Assistant: hello"),
     ("two names", "Qwentin: Anna: hello", "Anna: hello"),
     (
