@@ -117,7 +117,9 @@ class PostProcessor:
         """Up to where the buffer is decided, and whether that is the call of a tool. `at` where more must come first,
         or where the answer ends."""
         if self._call.is_open:
-            return at + (self._call.feed(self._buffer, at, final=final) or 0), True
+            size = self._call.feed(self._buffer, at, final=final) or 0
+            if size or self._call.is_open:
+                return at + size, True
         if self._lines.begins_paragraph and self._may_be_false_turn(at, final=final):
             return at, False
         found = _SIGN.search(self._buffer, at)

@@ -55,6 +55,7 @@ def shown(text: str, prefix: str = "") -> Answer:
     return answers[0]
 
 
+CALL = '{"name": "f", "arguments": {"x": [1, "{"]}}'
 CASES = [
     ("plain", "Hello there.", "Hello there."),
     ("white space before", " \n Hello", "Hello"),
@@ -141,6 +142,51 @@ CASES = [
     ("a call with bars", "Ok.\n<|tool_call|>[{}]<|/tool_call|>", f"Ok.\n{MARK}"),
     ("a call between bars", "<|tool_call_start|>[f()]<|tool_call_end|>Ok.", f"{MARK} Ok."),
     ("a call that is cut off", 'I look.\n<tool_call>\n{"name": "x", "ar', f"I look.\n{MARK}"),
+    (
+        "a call that is not closed, then the answer",
+        f"<tool_call>\n{CALL}\n\nThe answer is 4.",
+        f"{MARK}\n\nThe answer is 4.",
+    ),
+    ("the same without a blank line", f"Look: <tool_call>{CALL}\nIt is 4.\n", f"Look: {MARK}\nIt is 4.\n"),
+    ("the same in one line", f"<tool_call>{CALL} It is 4.", f"{MARK} It is 4."),
+    ("brackets that are not closed, then the answer", f"<tool_call>\n{CALL[:-1]}\n\nIt is 4.", f"{MARK}\n\nIt is 4."),
+    ("a string that is not closed", '<tool_call>{"a": "b}\n\nIt is 4.', f"{MARK}\n\nIt is 4."),
+    ("a bracket too many", f"<tool_call>\n{CALL}}}\n</tool_call>\nIt is 4.", f"{MARK}\nIt is 4."),
+    ("two in one call", f"<tool_call>\n{CALL}\n{CALL}\n</tool_call>\nIt is 4.", f"{MARK}\nIt is 4."),
+    ("brackets in a string", '<tool_call>{"a": "}]\\"}"}</tool_call>ok', f"{MARK} ok"),
+    ("a blank line in a string", '<tool_call>{"a": "x\n\ny"}</tool_call>ok', f"{MARK} ok"),
+    ("a call in a fence of its own", f"<tool_call>\n```json\n{CALL}\n```\n</tool_call>\nok", f"{MARK}\nok"),
+    (
+        "a call that is not closed, then one that is",
+        f"<tool_call>{CALL}\n\n<tool_call>{CALL}</tool_call>ok",
+        f"{MARK} ok",
+    ),
+    (
+        "one that is broken, then one that is whole",
+        f"<tool_call>{CALL[:-1]}\n\nSo <tool_call>{CALL}</tool_call>ok",
+        f"{MARK}\n\nSo {MARK} ok",
+    ),
+    ("a function that is not closed", "<tool_call>\n<function=f>\n</function>\n\nIt is 4.", f"{MARK}\n\nIt is 4."),
+    ("a function with blank lines", "<tool_call>\n<function=f>\na\n\nb\n</function>\n</tool_call>ok", f"{MARK} ok"),
+    ("a function that is cut off", "<tool_call>\n<function=f>\na\n\nb", MARK),
+    ("a call with a name before it", "<tool_call>search\n<arg_key>x</arg_key>\n</tool_call>ok", f"{MARK} ok"),
+    ("a call that is not closed at the end", f"So: <tool_call>{CALL}\n", f"So: {MARK}"),
+    ("a call that is cut off at its first sign", "<tool_call>\n{", MARK),
+    *(
+        (f"words: {words}", words, words)
+        for words in [
+            "It writes <tool_call> and then JSON, and closes it with </tool_call>.",
+            "In Qwen, <tool_call> {...} marks a call. More text here follows.",
+            "In Qwen, <tool_call>{...}</tool_call> marks a call.",
+            "<tool_call>…</tool_call> is a call.",
+            "Between <tool_call> [JSON] </tool_call> stands a call.",
+            "a <tool_call> <b> text here </b> and more",
+            "Use <tool_call>, </tool_call> and <think>.",
+            "<tool_call> opens one.\n\n</tool_call> closes it.",
+            "The tags are <|tool_call|> and <|/tool_call|>, or <|tool_call_start|>.",
+            "a <tool_call>x</tool_call> b",
+        ]
+    ),
     ("a call that hardly begins", "I look.\n<tool_call>", "I look.\n<tool_call>"),
     ("a call and a tag", "<tool_call>{}</tool_call><|im_end|>no", MARK),
     ("a call in a fence", "```\n<tool_call>{}</tool_call>\n```", "```\n<tool_call>{}</tool_call>\n```"),
@@ -215,7 +261,8 @@ SIGNS = st.lists(
     st.sampled_from(
         ["<think>", "</think>", "<THINK>", "<", "think", ">", "\n", "\n\n", "User:", "user", ":", "Anna:", "**", "a",
          " ", "```", "`", "~~~", "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. ",
-         "---", "# ", "**a**\n", "(a)\n", "*a*", "|", "Bot: x\n", "x:\n"]
+         "---", "# ", "**a**\n", "(a)\n", "*a*", "|", "Bot: x\n", "x:\n",
+         '{"a":', "}", '"', "<function=f>", "</function>"]
     ),
     max_size=30,
 )  # fmt: skip
