@@ -14,6 +14,9 @@ from core.domain.conversation import storable
 
 _CONTROL_TAGS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 _CONTROL_TAG = re.compile("|".join(map(re.escape, _CONTROL_TAGS)))
+_MENTIONED = re.compile(r"[ \t]+[^\W\d_A-Z]|[ \t]*[,;:.?!)\]}\"'’”»*_](?!<)")
+"""What follows a control tag that a sentence speaks of."""
+_MAX_SPACE = 10
 _SIGN = re.compile(rf"{SIGNS}|<")
 """Where code, a line, a control tag or a call of a tool may begin: most pieces have none of these."""
 _LONGEST_TAG = 20
@@ -141,9 +144,10 @@ class PostProcessor:
         return is_false_turn is not False
 
     def _decide_tag(self, at: int, *, final: bool) -> tuple[int, bool]:
-        if _CONTROL_TAG.match(self._buffer, at):
-            self.ended = True
-            return at, False
+        if tag := _CONTROL_TAG.match(self._buffer, at):
+            is_mention = self._is_mention(tag.end(), final=final)
+            self.ended = is_mention is False
+            return at + bool(is_mention), False
         rest = self._buffer[at : at + _LONGEST_TAG]
         if not final and (may_be_call(rest) or any(tag.startswith(rest) for tag in _CONTROL_TAGS)):
             return at, False
@@ -153,6 +157,17 @@ class PostProcessor:
         if size is None:
             return at, False
         return (at + size, True) if size else (at + 1, False)
+
+    def _is_mention(self, end: int, *, final: bool) -> bool | None:
+        """Whether a control tag that ends there is a word of a sentence. None where that takes more of the text."""
+        if self._last and not (self._last[-1].isspace() or self._last[-1] in "(\"'“‘«*_"):
+            return False
+        behind = self._buffer[end : end + _MAX_SPACE]
+        found = _MENTIONED.match(behind)
+        may_change = not behind.strip(" \t") or (found is not None and found.end() == len(behind))
+        if may_change and not final and len(behind) < _MAX_SPACE:
+            return None
+        return found is not None
 
     def _release(self, text: str) -> str:
         """A part of the answer, text without signs or one sign, as it is shown; less of it where a loop ends it."""

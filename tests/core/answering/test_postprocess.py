@@ -80,6 +80,27 @@ CASES = [
     ("a thought about a tag", "<think>They ask about the <think> tag.</think>\n\nIt opens one.", "It opens one."),
     ("a thought with half code", "<think>the ` key</think>Press it.", "Press it."),
     ("a thought of code", "<think>```\nx\n```\n</think>Hi", "Hi"),
+    *(
+        (
+            f"a thought with a tag in {fence}",
+            f"<think>Look:\n{fence}xml\n<think>\nx\n</think>\n{fence}\nok</think>Hi",
+            "Hi",
+        )
+        for fence in ("```", "~~~", "````", "  ```")
+    ),
+    ("a thought that begins with a fence", "<think>```\n</think>\n```\n</think>\n\nHi", "Hi"),
+    ("a longer fence in a thought", "<think>\n````\n```\n</think>\n```\n````\n</think>Hi", "Hi"),
+    ("two fences in a thought", "<think>\n```\n</think>\n```\na\n```\n</think>\n```\n</think>Hi", "Hi"),
+    ("a fence that a tag follows", "<think>\n```\nx\n```</think>Hi", "Hi"),
+    ("a thought whose fence is never closed", "<think>Look:\n```\nx\n</think>\n\nHi there.", "Hi there."),
+    (
+        "the same, and an answer with code",
+        "<think>\n```\nx\n</think>\nHi:\n```py\ny\n```\nok",
+        "Hi:\n```py\ny\n```\nok",
+    ),
+    ("a thought with a fence in a sentence", "<think>use ``` here</think>Hi", "Hi"),
+    ("a fence in a nested thought", "<think>a <think>\n```\n</think>\n```\n</think> c</think>Hi", "Hi"),
+    ("a thought of a fence that never ends", "<think>\n```\nfor ever", ""),
     ("a tag in the answer", "Write <think>, then </think>.", "Write <think>, then </think>."),
     ("a tag in inline code", "`<think>` opens a thought.", "`<think>` opens a thought."),
     ("a tag in a fence", "```xml\n<think>\nx\n</think>\n```\nok", "```xml\n<think>\nx\n</think>\n```\nok"),
@@ -127,6 +148,29 @@ CASES = [
     ("a control tag behind one backtick", "the ` key\n\nand<|im_end|>no", "the ` key\n\nand"),
     ("a fence that is no fence", "```x``` and<|im_end|>no", "```x``` and"),
     ("a longer fence", "````\n```\n<|im_end|>\n```\n````\nok<|im_end|>", "````\n```\n<|im_end|>\n```\n````\nok"),
+    ("the template's opening", "<|im_start|>assistant\nHello", "Hello"),
+    ("the template's opening, then a thought", "<|im_start|>assistant\n<think>x</think>\nHello", "Hello"),
+    ("another turn at once", "<|im_start|>user\nHello", ""),
+    ("a tag on a line of its own", "Hello\n<|im_end|>\nno", "Hello\n"),
+    ("a tag behind a space", "Hello. <|im_end|> <|im_start|>user\nno", "Hello. "),
+    ("a tag behind a space, then a sentence", "Hello. <|im_end|> No", "Hello. "),
+    ("a tag behind a space, then a line", "Hello. <|endoftext|>\nno", "Hello. "),
+    ("a tag behind a space, at the end", "Hello. <|im_end|> ", "Hello. "),
+    *(
+        (f"words: {words}", words, words)
+        for words in [
+            "The <|im_end|> token ends a turn in ChatML.",
+            "It ends with <|im_end|>.",
+            "(see <|im_end|>)",
+            '"<|im_end|>" ends it.',
+            "<|im_end|> is a token.",
+            "**<|im_end|>** is a token.",
+            "Qwen has <|im_start|>, <|im_end|> and <|endoftext|>.",
+            "Thẻ <|im_end|> là một token.",
+            "- <|im_end|>: the end\n- <|im_start|>: the start",
+            "The <|im_end|>  token",
+        ]
+    ),
     # Calls of tools
     ("a call", '<tool_call>\n{"name": "x"}\n</tool_call>', MARK),
     ("a call in a sentence", "I look<tool_call>{}</tool_call>it up", f"I look {MARK} it up"),
@@ -260,8 +304,9 @@ def test_a_runaway_loop_ends_behind_a_sentence_and_keeps_what_was_shown(start: s
 SIGNS = st.lists(
     st.sampled_from(
         ["<think>", "</think>", "<THINK>", "<", "think", ">", "\n", "\n\n", "User:", "user", ":", "Anna:", "**", "a",
-         " ", "```", "`", "~~~", "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. ",
-         "---", "# ", "**a**\n", "(a)\n", "*a*", "|", "Bot: x\n", "x:\n",
+         " ", "```", "`", "~~~", "```\n",
+         "- ", "> ", "<|im_end|>", "<tool_call>", "</tool_call>", "{", "Note: x", "So it is. ",
+         "---", "# ", "**a**\n", "(a)\n", "*a*", "|", ".", ")", "Bot: x\n", "x:\n",
          '{"a":', "}", '"', "<function=f>", "</function>"]
     ),
     max_size=30,
