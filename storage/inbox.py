@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Insert, Select, Table, bindparam, exists, func, insert, select, tuple_, update
 
-from core.domain.conversation import Author, ChatId, Incoming, NewReply, QueueLoad, Reply
+from core.domain.conversation import Author, ChatId, Incoming, NewReply, QueueLoad, Reply, fit_id
 from core.domain.reply_states import OPEN, Lane, State
 from storage.connections import Connection
 from storage.conversations import ChatKey
+from storage.replies import select_replies, to_reply
 from storage.tables import chats, inbox, messages, replies
 
 _Values = dict[str, object]
@@ -59,6 +60,10 @@ _EDITABLE = (
         inbox.c.external_id == bindparam("external_id"), replies.c.state == State.QUEUED, replies.c.attempt == 0,
         replies.c.lane == Lane.ANSWER, ~_merged_here,
     )
+)  # fmt: skip
+_QUESTION = select_replies().where(
+    inbox.c.platform == bindparam("platform"), inbox.c.bot == bindparam("bot"),
+    inbox.c.external_id == bindparam("external_id"), replies.c.lane == Lane.ANSWER, ~_merged_here,
 )  # fmt: skip
 _EDIT = update(messages).where(
     messages.c.id == bindparam("question"), func.length(messages.c.text) <= MAX_MESSAGE_CHARACTERS
@@ -138,6 +143,11 @@ class SqlInbox:
             return False
         await self._connection.execute(_EDIT, {"question": question, "text": incoming.text})
         return True
+
+    async def find_question(self, platform: str, bot: str, external_id: str) -> Reply | None:
+        message = {"platform": platform, "bot": fit_id(bot), "external_id": fit_id(external_id)}
+        row = (await self._connection.execute(_QUESTION, message)).first()
+        return to_reply(row) if row else None
 
     async def set_merged_into(self, others: Sequence[Reply], into: Reply) -> None:
         ids = [reply.id for reply in others]

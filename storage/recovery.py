@@ -47,7 +47,7 @@ class SqlRecovery:
     async def recover(self, platform: str) -> Sequence[Reply]:
         here = {"of_platform": platform}
         for row in (await self._connection.execute(_GENERATING, here)).all():
-            if (reply := to_reply(row)).outcome is not State.STOPPED:
+            if (reply := to_reply(row)).outcome not in (State.STOPPED, State.CANCELLED):
                 await self._replies.move(reply, ReplyEvent.CRASH)
         return [to_reply(row) for row in await self._connection.execute(_ACTIVE, here)]
 
@@ -57,7 +57,7 @@ class SqlRecovery:
         idle = await self._connection.execute(_IDLE, {"platforms": list(platforms), "before": before})
         orphaned = [reply for row in idle if ((reply := to_reply(row)).id, reply.attempt) not in running]
         for reply in orphaned:
-            if reply.state is State.GENERATING and reply.outcome is not State.STOPPED:
+            if reply.state is State.GENERATING and reply.outcome not in (State.STOPPED, State.CANCELLED):
                 await self._replies.move(reply, ReplyEvent.CRASH if reply.attempt < MAX_ATTEMPTS else ReplyEvent.FAIL)
         if not orphaned:
             return []

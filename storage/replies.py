@@ -226,6 +226,12 @@ _CHATS_CHUNKS = (
 )
 
 
+_ENDED_AS = {
+    ReplyEvent.STOP: State.STOPPED, ReplyEvent.CLEAR: State.STOPPED, ReplyEvent.DISCARD: State.CANCELLED
+}  # fmt: skip
+"""By the event that ends a reply which is being generated, the outcome that its worker finds."""
+
+
 class SqlReplies:
     """See core.domain.store.Replies."""
 
@@ -280,12 +286,14 @@ class SqlReplies:
         if event is ReplyEvent.CLAIM:
             changes |= {"attempt": current.attempt + 1, "outcome": None}
         elif event is ReplyEvent.FINISH:
-            changes |= {"outcome": outcome or State.DONE, "final": final}
+            is_discarded = current.outcome is State.CANCELLED
+            ended = (State.CANCELLED, "") if is_discarded else (outcome or State.DONE, final)
+            changes |= dict(zip(("outcome", "final"), ended, strict=True))
         elif event is ReplyEvent.WITHDRAW:
             # In the notice lane, because another answer may be in progress in the conversation.
             changes |= {"attempt": current.attempt + 1, "lane": Lane.NOTICE, "outcome": State.CANCELLED, "final": final}
-        elif event in (ReplyEvent.STOP, ReplyEvent.CLEAR) and target in OPEN:
-            changes["outcome"] = State.STOPPED
+        elif target in OPEN and (ended_as := _ENDED_AS.get(event)) and current.outcome is not State.CANCELLED:
+            changes["outcome"] = ended_as
         return await self._change(current, changes, has_texts=row[-1])
 
     async def deliver(self, reply: Reply) -> Reply | None:
@@ -318,7 +326,7 @@ class SqlReplies:
         return sum(counts.get(state, 0) for state in ACTIVE), counts.get(State.QUEUED, 0)
 
     async def requeue(self, reply: Reply, *, isolated: bool) -> Reply:
-        if (before := await self.get(reply.id)).outcome is State.STOPPED:
+        if (before := await self.get(reply.id)).outcome in (State.STOPPED, State.CANCELLED):
             return before
         lost = await self.move(reply, ReplyEvent.LOSE)
         deaths = lost.engine_deaths + lost.isolated

@@ -171,7 +171,7 @@ class StreamingMessage:
         return self._judged[1]
 
     async def finish(self, text: str, controls: Controls = NO_CONTROLS) -> None:
-        """Show the final text; return when the platform has accepted all of it.
+        """Show the final text; return when the platform has accepted all of it. For "", what was sent is deleted.
 
         Raises Unacceptable, Unreachable, ThreadClosed or ChatIdChanged where it never will be.
 
@@ -345,8 +345,10 @@ class StreamingMessage:
     async def _messages(
         self, text: str, controls: Controls = NO_CONTROLS, final_look: FinalLook | None = None
     ) -> list[OutgoingMessage]:
-        """The messages of a text, the last one with the controls. The last text's are kept: it is judged, and then
-        shown."""
+        """The messages of a text, the last one with the controls; none of an empty one. The last text's are kept: it is
+        judged, and then shown."""
+        if not text:
+            return []
         if self._formatted is None or self._formatted[0] != text:
             whole = f"{self._asked_where}\n\n{text}" if self._asked_where and text != PLACEHOLDER else text
             if len(whole) <= LONG_TEXT_CHARACTERS:

@@ -4,7 +4,7 @@ from core.delivery.long_text import LONG_TEXT_CHARACTERS
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.domain.conversation import Reply, StoredAnswer
 from core.domain.reply_states import ReplyEvent, State
-from core.domain.store import Transaction
+from core.domain.store import Stale, Transaction
 from core.i18n import t
 from core.i18n.person_language import read_language
 
@@ -19,6 +19,22 @@ async def end_reply(tx: Transaction, reply: Reply, event: ReplyEvent) -> Reply:
     if reply.state is State.QUEUED and reply.is_pending:
         return await withdraw(tx, reply)
     return await tx.replies.move(reply, event)
+
+
+async def discard(tx: Transaction, reply: Reply) -> Reply:
+    """End a reply in silence, because its question's message was deleted; return it as it then is.
+
+    What it shows so far is to be deleted: it is SENDING nothing, or its worker will be, once it has seen its stop flag.
+    The question is deleted too. Raises Stale where its answer is there already, or was before.
+    """
+    if reply.question is None or reply.is_repeat:
+        raise Stale(f"reply {reply.id} has no question of its own")
+    if reply.state is State.QUEUED and reply.is_pending:
+        moved = await tx.replies.move(reply, ReplyEvent.WITHDRAW, final="")
+    else:
+        moved = await tx.replies.move(reply, ReplyEvent.DISCARD)
+    await tx.turns.delete_pair(reply.question)
+    return moved
 
 
 async def withdraw(tx: Transaction, reply: Reply) -> Reply:

@@ -78,7 +78,7 @@ class AnswerRunner:
 
         Raises Stale where that means nothing any more.
         """
-        if reply.outcome is State.STOPPED:  # stopped, and then a crash: nothing is generated any more
+        if reply.outcome is not None:  # stopped or discarded, and then a crash: nothing is generated any more
             return await self._conclude(reply, message, _stopped(reply, language), language)
         stop, began, deaths = self._env.control.stop_flags[reply.id], time.monotonic(), self._env.engine_deaths
         live = Probation(message, deaths, reply.id) if deaths.suspects else message
@@ -150,7 +150,7 @@ async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text
         truncated = await tx.turns.is_truncated(question)
     final = "\n\n".join(filter(None, (text, conclusion.notice)))
     stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
-    extends_history = bool(conclusion.text) and conclusion.outcome in (State.DONE, State.STOPPED)
+    extends_history = bool(conclusion.text) and stored.outcome in (State.DONE, State.STOPPED)
     return Generated(stored, extends_history, text, truncated)
 
 

@@ -114,6 +114,9 @@ class ReplyMessages:
         Raises what StreamingMessage.finish raises.
         """
         text = reply.final or ""
+        if not text and reply.outcome is State.CANCELLED:  # discarded
+            await message.finish("")
+            return
         if text != checked_text:
             text = await message.permitted(text)
         controls = NO_CONTROLS

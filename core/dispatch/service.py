@@ -87,7 +87,8 @@ class ChatService:
         self._recovery = ReplyRecovery(environment, self._dispatcher, started)
         self._typing = TypingIndicator(environment, self._dispatcher)
         admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
-        self.ingest = Ingest(store, access, admission, self._dispatcher.stored, self._dispatcher.wake_all)
+        dispatcher = self._dispatcher
+        self.ingest = Ingest(store, access, admission, dispatcher.stored, dispatcher.wake_all, self._discarded)
         self.buttons = ButtonActions(services, self.ingest.accept)
         self.events = EventConsumer(self.ingest, self.buttons, self, self.languages, timing.database_backoff)
 
@@ -139,6 +140,14 @@ class ChatService:
         """A chat goes on under another id. Idempotent. Raises Unavailable."""
         async with self._store.begin() as tx:
             await tx.chats.change_id(platform, old, new)
+
+    def _discarded(self, reply: Reply) -> None:
+        """A reply was ended in silence: stop it, or remove what is to be seen of it."""
+        if reply.state is State.GENERATING:
+            self.control.halt(reply.id)
+        else:
+            self._cancelled(reply)
+        self.control.notify_changed()
 
     def _cancelled(self, reply: Reply) -> None:
         """A reply was cancelled before it ran: show what is still to be seen of it, or let others run."""

@@ -4,7 +4,7 @@ queued ──claim──> generating ──finish──> sending ──deliver�
   │                   │
   │                   ├──crash, lose, again──> queued
   │                   └──fail──> failed
-  ├──stop, clear──> cancelled
+  ├──stop, clear, discard──> cancelled
   ├──withdraw──> sending ──deliver──> cancelled
   ├──merge──> merged
   └──expire──> sending
@@ -59,6 +59,7 @@ class ReplyEvent(StrEnum):
     STOP = "stop"  # /stop, /undo, /retry, Ctrl-C
     CLEAR = "clear"  # /clear
     WITHDRAW = "withdraw"  # as STOP and CLEAR, where what people see of a queued reply must still be changed
+    DISCARD = "discard"  # nobody is to see an answer: the question's message was deleted while it waited or ran
     AGAIN = "again"  # /retry: the command's own row becomes an answer
     CRASH = "crash"  # its process died, or nobody works on it any more
     LOSE = "lose"  # the engine died while it was generated: it will run again
@@ -71,6 +72,7 @@ _TRANSITIONS: dict[tuple[State, ReplyEvent], State] = {
     (State.QUEUED, ReplyEvent.CLAIM): State.GENERATING,
     (State.QUEUED, ReplyEvent.STOP): State.CANCELLED,
     (State.QUEUED, ReplyEvent.CLEAR): State.CANCELLED,
+    (State.QUEUED, ReplyEvent.DISCARD): State.CANCELLED,
     (State.QUEUED, ReplyEvent.WITHDRAW): State.SENDING,
     (State.QUEUED, ReplyEvent.MERGE): State.MERGED,
     (State.QUEUED, ReplyEvent.EXPIRE): State.SENDING,
@@ -79,6 +81,7 @@ _TRANSITIONS: dict[tuple[State, ReplyEvent], State] = {
     # The state is kept: only the outcome is stored, and the worker stops at the next token.
     (State.GENERATING, ReplyEvent.STOP): State.GENERATING,
     (State.GENERATING, ReplyEvent.CLEAR): State.GENERATING,
+    (State.GENERATING, ReplyEvent.DISCARD): State.GENERATING,
     (State.GENERATING, ReplyEvent.AGAIN): State.QUEUED,
     (State.GENERATING, ReplyEvent.CRASH): State.QUEUED,
     (State.GENERATING, ReplyEvent.LOSE): State.QUEUED,

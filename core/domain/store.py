@@ -58,6 +58,9 @@ class Inbox(Protocol):
         """The queued answers in the messages' conversations and on `platforms`, and the times after `since` at which
         the messages' authors asked."""
 
+    async def find_question(self, platform: str, bot: str, external_id: str) -> Reply | None:
+        """The reply to a question by its message; None for any other message, and where it answers others too."""
+
     async def set_merged_into(self, others: Sequence[Reply], into: Reply) -> None:
         """Record that `into` answers the messages of `others` too, which are merged."""
 

@@ -25,6 +25,7 @@ from core.inbound.events import (
     CaughtUp,
     ChatMoved,
     Event,
+    MessageDeleted,
     MessageEdited,
     MessageReceived,
     PressReceipt,
@@ -194,6 +195,9 @@ class EventConsumer:
         match event:
             case MessageEdited(message):
                 done = await self._retry(f"the edit of {message.external_id}", lambda: self._ingest.edit(message))
+            case MessageDeleted(chat, bot, external_id):
+                delete = partial(self._ingest.delete, chat.platform, bot, external_id)
+                done = await self._retry(f"the deletion of {external_id}", delete)
             case ChatMoved(platform, old, new):
                 done = await self._retry(f"the move of a {platform} chat", lambda: self._chats.move(platform, old, new))
             case BotRemoved(platform, chat):
@@ -251,6 +255,8 @@ def _chats_of(event: Event) -> tuple[tuple[str, str], ...]:
     match event:
         case MessageReceived(message) | MessageEdited(message):
             return ((message.chat.platform, message.chat.chat),)
+        case MessageDeleted(chat):
+            return ((chat.platform, chat.chat),)
         case ChatMoved(platform, old, new):
             return ((platform, old), (platform, new)) if old != new else ((platform, old),)
         case BotRemoved(platform, chat):

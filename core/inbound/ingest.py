@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.commands.registry import UNKNOWN, find
+from core.delivery.withdrawal import discard
 from core.domain.command_line import parse_command
 from core.domain.conversation import Incoming, NewReply, Reply
 from core.domain.permissions import Access
 from core.domain.reply_states import Lane, State
-from core.domain.store import Store, Transaction, Unavailable
+from core.domain.store import Stale, Store, Transaction, Unavailable
 from core.i18n import t
 from core.i18n.person_language import read_language
 from core.inbound.admission import AdmissionControl
@@ -38,7 +39,8 @@ class Ingest:
     """Stores messages. A burst of them costs a few commits, not one each.
 
     `access`: whom the bot answers. `on_stored` is called after each commit with the replies that are owed now;
-    `on_doubt` after one that failed and may have happened all the same.
+    `on_doubt` after one that failed and may have happened all the same; `on_discarded` with each reply that was ended
+    in silence.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Ingest:
         admission: AdmissionControl,
         on_stored: Callable[[Sequence[Reply]], None],
         on_doubt: Callable[[], None] = lambda: None,
+        on_discarded: Callable[[Reply], None] = lambda reply: None,
     ) -> None:
         self.access = access
         self._store, self._admission = store, admission
-        self._on_stored, self._on_doubt = on_stored, on_doubt
+        self._on_stored, self._on_doubt, self._on_discarded = on_stored, on_doubt, on_discarded
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
 
     async def accept(self, incoming: Incoming) -> Reply | None:
@@ -76,6 +79,17 @@ class Ingest:
             new = await self._owed(tx, incoming.cleaned())
             if new is not None and new.lane is Lane.ANSWER:
                 await tx.inbox.edit_question(new.incoming)
+
+    async def delete(self, platform: str, bot: str, external_id: str) -> None:
+        """A message was deleted: its question, if there is no answer yet, gets none. Raises what the store raises."""
+        try:
+            async with self._store.begin() as tx:
+                reply = await tx.inbox.find_question(platform, bot, external_id)
+                discarded = reply and await discard(tx, reply)
+        except Stale:
+            return
+        if discarded:
+            self._on_discarded(discarded)
 
     async def run(self) -> None:
         """Commit what arrives, without end."""

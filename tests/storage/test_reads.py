@@ -26,6 +26,7 @@ READS: dict[str, tuple[Read, object]] = {
     "inbox.queue_load": (lambda tx: tx.inbox.queue_load([MESSAGE], 0, ["fake"]), QueueLoad({CHAT: 0}, 0, {})),
     "replies.find": (lambda tx: tx.replies.find(9), None),
     "replies.open_answers": (lambda tx: tx.replies.open_answers(CHAT), []),
+    "inbox.find_question": (lambda tx: tx.inbox.find_question("fake", "bot", "m:1"), None),
     "replies.open_commands": (lambda tx: tx.replies.open_commands(CHAT), []),
     "replies.longest_waiting": (lambda tx: tx.replies.longest_waiting(["fake"], 5), []),
     "replies.count_active": (lambda tx: tx.replies.count_active(), (0, 0)),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from core.delivery.withdrawal import end_reply, withdraw
+from core.delivery.withdrawal import discard, end_reply, withdraw
 from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.reply_states import OUTCOMES, Lane, ReplyEvent, State
 from core.domain.store import Stale, Transaction
@@ -94,6 +94,8 @@ async def apply(tx: Transaction, reply: Reply, event: ReplyEvent) -> Reply:
             return await end_reply(tx, reply, event)
         case ReplyEvent.WITHDRAW:
             return await withdraw(tx, reply)
+        case ReplyEvent.DISCARD:
+            return await discard(tx, reply)
         case ReplyEvent.EXPIRE if reply.state is State.QUEUED:
             for batch in expired([old], EXPIRE_AFTER_MS):
                 return await tx.recovery.expire(batch.into, batch.others, "too late")

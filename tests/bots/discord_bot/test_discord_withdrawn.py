@@ -8,14 +8,15 @@ from core.delivery.withdrawal import end_reply
 from core.domain.conversation import ChatId
 from core.domain.reply_states import ReplyEvent
 from core.i18n import t
-from tests.bots.discord_bot.discord_running import RETRY, Running, running
+from tests.bots.discord_bot.discord_running import RETRY, Running, asked, running
 from tests.bots.discord_bot.test_discord_slash import published
 from tests.bots.settling import settled
 from tests.fakes import FakeModel
-from tests.platforms.discord_channels import Channel
+from tests.platforms.discord_channels import GUILD_MESSAGES, Channel
 from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Person
+from tests.watching import held, release
 
 STOPPED = t("en", "mark.stopped")
 
@@ -76,3 +77,29 @@ async def test_a_retry_by_slash_that_waits_is_stopped(
         said = t("en", "stop.queued", count=1)
         await channel.until(lambda channel: channel.texts == ["hello", said])
         assert channel.messages[0].buttons == [RETRY] and not channel.messages[0].ephemeral
+
+
+async def test_a_question_whose_message_is_deleted_is_not_answered(
+    server: DiscordServer, database: str, channel: Channel, ann: Person, bob: Person
+) -> None:
+    """One that is being answered, by itself; and several that wait, at once. What follows is answered."""
+    model = held(3)
+    async with running(server, database, model) as bot:
+        answered = channel.say("one two three", ann, mention=True)
+        await channel.until(lambda channel: channel.texts == ["one two"])
+        waiting = [channel.say(text, bob, mention=True) for text in ("four", "five")]
+        channel.say("six", bob, mention=True)
+        await settled(bot)
+        answered.remove()
+        ids = [str(message.id) for message in waiting]
+        for message in waiting:
+            message.deleted = True
+        place = {"channel_id": str(channel.id), "guild_id": str(channel.guild.id) if channel.guild else ""}
+        server.dispatch("MESSAGE_DELETE_BULK", {"ids": ids, **place}, GUILD_MESSAGES)
+        await channel.until(lambda channel: channel.texts == [])
+        await settled(bot)
+        release(model)
+        await channel.until(lambda channel: channel.texts == ["six"])
+        await settled(bot)
+        assert asked(bot) == ["Ann: one two three", "Bob: six"]
+        assert channel.texts == ["six"] and len(model.prompts[-1]) == 2
