@@ -15,6 +15,9 @@ from storage.replies import select_replies, to_reply
 from storage.tables import chats, inbox, messages, replies
 
 _Values = dict[str, object]
+COUNTED_MS = 3 * 3600 * 1000
+"""What was received longer ago is not looked through for who asked how often: long enough that nothing is missed where
+the clock is set an hour ahead, and so short that it is read in no time."""
 MAX_MESSAGE_CHARACTERS = 4096
 """A longer question was put together from several messages: the edit of one must not replace all of it."""
 
@@ -43,8 +46,8 @@ _ASKED = (
     .join(replies, replies.c.inbox_id == inbox.c.id)
     .join(messages, messages.c.id == replies.c.question_id)
     .where(tuple_(inbox.c.platform, inbox.c.author_id).in_(bindparam("authors", expanding=True)))
-    # Both, because a message may be received long after it was written.
-    .where(inbox.c.received_at >= bindparam("since"), messages.c.at >= bindparam("since"))
+    # The first by this machine's clock, for the index; the second by the platform's.
+    .where(inbox.c.received_at >= bindparam("received_since"), messages.c.at >= bindparam("since"))
     .order_by(messages.c.at)
 )
 _other = replies.alias("other")
@@ -131,7 +134,8 @@ class SqlInbox:
         everywhere = await self._connection.execute(_COUNT_EVERYWHERE, {"platforms": list(platforms)})
         load.waiting = everywhere.scalar() or 0
         authors = list({(message.chat.platform, message.author.id) for message in messages})
-        for platform, author, at in await self._connection.execute(_ASKED, {"authors": authors, "since": since}):
+        asked = {"authors": authors, "since": since, "received_since": self._now() - COUNTED_MS}
+        for platform, author, at in await self._connection.execute(_ASKED, asked):
             load.asked.setdefault((platform, author), []).append(at)
         return load
 

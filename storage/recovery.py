@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
+from core.domain.store import Penalty
 from storage.connections import Connection, Values
 from storage.replies import SqlReplies, select_replies, to_reply
 from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies
@@ -19,10 +20,14 @@ _GENERATING = select_replies().where(_here, replies.c.state == State.GENERATING)
 _ACTIVE = select_replies().where(_here, replies.c.state.in_(ACTIVE))
 _IDLE = select_replies().where(
     chats.c.platform.in_(bindparam("platforms", expanding=True)), replies.c.state.in_(ACTIVE),
-    replies.c.updated_at < bindparam("before"),
+    (replies.c.updated_at < bindparam("before")) | (replies.c.updated_at > bindparam("now")),
 )  # fmt: skip
 _BY_IDS = select_replies().where(_ids)
-_DELAYED = select_replies().add_columns(replies.c.not_before).where(_here, replies.c.not_before > bindparam("now"))
+_DELAYED = (
+    select_replies()
+    .add_columns(replies.c.not_before, replies.c.not_before_set)
+    .where(_here, replies.c.not_before > bindparam("now"))
+)
 _BACKLOG = select_replies().where(
     _here,
     # Queued, or a command that is being carried out, or a new one in any state.
@@ -54,7 +59,8 @@ class SqlRecovery:
     async def find_orphaned(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
-        idle = await self._connection.execute(_IDLE, {"platforms": list(platforms), "before": before})
+        wanted = {"platforms": list(platforms), "before": before, "now": self._now()}
+        idle = await self._connection.execute(_IDLE, wanted)
         orphaned = [reply for row in idle if ((reply := to_reply(row)).id, reply.attempt) not in running]
         for reply in orphaned:
             if reply.state is State.GENERATING and reply.outcome not in (State.STOPPED, State.CANCELLED):
@@ -64,9 +70,9 @@ class SqlRecovery:
         moved = await self._connection.execute(_BY_IDS, {"ids": [reply.id for reply in orphaned]})
         return [to_reply(row) for row in moved]
 
-    async def delayed(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
+    async def delayed(self, platform: str, now: int) -> Sequence[Penalty]:
         rows = await self._connection.execute(_DELAYED, {"of_platform": platform, "now": now})
-        return [(to_reply(row), row[-1]) for row in rows]
+        return [Penalty(to_reply(row), *row[-2:]) for row in rows]
 
     async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
         rows = await self._connection.execute(_BACKLOG, {"of_platform": platform, "since": since})

@@ -165,6 +165,7 @@ _CLAIM = (
     .values(state=State.GENERATING, attempt=replies.c.attempt + 1, outcome=None)
 )
 _SERVED = update(chats).where(chats.c.id.in_(_IDS))
+_LAST_SERVED = select(func.max(chats.c.served_at))
 
 _ID = replies.c.id == bindparam("reply_id")
 _FIND = select_replies().where(_ID)
@@ -211,8 +212,11 @@ _COUNTS = (
     .group_by(replies.c.state)
 )
 _DELAY = update(replies).where(
-    _ID, replies.c.not_before.is_(None) | (replies.c.not_before < bindparam("until"))
-).values(not_before=bindparam("until"))  # fmt: skip
+    _ID,
+    replies.c.not_before.is_(None)
+    | (replies.c.not_before < bindparam("until"))
+    | (replies.c.not_before_set > bindparam("set_at")),
+).values(not_before=bindparam("until"), not_before_set=bindparam("set_at"))  # fmt: skip
 _CHUNKS = select(replies.c.chunks).where(_ID, replies.c.attempt == bindparam("of_attempt")).with_for_update()
 _CHATS_CHUNKS = (
     select(replies.c.chunks)
@@ -238,6 +242,8 @@ class SqlReplies:
     def __init__(self, connection: Connection, now: Callable[[], int]) -> None:
         self._connection = connection
         self._now = now
+        self._last_served: int | None = None
+        """The newest `served_at`; None before the first claim."""
 
     async def claim(self, lane: Lane, platforms: Collection[str], now: int, limit: int) -> Claimed:
         here = {"platforms": list(platforms)}
@@ -259,7 +265,10 @@ class SqlReplies:
             raise Stale(f"one of the replies {ids} has been claimed")
         if lane is Lane.ANSWER:
             served = [row[len(REPLY_COLUMNS)] for row in rows[: len(ids)]]
-            await self._connection.execute(_SERVED, {"ids": served, "served_at": now})
+            if self._last_served is None:
+                self._last_served = (await self._connection.execute(_LAST_SERVED)).scalar() or 0
+            self._last_served = max(now, self._last_served + 1)
+            await self._connection.execute(_SERVED, {"ids": served, "served_at": self._last_served})
         return Claimed(claimed, rows[0][-1] > len(ids))
 
     async def get(self, reply_id: int) -> Reply:
@@ -332,9 +341,9 @@ class SqlReplies:
         deaths = lost.engine_deaths + lost.isolated
         return await self._change(lost, {"engine_deaths": deaths, "isolated": isolated})
 
-    async def delay(self, reply: Reply, until: int) -> None:
+    async def delay(self, reply: Reply, now: int, until: int) -> None:
         # In every state and attempt: the delay is the chat's, not the reply's.
-        await self._connection.execute(_DELAY, {"reply_id": reply.id, "until": until})
+        await self._connection.execute(_DELAY, {"reply_id": reply.id, "set_at": now, "until": until})
 
     async def _change(self, current: Reply, changes: dict[str, Any], *, has_texts: bool = True) -> Reply:
         """Change columns that are called as the fields of a Reply.

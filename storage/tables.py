@@ -120,6 +120,8 @@ replies = Table(
     Column("strikes", Integer, key="engine_deaths", nullable=False, default=0, server_default="0"),
     # The time before which the platform accepts no call for the chat.
     Column("not_before", BigInteger),
+    # When that was stored.
+    Column("not_before_set", BigInteger),
     # The id of the reply that answers this one's message too.
     Column("merged_into", BigInteger),
     Column("outcome", String(16)),

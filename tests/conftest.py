@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,11 +165,14 @@ async def running_bot(
     content_filter: Filter | None = None,
     timing: ServiceTiming = DEFAULT_TIMING,
     settled: bool = True,
+    now: Callable[[], int] = now_ms,
+    platform: FakePlatform | None = None,
 ) -> AsyncIterator[Bot]:
-    """A bot that works on `store`; the test looks into `looking`. `settled`: nothing waits on its platform."""
-    platform, commits = FakePlatform(), WatchedStore(store)
+    """A bot that works on `store`; the test looks into `looking`. `settled`: nothing waits on its platform. `now`: what
+    the machine's clock says."""
+    platform, commits = platform or FakePlatform(), WatchedStore(store)
     assistant = Assistant(commits, model, rules, content_filter or OpenFilter())
-    service = ChatService(commits, assistant, access, now=now_ms, timing=timing)
+    service = ChatService(commits, assistant, access, now=now, timing=timing)
     async with service.running():
         await service.serve(platform)
         if settled:

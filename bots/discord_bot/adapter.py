@@ -44,6 +44,7 @@ from core.domain.platform import Unacceptable, Unreachable
 from core.domain.store import Store
 from core.i18n.person_language import PersonLanguages
 from core.inbound.events import BotAdded, BotRemoved, Event, Receipt
+from core.runtime.platform_clock import PlatformClock
 from core.runtime.supervision import logged, must_not_end
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class DiscordBot:
     """See core.inbound.events.Adapter.
 
     The store keeps what Discord wants of its clients: logins are counted in it, the menu's fingerprint and how far each
-    channel was read. `languages` resolves the language of people who are refused before there is an event.
+    channel was read. `languages` resolves the language of people who are refused before there is an event. `now`: this
+    machine's clock, milliseconds UTC.
     """
 
     name = PLATFORM
@@ -84,6 +86,7 @@ class DiscordBot:
         Route.BASE = endpoints.api_url.rstrip("/")
         self._secret, self._gateway_url = token, endpoints.gateway_url
         self._store, self._languages, self._now, self._timing = store, languages, now, timing
+        self._clock = PlatformClock("Discord", now)
         self._deferred = DeferredResponses()
         self._client = self._new_client()
         self._receiver: Receiver | None = None
@@ -115,9 +118,13 @@ class DiscordBot:
             receiving.cancel()
             await asyncio.gather(receiving, return_exceptions=True)
 
+    def now(self) -> int:
+        """The time by Discord's clock; milliseconds UTC."""
+        return self._clock.now()
+
     def channel(self, reply: Reply) -> DiscordReplyChannel:
         """Where a reply goes."""
-        return DiscordReplyChannel(Rest(self._client), reply, self._timing.pace, self._deferred, self._now)
+        return DiscordReplyChannel(Rest(self._client), reply, self._timing.pace, self._deferred, self._clock.now)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """By the permissions in the channel. Raises Unacceptable for a channel that the bot can't see: that is no
@@ -128,7 +135,7 @@ class DiscordBot:
             raise Unacceptable from error
 
     def _new_client(self) -> Gateway:
-        return Gateway(self._gateway_url, self._handle, self._timing)
+        return Gateway(self._gateway_url, self._handle, self._clock, self._timing)
 
     def _handle(self, event: str, args: tuple[Any, ...]) -> None:
         if self._receiver is not None:
@@ -158,7 +165,7 @@ class DiscordBot:
 
         async with asyncio.TaskGroup() as tasks:
             messages = MessageEvents(client, deliver, tasks)
-            backfill = Backfill(client, self._store, messages, deliver, self._now, timing)
+            backfill = Backfill(client, self._store, messages, deliver, self._clock.now, timing)
             order = ChannelOrder(messages, backfill, tasks)
             buttons = ButtonHandler(Rest(client), deliver, self._languages, timing.form_within_s)
             interactions = Interactions(deliver, buttons, self._languages, self._deferred, timing.stored_within_s)

@@ -29,6 +29,7 @@ from bots.discord_bot.call_buckets import use_call_buckets
 from bots.discord_bot.identify_limits import IdentifyLimiter
 from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
 from core.domain.errors import SetupError
+from core.runtime.platform_clock import PlatformClock
 from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
@@ -75,15 +76,23 @@ def intents() -> Intents:
 
 
 class Gateway(Client):
-    """A client whose events go to `handle`. It caches no view, message or member.
+    """A client whose events go to `handle`. It caches no view, message or member, and sets the `clock`.
 
     `identify_limiter` is set before `connect`: the account that it counts for is known after the login.
     """
 
     identify_limiter: IdentifyLimiter
 
-    def __init__(self, url: str, handle: EventHandler, timing: DiscordTiming = DISCORD_TIMING) -> None:
+    def __init__(
+        self, url: str, handle: EventHandler, clock: PlatformClock, timing: DiscordTiming = DISCORD_TIMING
+    ) -> None:
+        async def set_clock(session: object, context: object, answered: aiohttp.TraceRequestEndParams) -> None:
+            clock.set(answered.response.headers.get("Date"))
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(set_clock)
         super().__init__(
+            http_trace=trace,
             intents=intents(),
             allowed_mentions=NO_MENTIONS,
             max_messages=None,

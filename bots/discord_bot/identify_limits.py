@@ -19,7 +19,7 @@ HOUR_MS, DAY_MS = 3_600_000, 24 * 3_600_000
 def login_delay_ms(logins: Sequence[int], now: int, limits: IdentifyLimits = IDENTIFY_LIMITS) -> int:
     """Milliseconds until another login is allowed. `logins`: when there were some lately, oldest first; milliseconds
     UTC, as `now`."""
-    day = [at for at in logins if now - DAY_MS < at <= now]
+    day = [at for at in logins if now - DAY_MS < at <= now]  # one in the future was made while the clock was wrong
     hour = [at for at in day if at > now - HOUR_MS]
     due = [now]
     if day:
@@ -63,4 +63,6 @@ class IdentifyLimiter:
         now = self._now()
         async with self._store.begin() as tx:
             logins = await tx.accounts.logins_since(self._platform, self._account, now - DAY_MS)
+        if future := sum(at > now for at in logins):
+            log.warning("Discord: %d stored logins lie in the future, so the clock was wrong; they don't count", future)
         return login_delay_ms(logins, now, self.limits)

@@ -5,12 +5,13 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import starmap
 
+from httpx import Response
 from telegram import Bot
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
@@ -43,6 +44,7 @@ from core.inbound.events import (
     MessageEdited,
     MessageReceived,
 )
+from core.runtime.platform_clock import PlatformClock
 from core.runtime.supervision import logged
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,11 @@ if find_spec("sniffio") is None:
 
 MAX_REMEMBERED_GROUPED = 1000
 """Questions made of several messages that are remembered, for when one of their messages is edited."""
+
+
+def _host_now() -> int:
+    """This machine's time; milliseconds UTC."""
+    return time.time_ns() // 1_000_000
 
 
 class TelegramBot:
@@ -71,14 +78,15 @@ class TelegramBot:
         rich: bool = False,
         timing: TelegramTiming = TELEGRAM_TIMING,
     ) -> None:
-        sending = HTTPXRequest(
+        self._sending = HTTPXRequest(
             read_timeout=timing.send_timeout_s,
             write_timeout=timing.send_timeout_s,
             connect_timeout=timing.connect_timeout_s,
             pool_timeout=timing.connect_timeout_s,
         )
         self._polling = HTTPXRequest(connection_pool_size=2, connect_timeout=timing.connect_timeout_s)
-        self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=sending, get_updates_request=self._polling)
+        self._bot = Bot(token, f"{api_url.rstrip('/')}/bot", request=self._sending, get_updates_request=self._polling)
+        self._clock = PlatformClock("Telegram", _host_now)
         self._roles = ChatRoles(self._bot)
         self._buttons = ButtonHandler(self._bot, press_services, timing)
         self._drafts, self._rich, self._timing = drafts, RichSupport(rich), timing
@@ -99,6 +107,10 @@ class TelegramBot:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._bot.shutdown()
+
+    def now(self) -> int:
+        """The time by Telegram's clock; milliseconds UTC."""
+        return self._clock.now()
 
     def channel(self, reply: Reply) -> TelegramReplyChannel:
         """Where a reply goes."""
@@ -159,11 +171,26 @@ class TelegramBot:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @contextmanager
+    def _setting_clock(self) -> Iterator[None]:
+        """Inside the block answers set the clock. Later ones need not: it is asked at the start alone."""
+
+        async def set_clock(response: Response) -> None:
+            self._clock.set(response.headers.get("Date"))
+
+        client = self._sending._client  # after `initialize`, which makes a new one where the last was closed
+        client.event_hooks = {"response": [set_clock]}
+        try:
+            yield
+        finally:
+            client.event_hooks = {}
+
     async def _connect(self) -> None:
         for pause in self._timing.connection_backoff.pauses():
             try:
                 await self._bot.initialize()
-                await self._bot.delete_webhook()  # with one set nothing can be polled; what waits is kept
+                with self._setting_clock():
+                    await self._bot.delete_webhook()  # with one set nothing can be polled; what waits is kept
                 return
             except InvalidToken as error:
                 await self._bot.shutdown()

@@ -159,10 +159,10 @@ class SentMessages:
         await self._stored(lambda tx: tx.messages.remove(self._reply, self.states[index].nonce))
         del self.states[index]
 
-    async def delay(self, until: int) -> None:
-        """Store that the platform accepts nothing for this chat before `until` (milliseconds UTC): a restart must not
-        forget it."""
-        await self._stored(lambda tx: tx.replies.delay(self._reply, until))
+    async def delay(self, now: int, until: int) -> None:
+        """Store that the platform accepts nothing for this chat before `until`: a restart must not forget it. Both in
+        milliseconds UTC."""
+        await self._stored(lambda tx: tx.replies.delay(self._reply, now, until))
 
     def replace(self, index: int, gone: MessageGone) -> None:
         """Have another message sent in place of one that is gone. Raises Unacceptable where that was done too often.

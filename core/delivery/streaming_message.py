@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -46,9 +47,9 @@ TYPING_EVERY_S = 4.0
 """Platforms show a typing indicator for five seconds."""
 SEND_BACKOFF = Backoff(1.0, 60.0)
 """Between attempts at a final text."""
-DRAFT_KEPT_MS = 20_000
+DRAFT_KEPT_S = 20.0
 """After so long without a new one a draft is shown again: Telegram takes it away after thirty seconds."""
-GIVE_UP_AFTER_MS = 24 * 3600 * 1000
+GIVE_UP_AFTER_S = 24 * 3600.0
 """A final text that could not be shown for this long is given up."""
 
 
@@ -56,7 +57,8 @@ GIVE_UP_AFTER_MS = 24 * 3600 * 1000
 class Delivery:
     """What every streaming message works with.
 
-    `instance` makes the nonces of one process differ from another's. `now`: milliseconds UTC.
+    `instance` makes the nonces of one process differ from another's. `now`: milliseconds UTC, for what is stored.
+    `clock`: seconds, for how long something lasts.
     """
 
     store: Store
@@ -67,6 +69,7 @@ class Delivery:
     send_backoff: Backoff = SEND_BACKOFF
     database_backoff: Backoff = DATABASE_BACKOFF
     typing_every_s: float = TYPING_EVERY_S
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class StreamingMessage:
         self._pieces: list[str] = []
         self._changed = asyncio.Event()
         self._previews: asyncio.Task[None] | None = None
-        self._drafted_at: int | None = None
+        self._drafted_at: float | None = None
         """When unfinished text was last shown without a message; None where it never was."""
         self._formatted: tuple[str, Sequence[OutgoingMessage]] | None = None
         self._judged: tuple[str, bool] | None = None
@@ -183,9 +186,9 @@ class StreamingMessage:
         delivery, messages, give_up_at = self._delivery, await self._messages(text, controls, self._final_look), None
         while steps := plan(self._without_doubtful(messages), self._sent.states):
             if give_up_at is None:  # a step begins
-                give_up_at, pauses = delivery.now() + GIVE_UP_AFTER_MS, delivery.send_backoff.pauses()
+                give_up_at, pauses = delivery.clock() + GIVE_UP_AFTER_S, delivery.send_backoff.pauses()
             await delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
-            if delivery.now() > give_up_at:
+            if delivery.clock() > give_up_at:
                 raise Unacceptable
             try:
                 await uncancelled(self._take(steps[0]))
@@ -277,7 +280,7 @@ class StreamingMessage:
                 async with asyncio.timeout(self._delivery.typing_every_s):
                     await self._changed.wait()
             except TimeoutError:
-                if self._drafted_at is not None and self._delivery.now() - self._drafted_at >= DRAFT_KEPT_MS:
+                if self._drafted_at is not None and self._delivery.clock() - self._drafted_at >= DRAFT_KEPT_S:
                     return  # the draft is to be shown again, before it vanishes
 
     async def _show_typing(self) -> None:
@@ -304,7 +307,7 @@ class StreamingMessage:
                     await self._channel.delete(message_id)
                     await self._sent.remove(index)
                 case Draft(message) if self._drafts is not None:
-                    self._drafted_at = self._delivery.now()
+                    self._drafted_at = self._delivery.clock()
                     await self._drafts.draft(message)
                 case Typing():
                     await self._channel.typing()
@@ -378,4 +381,5 @@ class StreamingMessage:
         """Let nobody call the chat for so long. A longer time is stored: a restart must not forget it."""
         held = self._delivery.rate_limiter.hold(self._channel.key, seconds)
         if held >= 1:
-            await self._sent.delay(self._delivery.now() + round(held * 1000))
+            now = self._delivery.now()
+            await self._sent.delay(now, now + round(held * 1000))

@@ -25,3 +25,5 @@ class Environment:
     settled: set[str] = field(default_factory=set)
     """Names of platforms whose backlog is merged: questions are answered only there."""
     engine_deaths: EngineDeaths = field(default_factory=EngineDeaths)
+    started: dict[str, int] = field(default_factory=dict)
+    """When the bot started, by each served platform's own clock; milliseconds UTC."""

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from core.delivery.rate_limiter import MAX_HOLD_S
 from core.dispatch.dispatcher import Dispatcher
 from core.dispatch.environment import Environment
 from core.domain.conversation import Reply
-from core.domain.platform import Platform
+from core.domain.platform import Platform, TellsTime
 from core.domain.reply_states import Lane
-from core.domain.store import Transaction
+from core.domain.store import Penalty, Transaction
 from core.i18n import t
 from core.i18n.person_language import read_language
 from core.inbound.backlog import expired, mergeable
@@ -20,15 +22,21 @@ from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
+CLOCK_SLACK_MS = 5_000
+"""A clock is set back by as much without anybody noticing."""
+
 
 class ReplyRecovery:
     """Takes up what was left behind: at the start of a platform, once its backlog is stored, and every few seconds.
 
-    `started`: milliseconds UTC; what was asked before waited while the bot was away.
+    Made when the bot starts; what was asked before waited while it was away. `clock`: seconds.
     """
 
-    def __init__(self, environment: Environment, dispatcher: Dispatcher, started: int) -> None:
-        self._env, self._dispatcher, self._started = environment, dispatcher, started
+    def __init__(
+        self, environment: Environment, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._env, self._dispatcher, self._clock = environment, dispatcher, clock
+        self._began, self._began_at = clock(), environment.now()
         self._settled: asyncio.Queue[str] = asyncio.Queue()
 
     async def serve(self, platform: Platform) -> None:
@@ -36,14 +44,20 @@ class ReplyRecovery:
 
         Its questions are answered from `settle` on.
         """
-        unfinished, delayed = await until_stored(
+        unfinished, penalties = await until_stored(
             self._env.store,
             f"what is unfinished on {platform.name}",
             partial(self._recover, platform),
             self._env.timing.database_backoff,
         )
-        for reply, until in delayed:
-            self._env.rate_limiter.hold(platform.channel(reply).key, (until - self._env.now()) / 1000)
+        for penalty in penalties:
+            key = platform.channel(penalty.reply).key
+            if (seconds := remaining_s(penalty, self._env.now())) is None:
+                log.warning("%s: a stored penalty lies in the future, so the clock was wrong; it is ignored", key)
+            else:
+                self._env.rate_limiter.hold(key, seconds)
+        there = platform.now() if isinstance(platform, TellsTime) else self._env.now()
+        self._env.started[platform.name] = there - self._age_ms()
         self._env.platforms[platform.name] = platform
         self._dispatcher.stored(unfinished)
         self._dispatcher.wake(Lane.NOTICE)
@@ -93,9 +107,11 @@ class ReplyRecovery:
                     self._dispatcher.wake_held_up(reply.lane)
                     self._env.control.notify_changed()
 
-    async def _recover(
-        self, platform: Platform, tx: Transaction
-    ) -> tuple[Sequence[Reply], Sequence[tuple[Reply, int]]]:
+    def _age_ms(self) -> int:
+        """How long ago the bot started."""
+        return round((self._clock() - self._began) * 1000)
+
+    async def _recover(self, platform: Platform, tx: Transaction) -> tuple[Sequence[Reply], Sequence[Penalty]]:
         unfinished = await tx.recovery.recover(platform.name)
         delayed = await tx.recovery.delayed(platform.name, self._env.now())
         failpoint("recovering")
@@ -103,11 +119,12 @@ class ReplyRecovery:
 
     async def _merge(self, platform: str, tx: Transaction) -> Sequence[Reply]:
         """Merge what waits on a platform; the replies that apologise for what waited too long."""
-        waiting = await tx.recovery.backlog(platform, self._started)
-        for batch in mergeable(waiting, self._started):
+        began_at = min(self._began_at, self._env.now() - self._age_ms())  # the clock may have been set since
+        waiting, started = await tx.recovery.backlog(platform, began_at), self._env.started[platform]
+        for batch in mergeable(waiting, started):
             await tx.recovery.merge(batch.into, batch.others)
         apologies = []
-        for batch in expired(waiting, self._started):
+        for batch in expired(waiting, started):
             language = await read_language(tx, platform, batch.into.author)
             apologies.append(await tx.recovery.expire(batch.into, batch.others, t(language, "error.late")))
         failpoint("merging")
@@ -116,3 +133,11 @@ class ReplyRecovery:
     async def _find_orphaned(self, tx: Transaction) -> Sequence[Reply]:
         before = self._env.now() - round(self._env.timing.orphaned_after_s * 1000)
         return await tx.recovery.find_orphaned(self._env.platforms, self._dispatcher.running, before)
+
+
+def remaining_s(penalty: Penalty, now: int) -> float | None:
+    """Seconds that a stored penalty has left; None where it lies further ahead than it is long, so that the clock was
+    wrong when it was stored or is now. If it still runs, the platform says so to the next call. `now`: ms UTC."""
+    left = penalty.until - now
+    length = round(MAX_HOLD_S * 1000) if penalty.set_at is None else penalty.until - penalty.set_at
+    return None if left > length + CLOCK_SLACK_MS else min(left, length) / 1000

@@ -28,7 +28,6 @@ from core.domain.reply_states import Lane, State
 from core.domain.store import Store
 from core.i18n.person_language import PersonLanguages
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
-from core.inbound.backlog import MERGE_AFTER_MS
 from core.inbound.event_consumer import EventConsumer
 from core.inbound.ingest import Ingest
 from core.runtime.retry import until_stored
@@ -83,10 +82,9 @@ class ChatService:
         throughput = ThroughputEstimate(assistant.model.slots)
         answers = AnswerRunner(environment, assistant, throughput)
         self._runner = ReplyRunner(environment, self._dispatcher, messages, answers, commands, button_cleanup)
-        started = now()
-        self._recovery = ReplyRecovery(environment, self._dispatcher, started)
+        self._recovery = ReplyRecovery(environment, self._dispatcher)
         self._typing = TypingIndicator(environment, self._dispatcher)
-        admission = AdmissionControl(assistant.rules.limits, throughput, now, started - MERGE_AFTER_MS, self._platforms)
+        admission = AdmissionControl(assistant.rules.limits, throughput, environment.started, self._platforms)
         dispatcher = self._dispatcher
         self.ingest = Ingest(store, access, admission, dispatcher.stored, dispatcher.wake_all, self._discarded)
         self.buttons = ButtonActions(services, self.ingest.accept)

@@ -170,6 +170,14 @@ class SentMessageLookup(Protocol):
         """The id of the reply's message number `index` if it was sent, else None. Raises DeliveryError."""
 
 
+@runtime_checkable
+class TellsTime(Protocol):
+    """A platform whose own clock is known. It dates messages by that clock, and this machine's may be wrong."""
+
+    def now(self) -> int:
+        """The time there; milliseconds UTC."""
+
+
 class Platform(Protocol):
     """A chat platform as the core sees it."""
 

@@ -42,6 +42,16 @@ class Claimed:
     """Whether replies of the lane are still queued on the platforms, claimable or held up."""
 
 
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """A stored penalty: the chat of `reply` takes no call before `until`. `set_at`: when that was stored, None where an
+    older version stored it. Both by this machine's clock, milliseconds UTC."""
+
+    reply: Reply
+    until: int
+    set_at: int | None
+
+
 class Inbox(Protocol):
     """Incoming messages, each stored once."""
 
@@ -55,8 +65,9 @@ class Inbox(Protocol):
         """
 
     async def queue_load(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> QueueLoad:
-        """The queued answers in the messages' conversations and on `platforms`, and the times after `since` at which
-        the messages' authors asked."""
+        """The queued answers in the messages' conversations and on `platforms`, and the times from `since` on at which
+        the messages' authors asked, both by the platform's clock. Of what was received hours ago some may be missing.
+        """
 
     async def find_question(self, platform: str, bot: str, external_id: str) -> Reply | None:
         """The reply to a question by its message; None for any other message, and where it answers others too."""
@@ -75,7 +86,8 @@ class Replies(Protocol):
         """C2: claim up to `limit` queued replies of a lane on the platforms, those that can run now.
 
         The conversation that was served longest ago comes first, with one answer at a time; an isolated answer is
-        claimed alone. `now` is stored as the time at which the conversations were served.
+        claimed alone. `now` is stored as the time at which the conversations were served, or a later one where an
+        earlier claim has stored a later one: their order stays right where the clock is set back.
         """
 
     async def get(self, reply_id: int) -> Reply:
@@ -123,8 +135,9 @@ class Replies(Protocol):
         An answer that was stopped meanwhile is returned unchanged. Raises Stale, see move.
         """
 
-    async def delay(self, reply: Reply, until: int) -> None:
-        """Store that the platform accepts no call for the reply's chat before `until`. Never shortens a delay."""
+    async def delay(self, reply: Reply, now: int, until: int) -> None:
+        """Store, at `now`, that the platform accepts no call for the reply's chat before `until`. Never shortens a
+        penalty but one that was stored in the future: the clock was wrong then."""
 
 
 class Messages(Protocol):
@@ -155,11 +168,11 @@ class Recovery(Protocol):
     async def find_orphaned(
         self, platforms: Collection[str], running: Collection[tuple[int, int]], before: int
     ) -> Sequence[Reply]:
-        """Requeue replies that changed last before `before` and are not in `running`, the ids and attempts of those
-        that are worked on. Return all of them as they then are."""
+        """Requeue replies that changed last before `before`, or in the future (the clock was set back since), and are
+        not in `running`, the ids and attempts of those that are worked on. Return all of them as they then are."""
 
-    async def delayed(self, platform: str, now: int) -> Sequence[tuple[Reply, int]]:
-        """Replies whose chats accept no call yet, each with the time until when."""
+    async def delayed(self, platform: str, now: int) -> Sequence[Penalty]:
+        """The penalties that end after `now`."""
 
     async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
         """The platform's queued answers and commands, the commands that are being carried out, and those stored after

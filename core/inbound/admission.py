@@ -1,7 +1,8 @@
 """How many questions may wait, how many commands one person may give, and who is told that there is no room."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +11,7 @@ from core.domain.reply_states import Lane
 from core.domain.settings import NO_LIMITS, Limits
 from core.domain.store import Transaction
 from core.i18n import t
+from core.inbound.backlog import MERGE_AFTER_MS
 from core.inbound.command_floods import CommandFloods
 from core.inbound.refusals import Admitted, Asker, Refusals
 
@@ -56,21 +58,23 @@ class ThroughputEstimate:
 
 @dataclass(slots=True)
 class Queue:
-    """The questions that wait: `load` is what the store has, and is counted on while a batch is admitted. `now`: ms
-    UTC."""
+    """The questions that wait: `load` is what the store has, and is counted on while a batch is admitted."""
 
     limits: Limits
     load: QueueLoad
-    now: int
 
-    def admit(self, incoming: Incoming, *, exempt: bool) -> Busy | None:
-        """Count a question in, and return None; or return why there is no room. An exempt question always has room."""
+    def admit(self, incoming: Incoming, away_until: int) -> Busy | None:
+        """Count a question in, and return None; or return why there is no room. What was asked until `away_until`, by
+        the platform's clock as all times of questions, always has room and is not held against anybody."""
+        exempt = incoming.at <= away_until
         load, limits = self.load, NO_LIMITS if exempt else self.limits
         asked_at = load.asked.setdefault((incoming.chat.platform, incoming.author.id), [])
         here, place = load.here.get(incoming.chat, 0), load.waiting + 1
-        if limits.user and len(asked_at) >= limits.user:
-            free_at = asked_at[-limits.user] + QUESTION_WINDOW_MS
-            return Busy("user", limits.user, place, max(free_at - self.now, 0))
+        since = max(incoming.at - QUESTION_WINDOW_MS, away_until + 1)
+        lately = sorted(at for at in asked_at if at >= since) if limits.user else []
+        if limits.user and len(lately) >= limits.user:
+            free_at = lately[-limits.user] + QUESTION_WINDOW_MS
+            return Busy("user", limits.user, place, max(free_at - incoming.at, 0))
         if limits.chat and here >= limits.chat:
             return Busy("chat", limits.chat, place)
         if limits.waiting and load.waiting >= limits.waiting:
@@ -78,28 +82,28 @@ class Queue:
         load.here[incoming.chat] = here + 1
         load.waiting = place
         if not exempt:
-            asked_at.append(self.now)
+            asked_at.append(incoming.at)
         return None
 
 
 class AdmissionControl:
     """Lets questions and commands in while there is room.
 
-    What was asked until `away_until` (ms UTC) waited while the bot was not there: such a question is exempt from every
-    limit. Questions on other than `platforms` don't count.
+    `started`: when the bot started, by each platform's clock (ms UTC). A question that had waited for long then is
+    exempt from every limit. Questions on other than `platforms` don't count. `clock`: seconds.
     """
 
     def __init__(
         self,
         limits: Limits,
         throughput: ThroughputEstimate,
-        now: Callable[[], int],
-        away_until: int,
+        started: Mapping[str, int],
         platforms: Collection[str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limits, self._throughput, self._now = limits, throughput, now
-        self._away_until, self._platforms = away_until, platforms
-        self._refusals = Refusals(now)
+        self._limits, self._throughput = limits, throughput
+        self._started, self._platforms = started, platforms
+        self._refusals = Refusals(clock)
         self._floods = CommandFloods(limits.commands, self._refusals)
 
     async def admit(self, tx: Transaction, new: Sequence[NewReply]) -> Admitted:
@@ -111,12 +115,11 @@ class AdmissionControl:
             await self._floods.admit(tx, admitted)
         if not questions or not (self._limits.user or self._limits.chat or self._limits.waiting):
             return admitted
-        now = self._now()
-        since = max(now - QUESTION_WINDOW_MS, self._away_until + 1)
-        queue = Queue(self._limits, await tx.inbox.queue_load(questions, since, self._platforms), now)
+        since = min(incoming.at for incoming in questions) - QUESTION_WINDOW_MS
+        queue = Queue(self._limits, await tx.inbox.queue_load(questions, since, self._platforms))
         for place, each in enumerate(new):
             if each.lane is Lane.ANSWER:
-                busy = queue.admit(each.incoming, exempt=each.incoming.at <= self._away_until)
+                busy = queue.admit(each.incoming, self._started.get(each.incoming.chat.platform, 0) - MERGE_AFTER_MS)
                 if busy is not None:
                     asker = Asker(each.incoming.chat, each.incoming.author.id)
                     describe = partial(describe_refusal, busy, self._throughput)

@@ -25,7 +25,8 @@ class Batch:
 
 
 def expired(waiting: Sequence[Reply], started: int) -> list[Batch]:
-    """The questions that are too old, one batch for each conversation. `started`: when the bot started, ms UTC.
+    """The questions that are too old, one batch for each conversation. `started`: when the bot started, ms UTC by the
+    platform's clock, which dates the questions.
 
     Where one was begun before a crash, its message takes the apology. What is to be answered again is not among them:
     its messages show an answer.
@@ -39,7 +40,7 @@ def expired(waiting: Sequence[Reply], started: int) -> list[Batch]:
 
 
 def mergeable(waiting: Sequence[Reply], started: int) -> list[Batch]:
-    """Each author's questions in a conversation, where several waited for long. `started`: ms UTC.
+    """Each author's questions in a conversation, where several waited for long. `started`: as above.
 
     `waiting` holds commands too: what was asked before one that changes something is not merged with what was asked
     after it.

@@ -1,5 +1,6 @@
 """What is stored of a batch of messages, and the refusal of those that are too many: one line a minute for a person."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from core.domain.reply_states import Lane, State
 from core.domain.store import Transaction
 from core.i18n.person_language import read_language
 
-REFUSAL_INTERVAL_MS = 60_000
+REFUSAL_INTERVAL_S = 60.0
 """A person is told once in this time and conversation that their questions are too many, and once that their commands
 are."""
 
@@ -46,12 +47,12 @@ def merged(incoming: Incoming, into: int | None = None) -> NewReply:
 
 
 class Refusals:
-    """Refuses messages, and remembers who was told. `now`: milliseconds UTC."""
+    """Refuses messages, and remembers who was told. `clock`: seconds."""
 
-    def __init__(self, now: Callable[[], int]) -> None:
-        self._now = now
-        self.told: dict[Asker, tuple[int, int]] = {}
-        """When a person was told last (ms UTC), and by which reply."""
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.told: dict[Asker, tuple[float, int]] = {}
+        """When a person was told last (the clock's seconds), and by which reply."""
 
     async def refuse(
         self, tx: Transaction, admitted: Admitted, place: int, asker: Asker, describe: Callable[[str], str]
@@ -61,11 +62,11 @@ class Refusals:
         What is refused within a minute is merged into one line. An interaction needs a line of its own.
         """
         incoming = admitted.replies[place].incoming
-        told_at, by = self.told.get(asker, (0, None))
+        told_at, by = self.told.get(asker, (-math.inf, None))
         if not incoming.reply_token:
             if asker in admitted.refusals:
                 return admitted.merge(place, admitted.refusals[asker])
-            if told_at > self._now() - REFUSAL_INTERVAL_MS:
+            if told_at > self._clock() - REFUSAL_INTERVAL_S:
                 admitted.replies[place] = merged(incoming, by)
                 return None
         admitted.refusals[asker] = place
@@ -76,8 +77,8 @@ class Refusals:
 
     def record(self, admitted: Admitted, stored: Sequence[Reply]) -> None:
         """The batch is stored. Those of whom something was let in are told again the next time."""
-        now = self._now()
-        self.told = {asker: told for asker, told in self.told.items() if told[0] > now - REFUSAL_INTERVAL_MS}
+        now = self._clock()
+        self.told = {asker: told for asker, told in self.told.items() if told[0] > now - REFUSAL_INTERVAL_S}
         for each in admitted.replies:
             if each.state is State.QUEUED:
                 self.told.pop(Asker(each.incoming.chat, each.incoming.author.id, each.lane is not Lane.ANSWER), None)

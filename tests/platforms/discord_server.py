@@ -209,6 +209,7 @@ class DiscordServer(Acts):
     async def start(self) -> None:
         """Begin to listen."""
         app = web.Application(client_max_size=2**25)
+        app.on_response_prepare.append(self.date)
         app.router.add_get("/gateway/", self.gateway.handle)
         app.router.add_route("*", API + "/{path:.*}", self.handle)
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)

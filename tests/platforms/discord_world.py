@@ -5,7 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
 
 if TYPE_CHECKING:
     from tests.platforms.discord_channels import Channel, Message
@@ -105,6 +108,10 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let time pass at once."""
         self.ahead += seconds
+
+    async def date(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Date an answer by this clock."""
+        response.headers["Date"] = formatdate(self.now(), usegmt=True)
 
     def iso(self) -> str:
         """Now, as Discord writes it."""

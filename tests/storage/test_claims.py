@@ -35,7 +35,7 @@ async def isolate(tx: Transaction, reply: Reply) -> Reply:
 
 async def test_as_many_as_there_is_room_for_in_the_order_of_single_claims(store: DatabaseStore) -> None:
     async with store.begin() as tx:
-        for at, chat in ((30, CHATS[0]), (10, CHATS[1]), (20, CHATS[2])):  # served at these times
+        for at, chat in ((10, CHATS[1]), (20, CHATS[2]), (30, CHATS[0])):  # served at these times
             await add(tx, "before", chat)
             served = await claim_next(tx, now=at)
             assert served

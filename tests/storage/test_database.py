@@ -133,7 +133,7 @@ async def _check_what_the_comparison_does_not_see(opened: Database) -> None:
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "9999", "0005"
+revision, down_revision = "9999", "0006"
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("mood", sa.Text()))
@@ -145,7 +145,7 @@ async def test_what_was_there_is_copied_before_a_migration(
 ) -> None:
     """A newer version of the code, with one migration more."""
     file = Path(database.removeprefix("sqlite+aiosqlite:///"))
-    kept = file.with_name(f"{file.name}.0005.bak")
+    kept = file.with_name(f"{file.name}.0006.bak")
     async with open_database(database) as opened, opened.transaction() as connection:
         await connection.execute(text("INSERT INTO users VALUES ('fake', 'ann', 'vi', 1)"))
     assert not kept.exists(), "nothing to migrate, nothing to copy"

@@ -180,7 +180,7 @@ async def test_one_answer_a_conversation_least_recently_served_first(store: Data
 async def test_the_chat_that_was_served_longest_ago_is_next(store: DatabaseStore) -> None:
     third = ChatId("fake", "3")
     async with store.begin() as tx:
-        for at, chat in ((30, CHAT), (10, OTHER), (20, third)):  # served at these times
+        for at, chat in ((10, OTHER), (20, third), (30, CHAT)):  # served at these times
             await add(tx, "before", chat)
             served = await claim_next(tx, now=at)
             assert served and served.chat == chat

@@ -62,7 +62,10 @@ def discord_bot(
 ) -> DiscordBot:
     """The adapter for `server`."""
     endpoints = Endpoints(server.api_url, server.gateway_url)
-    return DiscordBot(server.token, endpoints, store, PersonLanguages(store), now=now, timing=timing)
+    languages = PersonLanguages(store)
+    discord = DiscordBot(server.token, endpoints, store, languages, now=now, timing=timing)
+    discord._clock._monotonic = server.now  # where the server lets time pass, it passes here too
+    return discord
 
 
 @asynccontextmanager

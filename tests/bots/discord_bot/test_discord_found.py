@@ -111,15 +111,16 @@ async def test_it_is_found_behind_much_that_was_said(
 async def test_what_only_the_asker_may_see_is_looked_for_in_his_private_messages(
     server: DiscordServer, store: DatabaseStore, ann: Person, dm: Channel, channel: Channel, minutes: int
 ) -> None:
-    """Once the interaction's token is good no more; until then the response is simply filled in again."""
+    """Once the interaction's token is good no more, by Discord's clock; until then the response is filled in again."""
     token = InteractionToken(server.snowflake(), "token", hidden=True)
     place = ChatId("discord", str(channel.id), f"u{ann.id}")
     asker = Author(str(ann.id), "Ann")
     reply = Reply(7, place, True, 1, Lane.ANSWER, State.GENERATING, 2, asker, "hi", "1", f"i:{token.interaction_id}", 0,
                   token.encode(), chunks=(Chunk("n"),))  # fmt: skip
     sent = dm.create("…", [], 4, nonce="n")
-    now = now_ms() + minutes * 60_000
-    discord = discord_bot(server, store, now=lambda: now)
+    server.advance(minutes * 60)
+    wrong = now_ms() + (21 - minutes) * 60_000
+    discord = discord_bot(server, store, now=lambda: wrong)
     async with discord.connected():
         surface = discord.channel(reply)
         found = await surface.find(0, surface.format("…")[0], "n")

@@ -10,6 +10,8 @@ from bots.discord_bot.gateway import Gateway
 from bots.wire_validation import has_valid_fields
 from core.domain.conversation import Incoming, NewReply
 from core.domain.reply_states import Lane
+from core.runtime.platform_clock import PlatformClock
+from storage.store import now_ms
 from tests.bots.discord_bot.discord_running import running
 from tests.bots.mutation import mutated
 from tests.fakes import incoming as a_message
@@ -21,7 +23,7 @@ from tests.tables import each_row
 
 
 def test_nothing_is_raised_by_the_reader() -> None:
-    client = Gateway("ws://127.0.0.1:9", lambda event, args: None)
+    client = Gateway("ws://127.0.0.1:9", lambda event, args: None, PlatformClock("Discord", now_ms))
     rubbish: list[Any] = [None, 1, "x", [], {}, {"id": "x"}, {"id": "1", "channel_id": None}]
     for data in rubbish:
         for event in ("MESSAGE_CREATE", "MESSAGE_UPDATE", "INTERACTION_CREATE", "GUILD_CREATE", "READY", "NO_SUCH"):

@@ -201,10 +201,13 @@ async def test_an_asker_who_cannot_be_reached_costs_nobody_else(
 ) -> None:
     """Too late for a response, and he takes no messages: that says nothing of the channel he asked in."""
     guild.deny(channel, "send_messages")
-    async with running(server, database, now=lambda: int(server.now() * 1000) + 16 * 60_000) as bot:
+    async with running(server, database, held()) as bot:
         await published(server)
         server.dm(bob).blocked = True
         server.slash(bob, channel, "ask", question="one")
+        await bot.model.until(lambda: bot.model.running)
+        server.advance(16 * 60)
+        release(bot.model)
         await until_answer(lambda: answered_one(bot.store), lambda: bot.trouble.ended)
         async with bot.store.begin() as tx:
             assert [each.chat.chat for each in await tx.chats.active("discord")] == [str(channel.id)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.domain.conversation import ChatId, Reply
-from storage.store import DatabaseStore
+from storage.store import DatabaseStore, now_ms
 from tests.bots.telegram_bot.telegram_running import BOT, QUICK_TIMING, RETRY, Running, asked, running, settled
 from tests.fakes import FakeModel
 from tests.platforms.bot_api import BotApi
@@ -186,3 +186,11 @@ async def test_blocking_stops_what_runs_there(server: BotApi, database: str, ann
         private.membership(ann, "member", "kicked")
         await inactive(bot, private)
         assert bot.model.running == 0
+
+
+@pytest.mark.slow
+async def test_the_time_is_telegrams(server: BotApi, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bots.telegram_bot.adapter._host_now", lambda: now_ms() - 3_600_000)
+    async with running(server, database) as bot:
+        assert abs(bot.telegram.now() - now_ms()) < 600_000
+        assert bot.telegram._sending._client.event_hooks == {"request": [], "response": []}

@@ -1,12 +1,13 @@
 """Drafts: what stands until the finished text takes its place, and never a second answer."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.delivery.streaming_message import DRAFT_KEPT_MS, Delivery, StreamingMessage
+from core.delivery.streaming_message import DRAFT_KEPT_S, Delivery, StreamingMessage
 from core.domain.conversation import Reply
 from core.domain.platform import NO_CONTROLS, PLACEHOLDER, Ambiguous, NotSent, OutgoingMessage
 from core.i18n import t
@@ -124,8 +125,10 @@ async def test_also_after_a_crash_and_a_retry_shows_its_answer_there(store: Data
 
 @pytest.mark.slow
 async def test_a_draft_that_would_vanish_is_shown_again(store: DatabaseStore) -> None:
-    channel, clock = DraftChannel(), iter(range(0, 10**9, DRAFT_KEPT_MS // 2))
-    works_with = Delivery(store, ChatRateLimiter(), "i", OpenFilter(), lambda: next(clock), QUICK, typing_every_s=0.001)
+    channel, clock = DraftChannel(), itertools.count(step=DRAFT_KEPT_S / 2)
+    works_with = Delivery(
+        store, ChatRateLimiter(), "i", OpenFilter(), now_ms, QUICK, typing_every_s=0.001, clock=lambda: next(clock)
+    )
     async with StreamingMessage(works_with, await claimed(store), channel, NO_CONTROLS, asyncio.Event()) as live:
         live.write("one")
         await channel.until(lambda: len(channel.drafted) == 3)

@@ -1,16 +1,18 @@
 """What a platform wants to hear nothing of for a while is stored; what may have been sent is looked for."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from core.delivery.rate_limiter import ChatRateLimiter
-from core.delivery.streaming_message import GIVE_UP_AFTER_MS, Delivery, StreamingMessage
+from core.delivery.streaming_message import GIVE_UP_AFTER_S, Delivery, StreamingMessage
 from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.platform import NO_CONTROLS, Ambiguous, NotSent, OutgoingMessage, Unacceptable
 from core.domain.reply_states import Lane, ReplyEvent, State
+from core.domain.store import Penalty
 from core.runtime.failpoints import POINTS, failpoint
 from core.runtime.retry import Backoff
 from storage.database import ROOT
@@ -33,16 +35,16 @@ async def test_a_penalty_outlives_the_process_and_is_its_chats_alone(make_bot: M
         release(bot.model)
         await bot.commits.until_stored(lambda: delayed(bot))
         assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
-        assert [(held.id, before <= until - 3_000_000 <= now_ms()) for held, until in await delayed(bot)] == [
-            (reply.id, True)
-        ]
+        (penalty,) = await delayed(bot)
+        assert penalty.set_at is not None and before <= penalty.set_at <= now_ms()
+        assert (penalty.reply.id, penalty.until - penalty.set_at) == (reply.id, 3_000_000)
     async with make_bot() as bot:
         await idle(bot)
         assert bot.service.rate_limiter.is_held("fake") and await now(bot, reply) is State.SENDING
         assert bot.platform.channels == {} or not bot.platform.channels[reply.id].history, "nothing is sent meanwhile"
 
 
-async def delayed(bot: Bot) -> Sequence[tuple[Reply, int]]:
+async def delayed(bot: Bot) -> Sequence[Penalty]:
     async with bot.store.begin() as tx:
         return await tx.recovery.delayed("fake", now_ms())
 
@@ -108,8 +110,8 @@ async def test_after_a_lost_connection_it_is_looked_for_too(store: DatabaseStore
 async def test_after_a_day_nobody_waits_any_more(store: DatabaseStore) -> None:
     reply, channel = await begun(store), FakeChannel()
     channel.fails = [NotSent()]
-    clock = iter(range(0, 10 * GIVE_UP_AFTER_MS, GIVE_UP_AFTER_MS // 3))
-    works_with = replace(delivery(store), now=lambda: next(clock))
+    clock = itertools.count(step=GIVE_UP_AFTER_S / 3)
+    works_with = replace(delivery(store), clock=lambda: next(clock))
     async with StreamingMessage(works_with, reply, channel, NO_CONTROLS, asyncio.Event()) as live:
         with pytest.raises(Unacceptable):
             await live.finish("the end")

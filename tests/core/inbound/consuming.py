@@ -19,7 +19,7 @@ from core.inbound.events import (
 )
 from core.inbound.ingest import Ingest
 from core.runtime.retry import Backoff
-from storage.store import DatabaseStore, now_ms
+from storage.store import DatabaseStore
 from tests.conftest import EVERYBODY
 from tests.fakes import ANN, CHAT, FakeChannel, FakePlatform, incoming
 from tests.patience import limit
@@ -126,7 +126,7 @@ class Consumed:
     def __init__(self, store: DatabaseStore, access: Access) -> None:
         self.store, self.adapter, self.chats, self.buttons = ScriptedStore(store), ScriptedAdapter(), Chats(), Buttons()
         self.stored: list[Reply] = []
-        admission = AdmissionControl(NO_LIMITS, ThroughputEstimate(1), now_ms, 0, ())
+        admission = AdmissionControl(NO_LIMITS, ThroughputEstimate(1), {}, ())
         self.ingest = Ingest(self.store, access, admission, self.stored.extend)
         languages = PersonLanguages(store)
         self.consumer = EventConsumer(self.ingest, self.buttons, self.chats, languages, QUICK)

@@ -1,6 +1,7 @@
 """How many questions may wait, and what those are told that may not."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.conversation import Author, ChatId, QueueLoad
+from core.domain.conversation import Author, ChatId, Incoming, QueueLoad
 from core.domain.reply_states import State
 from core.domain.settings import Limits
 from core.i18n import t
@@ -19,7 +20,7 @@ from core.inbound.admission import (
     ThroughputEstimate,
     describe_refusal,
 )
-from core.inbound.refusals import REFUSAL_INTERVAL_MS
+from core.inbound.refusals import REFUSAL_INTERVAL_S
 from tests.conftest import RULES, Bot, MakeBot
 from tests.fakes import ANN, BOB, CHAT, incoming
 from tests.tables import each_row
@@ -34,37 +35,42 @@ def chat(number: int) -> ChatId:
 
 
 def queue(crowd: QueueLoad | None = None, limits: Limits = LIMITS) -> Queue:
-    return Queue(limits, crowd or QueueLoad({}, 0, {}), NOW)
+    return Queue(limits, crowd or QueueLoad({}, 0, {}))
+
+
+def asked(text: str, author: Author = ANN, where: ChatId = CHAT) -> Incoming:
+    """A question at NOW."""
+    return replace(incoming(text, author, where), at=NOW)
 
 
 def test_a_conversation_a_person_and_all_of_them_have_their_limits() -> None:
     here = queue()
-    assert [here.admit(incoming("?"), exempt=False) for _ in range(3)] == [None] * 3
-    assert here.admit(incoming("?"), exempt=False) == Busy("chat", 3, 4)
-    assert here.admit(incoming("?", BOB), exempt=False) == Busy("chat", 3, 4), "whoever asks"
-    assert [here.admit(incoming("?", ANN, chat(number)), exempt=False) for number in (2, 3)] == [None] * 2
-    assert here.admit(incoming("?", ANN, chat(4)), exempt=False) == Busy("user", 5, 6, QUESTION_WINDOW_MS)
-    assert [here.admit(incoming("?", BOB, chat(number)), exempt=False) for number in (5, 6, 7)] == [None] * 3
-    assert here.admit(incoming("?", BOB, chat(8)), exempt=False) == Busy("full", 8, 9)
+    assert [here.admit(asked("?"), 0) for _ in range(3)] == [None] * 3
+    assert here.admit(asked("?"), 0) == Busy("chat", 3, 4)
+    assert here.admit(asked("?", BOB), 0) == Busy("chat", 3, 4), "whoever asks"
+    assert [here.admit(asked("?", ANN, chat(number)), 0) for number in (2, 3)] == [None] * 2
+    assert here.admit(asked("?", ANN, chat(4)), 0) == Busy("user", 5, 6, QUESTION_WINDOW_MS)
+    assert [here.admit(asked("?", BOB, chat(number)), 0) for number in (5, 6, 7)] == [None] * 3
+    assert here.admit(asked("?", BOB, chat(8)), 0) == Busy("full", 8, 9)
 
 
 def test_what_waits_already_counts_and_a_persons_oldest_question_says_when_he_may_ask_again() -> None:
-    asked = [NOW - 400_000, NOW - 300_000, NOW - 3, NOW - 2, NOW - 1]
-    full = queue(QueueLoad({CHAT: 2}, 7, {("fake", "ann"): asked}))
-    assert full.admit(incoming("?"), exempt=False) == Busy("user", 5, 8, QUESTION_WINDOW_MS - 400_000)
-    assert full.admit(incoming("?", BOB), exempt=False) is None
-    assert full.admit(incoming("?", BOB, chat(2)), exempt=False) == Busy("full", 8, 9)
+    times = [NOW - 400_000, NOW - 300_000, NOW - 3, NOW - 2, NOW - 1]
+    full = queue(QueueLoad({CHAT: 2}, 7, {("fake", "ann"): times}))
+    assert full.admit(asked("?"), 0) == Busy("user", 5, 8, QUESTION_WINDOW_MS - 400_000)
+    assert full.admit(asked("?", BOB), 0) is None
+    assert full.admit(asked("?", BOB, chat(2)), 0) == Busy("full", 8, 9)
 
 
 def test_what_piled_up_is_held_against_no_limit_but_counts() -> None:
     full = queue(QueueLoad({CHAT: 3}, 3, {}))
-    assert full.admit(incoming("?"), exempt=True) is None
-    assert full.admit(incoming("?", BOB), exempt=False) == Busy("chat", 3, 5)
+    assert full.admit(asked("?"), NOW) is None
+    assert full.admit(asked("?", BOB), 0) == Busy("chat", 3, 5)
 
 
 def test_nothing_is_bounded_where_the_owner_says_so() -> None:
     free = queue(limits=Limits())
-    assert [free.admit(incoming("?"), exempt=False) for _ in range(500)] == [None] * 500
+    assert [free.admit(asked("?"), 0) for _ in range(500)] == [None] * 500
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans()), max_size=60))
@@ -72,8 +78,8 @@ def test_no_limit_is_ever_passed(asks: list[tuple[int, int, bool]]) -> None:
     here, let_in = queue(), [0] * 4
     by_author = [0] * 3
     for where, who, piled in asks:
-        message = incoming("?", Author(str(who), "Somebody"), chat(where))
-        busy = here.admit(message, exempt=piled)
+        message = asked("?", Author(str(who), "Somebody"), chat(where))
+        busy = here.admit(message, NOW if piled else 0)
         if busy is None:
             let_in[where] += 1
             by_author[who] += not piled
@@ -167,9 +173,10 @@ async def test_a_burst_is_told_once_too(small: Bot) -> None:
 async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         await small.accept(f"question {number}")
-    monkeypatch.setattr(small.service.ingest._admission._refusals, "_now", lambda: NOW * 2)
+    later = time.monotonic() + REFUSAL_INTERVAL_S
+    monkeypatch.setattr(small.service.ingest._admission._refusals, "_clock", lambda: later)
     again = await small.accept("and now?")
-    assert REFUSAL_INTERVAL_MS < NOW and await outcome(small, again) is State.REFUSED
+    assert await outcome(small, again) is State.REFUSED
 
 
 async def test_whoever_asked_through_an_interaction_is_told_each_time(small: Bot) -> None:

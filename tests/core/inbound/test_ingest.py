@@ -40,9 +40,7 @@ class HeldStore:
 
 async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseStore) -> None:
     held = HeldStore(store)
-    intake = Ingest(
-        held, EVERYBODY, AdmissionControl(NO_LIMITS, ThroughputEstimate(1), now_ms, 0, ()), lambda replies: None
-    )
+    intake = Ingest(held, EVERYBODY, AdmissionControl(NO_LIMITS, ThroughputEstimate(1), {}, ()), lambda replies: None)
     writing = asyncio.create_task(intake.run())
     first = asyncio.create_task(intake.accept(incoming("on its way already")))
     async with limit():
