@@ -38,6 +38,11 @@ class Timing:
 TIMING = Timing()
 
 
+def service_timing(config: Config) -> ServiceTiming:
+    """The service's times, with what the deployment has set."""
+    return replace(TIMING.service, kept_days=config.bookkeeping_days)
+
+
 async def talk_in_console(
     config: Config, options: Options, checkpoint: Checkpoint, engine: Engine, loaded: Callable[[], None]
 ) -> bool:
@@ -54,7 +59,8 @@ async def talk_in_console(
         assistant = Assistant(store, model, rules, ContentFilter(), config.bot_name)
         # The person at the terminal owns the machine. Lists of people on other platforms do not apply.
         access = Access(owners=frozenset({f"{PLATFORM}:{LOCAL}"}))
-        service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=TIMING.service)
+        timing = service_timing(config)
+        service = ChatService(store, assistant, access, now=now_ms, name=config.bot_name, timing=timing)
         return await terminal.talk(store, service, model.name, options)
 
 
@@ -89,7 +95,8 @@ async def run_adapters(config: Config, store: DatabaseStore, model: Model, shutd
     """Every adapter that has a token, around one service. After a shutdown is requested nothing more is taken in, and
     what is in progress is completed."""
     assistant = Assistant(store, model, config.rules, ContentFilter(), config.bot_name)
-    service = ChatService(store, assistant, config.access, now=now_ms, name=config.bot_name, timing=TIMING.service)
+    timing = service_timing(config)
+    service = ChatService(store, assistant, config.access, now=now_ms, name=config.bot_name, timing=timing)
 
     async with AsyncExitStack() as connections:  # left last: what is being shown still needs them
 

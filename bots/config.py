@@ -69,6 +69,7 @@ class Config(BaseSettings):
 
     data_dir: Path = FOLDERS.data
     database_url: SecretStr | None = None
+    bookkeeping_days: int = Field(default=30, ge=0, le=36_500)
 
     bot_name: str = Field(default="Qwentin", min_length=1, max_length=64)
     allowed_users: Ids = frozenset()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import bindparam, case, delete, func, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from core.domain.conversation import ChatId, KnownChat, fit_id
 from core.domain.reply_states import ACTIVE, OPEN, Lane, ReplyEvent, State, next_state
@@ -30,16 +30,22 @@ _GENERATING = select(replies.c.id).where(
 _CHUNKS = select(replies.c.id, replies.c.state, replies.c.chunks).where(replies.c.chat_id == bindparam("chat_row"))
 _CHANGE_REPLY = update(replies).where(replies.c.id == bindparam("reply_id"))
 _UNNUMBER = update(inbox).where(inbox.c.chat_id == bindparam("chat_row")).values(seq=0)
+_other = inbox.alias("other")
+_newest = (
+    select(_other.c.id)
+    .where(_other.c.chat_id == chats.c.id)
+    .order_by(_other.c.seq.desc())
+    .limit(1)
+    .correlate(chats)
+    .scalar_subquery()
+)
 _ACTIVE_CHATS = (
-    select(
-        chats.c.chat, chats.c.thread, func.max(inbox.c.seq),
-        func.max(case((inbox.c.private, 1), else_=0)),
-    )
-    .join(inbox, inbox.c.chat_id == chats.c.id)
+    select(chats.c.chat, chats.c.thread, inbox.c.seq, inbox.c.private)
+    .select_from(chats)
+    .join(inbox, inbox.c.id == _newest)
     .where(chats.c.platform == bindparam("of_platform"), chats.c.active)
-    .group_by(chats.c.id)
-    .order_by(func.max(inbox.c.seq).desc())
-)  # fmt: skip
+    .order_by(inbox.c.seq.desc())
+)
 
 
 class SqlChats:
@@ -104,4 +110,4 @@ class SqlChats:
 
     async def active(self, platform: str) -> Sequence[KnownChat]:
         rows = await self._connection.execute(_ACTIVE_CHATS, {"of_platform": platform})
-        return [KnownChat(ChatId(platform, chat, thread), bool(private), seq) for chat, thread, seq, private in rows]
+        return [KnownChat(ChatId(platform, chat, thread), private, seq) for chat, thread, seq, private in rows]

@@ -118,7 +118,8 @@ class SqlPreferences:
 COUNTED_IDS = 4096
 """The index of a turn is counted from the last message on whose id is a multiple of this, or would be. All turns of a
 conversation would take 4 ms where there are 10,000."""
-_RETRYABLE = (State.DONE, State.STOPPED, State.FAILED)
+RETRYABLE = (State.DONE, State.STOPPED, State.FAILED)
+"""How an answer ends whose question can be asked again."""
 
 _answer = messages.alias("answer")
 _here = (messages.c.chat_id == chats.c.id) & (messages.c.conversation == chats.c.conversation)
@@ -162,7 +163,7 @@ _DELETE_MESSAGE = delete(messages).where(messages.c.id == bindparam("message"))
 _ADD_ANSWER = insert(messages)
 _ended_as = (
     select(replies.c.state)
-    .where(replies.c.question_id == bindparam("question"), replies.c.state.in_(_RETRYABLE))
+    .where(replies.c.question_id == bindparam("question"), replies.c.state.in_(RETRYABLE))
     .order_by(replies.c.id.desc())
     .limit(1)
     .scalar_subquery()
@@ -175,7 +176,12 @@ _LAST_QUESTION = (
     .where(
         is_chat(),
         messages.c.role == "user",
-        exists().where(replies.c.question_id == messages.c.id, replies.c.state.in_(_RETRYABLE)),
+        or_(
+            exists().where(replies.c.question_id == messages.c.id, replies.c.state.in_(RETRYABLE)),
+            # Its reply is pruned.
+            exists().where(_answer.c.reply_to == messages.c.id)
+            & ~exists().where(replies.c.question_id == messages.c.id),
+        ),
     )
     .order_by(messages.c.id.desc())
     .limit(1)

@@ -5,12 +5,26 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Insert, Select, Table, bindparam, exists, func, insert, select, tuple_, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Insert,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from core.domain.conversation import Author, ChatId, Incoming, NewReply, QueueLoad, Reply, fit_id
 from core.domain.reply_states import OPEN, Lane, State
 from storage.connections import Connection
 from storage.conversations import ChatKey
+from storage.handled import HandledMessages
 from storage.replies import select_replies, to_reply
 from storage.tables import chats, inbox, messages, replies
 
@@ -21,11 +35,23 @@ the clock is set an hour ahead, and so short that it is read in no time."""
 MAX_MESSAGE_CHARACTERS = 4096
 """A longer question was put together from several messages: the edit of one must not replace all of it."""
 
-_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+
+def _one_of(**columns: Column[str]) -> ColumnElement[bool]:
+    """Whether each column has one of the values of the parameter of its name, see `_among`. For a list of tuples SQLite
+    would read the whole index; here it looks up each combination, of which some were not asked for."""
+    return and_(*(column.in_(bindparam(name, expanding=True)) for name, column in columns.items()))
+
+
+def _among(names: Sequence[str], wanted: Collection[tuple[str, ...]]) -> _Values:
+    """The parameters of `_one_of`."""
+    return {name: list(dict.fromkeys(values)) for name, values in zip(names, zip(*wanted, strict=True), strict=True)}
+
+
+_MESSAGE, _CHAT, _AUTHOR = ("platform", "bot", "external_id"), ("platform", "chat", "thread"), ("platform", "author")
 _STORED = select(inbox.c.platform, inbox.c.bot, inbox.c.external_id).where(
-    tuple_(inbox.c.platform, inbox.c.bot, inbox.c.external_id).in_(_KEYS)
+    _one_of(platform=inbox.c.platform, bot=inbox.c.bot, external_id=inbox.c.external_id)
 )
-_is_one_of_chats = tuple_(chats.c.platform, chats.c.chat, chats.c.thread).in_(_KEYS)
+_is_one_of_chats = _one_of(platform=chats.c.platform, chat=chats.c.chat, thread=chats.c.thread)
 _CHATS = select(
     chats.c.platform, chats.c.chat, chats.c.thread, chats.c.id, chats.c.conversation, chats.c.active
 ).where(_is_one_of_chats)  # fmt: skip
@@ -45,7 +71,7 @@ _ASKED = (
     select(inbox.c.platform, inbox.c.author_id, messages.c.at)
     .join(replies, replies.c.inbox_id == inbox.c.id)
     .join(messages, messages.c.id == replies.c.question_id)
-    .where(tuple_(inbox.c.platform, inbox.c.author_id).in_(bindparam("authors", expanding=True)))
+    .where(_one_of(platform=inbox.c.platform, author=inbox.c.author_id))
     # The first by this machine's clock, for the index; the second by the platform's.
     .where(inbox.c.received_at >= bindparam("received_since"), messages.c.at >= bindparam("since"))
     .order_by(messages.c.at)
@@ -92,13 +118,19 @@ def _ids_above(table: Table) -> Select[*tuple[Any, ...]]:
 class SqlInbox:
     """See core.domain.store.Inbox."""
 
-    def __init__(self, connection: Connection, now: Callable[[], int]) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, handled: HandledMessages, now: Callable[[], int]) -> None:
+        self._connection, self._handled = connection, handled
         self._now = now
 
     async def stored_keys(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
-        rows = await self._connection.execute(_STORED, {"keys": [message.key for message in messages]})
-        return {(platform, bot, external_id) for platform, bot, external_id in rows}
+        if not messages:
+            return set()
+        keys = {message.key for message in messages}
+        rows = await self._connection.execute(_STORED, _among(_MESSAGE, keys))
+        stored = {key for platform, bot, external_id in rows if (key := (platform, bot, external_id)) in keys}
+        if not self._handled.is_empty:
+            stored.update(await self._handled.among(list(keys)))
+        return stored
 
     async def add(self, owed: Sequence[NewReply]) -> Sequence[Reply]:
         if not owed:
@@ -129,14 +161,16 @@ class SqlInbox:
     async def queue_load(self, messages: Sequence[Incoming], since: int, platforms: Collection[str]) -> QueueLoad:
         load = QueueLoad({message.chat: 0 for message in messages}, 0, {})
         keys = [(chat.platform, chat.chat, chat.thread) for chat in load.here]
-        for platform, chat, thread, count in await self._connection.execute(_COUNT_HERE, {"keys": keys}):
-            load.here[ChatId(platform, chat, thread)] = count
+        for platform, chat, thread, count in await self._connection.execute(_COUNT_HERE, _among(_CHAT, keys)):
+            if (where := ChatId(platform, chat, thread)) in load.here:
+                load.here[where] = count
         everywhere = await self._connection.execute(_COUNT_EVERYWHERE, {"platforms": list(platforms)})
         load.waiting = everywhere.scalar() or 0
-        authors = list({(message.chat.platform, message.author.id) for message in messages})
-        asked = {"authors": authors, "since": since, "received_since": self._now() - COUNTED_MS}
+        authors = {(message.chat.platform, message.author.id) for message in messages}
+        asked = _among(_AUTHOR, authors) | {"since": since, "received_since": self._now() - COUNTED_MS}
         for platform, author, at in await self._connection.execute(_ASKED, asked):
-            load.asked.setdefault((platform, author), []).append(at)
+            if (platform, author) in authors:
+                load.asked.setdefault((platform, author), []).append(at)
         return load
 
     async def edit_question(self, incoming: Incoming) -> bool:
@@ -162,15 +196,17 @@ class SqlInbox:
         found, inactive = dict[ChatId, ChatKey](), list[int]()
         unique = dict.fromkeys(wanted)
         keys = [(chat.platform, chat.chat, chat.thread) for chat in unique]
-        for platform, chat, thread, id, conversation, active in await self._connection.execute(_CHATS, {"keys": keys}):
-            found[ChatId(platform, chat, thread)] = ChatKey(id, conversation)
+        rows = await self._connection.execute(_CHATS, _among(_CHAT, keys))
+        for platform, chat, thread, id, conversation, active in rows:
+            if (where := ChatId(platform, chat, thread)) not in unique:
+                continue
+            found[where] = ChatKey(id, conversation)
             if not active:
                 inactive.append(id)
         if inactive:
             await self._connection.execute(_ACTIVATE, {"ids": inactive})
         new = [chat for chat in unique if chat not in found]
-        rows: list[_Values] = [{"platform": chat.platform, "chat": chat.chat, "thread": chat.thread} for chat in new]
-        ids = await self._insert(chats, rows)
+        ids = await self._insert(chats, [{"platform": c.platform, "chat": c.chat, "thread": c.thread} for c in new])
         return found | {chat: ChatKey(id, 1) for chat, id in zip(new, ids, strict=True)}
 
     async def _insert(self, table: Table, rows: list[_Values]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, union_all, update
 
 from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
@@ -28,13 +28,15 @@ _DELAYED = (
     .add_columns(replies.c.not_before, replies.c.not_before_set)
     .where(_here, replies.c.not_before > bindparam("now"))
 )
-_BACKLOG = select_replies().where(
-    _here,
-    # Queued, or a command that is being carried out, or a new one in any state.
-    (replies.c.state == State.QUEUED)
-    | (replies.c.lane == Lane.NOTICE)
-    & ((replies.c.state == State.GENERATING) | (inbox.c.received_at >= bindparam("since"))),
+_waiting = replies.alias("waiting")
+# Queued, or a command that is being carried out, or a new one in any state; each found by an index.
+_backlog = union_all(
+    select(_waiting.c.id).where(_waiting.c.state == State.QUEUED),
+    select(_waiting.c.id).where(_waiting.c.state == State.GENERATING, _waiting.c.lane == Lane.NOTICE),
+    select(_waiting.c.id).where(_waiting.c.id > bindparam("after"), _waiting.c.lane == Lane.NOTICE),
 )
+_BACKLOG = select_replies().where(_here, replies.c.id.in_(_backlog))
+_NEWEST = select(func.max(replies.c.id))
 _CHANGE_QUEUED = update(replies).where(_ids, replies.c.state == State.QUEUED)
 _CLOSE_INBOX = (
     update(inbox).where(inbox.c.id.in_(select(replies.c.inbox_id).where(_ids))).values(CLOSED_INBOX)
@@ -74,8 +76,11 @@ class SqlRecovery:
         rows = await self._connection.execute(_DELAYED, {"of_platform": platform, "now": now})
         return [Penalty(to_reply(row), *row[-2:]) for row in rows]
 
-    async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
-        rows = await self._connection.execute(_BACKLOG, {"of_platform": platform, "since": since})
+    async def newest_id(self) -> int:
+        return (await self._connection.execute(_NEWEST)).scalar() or 0
+
+    async def backlog(self, platform: str, after: int) -> Sequence[Reply]:
+        rows = await self._connection.execute(_BACKLOG, {"of_platform": platform, "after": after})
         return [to_reply(row) for row in rows]
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:

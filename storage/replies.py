@@ -188,11 +188,13 @@ _SHOWN_STATES = (State.DONE, State.REFUSED, State.STOPPED, State.MERGED, State.F
 _previous = _reply.alias("previous")
 _PREVIOUS_ANSWER = select_replies().where(
     replies.c.id
-    == select(func.max(_previous.c.id))
+    == select(_previous.c.id)
     .where(
         _previous.c.chat_id == _here, _previous.c.lane == Lane.ANSWER, _previous.c.id < bindparam("reply_id"),
         _previous.c.state.in_(_SHOWN_STATES), func.json_array_length(_previous.c.chunks) > 0,
     )
+    .order_by(_previous.c.id.desc())
+    .limit(1)
     .scalar_subquery()
 )  # fmt: skip
 _LAST_ANSWER = (

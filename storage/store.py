@@ -10,11 +10,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.domain.conversation import ChatId
 from core.domain.store import Unavailable
+from storage.bookkeeping import SqlBookkeeping
 from storage.bot_accounts import SqlAccounts
 from storage.chats import SqlChats
 from storage.connections import Connection, Database
 from storage.conversations import SqlPreferences, SqlTurns
 from storage.errors import unavailable_reason
+from storage.handled import HandledMessages
 from storage.inbox import SqlInbox
 from storage.recovery import SqlRecovery
 from storage.replies import SqlMessages, SqlReplies
@@ -41,7 +43,8 @@ class SqlTransaction:
     """See core.domain.store.Transaction."""
 
     def __init__(self, connection: Connection, now: Callable[[], int]) -> None:
-        self.inbox = SqlInbox(connection, now)
+        handled = HandledMessages(connection)
+        self.inbox = SqlInbox(connection, handled, now)
         self.replies = SqlReplies(connection, now)
         self.messages = SqlMessages(connection)
         self.recovery = SqlRecovery(connection, self.replies, now)
@@ -49,6 +52,7 @@ class SqlTransaction:
         self.preferences = SqlPreferences(connection)
         self.chats = SqlChats(connection, now)
         self.accounts = SqlAccounts(connection)
+        self.bookkeeping = SqlBookkeeping(connection, handled)
 
 
 class DatabaseStore:

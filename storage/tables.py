@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -78,6 +79,7 @@ inbox = Table(
     Column("received_at", BigInteger, nullable=False),
     UniqueConstraint("platform", "bot", "external_id"),
     Index("ix_inbox_author", "platform", "author_id", "received_at"),
+    Index("ix_inbox_chat", "chat_id", "seq"),
     sqlite_autoincrement=True,
 )
 """Incoming messages. `text` is a command's, until its reply is closed; a question's is in `messages`."""
@@ -130,10 +132,22 @@ replies = Table(
     Column("updated_at", BigInteger, nullable=False),
     Index("one_active_answer", "chat_id", unique=True, sqlite_where=_ACTIVE_ANSWER, postgresql_where=_ACTIVE_ANSWER),
     Index("ix_replies_work", "state", "lane", "chat_id", "id"),
+    Index("ix_replies_chat", "chat_id", "lane", "id"),
     Index("ix_replies_not_before", "not_before"),
     sqlite_autoincrement=True,
 )
 """The replies to messages: work queue and outbox in one. `attempt` is the fencing token."""
+
+handled = Table("handled", metadata, Column("digest", LargeBinary, primary_key=True), sqlite_with_rowid=False)
+"""A keyed hash of each message whose rows are pruned."""
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+"""The key of those hashes, made with the first."""
 
 settings = Table(
     "settings",

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +22,9 @@ from core.runtime.supervision import logged
 
 log = logging.getLogger(__name__)
 
+MAX_THREADS = 50_000
+"""Threads that are remembered: some megabytes."""
+
 Deliver = Callable[[Event], Awaitable[Receipt]]
 """Yields an event to the core; returns its receipt."""
 
@@ -30,11 +34,17 @@ class MessageEvents:
 
     def __init__(self, client: Client, deliver: Deliver, tasks: asyncio.TaskGroup) -> None:
         self._client, self._deliver, self._tasks = client, deliver, tasks
-        self._threads: set[str] = set()
+        self._threads: OrderedDict[str, None] = OrderedDict()
+        """The one that was written in last comes last."""
 
     def remember_threads(self, threads: Iterable[str]) -> None:
-        """Threads that the bot was asked in: there it need not be mentioned any more."""
-        self._threads.update(threads)
+        """Threads that the bot was asked in, the latest first: there it need not be mentioned any more. That holds for
+        the latest MAX_THREADS."""
+        for thread in filter(None, reversed(list(threads))):
+            self._threads[thread] = None
+            self._threads.move_to_end(thread)
+        while len(self._threads) > MAX_THREADS:
+            self._threads.popitem(last=False)
 
     async def received(self, message: Message, *, live: bool) -> None:
         """Somebody wrote a message. `live`: just now, so that they are told where the bot may not answer."""
@@ -42,7 +52,7 @@ class MessageEvents:
         if incoming is None or not (answerable or live):
             return
         if answerable:
-            self._threads.add(incoming.chat.thread)
+            self.remember_threads([incoming.chat.thread])
         failpoint("heard")
         receipt = await self._deliver(MessageReceived(incoming, answerable=answerable))
         if receipt.acceptance is Acceptance.UNANSWERABLE:

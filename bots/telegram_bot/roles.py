@@ -29,17 +29,21 @@ class ChatRoles:
     def __init__(self, bot: MemberApi, clock: Callable[[], float] = time.monotonic) -> None:
         self._bot, self._clock = bot, clock
         self._cache: dict[tuple[str, str], tuple[float, Role]] = {}
-        """By chat and person: until when the role is used (the clock's seconds), and the role."""
+        """By chat and person: until when the role is used (the clock's seconds), and the role; the oldest first."""
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """What a person may do in a chat. Raises DeliveryError where Telegram can't be asked."""
         if author.id.startswith("-"):  # no person: the group itself (an anonymous admin), or somebody's channel
             return Role.ADMIN if author.id == chat.chat else Role.MEMBER
         now, key = self._clock(), (chat.chat, author.id)
-        self._cache = {each: entry for each, entry in self._cache.items() if entry[0] > now}
-        if key not in self._cache:
-            self._cache[key] = now + ROLE_LIFETIME_S, await self._fetch(int(chat.chat), int(author.id))
-        return self._cache[key][1]
+        while self._cache and self._cache[oldest := next(iter(self._cache))][0] <= now:
+            del self._cache[oldest]
+        if key in self._cache:
+            return self._cache[key][1]
+        role = await self._fetch(int(chat.chat), int(author.id))
+        self._cache.pop(key, None)  # somebody else may have asked meanwhile
+        self._cache[key] = self._clock() + ROLE_LIFETIME_S, role
+        return role
 
     async def _fetch(self, chat: int, user: int) -> Role:
         with delivery_errors():

@@ -36,7 +36,9 @@ class ReplyRecovery:
         self, environment: Environment, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._env, self._dispatcher, self._clock = environment, dispatcher, clock
-        self._began, self._began_at = clock(), environment.now()
+        self._began = clock()
+        self._newest_ids: dict[str, int] = {}
+        """The id of the newest reply when a platform began to be served."""
         self._settled: asyncio.Queue[str] = asyncio.Queue()
 
     async def serve(self, platform: Platform) -> None:
@@ -57,7 +59,7 @@ class ReplyRecovery:
             else:
                 self._env.rate_limiter.hold(key, seconds)
         there = platform.now() if isinstance(platform, TellsTime) else self._env.now()
-        self._env.started[platform.name] = there - self._age_ms()
+        self._env.started[platform.name] = there - round((self._clock() - self._began) * 1000)
         self._env.platforms[platform.name] = platform
         self._dispatcher.stored(unfinished)
         self._dispatcher.wake(Lane.NOTICE)
@@ -107,20 +109,17 @@ class ReplyRecovery:
                     self._dispatcher.wake_held_up(reply.lane)
                     self._env.control.notify_changed()
 
-    def _age_ms(self) -> int:
-        """How long ago the bot started."""
-        return round((self._clock() - self._began) * 1000)
-
     async def _recover(self, platform: Platform, tx: Transaction) -> tuple[Sequence[Reply], Sequence[Penalty]]:
         unfinished = await tx.recovery.recover(platform.name)
         delayed = await tx.recovery.delayed(platform.name, self._env.now())
+        self._newest_ids[platform.name] = await tx.recovery.newest_id()
         failpoint("recovering")
         return unfinished, delayed
 
     async def _merge(self, platform: str, tx: Transaction) -> Sequence[Reply]:
         """Merge what waits on a platform; the replies that apologise for what waited too long."""
-        began_at = min(self._began_at, self._env.now() - self._age_ms())  # the clock may have been set since
-        waiting, started = await tx.recovery.backlog(platform, began_at), self._env.started[platform]
+        waiting = await tx.recovery.backlog(platform, self._newest_ids[platform])
+        started = self._env.started[platform]
         for batch in mergeable(waiting, started):
             await tx.recovery.merge(batch.into, batch.others)
         apologies = []

@@ -15,6 +15,7 @@ from core.delivery.rate_limiter import ChatRateLimiter
 from core.delivery.reply_control import ReplyControl
 from core.delivery.streaming_message import Delivery
 from core.dispatch.answer_runner import AnswerRunner
+from core.dispatch.bookkeeping import Bookkeeping
 from core.dispatch.dispatcher import Dispatcher
 from core.dispatch.environment import Environment
 from core.dispatch.recovery import ReplyRecovery
@@ -83,6 +84,7 @@ class ChatService:
         answers = AnswerRunner(environment, assistant, throughput)
         self._runner = ReplyRunner(environment, self._dispatcher, messages, answers, commands, button_cleanup)
         self._recovery = ReplyRecovery(environment, self._dispatcher)
+        self._bookkeeping = Bookkeeping(environment)
         self._typing = TypingIndicator(environment, self._dispatcher)
         admission = AdmissionControl(assistant.rules.limits, throughput, environment.started, self._platforms)
         dispatcher = self._dispatcher
@@ -105,6 +107,7 @@ class ChatService:
             "claiming commands that look": partial(self._dispatcher.run_lane, Lane.LOOK, self._runner.run),
             "showing typing indicators": self._typing.run,
             "looking for orphaned replies": self._recovery.sweep,
+            "deleting what is done": self._bookkeeping.run,
         }
         async with running_loops(loops):
             yield

@@ -52,11 +52,20 @@ class Penalty:
     set_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one step of pruning has done: how many messages it deleted, and the reply's id `after` which the next step
+    goes on; None where there is nothing after it."""
+
+    count: int
+    after: int | None
+
+
 class Inbox(Protocol):
     """Incoming messages, each stored once."""
 
     async def stored_keys(self, messages: Sequence[Incoming]) -> Collection[tuple[str, str, str]]:
-        """The keys of those messages that are stored already."""
+        """The keys of those messages that are stored already, or were and are pruned."""
 
     async def add(self, owed: Sequence[NewReply]) -> Sequence[Reply]:
         """Store messages that are not stored yet, each with its reply; return the replies in the same order.
@@ -174,9 +183,12 @@ class Recovery(Protocol):
     async def delayed(self, platform: str, now: int) -> Sequence[Penalty]:
         """The penalties that end after `now`."""
 
-    async def backlog(self, platform: str, since: int) -> Sequence[Reply]:
-        """The platform's queued answers and commands, the commands that are being carried out, and those stored after
-        `since`, oldest first."""
+    async def newest_id(self) -> int:
+        """The id of the newest reply; 0 where there is none."""
+
+    async def backlog(self, platform: str, after: int) -> Sequence[Reply]:
+        """The platform's queued answers and commands, the commands that are being carried out, and those with an id
+        above `after`, oldest first."""
 
     async def merge(self, into: Reply, others: Sequence[Reply]) -> None:
         """Append the question of `into` to those of `others`, so that one answer is given to all; close `others`."""
@@ -274,6 +286,16 @@ class Accounts(Protocol):
         """Store the fingerprint of the command menu that is published now."""
 
 
+class Bookkeeping(Protocol):
+    """What nobody needs any more."""
+
+    async def prune(self, before: int, after: int, most: int) -> Pruned:
+        """Of the `most` replies after the id `after`, delete those that were closed before `before`, with their
+        messages and with questions that have no answer. Turns stay, and a hash of each message, see Inbox.stored_keys.
+        So does what is still needed: each conversation's last answer and newest message.
+        """
+
+
 class Transaction(Protocol):
     """One short transaction: all of it is stored, or nothing. Never held across anything but its own calls."""
 
@@ -293,6 +315,8 @@ class Transaction(Protocol):
     def chats(self) -> Chats: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def bookkeeping(self) -> Bookkeeping: ...
 
 
 class Store(Protocol):

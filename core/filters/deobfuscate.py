@@ -29,7 +29,6 @@ WINDOW_CHARACTERS = 64
 _MAX_LEET_CHARACTERS = 24
 _MIN_UNDOUBTED_MASK = 4
 """A shorter mask that shows only the first letter may be anything, so it counts only in a phrase."""
-_CACHE_ENTRIES = 20_000
 
 _LETTER = r"[^\W\d_]"
 _LEET_NEIGHBOUR = r"[@$!|+(<0-9]"
@@ -141,7 +140,7 @@ def _unmasked_forms(pattern: str, lexicon: Lexicon) -> tuple[Form, ...]:
     """The forms of the listed words that a mask may hide."""
     words = lexicon.unmasked_cache.get(pattern)
     if words is None:
-        if len(lexicon.unmasked_cache) >= _CACHE_ENTRIES:
+        if len(lexicon.unmasked_cache) >= lexicon.cache_entries:
             lexicon.unmasked_cache.clear()
         found = {word for each in {pattern, strip_marks(pattern)} for word in _unmask(each, lexicon)}
         words = lexicon.unmasked_cache[pattern] = tuple(sorted(found))

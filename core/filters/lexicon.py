@@ -18,7 +18,6 @@ MAX_PHRASE_WORDS = 5
 MIN_PART_LETTERS = 3
 """A part of a word is indexed by this many of its letters, so no part is shorter."""
 
-_CACHE_ENTRIES = 20_000
 _VOWELS = "aeiouyàáảãạăằắẳẵặâầấẩẫậèéẻẽẹêềếểễệìíỉĩịòóỏõọôồốổỗộơờớởỡợùúủũụưừứửữựỳýỷỹỵ"
 _SYLLABLE_START = re.compile(rf"[^{_VOWELS}\W\d_]+[{_VOWELS}]")
 _MAX_SYLLABLE_LETTERS = 6
@@ -100,6 +99,8 @@ class Lexicon:
     """Substrings and joined phrases by their first MIN_PART_LETTERS letters."""
     prefix_lengths: tuple[int, ...] = ()
     suffix_lengths: tuple[int, ...] = ()
+    cache_entries: int = 20_000
+    """How many entries each of the caches may have; one that is full is emptied."""
     allowed_cache: dict[str, bool] = field(default_factory=dict)
     """Words looked up before, and whether they are allowed."""
     unmasked_cache: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -114,7 +115,7 @@ def is_allowed(lexicon: Lexicon, accented: str) -> bool:
     """Whether a folded word is never a hit."""
     allowed = lexicon.allowed_cache.get(accented)
     if allowed is None:
-        if len(lexicon.allowed_cache) >= _CACHE_ENTRIES:
+        if len(lexicon.allowed_cache) >= lexicon.cache_entries:
             lexicon.allowed_cache.clear()
         allowed = lexicon.allowed_cache[accented] = accented in lexicon.allowed or any(
             part in accented and (any_start or accented.startswith(part)) and (any_end or accented.endswith(part))

@@ -38,6 +38,12 @@ _FLAGS = {"bare", "code", "end", "joined", "mistyped", "name", "term"}
 _SECTION_HEADER = re.compile(r"\[([a-z_]+)(?: ([123]))?((?: [a-z]+)*)\]")
 
 
+MAX_CONVERSATIONS = 512
+"""Conversations with words of their own whose lexicons are kept: to build one takes milliseconds."""
+CONVERSATION_CACHE_ENTRIES = 1000
+"""Their caches are small, for there are many."""
+
+
 class Section(NamedTuple):
     """A section of a word list, as its header declares it."""
 
@@ -69,14 +75,14 @@ def owner_lexicon(lines: Sequence[str]) -> Lexicon:
     return lexicon
 
 
-@lru_cache(64)
+@lru_cache(MAX_CONVERSATIONS)
 def conversation_lexicon(words: Sequence[str], allowed: Sequence[str]) -> Lexicon:
     """A conversation's own words. A * at the beginning or end of one stands for any letters there.
 
     A word with accents is found with exactly these, one without only where none were typed. A word that
     `normalize_word` would change is left out: a damaged list must not stop a conversation.
     """
-    lexicon = Lexicon()
+    lexicon = Lexicon(cache_entries=CONVERSATION_CACHE_ENTRIES)
     for listed, section in ((words, Section(CUSTOM, 2)), (allowed, Section("allow", 2))):
         for word in filter(lambda word: normalize_word(word) == word, listed):
             _add(lexicon, word, _guess_language(word), section)

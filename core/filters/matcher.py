@@ -23,7 +23,7 @@ from core.filters.lexicon import (
 )
 from core.filters.tokenize import Form, Token, form
 
-_CACHE_ENTRIES, _MAX_CACHED_WORD_CHARACTERS = 20_000, 24
+_MAX_CACHED_WORD_CHARACTERS = 24
 _REACH = MAX_PHRASE_WORDS + MAX_GAP_WORDS - 1
 """How many tokens after its first one a phrase may end."""
 
@@ -94,7 +94,7 @@ def _has_listed_part(word: str, lexicon: Lexicon) -> bool:
         if any(word.startswith(part, at) for at, part in _possible_parts(word, lexicon)):
             return True
     if len(word) <= _MAX_CACHED_WORD_CHARACTERS:
-        if len(lexicon.partless_cache) >= _CACHE_ENTRIES:
+        if len(lexicon.partless_cache) >= lexicon.cache_entries:
             lexicon.partless_cache.clear()
         lexicon.partless_cache.add(word)
     return False
@@ -188,7 +188,7 @@ def _word_entries(shape: Form, lexicon: Lexicon) -> tuple[Entry, ...]:
         affixes = [each for each in _affix_entries(written, lexicon) if each.exact_accents or written == skeleton]
         entries = (*words, *affixes)
         if len(skeleton) <= _MAX_CACHED_WORD_CHARACTERS:
-            if len(lexicon.entries_cache) >= _CACHE_ENTRIES:
+            if len(lexicon.entries_cache) >= lexicon.cache_entries:
                 lexicon.entries_cache.clear()
             lexicon.entries_cache[shape] = entries
     return entries

@@ -150,6 +150,8 @@ def _compose(letter: str, mark: str) -> str:
     """The letter with one more mark; unchanged where Vietnamese has no such letter."""
     composed = _composed.get((letter, mark))
     if composed is None:
+        if len(_composed) > _CACHE_ENTRIES:
+            _composed.clear()
         marks = sorted({*unicodedata.normalize("NFD", letter)[1:], mark}, key=_MARK_ORDER.__getitem__)
         base = "đ" if letter == "đ" else unicodedata.normalize("NFD", letter)[0]
         candidate = unicodedata.normalize("NFC", base + "".join(marks))

@@ -10,7 +10,7 @@ from core.filters.context import apply_context
 from core.filters.danger import Danger
 from core.filters.deobfuscate import BROKEN, ORDINARY_DISGUISES, Reading, has_long_mask, may_hold_rare_disguise, read
 from core.filters.lexicon import ALWAYS_BLOCKED, CUSTOM, Entry, Lexicon
-from core.filters.lexicon_parser import builtin_lexicon, conversation_lexicon, owner_lexicon
+from core.filters.lexicon_parser import MAX_CONVERSATIONS, builtin_lexicon, conversation_lexicon, owner_lexicon
 from core.filters.matcher import Hit, allowed_spans, choose_hits, find_candidates, may_match
 from core.filters.tokenize import WORD, Folded, fold
 
@@ -134,7 +134,7 @@ def judge(hits: Sequence[Hit]) -> Verdict:
     return Verdict(action_for(worst), worst.entry.category, worst.entry.severity, spans, worst.entry.rule, support)
 
 
-@lru_cache(64)
+@lru_cache(MAX_CONVERSATIONS)
 def policy_lexicons(policy: Policy) -> tuple[Lexicon, ...]:
     """The lexicons of a policy: the built-in one, then the owner's and the conversation's where there are any."""
     lexicons = [builtin_lexicon()]

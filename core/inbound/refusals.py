@@ -52,7 +52,7 @@ class Refusals:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.told: dict[Asker, tuple[float, int]] = {}
-        """When a person was told last (the clock's seconds), and by which reply."""
+        """When a person was told last (the clock's seconds), and by which reply; the oldest first."""
 
     async def refuse(
         self, tx: Transaction, admitted: Admitted, place: int, asker: Asker, describe: Callable[[str], str]
@@ -77,10 +77,12 @@ class Refusals:
 
     def record(self, admitted: Admitted, stored: Sequence[Reply]) -> None:
         """The batch is stored. Those of whom something was let in are told again the next time."""
-        now = self._clock()
-        self.told = {asker: told for asker, told in self.told.items() if told[0] > now - REFUSAL_INTERVAL_S}
+        now, told = self._clock(), self.told
+        while told and told[oldest := next(iter(told))][0] <= now - REFUSAL_INTERVAL_S:
+            del told[oldest]
         for each in admitted.replies:
             if each.state is State.QUEUED:
-                self.told.pop(Asker(each.incoming.chat, each.incoming.author.id, each.lane is not Lane.ANSWER), None)
+                told.pop(Asker(each.incoming.chat, each.incoming.author.id, each.lane is not Lane.ANSWER), None)
         for asker, place in admitted.refusals.items():
-            self.told[asker] = now, stored[place].id
+            told.pop(asker, None)
+            told[asker] = now, stored[place].id

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bots import config as config_module
+from bots.bootstrap import service_timing
 from bots.config import Config, read_config
 from bots.launch import loader
 from core.checkpoints import DEFAULT_MODEL, Checkpoint
@@ -214,7 +215,7 @@ def test_what_the_engine_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert loader(read_config(), checkpoint) == told
 
 
-def test_how_many_questions_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_questions_may_wait_and_how_long_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_config().rules.limits == Limits(chat=5, user=20, waiting=1000, commands=5)
     for name, value in (("WAITING_PER_CHAT", "0"), ("QUESTIONS_PER_USER", "7"), ("WAITING_IN_ALL", "8")):
         monkeypatch.setenv(name, value)
@@ -222,3 +223,11 @@ def test_how_many_questions_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAITING_PER_CHAT", "-1")
     with pytest.raises(SetupError, match="WAITING_PER_CHAT"):
         read_config()
+    monkeypatch.delenv("WAITING_PER_CHAT")
+    assert service_timing(read_config()).kept_days == 30
+    monkeypatch.setenv("BOOKKEEPING_DAYS", "0")
+    assert service_timing(read_config()).kept_days == 0
+    for value, why in (("-1", "greater than or equal to 0"), ("a week", "a valid integer"), ("99999", "less than or")):
+        monkeypatch.setenv("BOOKKEEPING_DAYS", value)
+        with pytest.raises(SetupError, match=f"^BOOKKEEPING_DAYS: Input should be {why}"):
+            read_config()

@@ -33,6 +33,7 @@ READS: dict[str, tuple[Read, object]] = {
     "messages.exists": (lambda tx: tx.messages.exists("fake", "unknown", "7"), False),
     "recovery.delayed": (lambda tx: tx.recovery.delayed("fake", 0), []),
     "recovery.backlog": (lambda tx: tx.recovery.backlog("fake", 0), []),
+    "recovery.newest_id": (lambda tx: tx.recovery.newest_id(), 0),
     "turns.recent": (lambda tx: tx.turns.recent(CHAT, 1, 5), []),
     "turns.answer_to": (lambda tx: tx.turns.answer_to(1), None),
     "turns.is_truncated": (lambda tx: tx.turns.is_truncated(1), False),
@@ -62,7 +63,7 @@ WRITES = {
     "replies.get", "replies.move", "replies.deliver", "replies.become_answer", "replies.requeue",
     "replies.delay", "messages.add_intent", "messages.set_id", "messages.remove", "inbox.set_merged_into",
     "recovery.merge", "recovery.expire", "turns.save_answer", "turns.clear", "preferences.set",
-    "preferences.set_language", "accounts.record_login", "accounts.set_menu_fingerprint",
+    "preferences.set_language", "accounts.record_login", "accounts.set_menu_fingerprint", "bookkeeping.prune",
 }  # fmt: skip
 """The others: they need a stored reply, or store something."""
 

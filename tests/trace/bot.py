@@ -104,7 +104,8 @@ def main() -> None:
     Recorder().install()
     sqlite_watch.WATCH_EVERY_S = NEVER_S
     timing = bots.bootstrap.TIMING
-    bots.bootstrap.TIMING = replace(timing, service=replace(timing.service, sweep_s=NEVER_S, typing_every_s=NEVER_S))
+    service = replace(timing.service, sweep_s=NEVER_S, typing_every_s=NEVER_S, prune_every_s=NEVER_S)
+    bots.bootstrap.TIMING = replace(timing, service=service)
     asyncio.run(bots.bootstrap.run_with_database(read_config(), Model()))
 
 

@@ -101,8 +101,9 @@ async def a_person_is_told_again_a_minute_later(machine: Machine) -> None:
         replies = [await bot.accept(f"question {number}") for number in range(4)]
         assert await outcome(bot, replies[-1]) is State.REFUSED
         machine.ahead -= HOUR_MS
-        began = admission._clock()
-        admission._clock = lambda: began + 61
+        refusals = admission._refusals
+        began = refusals._clock()
+        refusals._clock = lambda: began + 61
         assert await outcome(bot, await bot.accept("and now?")) is State.REFUSED
 
 

@@ -5,8 +5,16 @@ from importlib.resources import files
 
 import pytest
 
+from core.domain.filter_policy import Policy
+from core.filters import check, tokenize
 from core.filters.lexicon import LANGUAGES, MAX_PHRASE_WORDS, Lexicon
-from core.filters.lexicon_parser import add_derived_forms, builtin_lexicon, parse_wordlist
+from core.filters.lexicon_parser import (
+    CONVERSATION_CACHE_ENTRIES,
+    add_derived_forms,
+    builtin_lexicon,
+    conversation_lexicon,
+    parse_wordlist,
+)
 from core.filters.respellings import telex_keystrokes
 from core.filters.tokenize import fold
 from tests.tables import each_row
@@ -73,3 +81,19 @@ def test_the_built_in_lists_have_all_categories() -> None:
 )  # fmt: skip
 def test_telex_keystrokes(word: str, typed: set[str]) -> None:
     assert telex_keystrokes(word) == typed
+
+
+@pytest.mark.slow
+def test_no_cache_grows_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenize, "_CACHE_ENTRIES", 50)
+    lexicon, words = (
+        conversation_lexicon(("blorg",), ()),
+        [f"{chr(97 + n % 26)}{chr(0x4E00 + n)}x" for n in range(3000)],
+    )
+    policy = Policy(words=("blorg",))
+    for word in words:
+        check(f"{word} {word}\u0301\u0309", policy)
+    assert check("blorg", policy).blocked
+    sizes = [len(each) for each in (lexicon.allowed_cache, lexicon.entries_cache, lexicon.partless_cache)]
+    assert max(sizes) <= CONVERSATION_CACHE_ENTRIES and len(lexicon.unmasked_cache) <= CONVERSATION_CACHE_ENTRIES
+    assert len(tokenize._decomposed) <= 51 and len(tokenize._composed) <= 51

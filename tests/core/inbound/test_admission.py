@@ -62,13 +62,10 @@ def test_what_waits_already_counts_and_a_persons_oldest_question_says_when_he_ma
     assert full.admit(asked("?", BOB, chat(2)), 0) == Busy("full", 8, 9)
 
 
-def test_what_piled_up_is_held_against_no_limit_but_counts() -> None:
+def test_what_piled_up_is_held_against_no_limit_but_counts_and_an_owner_may_set_none() -> None:
     full = queue(QueueLoad({CHAT: 3}, 3, {}))
     assert full.admit(asked("?"), NOW) is None
     assert full.admit(asked("?", BOB), 0) == Busy("chat", 3, 5)
-
-
-def test_nothing_is_bounded_where_the_owner_says_so() -> None:
     free = queue(limits=Limits())
     assert [free.admit(asked("?"), 0) for _ in range(500)] == [None] * 500
 
