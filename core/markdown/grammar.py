@@ -15,11 +15,12 @@ from markdown_it.rules_block.blockquote import blockquote
 from markdown_it.rules_block.lheading import lheading
 from markdown_it.rules_block.list import list_block
 from markdown_it.rules_block.reference import reference
-from markdown_it.rules_inline import StateInline, autolink
+from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.balance_pairs import link_pairs
 from markdown_it.token import Token
 
-from core.markdown.emphasis import Mark, count_open, emphasis, is_word, settle
+from core.markdown.addresses import bare_address, tagged_address
+from core.markdown.emphasis import Mark, emphasis, is_word, settle
 from core.markdown.formulas import is_formula
 
 _MAX_NESTING = 20
@@ -33,13 +34,6 @@ _MAX_LINES_BEFORE = 5
 """Of a formula, before an environment in it."""
 _TERMINATOR = re.compile(r"[\n!$&*<>\[\\\]^_`~]|https?://|(?<![^\W_])www\.", re.IGNORECASE)
 """Where plain words end."""
-_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>`|，。！？；：、（）《》「」『』【】“”]+", re.IGNORECASE)
-_TAGGED_ADDRESS = re.compile(r"<(?:[a-z][a-z0-9+.-]*://|(?:mailto|tel|sms|xmpp|magnet):|[^\s<>:/]+@)", re.IGNORECASE)
-"""The beginning of an address between < and >. Others are code: vector<std::string>."""
-_TRAILING = ".,:;!?'\""
-_ASTERISKS = re.compile(r"\*+")
-_MAX_STRUCK_CHARACTERS = 500
-"""Before an address within "~~"."""
 _ESCAPABLE = '*_`~#[]()<>|.!-+$"'
 """What a backslash hides behind. LaTeX and Windows' paths keep theirs before anything else."""
 _DESTINATION = re.compile(
@@ -83,12 +77,12 @@ def make_parser() -> MarkdownIt:
     blocks.at("reference", _definition)
     blocks.before("blockquote", "formula", _formula_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.inline.terminator_re = _TERMINATOR
-    inline.after("text", "address", _address)
+    inline.after("text", "address", bare_address)
     inline.before("escape", "formula", _formula)
     inline.at("escape", _escape)
     inline.at("emphasis", emphasis)
     parser.inline.ruler2.before("balance_pairs", "settle", settle)
-    inline.at("autolink", _tagged_address)
+    inline.at("autolink", tagged_address)
     inline.at("link", _link)
     inline.at("image", _image)
     parser.core.ruler.enableOnly(["normalize", "block"])  # words are read apart, and kept: reader.py
@@ -192,48 +186,6 @@ def _push(state: StateInline, kind: str, content: str) -> Token:
     token = state.push(kind, "", 0)
     token.content = content
     return token
-
-
-def _address(state: StateInline, silent: bool) -> bool:
-    """An address that stands for itself: no underscore in it is a mark. Those at its end are, where one is open."""
-    found = _ADDRESS.match(state.src, state.pos, state.posMax)
-    if found is None or (found[0][0] in "wW" and state.pos and state.src[state.pos - 1].isalnum()):
-        return False
-    address = without_punctuation(_before_asterisks(found[0], count_open(state, "*")))
-    while len(address) > (end := len(address.rstrip(address[-1]))) > 0 and _may_be_marks(state, address[end:]):
-        address = without_punctuation(address[:end])
-    if not silent:
-        _push(state, "address", address)
-    state.pos += len(address)
-    return True
-
-
-def _before_asterisks(address: str, opened: int) -> str:
-    """An address up to asterisks that close some before it: "**https://a.b**(x)"."""
-    found = _ASTERISKS.search(address) if opened else None
-    return address[: found.start()] if found and len(found[0]) <= opened else address
-
-
-def _may_be_marks(state: StateInline, signs: str) -> bool:
-    """Whether all of the same signs behind an address may close marks before it."""
-    if signs[0] == "~":
-        return signs == "~~" and "~~" in state.src[max(state.pos - _MAX_STRUCK_CHARACTERS, 0) : state.pos]
-    return signs[0] == "_" and len(signs) <= count_open(state, "_")
-
-
-def _tagged_address(state: StateInline, silent: bool) -> bool:
-    return _TAGGED_ADDRESS.match(state.src, state.pos) is not None and autolink(state, silent)
-
-
-def without_punctuation(address: str) -> str:
-    """An address without the punctuation of the sentence that ends with it."""
-    end, extra = len(address), {")": "(", "]": "["}
-    surplus = {closing: address.count(closing) - address.count(opening) for closing, opening in extra.items()}
-    while end > 1 and (address[end - 1] in _TRAILING or surplus.get(address[end - 1], 0) > 0):
-        if address[end - 1] in surplus:
-            surplus[address[end - 1]] -= 1
-        end -= 1
-    return address[:end]
 
 
 def _escape(state: StateInline, silent: bool) -> bool:
