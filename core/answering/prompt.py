@@ -89,18 +89,14 @@ def build_prompt(settings: Settings, turns: Sequence[Turn], question: QuestionPr
     if question.risk is not Risk.NONE:
         instructions.append(_SUPPORT_INSTRUCTION if question.risk is Risk.ASKER else _HELPER_INSTRUCTION)
     system = Message("system", "\n".join(instructions))
-    past = [
-        message
-        for turn in turns
-        for message in (Message("user", with_speaker(turn.question, turn.author)), Message("assistant", turn.answer))
-    ]
-    prefix = (Message("assistant", question.prefix),) if question.prefix else ()
-    return (system, *past, Message("user", with_speaker(question.text, question.author)), *prefix)
-
-
-def with_speaker(text: str, author: str) -> str:
-    """`text` after its author's name and a colon; without a name as it is."""
-    return f"{speaker_label(author)}: {text}" if author else text
+    said: list[tuple[str, str, str | None]] = [(turn.author, turn.question, turn.answer) for turn in turns]
+    said.append((question.author, question.text, question.prefix or None))
+    messages = [system]
+    for author, asked, answered in said:
+        messages.append(Message("user", f"{speaker_label(author)}: {asked}" if author else asked))
+        if answered is not None:
+            messages.append(Message("assistant", answered))
+    return tuple(messages)
 
 
 def speaker_label(name: str) -> str:

@@ -1,8 +1,8 @@
 """The messages of one reply: what they should show, and what is left to do for that. Each change is stored before
 anything depends on it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from core.domain.conversation import Reply
@@ -70,14 +70,21 @@ class Delete:
 Step = Send | Edit | Delete
 
 
-def plan(messages: Sequence[OutgoingMessage], states: Sequence[MessageState]) -> list[Step]:
+def plan(
+    messages: Sequence[OutgoingMessage],
+    states: Sequence[MessageState],
+    doubtful_notice: Callable[[], OutgoingMessage] | None = None,
+) -> list[Step]:
     """The steps, in order, after which the messages in `states` show `messages`. Pure.
 
-    A message that is only intended is sent again. A message whose content is unknown is edited in any case.
+    A message that is only intended is sent again. A message whose content is unknown is edited in any case. In place of
+    one that may stand there already comes the notice of that, if there is one: never a second answer.
     """
     steps: list[Step] = []
-    for index, message in enumerate(messages):
+    for index, wanted in enumerate(messages):
         state = states[index] if index < len(states) else None
+        is_doubtful = doubtful_notice is not None and state is not None and state.doubtful
+        message = replace(doubtful_notice(), controls=wanted.controls) if doubtful_notice and is_doubtful else wanted
         if state is None or state.id is None:
             steps.append(Send(index, message))
         elif state.shows != message:

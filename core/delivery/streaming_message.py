@@ -184,7 +184,7 @@ class StreamingMessage:
         """
         await self.stop_previews()
         delivery, messages, give_up_at = self._delivery, await self._messages(text, controls, self._final_look), None
-        while steps := plan(self._without_doubtful(messages), self._sent.states):
+        while steps := plan(messages, self._sent.states, self._doubtful_notice):
             if give_up_at is None:  # a step begins
                 give_up_at, pauses = delivery.clock() + GIVE_UP_AFTER_S, delivery.send_backoff.pauses()
             await delivery.rate_limiter.wait(self._channel.key, self._channel.pace)
@@ -366,16 +366,8 @@ class StreamingMessage:
         messages = [*before, replace(last, controls=controls)]
         return list(map(final_look.final, messages)) if final_look else messages
 
-    def _without_doubtful(self, messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
-        """The messages, with a notice in place of one that may stand there already: never a second answer."""
-        doubtful = {index for index, state in enumerate(self._sent.states) if state.doubtful}
-        if not doubtful:
-            return list(messages)
-        notice = self._channel.format(t(self._controls.language, "error.doubtful"))[0]
-        return [
-            replace(notice, controls=message.controls) if index in doubtful else message
-            for index, message in enumerate(messages)
-        ]
+    def _doubtful_notice(self) -> OutgoingMessage:
+        return self._channel.format(t(self._controls.language, "error.doubtful"))[0]
 
     async def _hold(self, seconds: float) -> None:
         """Let nobody call the chat for so long. A longer time is stored: a restart must not forget it."""

@@ -151,7 +151,8 @@ class Dispatcher:
         if all(running_id != reply.id for running_id, _ in self.running):  # /retry goes on under the same id
             self._env.control.stop_flags.pop(reply.id, None)
         if ended_now:
-            self._env.engine_deaths.ended(reply.id)
+            if self._env.engine_deaths.on_probation is not None:
+                self._env.engine_deaths.ended(reply.id)
             self.wake_held_up(reply.lane)
             self._env.control.notify_changed()
 

@@ -26,12 +26,13 @@ class EngineDeaths:
         """By a reply's id: how many characters of its answer people saw when the engine died."""
         self._deaths: dict[int, int] = {}
         """By a reply's id: deaths beside others."""
-        self._on_probation: int | None = None
+        self.on_probation: int | None = None
+        """The id of the reply that has begun last, while it may still be to blame for a death."""
         self._settled = asyncio.Event()
 
     def begin(self, reply_id: int) -> None:
         """An answer begins, and no other before `settled`."""
-        self._on_probation = reply_id
+        self.on_probation = reply_id
         self._settled.clear()
 
     async def settled(self) -> None:
@@ -49,7 +50,7 @@ class EngineDeaths:
         if len(self._deaths) >= MAX_REMEMBERED:
             self._deaths.clear()
             self.shown.clear()
-        to_blame = self._on_probation == reply_id
+        to_blame = self.on_probation == reply_id
         deaths = self._deaths[reply_id] = self._deaths.get(reply_id, 0) + 1
         self.shown[reply_id] = max(shown, self.shown.get(reply_id, 0))
         self.suspects.add(reply_id)
@@ -57,8 +58,8 @@ class EngineDeaths:
 
     def ended(self, reply_id: int) -> None:
         """An answer runs no more. Idempotent."""
-        if self._on_probation == reply_id:
-            self._on_probation = None
+        if self.on_probation == reply_id:
+            self.on_probation = None
             self._settled.set()
 
     def forget(self, reply_id: int) -> None:
