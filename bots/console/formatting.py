@@ -1,5 +1,6 @@
 """A text as a terminal shows it: lines with colours, and the plain words. Pure."""
 
+import re
 from collections.abc import Iterator, Sequence
 from io import StringIO
 
@@ -18,12 +19,14 @@ _MAX_OPEN_LINES = 8
 _LOOKS = {Style.BOLD: Look(bold=True), Style.ITALIC: Look(italic=True), Style.STRUCK: Look(strike=True),
           Style.UNDERLINED: Look(underline=True), Style.CODE: Look(color="cyan")}  # fmt: skip
 _NO_LIMIT = 10_000
+_WORD = re.compile(r"\s*\S+\s*")
+_ADDRESS = re.compile(r"://|www\.|@\w")
 _HEADING = Look(bold=True, color="magenta")
 _QUOTE = "▌ "
 
 
 def to_lines(markdown: str, width: int) -> list[str]:
-    """The text as lines of at most `width` characters, with ANSI colours. Code is as wide as it is."""
+    """The text as lines of at most `width` characters, with ANSI colours; code and addresses as wide as they are."""
     return [line for block in _blocks(markdown, width) for line in _lines(block, width)]
 
 
@@ -65,8 +68,32 @@ def _lines(block: Block, width: int) -> Iterator[str]:
         page.width = max(page.width, *(cell_len(line) + 1 for line in block.text.split("\n")))
         page.print(Syntax(block.text, block.language or "text", theme="ansi_dark", background_color="default"))
     else:
-        page.print(_words(block))
+        for line in _wrapped(_words(block), page):
+            page.print(line, soft_wrap=True)
     yield from (bar + line.rstrip() for line in out.getvalue().rstrip("\n").split("\n"))
+
+
+def _wrapped(text: Text, page: Console) -> Iterator[Text]:
+    """The lines of a text. A word that is wider than the page is divided, unless it has an address."""
+    for paragraph in text.split(allow_blank=True):
+        paragraph.expand_tabs(4)
+        for line in paragraph.divide(_line_starts(paragraph.plain, page.width)):
+            if cell_len(line.plain.rstrip()) <= page.width or _ADDRESS.search(line.plain):
+                line.rstrip()
+                yield line
+            else:
+                yield from line.wrap(page, page.width)
+
+
+def _line_starts(text: str, width: int) -> Sequence[int]:
+    """Where the lines of a paragraph begin but the first, each with as many whole words as fit."""
+    starts, used = list[int](), 0
+    for word in _WORD.finditer(text):
+        if used and used + cell_len(word[0].rstrip()) > width:
+            starts.append(word.start())
+            used = 0
+        used += cell_len(word[0])
+    return starts
 
 
 def _words(block: Block) -> Text:

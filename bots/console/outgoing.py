@@ -89,7 +89,7 @@ class LiveScreen:
 
     def _print(self, lines: list[str]) -> None:
         for line in lines:
-            self._console.print(Text.from_ansi(line))
+            self._console.print(Text.from_ansi(line), soft_wrap=True)
         self._printed += lines
 
 

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from bots.console.adapter import ConsoleAdapter, new_chat
 from bots.console.app import conversation, last_turns
+from bots.console.formatting import to_lines
 from bots.console.input import Lines, PipedLines, silent_keys
 from bots.console.options import Options, parse_options
 from bots.console.outgoing import ConsoleReplyChannel, LiveScreen, PlainScreen
@@ -244,6 +246,7 @@ def show(screen: LiveScreen, texts: Iterable[str]) -> None:
 def test_markdown_is_rendered() -> None:
     screen, out = person()
     show(screen, ["**bold** and `code`\n\n- item"])
+    check_copies()
     assert "bold and code" in out.getvalue() and "**" not in out.getvalue() and "• item" in out.getvalue()
 
 
@@ -290,6 +293,25 @@ def test_what_is_laid_out_anew_while_it_grows_is_there_once(text: str, once: str
     show(screen, [f"Look:\n\n{text[:size]}" for size in range(1, len(text) + 1, 7)] + [f"Look:\n\n{text}\nDone."])
     assert re.sub(r" +\n", "\n", out.getvalue()).count(once) == 1
     assert out.getvalue().count("Look:") == 1 and "Done." in out.getvalue()
+
+
+WIDE = "https://releases.example.com/downloads/ubuntu/22.04/" + "x" * 40
+COMMAND = "pip install " + " ".join(f"package{i}==1.{i}" for i in range(12))
+COPIED = [
+    (f"```sh\n{COMMAND}\n```", COMMAND), (f"> ```sh\n> {COMMAND}\n> ```", COMMAND),
+    (f"- ```\n  {COMMAND}\n  ```", COMMAND),
+    (f"Look at {WIDE} and choose.", WIDE), (f"[here]({WIDE})", f"({WIDE})"), (f"- {WIDE}", WIDE),
+    (f"> {WIDE}.", f"{WIDE}."),
+]  # fmt: skip
+
+
+def check_copies() -> None:
+    """Code and addresses that are wider than the screen, and words that are."""
+    for text, words in COPIED:
+        screen, out = person()
+        show(screen, [text[:size] for size in range(1, len(text), 9)] + [text])
+        assert out.getvalue().count(words) == 1, text
+    assert all(cell_len(line) <= 60 for line in to_lines("x" * 200 + " " + "字" * 100 + " word" * 50, 60))
 
 
 def test_what_looks_like_html_is_text() -> None:
