@@ -103,8 +103,8 @@ class LeadingThoughts:
     def _open_fence(self, line: str, *, final: bool) -> None:
         signs = line.strip()
         self._fence = signs[: len(signs) - len(signs.lstrip(signs[0]))]
-        self._tag_in_fence = False
         if not self._without_fences:
+            self._tag_in_fence = False
             since = self._since_closing and list(self._since_closing)
             self._without_fences = replace(
                 self, knows_fences=False, _fence="", _since_closing=since, _shown_without_fences=[]
@@ -125,7 +125,7 @@ class LeadingThoughts:
             return False
         self._consume(closing.end())
         self._fence = ""
-        if not self._tag_in_fence and self._without_fences and not self._without_fences.decided:
+        if not self._tag_in_fence:
             self._without_fences = None
         return True
 

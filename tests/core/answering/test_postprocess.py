@@ -100,6 +100,7 @@ CASES = [
     ),
     ("a thought with a fence in a sentence", "<think>use ``` here</think>Hi", "Hi"),
     ("a fence in a nested thought", "<think>a <think>\n```\n</think>\n```\n</think> c</think>Hi", "Hi"),
+    ("three fences, one never closed", "<think>\n```\nx\n```<think> ```py\n~~~\n</think></think> b", "b"),
     ("a thought of a fence that never ends", "<think>\n```\nfor ever", ""),
     ("a tag in the answer", "Write <think>, then </think>.", "Write <think>, then </think>."),
     ("a tag in inline code", "`<think>` opens a thought.", "`<think>` opens a thought."),
