@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.answering.line_state import MAX_LINE, LineKind, kind_of, may_be_other_than_words
+from core.answering.line_state import LineKind, kind_of, may_be_other_than_words
 from core.answering.thoughts import THOUGHT
 
 _MARKS = ("", "*", "**", "***", "_", "__", "___")
@@ -37,15 +37,6 @@ _DIALOGUE_LINES, _SPOKEN_LINES = 3, 2
 """A dialogue has this number of spoken lines among its first ones of words."""
 _NUMBERED = re.compile(r"\s+(?:\d{1,2}|[A-Z])\Z")
 """What tells speakers of the same role apart."""
-_MAX_INTRODUCING_WORDS = 3
-"""Of a line that may say yes, and then keep to it: "Sure!", "Of course!"."""
-_INTRODUCING = re.compile(
-    r"""\b(?:here|below|following|follows|examples?|samples?|dialog(?:ue)?s?|conversations?|chats?|script|scene|exchange
-    |interview|transcript|play|log|đây|dưới|tiếp|sau|ví\ dụ|mẫu|hội\ thoại|đối\ thoại|trò\ chuyện|phỏng\ vấn|kịch\ bản
-    |tình\ huống|đoạn|voici|exemple|hier|beispiel|gespräch|aquí|ejemplo|diálogo|conversación)\b""",
-    re.IGNORECASE | re.VERBOSE,
-)
-"""What a line says that has a dialogue behind it."""
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 MAX_HELD = 600
 """Characters of an answer, or of a line in it, that may begin a dialogue: the rest of a longer one is not waited
@@ -59,19 +50,17 @@ class Speakers:
     labels: Sequence[str]
 
     def begin(self, text: str, *, final: bool) -> bool | None:
-        """Whether a text begins as a dialogue: two of its first three lines of words open with a speaker, and the first
-        one does, or says what follows. None where that takes more of it."""
+        """Whether a text begins as a dialogue: two of its first three lines of words open with a speaker. None where
+        that takes more of it."""
         verdicts = list[bool | None]()
         for line, is_code, is_whole in _lines(text):
             verdict = False if is_code else self._speak(line, is_whole=is_whole or final)
             if verdict is False and not is_code:
                 if not (is_whole or final):
-                    verdict = None if not verdicts or may_be_other_than_words(line) else False
+                    verdict = None if may_be_other_than_words(line) else False
                 elif kind_of(line) is not LineKind.WORDS:
                     continue
             verdicts.append(verdict)
-            if verdicts == [False] and (is_code or not _introduces(line)):
-                return False
             if len(verdicts) == _DIALOGUE_LINES:
                 break
         return _is_dialogue(verdicts, final=final)
@@ -119,15 +108,6 @@ def _is_dialogue(verdicts: Sequence[bool | None], *, final: bool) -> bool | None
         return True
     may_be = verdicts.count(False) + _SPOKEN_LINES <= _DIALOGUE_LINES
     return None if may_be and not final else False
-
-
-def _introduces(line: str) -> bool:
-    """Whether a line of words may stand before a dialogue."""
-    if len(line) >= MAX_LINE:
-        return False
-    end = line.rstrip(" *_")
-    is_short = len(line.split()) <= _MAX_INTRODUCING_WORDS and not end.endswith(("?", "？"))
-    return is_short or end.endswith((":", "：")) or _INTRODUCING.search(line) is not None
 
 
 def _is_name(name: str) -> bool:

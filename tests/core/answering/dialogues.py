@@ -104,13 +104,11 @@ DIALOGUES = [
     ("a false turn behind the announced code", f"{LONG}\n\nThe code:\n\n```\nUser: x\n```\n\n{CUT}User: thanks"),
     ("a false turn behind code with a heading's sign", f"{LONG}\n\n```py\n# x:\n```\n\n{CUT}User: thanks"),
     ("a false turn behind a time", f"{LONG}\n\nIt is 12:30\n\n{CUT}User: thanks"),
-    (
-        "a false turn behind an answer of one line",
-        f"It is Paris, I think.\n\n{CUT}User: And Italy?\n\nAssistant: Rome.",
-    ),
-    ("a false turn behind a question", f"Hi! How can I help?\n\n{CUT}User: What is 2+2?\n\nAssistant: 4"),
-    ("a false turn behind a short question", f"Anything else?\n\n{CUT}User: No.\nAssistant: Bye."),
-    ("một lượt giả sau một dòng", f"Thủ đô là Hà Nội nhé.\n\n{CUT}User: Còn Ý?\n\nAssistant: Rome."),
+    # Whether its first line leads up to a dialogue or was the answer can't be told: none is cut.
+    ("behind any first line", "It is Paris, I think.\n\nUser: And Italy?\n\nAssistant: Rome."),
+    ("behind a question", "Hi! How can I help?\n\nUser: What is 2+2?\n\nAssistant: 4"),
+    ("sau một dòng", "Thủ đô là Hà Nội nhé.\n\nUser: Còn Ý?\n\nAssistant: Rome."),
+    ("a false turn that nobody answers", f"It is Paris, I think.\n\n{CUT}User: And Italy?"),
     ("a false turn behind a space", f"{LONG}\n\n{CUT} User: thanks"),
     ("a false turn with a wide colon", f"{LONG}\n\n{CUT}User：thanks"),
     ("a false turn in bold without a space", f"{LONG}\n\n{CUT}**User:**thanks"),
