@@ -5,20 +5,21 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import starmap
 
 from httpx import Response
-from telegram import Bot
+from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
 from bots.telegram_bot.button_handler import ButtonHandler, PressServices
 from bots.telegram_bot.command_menu import publish_menus
 from bots.telegram_bot.decoding import parse_safely
+from bots.telegram_bot.forwards import with_comment
 from bots.telegram_bot.incoming import (
     PLATFORM,
     BotAccount,
@@ -27,6 +28,7 @@ from bots.telegram_bot.incoming import (
     Membership,
     Migration,
     Parsed,
+    is_typed,
 )
 from bots.telegram_bot.long_polling import LongPoller, token_refused
 from bots.telegram_bot.outgoing import RichSupport, TelegramReplyChannel
@@ -56,6 +58,8 @@ if find_spec("sniffio") is None:
 
 MAX_REMEMBERED_GROUPED = 1000
 """Questions made of several messages that are remembered, for when one of their messages is edited."""
+MAX_REMEMBERED_TYPED = 1000
+"""Private chats whose last message is remembered."""
 
 
 def _host_now() -> int:
@@ -92,6 +96,8 @@ class TelegramBot:
         self._drafts, self._rich, self._timing = drafts, RichSupport(rich), timing
         self._grouped: deque[str] = deque(maxlen=MAX_REMEMBERED_GROUPED)
         """External ids of questions that came as several messages: an edit of one of those is no edit of the whole."""
+        self._typed = dict[str, Incoming]()
+        """The last message of each private chat, if it was typed: what it comments on may follow."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -132,8 +138,8 @@ class TelegramBot:
         async with aclosing(poller.batches()) as batches:
             async for batch in batches:
                 now_ms, to_store = time.time_ns() // 1_000_000, list[Event]()
-                groups = [(parse_safely(updates, account, now_ms), len(updates)) for updates in batch.groups]
-                for event in filter(None, starmap(self._event, groups or [(batch.parsed, 1)])):
+                groups = [(parse_safely(updates, account, now_ms), updates) for updates in batch.groups]
+                for event in filter(None, starmap(self._event, groups or [(batch.parsed, ())])):
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
@@ -144,13 +150,12 @@ class TelegramBot:
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
 
-    def _event(self, parsed: Parsed | None, pieces: int) -> Event | None:
-        """The event that something is which came in `pieces` updates; None for nothing that concerns the core."""
+    def _event(self, parsed: Parsed | None, updates: Sequence[Update]) -> Event | None:
+        """The event that something is; None for nothing that concerns the core. `updates`: those that it came in, where
+        the library has read them."""
         match parsed:
             case Incoming():
-                if pieces > 1:
-                    self._grouped.append(parsed.external_id)
-                return MessageReceived(parsed)
+                return MessageReceived(self._with_comment(parsed, updates))
             case EditedMessage(incoming):
                 return None if incoming.external_id in self._grouped else MessageEdited(incoming)
             case Press():
@@ -164,6 +169,22 @@ class TelegramBot:
             case Membership(chat, is_member):
                 return BotAdded(PLATFORM, chat) if is_member else BotRemoved(PLATFORM, chat)
         return None
+
+    def _with_comment(self, parsed: Incoming, updates: Sequence[Update]) -> Incoming:
+        """A question with the comment that came just before what it forwards."""
+        chat = parsed.chat.chat
+        if updates:
+            messages = [update.message for update in updates if update.message is not None]
+            parsed = with_comment(parsed, messages, self._typed.pop(chat, None))
+            if len(messages) > 1 or parsed.joins:
+                self._grouped.append(parsed.external_id)
+            if len(messages) > 1 or not is_typed(messages[0]):
+                return parsed
+        if parsed.private:
+            if len(self._typed) >= MAX_REMEMBERED_TYPED:
+                self._typed.clear()
+            self._typed[chat] = parsed
+        return parsed
 
     def _start(self, what: str, work: Callable[[], Awaitable[object]]) -> None:
         """Run something beside everything else, until the connection ends. `what` is for the log."""

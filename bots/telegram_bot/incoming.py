@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from telegram import CallbackQuery, ChatMemberRestricted, ChatMemberUpdated, Message, MessageEntity, Update, User
 from telegram.constants import ChatMemberStatus, ChatType
 
+from bots.telegram_bot.forwards import forwards_of, is_forward
 from core.commands.button_payloads import (
     ButtonPayload,
     FormPayload,
@@ -19,7 +20,7 @@ from core.commands.press import Press
 from core.delivery.splitting import utf16
 from core.domain.command_line import parse_command
 from core.domain.conversation import Author, ChatId, Incoming
-from core.inbound.question_text import QuestionParts, compose_question, join_around_name
+from core.inbound.question_text import QuestionParts, compose_question, join_around_name, with_forwards
 
 PLATFORM = "telegram"
 UPDATE_KINDS = ("message", "edited_message", "callback_query", "my_chat_member")
@@ -101,8 +102,9 @@ def parse_updates(updates: Sequence[Update], account: BotAccount, now_ms: int) -
 
 
 def may_be_piece(message: Message | None) -> bool:
-    """Whether the next message may belong to the same question: this one is of an album, or long enough to be cut."""
-    if message is None or message.media_group_id:
+    """Whether the next message may belong to the same question: this one is of an album or forwarded, or long enough to
+    be cut."""
+    if message is None or message.media_group_id or is_forward(message):
         return message is not None
     text = message.text or ""
     if 2 * len(text) < CUT_TEXT_MIN_UNITS:  # a character is two units at most
@@ -167,6 +169,10 @@ def _parse_messages(messages: Sequence[Message], account: BotAccount) -> Incomin
     # An album has an id of its own: which of its pieces comes first, or alone, must not make it another question.
     album = first.media_group_id
     external_id = f"g:{first.chat.id}:{album}" if album else f"m:{first.chat.id}:{first.message_id}"
+    joins = list[str]()
+    if len(messages) > 1 and not album and any(map(is_forward, messages)):
+        # Each may have been stored alone before a crash: then the last one, with all of their texts, is new.
+        *joins, external_id = (f"m:{each.chat.id}:{each.message_id}" for each in messages)
     return Incoming(
         chat=_chat_id(first),
         bot=str(account.id),
@@ -177,6 +183,7 @@ def _parse_messages(messages: Sequence[Message], account: BotAccount) -> Incomin
         private=first.chat.type == ChatType.PRIVATE,
         at=int(first.date.timestamp() * 1000),
         has_unseen_media=question.has_unseen_media,
+        joins=tuple(joins),
     )
 
 
@@ -191,13 +198,15 @@ class _Question:
 def _is_plain(messages: Sequence[Message]) -> bool:
     """Whether they are one text in a private chat that is the question as it stands: no command, mention or reply."""
     first = messages[0]
-    has_more = len(messages) > 1 or first.entities or first.reply_to_message or first.quote
+    has_more = len(messages) > 1 or first.entities or first.reply_to_message or first.quote or first.forward_origin
     text = (first.text or "").lstrip()
     return first.chat.type == ChatType.PRIVATE and not has_more and bool(text) and not text.startswith("/")
 
 
 def _read_question(messages: Sequence[Message], account: BotAccount) -> _Question | None:
     """None for what is not addressed to the bot, or could not be answered."""
+    if any(map(is_forward, messages)):
+        return _read_forwards(messages, account)
     text, private = _JoinedText.of(messages), messages[0].chat.type == ChatType.PRIVATE
     if not any(_has_content(message) for message in messages):
         return None
@@ -210,6 +219,12 @@ def _read_question(messages: Sequence[Message], account: BotAccount) -> _Questio
     if not (question or private):
         return None
     return _Question(question, parts.has_media and _is_question(parts, question))
+
+
+def _read_forwards(messages: Sequence[Message], account: BotAccount) -> _Question:
+    forwards, comments = forwards_of(messages), [message for message in messages if not is_forward(message)]
+    text = with_forwards(_JoinedText.of(comments).without_name(account).strip(), forwards)
+    return _Question(text, bool(text) and any(not message.text for message in messages))
 
 
 def _chat_id(message: Message) -> ChatId:

@@ -1,10 +1,12 @@
-"""Messages that are one question: a long paste, which clients cut into several, and the pieces of an album. Pure."""
+"""Messages that are one question: a long paste, which clients cut into several, the pieces of an album, and forwarded
+messages with a comment. Pure."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from telegram import Message, Update
 
+from bots.telegram_bot.forwards import belongs_to_forwards, is_forward
 from bots.telegram_bot.incoming import is_typed, may_be_piece
 
 MAX_PIECES = 20
@@ -78,8 +80,11 @@ def _may_grow(group: Sequence[Update]) -> bool:
 
 
 def _continues(group: Sequence[Update], message: Message) -> bool:
-    first, last = group[0].message, group[-1].message
-    if first is None or last is None or not _may_grow(group):
+    messages = [update.message for update in group if update.message is not None]
+    if len(group) < MAX_PIECES and belongs_to_forwards(messages, message):
+        return True
+    first, last = messages[0], messages[-1]
+    if is_forward(first) or is_forward(last) or not _may_grow(group):
         return False
     if last.media_group_id or message.media_group_id:
         return last.media_group_id == message.media_group_id

@@ -78,6 +78,8 @@ class Incoming:
     """The typed values of a slash command, by the option's name."""
     has_unseen_media: bool = False
     """Whether the message holds a picture, sticker or file that the model can't see. Not stored."""
+    joins: tuple[str, ...] = ()
+    """External ids of messages whose text this one holds too: what they ask is not answered by itself. Not stored."""
 
     @property
     def key(self) -> tuple[str, str, str]:

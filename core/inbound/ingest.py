@@ -1,7 +1,9 @@
 """C1: a message is stored once, with the reply that it is owed. One writer commits everything that waits."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from core.commands.registry import UNKNOWN, find
@@ -133,6 +135,7 @@ class Ingest:
                     stored.add(key)
                     if (new := await self._owed(tx, pending.incoming)) is not None:
                         owed.append(new)
+            discarded = [await _discard_joined(tx, new.incoming) for new in owed if new.incoming.joins]
             admitted = await self._admission.admit(tx, owed)
             replies = await tx.inbox.add(admitted.replies)
             if admitted.answered_by:
@@ -143,6 +146,8 @@ class Ingest:
                 pending.is_committing = True
             failpoint("admitting")
         failpoint("admitted")
+        for reply in itertools.chain.from_iterable(discarded):
+            self._on_discarded(reply)
         return admitted, replies
 
     def _announce(self, group: Sequence[_Pending], admitted: Admitted, replies: Sequence[Reply]) -> None:
@@ -183,6 +188,17 @@ class Ingest:
             language = await read_language(tx, incoming.chat.platform, incoming.author)
             incoming = replace(incoming, text=f"{incoming.text}\n\n{t(language, 'media.unseen')}")
         return NewReply(incoming, Lane.ANSWER)
+
+
+async def _discard_joined(tx: Transaction, incoming: Incoming) -> list[Reply]:
+    """End the replies to the messages whose text `incoming` holds too, where they have no answer yet."""
+    discarded = []
+    for external_id in incoming.joins:
+        reply = await tx.inbox.find_question(incoming.chat.platform, incoming.bot, external_id)
+        if reply is not None and reply.state in (State.QUEUED, State.GENERATING):
+            with suppress(Stale):
+                discarded.append(await discard(tx, reply))
+    return discarded
 
 
 async def _line(tx: Transaction, incoming: Incoming, key: str, **values: object) -> NewReply | None:

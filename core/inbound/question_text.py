@@ -1,8 +1,10 @@
 """From what a person wrote to the text of a question: what they reply to, commands of others, the bot's name. Pure."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.answering.prompt import speaker_label
 from core.domain.command_line import parse_command
 
 GREETING = "/start"
@@ -12,6 +14,14 @@ _MAX_QUOTE_CHARACTERS = 1000
 """Characters of the quoted text that go before a question."""
 _AFTER_NAME = re.compile(r"(?:[,:]|\s+,)?\s*")
 _PUNCTUATION = ".,:;!?…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A forwarded message: the name of whoever wrote it, "" unknown, and its text."""
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,15 @@ def with_quote(question: str, quoted: str) -> str:
     cut = quoted if len(quoted) <= _MAX_QUOTE_CHARACTERS else f"{quoted[:_MAX_QUOTE_CHARACTERS]}…"
     quote = "\n".join(f"> {line}".rstrip() for line in cut.split("\n"))
     return f"{quote}\n\n{question}"
+
+
+def with_forwards(question: str, forwards: Sequence[Forward]) -> str:
+    """The question under the messages that were forwarded with it, each with the name of whoever wrote it."""
+    blocks = []
+    for forward in forwards:
+        quote = "\n".join(f"> {line}".rstrip() for line in forward.text.split("\n"))
+        blocks.append(f"Forwarded message from {speaker_label(forward.name)}:\n{quote}")
+    return "\n\n".join(filter(None, (*blocks, question)))
 
 
 def join_around_name(left: str, right: str) -> str:

@@ -163,7 +163,10 @@ NOTE: Json = {"reply_to_message": said(by=BOT, number=77, forum_topic_created={"
         (said("/usr/bin", entities=[]), None),
         (said("/start payload", PRIVATE), "/start"),
         (said("/start@qwentin_bot payload"), "/start@qwentin_bot"),
-        (said("look", PRIVATE, forward_origin={"type": "hidden_user", "date": 1, "sender_user_name": "x"}), "look"),
+        (
+            said("look", PRIVATE, forward_origin={"type": "hidden_user", "date": 1, "sender_user_name": "x"}),
+            "Forwarded message from x:\n> look",
+        ),
         (said("mail foo@qwentin_bot.com", PRIVATE), "mail foo@qwentin_bot.com"),
     ],
 )
