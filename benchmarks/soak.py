@@ -103,7 +103,7 @@ def main() -> None:
 async def _live(life: Life, file: Path) -> None:
     async with open_database(f"sqlite+aiosqlite:///{file}") as database:
         store = DatabaseStore(database, life.now)
-        timing = replace(DEFAULT_TIMING, kept_days=KEPT_DAYS, prune_every_s=1.0)
+        timing = replace(DEFAULT_TIMING, kept_days=KEPT_DAYS, prune_every_s=1.0, prune_pause_s=0.01)
         assistant = Assistant(store, Model(slots=AT_ONCE), RULES, ContentFilter())
         service = ChatService(store, assistant, Access(), now=life.now, timing=timing)
         async with service.running():

@@ -11,8 +11,6 @@ log = logging.getLogger(__name__)
 
 STEP_ROWS = 100
 """Replies that one transaction looks at: some milliseconds."""
-PAUSE_S = 0.2
-"""Between two steps."""
 DAY_S = 24 * 3600.0
 
 
@@ -34,7 +32,7 @@ class Bookkeeping:
             while after is not None:
                 pruned = await self._step(after)
                 after, count = pruned.after, count + pruned.count
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(timing.prune_pause_s)
             if count:
                 log.info("%d messages that were done for %d days are deleted", count, timing.kept_days)
 

@@ -14,7 +14,8 @@ class ServiceTiming:
     between two searches for orphaned replies. `orphaned_after_s`: from the claim of a reply that nobody runs until it
     counts as orphaned. `typing_every_s`: between typing indicators. `settled_after_s`: from the start of a platform
     until its questions are answered although not all that waited there has been handed over. `kept_days`: how long
-    messages that are done are kept; 0 is for ever. `prune_every_s`: between two searches for older ones.
+    messages that are done are kept; 0 is for ever. `prune_every_s`: between two searches for older ones;
+    `prune_pause_s`: between the steps of one.
     """
 
     database_backoff: Backoff = DATABASE_BACKOFF
@@ -25,6 +26,7 @@ class ServiceTiming:
     settled_after_s: float = 60.0
     kept_days: int = 0
     prune_every_s: float = 600.0
+    prune_pause_s: float = 0.2
 
 
 DEFAULT_TIMING = ServiceTiming()

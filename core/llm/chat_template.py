@@ -11,8 +11,9 @@ from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
+
+from core.llm.template_limits import LimitedEnvironment, TemplateTooCostly
 
 _CONTINUE_TAG = "CONTINUE_FINAL_MESSAGE_TAG "
 """Marks where the text of the last message ends. transformers' own, because templates may cut its trailing space."""
@@ -21,16 +22,20 @@ _TAG, _LAST_WORD = re.compile(r"<[^<>]*>|\[[^\[\]]*\]"), re.compile(r"([^\W\d_]+
 
 
 class ChatTemplate:
-    """A compiled template in the sandbox of transformers. Raises jinja2.TemplateError for one that can't be compiled.
+    """A compiled template in the sandbox of transformers, within the limits of template_limits. Raises
+    jinja2.TemplateError for one that can't be compiled.
 
     `variables`: what it may read beside the messages.
     """
 
     def __init__(self, source: str, variables: Mapping[str, Any]) -> None:
         self._source, self._variables = source, dict(variables)
-        environment = _environment()
-        self._template = environment.from_string(source)
-        tree = environment.parse(source)
+        self._environment = environment = _environment()
+        try:
+            self._template = environment.from_string(source)
+            tree = environment.parse(source)
+        except RecursionError as error:
+            raise TemplateTooCostly("the chat template is nested too deeply") from error
         literals = {node.data for node in tree.find_all(nodes.TemplateData)}
         literals |= {node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)}
         self.literal_text = "\0".join(literals)
@@ -51,7 +56,8 @@ class ChatTemplate:
         """The text of a whole prompt, with the beginning of the answer. A last message of the assistant's is that
         beginning: the text ends with it.
 
-        Raises jinja2.TemplateError, and ValueError where the template leaves out the beginning of the answer.
+        Raises jinja2.TemplateError (TemplateTooCostly among them), and ValueError where the template leaves out the
+        beginning of the answer.
         """
         if messages[-1]["role"] != "assistant":
             return self._render(messages, add_generation_prompt=True)
@@ -66,13 +72,17 @@ class ChatTemplate:
         return text[:end] if text[end:].startswith(_CONTINUE_TAG) else text[:end].rstrip()
 
     def _render(self, messages: Sequence[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        return self._template.render(
-            messages=messages,
-            tools=None,
-            documents=None,
-            add_generation_prompt=add_generation_prompt,
-            **self._variables,
-        )
+        self._environment.begin()
+        try:
+            return self._template.render(
+                messages=messages,
+                tools=None,
+                documents=None,
+                add_generation_prompt=add_generation_prompt,
+                **self._variables,
+            )
+        except (RecursionError, MemoryError) as error:
+            raise TemplateTooCostly("the chat template is nested too deeply, or makes too much") from error
 
 
 class _GenerationBlocks(Extension):
@@ -122,10 +132,8 @@ def _refuse_private(name: object) -> None:
         raise SecurityError(f"a chat template can't store {name!r} in a namespace")
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlocks, loopcontrols]
-    )
+def _environment() -> LimitedEnvironment:
+    environment = LimitedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlocks, loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals |= {
         "raise_exception": _raise_exception,
@@ -133,6 +141,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         "dict": _TemplateDict(),
         "namespace": _TemplateNamespace,
     }
+    environment.limit()
     return environment
 
 

@@ -93,10 +93,7 @@ def test_the_speed_is_measured_and_the_last_answers_count_most() -> None:
     for _ in range(30):
         throughput.record_answer(2)
     assert 4 <= (throughput.wait_s(4) or 0) < 4.1
-
-
-def test_the_speed_follows_answers_that_slow_each_other_down() -> None:
-    """Alone an answer takes 2 s, beside fifteen others 10: they are measured as they are."""
+    # Alone an answer takes 2 s, beside fifteen others 10: they are measured as they are.
     throughput = ThroughputEstimate(slots=16)
     throughput.record_answer(2)
     assert throughput.wait_s(32) == 4
