@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.safetensors_index import tensor_shapes
+from core.checkpoints.weight_index import tensor_shapes
 from core.engine.nn.weight_reader import WeightReader
 
 SHAPE: dict[str, Any] = {

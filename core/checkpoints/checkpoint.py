@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.checkpoints import safetensors_index as weights
+from core.checkpoints import weight_index as weights
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.json_files import damaged_file, read_json
 from core.domain.errors import SetupError
@@ -30,7 +30,7 @@ SAMPLING_RANGES = {"top_p": (0.0, 1.0), "top_k": (0, 1_000_000), "repetition_pen
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model that is safe to load. Its weights are the files that `safetensors_index.weight_files(folder)` lists."""
+    """A model that is safe to load. `weight_index.stored_tensors(folder)` lists its weights."""
 
     name: str
     folder: Path

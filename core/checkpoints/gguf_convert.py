@@ -1,4 +1,6 @@
-"""Converting a GGUF file to a folder of the model hub's kind, once; the folder is there whole or not at all."""
+"""Converting a GGUF file to a folder, once: what describes the model is as on the model hub, the weights stay in their
+file. The folder is there whole or not at all.
+"""
 
 import errno
 import json
@@ -10,17 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 from gguf import ReaderTensor
 
 from core.checkpoints import gguf_tokenizer
-from core.checkpoints import safetensors_index as weights
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.checkpoint import Progress
-from core.checkpoints.gguf_cache import converted_folder, is_intact
+from core.checkpoints.gguf_cache import converted_checkpoint, converted_folder, delete_old_version, unreadable
+from core.checkpoints.gguf_index import write_index
+from core.checkpoints.gguf_kinds import PLAIN_TYPES, check_numbers
 from core.checkpoints.gguf_reader import USE_SAFETENSORS, GgufFile
 from core.checkpoints.json_files import one_line
-from core.checkpoints.safetensors_writer import Rows, SafetensorsWriter
+from core.checkpoints.stored_tensor import StoredTensor
+from core.checkpoints.weight_index import Shapes
 from core.domain.errors import SetupError
 
 STALE_WORK_S = 24 * 3600
@@ -48,7 +51,7 @@ def convert(path: Path, cache: Path, progress: Progress) -> Path:
     Raises SetupError where the file can't be read or run, or the folder not written.
     """
     folder = converted_folder(path, cache)
-    if is_intact(folder):
+    if converted_checkpoint(path, folder, path.name):
         return folder
     label, size = f"Converting {path.name}", path.stat().st_size
     progress(label, 0, size)
@@ -56,9 +59,10 @@ def convert(path: Path, cache: Path, progress: Progress) -> Path:
     try:
         with atomic_folder(folder) as work:
             write_documents(file, work)
-            write_weights(file, work, lambda left: progress(label, size - left, size))
+            index_weights(file, work, lambda left: progress(label, size - left, size))
     except OSError as error:
         raise SetupError(disk_error(folder, error)) from error
+    delete_old_version(path, cache)
     return folder
 
 
@@ -67,7 +71,7 @@ def open_file(path: Path) -> GgufFile:
     try:
         return GgufFile(path)
     except OSError as error:
-        raise SetupError(f"{path} can't be read ({error.strerror or error}): check its permissions") from error
+        raise unreadable(path, error) from error
 
 
 @contextmanager
@@ -115,31 +119,36 @@ def write_documents(file: GgufFile, work: Path) -> None:
         ("tokenizer_config.json", gguf_tokenizer.tokenizer_config(file)),
     ):
         (work / name).write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-    gguf_tokenizer.build_tokenizer(file).save(str(work / "tokenizer.json"))
+    # The library's own save() raises a plain Exception where the disk is full.
+    tokenizer = gguf_tokenizer.build_tokenizer(file).to_str(pretty=True)
+    (work / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
 
 
-def write_weights(file: GgufFile, work: Path, report_left: Callable[[int], None]) -> None:
-    """Write the tensors; `report_left` gets the bytes that are left to read."""
+def index_weights(file: GgufFile, work: Path, report_left: Callable[[int], None]) -> None:
+    """Check the tensors and write their index; `report_left` gets the bytes that are left to read."""
     architecture = Architecture.from_config(file.config(), file.path.name)
-    shapes = architecture.tensor_shapes()
-    tensors = match_tensors(file, shapes)
+    tensors = match_tensors(file, architecture.tensor_shapes())
     remaining = sum(tensor.n_bytes for tensor in tensors.values())
-    with (work / weights.SINGLE_FILE).open("wb") as output:
-        writer = SafetensorsWriter(output, shapes)
-        # With float32 tensors first every tensor is aligned to its numbers, as readers prefer: blocks have 32 or more.
-        for name, tensor in sorted(tensors.items(), key=lambda item: item[1].tensor_type):
-            write_tensor(file, writer, name, tensor, tensor_rows(name, tensor, architecture))
-            remaining -= tensor.n_bytes
-            report_left(remaining)
-        writer.close()
+    found = {}
+    for name, tensor in tensors.items():
+        check_tensor(file, tensor)
+        begin = int(tensor.data_offset)
+        heads = interleaved_heads(name, architecture)
+        kind, shape = tensor.tensor_type.name, tensor_shape(tensor)
+        found[name] = StoredTensor(file.path, kind, shape, begin, begin + int(tensor.n_bytes), heads)
+        remaining -= int(tensor.n_bytes)
+        report_left(remaining)
+    write_index(work, file.path, found)
 
 
-def write_tensor(file: GgufFile, writer: SafetensorsWriter, name: str, tensor: ReaderTensor, rows: Rows) -> None:
-    """Write one tensor; raises SetupError where its quantisation or its numbers are not usable."""
+def check_tensor(file: GgufFile, tensor: ReaderTensor) -> None:
+    """Raise SetupError where a tensor's quantisation or its numbers are not usable."""
+    kind = tensor.tensor_type.name
+    if kind in PLAIN_TYPES:
+        return
     try:
-        writer.write(name, tensor_shape(tensor), tensor.tensor_type, rows)
+        check_numbers(kind, tensor.data)
     except NotImplementedError as error:
-        kind = tensor.tensor_type.name
         raise file.unsupported(
             f"is quantised in the way {kind}, which Qwentin can't read: {USE_SAFETENSORS}"
         ) from error
@@ -147,7 +156,7 @@ def write_tensor(file: GgufFile, writer: SafetensorsWriter, name: str, tensor: R
         raise file.damaged(f"{tensor.name}: {one_line(error)}") from error
 
 
-def match_tensors(file: GgufFile, shapes: weights.Shapes) -> dict[str, ReaderTensor]:
+def match_tensors(file: GgufFile, shapes: Shapes) -> dict[str, ReaderTensor]:
     """The file's tensors by transformers' names. `shapes` are those that the model needs.
 
     Raises SetupError where one is missing or of another shape, and where there are more: that is a model we don't know.
@@ -178,19 +187,16 @@ def tensor_shape(tensor: ReaderTensor) -> tuple[int, ...]:
     return tuple(int(size) for size in reversed(tensor.shape))
 
 
-def tensor_rows(name: str, tensor: ReaderTensor, architecture: Architecture) -> Rows:
-    """A tensor's rows in transformers' order.
+def interleaved_heads(name: str, architecture: Architecture) -> int:
+    """The heads of a tensor whose rows are not in transformers' order; 0 for all others.
 
     llama.cpp's converter interleaves the two halves of each of llama's query and key heads (convert_hf_to_gguf.py,
-    LlamaModel.permute); this undoes it, as transformers does (modeling_gguf_pytorch_utils.py). Quantised blocks never
-    span rows, so the numbers need not be unpacked.
+    LlamaModel.permute). Whoever reads them undoes it, as transformers does (modeling_gguf_pytorch_utils.py).
     """
+    if architecture.family != "llama":
+        return 0
     heads = {"q_proj.weight": architecture.num_attention_heads, "k_proj.weight": architecture.num_key_value_heads}
-    count = heads.get(".".join(name.split(".")[-2:]))
-    if architecture.family != "llama" or count is None:
-        return tensor.data
-    half = architecture.head_dim // 2
-    return tensor.data[np.arange(count * half * 2).reshape(count, half, 2).swapaxes(1, 2).reshape(-1)]
+    return heads.get(".".join(name.split(".")[-2:]), 0)
 
 
 def disk_error(folder: Path, error: OSError) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.checkpoints import builtin
 from core.checkpoints.checkpoint import Checkpoint, Progress, inspect_checkpoint
-from core.checkpoints.gguf_cache import converted_folder, is_intact
+from core.checkpoints.gguf_cache import converted_checkpoint, converted_folder, unreadable
 from core.checkpoints.hub import Hub
 from core.domain.errors import SetupError
 
@@ -30,11 +30,11 @@ def open_checkpoint(
     """
     path = local_path(model)
     if model == BUILTIN:
-        return inspect_checkpoint(convert_gguf(builtin.builtin_file(), cache, progress), builtin.DISPLAY_NAME)
+        return open_gguf(builtin.builtin_file(), builtin.DISPLAY_NAME, cache, progress)
     if path and path.is_dir():
         return inspect_checkpoint(path)
     if path:
-        return inspect_checkpoint(convert_gguf(path, cache, progress), path.name)
+        return open_gguf(path, path.name, cache, progress)
     repo, revision = parse_hub_name(model)
     return inspect_checkpoint(Hub(endpoint).fetch(repo, revision, progress, offline), repo)
 
@@ -48,14 +48,17 @@ def local_path(model: str) -> Path | None:
         return None
 
 
-def convert_gguf(file: Path, cache: Path, progress: Progress) -> Path:
-    """The folder of a GGUF file, converted unless it has been already."""
-    folder = converted_folder(file, cache)
-    if is_intact(folder):
-        return folder
+def open_gguf(file: Path, name: str, cache: Path, progress: Progress) -> Checkpoint:
+    """The checkpoint of a GGUF file, converted unless it has been already."""
+    try:
+        folder = converted_folder(file, cache)
+        if found := converted_checkpoint(file, folder, name):
+            return found
+    except OSError as error:
+        raise unreadable(file, error) from error
     from core.checkpoints.gguf_convert import convert  # noqa: PLC0415 (gguf and numpy, which most starts do without)
 
-    return convert(file, cache, progress)
+    return inspect_checkpoint(convert(file, cache, progress), name)
 
 
 def parse_hub_name(model: str) -> tuple[str, str | None]:

@@ -4,6 +4,7 @@ on some processors."""
 from collections.abc import Callable
 from typing import Any
 
+from core.engine.kernels.block_tiles import call_four
 from core.engine.kernels.jit import Array, compiled, intrinsic
 from core.engine.kernels.layout import GROUP, compiled_padded_groups
 from core.engine.kernels.team import finish_chunk, take_chunk, wait_for_phase
@@ -98,16 +99,18 @@ def unpack_rows(thread: int, counters: Array, matrix: Any, first: int, target: A
 @compiled
 def unpack_row(matrix: Any, row: int, target: Array) -> None:
     """Unpack one row to `target`, float32 or the bits of bf16."""
-    columns, address = matrix.columns, target.ctypes.data
+    columns, address, codes = matrix.columns, target.ctypes.data, matrix.codes + row * matrix.row_bytes
     if matrix.bits == 8:
-        codes, scale = matrix.codes + row * columns, matrix.scales + row * 4
+        scale = matrix.scales + row * 4
         if target.itemsize == 4:
             _int8_to_float32(columns, codes, scale, address)
         else:
             _int8_to_bf16(columns, codes, scale, address)
         return
+    if matrix.bits != 4:
+        call_four(matrix.dense, columns, codes, address, target.itemsize)
+        return
     step = row * compiled_padded_groups(columns // GROUP) * 2
-    codes = matrix.codes + row * columns // 2
     if target.itemsize == 4:
         _int4_to_float32(columns, codes, matrix.scales + step, matrix.offsets + step, address)
     else:

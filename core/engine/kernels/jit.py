@@ -1,6 +1,7 @@
 """numba with types, set up as the kernels need it."""
 
 from collections.abc import Callable
+from importlib import import_module
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -50,6 +51,26 @@ def intrinsic(
     parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return cast(Callable[..., Any], numba.extending.intrinsic(typed))
+
+
+def c_function(function: Callable[..., None], count: int) -> int:
+    """The address of a C function of `count` int64 numbers, compiled now or loaded from the folder of cache_in.
+
+    It is never freed.
+    """
+    options = {"nogil": True, "fastmath": _FASTMATH_FLAGS, "error_model": "numpy", "boundscheck": False}
+    # As numba.cfunc does, which knows no other place for its cache than beside the function.
+    signature = tuple([types.int64] * count), types.void
+    made: Any = import_module("numba.core.ccallback").CFunc(function, signature, {}, options)
+    if numba.config.CACHE_DIR:
+        made.enable_caching()
+    made.compile()
+    _C_FUNCTIONS.append(made)
+    return int(made.address)
+
+
+_C_FUNCTIONS: list[Any] = []
+"""Keeps what c_function has compiled."""
 
 
 def cache_in(folder: Path | None, *kernels: Callable[..., Any]) -> None:

@@ -17,13 +17,21 @@ SCALES_MULTIPLE = 16
 """Rows of scales are padded to a multiple of this, the largest number of lanes of a vector."""
 
 MATRIX_RECORD = np.dtype(
-    [(name, np.int64) for name in ("bits", "rows", "columns", "codes", "scales", "offsets", "bias", "place")]
-)
+    [
+        (name, np.int64)
+        for name in (
+            "bits", "rows", "columns", "codes", "scales", "offsets", "bias", "place", "row_bytes", "multiply", "unpack",
+            "dense",
+        )
+    ]
+)  # fmt: skip
 """A matrix, by the addresses of its arrays.
 
 8 bits: value = code * scale. `codes`: int8 [rows, columns]; `scales`: float32 [rows].
 4 bits: value = code * scale + offset. `codes`: uint8 [rows, columns / 2], the first half of each group in the low bits;
 `scales` and `offsets`: bf16 [rows, groups], zero-padded to a multiple of SCALES_MULTIPLE.
+0 bits: rows of GGUF's blocks, `row_bytes` long, at `codes`; `multiply`, `unpack` and `dense` are the addresses of their
+kind's functions (block_tiles.BlockFunctions).
 `bias`: float32 [rows], or 0 for none. `place`: the first output's column in the product's result.
 """
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.engine.kernels.block_tiles import call_four, call_two
 from core.engine.kernels.jit import Array, compiled
 from core.engine.kernels.layout import (
     BLOCK,
@@ -64,11 +65,9 @@ class PanelBuffers(NamedTuple):
 @compiled
 def fill_job(job: Array, matrix: Any, x: QuantizedRows, y: Array, first: int, outputs: int) -> None:
     """Fill in a job: `outputs` outputs of a matrix from `first` on, times all rows of x, added to y."""
-    columns = matrix.columns
-    four, blocks = matrix.bits == 4, block_count(columns)
+    columns, four, blocks = matrix.columns, matrix.bits == 4, block_count(matrix.columns)
     job[_COLUMNS], job[_BLOCKS], job[_OUTPUTS] = columns, blocks, outputs
-    job[_CODES_STEP] = columns // 2 if four else columns
-    job[_CODES_BLOCK] = BLOCK // 2 if four else BLOCK
+    job[_CODES_STEP], job[_CODES_BLOCK] = matrix.row_bytes, matrix.row_bytes * BLOCK // columns
     job[_SCALES_STEP] = compiled_padded_groups(columns // GROUP) * 2 if four else 4
     job[_SCALES_BLOCK] = GROUPS_PER_BLOCK * 2 if four else 0
     job[_CODES] = matrix.codes + first * job[_CODES_STEP]
@@ -137,18 +136,30 @@ def multiply_panel(matrix: Any, panel: int, x: QuantizedRows, rows: int, y: Arra
     first = panel * PANEL_OUTPUTS
     packed = buffers.jobs[0]
     fill_job(packed, matrix, x, y, first, min(PANEL_OUTPUTS, matrix.rows - first))
-    if rows < buffers.panel_min_rows and matrix.bits == 8:
-        _rows_8(packed, rows)
-    elif rows < buffers.panel_min_rows:
-        _rows_4(packed, rows)
+    if rows < buffers.panel_min_rows:
+        multiply_few_rows(matrix, packed, rows)
     elif matrix.bits == 8:
         for block in range(packed[_BLOCKS]):
             _panel_8(packed, block, rows)
     else:
-        job = unpacked_job(buffers)
+        job, codes, scales = unpacked_job(buffers), buffers.codes.ctypes.data, buffers.scales.ctypes.data
         for block in range(packed[_BLOCKS]):
-            unpack_block(packed.ctypes.data, block, buffers.codes.ctypes.data, buffers.scales.ctypes.data)
+            if matrix.bits == 4:
+                unpack_block(packed.ctypes.data, block, codes, scales)
+            else:
+                call_four(matrix.unpack, packed.ctypes.data, block, codes, scales)
             _panel_16(job, block, rows)
+
+
+@compiled
+def multiply_few_rows(matrix: Any, job: Array, rows: int) -> None:
+    """Compute a job of a matrix output by output."""
+    if matrix.bits == 8:
+        _rows_8(job, rows)
+    elif matrix.bits == 4:
+        _rows_4(job, rows)
+    else:
+        call_two(matrix.multiply, job.ctypes.data, rows)
 
 
 @compiled

@@ -67,9 +67,9 @@ def all_blocks_tile(bits: CodeBits, rows: int) -> Callable[..., None]:
     """Compiles a function of a job's address: adds the products of all blocks to `rows` rows, output by output."""
 
     def write(b: Builder, job: Value) -> None:
-        given = _load_job(b, job)
+        given = load_job(b, job)
         with Loop(b, given["outputs"], 1, []) as output, Loop(b, given["blocks"], 1, []) as block:
-            _accumulate(b, bits, (1, rows), _job_at(b, given, output.index, block.index))
+            _accumulate(b, bits, (1, rows), job_at(b, given, output.index, block.index))
 
     return intrinsic(write, 1)
 
@@ -81,23 +81,24 @@ def one_block_tile(bits: CodeBits, outputs: int, rows: int) -> Callable[..., Non
     """
 
     def write(b: Builder, job: Value, block: Value) -> None:
-        given = _load_job(b, job)
-        at = _job_at(b, given, I64(0), block)
+        given = load_job(b, job)
+        at = job_at(b, given, I64(0), block)
         rest = b.urem(given["outputs"], I64(outputs))
         whole = b.sub(given["outputs"], rest)
         with b.if_then(b.icmp_unsigned(">", whole, I64(0))), Loop(b, whole, outputs, []) as output:
-            _accumulate(b, bits, (outputs, rows), _job_at(b, at, output.index, None))
+            _accumulate(b, bits, (outputs, rows), job_at(b, at, output.index, None))
         with b.if_then(b.icmp_unsigned(">", rest, I64(0))), Loop(b, rest, 1, []) as output:
-            _accumulate(b, bits, (1, rows), _job_at(b, at, b.add(whole, output.index), None))
+            _accumulate(b, bits, (1, rows), job_at(b, at, b.add(whole, output.index), None))
 
     return intrinsic(write, 2)
 
 
-def _load_job(b: Builder, job: Value) -> JobFields:
+def load_job(b: Builder, job: Value) -> JobFields:
+    """The fields of the job at an address."""
     return {name: load(b, offset(b, job, place, 8), I64, aligned=8) for place, name in enumerate(JOB_FIELDS)}
 
 
-def _job_at(b: Builder, given: JobFields, output: Value, block: Value | None) -> JobFields:
+def job_at(b: Builder, given: JobFields, output: Value, block: Value | None) -> JobFields:
     """The job from an output on, and with a block for only that block's columns."""
     moved = dict(given)
     for name, step in (("codes", "codes_step"), ("scales", "scales_step"), ("offsets", "scales_step")):
@@ -115,11 +116,11 @@ def _job_at(b: Builder, given: JobFields, output: Value, block: Value | None) ->
 
 def _accumulate(b: Builder, bits: CodeBits, size: tuple[int, int], given: JobFields) -> None:
     """y[row, output] += the products of one block of columns. `size`: the tile's outputs and rows."""
-    tile = _Tile(b, *size, given)
+    tile = Tile(b, *size, given)
     tile.add_to_outputs(tile.sum_groups() if bits == 4 else tile.sum_block(bits))
 
 
-class _Tile:
+class Tile:
     """Writes the instructions of one tile."""
 
     def __init__(self, b: Builder, outputs: int, rows: int, given: dict[str, Value]) -> None:
@@ -198,9 +199,9 @@ class _Tile:
 
 
 def _write_unpack(b: Builder, job: Value, block: Value, codes: Value, scales: Value) -> None:
-    given = _load_job(b, job)
+    given = load_job(b, job)
     with Loop(b, given["outputs"], 1, []) as output:
-        at = _job_at(b, given, output.index, block)
+        at = job_at(b, given, output.index, block)
         groups, target = b.udiv(at["columns"], I64(GROUP)), offset(b, codes, output.index, BLOCK * 2)
         largest = _largest_weight(b, groups, at)
         store(b, b.fdiv(largest, F32(float(MAX_UNPACKED_WEIGHT))), offset(b, scales, output.index, 4))

@@ -62,6 +62,20 @@ def select_lanes(b: Builder, value: Value, of: Iterable[int]) -> Value:
     return b.shuffle_vector(value, value, lane_indices(of))
 
 
+def look_up(b: Builder, table: Sequence[int], codes: Value) -> Value:
+    """The 8-bit number of a table of 16 for each of 16 codes, which are less than 16."""
+    if INSTRUCTION_SET != "generic":
+        kind = ir.FunctionType(codes.type, [codes.type, codes.type])
+        shuffle = b.module.declare_intrinsic("llvm.x86.ssse3.pshuf.b.128", (), kind)
+        return b.call(shuffle, [ir.Constant(codes.type, list(table)), codes])
+    level = [ir.Constant(codes.type, [number] * codes.type.count) for number in table]
+    for bit in (1, 2, 4, 8):
+        mask = b.and_(codes, ir.Constant(codes.type, [bit] * codes.type.count))
+        is_set = b.icmp_unsigned("!=", mask, ir.Constant(codes.type, [0] * codes.type.count))
+        level = [b.select(is_set, odd, even) for even, odd in zip(level[::2], level[1::2], strict=True)]
+    return level[0]
+
+
 def broadcast(b: Builder, value: Value, count: int) -> Value:
     """The same number in every lane."""
     one = b.insert_element(ir.Constant(vector(value.type, count), ir.Undefined), value, I32(0))
@@ -86,6 +100,22 @@ def from_bf16(b: Builder, value: Value) -> Value:
         bits = b.shl(extend(b, value, I32, signed=False), ir.Constant(vector(I32, count), [16] * count))
         return b.bitcast(bits, vector(F32, count))
     return b.bitcast(b.shl(b.zext(value, I32), I32(16)), F32)
+
+
+def from_half(b: Builder, value: Value, count: int) -> Value:
+    """The bits of a float16, a 16-bit integer, as float32 in `count` lanes.
+
+    Plain vectors have no instruction for it: the exponent is moved by a product, which is exact for all finite numbers.
+    """
+    bits = broadcast(b, value, count)
+    if INSTRUCTION_SET != "generic":
+        return b.fpext(b.bitcast(bits, vector(ir.HalfType(), count)), vector(F32, count))
+    wide = extend(b, bits, I32, signed=False)
+    kind = wide.type
+    shifted = b.shl(b.and_(wide, ir.Constant(kind, [0x7FFF] * count)), ir.Constant(kind, [13] * count))
+    number = b.fmul(b.bitcast(shifted, vector(F32, count)), float_vector(2.0**112, count))
+    sign = b.shl(b.and_(wide, ir.Constant(kind, [0x8000] * count)), ir.Constant(kind, [16] * count))
+    return b.bitcast(b.or_(b.bitcast(number, kind), sign), vector(F32, count))
 
 
 def multiply_add(b: Builder, x: Value, y: Value, z: Value) -> Value:
@@ -151,13 +181,17 @@ def reduce_lanes(b: Builder, value: Value, add: Combine) -> Value:
 
 
 def dot_accumulate(b: Builder, total: Value, x: Value, y: Value) -> Value:
-    """Add the products of two vectors of 16-bit integers to `total`, 32-bit integers: two products per lane."""
-    wide, result = vector(I16, LANES_16), vector(I32, LANES)
+    """Add the products of two vectors of 16-bit integers to `total`, 32-bit integers: two products per lane.
+
+    The vectors have 2 * LANES numbers, or on a machine with AVX-512 half as many.
+    """
+    wide, result = x.type, total.type
+    bits = 32 * result.count
     if INSTRUCTION_SET == "vnni":
         kind = ir.FunctionType(result, [result, wide, wide])
-        return b.call(b.module.declare_intrinsic("llvm.x86.avx512.vpdpwssd.512", (), kind), [total, x, y])
+        return b.call(b.module.declare_intrinsic(f"llvm.x86.avx512.vpdpwssd.{bits}", (), kind), [total, x, y])
     if INSTRUCTION_SET != "generic":
-        name = "llvm.x86.avx512.pmaddw.d.512" if INSTRUCTION_SET == "avx512" else "llvm.x86.avx2.pmadd.wd"
+        name = "llvm.x86.avx512.pmaddw.d.512" if bits == 512 else "llvm.x86.avx2.pmadd.wd"
         product = b.call(b.module.declare_intrinsic(name, (), ir.FunctionType(result, [wide, wide])), [x, y])
         return b.add(total, product)
     product = b.mul(extend(b, x, I32), extend(b, y, I32))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from core.engine.kernels import attention, dense, step
+from core.engine.kernels.block_tiles import block_functions
 from core.engine.kernels.jit import Array
 from core.engine.kernels.layout import (
     BLOCK,
@@ -21,6 +22,7 @@ from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS, PanelBuf
 from core.engine.kernels.team import ThreadTeam
 from core.engine.kernels.tiles import JOB_FIELDS
 from core.engine.nn.batch_plan import BatchPlan
+from core.engine.nn.gguf_blocks import BlockMatrix
 from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.linear import ConcatLinear, Linear, LowBitLinear
 from core.engine.nn.quantization import Int8Matrix
@@ -134,10 +136,14 @@ def kernel_weights(model: Transformer) -> step.KernelWeights:
 def matrix_record(low: LowBitLinear, place: int) -> tuple[int, ...]:
     """The fields of a MATRIX_RECORD. `place`: the first output's column in the product's result."""
     matrix = low.matrix
-    bits = 8 if isinstance(matrix, Int8Matrix) else 4
-    offsets = 0 if isinstance(matrix, Int8Matrix) else matrix.offsets.data_ptr()
     bias = 0 if low.bias is None else low.bias.data_ptr()
-    return bits, low.rows, low.columns, matrix.codes.data_ptr(), matrix.scales.data_ptr(), offsets, bias, place
+    size = low.rows, low.columns
+    if isinstance(matrix, BlockMatrix):
+        functions = block_functions(matrix.kind)
+        return 0, *size, matrix.blocks.data_ptr(), 0, 0, bias, place, matrix.row_bytes, *functions
+    bits, offsets = (8, 0) if isinstance(matrix, Int8Matrix) else (4, matrix.offsets.data_ptr())
+    row_bytes = low.columns * bits // 8
+    return bits, *size, matrix.codes.data_ptr(), matrix.scales.data_ptr(), offsets, bias, place, row_bytes, 0, 0, 0
 
 
 def kernel_sizes(model: Transformer) -> step.ModelSizes:

@@ -5,13 +5,15 @@ from typing import Any
 import torch
 
 from core.checkpoints.architecture import Architecture
+from core.checkpoints.gguf_kinds import BLOCK_SIZES
 from core.domain.errors import SetupError
 from core.engine.nn import weight_formats
+from core.engine.nn.gguf_blocks import BlockMatrix
 from core.engine.nn.linear import ConcatLinear, DenseLinear, Linear, LowBitLinear, OneDnnLinear
-from core.engine.nn.quantization import QuantizedMatrix, quantize_int4, quantize_int8, repack_int4, row_chunks
+from core.engine.nn.quantization import QuantizedMatrix, quantize_int4, quantize_int8, row_chunks
 from core.engine.nn.transformer import Embedding, HeadSizes, Layer, RMSNorm, RotaryEmbedding, Transformer
 from core.engine.nn.weight_formats import MatrixFormat, ModelFormat
-from core.engine.nn.weight_reader import Int4Tensor, WeightReader
+from core.engine.nn.weight_reader import WeightReader
 
 TORCH_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
@@ -78,7 +80,7 @@ class ModelBuilder:
             if self._architecture.tied and isinstance(head, DenseLinear):
                 return Embedding(head.weight)
             return Embedding(self._tensors.float32(name).to(self._device, self._dtype))
-        return Embedding(self._tensors.int4(name) if self._tensors.is_int4(name) else self._tensors.view(name))
+        return Embedding(self._tensors.matrix(name))
 
     def _rotary(self, positions: int) -> RotaryEmbedding:
         return RotaryEmbedding(*self._rotary_angles(), positions, self._device)
@@ -98,6 +100,8 @@ class ModelBuilder:
     # One matrix
 
     def _linear(self, matrix: MatrixFormat) -> Linear:
+        if matrix.low_bits in BLOCK_SIZES:
+            return LowBitLinear(self.quantized(matrix), self._bias(matrix))
         try:
             if matrix.low_bits is None:
                 bias = self._bias(matrix)
@@ -138,20 +142,18 @@ class ModelBuilder:
         return whole
 
     def quantized(self, matrix: MatrixFormat) -> QuantizedMatrix:
-        """A matrix in its low bits: the file's own 4-bit codes, or rounded."""
-        if matrix.low_bits == "int4" and all(self._tensors.is_int4(name) for name in matrix.names):
-            codes = [self._tensors.int4(name) for name in matrix.names]
-            fields = ([each.codes for each in codes], [each.scale for each in codes], [each.offset for each in codes])
-            return repack_int4(Int4Tensor(*map(torch.cat, fields)))
+        """A matrix in its low bits: as it lies in the file, or rounded."""
+        if matrix.low_bits in BLOCK_SIZES:
+            [name] = matrix.names
+            return self._tensors.blocks(name)
         views = [self._rows(name, slice(None)) for name in matrix.names]
         values = views[0] if len(views) == 1 else torch.cat(views)
         return quantize_int4(values) if matrix.low_bits == "int4" else quantize_int8(values)
 
     def _rows(self, name: str, rows: slice) -> torch.Tensor:
-        """Rows of a tensor in the file's dtype; float32 if the file has 4-bit codes."""
-        if self._tensors.is_int4(name):
-            return self._tensors.int4(name)[rows].dequantize()
-        return self._tensors.view(name)[rows]
+        """Rows of a tensor in the file's dtype; float32 if the file has blocks."""
+        matrix = self._tensors.matrix(name)
+        return matrix.dequantize(rows) if isinstance(matrix, BlockMatrix) else matrix[rows]
 
 
 def has_onednn() -> bool:

@@ -2,7 +2,7 @@
 
 import torch
 
-from core.checkpoints import safetensors_index
+from core.checkpoints import weight_index
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.json_files import read_json
 from core.domain.errors import SetupError
@@ -113,8 +113,8 @@ def build_runner(options: LoadOptions, report: Report, device: torch.device | No
     """
     config = read_json(options.folder / "config.json")
     architecture = Architecture.from_config(config, str(options.folder))
-    shapes = safetensors_index.tensor_shapes(options.folder)
-    safetensors_index.check_shapes(shapes, architecture.tensor_shapes(), str(options.folder))
+    shapes = weight_index.tensor_shapes(options.folder)
+    weight_index.check_shapes(shapes, architecture.tensor_shapes(), str(options.folder))
     tensors = WeightReader(options.folder)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     context = min(architecture.context, options.context or architecture.context)

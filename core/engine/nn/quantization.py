@@ -1,13 +1,11 @@
 """Quantizes weights to 8 and 4 bits, in the layout that the kernels read (core/engine/kernels/layout.py)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from core.checkpoints.safetensors_index import GROUP
-from core.engine.kernels.layout import padded_groups
-from core.engine.nn.weight_reader import Int4Tensor
+from core.engine.kernels.layout import GROUP, padded_groups
+from core.engine.nn.gguf_blocks import BlockMatrix
 
 CHUNK_ROWS = 1024
 """Rows quantized at a time, so that intermediate results are small beside the matrix."""
@@ -57,7 +55,7 @@ class Int4Matrix:
         return groups.mul_(scales).add_(offsets).flatten(1)
 
 
-QuantizedMatrix = Int8Matrix | Int4Matrix
+QuantizedMatrix = Int8Matrix | Int4Matrix | BlockMatrix
 
 
 def fits_kernels(columns: int) -> bool:
@@ -79,42 +77,17 @@ def quantize_int8(values: torch.Tensor) -> Int8Matrix:
 
 def quantize_int4(values: torch.Tensor) -> Int4Matrix:
     """Quantize a matrix [rows, columns] to 4 bits. Codes are chosen for the scales and offsets as rounded to bf16."""
-
-    def group(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        groups = values[rows].float().view(-1, values.shape[1] // GROUP, GROUP)
-        low, high = groups.amin(-1), groups.amax(-1)
-        scale, offset = (part.bfloat16().float() for part in ((high - low) / MAX_CODE_4, low))
-        return nearest_codes(groups, scale, offset), scale, offset
-
-    return pack_int4(values.shape, group)
-
-
-def repack_int4(matrix: Int4Tensor) -> Int4Matrix:
-    """Keep a GGUF file's own 4-bit codes. Only scales and offsets are rounded, to bf16."""
-
-    def group(rows: slice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        part = matrix[rows]
-        return part.unpack_codes().view(len(part), -1, GROUP), part.scale, part.offset
-
-    rows, half = matrix.codes.shape
-    return pack_int4((rows, half * 2), group)
-
-
-CodesOfRows = Callable[[slice], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-"""Returns codes [rows, groups, 32], scales and offsets [rows, groups] of some rows."""
-
-
-def pack_int4(shape: tuple[int, ...], group: CodesOfRows) -> Int4Matrix:
-    """Pack a matrix of this shape in the kernels' layout, some rows at a time."""
-    rows, columns = shape
+    rows, columns = values.shape
+    groups = columns // GROUP
     codes = torch.empty(rows, columns // 2, dtype=torch.uint8)
-    scales, offsets = torch.zeros(2, rows, padded_groups(columns // GROUP), dtype=torch.bfloat16)
+    scales, offsets = torch.zeros(2, rows, padded_groups(groups), dtype=torch.bfloat16)
     for part in row_chunks(rows):
-        numbers, scale, offset = group(part)
-        low, high = numbers.to(torch.uint8).chunk(2, -1)
+        numbers = values[part].float().view(-1, groups, GROUP)
+        least, most = numbers.amin(-1), numbers.amax(-1)
+        scale, offset = (each.bfloat16() for each in ((most - least) / MAX_CODE_4, least))
+        low, high = nearest_codes(numbers, scale.float(), offset.float()).to(torch.uint8).chunk(2, -1)
         codes[part] = (low | high << 4).flatten(1)
-        scales[part, : columns // GROUP] = scale.bfloat16()
-        offsets[part, : columns // GROUP] = offset.bfloat16()
+        scales[part, :groups], offsets[part, :groups] = scale, offset
     return Int4Matrix(codes, scales, offsets)
 
 

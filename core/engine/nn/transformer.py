@@ -12,9 +12,9 @@ from torch.nn import functional
 from core.engine.nn.attention_groups import AttentionGroup, on_device, plan_groups
 from core.engine.nn.batch_plan import BatchPlan
 from core.engine.nn.device_copy import copy_together
+from core.engine.nn.gguf_blocks import BlockMatrix
 from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.linear import Linear
-from core.engine.nn.weight_reader import Int4Tensor
 
 
 class RMSNorm:
@@ -158,12 +158,12 @@ def grouped_attention(group: AttentionGroup, q: torch.Tensor, kv: KVCache, layer
 class Embedding:
     """The embeddings, [vocabulary, hidden]. May be a view of a file, also in 4 bits, as a step reads few rows."""
 
-    def __init__(self, rows: torch.Tensor | Int4Tensor) -> None:
+    def __init__(self, rows: torch.Tensor | BlockMatrix) -> None:
         self.rows = rows
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """The embeddings of ids, float32 [ids, hidden]: the residual stream is not rounded between layers."""
-        if isinstance(self.rows, Int4Tensor):
+        if isinstance(self.rows, BlockMatrix):
             return self.rows[ids].dequantize()
         return self.rows[ids].to(torch.float32)
 

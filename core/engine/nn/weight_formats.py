@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.checkpoints.architecture import Architecture
-from core.checkpoints.safetensors_index import GROUP
-from core.engine.kernels.layout import padded_groups
+from core.checkpoints.gguf_kinds import BLOCK_SIZES
+from core.engine.kernels.layout import GROUP, padded_groups
 from core.engine.nn.quantization import fits_kernels
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import WeightFormat
 
-LowBits = Literal["int8", "int4"]
+LowBits = str
+"""int8, int4, or the name of a GGUF file's kind of blocks, which are held as they lie in the file."""
 DenseDtype = Literal["float32", "bf16"]
 
+FOUR_BITS = ("Q4_0", "Q4_1", "Q4_K", "IQ4_NL")
+"""The kinds of blocks whose codes have 4 bits."""
 BYTES_PER_NUMBER: dict[DenseDtype, int] = {"float32": 4, "bf16": 2}
 
 LAYER_PREFIX = "model.layers.{}."
@@ -69,6 +72,9 @@ class ModelFormat:
             return count + 4 * rows
         if matrix.low_bits == "int4":
             return count // 2 + 4 * rows * padded_groups(matrix.columns // GROUP)
+        if matrix.low_bits in BLOCK_SIZES:
+            columns, size = BLOCK_SIZES[matrix.low_bits]
+            return count // columns * size
         return count * BYTES_PER_NUMBER[self.dense_dtype]
 
     def __str__(self) -> str:
@@ -117,8 +123,10 @@ def dense_dtype(context: FormatContext) -> DenseDtype:
 
 
 def group_by_format(names: tuple[str, ...], context: FormatContext) -> list[MatrixFormat]:
-    """One matrix of all these tensors if they have the same format, else one for each."""
-    same = len({low_bits(name, context) for name in names}) == 1
+    """One matrix of all these tensors if they have the same format, else one for each, as for those that stay in a
+    file."""
+    kinds = {low_bits(name, context) for name in names}
+    same = len(kinds) == 1 and kinds.isdisjoint(BLOCK_SIZES)
     groups = [names] if same else [(name,) for name in names]
     return [
         MatrixFormat(
@@ -135,12 +143,20 @@ def low_bits(name: str, context: FormatContext) -> LowBits | None:
     """The bits of a tensor; None for the dense dtype, also where the kernels can't multiply its width."""
     if context.weights in ("float32", "bf16") or not fits_kernels(context.shapes[name][1]):
         return None
+    kind = context.tensors.block_kind(name)
+    if kind in BLOCK_SIZES and stays_as_it_is(kind, context):
+        return kind
     return "int4" if context.weights != "int8" and suits_int4(name, context) else "int8"
 
 
+def stays_as_it_is(kind: str, context: FormatContext) -> bool:
+    """Whether blocks of a kind are held as they lie in the file, which loses nothing."""
+    if not context.from_gguf:
+        return False
+    return context.weights == "auto" or (context.weights == "int4" and kind in FOUR_BITS)
+
+
 def suits_int4(name: str, context: FormatContext) -> bool:
-    """Whether a tensor is held in 4 bits. A GGUF file's own 4 bits lose nothing. Of other tensors those of the MLP lose
-    least, and are the largest."""
-    if context.from_gguf and context.weights == "auto":
-        return context.tensors.is_int4(name)
-    return context.tensors.is_int4(name) or ".mlp." in name
+    """Whether a tensor is rounded to 4 bits: never a GGUF file's unless it is asked for. Of others those of the MLP
+    lose least, and are the largest."""
+    return ".mlp." in name and not (context.from_gguf and context.weights == "auto")

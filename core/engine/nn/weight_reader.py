@@ -1,44 +1,46 @@
 """Reads the tensors of a model's folder one at a time, so that its files take no memory beside the model.
 
-The safetensors format: 8 bytes with the header's length, a JSON header, the data.
+The safetensors format: 8 bytes with the header's length, a JSON header, the data. Of a GGUF file the folder's index
+tells where each tensor lies (core/checkpoints/gguf_index.py).
 """
 
 import json
 import mmap
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from core.checkpoints.safetensors_index import GROUP, PARTS, StoredTensor, stored_tensors
+from core.checkpoints.gguf_kinds import PLAIN_TYPES
+from core.checkpoints.stored_tensor import StoredTensor
+from core.checkpoints.weight_index import stored_tensors
 from core.domain.errors import SetupError
+from core.engine.nn.gguf_blocks import BlockMatrix
 
 WEIGHT_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
-FILE_DTYPES = WEIGHT_DTYPES | {"U8": torch.uint8}
-"""U8 holds the codes of a 4-bit matrix."""
 
 
-class SafetensorsFile:
-    """A memory-mapped safetensors file."""
+class MappedFile:
+    """A memory-mapped file of weights, safetensors or GGUF."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        length = int.from_bytes(self._map[:8], "little")
-        self._header = json.loads(self._map[8 : 8 + length])
-        self._start = 8 + length
+        self._header, self._start = {}, 0
+        if path.suffix == ".safetensors":
+            length = int.from_bytes(self._map[:8], "little")
+            self._header = json.loads(self._map[8 : 8 + length])
+            self._start = 8 + length
 
-    def view(self, name: str) -> torch.Tensor:
-        """A view of a tensor. The pages it reads count as memory until release_pages()."""
-        entry = self._header[name]
-        begin, end = entry["data_offsets"]
-        dtype = FILE_DTYPES[entry["dtype"]]
-        count = (end - begin) // dtype.itemsize
+    def view(self, name: str, tensor: StoredTensor) -> torch.Tensor:
+        """A view of a tensor, uint8 [rows, bytes] of one in blocks. Its pages count as memory once they are read."""
+        begin, end = self._header[name]["data_offsets"] if name in self._header else (tensor.begin, tensor.end)
+        dtype = WEIGHT_DTYPES.get(tensor.dtype, torch.uint8)
         with warnings.catch_warnings():  # the map is read-only, and nothing writes to it
             warnings.simplefilter("ignore")
+            count = (end - begin) // dtype.itemsize
             flat = torch.frombuffer(self._map, dtype=dtype, count=count, offset=self._start + begin)
-        return flat.view(entry["shape"])
+        return flat.view(tensor.shape if tensor.dtype in WEIGHT_DTYPES else (tensor.shape[0], -1))
 
     def release_pages(self) -> None:
         """Give the memory of read pages back to the system."""
@@ -46,67 +48,55 @@ class SafetensorsFile:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-@dataclass(frozen=True, slots=True)
-class Int4Tensor:
-    """A matrix of a GGUF file's 4-bit blocks: value = code * scale + offset, in groups of 32 columns.
-
-    `codes`: uint8 [rows, columns / 2], two per byte, the even column in the low half. `scale`, `offset`: float32
-    [rows, columns / 32].
-    """
-
-    codes: torch.Tensor
-    scale: torch.Tensor
-    offset: torch.Tensor
-
-    def unpack_codes(self) -> torch.Tensor:
-        """One code per number: uint8 [rows, columns]."""
-        return torch.stack((self.codes & 15, self.codes >> 4), -1).flatten(1)
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def __getitem__(self, rows: torch.Tensor | slice) -> "Int4Tensor":
-        """Some rows of the matrix."""
-        return Int4Tensor(self.codes[rows], self.scale[rows], self.offset[rows])
-
-    def dequantize(self) -> torch.Tensor:
-        """The values, float32 [rows, columns]."""
-        groups = self.unpack_codes().view(len(self.codes), -1, GROUP).float()
-        return (groups * self.scale[..., None] + self.offset[..., None]).flatten(1)
-
-
 class WeightReader:
     """Every tensor of a folder, by its name in transformers."""
 
     def __init__(self, folder: Path) -> None:
         self._stored: dict[str, StoredTensor] = stored_tensors(folder)
-        self._files = {path: SafetensorsFile(path) for path in {entry.path for entry in self._stored.values()}}
+        self._files = {path: MappedFile(path) for path in {entry.path for entry in self._stored.values()}}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._stored or self.is_int4(name)
+        return name in self._stored
 
-    def is_int4(self, name: str) -> bool:
-        """Whether a matrix is stored as 4-bit codes."""
-        return f"{name}.{PARTS[0]}" in self._stored
+    def block_kind(self, name: str) -> str | None:
+        """The kind of a GGUF file's blocks that hold a tensor, such as "Q4_K"; None for plain numbers."""
+        tensor = self._stored[name]
+        is_gguf = tensor.end > 0
+        return tensor.dtype if is_gguf and tensor.dtype not in PLAIN_TYPES else None
 
     def view(self, name: str) -> torch.Tensor:
-        """A view of a tensor in its file. Raises SetupError if its dtype is not supported."""
-        path, dtype = self._stored[name].path, self._stored[name].dtype
-        if dtype not in WEIGHT_DTYPES:
-            raise SetupError(f"{name} in {path} is of type {dtype}: use a version of the model in bf16")
-        return self._files[path].view(name)
+        """A view of a tensor of plain numbers; a copy where its rows must be put in order.
 
-    def int4(self, name: str) -> Int4Tensor:
-        """A view of a matrix of 4-bit codes."""
-        names = [f"{name}.{part}" for part in PARTS]
-        codes, scale, offset = (self._files[self._stored[part].path].view(part) for part in names)
-        return Int4Tensor(codes, scale, offset)
+        Raises SetupError if its dtype is not supported.
+        """
+        tensor = self._stored[name]
+        if tensor.dtype not in WEIGHT_DTYPES:
+            raise SetupError(f"{name} in {tensor.path} is of type {tensor.dtype}: use a version of the model in bf16")
+        return self._in_order(name)
+
+    def blocks(self, name: str) -> BlockMatrix:
+        """A view of a matrix in blocks; a copy where its rows must be put in order."""
+        tensor = self._stored[name]
+        return BlockMatrix(tensor.dtype, self._in_order(name), tensor.shape[-1])
+
+    def matrix(self, name: str) -> torch.Tensor | BlockMatrix:
+        """What view() or blocks() returns."""
+        return self.blocks(name) if self.block_kind(name) else self.view(name)
 
     def float32(self, name: str) -> torch.Tensor:
         """A tensor of any format, converted to float32."""
-        return self.int4(name).dequantize() if self.is_int4(name) else self.view(name).float()
+        if self.block_kind(name):
+            return self.blocks(name).dequantize().view(self._stored[name].shape)
+        return self.view(name).float()
 
     def release_pages(self) -> None:
         """Give the memory of read pages back to the system."""
         for file in self._files.values():
             file.release_pages()
+
+    def _in_order(self, name: str) -> torch.Tensor:
+        tensor = self._stored[name]
+        rows = self._files[tensor.path].view(name, tensor)
+        if not tensor.interleaved_heads:
+            return rows
+        return rows.view(tensor.interleaved_heads, -1, 2, rows.shape[-1]).transpose(1, 2).reshape(rows.shape)

@@ -17,7 +17,6 @@ from tokenizers.pre_tokenizers import ByteLevel
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.gguf_convert import gguf_name
 from core.checkpoints.gguf_tokenizer import CONTROL, USER_DEFINED
-from core.checkpoints.safetensors_index import GROUP, PARTS
 
 Tensors = dict[str, npt.NDArray[Any]]
 Kind = gguf.GGMLQuantizationType
@@ -56,8 +55,8 @@ def random_weights(settings: dict[str, Any]) -> Tensors:
     return {name: draw.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-HALVES = {Kind.Q4_K: (0, 2), Kind.Q5_K: (0, 2), Kind.Q6_K: (208,)}
-"""Where the float16 numbers of a block lie, for the kinds that gguf can read but not make."""
+HALVES = {Kind.Q4_K: (0, 2), Kind.Q5_K: (0, 2), Kind.Q6_K: (208,), Kind.IQ4_NL: (0,), Kind.Q3_K: (108,)}
+"""Where the float16 numbers of a block lie, for kinds that gguf can read but not make."""
 
 
 def packed(tensor: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:
@@ -73,17 +72,28 @@ def packed(tensor: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:
     return raw.reshape(len(tensor), -1)
 
 
-def read_weights(folder: Path) -> Tensors:
-    """The weights of a converted folder as float32, its triples put together as safetensors_index says."""
-    import safetensors.torch  # numpy has no bfloat16
+def kind_named(name: str) -> Kind:
+    """The kind of that name."""
+    kind: Kind = getattr(Kind, name)
+    return kind
 
-    files = safetensors.torch.load_file(folder / "model.safetensors")
-    stored = {name: tensor.numpy() if "int4" in name else tensor.float().numpy() for name, tensor in files.items()}
-    for name in [name.removesuffix(".int4") for name in stored if name.endswith(".int4")]:
-        codes, scale, offset = (stored.pop(f"{name}.{part}") for part in PARTS)
-        low_first = np.stack([codes & 15, codes >> 4], axis=-1).reshape(*scale.shape, GROUP).astype(np.float32)
-        stored[name] = (low_first * scale[..., None] + offset[..., None]).reshape(len(codes), -1)
-    return stored
+
+def read_weights(folder: Path) -> Tensors:
+    """The weights of a converted folder as float32, as the package gguf has them where the folder's index points to."""
+    index = json.loads((folder / "gguf_index.json").read_text())
+    content = np.memmap(index["file"], np.uint8, "r")
+    return {name: read_tensor(content, entry) for name, entry in index["tensors"].items()}
+
+
+def read_tensor(content: npt.NDArray[np.uint8], entry: dict[str, Any]) -> npt.NDArray[Any]:
+    begin, end = entry["offsets"]
+    kind, shape = kind_named(entry["type"]), entry["shape"]
+    item = 4 if kind == Kind.F32 else 1
+    raw = np.array(content[begin:end]).view(np.float32 if item == 4 else np.uint8).reshape(*shape[:-1], -1)
+    rows = dequantize(raw, kind).astype(np.float32)
+    if heads := entry["interleaved_heads"]:
+        rows = np.ascontiguousarray(rows.reshape(heads, -1, 2, shape[-1]).swapaxes(1, 2).reshape(shape))
+    return rows
 
 
 def model_of(settings: dict[str, Any], weights: Tensors) -> Any:

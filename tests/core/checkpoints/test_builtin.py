@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from core.checkpoints import BUILTIN, Checkpoint, open_checkpoint
 from core.checkpoints.builtin import builtin_file
-from core.checkpoints.safetensors_index import stored_tensors
+from core.checkpoints.weight_index import stored_tensors
 from core.domain.errors import SetupError
 from tests.core.checkpoints.conftest import model_of, read_weights
 from tests.real import CACHE
@@ -53,7 +53,7 @@ def test_what_it_is(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.slow
 def test_its_4_bit_numbers_are_kept(checkpoint: Checkpoint) -> None:
-    assert sum(name.endswith(".weight.int4") for name in stored_tensors(checkpoint.folder)) == 210
+    assert sum(tensor.dtype == "Q4_1" for tensor in stored_tensors(checkpoint.folder).values()) == 210
     reader, ours = gguf.GGUFReader(builtin_file()), read_weights(checkpoint.folder)
     theirs = {tensor.name: tensor for tensor in reader.tensors}
     for name, parameter in (("ffn_down", "mlp.down_proj"), ("attn_v", "self_attn.v_proj")):

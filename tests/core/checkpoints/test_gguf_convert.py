@@ -1,5 +1,6 @@
 """Converting GGUF files: the folder computes what the original weights compute, or a SetupError says why not."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,14 +16,14 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from core.checkpoints import inspect_checkpoint, open_checkpoint
-from core.checkpoints.gguf_cache import converted_folder
+from core.checkpoints.gguf_cache import content_hash, converted_folder
 from core.checkpoints.gguf_convert import convert
+from core.checkpoints.weight_index import stored_tensors
 from core.domain.errors import SetupError
-from tests.core.checkpoints.conftest import model_of, read_weights
+from tests.core.checkpoints.conftest import TinyGguf, model_of, read_weights
 from tests.sweeps import either_extent, sweep
 from tests.tables import each_row
 
@@ -59,8 +60,7 @@ def converted(folder: Path) -> Any:
 def test_the_same_logits(make_gguf: Make, tmp_path: Path, family: str, tied: bool) -> None:
     tiny = make_gguf(family, tied=tied)
     checkpoint = open_checkpoint(str(tiny.write()), cache=tmp_path / "cache", progress=nothing)
-    model = AutoModelForCausalLM.from_pretrained(checkpoint.folder, dtype=torch.float32)
-    assert torch.allclose(logits(model), logits(model_of(tiny.config, tiny.weights)), atol=1e-5)
+    assert torch.allclose(logits(converted(checkpoint.folder)), logits(model_of(tiny.config, tiny.weights)), atol=1e-5)
     assert (checkpoint.name, checkpoint.family, checkpoint.context) == (f"tiny-{family}.gguf", family, 128)
     assert checkpoint.stop_ids == inspect_checkpoint(checkpoint.folder).stop_ids != ()
 
@@ -80,10 +80,21 @@ def test_numbers_too_large_for_float16_stay(make_gguf: Make, tmp_path: Path) -> 
     tiny = make_gguf("qwen2", kind=Kind.Q8_0)
     name = "model.layers.0.mlp.up_proj.weight"
     tiny.weights[name][50, 3] = 100_000.0
-    tensors = load_file(convert(tiny.write(), tmp_path / "cache", nothing) / "model.safetensors")
-    assert tensors[name].dtype == np.float32
-    assert tensors["model.layers.1.mlp.up_proj.weight"].dtype == np.float16
+    tensors = read_weights(convert(tiny.write(), tmp_path / "cache", nothing))
+    assert tensors[name][50, 3] > 65_504
     np.testing.assert_array_equal(tensors[name], tiny.weights[name])
+
+
+@each_row("kind", [Kind.F16, Kind.Q4_1, Kind.Q5_0, Kind.Q8_0])
+def test_no_weights_are_written(tmp_path_factory: pytest.TempPathFactory, kind: Kind) -> None:
+    """They stay in the file, so that the folder is no larger than what it says about tokens and tensors."""
+    place = tmp_path_factory.mktemp("row")
+    file = TinyGguf(place / "tiny.gguf", kind=kind).write()
+    folder = convert(file, place / "cache", nothing)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.json", "tokenizer.json", "tokenizer_config.json", "gguf_index.json"}
+    index = json.loads((folder / "gguf_index.json").read_text())
+    assert index["file"] == str(file) and index["size"] == file.stat().st_size
 
 
 def test_progress_goes_from_nothing_to_all(make_gguf: Make, tmp_path: Path) -> None:
@@ -105,13 +116,101 @@ def test_a_second_call_uses_the_first_ones_folder(make_gguf: Make, tmp_path: Pat
 
 
 def test_a_changed_file_is_converted_anew(make_gguf: Make, tmp_path: Path) -> None:
-    path = make_gguf().write()
-    first = convert(path, tmp_path / "cache", nothing)
+    tiny = make_gguf()
+    first = convert(tiny.write(), tmp_path / "cache", nothing)
+    tiny.weights["model.norm.weight"][0] += 1
+    assert convert(tiny.write(), tmp_path / "cache", nothing) != first
+
+
+def aged(path: Path) -> Path:
     os.utime(path, (1, 1))
-    assert convert(path, tmp_path / "cache", nothing) != first
+    return path
 
 
-@each_row("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def made_folder(path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    return path
+
+
+MOVES: dict[str, Callable[[Path], Path]] = {
+    "another time": aged,
+    "another name": lambda path: path.rename(path.with_name("renamed.gguf")),
+    "another folder": lambda path: path.rename(made_folder(path.parent / "elsewhere") / path.name),
+    "downloaded again": lambda path: written(path.with_name("again.gguf"), path.read_bytes()),
+}
+
+
+@each_row("move", MOVES)
+def test_a_file_is_known_by_its_content(tmp_path_factory: pytest.TempPathFactory, move: str) -> None:
+    """Wherever it lies, it is not converted again, and the folder's index points to where it is now."""
+    place, calls = tmp_path_factory.mktemp("row"), list[int]()
+    path, cache = TinyGguf(place / "tiny.gguf").write(), place / "cache"
+    first = convert(path, cache, nothing)
+    path = MOVES[move](path)
+    assert convert(path, cache, lambda label, done, total: calls.append(done)) == first
+    assert calls == []
+    checkpoint = open_checkpoint(str(path), cache=cache, progress=nothing)
+    assert (checkpoint.folder, checkpoint.name) == (first, path.name)
+    assert {tensor.path for tensor in stored_tensors(first).values()} == {path}
+
+
+def test_a_file_is_read_through_once(make_gguf: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the second start, and not for nothing: a change that keeps size and times is seen by the file system."""
+    path, cache, read = make_gguf().write(), tmp_path / "cache", list[str]()
+    digest = hashlib.file_digest
+
+    def counted(file: Any, kind: str) -> Any:
+        read.append(file.name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    first = content_hash(path, cache)
+    assert content_hash(path, cache) == first == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read == [str(path)]
+    stat, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert content_hash(path, cache) != first and len(read) == 2
+    [note, *_] = (cache / "hashes").iterdir()
+    note.write_text("damaged")
+    assert {content_hash(path, cache)} == {hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+@each_row("change", ["other content", "gone"])
+def test_a_file_that_changes_meanwhile(tmp_path_factory: pytest.TempPathFactory, change: str) -> None:
+    """Its tokens may no longer be those of the folder, so its weights are not read until the bot starts again."""
+    place = tmp_path_factory.mktemp("row")
+    path = TinyGguf(place / "tiny.gguf").write()
+    folder = convert(path, place / "cache", nothing)
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(SetupError, match="can't be read" if change == "gone" else "has changed while"):
+        inspect_checkpoint(folder)
+
+
+def test_what_older_versions_have_written_goes(make_gguf: Make, tmp_path: Path) -> None:
+    """More than twice the file's size, and of no use any more. Other files' folders stay."""
+    path = make_gguf().write()
+    stat = path.stat()
+    identity = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}\n2"
+    parent = tmp_path / "cache" / "converted"
+    old = parent / f"{path.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    other = parent / f"{path.stem}-0123456789abcdef"
+    for folder in (old, other):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"weights")
+    made = convert(path, tmp_path / "cache", nothing)
+    assert set(parent.iterdir()) == {made, other}
+
+
+@each_row("name", ["gguf_index.json", "tokenizer.json", "config.json"])
 def test_a_damaged_folder_is_made_again(make_gguf: Make, tmp_path: Path, name: str) -> None:
     path = make_gguf().write()
     damaged = convert(path, tmp_path / "cache", nothing) / name
@@ -168,12 +267,12 @@ def test_a_cache_that_cannot_be_written(make_gguf: Make, tmp_path: Path) -> None
 
 
 def test_a_write_that_fails_leaves_nothing(make_gguf: Make, tmp_path: Path) -> None:
-    """As on a full disk: no file may grow beyond 50,000 bytes."""
+    """As on a full disk: no file may grow beyond 2,000 bytes."""
     path, cache = make_gguf().write(), tmp_path / "cache"
     code = (
         "import resource, pathlib\nfrom core.checkpoints import open_checkpoint\n"
         "from core.domain.errors import SetupError\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))\n"
         f"try: open_checkpoint({str(path)!r}, cache=pathlib.Path({str(cache)!r}), progress=lambda *_: None)\n"
         "except SetupError as error: print(error)"
     )

@@ -15,11 +15,12 @@ from core.engine.kernels.layout import BLOCK, GROUPS_PER_BLOCK, MATRIX_RECORD, Q
 from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS, PanelBuffers
 from core.engine.kernels.team import finish_chunk, take_chunk, wait_for_phase
 from core.engine.kernels.tiles import JOB_FIELDS
+from core.engine.nn.gguf_blocks import BlockMatrix
 from core.engine.nn.kernel_model import aligned_empty, matrix_record
 from core.engine.nn.linear import LowBitLinear
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix
 
-Matrix = Int4Matrix | Int8Matrix
+Matrix = Int4Matrix | Int8Matrix | BlockMatrix
 GUARD = np.float32(-12345.678)
 """Stands where nothing may be written."""
 

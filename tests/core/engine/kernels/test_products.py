@@ -39,7 +39,7 @@ def activations(rows: int, columns: int, seed: int = 2) -> Array:
     return np.asarray(x.numpy())
 
 
-def off_by_unpacking(matrix: Matrix, many: bool) -> Array:
+def off_by_unpacking(matrix: Int4Matrix | Int8Matrix, many: bool) -> Array:
     """How far off the weights themselves may be, [outputs, columns]: in 4 bits, for many rows, half a step of a block
     of a row, which reaches to the largest number that its scales can stand for."""
     rows, columns = matrix.shape

@@ -13,9 +13,7 @@ from core.engine.nn.quantization import (
     fits_kernels,
     quantize_int4,
     quantize_int8,
-    repack_int4,
 )
-from core.engine.nn.weight_reader import Int4Tensor as Codes
 from tests.tables import each_row
 
 DTYPES = [torch.float32, torch.bfloat16]
@@ -116,28 +114,6 @@ def test_whatever_type_the_file_has(source: torch.dtype) -> None:
         assert (round_(values).codes == round_(values.float()).codes).all()
 
 
-def triple(rows: int = ROWS) -> Codes:
-    """As GGUF files have them: Q4_0 with negative scales too, and scales of zero where all numbers are the same."""
-    torch.manual_seed(5)
-    scale = torch.randn(rows, COLUMNS // 32).half().float()
-    scale[3], scale[4, 1] = 0, 6e-8
-    codes = torch.randint(0, 256, (rows, COLUMNS // 2), dtype=torch.uint8)
-    return Codes(codes, scale, torch.randn(rows, COLUMNS // 32) * scale)
-
-
-def test_a_files_own_codes_are_kept() -> None:
-    codes = triple()
-    rounded = repack_int4(codes)
-    low_first = torch.stack((codes.codes & 15, codes.codes >> 4), -1).flatten(1)
-    assert (unpacked4(rounded).flatten(1) == low_first).all()
-    groups = COLUMNS // 32
-    assert (rounded.scales[:, :groups] == codes.scale.bfloat16()).all()
-    assert (rounded.offsets[:, :groups] == codes.offset.bfloat16()).all()
-    near = UNIT * (15 * codes.scale.abs() + codes.offset.abs() + 1e-6)
-    off = (numbers4(rounded) - codes.dequantize().double()).abs().view(ROWS, -1, 32).amax(-1)
-    assert (off <= near * 1.01).all()
-
-
 @each_row("groups", [1, 3, SCALES_MULTIPLE - 1, SCALES_MULTIPLE, SCALES_MULTIPLE + 1, 2 * SCALES_MULTIPLE])
 def test_scales_are_filled_up_with_zeros(groups: int) -> None:
     """The kernels read a whole vector of them."""
@@ -152,12 +128,11 @@ def test_scales_are_filled_up_with_zeros(groups: int) -> None:
 @each_row("rows", [1, 16, 48, 63, 64, 65, 80, 128, 208])
 def test_in_parts_as_whole(rows: int) -> None:
     """A big matrix is rounded and packed some rows at a time."""
-    values, codes = matrix("normal", rows), triple(max(rows, 5))
+    values = matrix("normal", rows)
 
     def all_of_it() -> list[torch.Tensor]:
-        eight, four, kept = quantize_int8(values), quantize_int4(values), repack_int4(codes)
-        fours = (part for each in (four, kept) for part in (each.codes, each.scales, each.offsets))
-        return [eight.codes, eight.scales, *fours, four.dequantize()]
+        eight, four = quantize_int8(values), quantize_int4(values)
+        return [eight.codes, eight.scales, four.codes, four.scales, four.offsets, four.dequantize()]
 
     whole = all_of_it()
     with pytest.MonkeyPatch.context() as patch:
@@ -174,7 +149,6 @@ def test_products_are_made_of_these_values(rows: int, dtype: torch.dtype) -> Non
     for rounded in (
         quantize_int8(matrix("normal", rows)),
         quantize_int4(matrix("normal", rows)),
-        repack_int4(triple(max(rows, 5))),
     ):
         product = LowBitLinear(rounded, None)
         found = torch.cat([product(eye[row : row + 5]) for row in range(0, COLUMNS, 5)]).T
@@ -183,8 +157,8 @@ def test_products_are_made_of_these_values(rows: int, dtype: torch.dtype) -> Non
 
 
 def test_the_values_of_4_bits() -> None:
-    for rounded in (quantize_int4(matrix("normal")), repack_int4(triple())):
-        torch.testing.assert_close(rounded.dequantize().double(), numbers4(rounded), rtol=1e-6, atol=1e-7)
+    rounded = quantize_int4(matrix("normal"))
+    torch.testing.assert_close(rounded.dequantize().double(), numbers4(rounded), rtol=1e-6, atol=1e-7)
 
 
 @each_row(("columns", "fit"), [(32, True), (64, True), (96, True), (48, False), (33, False), (1, False)])

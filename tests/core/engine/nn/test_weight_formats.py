@@ -35,13 +35,15 @@ PARTS = ("q", "k", "v", "o", "gate", "up", "down", "head")
 
 
 class Held(WeightReader):
-    """Of a file that nobody reads: the names of the matrices that it has as codes contain one of these."""
+    """Of a file that nobody reads: the names of the matrices that it has in blocks of 4 bits contain one of these.
+    Others are in blocks that no kernel reads, or plain where there are none of 4 bits."""
 
     def __init__(self, *parts: str) -> None:
         self.parts = parts
 
-    def is_int4(self, name: str) -> bool:
-        return any(f"{part}_proj" in name or (part == "head" and "lm_head" in name) for part in self.parts)
+    def block_kind(self, name: str) -> str | None:
+        four = any(f"{part}_proj" in name or (part == "head" and "lm_head" in name) for part in self.parts)
+        return "Q4_0" if four else "Q3_K" if self.parts else None
 
 
 def made(weights: WeightFormat, codes: tuple[str, ...] = (), **machine: bool) -> ModelFormat:
@@ -57,7 +59,7 @@ def forms(found: ModelFormat) -> str:
     for matrix in found.all_matrices:
         for name in matrix.names:
             part = "head" if "lm_head" in name else name.split(".")[-2].removesuffix("_proj")
-            kinds[part] = {"int8": "b", "int4": "n", None: "-"}[matrix.low_bits]
+            kinds[part] = {"int8": "b", "int4": "n", "Q4_0": "g", None: "-"}[matrix.low_bits]
     return "".join(kinds[part] for part in PARTS) + " " + found.dense_dtype
 
 
@@ -74,8 +76,8 @@ GGUF = {
     "float32": "--------",
     "bf16": "--------",
     "int8": "bbbbbbbb",
-    "int4": "nnbnnnnb",
-    "auto": "nnbnnnbb",
+    "int4": "ggbgggnb",
+    "auto": "ggbgggbb",
 }
 
 
@@ -90,7 +92,7 @@ def test_every_setting(codes: tuple[str, ...], table: dict[str, str], weights: W
 
 
 def test_a_gguf_head_of_4_bits() -> None:
-    assert forms(made("auto", PARTS)) == "nnnnnnnn bf16"
+    assert forms(made("auto", PARTS)) == "gggggggg bf16"
 
 
 def names(found: ModelFormat) -> list[tuple[str, ...]]:
@@ -100,11 +102,11 @@ def names(found: ModelFormat) -> list[tuple[str, ...]]:
 
 
 def test_what_is_multiplied_at_once() -> None:
-    """Matrices of one input, unless they are held in different forms."""
+    """Matrices of one input, unless they are held in different forms or stay where they are in their file."""
     q, k, v, gate, up = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
     assert names(made("auto")) == [(q, k, v), ("o_proj",), (gate, up), ("down_proj",)]
-    apart = [(q,), (k,), (v,), ("o_proj",), (gate, up), ("down_proj",)]
-    assert names(made("auto", Q4_K_M)) == apart
+    apart = [(q,), (k,), (v,), ("o_proj",), (gate,), (up,), ("down_proj",)]
+    assert names(made("auto", Q4_K_M)) == names(made("auto", PARTS)) == apart
     assert names(made("bf16", Q4_K_M)) == names(made("int8", Q4_K_M)) == names(made("auto"))
 
 
@@ -129,7 +131,7 @@ def test_shapes_that_the_kernels_do_not_take() -> None:
         (made("int8"), "int8"),
         (made("int4"), "int4 and int8"),
         (made("auto"), "int4 and int8"),
-        (made("auto", PARTS), "int4"),
+        (made("auto", PARTS), "Q4_0"),
     ],
 )
 def test_in_words(found: ModelFormat, words: str) -> None:
@@ -182,7 +184,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def counted(found: ModelFormat) -> int:
-    """8 bits and a float32 a row; 4 bits and two bf16 a group, of which there are whole sixteens; or a dense number."""
+    """8 bits and a float32 a row; 4 bits and two bf16 a group, of which there are whole sixteens; 144 bytes for 256
+    numbers of Q4_K; or a dense number."""
     total = 0
     for matrix in found.all_matrices:
         rows, size = sum(matrix.rows), sum(matrix.rows) * matrix.columns
@@ -190,6 +193,7 @@ def counted(found: ModelFormat) -> int:
         total += {
             "int8": size + 4 * rows,
             "int4": size // 2 + 4 * rows * groups,
+            "Q4_K": size // 256 * 144,
             None: size * BYTES_PER_NUMBER[found.dense_dtype],
         }[matrix.low_bits]
     return total

@@ -34,7 +34,7 @@ def test_as_safetensors_reads_them(tmp_path_factory: pytest.TempPathFactory, dty
     save_file(some(dtype), path)
     tensors = WeightReader(folder)
     for name, expected in load_file(path).items():
-        assert name in tensors and not tensors.is_int4(name)
+        assert name in tensors and tensors.block_kind(name) is None
         view = tensors.view(name)
         assert view.dtype == dtype
         assert torch.equal(view, expected)
@@ -83,23 +83,34 @@ def test_what_was_let_go_is_there_again(tmp_path: Path) -> None:
         assert torch.equal(tensors.view("cube"), expected["cube"])
 
 
-@each_row("kind", [Kind.Q4_0, Kind.Q4_1, Kind.Q4_K])
-def test_matrices_of_4_bits(tmp_path_factory: pytest.TempPathFactory, kind: Kind) -> None:
-    """As a converted GGUF file has them."""
+@each_row("kind", [Kind.F16, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q8_0, Kind.Q4_K, Kind.Q6_K, Kind.Q3_K])
+@each_row("family", ["llama", "qwen2"])
+def test_tensors_of_a_gguf_file(tmp_path_factory: pytest.TempPathFactory, family: str, kind: Kind) -> None:
+    """In the file's own kind, and in transformers' order of rows, exactly as the package gguf has them."""
     wide: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64}
     place = tmp_path_factory.mktemp("row")
-    file = TinyGguf(place / "tiny.gguf", kind=kind, **wide).write()
+    file = TinyGguf(place / "tiny.gguf", family, kind=kind, **wide).write()
     folder = convert(file, place / "cache", lambda label, done, total: None)
     tensors, expected = WeightReader(folder), read_weights(folder)
-    four = [name for name in expected if tensors.is_int4(name)]
-    assert len(four) == 15
     for name, numbers in expected.items():
         assert name in tensors
         assert torch.equal(tensors.float32(name), torch.from_numpy(numbers))
-    for name in four:
-        codes = tensors.int4(name)
-        assert torch.equal(codes.dequantize(), torch.from_numpy(expected[name]))
-        assert codes.unpack_codes().shape == expected[name].shape and int(codes.unpack_codes().max()) <= 15
+    blocks = [name for name in expected if tensors.block_kind(name)]
+    assert len(blocks) == (0 if kind == Kind.F16 else 15)
+    for name in blocks:
+        matrix = tensors.blocks(name)
+        assert (matrix.kind, matrix.shape) == (kind.name, expected[name].shape)
+        assert torch.equal(matrix[torch.tensor([3, 0, 3])].dequantize(), torch.from_numpy(expected[name][[3, 0, 3]]))
+
+
+def test_blocks_are_not_copied(tmp_path: Path) -> None:
+    """A matrix of blocks is a view of the mapped file, unless its rows must be put in order."""
+    file = TinyGguf(tmp_path / "tiny.gguf", "llama", kind=Kind.Q8_0).write()
+    tensors = WeightReader(convert(file, tmp_path / "cache", lambda label, done, total: None))
+    names = [f"model.layers.0.{part}_proj.weight" for part in ("mlp.up", "self_attn.v", "self_attn.q", "self_attn.k")]
+    places = [[tensors.blocks(name).blocks.data_ptr() for name in names] for _ in range(2)]
+    assert places[0][:2] == places[1][:2]
+    assert all(abs(place - places[0][0]) > file.stat().st_size for place in places[0][2:])
 
 
 @each_row("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool, torch.float8_e4m3fn], ids=str)
