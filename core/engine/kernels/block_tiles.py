@@ -4,6 +4,7 @@ The other kernels call them by their addresses, so that they need not be compile
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from core.engine.kernels.vectors import (
     load,
     maximum,
     multiply_add,
+    multiply_fractions,
     offset,
     reduce_lanes,
     select_lanes,
@@ -44,6 +46,9 @@ from core.engine.kernels.vectors import (
 PART = 2 * SCALE_LANES
 """Columns whose products are summed at a time. With AVX-512 half a vector's: the sums of a group are converted and
 scaled in half as many lanes, which is more than half of the work."""
+
+LARGEST_UNPACKED = float(MAX_UNPACKED_WEIGHT - 1)
+"""The largest unpacked weight before its parts are rounded, each of which may add a half."""
 
 
 class BlockFunctions(NamedTuple):
@@ -172,7 +177,10 @@ def _add_products(b: Builder, kind: BlockKind, parts: BlockParts, x: list[Value]
 
 
 def unpack_kernel(kind: BlockKind) -> Callable[..., None]:
-    """Compiles a function of (job, block, codes, scales): as tiles.unpack_block."""
+    """Compiles a function of (job, block, codes, scales): as tiles.unpack_block.
+
+    Scales and offsets are rounded as well as codes, so that all is computed in 16 bits.
+    """
 
     def write(b: Builder, job: Value, block: Value, codes: Value, scales: Value) -> None:
         given = load_job(b, job)
@@ -180,47 +188,74 @@ def unpack_kernel(kind: BlockKind) -> Callable[..., None]:
             at = job_at(b, given, output.index, block)
             count, target = b.udiv(at["columns"], I64(kind.columns)), offset(b, codes, output.index, BLOCK * 2)
             largest = _largest_weight(b, kind, count, at["codes"])
-            store(b, b.fdiv(largest, F32(float(MAX_UNPACKED_WEIGHT))), offset(b, scales, output.index, 4))
+            store(b, b.fdiv(largest, F32(LARGEST_UNPACKED)), offset(b, scales, output.index, 4))
             is_zero = b.fcmp_ordered("==", largest, F32(0.0))
-            times = b.select(is_zero, F32(0.0), b.fdiv(F32(float(MAX_UNPACKED_WEIGHT)), largest))
-            with Loop(b, count, 1, []) as number:
-                place = offset(b, target, number.index, 2 * kind.columns)
-                for column, value in _values(b, kind, offset(b, at["codes"], number.index, kind.bytes), times):
-                    whole = b.fptosi(call_intrinsic(b, "rint", value), vector(I32, SCALE_LANES))
-                    store(b, b.trunc(whole, vector(I16, SCALE_LANES)), offset(b, place, column, 2), aligned=2)
+            times = b.select(is_zero, F32(0.0), b.fdiv(F32(LARGEST_UNPACKED), largest))
+            with Loop(b, count, 1, [at["codes"], target]) as loop:
+                _unpack(b, kind, *loop.values, times)
+                address, place = loop.values
+                loop.values = [b.add(address, I64(kind.bytes)), b.add(place, I64(2 * kind.columns))]
 
     return intrinsic(write, 4)
 
 
-def _values(b: Builder, kind: BlockKind, address: Value, times: Value | None) -> Iterator[tuple[int, Value]]:
-    """The values of a block, LANES at a time, each with its first column. `times`: a factor for all."""
-    parts = kind.read(b, address)
-    scale, added, lanes = parts.scale, parts.offsets, SCALE_LANES
-    if times is not None:
-        scale = b.fmul(scale, broadcast(b, times, lanes))
-        added = None if added is None else b.fmul(added, broadcast(b, times, added.type.count))
-    for first, weights in _parts(b, kind, parts):
-        for start in range(0, PART, lanes):
-            whole = to_float32(b, extend(b, select_lanes(b, weights, range(start, start + lanes)), I32))
-            if added is None:
-                yield first + start, b.fmul(whole, scale)
-            else:
-                yield first + start, multiply_add(b, whole, scale, select_lanes(b, added, [first // GROUP] * lanes))
+def _unpack(b: Builder, kind: BlockKind, address: Value, target: Value, times: Value) -> None:
+    """Write the values of a block, times a factor, as 16-bit integers."""
+    parts, added = kind.read(b, address), None
+    larger = b.fmul(times, F32(float(1 << kind.code_bits)))
+    scales = _all_scales(b, kind, parts)
+    scales = _rounded(b, b.fmul(scales, broadcast(b, larger, scales.type.count)))
+    if parts.offsets is not None:
+        added = _rounded(b, b.fmul(parts.offsets, broadcast(b, times, kind.groups)))
+    left = ir.Constant(vector(I16, PART), [15 - kind.code_bits] * PART)
+    for column, codes in _parts(b, kind, replace(parts, factors=None)):
+        scale = select_lanes(b, scales, [column // kind.scale_columns] * PART)
+        value = multiply_fractions(b, b.shl(codes, left), scale)
+        if added is not None:
+            value = b.add(value, select_lanes(b, added, [column // GROUP] * PART))
+        store(b, value, offset(b, target, column, 2), aligned=2)
+
+
+def _all_scales(b: Builder, kind: BlockKind, parts: BlockParts) -> Value:
+    """Every scale of a block times its factor, float32."""
+    lanes = kind.columns // kind.scale_columns
+    scales = select_lanes(b, parts.scale, [0] * lanes)
+    return scales if parts.factors is None else b.fmul(scales, to_float32(b, extend(b, parts.factors, I32)))
+
+
+def _rounded(b: Builder, value: Value) -> Value:
+    """The nearest 16-bit integers of a vector."""
+    whole = b.fptosi(call_intrinsic(b, "rint", value), vector(I32, value.type.count))
+    return b.trunc(whole, vector(I16, value.type.count))
 
 
 def _largest_weight(b: Builder, kind: BlockKind, count: Value, address: Value) -> Value:
     """The largest magnitude that the codes of `count` blocks can stand for."""
     lanes = kind.columns // kind.scale_columns
-    with Loop(b, count, 1, [zeros(F32, lanes)]) as loop:
-        parts = kind.read(b, offset(b, address, loop.index, kind.bytes))
-        scales = select_lanes(b, parts.scale, [0] * lanes)
-        if parts.factors is not None:
-            scales = b.fmul(scales, to_float32(b, extend(b, parts.factors, I32)))
-        for code in kind.codes:
+    ends = kind.codes if kind.has_offsets else (max(kind.codes, key=abs),)
+    with Loop(b, count, 1, [zeros(F32, lanes), address]) as loop:
+        largest, place = loop.values
+        parts = kind.read(b, place)
+        scales = _all_scales(b, kind, parts)
+        for code in ends:
             value = b.fmul(scales, float_vector(float(code), lanes))
             value = value if parts.offsets is None else b.fadd(value, parts.offsets)
-            loop.values = [maximum(b, call_intrinsic(b, "fabs", value), loop.values[0])]
+            largest = maximum(b, call_intrinsic(b, "fabs", value), largest)
+        loop.values = [largest, b.add(place, I64(kind.bytes))]
     return reduce_lanes(b, loop.values[0], lambda x, y: maximum(b, x, y))
+
+
+def _values(b: Builder, kind: BlockKind, address: Value) -> Iterator[tuple[int, Value]]:
+    """The values of a block as float32, SCALE_LANES at a time, each with its first column."""
+    parts, lanes = kind.read(b, address), SCALE_LANES
+    for first, weights in _parts(b, kind, parts):
+        for start in range(0, PART, lanes):
+            whole = to_float32(b, extend(b, select_lanes(b, weights, range(start, start + lanes)), I32))
+            if parts.offsets is None:
+                yield first + start, b.fmul(whole, parts.scale)
+            else:
+                added = select_lanes(b, parts.offsets, [first // GROUP] * lanes)
+                yield first + start, multiply_add(b, whole, parts.scale, added)
 
 
 def dense_kernel(kind: BlockKind) -> Callable[..., None]:
@@ -240,7 +275,7 @@ def _write_row(b: Builder, kind: BlockKind, columns: Value, places: tuple[Value,
     codes, target = places
     with Loop(b, b.udiv(columns, I64(kind.columns)), 1, []) as number:
         place = offset(b, target, number.index, kind.columns * size)
-        for column, value in _values(b, kind, offset(b, codes, number.index, kind.bytes), None):
+        for column, value in _values(b, kind, offset(b, codes, number.index, kind.bytes)):
             store(b, value if size == 4 else to_bf16(b, value), offset(b, place, column, size), aligned=size)
 
 

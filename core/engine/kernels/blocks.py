@@ -71,6 +71,12 @@ class BlockKind:
     has_offsets: bool = False
 
     @property
+    def code_bits(self) -> int:
+        """Bits that every code fits into, beside its sign."""
+        least, most = self.codes
+        return next(bits for bits in range(16) if -(1 << bits) <= least and most < 1 << bits)
+
+    @property
     def groups(self) -> int:
         """Groups of GROUP columns in a block."""
         return self.columns // GROUP

@@ -199,6 +199,17 @@ def dot_accumulate(b: Builder, total: Value, x: Value, y: Value) -> Value:
     return b.add(b.add(total, halves[0]), halves[1])
 
 
+def multiply_fractions(b: Builder, x: Value, y: Value) -> Value:
+    """x * y / 2**15, rounded, of vectors of 16-bit integers."""
+    count = x.type.count
+    if INSTRUCTION_SET != "generic":
+        name = {8: "llvm.x86.ssse3.pmul.hr.sw.128", 16: "llvm.x86.avx2.pmul.hr.sw"}[count]
+        return b.call(b.module.declare_intrinsic(name, (), ir.FunctionType(x.type, [x.type, x.type])), [x, y])
+    half, places = (ir.Constant(vector(I32, count), [number] * count) for number in (1 << 14, 15))
+    product = b.add(b.mul(extend(b, x, I32), extend(b, y, I32)), half)
+    return b.trunc(b.ashr(product, places), x.type)
+
+
 def unpack_nibbles(b: Builder, address: Value) -> list[Value]:
     """The 32 4-bit codes of 16 bytes, the low halves first, as vectors of LANES_16 16-bit integers."""
     bytes_ = load(b, address, vector(I8, 16))

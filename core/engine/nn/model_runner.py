@@ -17,7 +17,7 @@ from core.engine.nn.model_config import read_model_config
 from core.engine.nn.sampler import SequenceSampler
 from core.engine.nn.step_benchmark import StepBenchmark
 from core.engine.nn.step_computer import StepComputer
-from core.engine.nn.weight_formats import FormatContext, ModelFormat, choose_format
+from core.engine.nn.weight_formats import FormatContext, ModelFormat, choose_format, describe_held
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import LoadOptions, Report, WeightFormat
 from core.engine.prefill_budget import RunnerCosts
@@ -122,6 +122,8 @@ def build_runner(options: LoadOptions, report: Report, device: torch.device | No
     model_format, blocks = fit_memory(options, architecture, tensors, device, (context, free))
     size = model_format.total_bytes + blocks * kv_block_bytes(architecture, model_format)
     report(f"loading {options.folder.name} as {model_format} ({size / free_memory.GIB:.1f} GiB)")
+    if held := describe_held(model_format, tensors):
+        report(f"holding {held}")
     settings = read_model_config(options.folder, config)
     model = ModelBuilder(architecture, settings, tensors, model_format, device).build(context)
     like = torch.empty(0, dtype=TORCH_DTYPES[model_format.dense_dtype], device=device)

@@ -87,6 +87,25 @@ class ModelFormat:
         return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
 
 
+def describe_held(model_format: ModelFormat, tensors: WeightReader) -> str:
+    """What becomes of each type of matrix in a GGUF file, with its megabytes there and in memory; "" for other files."""
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for matrix in model_format.all_matrices:
+        for name, rows in zip(matrix.names, matrix.rows, strict=True):
+            if found := tensors.gguf_type(name):
+                kind, before = found
+                part = MatrixFormat((name,), (rows,), matrix.columns, matrix.low_bits)
+                both = sizes.setdefault((kind, matrix.low_bits or model_format.dense_dtype), [0, 0])
+                both[0] += before
+                both[1] += model_format.matrix_bytes(part)
+    return ", ".join(
+        f"{kind} as it lies in the file ({before / 1e6:.0f} MB)"
+        if kind == held
+        else f"{kind} as {held} ({before / 1e6:.0f} MB become {after / 1e6:.0f})"
+        for (kind, held), (before, after) in sorted(sizes.items(), key=lambda item: -item[1][0])
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FormatContext:
     """What the format of a matrix depends on.

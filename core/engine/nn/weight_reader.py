@@ -64,6 +64,11 @@ class WeightReader:
         is_gguf = tensor.end > 0
         return tensor.dtype if is_gguf and tensor.dtype not in PLAIN_TYPES else None
 
+    def gguf_type(self, name: str) -> tuple[str, int] | None:
+        """GGUF's name of a tensor's type, and its bytes in the file; None in a file of another format."""
+        tensor = self._stored[name]
+        return (tensor.dtype, tensor.end - tensor.begin) if tensor.end else None
+
     def view(self, name: str) -> torch.Tensor:
         """A view of a tensor of plain numbers; a copy where its rows must be put in order.
 

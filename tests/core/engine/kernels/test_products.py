@@ -13,6 +13,7 @@ from core.engine.kernels.jit import Array
 from core.engine.kernels.layout import BLOCK, GROUP, MAX_ACTIVATION, block_count, padded_groups
 from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
 from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
+from core.engine.nn.gguf_blocks import BlockMatrix
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
 from tests.sweeps import some_quick, sweep
@@ -39,9 +40,10 @@ def activations(rows: int, columns: int, seed: int = 2) -> Array:
     return np.asarray(x.numpy())
 
 
-def off_by_unpacking(matrix: Int4Matrix | Int8Matrix, many: bool) -> Array:
+def off_by_unpacking(matrix: Matrix, many: bool) -> Array:
     """How far off the weights themselves may be, [outputs, columns]: in 4 bits, for many rows, half a step of a block
     of a row, which reaches to the largest number that its scales can stand for."""
+    assert not isinstance(matrix, BlockMatrix), "those are in test_block_tiles.py"
     rows, columns = matrix.shape
     if isinstance(matrix, Int8Matrix) or not many:
         return np.zeros((rows, columns))

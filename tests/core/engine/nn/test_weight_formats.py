@@ -14,7 +14,14 @@ from core.checkpoints.gguf_convert import convert
 from core.engine.nn.linear import Linear
 from core.engine.nn.model_builder import TORCH_DTYPES, ModelBuilder
 from core.engine.nn.transformer import Transformer
-from core.engine.nn.weight_formats import BYTES_PER_NUMBER, FormatContext, MatrixFormat, ModelFormat, choose_format
+from core.engine.nn.weight_formats import (
+    BYTES_PER_NUMBER,
+    FormatContext,
+    MatrixFormat,
+    ModelFormat,
+    choose_format,
+    describe_held,
+)
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import WeightFormat
 from tests.core.checkpoints.conftest import Kind, TinyGguf
@@ -180,6 +187,33 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "llama": save(place / "llama", "llama"),
         "qwen2": save(place / "qwen2", "qwen2", vocab_size=301),
         "gguf": convert(gguf, place, lambda label, done, total: None),
+    }
+
+
+class Typed(WeightReader):
+    """Of a file that nobody reads: Q4_0 where a name has "mlp", else Q3_K, of so many bytes a tensor."""
+
+    def __init__(self, size: int | None) -> None:
+        self.size = size
+
+    def block_kind(self, name: str) -> str | None:
+        return "Q4_0" if "mlp" in name else "Q3_K"
+
+    def gguf_type(self, name: str) -> tuple[str, int] | None:
+        kind = self.block_kind(name)
+        return (kind, self.size) if kind and self.size else None
+
+
+def test_what_becomes_of_each_type() -> None:
+    """The types that no kernel reads say what they become; a file of another format has nothing to say."""
+    architecture = Architecture.from_config(CONFIG | {"hidden_size": 2048, "intermediate_size": 4096}, "tiny")
+    words = {}
+    for size in (5_000_000, None):
+        context = FormatContext(architecture.tensor_shapes(), Typed(size), "auto", True, True)
+        words[size] = describe_held(choose_format(architecture, context), context.tensors)
+    assert words == {
+        5_000_000: "Q3_K as int8 (45 MB become 26), Q4_0 as it lies in the file (30 MB)",
+        None: "",
     }
 
 
