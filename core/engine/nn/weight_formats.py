@@ -88,7 +88,7 @@ class ModelFormat:
 
 
 def describe_held(model_format: ModelFormat, tensors: WeightReader) -> str:
-    """What becomes of each type of matrix in a GGUF file, with its megabytes there and in memory; "" for other files."""
+    """What becomes of each type of matrix in a GGUF file, with its bytes there and in memory; "" for other files."""
     sizes: dict[tuple[str, str], list[int]] = {}
     for matrix in model_format.all_matrices:
         for name, rows in zip(matrix.names, matrix.rows, strict=True):
