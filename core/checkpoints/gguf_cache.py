@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from core.domain.errors import SetupError
 
 FORMAT_VERSION = 3
 """Part of the folder's name. Raise it when what is written changes, so that older folders are not used."""
+
+
+STALE_WORK_S = 24 * 3600
+"""Age in seconds from which what is unfinished was left by a process that was killed."""
 
 
 def converted_folder(path: Path, cache: Path) -> Path:
@@ -74,6 +79,15 @@ def delete_old_version(path: Path, cache: Path) -> None:
     stem = re.sub(r"[^\w.-]", "_", path.stem)[:80]
     old = cache / "converted" / f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     shutil.rmtree(old, ignore_errors=True)
+
+
+def delete_stale_work(cache: Path) -> None:
+    """Delete what converters that were killed have left, of any file. For every start: the file may never be converted
+    again."""
+    for path in (*cache.glob("converted/.*"), *cache.glob("hashes/*.*")):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_WORK_S:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def unreadable(path: Path, error: OSError) -> SetupError:

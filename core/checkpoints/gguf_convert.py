@@ -7,9 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from gguf import ReaderTensor
@@ -25,8 +24,6 @@ from core.checkpoints.json_files import one_line
 from core.checkpoints.stored_tensor import StoredTensor
 from core.checkpoints.weight_index import Shapes
 from core.domain.errors import SetupError
-
-STALE_WORK_S = 24 * 3600
 
 # transformers' names (models/llama/modeling_llama.py), and llama.cpp's for the same (gguf.constants.TENSOR_NAMES).
 MODEL_NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
@@ -79,7 +76,6 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that is renamed to `folder` at the end of the block. Of several converters the first one's is
     kept: they all write the same."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    delete_stale_work(folder)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield work
@@ -93,14 +89,6 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         fsync(folder.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def delete_stale_work(folder: Path) -> None:
-    """Delete what converters that were killed have left."""
-    for path in folder.parent.glob(f".{folder.name}.*"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > STALE_WORK_S:
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def fsync(path: Path) -> None:

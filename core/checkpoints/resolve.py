@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.checkpoints import builtin
 from core.checkpoints.checkpoint import Checkpoint, Progress, inspect_checkpoint
-from core.checkpoints.gguf_cache import converted_checkpoint, converted_folder, unreadable
+from core.checkpoints.gguf_cache import converted_checkpoint, converted_folder, delete_stale_work, unreadable
 from core.checkpoints.hub import Hub
 from core.domain.errors import SetupError
 
@@ -28,6 +28,7 @@ def open_checkpoint(
     converted GGUF files; the hub library keeps downloads in its own cache. `endpoint` replaces the library's
     HF_ENDPOINT. Raises HubUnreachable where a download is needed and impossible now, SetupError for any other trouble.
     """
+    delete_stale_work(cache)
     path = local_path(model)
     if model == BUILTIN:
         return open_gguf(builtin.builtin_file(), builtin.DISPLAY_NAME, cache, progress)
