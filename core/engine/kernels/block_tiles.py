@@ -33,6 +33,7 @@ from core.engine.kernels.vectors import (
     multiply_add,
     multiply_fractions,
     offset,
+    prefetch,
     reduce_lanes,
     select_lanes,
     store,
@@ -46,6 +47,9 @@ from core.engine.kernels.vectors import (
 PART = 2 * SCALE_LANES
 """Columns whose products are summed at a time. With AVX-512 half a vector's: the sums of a group are converted and
 scaled in half as many lanes, which is more than half of the work."""
+PREFETCH_BYTES = 512
+"""How far ahead blocks are prefetched where each is read once. The processor's own prefetching begins anew at every
+page of memory, which is after a few rows."""
 
 LARGEST_UNPACKED = float(MAX_UNPACKED_WEIGHT - 1)
 """The largest unpacked weight before its parts are rounded, each of which may add a half."""
@@ -140,21 +144,21 @@ def product_tile(kind: BlockKind, rows: int) -> Callable[..., None]:
 
 def _sum_blocks(b: Builder, kind: BlockKind, rows: int, given: JobFields) -> list[Value]:
     """The products of one output with each row, over at most BLOCK columns."""
-    tile = Tile(b, 1, rows, given)
-    x, x_sums = tile.addresses("x", rows), tile.addresses("x_sums", rows)
+    step, sums_step = given["x_step"], given["x_sums_step"]
     start = [zeros(F32, SCALE_LANES)] * rows + [zeros(F32, kind.groups)] * (rows if kind.has_offsets else 0)
     # Addresses are moved, not computed from the index: that took more instructions than the products.
-    start += [given["codes"], I64(0)]
+    start += [given["codes"], given["x"], given["x_sums"]]
     with Loop(b, b.udiv(given["columns"], I64(kind.columns)), 1, start) as loop:
-        *_, codes, columns = loop.values
+        *_, codes, x, x_sums = loop.values
+        prefetch(b, b.add(codes, I64(PREFETCH_BYTES)), 3)
         parts = kind.read(b, codes)
-        _add_products(b, kind, parts, [offset(b, each, columns, 2) for each in x], loop)
+        _add_products(b, kind, parts, [offset(b, x, row, step) for row in range(rows)], loop)
         if parts.offsets is not None:
-            for row, each in enumerate(x_sums):
-                place = b.add(each, b.lshr(columns, I64(3)))
-                sums = load(b, place, vector(F32, kind.groups), aligned=4)
+            for row in range(rows):
+                sums = load(b, offset(b, x_sums, row, sums_step), vector(F32, kind.groups), aligned=4)
                 loop.values[rows + row] = multiply_add(b, parts.offsets, sums, loop.values[rows + row])
-        loop.values[-2:] = [b.add(codes, I64(kind.bytes)), b.add(columns, I64(kind.columns))]
+        moved = (codes, kind.bytes), (x, 2 * kind.columns), (x_sums, 4 * kind.groups)
+        loop.values[-3:] = [b.add(address, I64(size)) for address, size in moved]
     found = sums_by_row(b, loop.values[:rows], 1, b.fadd)
     if kind.has_offsets:
         added = [broadcast(b, reduce_lanes(b, each, b.fadd), 1) for each in loop.values[rows : 2 * rows]]
@@ -179,7 +183,8 @@ def _add_products(b: Builder, kind: BlockKind, parts: BlockParts, x: list[Value]
 def unpack_kernel(kind: BlockKind) -> Callable[..., None]:
     """Compiles a function of (job, block, codes, scales): as tiles.unpack_block.
 
-    Scales and offsets are rounded as well as codes, so that all is computed in 16 bits.
+    Scales and offsets are rounded as well as codes, so that all is computed in 16 bits. The scale of each output's
+    block is found once, and kept where the job's scales are, which are zeros before.
     """
 
     def write(b: Builder, job: Value, block: Value, codes: Value, scales: Value) -> None:
@@ -187,13 +192,15 @@ def unpack_kernel(kind: BlockKind) -> Callable[..., None]:
         with Loop(b, given["outputs"], 1, []) as output:
             at = job_at(b, given, output.index, block)
             count, target = b.udiv(at["columns"], I64(kind.columns)), offset(b, codes, output.index, BLOCK * 2)
-            largest = _largest_weight(b, kind, count, at["codes"])
-            store(b, b.fdiv(largest, F32(LARGEST_UNPACKED)), offset(b, scales, output.index, 4))
-            is_zero = b.fcmp_ordered("==", largest, F32(0.0))
-            times = b.select(is_zero, F32(0.0), b.fdiv(F32(LARGEST_UNPACKED), largest))
+            with b.if_then(b.fcmp_ordered("==", load(b, at["scales"], F32, aligned=4), F32(0.0)), likely=False):
+                largest = _largest_weight(b, kind, count, at["codes"])
+                store(b, b.fdiv(largest, F32(LARGEST_UNPACKED)), at["scales"])
+            scale = load(b, at["scales"], F32, aligned=4)
+            store(b, scale, offset(b, scales, output.index, 4))
+            times = b.select(b.fcmp_ordered("==", scale, F32(0.0)), F32(0.0), b.fdiv(F32(1.0), scale))
             with Loop(b, count, 1, [at["codes"], target]) as loop:
-                _unpack(b, kind, *loop.values, times)
                 address, place = loop.values
+                _unpack(b, kind, address, place, times)
                 loop.values = [b.add(address, I64(kind.bytes)), b.add(place, I64(2 * kind.columns))]
 
     return intrinsic(write, 4)

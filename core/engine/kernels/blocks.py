@@ -116,7 +116,8 @@ def _with_fifth_bits(b: Builder, address: Value, byte: int, codes: tuple[Value, 
     found = []
     for place, four in enumerate(codes):
         bits = b.bitcast(load(b, _at(b, address, byte + 2 * place), I16), vector(I1, HALF))
-        found.append(b.or_(four, b.select(bits, _each(16 + without), _each(without))))
+        least = b.or_(four, _each(without))
+        found.append(b.select(bits, b.add(least, _each(16)), least))
     return found
 
 

@@ -31,7 +31,8 @@ MATRIX_RECORD = np.dtype(
 4 bits: value = code * scale + offset. `codes`: uint8 [rows, columns / 2], the first half of each group in the low bits;
 `scales` and `offsets`: bf16 [rows, groups], zero-padded to a multiple of SCALES_MULTIPLE.
 0 bits: rows of GGUF's blocks, `row_bytes` long, at `codes`; `multiply`, `unpack` and `dense` are the addresses of their
-kind's functions (block_tiles.BlockFunctions).
+kind's functions (block_tiles.BlockFunctions). `scales`: float32 [rows, blocks of BLOCK columns], those of unpacked
+weights, 0 until the first product that unpacks them writes them.
 `bias`: float32 [rows], or 0 for none. `place`: the first output's column in the product's result.
 """
 

@@ -22,6 +22,7 @@ from core.engine.kernels.layout import (
     compiled_padded_groups,
 )
 from core.engine.kernels.tiles import (
+    CACHE_LINE_BYTES,
     JOB_FIELDS,
     TILE_OUTPUTS,
     TILE_ROWS,
@@ -47,18 +48,19 @@ class PanelBuffers(NamedTuple):
 
     `jobs`: its job, and the same with unpacked weights, int64 [2, JOB_FIELDS]. `codes` and `scales`: one unpacked block
     of a panel, int16 [PANEL_OUTPUTS, BLOCK] and float32 [PANEL_OUTPUTS]. `panel_min_rows`: rows from which products
-    are computed panel by panel.
+    are computed panel by panel. `threads`: those that take panels in turn.
     """
 
     jobs: Array
     codes: Array
     scales: Array
     panel_min_rows: int = PANEL_MIN_ROWS
+    threads: int = 1
 
 
 (
     _COLUMNS, _BLOCKS, _OUTPUTS, _CODES, _CODES_STEP, _CODES_BLOCK, _SCALES, _OFFSETS, _SCALES_STEP, _SCALES_BLOCK, _X,
-    _X_STEP, _X_SCALES, _X_SCALES_STEP, _X_SUMS, _X_SUMS_STEP, _Y, _Y_STEP,
+    _X_STEP, _X_SCALES, _X_SCALES_STEP, _X_SUMS, _X_SUMS_STEP, _Y, _Y_STEP, _AHEAD, _AHEAD_STEP, _AHEAD_BYTES,
 ) = range(len(JOB_FIELDS))  # fmt: skip
 
 
@@ -68,8 +70,11 @@ def fill_job(job: Array, matrix: Any, x: QuantizedRows, y: Array, first: int, ou
     columns, four, blocks = matrix.columns, matrix.bits == 4, block_count(matrix.columns)
     job[_COLUMNS], job[_BLOCKS], job[_OUTPUTS] = columns, blocks, outputs
     job[_CODES_STEP], job[_CODES_BLOCK] = matrix.row_bytes, matrix.row_bytes * BLOCK // columns
-    job[_SCALES_STEP] = compiled_padded_groups(columns // GROUP) * 2 if four else 4
-    job[_SCALES_BLOCK] = GROUPS_PER_BLOCK * 2 if four else 0
+    if matrix.bits == 0:
+        job[_SCALES_STEP], job[_SCALES_BLOCK] = blocks * 4, 4
+    else:
+        job[_SCALES_STEP] = compiled_padded_groups(columns // GROUP) * 2 if four else 4
+        job[_SCALES_BLOCK] = GROUPS_PER_BLOCK * 2 if four else 0
     job[_CODES] = matrix.codes + first * job[_CODES_STEP]
     job[_SCALES], job[_OFFSETS] = (
         matrix.scales + first * job[_SCALES_STEP],
@@ -79,6 +84,7 @@ def fill_job(job: Array, matrix: Any, x: QuantizedRows, y: Array, first: int, ou
     job[_X_SCALES], job[_X_SCALES_STEP] = x.scales.ctypes.data, blocks * 4
     job[_X_SUMS], job[_X_SUMS_STEP] = x.sums.ctypes.data, blocks * GROUPS_PER_BLOCK * 4
     job[_Y], job[_Y_STEP] = y.ctypes.data + (matrix.place + first) * 4, y.shape[1] * 4
+    job[_AHEAD], job[_AHEAD_STEP], job[_AHEAD_BYTES] = 0, matrix.row_bytes, 0
 
 
 @compiled
@@ -111,14 +117,24 @@ def row_kernel(bits: CodeBits) -> Callable[..., None]:
 
 
 def panel_kernel(bits: CodeBits) -> Callable[..., None]:
-    """Compiles a function of (job, block, rows) that multiplies one block of columns with all rows."""
+    """Compiles a function of (job, block, rows, ahead, size) that multiplies one block of columns with all rows.
+
+    Meanwhile the `size` bytes of each output that are needed next are prefetched, from the address `ahead` on: for few
+    rows the memory would otherwise rest while products are computed.
+    """
     several, single = one_block_tile(bits, TILE_OUTPUTS, TILE_ROWS), one_block_tile(bits, TILE_OUTPUTS, 1)
 
-    def multiplied(job: Array, block: int, rows: int) -> None:
+    def multiplied(job: Array, block: int, rows: int, ahead: int, size: int) -> None:
         address, start = job.ctypes.data, (job[_X], job[_X_SCALES], job[_X_SUMS], job[_Y])
+        lines = (size + CACHE_LINE_BYTES - 1) // CACHE_LINE_BYTES
+        tiles = max(rows // TILE_ROWS, 1)
+        share, end = (lines + tiles - 1) // tiles * CACHE_LINE_BYTES, ahead + size
         while rows >= TILE_ROWS:
+            job[_AHEAD], job[_AHEAD_BYTES] = ahead, share if ahead < end else 0
+            ahead += share
             several(address, block)
             rows -= advance_rows(job, TILE_ROWS)
+        job[_AHEAD_BYTES] = 0
         while rows:
             single(address, block)
             rows -= advance_rows(job, 1)
@@ -140,7 +156,8 @@ def multiply_panel(matrix: Any, panel: int, x: QuantizedRows, rows: int, y: Arra
         multiply_few_rows(matrix, packed, rows)
     elif matrix.bits == 8:
         for block in range(packed[_BLOCKS]):
-            _panel_8(packed, block, rows)
+            ahead, size = next_weights(packed, block, buffers.threads)
+            _panel_8(packed, block, rows, ahead, size)
     else:
         job, codes, scales = unpacked_job(buffers), buffers.codes.ctypes.data, buffers.scales.ctypes.data
         for block in range(packed[_BLOCKS]):
@@ -148,7 +165,19 @@ def multiply_panel(matrix: Any, panel: int, x: QuantizedRows, rows: int, y: Arra
                 unpack_block(packed.ctypes.data, block, codes, scales)
             else:
                 call_four(matrix.unpack, packed.ctypes.data, block, codes, scales)
-            _panel_16(job, block, rows)
+            ahead, size = next_weights(packed, block, buffers.threads)
+            _panel_16(job, block, rows, ahead, size)
+
+
+@compiled
+def next_weights(packed: Array, block: int, threads: int) -> tuple[int, int]:
+    """Where the weights of a job begin that its thread probably reads after a block, and their bytes of each output:
+    the following block, or the first one of the panel that is next if threads take panels in turn."""
+    step, size = packed[_CODES_STEP], packed[_CODES_BLOCK]
+    if block + 1 < packed[_BLOCKS]:
+        start = (block + 1) * size
+        return packed[_CODES] + start, min(size, step - start)
+    return packed[_CODES] + threads * PANEL_OUTPUTS * step, min(size, step)
 
 
 @compiled

@@ -195,7 +195,9 @@ def compute_product(step: StepData, layer: int, kind: int, chunk: int, thread: i
         chunk -= chunk_count(weights.matrices[number], rows, panels.panel_min_rows)
         number += 1
     matrix, size = weights.matrices[number], panels_per_chunk(rows, panels.panel_min_rows)
-    own = PanelBuffers(panels.jobs[thread], panels.codes[thread], panels.scales[thread], panels.panel_min_rows)
+    own = PanelBuffers(
+        panels.jobs[thread], panels.codes[thread], panels.scales[thread], panels.panel_min_rows, panels.threads
+    )
     for panel in range(chunk * size, min((chunk + 1) * size, panel_count(matrix))):
         init_outputs(matrix, panel, rows, y, kind not in (OUT, DOWN))
         multiply_panel(matrix, panel, buffers.quantized, rows, y, own)

@@ -30,6 +30,7 @@ from core.engine.kernels.vectors import (
     maximum,
     multiply_add,
     offset,
+    prefetch,
     reduce_lanes,
     select_lanes,
     store,
@@ -43,6 +44,7 @@ from core.engine.kernels.vectors import (
 CodeBits = Literal[4, 8, 16]
 """Bits of a weight's code. 16: unpacked from 4 bits for one block, with one scale per row."""
 
+CACHE_LINE_BYTES = 64
 TILE_ROWS = 4
 """Rows of the largest tile."""
 TILE_OUTPUTS = 4 if LANES == 16 else 2
@@ -52,12 +54,14 @@ MAX_UNPACKED_WEIGHT = (2**31 - 1) // (BLOCK // LANES * (MAX_ACTIVATION + 1)) - 1
 
 JOB_FIELDS = (
     "columns", "blocks", "outputs", "codes", "codes_step", "codes_block", "scales", "offsets", "scales_step",
-    "scales_block", "x", "x_step", "x_scales", "x_scales_step", "x_sums", "x_sums_step", "y", "y_step",
+    "scales_block", "x", "x_step", "x_scales", "x_scales_step", "x_sums", "x_sums_step", "y", "y_step", "ahead",
+    "ahead_step", "ahead_bytes",
 )  # fmt: skip
 """The fields of a job, int64 each: what a tile multiplies.
 
 Counts of columns, blocks and outputs; addresses of arrays; `_step`: bytes from row to row (of weights: from output to
-output); `_block`: bytes from block to block within a row. `y`: address of the first output of the first row.
+output); `_block`: bytes from block to block within a row. `y`: address of the first output of the first row. `ahead`,
+`ahead_bytes`: where weights begin that are needed next, and how many of each output to prefetch meanwhile.
 """
 
 JobFields = dict[str, Value]
@@ -86,11 +90,23 @@ def one_block_tile(bits: CodeBits, outputs: int, rows: int) -> Callable[..., Non
         rest = b.urem(given["outputs"], I64(outputs))
         whole = b.sub(given["outputs"], rest)
         with b.if_then(b.icmp_unsigned(">", whole, I64(0))), Loop(b, whole, outputs, []) as output:
+            _prefetch_ahead(b, outputs, at, output.index)
             _accumulate(b, bits, (outputs, rows), job_at(b, at, output.index, None))
         with b.if_then(b.icmp_unsigned(">", rest, I64(0))), Loop(b, rest, 1, []) as output:
             _accumulate(b, bits, (1, rows), job_at(b, at, b.add(whole, output.index), None))
 
     return intrinsic(write, 2)
+
+
+def _prefetch_ahead(b: Builder, outputs: int, given: JobFields, first: Value) -> None:
+    """Prefetch what is needed next of as many outputs as are computed."""
+    start = offset(b, given["ahead"], first, given["ahead_step"])
+    with (
+        b.if_then(b.icmp_unsigned(">", given["ahead_bytes"], I64(0))),
+        Loop(b, given["ahead_bytes"], CACHE_LINE_BYTES, []) as place,
+    ):
+        for output in range(outputs):
+            prefetch(b, b.add(offset(b, start, output, given["ahead_step"]), place.index))
 
 
 def load_job(b: Builder, job: Value) -> JobFields:

@@ -40,6 +40,15 @@ def store(b: Builder, value: Value, address: Value, *, aligned: int = 4) -> None
     b.store(value, b.inttoptr(address, value.type.as_pointer()), align=aligned)
 
 
+def prefetch(b: Builder, address: Value, near: int = 2) -> None:
+    """Have the cache line at an address brought near: into the second cache, or with `near` 3 into the first. Any
+    address is allowed, and nothing waits for it."""
+    pointer = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, I32, I32, I32])
+    function = b.module.declare_intrinsic("llvm.prefetch.p0i8", (), kind)
+    b.call(function, [b.inttoptr(address, pointer), I32(0), I32(near), I32(1)])  # to read, data
+
+
 def offset(b: Builder, address: Value, index: Value | int, step: Value | int) -> Value:
     """The address `index` steps of `step` bytes after `address`."""
     index, step = (I64(each) if isinstance(each, int) else each for each in (index, step))

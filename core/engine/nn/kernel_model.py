@@ -73,7 +73,9 @@ class KernelModel:
         x = self.model.embedding(torch.from_numpy(plan.ids)).numpy()
         rows = step.StepRows(x, plan.positions, plan.slots, plan.block_starts, plan.blocks, plan.logit_rows)
         sizes = self._sizes if layers is None else self._sizes._replace(layers=layers)
-        buffers = buffers._replace(panels=buffers.panels._replace(panel_min_rows=self.panel_min_rows))
+        buffers = buffers._replace(
+            panels=buffers.panels._replace(panel_min_rows=self.panel_min_rows, threads=self.team.active)
+        )
         data = step.StepData(sizes, self._weights, rows, self._kv, buffers)
         self.team.run(step.run_step, step.phase_count(sizes.layers), data, self.progress)
         # Whatever is not finite on the way makes every later sum of its row so.
@@ -140,7 +142,9 @@ def matrix_record(low: LowBitLinear, place: int) -> tuple[int, ...]:
     size = low.rows, low.columns
     if isinstance(matrix, BlockMatrix):
         functions = block_functions(matrix.kind)
-        return 0, *size, matrix.blocks.data_ptr(), 0, 0, bias, place, matrix.row_bytes, *functions
+        assert low.block_scales is not None
+        scales = low.block_scales.data_ptr()
+        return 0, *size, matrix.blocks.data_ptr(), scales, 0, bias, place, matrix.row_bytes, *functions
     bits, offsets = (8, 0) if isinstance(matrix, Int8Matrix) else (4, matrix.offsets.data_ptr())
     row_bytes = low.columns * bits // 8
     return bits, *size, matrix.codes.data_ptr(), matrix.scales.data_ptr(), offsets, bias, place, row_bytes, 0, 0, 0

@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch.nn import functional
 
+from core.engine.kernels.layout import block_count
+from core.engine.nn.gguf_blocks import BlockMatrix
 from core.engine.nn.quantization import QuantizedMatrix, row_chunks
 
 _ONEDNN_LAYOUT_ROWS = 512
@@ -62,11 +64,18 @@ def unpack_in_torch(low: "LowBitLinear", first: int, target: torch.Tensor) -> No
 
 
 class LowBitLinear:
-    """A matrix in 8 or 4 bits, unpacked to the dtype of x some rows at a time. `bias`: float32 [rows] or None."""
+    """A matrix in 8 or 4 bits, unpacked to the dtype of x some rows at a time.
+
+    `bias`: float32 [rows] or None. `block_scales`: where kernels keep the scales of unpacked rows of GGUF's blocks
+    (kernels/layout.py); None for other matrices.
+    """
 
     def __init__(self, matrix: QuantizedMatrix, bias: torch.Tensor | None) -> None:
         self.matrix, self.bias = matrix, bias
         self.rows, self.columns = matrix.shape
+        self.block_scales: torch.Tensor | None = None
+        if isinstance(matrix, BlockMatrix):
+            self.block_scales = torch.zeros(self.rows, block_count(self.columns))
         self.unpack_rows: UnpackRows = unpack_in_torch
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

@@ -117,6 +117,19 @@ def test_a_row_does_not_depend_on_its_company(kind: str) -> None:
 
 
 @each_row("kind", KINDS)
+def test_the_same_again(kind: str) -> None:
+    """The scales of unpacked weights are kept from the first product on, one for each block of each output."""
+    side = Side([matrix(kind, 67, 2 * BLOCK + 256)])
+    values = activations(PANEL_MIN_ROWS, side.columns)
+    kept = side.lows[0].block_scales
+    assert kept is not None and kept.shape == (67, 3) and not kept.any()
+    first = side.times(rounded(values), len(values))
+    assert kept.all()
+    before = kept.clone()
+    assert (side.times(rounded(values), len(values)) == first).all() and torch.equal(kept, before)
+
+
+@each_row("kind", KINDS)
 @each_row("rows", [1, 5, PANEL_MIN_ROWS + 1])
 def test_beside_others_and_added(kind: str, rows: int) -> None:
     """In its place beside matrices that are held in other ways, on top of what is there."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from core.engine.kernels.jit import Array
 from core.engine.kernels.layout import BLOCK, GROUP, MAX_ACTIVATION, block_count, padded_groups
-from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS
-from core.engine.kernels.tiles import MAX_UNPACKED_WEIGHT
+from core.engine.kernels.products import PANEL_MIN_ROWS, PANEL_OUTPUTS, next_weights
+from core.engine.kernels.tiles import JOB_FIELDS, MAX_UNPACKED_WEIGHT
 from core.engine.nn.gguf_blocks import BlockMatrix
 from core.engine.nn.quantization import Int4Matrix, Int8Matrix, quantize_int4, quantize_int8
 from tests.core.engine.kernels.pieces import Matrix, Side, rounded, stood_for
@@ -272,3 +272,20 @@ def test_what_is_no_number_stays_in_its_row(bad: float, form: str, rows: int, co
 def test_blocks() -> None:
     assert [block_count(columns) for columns in (32, 1024, 1056, 2048, 2080)] == [1, 1, 2, 2, 3]
     assert BLOCK * 127 * MAX_ACTIVATION < 2**31
+
+
+@each_row(
+    "row_bytes, block_bytes, block, threads, start, size",
+    [
+        (3344, 704, 0, 2, 704, 704),
+        (3344, 704, 3, 2, 2816, 528),
+        (3344, 704, 4, 2, 2 * PANEL_OUTPUTS * 3344, 704),
+        (616, 704, 0, 3, 3 * PANEL_OUTPUTS * 616, 616),
+    ],
+    ids=["the next block", "a short one", "the next panel's first", "a row of one block"],
+)
+def test_what_is_read_next(row_bytes: int, block_bytes: int, block: int, threads: int, start: int, size: int) -> None:
+    """As Q5_0 lies in rows of 4864 and of 896 columns."""
+    given = {"blocks": -(-row_bytes // block_bytes), "codes": 5000, "codes_step": row_bytes, "codes_block": block_bytes}
+    job = np.array([given.get(name, 0) for name in JOB_FIELDS])
+    assert next_weights(job, block, threads) == (5000 + start, size)
