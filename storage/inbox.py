@@ -25,7 +25,7 @@ from core.domain.reply_states import OPEN, Lane, State
 from storage.connections import Connection
 from storage.conversations import ChatKey
 from storage.handled import HandledMessages
-from storage.replies import select_replies, to_reply
+from storage.reply_rows import select_replies, to_reply
 from storage.tables import chats, inbox, messages, replies
 
 _Values = dict[str, object]

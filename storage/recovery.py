@@ -8,7 +8,8 @@ from core.domain.conversation import Reply
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
 from core.domain.store import Penalty
 from storage.connections import Connection, Values
-from storage.replies import SqlReplies, select_replies, to_reply
+from storage.replies import SqlReplies
+from storage.reply_rows import select_replies, to_reply
 from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies
 
 MAX_ATTEMPTS = 10
