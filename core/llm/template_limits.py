@@ -33,8 +33,8 @@ MAX_INTEGER_BITS = 10_000
 _FILTERS = {
     "abs", "attr", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape", "first", "float",
     "format", "groupby", "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min",
-    "reject", "rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim",
-    "truncate", "unique", "upper", "wordcount",
+    "reject", "rejectattr", "replace", "reverse", "round", "safe", "select", "selectattr", "sort", "string", "sum",
+    "title", "tojson", "trim", "truncate", "unique", "upper", "wordcount",
 }  # fmt: skip
 _STRING_METHODS = {
     "capitalize", "casefold", "count", "endswith", "find", "format", "index", "isalnum", "isalpha", "isascii",
