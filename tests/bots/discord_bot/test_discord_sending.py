@@ -167,6 +167,7 @@ async def answered_one(store: DatabaseStore) -> bool:
         return (reply := await tx.replies.find(1)) is not None and reply.state is State.FAILED
 
 
+@pytest.mark.slow
 async def test_what_is_asked_in_a_thread_that_is_closed_is_answered_in_its_channel(
     server: DiscordServer, database: str, bob: Person, channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -187,6 +188,7 @@ async def test_what_is_asked_in_a_thread_that_is_closed_is_answered_in_its_chann
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
+@pytest.mark.slow
 async def test_where_the_channel_takes_nothing_either_it_is_given_up_quietly(
     server: DiscordServer, database: str, bob: Person, guild: Guild, channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -79,6 +79,7 @@ async def test_a_retry_by_slash_that_waits_is_stopped(
         assert channel.messages[0].buttons == [RETRY] and not channel.messages[0].ephemeral
 
 
+@pytest.mark.slow
 async def test_a_question_whose_message_is_deleted_is_not_answered(
     server: DiscordServer, database: str, channel: Channel, ann: Person, bob: Person
 ) -> None:

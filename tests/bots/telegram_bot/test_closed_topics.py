@@ -24,6 +24,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.levelno > logging.INFO]
 
 
+@pytest.mark.slow
 async def test_what_is_asked_in_a_closed_topic_is_answered_in_general(
     server: BotApi, database: str, ann: Person, forum: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -47,6 +48,7 @@ async def test_what_is_asked_in_a_closed_topic_is_answered_in_general(
     assert complaints(caplog) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deleted", [False, True])
 async def test_an_answer_whose_topic_is_closed_meanwhile_stands_whole_in_general(
     server: BotApi, database: str, ann: Person, forum: Chat, caplog: pytest.LogCaptureFixture, deleted: bool
@@ -62,6 +64,7 @@ async def test_an_answer_whose_topic_is_closed_meanwhile_stands_whole_in_general
     assert complaints(caplog) == []
 
 
+@pytest.mark.slow
 async def test_where_general_is_closed_too_the_answer_is_given_up_quietly(
     server: BotApi, database: str, ann: Person, forum: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -78,6 +81,7 @@ async def test_where_general_is_closed_too_the_answer_is_given_up_quietly(
     assert complaints(caplog) == []
 
 
+@pytest.mark.slow
 async def test_a_topic_of_a_private_chat_that_is_deleted(
     server: BotApi, database: str, ann: Person, private: Chat
 ) -> None:

@@ -62,6 +62,7 @@ def test_what_belongs_together(batch: list[Update], groups: list[list[int]]) -> 
     assert [[update.update_id for update in group] for group in complete] == groups
 
 
+@pytest.mark.slow
 @each_row(
     ("question", "forwards", "text"),
     [
@@ -75,6 +76,7 @@ def test_what_the_model_is_told(question: str, forwards: list[Forward], text: st
     assert with_forwards(question, forwards) == text
 
 
+@pytest.mark.slow
 async def test_one_question_in_either_order_and_from_whoever(
     server: BotApi, database: str, ann: Person, private: Chat
 ) -> None:
@@ -98,6 +100,7 @@ async def test_one_question_in_either_order_and_from_whoever(
         assert (await private.ended(10)).text == t("en", "media.only_text")
 
 
+@pytest.mark.slow
 async def test_a_comment_that_is_being_answered_already_is_answered_with_the_forward(
     server: BotApi, database: str, ann: Person, private: Chat
 ) -> None:
@@ -116,6 +119,7 @@ async def test_a_comment_that_is_being_answered_already_is_answered_with_the_for
         assert len(private.messages) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confirmed", [False, True])
 async def test_nothing_is_lost_where_the_bot_dies_in_between(
     server: BotApi, database: str, ann: Person, private: Chat, confirmed: bool

@@ -58,6 +58,7 @@ async def test_it_is_shown_outside_with_a_line_and_without_buttons(
     assert channel.controls["2"] == NO_CONTROLS
 
 
+@pytest.mark.slow
 async def test_after_a_crash_it_goes_on_outside(store: DatabaseStore) -> None:
     """Whether the message was sent or only intended: the line stays above the text."""
     reply = await claimed(store)
@@ -81,6 +82,7 @@ async def test_after_a_crash_it_goes_on_outside(store: DatabaseStore) -> None:
     assert channel.messages == {chunk.message_id: f"{LINE}\n\none and two"}
 
 
+@pytest.mark.slow
 async def test_where_there_is_no_place_outside_it_is_given_up(store: DatabaseStore) -> None:
     reply = await claimed(store)
     for channel in (Threaded(around=False), FakeChannel()):
@@ -90,6 +92,7 @@ async def test_where_there_is_no_place_outside_it_is_given_up(store: DatabaseSto
                 await live.finish("one")
 
 
+@pytest.mark.slow
 async def test_a_name_that_the_filter_blocks_is_not_said(store: DatabaseStore) -> None:
     reply, channel = await claimed(store), Threaded()
     reply = replace(reply, author=replace(reply.author, name="some badword"))

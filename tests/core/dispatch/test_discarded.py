@@ -1,5 +1,7 @@
 """Questions whose messages are deleted: nobody is answered, nothing stays to be seen, the history has none of it."""
 
+import pytest
+
 from core.domain.conversation import ChatId, Reply
 from core.domain.reply_states import Lane, ReplyEvent, State
 from storage.database import open_database
@@ -14,6 +16,7 @@ async def delete(bot: Bot, reply: Reply) -> None:
     await bot.service.ingest.delete(reply.chat.platform, reply.bot, reply.external_id)
 
 
+@pytest.mark.slow
 async def test_one_that_waits_is_cancelled(make_bot: MakeBot) -> None:
     async with make_bot(held()) as bot:
         first = await bot.accept("one")
@@ -42,6 +45,7 @@ async def test_one_that_is_being_answered_ends_in_silence(make_bot: MakeBot) -> 
         assert await bot.say("and now?") == "and now?"
 
 
+@pytest.mark.slow
 async def test_a_later_deletion_is_ignored_and_so_is_that_of_a_command(make_bot: MakeBot) -> None:
     async with make_bot() as bot:
         answered, command = await bot.accept("one"), await bot.accept("/temp 0")
@@ -56,6 +60,7 @@ async def test_a_later_deletion_is_ignored_and_so_is_that_of_a_command(make_bot:
         assert [turn.question for turn in await history(bot)] == ["one"]
 
 
+@pytest.mark.slow
 async def test_a_question_that_holds_others_texts_too_is_answered(make_bot: MakeBot, database: str) -> None:
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         replies = [await owe(tx, incoming(text), Lane.ANSWER) for text in ("one", "two")]
@@ -67,6 +72,7 @@ async def test_a_question_that_holds_others_texts_too_is_answered(make_bot: Make
         assert await outcome(bot, replies[1]) is State.DONE
 
 
+@pytest.mark.slow
 async def test_after_a_crash_too_nothing_stays(make_bot: MakeBot, database: str) -> None:
     """Deleted while it was generated, right before the crash; and while it waits to be generated again."""
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:

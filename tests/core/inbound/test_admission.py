@@ -158,12 +158,14 @@ async def test_it_is_said_once_a_minute_to_each_person(small: Bot) -> None:
     }
 
 
+@pytest.mark.slow
 async def test_a_burst_is_told_once_too(small: Bot) -> None:
     replies = await asyncio.gather(*(small.accept(f"question {number}") for number in range(30)))
     states = sorted(reply.state for reply in replies)
     assert states.count(State.MERGED) >= 25 and states.count(State.SENDING) == 1
 
 
+@pytest.mark.slow
 async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         await small.accept(f"question {number}")
@@ -173,6 +175,7 @@ async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.M
     assert await outcome(small, again) is State.REFUSED
 
 
+@pytest.mark.slow
 async def test_whoever_asked_through_an_interaction_is_told_each_time(small: Bot) -> None:
     for number in range(4):
         await small.accept(f"question {number}")

@@ -42,6 +42,7 @@ async def stalled(bot: Bot, text: str) -> tuple[Reply, asyncio.Event]:
     return reply, shows
 
 
+@pytest.mark.slow
 @each_row(
     ("text", "looks"),
     [
@@ -59,6 +60,7 @@ def test_which_commands_only_look(text: str, looks: bool) -> None:
     assert (find(name) or UNKNOWN).changes_nothing(argument) is looks
 
 
+@pytest.mark.slow
 @each_row(
     ("waiting", "found"),
     [
@@ -76,6 +78,7 @@ def test_what_a_repeat_is_merged_into(waiting: list[Waiting], found: int | None)
     assert (repeated.place if repeated else None) == found
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 40_000), max_size=40))
 def test_no_more_than_so_many_are_let_in_of_any_ten_seconds(steps: list[int]) -> None:
     at, given_at, let_in = 0, list[int](), list[int]()
@@ -100,6 +103,7 @@ async def test_beyond_five_in_ten_seconds_a_person_is_told_once(shared: Bot) -> 
     assert "0.5" in await shared.say("/temp", BOB), "what is too much is not carried out"
 
 
+@pytest.mark.slow
 async def test_in_one_batch_too_and_after_a_while_all_is_as_before(shared: Bot) -> None:
     messages = [incoming(f"/temp 0.{number}") for number in range(1, 10)]
     stored = await asyncio.gather(*(shared.service.ingest.accept(message) for message in messages))
@@ -110,6 +114,7 @@ async def test_in_one_batch_too_and_after_a_while_all_is_as_before(shared: Bot) 
     assert reply and await outcome(shared, reply) is State.DONE and "0.5" in shared.platform.text(reply)
 
 
+@pytest.mark.slow
 async def test_a_slash_command_that_is_too_many_has_a_response_of_its_own(shared: Bot) -> None:
     replies = []
     for number in range(8):
@@ -134,6 +139,7 @@ async def test_a_question_is_answered_before_commands_that_only_look(shared: Bot
     assert len(await history(shared)) == 2
 
 
+@pytest.mark.slow
 async def test_a_question_waits_for_a_command_that_changes_something(shared: Bot) -> None:
     changing, shows = await stalled(shared, "/temp 0")
     question, look = await shared.accept("hello"), await shared.accept("/temp")
@@ -145,6 +151,7 @@ async def test_a_question_waits_for_a_command_that_changes_something(shared: Bot
     assert "0 (set here" in shared.platform.text(look)
 
 
+@pytest.mark.slow
 async def test_repeats_that_wait_are_answered_once(shared: Bot) -> None:
     first, shows = await stalled(shared, "/temp")
     second = await shared.accept("/temp")
@@ -158,6 +165,7 @@ async def test_repeats_that_wait_are_answered_once(shared: Bot) -> None:
     assert third.merged_into == second.id and "0.3" in shared.platform.text(fourth), "asked after the change"
 
 
+@pytest.mark.slow
 async def test_repeats_of_one_batch_are_answered_once(shared: Bot) -> None:
     texts = ("/help", "/start", "/help", "/temp", "/temp 0.3")
     stored = await asyncio.gather(*(shared.service.ingest.accept(incoming(text, ANN)) for text in texts))
@@ -168,6 +176,7 @@ async def test_repeats_of_one_batch_are_answered_once(shared: Bot) -> None:
     assert stored[0] and repeated.merged_into == stored[0].id
 
 
+@pytest.mark.slow
 async def test_a_restart_carries_out_what_was_begun_and_what_waits(make_bot: MakeBot, database: str) -> None:
     async with open_database(database) as engine, DatabaseStore(engine).begin() as tx:
         begun, waits = [await owe(tx, incoming("/temp"), Lane.LOOK) for _ in range(2)]
