@@ -1,4 +1,4 @@
-"""The tests are tested: the bot is made worse in twelve ways, and a test must see each. `make mutants`.
+"""The tests are tested: the bot is made worse in fifteen ways, and a test must see each. `make mutants`.
 
 Each change is made in a copy of the tree, and names what it changes (changes.py). One that does not fit any more is a
 mistake here, and ends the run.
@@ -113,6 +113,31 @@ MUTANTS = (
                 "bots/discord_bot/identify_limits.py::IdentifyLimiter.count", without_statement(calling="record_login")
             ),
         ),
+    ),
+    Mutant(
+        "the last gate judges the first message of a split preview alone",
+        "tests/core/delivery/test_streaming_message.py::test_what_the_last_gate_refuses_is_never_previewed",
+        (
+            Change(
+                "core/delivery/streaming_message.py::StreamingMessage.allows",
+                instead_of_value("await self._messages(text)", "(await self._messages(text))[:1]"),
+            ),
+        ),
+    ),
+    Mutant(
+        "an old answer is not judged again",
+        "tests/core/answering/test_warming.py::test_turns_that_the_filter_blocks_by_now_are_not_warmed",
+        (
+            Change(
+                "core/answering/assistant.py::Assistant._visible_turns",
+                instead_of_value("asked.blocked or answered.blocked", "asked.blocked"),
+            ),
+        ),
+    ),
+    Mutant(
+        "a stranger's press is carried out",
+        "tests/core/inbound/test_event_consumer.py::test_strangers_are_told_so_in_their_own_language",
+        (Change("core/inbound/event_consumer.py::EventConsumer._carry_out_press", instead_of_call("admits", "True")),),
     ),
 )
 

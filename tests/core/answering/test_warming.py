@@ -15,7 +15,7 @@ from core.filters import ContentFilter
 from core.i18n import t
 from storage.conversations import SqlTurns
 from tests.conftest import Bot, MakeBot
-from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter
+from tests.fakes import ANN, BOB, CHAT, FakeModel, WordFilter, echo
 from tests.patience import LIMIT_S
 from tests.sweeps import some_quick
 from tests.watching import contents, held, outcome, release, running, shown, warmed
@@ -150,14 +150,16 @@ async def test_a_chat_that_is_closed_is_dropped(bot: Bot) -> None:
 
 
 async def test_turns_that_the_filter_blocks_by_now_are_not_warmed(make_bot: MakeBot) -> None:
-    async with make_bot(content_filter=ContentFilter()) as bot:
+    model = FakeModel(lambda prompt: ["a banana"] if "fruit" in prompt[-1].content else echo(prompt))
+    async with make_bot(model, content_filter=ContentFilter()) as bot:
         bot.platform.admins = {"ann"}
-        for count, author in enumerate((BOB, Author("cy", "Banana")), 1):
-            await bot.say(("a banana", "a pear")[count - 1], author, GROUP, private=False)
+        asked = (("a banana", BOB), ("a pear", Author("cy", "Banana")), ("a fruit?", BOB))  # answered by a banana
+        for count, (question, author) in enumerate(asked, 1):
+            await bot.say(question, author, GROUP, private=False)
             await warmed(bot.model, count)
         await bot.say("/filter add banana", ANN, GROUP, private=False)
         await bot.say("hello", ANN, GROUP, private=False)
-        read = await warmed(bot.model, 3)
+        read = await warmed(bot.model, 4)
         assert contents(read) == ["Someone: a pear", "a pear", "Ann: hello", "hello"]
         await bot.say("next?", ANN, GROUP, private=False)
         assert bot.model.prompts[-1][:-1] == read

@@ -178,6 +178,14 @@ async def test_what_the_last_gate_refuses_is_never_previewed(store: DatabaseStor
         await live.stop_previews()
         assert channel.history == []
         assert not await live.allows("b*a*d") and await live.allows("b-a-d")
+    split = FakeChannel(limit=8)
+    async with StreamingMessage(guarded, reply, split, RUNNING, asyncio.Event()) as live:
+        assert len(await live._messages("one two bad")) == 2 and not await live.allows("one two bad"), "each of them"
+        judged.clear()
+        live.write("six two bad")
+        await changes.until(lambda: judged)
+        await live.stop_previews()
+        assert split.history == []
 
 
 async def test_a_long_text_becomes_several_messages_and_a_shorter_one_deletes_the_rest(store: DatabaseStore) -> None:
