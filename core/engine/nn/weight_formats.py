@@ -6,7 +6,7 @@ from typing import Literal
 
 from core.checkpoints.architecture import Architecture
 from core.checkpoints.gguf_kinds import BLOCK_SIZES
-from core.engine.kernels.layout import GROUP, padded_groups
+from core.engine.kernels.layout import GROUP, block_count, padded_groups
 from core.engine.nn.quantization import fits_kernels
 from core.engine.nn.weight_reader import WeightReader
 from core.engine.options import WeightFormat
@@ -66,7 +66,10 @@ class ModelFormat:
         return sum(self.matrix_bytes(matrix) for matrix in self.all_matrices)
 
     def matrix_bytes(self, matrix: MatrixFormat) -> int:
-        """The bytes of a matrix. 8 bits: a float32 scale per row. 4 bits: a bf16 scale and offset per group."""
+        """The bytes of a matrix. 8 bits: a float32 scale per row. 4 bits: a bf16 scale and offset per group.
+
+        Blocks: beside them a float32 scale for each BLOCK columns of a row, for when they are unpacked.
+        """
         rows, count = sum(matrix.rows), matrix.count
         if matrix.low_bits == "int8":
             return count + 4 * rows
@@ -74,7 +77,7 @@ class ModelFormat:
             return count // 2 + 4 * rows * padded_groups(matrix.columns // GROUP)
         if matrix.low_bits in BLOCK_SIZES:
             columns, size = BLOCK_SIZES[matrix.low_bits]
-            return count // columns * size
+            return count // columns * size + 4 * rows * int(block_count(matrix.columns))
         return count * BYTES_PER_NUMBER[self.dense_dtype]
 
     def __str__(self) -> str:

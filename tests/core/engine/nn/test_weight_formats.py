@@ -219,7 +219,7 @@ def test_what_becomes_of_each_type() -> None:
 
 def counted(found: ModelFormat) -> int:
     """8 bits and a float32 a row; 4 bits and two bf16 a group, of which there are whole sixteens; 144 bytes for 256
-    numbers of Q4_K; or a dense number."""
+    numbers of Q4_K, and a float32 for 1024 of a row; or a dense number."""
     total = 0
     for matrix in found.all_matrices:
         rows, size = sum(matrix.rows), sum(matrix.rows) * matrix.columns
@@ -227,7 +227,7 @@ def counted(found: ModelFormat) -> int:
         total += {
             "int8": size + 4 * rows,
             "int4": size // 2 + 4 * rows * groups,
-            "Q4_K": size // 256 * 144,
+            "Q4_K": size // 256 * 144 + 4 * rows * -(-matrix.columns // 1024),
             None: size * BYTES_PER_NUMBER[found.dense_dtype],
         }[matrix.low_bits]
     return total
