@@ -29,7 +29,8 @@ MAX_PUBLIC_MEMBERS = 12
 
 IMPORTED_BY_NAME = {
     ("core/engine/loader.py", "core.engine.nn.model_runner"),  # where there is torch: in the engine's process
-    ("core/engine/kernels/machine.py", "numba"),  # after its cache has been set
+    ("core/engine/kernels/jit.py", "numba.core.ccallback"),  # after its cache has been set, as the next
+    ("core/engine/kernels/machine.py", "numba"),
     ("core/engine/kernels/machine.py", "numba.extending"),
     ("core/engine/kernels/machine.py", "llvmlite.binding"),
 }

@@ -66,7 +66,7 @@ class TelegramReplyChannel:
         self.key = f"{PLATFORM}:{reply.chat.chat}"  # all topics of a group share its limit
         self.pace = pace
         self.drafts = drafts and reply.private
-        self.has_final_look = rich.is_on
+        self.final = self._as_rich if rich.is_on else None
         self._rich = rich
 
     def format(self, markdown: str) -> Sequence[OutgoingMessage]:
@@ -76,7 +76,7 @@ class TelegramReplyChannel:
             for each in messages(markdown)
         ]
 
-    def final(self, message: OutgoingMessage) -> OutgoingMessage:
+    def _as_rich(self, message: OutgoingMessage) -> OutgoingMessage:
         """A message with a table or a formula as a rich one, where the server takes those."""
         assert isinstance(message.body, Rendered), _FOREIGN
         rich = rich_message(message.body) if self._rich.is_on else None

@@ -23,6 +23,7 @@ from core.domain.platform import (
     Drafts,
     FinalLook,
     LeavesThread,
+    Look,
     MessageGone,
     NotSent,
     OutgoingMessage,
@@ -105,7 +106,7 @@ class StreamingMessage:
         self._is_answer = reply.is_answer
         self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
         self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
-        self._final_look = channel if isinstance(channel, FinalLook) and channel.has_final_look else None
+        self._final_look = channel.final if isinstance(channel, FinalLook) else None
         maybe_sent = any(state.maybe_sent for state in self._sent.states)
         self._needs_placeholder = channel.needs_placeholder and (self._is_answer or maybe_sent)
         self._pieces: list[str] = []
@@ -346,7 +347,10 @@ class StreamingMessage:
         await self._sent.set_sent(index, message_id, None if state.maybe_sent else message)
 
     async def _messages(
-        self, text: str, controls: Controls = NO_CONTROLS, final_look: FinalLook | None = None
+        self,
+        text: str,
+        controls: Controls = NO_CONTROLS,
+        final_look: Look | None = None,
     ) -> list[OutgoingMessage]:
         """The messages of a text, the last one with the controls; none of an empty one. The last text's are kept: it is
         judged, and then shown."""
@@ -364,7 +368,7 @@ class StreamingMessage:
         if self._asked_where and text != PLACEHOLDER:  # a press there would be of another conversation
             controls = NO_CONTROLS
         messages = [*before, replace(last, controls=controls)]
-        return list(map(final_look.final, messages)) if final_look else messages
+        return list(map(final_look, messages)) if final_look else messages
 
     def _doubtful_notice(self) -> OutgoingMessage:
         return self._channel.format(t(self._controls.language, "error.doubtful"))[0]

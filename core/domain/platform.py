@@ -1,6 +1,6 @@
 """Where a reply is shown: the parts of a message, what may be pressed under it, and how a platform may fail."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -151,15 +151,15 @@ class LeavesThread(Protocol):
         """Send to the chat around the thread from now on. False: the reply is in no thread, or has left it."""
 
 
+Look = Callable[[OutgoingMessage], OutgoingMessage]
+
+
 @runtime_checkable
 class FinalLook(Protocol):
     """A reply channel that shows a text in another way once it grows no more."""
 
-    has_final_look: bool
-    """Whether it does so for this reply."""
-
-    def final(self, message: OutgoingMessage) -> OutgoingMessage:
-        """A message that `format` made, as it looks at the end."""
+    final: Look | None
+    """A message that `format` made, as it looks at the end; None where it looks no other for this reply."""
 
 
 @runtime_checkable

@@ -286,7 +286,7 @@ NUMBERED = "".join(f"{i}. item {i}\n   its second line\n" for i in range(1, 31))
 
 
 @each_row(
-    ("text", "once"), [(TABLE, "what it is"), (NUMBERED, "item 1\nits"), (TABLE, "n29"), (NUMBERED, "item 30\nits")]
+    ("text", "once"), [(TABLE, "what it is"), (NUMBERED, "item 1\n  its"), (TABLE, "n29"), (NUMBERED, "item 30\n  its")]
 )
 def test_what_is_laid_out_anew_while_it_grows_is_there_once(text: str, once: str) -> None:
     screen, out = person()

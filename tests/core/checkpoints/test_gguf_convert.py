@@ -56,6 +56,7 @@ def test_the_same_logits(make_gguf: Make, tmp_path: Path, family: str, tied: boo
     assert checkpoint.stop_ids == inspect_checkpoint(checkpoint.folder).stop_ids != ()
 
 
+@pytest.mark.slow
 @sweep(
     ("family", "kind", "apart"),
     [(family, *kind) for family, kind in product(["llama", "qwen2", "qwen3"], APART.items())],
@@ -214,6 +215,7 @@ def test_any_cut_is_noticed(make_gguf: Make, tmp_path: Path, every_row: bool) ->
         assert path.name in refused(path, tmp_path / "cache")
 
 
+@pytest.mark.slow
 @either_extent
 def test_flipped_bytes_never_crash(make_gguf: Make, tmp_path: Path, every_row: bool) -> None:
     """Whatever a damaged header says, there is a model or a SetupError; damaged numbers can't be known."""

@@ -103,6 +103,7 @@ def test_a_file_is_read_through_once(make_gguf: Make, tmp_path: Path, monkeypatc
     assert {content_hash(path, cache)} == {hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
+@pytest.mark.slow
 @each_row("change", ["other content", "gone"])
 def test_a_file_that_changes_meanwhile(tmp_path_factory: pytest.TempPathFactory, change: str) -> None:
     """Its tokens may no longer be those of the folder, so its weights are not read until the bot starts again."""
@@ -117,6 +118,7 @@ def test_a_file_that_changes_meanwhile(tmp_path_factory: pytest.TempPathFactory,
         inspect_checkpoint(folder)
 
 
+@pytest.mark.slow
 def test_what_older_versions_have_written_goes(make_gguf: Make, tmp_path: Path) -> None:
     """More than twice the file's size, and of no use any more. Other files' folders stay."""
     path = make_gguf().write()
@@ -132,6 +134,7 @@ def test_what_older_versions_have_written_goes(make_gguf: Make, tmp_path: Path) 
     assert set(parent.iterdir()) == {made, other}
 
 
+@pytest.mark.slow
 @each_row("name", ["gguf_index.json", "tokenizer.json", "config.json"])
 def test_a_damaged_folder_is_made_again(make_gguf: Make, tmp_path: Path, name: str) -> None:
     path = make_gguf().write()
@@ -141,6 +144,7 @@ def test_a_damaged_folder_is_made_again(make_gguf: Make, tmp_path: Path, name: s
     assert (convert(path, tmp_path / "cache", nothing) / name).read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_converters_at_once_do_not_disturb_each_other(make_gguf: Make, tmp_path: Path) -> None:
     path, cache = make_gguf().write(), tmp_path / "cache"
     together = threading.Barrier(4)
@@ -187,12 +191,14 @@ def test_what_a_killed_converter_left_goes_after_a_day(make_gguf: Make, tmp_path
     assert [left.exists() for left in (*folders, *notes)] == [False, True, False, True]
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written(make_gguf: Make, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(SetupError, match="can't be stored in"):
         convert(make_gguf().write(), tmp_path / "cache", nothing)
 
 
+@pytest.mark.slow
 def test_a_write_that_fails_leaves_nothing(make_gguf: Make, tmp_path: Path) -> None:
     """As on a full disk: no file may grow beyond 2,000 bytes."""
     path, cache = make_gguf().write(), tmp_path / "cache"

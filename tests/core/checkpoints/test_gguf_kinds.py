@@ -30,6 +30,7 @@ KINDS = [kind_named(name) for name in BLOCK_SIZES]
 OTHERS = [Kind.Q3_K]
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_gguf() -> None:
     assert {name: tuple(gguf.GGML_QUANT_SIZES[kind_named(name)]) for name in BLOCK_SIZES} == BLOCK_SIZES
     assert HALVES.keys() == BLOCK_SIZES.keys()
@@ -43,6 +44,7 @@ def test_numbers_of_every_kind(kind: Kind, shape: tuple[int, int]) -> None:
     check_numbers(kind.name, raw)
 
 
+@pytest.mark.slow
 @each_row("kind", [*KINDS, *OTHERS])
 @each_row("bad", [np.inf, -np.inf, np.nan])
 def test_numbers_that_are_not_finite(kind: Kind, bad: float) -> None:
@@ -58,6 +60,7 @@ def test_numbers_that_are_not_finite(kind: Kind, bad: float) -> None:
                 check_numbers(kind.name, spoilt)
 
 
+@pytest.mark.slow
 @given(data=st.data(), kind=st.sampled_from(KINDS))
 def test_what_passes_is_finite(data: st.DataObject, kind: Kind) -> None:
     """Any bytes at all: they pass if and only if all that gguf makes of them is finite."""
@@ -74,6 +77,7 @@ def test_what_passes_is_finite(data: st.DataObject, kind: Kind) -> None:
         assert np.isfinite(values).all()
 
 
+@pytest.mark.slow
 @sweep(
     ("family", "kind"),
     product(["llama", "qwen2", "qwen3"], [*KINDS, *OTHERS]),

@@ -111,6 +111,7 @@ async def test_a_question_that_kills_the_engine_is_given_up_and_its_neighbours_a
         assert await bot.say("and now?", BOB, chat(7)) == "and now?"
 
 
+@pytest.mark.slow
 async def test_a_question_that_kills_the_engine_late_is_found_too(make_bot: MakeBot) -> None:
     model = MortalModel(deadly_words=PROBATION_PIECES + 2)
     async with make_bot(model) as bot:

@@ -53,6 +53,7 @@ def rendered(source: str, *contents: str) -> str:
     )
 
 
+@pytest.mark.slow
 @each_row("source", TOO_COSTLY + NOT_THERE)
 def test_a_hostile_template_is_refused(source: str) -> None:
     with pytest.raises(TemplateError if source in NOT_THERE else TemplateTooCostly):

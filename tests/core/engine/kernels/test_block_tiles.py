@@ -116,6 +116,7 @@ def test_a_row_does_not_depend_on_its_company(kind: str) -> None:
         assert (found == alone[:rows]).all()
 
 
+@pytest.mark.slow
 @each_row("kind", KINDS)
 def test_the_same_again(kind: str) -> None:
     """The scales of unpacked weights are kept from the first product on, one for each block of each output."""
@@ -129,6 +130,7 @@ def test_the_same_again(kind: str) -> None:
     assert (side.times(rounded(values), len(values)) == first).all() and torch.equal(kept, before)
 
 
+@pytest.mark.slow
 @each_row("kind", KINDS)
 @each_row("rows", [1, 5, PANEL_MIN_ROWS + 1])
 def test_beside_others_and_added(kind: str, rows: int) -> None:
@@ -144,6 +146,7 @@ def test_beside_others_and_added(kind: str, rows: int) -> None:
         assert (found[:, some] == alone.times(rounded(values), rows, before[:, some])).all()
 
 
+@pytest.mark.slow
 @each_row("kind", KINDS)
 @each_row("byte", [0, 127, 128, 255])
 @each_row("number", [MAX_ACTIVATION, -MAX_ACTIVATION])
@@ -160,6 +163,7 @@ def test_the_largest_numbers_do_not_overflow(kind: str, byte: int, number: int) 
         assert (np.abs(found - exact) <= allowed).all()
 
 
+@pytest.mark.slow
 @each_row("kind", KINDS)
 @each_row("half", [6e-8, -6e-8, 6e-5, 60000.0, 0.0])
 def test_the_smallest_and_the_largest_scales(kind: str, half: float) -> None:
@@ -170,6 +174,7 @@ def test_the_smallest_and_the_largest_scales(kind: str, half: float) -> None:
         check(side, values, side.times(rounded(values), rows))
 
 
+@pytest.mark.slow
 @each_row("kind", KINDS)
 @each_row("rows", [1, 5, PANEL_MIN_ROWS + 1])
 def test_what_is_no_number_stays_in_its_row(kind: str, rows: int) -> None:

@@ -31,6 +31,7 @@ def matrix(kind: str, rows: int = 6, columns: int = 512) -> BlockMatrix:
     return BlockMatrix(kind, torch.from_numpy(raw), columns)
 
 
+@pytest.mark.slow
 @given(data=st.data(), kind=st.sampled_from(KINDS))
 def test_any_bytes(data: st.DataObject, kind: str) -> None:
     """A block that is not finite is not finite in the same places."""
@@ -42,6 +43,7 @@ def test_any_bytes(data: st.DataObject, kind: str) -> None:
         np.testing.assert_array_equal(found, dequantize(raw, kind_named(kind)))
 
 
+@pytest.mark.slow
 @each_row("kind", [*KINDS, "Q3_K"])
 def test_some_rows(kind: str) -> None:
     whole = matrix(kind)
@@ -60,6 +62,7 @@ def test_products_are_made_of_these_values(kind: str, dtype: torch.dtype) -> Non
     assert torch.equal(found, whole.dequantize().to(dtype))
 
 
+@pytest.mark.slow
 def test_a_kind_that_nobody_knows() -> None:
     with pytest.raises(KeyError):
         BlockMatrix("Q9_9", torch.zeros(1, 32, dtype=torch.uint8), 32).dequantize()

@@ -93,6 +93,7 @@ class Recordings:
         return replay
 
 
+@pytest.mark.slow
 @each_row("chats", [1, 3, GRAPH_ROWS[-1], GRAPH_ROWS[-1] + 1])
 def test_replayed_steps(models: Models, chats: int) -> None:
     """The tokens are those of steps that are not recorded, also where chats come and go."""

@@ -133,13 +133,6 @@ def test_machines(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> Non
         assert module.computes_bf16(torch.device("cpu")) == native
 
 
-def test_a_gpu_takes_no_low_bits() -> None:
-    cuda, cpu = torch.device("cuda"), torch.device("cpu")
-    forms: list[WeightFormat] = list(FORMS)
-    assert [module.device_weights(cuda, form) for form in forms] == ["float32", "bf16", "bf16", "bf16", "bf16"]
-    assert [module.device_weights(cpu, form) for form in forms] == forms
-
-
 @each_row("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_whatever_type_the_file_has(tmp_path_factory: pytest.TempPathFactory, dtype: torch.dtype) -> None:
     """Also of the embedding, which is read where it lies."""
