@@ -10,9 +10,10 @@ from core.answering.assistant import AnswerContext, Assistant
 from core.delivery.long_text import in_thread_if_long
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
+from core.delivery.withdrawal import as_it_was_shown
 from core.dispatch.engine_deaths import Probation
 from core.dispatch.environment import Environment
-from core.domain.conversation import Reply
+from core.domain.conversation import Reply, StoredAnswer
 from core.domain.errors import EngineDied, outcome_of
 from core.domain.reply_states import ReplyEvent, State
 from core.domain.store import Transaction
@@ -132,16 +133,20 @@ class AnswerRunner:
         generated = await until_stored(
             self._env.store,
             f"reply {reply.id}",
-            lambda tx: _store_end(tx, reply, conclusion, text),
+            lambda tx: _store_end(tx, reply, conclusion, text, language),
             self._env.timing.database_backoff,
         )
         failpoint("concluded")
         return generated
 
 
-async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str) -> Generated:
+async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str) -> Generated:
     """C6. `text`: what is shown of the conclusion, which has the text for the history."""
     question, truncated = reply.question, False
+    if reply.is_repeat and not text and conclusion.outcome in (State.STOPPED, State.FAILED) and question:
+        earlier = await tx.turns.answer_to(question)
+        if earlier is not None:
+            return await _keep_earlier(tx, reply, conclusion, earlier, language)
     if conclusion.outcome is State.REFUSED and question:
         await tx.turns.delete_unanswered(question)
     else:
@@ -152,6 +157,19 @@ async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text
     stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
     extends_history = bool(conclusion.text) and stored.outcome in (State.DONE, State.STOPPED)
     return Generated(stored, extends_history, text, truncated)
+
+
+async def _keep_earlier(
+    tx: Transaction, reply: Reply, conclusion: Conclusion, earlier: StoredAnswer, language: str
+) -> Generated:
+    """The end of a repeat that has nothing to show in place of the earlier answer: that stays, also in the history."""
+    shown, outcome = as_it_was_shown(earlier, t(language, "mark.stopped")), conclusion.outcome
+    if outcome is State.FAILED:
+        shown = f"{shown}\n\n{conclusion.notice}"
+    elif not earlier.stopped:  # the outcome says whether the answer in the history was stopped
+        outcome = State.DONE
+    stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=outcome, final=shown)
+    return Generated(stored, truncated=earlier.truncated)
 
 
 def _stopped(reply: Reply, language: str) -> Conclusion:

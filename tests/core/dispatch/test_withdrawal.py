@@ -87,6 +87,29 @@ async def test_a_good_answer_stays_when_its_repeat_is_ended(make_bot: MakeBot, r
         assert await waits.bot.say("and now?", ANN, waits.chat) == "and now?", "nothing is held up"
 
 
+@each_row("ends", ["stopped", "failed"])
+async def test_a_good_answer_stays_when_its_repeat_has_no_first_word(make_bot: MakeBot, ends: str) -> None:
+    chat = ChatId("fake", f"no first word {ends}")
+    async with make_bot(FakeModel()) as bot:
+        answered = await bot.accept("one", ANN, chat)
+        assert await outcome(bot, answered) is State.DONE
+        if ends == "failed":
+            bot.model.says = lambda prompt: [""]
+        else:
+            bot.model.gate = asyncio.Semaphore(0)
+        repeat = await bot.accept("/retry", ANN, chat)
+        messages = bot.platform.channels[repeat.id] = bot.platform.channels[answered.id]
+        if ends == "stopped":
+            await reached(bot, repeat, lambda reply: (reply.lane, reply.state) == (Lane.ANSWER, State.GENERATING))
+            await running(bot)
+            await bot.service.control.stop(repeat)
+        assert await outcome(bot, repeat) is (State.DONE if ends == "stopped" else State.FAILED)
+        notice = "" if ends == "stopped" else "\n\n" + t("en", "error.empty")
+        assert messages.messages == {"1": f"one{notice}"}
+        assert [controls.actions for controls in messages.controls.values()] == [RETRY]
+        assert [turn.answer for turn in await history(bot, chat)] == ["one"]
+
+
 @pytest.mark.slow
 async def test_what_was_restored_may_be_repeated_again(make_bot: MakeBot) -> None:
     async with waiting(make_bot) as waits:
