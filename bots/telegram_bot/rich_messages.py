@@ -21,6 +21,7 @@ _MAX_INLINE_DEPTH = len(_STYLE_TAGS) + 1
 """Of styles and a link around the same words."""
 _LINE_BREAK = re.compile(r"\n *")
 _NUMBER = re.compile(r"\d+")
+_LETTER = re.compile(r"[a-zA-Z]+[.)]")
 _LATEX_SYNTAX = re.compile(r"\\(?:begin|end)\{\w+\*?\}|\\[a-zA-Z]+|\\.|[{}$\s]", re.DOTALL)
 _UNDONE, _DONE = "☐", "☑"
 
@@ -71,6 +72,8 @@ class _Writer:
         self._quotes = 0
         self._lists: list[str] = []
         """The tags of the lists that are open, each with an open item."""
+        self._inner_quotes = 0
+        """Quotes that are open in the innermost item."""
         self._item_is_empty = False
         self._blocks = self._characters = self._depth = self._columns = 0
 
@@ -86,15 +89,21 @@ class _Writer:
 
     def write(self, block: Block) -> None:
         """Add a block."""
-        self._set_quotes(block.quotes)
-        self._set_lists(block)
+        in_item = not block.marker and 0 < block.depth <= len(self._lists) and block.quotes > self._quotes
+        if in_item:
+            self._set_inner_quotes(block)
+        else:
+            self._close_inner_quotes()
+            self._set_quotes(block.quotes)
+            self._set_lists(block)
         self._blocks += 1
-        self._depth = max(self._depth, self._quotes + 2 * len(self._lists) + 1)
+        self._depth = max(self._depth, self._quotes + 2 * len(self._lists) + self._inner_quotes + 1)
         self._out.append(self._written(block))
         self._item_is_empty = False
 
     def end(self) -> str:
         """Close what is open; return the whole."""
+        self._close_inner_quotes()
         self._set_quotes(0)
         self._close_lists(0)
         return "".join(self._out)
@@ -106,6 +115,21 @@ class _Writer:
             self._out.append("<blockquote>" * change if change > 0 else "</blockquote>" * -change)
             self._blocks += max(change, 0)
             self._quotes = quotes
+
+    def _set_inner_quotes(self, block: Block) -> None:
+        """Quotes within the item that is open."""
+        wanted = block.quotes - self._quotes
+        if wanted != self._inner_quotes or len(self._lists) != block.depth:
+            self._close_inner_quotes()
+            self._close_lists(block.depth)
+            self._out.append("<blockquote>" * wanted)
+            self._inner_quotes = wanted
+            self._blocks += wanted
+        self._item_is_empty = False
+
+    def _close_inner_quotes(self) -> None:
+        self._out.append("</blockquote>" * self._inner_quotes)
+        self._inner_quotes = 0
 
     def _set_lists(self, block: Block) -> None:
         tag = "ol" if block.marker[:1].isdigit() else "ul"
@@ -180,7 +204,8 @@ def _item(marker: str) -> str:
     """The tag that begins an item of a list: its number is the author's."""
     number, box = _NUMBER.match(marker), marker[-1:]
     checkbox = f'<input type="checkbox"{" checked" if box == _DONE else ""}>' if box in (_UNDONE, _DONE) else ""
-    return (f'<li value="{int(number[0])}">' if number else "<li>") + checkbox
+    letter = f"{marker} " if _LETTER.fullmatch(marker) else ""  # the author's, too
+    return (f'<li value="{int(number[0])}">' if number else "<li>") + checkbox + letter
 
 
 def _escaped(text: str) -> str:

@@ -70,6 +70,17 @@ HTML = [
         '<h1>A &amp; B</h1><pre><code class="language-c">if (a &lt; b)</code></pre><hr/>'
         '<p><a href="https://a.example/?q=1&amp;r=2">x &quot;y&quot;</a> <tg-math>x^2</tg-math> l (http://localhost:1)</p>',
     ),
+    (
+        "a quote in an item of a list",
+        "1. $x^2$\n\n   > q1\n   >\n   > q2\n\n   after\n2. y",
+        '<ol><li value="1"><tg-math>x^2</tg-math><blockquote><p>q1</p><p>q2</p></blockquote><p>after</p></li>'
+        '<li value="2">y</li></ol>',
+    ),
+    (
+        "letters that the author has counted with",
+        "1. $x^2$\n   a) b\n   b) c",
+        '<ol><li value="1"><tg-math>x^2</tg-math><ul><li>a) b</li><li>b) c</li></ul></li></ol>',
+    ),
     ("21 columns", "|" + "a|" * 21 + "\n|" + "-|" * 21 + "\n|" + "b|" * 21, None),
     ("500 rows", "|a|\n|-|\n" + "|b|\n" * 499, None),
     ("lists in lists in lists", "$x^2$\n" + "".join(f"{'  ' * depth}- a\n" for depth in range(8)), None),
