@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from core.domain.conversation import ChatId, Question, Reply, fit_id
+from core.domain.conversation import ELSEWHERE, ChatId, Question, Reply, fit_id
 from core.domain.reply_states import ACTIVE, OPEN, Lane, ReplyEvent, State, next_state
 from core.domain.store import Claimed, Stale
 from storage.connections import Connection
@@ -271,7 +271,8 @@ class SqlReplies:
 
     async def become_answer(self, reply: Reply, question: Question, *, goes_on: bool = False) -> Reply:
         last = await self._connection.execute(_LAST_ANSWER, {"question": question.id})
-        chunks = last.scalar() or []
+        # What stands outside a thread that was closed stays there: a new answer has messages of its own.
+        chunks = [chunk for chunk in last.scalar() or [] if ELSEWHERE not in chunk["nonce"]]
         await self.move(reply, ReplyEvent.AGAIN)
         changes = {"lane": Lane.ANSWER, "question_id": question.id, "goes_on": goes_on, "chunks": chunks}
         await self._connection.execute(_CHANGE, {"reply_id": reply.id, **changes})

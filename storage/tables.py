@@ -116,7 +116,7 @@ replies = Table(
     Column("question_id", _ID, ForeignKey("messages.id", ondelete="SET NULL"), index=True),
     # Whether the answer continues the question's last one.
     Column("goes_on", Boolean, nullable=False, default=False, server_default=false()),
-    # Whether it is generated with no other answer beside it, because the engine died while it ran.
+    # Whether it is generated with no other answer beside it, because the engine died when it had just begun.
     Column("alone", Boolean, key="isolated", nullable=False, default=False, server_default=false()),
     # How often the engine died while the reply ran isolated.
     Column("strikes", Integer, key="engine_deaths", nullable=False, default=0, server_default="0"),

@@ -32,6 +32,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Back. What was pruned is then not known any more: a message of then that came again would be answered again."""
+    op.execute("UPDATE replies SET lane = 'notice' WHERE lane = 'look'")
     op.drop_index("ix_replies_chat", "replies")
     op.drop_index("ix_inbox_chat", "inbox")
     op.drop_table("keys")

@@ -18,6 +18,7 @@ from discord import (
     RawBulkMessageDeleteEvent,
     RawMessageDeleteEvent,
     RawMessageUpdateEvent,
+    Thread,
 )
 from discord.abc import GuildChannel
 from discord.http import Route
@@ -124,7 +125,10 @@ class DiscordBot:
 
     def channel(self, reply: Reply) -> DiscordReplyChannel:
         """Where a reply goes."""
-        return DiscordReplyChannel(Rest(self._client), reply, self._timing.pace, self._deferred, self._clock.now)
+        rest, pace, thread = Rest(self._client), self._timing.pace, reply.chat.thread
+        place = self._client.get_channel(int(thread)) if thread.isdecimal() else None  # None once it is deleted
+        is_public = isinstance(place, Thread) and not place.is_private()
+        return DiscordReplyChannel(rest, reply, pace, self._deferred, self._clock.now, public_thread=is_public)
 
     async def role(self, chat: ChatId, author: Author) -> Role:
         """By the permissions in the channel. Raises Unacceptable for a channel that the bot can't see: that is no

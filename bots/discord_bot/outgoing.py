@@ -55,14 +55,22 @@ class DiscordReplyChannel:
     """See core.domain.platform: ReplyChannel, SentMessageLookup and LeavesThread.
 
     Message ids are Discord's; "<channel>/<id>" for one that went to the person's private messages instead, or to the
-    channel around its thread. `deferred`:
-    this process's interactions. `now` returns milliseconds UTC.
+    channel around its thread. `deferred`: this process's interactions. `now` returns milliseconds UTC. `public_thread`:
+    whether everybody who sees the channel around its thread sees the thread, too.
     """
 
     def __init__(
-        self, rest: Rest, reply: Reply, pace: Pace, deferred: DeferredResponses, now: Callable[[], int]
+        self,
+        rest: Rest,
+        reply: Reply,
+        pace: Pace,
+        deferred: DeferredResponses,
+        now: Callable[[], int],
+        *,
+        public_thread: bool = False,
     ) -> None:
         self._rest, self._reply, self._deferred, self._now = rest, reply, deferred, now
+        self._public_thread = public_thread
         self._token = decode_token(reply.reply_token)
         self._personal = reply.chat.thread.startswith(PERSONAL_PREFIX)
         self._channel = channel_of(reply)
@@ -159,8 +167,8 @@ class DiscordReplyChannel:
         await self._in_place(self._rest.edit(place, number, _WITHOUT_BUTTONS))
 
     def leave_thread(self) -> bool:
-        """Send to the channel around the thread from now on."""
-        if self._has_left or not self._in_thread:
+        """Send to the channel around the thread from now on. What was said in a private thread stays there."""
+        if self._has_left or not self._in_thread or not self._public_thread:
             return False
         self._has_left, self._channel = True, int(self._reply.chat.chat)
         self.key = f"discord:{self._channel}"

@@ -224,7 +224,7 @@ def _read_question(messages: Sequence[Message], account: BotAccount) -> _Questio
 def _read_forwards(messages: Sequence[Message], account: BotAccount) -> _Question:
     forwards, comments = forwards_of(messages), [message for message in messages if not is_forward(message)]
     text = with_forwards(_JoinedText.of(comments).without_name(account).strip(), forwards)
-    return _Question(text, bool(text) and any(not message.text for message in messages))
+    return _Question(text, any(not message.text for message in messages))
 
 
 def _chat_id(message: Message) -> ChatId:

@@ -16,7 +16,7 @@ from core.domain.errors import Refused
 from core.domain.permissions import has_asked, is_asker, may_change, may_control
 from core.domain.platform import PLACEHOLDER, ButtonAction, DeliveryError
 from core.domain.reply_states import State
-from core.domain.settings import SETTING_PARSERS, Settings
+from core.domain.settings import MAX_COMMANDS, SETTING_PARSERS, Settings
 from core.i18n import t
 from core.i18n.error_texts import describe_error
 
@@ -95,7 +95,9 @@ class ButtonActions:
             raise Refused(f"{action}.others")
         if reply.id in self._repeated:
             raise Refused("press.stale")
-        await self._accept(_command(press, f"/{action}"))
+        command = await self._accept(_command(press, f"/{action}"))
+        if command is not None and command.state is not State.QUEUED:  # too many commands, and told so
+            raise Refused("busy.commands", most=MAX_COMMANDS)
         self._repeated.append(reply.id)
 
     # The settings panel

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from core.domain.conversation import Reply
+from core.domain.conversation import ELSEWHERE, Reply
 from core.domain.platform import MessageGone, OutgoingMessage, OutOfReach, Unacceptable
 from core.domain.store import Store, Transaction
 from core.runtime.failpoints import failpoint
@@ -15,9 +15,6 @@ WHOLE = "whole"
 """In the nonce of a message that is sent with its text and no placeholder before, where a second send shows twice."""
 DOUBTFUL = "doubtful"
 """In the nonce of the notice that takes the place of such a message, where nobody knows whether it came."""
-ELSEWHERE = "~"
-"""In the nonce of a message that is sent outside the thread in which its reply belongs. Short: Discord takes 25
-characters."""
 MAX_VANISHED = 2
 """After a message has disappeared more often than this, its reply is given up."""
 
@@ -113,7 +110,7 @@ class SentMessages:
             for chunk in reply.chunks
         ]
         """In the order of the reply's text."""
-        self.is_elsewhere = bool(reply.chunks) and any(ELSEWHERE in chunk.nonce for chunk in reply.chunks)
+        self.is_elsewhere = bool(reply.chunks) and any(chunk.is_elsewhere for chunk in reply.chunks)
         """Whether its messages are sent outside its thread, from the next one on."""
         self._replacements = 0
 

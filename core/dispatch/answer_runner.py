@@ -80,9 +80,10 @@ class AnswerRunner:
         Raises Stale where that means nothing any more.
         """
         if reply.outcome is not None:  # stopped or discarded, and then a crash: nothing is generated any more
+            self._env.engine_deaths.ended(reply.id)
             return await self._conclude(reply, message, _stopped(reply, language), language)
         stop, began, deaths = self._env.control.stop_flags[reply.id], time.monotonic(), self._env.engine_deaths
-        live = Probation(message, deaths, reply.id) if deaths.suspects else message
+        live = Probation(message, deaths, reply.id) if deaths.on_probation == reply.id else message
         try:
             ending = await self.assistant.answer(reply, context, live, stop, language)
         except EngineDied:
@@ -99,6 +100,9 @@ class AnswerRunner:
             self._throughput.record_answer(time.monotonic() - began)
             notice = t(language, ending.notice) if ending.notice else ""
             conclusion = Conclusion(ending.outcome, ending.text, ending.shown, notice, truncated=ending.truncated)
+        finally:
+            if deaths.on_probation is not None:  # a platform may take long to show what there is: nobody waits for that
+                deaths.ended(reply.id)
         if deaths.shown:
             deaths.forget(reply.id)
         return await self._conclude(reply, message, conclusion, language)

@@ -6,6 +6,7 @@ import logging
 from core.dispatch.environment import Environment
 from core.domain.store import Pruned, Transaction
 from core.runtime.retry import until_stored
+from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +28,22 @@ class Bookkeeping:
             await asyncio.Event().wait()
         while True:
             await asyncio.sleep(timing.prune_every_s)
-            after: int | None = 0
-            count = 0
-            while after is not None:
-                pruned = await self._step(after)
-                after, count = pruned.after, count + pruned.count
-                await asyncio.sleep(timing.prune_pause_s)
-            if count:
-                log.info("%d messages that were done for %d days are deleted", count, timing.kept_days)
+            try:
+                count = await self._prune()
+            except Exception as error:  # the bot goes on; the next round tries again
+                log.error("what is done can't be pruned\n%s", safe_traceback(error))
+            else:
+                if count:
+                    log.info("%d messages that were done for %d days are deleted", count, timing.kept_days)
+
+    async def _prune(self) -> int:
+        after: int | None = 0
+        count = 0
+        while after is not None:
+            pruned = await self._step(after)
+            after, count = pruned.after, count + pruned.count
+            await asyncio.sleep(self._env.timing.prune_pause_s)
+        return count
 
     async def _step(self, after: int) -> Pruned:
         before = self._env.now() - round(self._env.timing.kept_days * DAY_S * 1000)

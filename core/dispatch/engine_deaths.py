@@ -4,11 +4,15 @@ Kept in memory only: a new process begins with all of them together, and learns 
 """
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from core.answering.assistant import AnswerWriter
 
 PROBATION_PIECES = 8
 """Pieces after which an answer has lived through its beginning, where what kills the engine does so nearly always."""
+SUSPECTED_S = 120.0
+"""After so long a reply is no suspect any more: it may have been cancelled while it waited."""
 MAX_REMEMBERED = 1000
 """Replies that are remembered: some are cancelled while they wait, and never come to their end."""
 MAX_SHARED_DEATHS = 3
@@ -18,10 +22,11 @@ MAX_SHARED_DEATHS = 3
 class EngineDeaths:
     """Knows which answers ran when the engine died, and lets them begin one at a time."""
 
-    def __init__(self) -> None:
-        self.suspects: set[int] = set()
-        """Ids of the replies under which the engine died, and which have not begun again. While there are any, answers
-        begin one at a time, others' too."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.suspects: dict[int, float] = {}
+        """Ids of the replies under which the engine died, and which have not begun again, with the clock's seconds of
+        that. While there are any, answers begin one at a time, others' too."""
         self.shown: dict[int, int] = {}
         """By a reply's id: how many characters of its answer people saw when the engine died."""
         self._deaths: dict[int, int] = {}
@@ -32,6 +37,8 @@ class EngineDeaths:
 
     def begin(self, reply_id: int) -> None:
         """An answer begins, and no other before `settled`."""
+        long_ago = self._clock() - SUSPECTED_S
+        self.suspects = {suspect: since for suspect, since in self.suspects.items() if since > long_ago}
         self.on_probation = reply_id
         self._settled.clear()
 
@@ -41,7 +48,7 @@ class EngineDeaths:
 
     def lived(self, reply_id: int) -> None:
         """An answer has lived through its beginning."""
-        self.suspects.discard(reply_id)
+        self.suspects.pop(reply_id, None)
         self.ended(reply_id)
 
     def died(self, reply_id: int, shown: int) -> bool:
@@ -53,7 +60,7 @@ class EngineDeaths:
         to_blame = self.on_probation == reply_id
         deaths = self._deaths[reply_id] = self._deaths.get(reply_id, 0) + 1
         self.shown[reply_id] = max(shown, self.shown.get(reply_id, 0))
-        self.suspects.add(reply_id)
+        self.suspects[reply_id] = self._clock()
         return to_blame or deaths >= MAX_SHARED_DEATHS
 
     def ended(self, reply_id: int) -> None:
@@ -64,7 +71,7 @@ class EngineDeaths:
 
     def forget(self, reply_id: int) -> None:
         """An answer has come to its end."""
-        self.suspects.discard(reply_id)
+        self.suspects.pop(reply_id, None)
         self.shown.pop(reply_id, None)
         self._deaths.pop(reply_id, None)
 
@@ -78,13 +85,14 @@ class Probation:
 
     def __init__(self, live: AnswerWriter, deaths: EngineDeaths, reply_id: int) -> None:
         self._live, self._deaths, self._reply_id = live, deaths, reply_id
-        self._left = PROBATION_PIECES
+        self._left = PROBATION_PIECES + 1
+        """Pieces; hidden ones count, and what the answer begins with before the model's first one."""
 
     def write(self, piece: str) -> None:
         """Append a piece. Never waits."""
         self._live.write(piece)
-        self._left -= bool(piece)
-        if piece and not self._left:
+        self._left -= 1
+        if not self._left:
             self._deaths.lived(self._reply_id)
 
     def restart(self) -> None:

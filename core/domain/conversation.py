@@ -177,6 +177,11 @@ class Question:
     author: Author
 
 
+ELSEWHERE = "~"
+"""In the nonce of a message that is sent outside the thread in which its reply belongs. Short: Discord takes 25
+characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One message of a reply."""
@@ -185,6 +190,11 @@ class Chunk:
     """The key that it is sent with, so that the platform can recognise a repeated send."""
     message_id: str | None = None
     """The platform's id; None while only the intent to send is stored."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is outside the thread in which its reply belongs."""
+        return ELSEWHERE in self.nonce
 
 
 @dataclass(frozen=True, slots=True)

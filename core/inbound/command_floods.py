@@ -13,6 +13,8 @@ from core.inbound.refusals import Admitted, Asker, Refusals, merged
 
 COMMAND_WINDOW_MS = 10_000
 """A person's commands are counted over this time."""
+ALWAYS_HEARD = ("stop",)
+"""Commands that are carried out however many came before: whoever wants quiet gets it."""
 MAX_REMEMBERED_PEOPLE = 1000
 """People whose last commands are remembered."""
 
@@ -66,7 +68,7 @@ class CommandFloods:
             incoming, asker = new.incoming, Asker(new.incoming.chat, new.incoming.author.id, gives_commands=True)
             earlier = admitted.commands.get(asker, self._last.get(asker, ()))
             admitted.commands[asker] = (*earlier, incoming.at)[-max(self._most, 1) :]
-            if is_flood(earlier, incoming.at, self._most):
+            if is_flood(earlier, incoming.at, self._most) and command_name(incoming.text) not in ALWAYS_HEARD:
                 await self._refusals.refuse(
                     tx, admitted, place, asker, lambda language: t(language, "busy.commands", most=self._most)
                 )
@@ -99,7 +101,7 @@ async def _merge_repeat(tx: Transaction, admitted: Admitted, place: int, here: l
     if repeated is None:
         here.append(Waiting(asked, place))
     elif repeated.place is None:
-        admitted.replies[place] = merged(incoming, repeated.id)
+        admitted.replies[place] = merged(admitted.replies[place], repeated.id)
     else:
         admitted.merge(place, repeated.place)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from core.domain.conversation import ChatId, Incoming, NewReply, Reply
+from core.domain.conversation import ChatId, NewReply, Reply
 from core.domain.reply_states import Lane, State
 from core.domain.store import Transaction
 from core.i18n.person_language import read_language
@@ -37,13 +37,15 @@ class Admitted:
 
     def merge(self, place: int, into: int) -> None:
         """The reply at `into` answers the message at `place` too. Nothing is kept of that."""
-        self.replies[place] = merged(self.replies[place].incoming)
+        self.replies[place] = merged(self.replies[place])
         self.answered_by.setdefault(into, []).append(place)
 
 
-def merged(incoming: Incoming, into: int | None = None) -> NewReply:
-    """A message that another reply answers: the stored one with the id `into`, or one of its own batch."""
-    return NewReply(replace(incoming, text=""), Lane.NOTICE, State.MERGED, merged_into=into)
+def merged(new: NewReply, into: int | None = None) -> NewReply:
+    """A message that another reply answers: the stored one with the id `into`, or one of its own batch. It changes
+    nothing, so it is no command that questions wait for."""
+    lane = Lane.NOTICE if new.lane is Lane.ANSWER else Lane.LOOK
+    return NewReply(replace(new.incoming, text=""), lane, State.MERGED, merged_into=into)
 
 
 class Refusals:
@@ -67,7 +69,7 @@ class Refusals:
             if asker in admitted.refusals:
                 return admitted.merge(place, admitted.refusals[asker])
             if told_at > self._clock() - REFUSAL_INTERVAL_S:
-                admitted.replies[place] = merged(incoming, by)
+                admitted.replies[place] = merged(admitted.replies[place], by)
                 return None
         admitted.refusals[asker] = place
         language = await read_language(tx, incoming.chat.platform, incoming.author)

@@ -256,10 +256,10 @@ class Channel:
         message.dispatch("MESSAGE_CREATE")
         return message
 
-    def thread(self, by: Person | None, name: str) -> "Channel":
+    def thread(self, by: Person | None, name: str, *, public: bool = True) -> "Channel":
         """A thread that hangs here, opened by a person or, by None, by the bot."""
         assert self.guild is not None
-        thread = Channel(self.world, THREAD, name, self.guild)
+        thread = Channel(self.world, THREAD if public else PRIVATE_THREAD, name, self.guild)
         thread.parent, thread.owner = self, by.id if by else self.world.application_id
         if not thread.hidden:
             self.world.dispatch("THREAD_CREATE", thread.about | {"newly_created": True}, GUILDS)

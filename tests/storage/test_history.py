@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.domain.conversation import ChatId, Question, Reply, Setting
+from core.domain.conversation import ELSEWHERE, ChatId, Question, Reply, Setting
 from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Transaction
 from storage import conversations
@@ -132,6 +132,15 @@ async def test_retry_takes_the_question_and_the_messages_of_its_last_answer(stor
         again = await tx.replies.become_answer(command, question)
     assert (again.lane, again.state, again.text) == (Lane.ANSWER, State.QUEUED, "why?")
     assert again.chunks[0].message_id == "55"
+    async with store.begin() as tx:
+        await tx.messages.add_intent(again, f"n{ELSEWHERE}-1")
+        await tx.turns.save_answer(again, "because")
+        await tx.replies.move(await tx.replies.move(again, ReplyEvent.CLAIM), ReplyEvent.FINISH)
+        await tx.replies.deliver(await tx.replies.get(again.id))
+        command = await owe(tx, incoming("/retry"), Lane.NOTICE)
+        assert command
+        last = await tx.replies.become_answer(await tx.replies.move(command, ReplyEvent.CLAIM), question)
+    assert [chunk.message_id for chunk in last.chunks] == ["55"], "none that stands outside its thread"
 
 
 async def test_settings_know_who_and_when_and_survive_a_restart(database: str) -> None:

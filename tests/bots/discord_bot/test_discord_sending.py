@@ -185,6 +185,12 @@ async def test_what_is_asked_in_a_thread_that_is_closed_is_answered_in_its_chann
         await channel.until(lambda channel: channel.texts[1:] == [f"{line}\n\nand now?"])
         await settled(bot)
         assert channel.last.buttons == [] and locked.messages == []
+        private = channel.thread(bob, "Private", public=False)
+        private.locked = True
+        private.say("a secret?", bob, mention=True)
+        locked.say("and then?", bob, mention=True)
+        await channel.until(lambda channel: channel.texts[2:] == [f"{line}\n\nand then?"])
+        assert private.messages == [], "what is said in private stays there"
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

@@ -156,6 +156,28 @@ async def test_new_questions_do_not_wait_for_what_ran_when_the_engine_died(make_
             assert bot.platform.text(reply) == f"question {number} {LONG}"
 
 
+@pytest.mark.slow
+async def test_an_answer_that_cannot_be_shown_lets_others_begin(make_bot: MakeBot) -> None:
+    """Nor one that was cancelled while it waited to begin again."""
+    model = MortalModel()
+    async with make_bot(model) as bot:
+        model.gate = asyncio.Semaphore(0)
+        first = await bot.accept("first", ANN, chat(1))
+        await running(bot, 1)
+        others = [await bot.accept(f"other {number}", ANN, chat(number)) for number in (2, 3)]
+        await running(bot, 3)
+        slow = bot.platform.channels[first.id].slow = asyncio.Event()
+        model.die()
+        await model.until(lambda: model.deaths == 1)
+        await bot.service.control.stop(others[1])
+        for _ in range(1000):
+            model.gate.release()
+        assert await outcome(bot, others[0]) is State.DONE
+        assert (await found(bot, first)).state.open, "its chat takes nothing yet"
+        slow.set()
+        assert await outcome(bot, first) is State.DONE
+
+
 async def test_an_engine_that_dies_once_costs_nobody_anything(make_bot: MakeBot) -> None:
     model = MortalModel()
     model.gate = asyncio.Semaphore(1)

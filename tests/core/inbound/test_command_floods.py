@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.commands.registry import COMMANDS, UNKNOWN, find
 from core.domain.command_line import CommandLine
 from core.domain.conversation import NewReply, Reply
+from core.domain.platform import ButtonAction
 from core.domain.reply_states import Lane, State
 from core.domain.settings import MAX_COMMANDS, Limits
 from core.i18n import t
@@ -18,6 +19,7 @@ from core.inbound.command_floods import COMMAND_WINDOW_MS, Waiting, find_repeate
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.conftest import RULES, Bot, MakeBot
+from tests.core.commands.pressing import Pressing
 from tests.fakes import ANN, BOB, claim_next, incoming, owe
 from tests.patience import limit
 from tests.tables import each_row
@@ -97,8 +99,9 @@ async def test_beyond_five_in_ten_seconds_a_person_is_told_once(shared: Bot) -> 
     texts = ["/temp 0.1", "/temp 0.2", "/help", "/status", "/temp 0.5", "/temp 0.9", "/clear", "/help", "/stop"]
     replies = [await shared.accept(text) for text in texts]
     ends = [await outcome(shared, reply) for reply in replies]
-    assert ends == [State.DONE] * 5 + [State.REFUSED] + [State.MERGED] * 3
-    assert {reply.merged_into for reply in replies[6:]} == {replies[5].id}
+    assert ends == [State.DONE] * 5 + [State.REFUSED] + [State.MERGED] * 2 + [State.REFUSED]
+    assert shared.platform.text(replies[8]) == t("en", "stop.nothing"), "/stop is always heard"
+    assert {reply.merged_into for reply in replies[6:8]} == {replies[5].id}
     assert shared.platform.text(replies[5]) == t("en", "busy.commands", most=5)
     assert "0.5" in await shared.say("/temp", BOB), "what is too much is not carried out"
 
@@ -163,6 +166,20 @@ async def test_repeats_that_wait_are_answered_once(shared: Bot) -> None:
     ends = [await outcome(shared, reply) for reply in (first, second, third, others, fourth)]
     assert ends == [State.DONE, State.DONE, State.MERGED, State.DONE, State.DONE]
     assert third.merged_into == second.id and "0.3" in shared.platform.text(fourth), "asked after the change"
+
+
+@pytest.mark.slow
+async def test_a_button_that_was_pressed_too_soon_can_be_pressed_again(shared: Bot) -> None:
+    answer = await shared.accept("why?")
+    assert await outcome(shared, answer) is State.DONE
+    for number in range(MAX_COMMANDS):
+        await shared.say(f"/temp 0.{number}")
+    press = Pressing(shared)
+    result = await press(ButtonAction.RETRY, answer)
+    assert result.alert and result.text == t("en", "busy.commands", most=5)
+    shared.service.ingest._admission._floods._last.clear()  # ten seconds later
+    shared.platform.channels[answer.id + MAX_COMMANDS + 2] = shared.platform.channels[answer.id]
+    assert not (await press(ButtonAction.RETRY, answer)).alert
 
 
 @pytest.mark.slow
