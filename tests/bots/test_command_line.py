@@ -1,8 +1,11 @@
 """The command `qwentin` as people run it: pipes, exit codes, one clear line a mistake, a person at a terminal."""
 
+import json
+import math
 import os
 import shlex
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +15,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from core.checkpoints.architecture import Architecture
 from storage.database import ROOT
+from tests.core.engine.tiny import save
 from tests.patience import LIMIT_S
 from tests.real import CACHE
 
@@ -70,20 +75,23 @@ def mistral(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "mistral"}')
 
 
+def with_tokenizer(folder: Path) -> Path:
+    """A tiny model with random weights, and the built-in model's tokenizer."""
+    save(folder)
+    converted = next(CACHE.rglob("tokenizer.json")).parent
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).symlink_to(converted / name)
+    return folder
+
+
 def pickled(folder: Path) -> None:
-    source = next(CACHE.rglob("model.safetensors")).parent
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        (folder / name).symlink_to(source / name)
+    (with_tokenizer(folder) / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
 
 
 def truncated(folder: Path) -> None:
-    source = next(CACHE.rglob("model.safetensors")).parent
-    for file in source.iterdir():
-        if file.name != "model.safetensors":
-            (folder / file.name).symlink_to(file)
-    with (source / "model.safetensors").open("rb") as whole:
-        (folder / "model.safetensors").write_bytes(whole.read(1_000_000))
+    weights = with_tokenizer(folder) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
 
 
 def empty(folder: Path) -> None:
@@ -173,34 +181,21 @@ def test_options_that_cannot_work(environment: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_too_little_memory(environment: dict[str, str], tmp_path: Path) -> None:
     """A model far larger than any machine: its files are holes, only its header is real."""
-    import json
-    import struct
-
-    source = next(CACHE.rglob("model.safetensors")).parent
-    (folder := tmp_path / "model").mkdir()
-    config = json.loads((source / "config.json").read_text())
-    config |= {"intermediate_size": 20_000_000}
-    shapes: dict[str, list[int]] = {}
-    with (source / "model.safetensors").open("rb") as file:
-        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    for name, entry in header.items():
-        if name != "__metadata__":
-            shapes[name] = [20_000_000 if side == 1536 else side for side in entry["shape"]]
+    folder = with_tokenizer(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text()) | {
+        "intermediate_size": 100_000_000,
+        "num_hidden_layers": 30,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
     at, made = 0, {}
-    for name, shape in shapes.items():
-        size = 2
-        for side in shape:
-            size *= side
+    for name, shape in Architecture.from_config(config, "model").tensor_shapes().items():
+        size = 2 * math.prod(shape)
         made[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
         at += size
     text = json.dumps(made).encode()
     with (folder / "model.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + at)
-    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
-        if (source / name).exists():
-            (folder / name).symlink_to(source / name)
-    (folder / "config.json").write_text(json.dumps(config))
     clear_line(run(environment, "console", "-m", str(folder), said="hi\n"), "memory")
 
 
