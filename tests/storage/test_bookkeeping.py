@@ -11,6 +11,7 @@ from core.domain.conversation import ChatId, Chunk, Incoming, NewReply, Reply
 from core.domain.reply_states import Lane, ReplyEvent, State
 from core.domain.store import Pruned
 from storage.database import open_database
+from storage.handled import _digest
 from storage.sqlite import SqliteDatabase
 from storage.store import DatabaseStore, SqlTransaction, now_ms
 from storage.tables import handled, inbox, messages, replies
@@ -125,6 +126,32 @@ async def test_each_conversation_keeps_its_last_answer_and_its_newest_message(st
         done = await tx.replies.move(claimed, ReplyEvent.FINISH, final="new!")
         previous = await tx.replies.deliver(done)
         assert previous and previous.chunks, "its buttons are removed"
+
+
+@pytest.mark.slow
+async def test_what_is_open_or_new_stays_whatever_its_neighbours_are(store: DatabaseStore) -> None:
+    times = [now_ms()]
+    dated = DatabaseStore(store._database, lambda: times[0])
+    async with dated.begin() as tx:
+        old = await commanded(tx, incoming("/help 1"))
+        waits = await owe(tx, incoming("/help 2"), Lane.LOOK)
+    times[0] += 2000
+    async with dated.begin() as tx:
+        new = await commanded(tx, incoming("/help 3"))
+        await commanded(tx, incoming("/help 4"))
+    assert waits and await pruned(dated, before=times[0] - 1000) == 1
+    async with dated.begin() as tx:
+        assert (await tx.replies.get(waits.id)).state is State.QUEUED
+        assert (await tx.replies.get(new.id)).state is State.DONE
+        with pytest.raises(LookupError):
+            await tx.replies.get(old.id)
+
+
+@pytest.mark.slow
+def test_who_has_the_hashes_alone_can_not_try_messages() -> None:
+    message = ("fake", "bot", "m:1")
+    assert _digest(b"one", message) == _digest(b"one", message) != _digest(b"another", message)
+    assert _digest(b"one", message) != _digest(b"one", ("fake", "bot", "m:2"))
 
 
 @pytest.mark.slow

@@ -72,6 +72,17 @@ class WatchedControl(ReplyControl):
         self.withdrawn.append(reply.id)
 
 
+class WatchedCleanup(ButtonCleanup):
+    """Notes what it is told."""
+
+    def __init__(self, platform: FakePlatform) -> None:
+        super().__init__({"fake": platform}, ChatRateLimiter())
+        self.deleted: list[int] = []
+
+    def note_deleted(self, question: int) -> None:
+        self.deleted.append(question)
+
+
 @dataclass
 class Executing:
     """An executor on a real store, with claimed commands."""
@@ -86,13 +97,12 @@ class Executing:
     def __post_init__(self) -> None:
         self.doubtful = DoubtfulStore(self.store)
         self.control = WatchedControl(self.doubtful)
-        self.assistant = Assistant(self.doubtful, FakeModel(), RULES, OpenFilter())
+        self.model, self.cleanup = FakeModel(), WatchedCleanup(self.platform)
+        self.assistant = Assistant(self.doubtful, self.model, RULES, OpenFilter())
+        self.languages = PersonLanguages(self.doubtful)
         roles = RoleLookup({"fake": self.platform}, self.access)
-        services = CommandServices(
-            self.doubtful, self.control, roles, PersonLanguages(self.doubtful), RULES, OpenFilter(), now_ms
-        )
-        cleanup = ButtonCleanup({"fake": self.platform}, ChatRateLimiter())
-        self.executor = CommandExecutor(services, self.assistant, cleanup, bot_name="Botty", backoff=AT_ONCE)
+        services = CommandServices(self.doubtful, self.control, roles, self.languages, RULES, OpenFilter(), now_ms)
+        self.executor = CommandExecutor(services, self.assistant, self.cleanup, bot_name="Botty", backoff=AT_ONCE)
 
     async def queue(self, text: str, author: Author = ANN, chat: ChatId = CHAT, *, lane: Lane = Lane.NOTICE) -> Reply:
         async with self.store.begin() as tx:
@@ -109,6 +119,16 @@ class Executing:
 
     async def carry_out(self, reply: Reply, options: Mapping[str, OptionValue] | None = None) -> Reply:
         return (await self.executor.carry_out(replace(reply, options=options or {}), self.release)).reply
+
+    async def answered(self, text: str) -> Reply:
+        """A question that is answered."""
+        reply = await self.claim(text, lane=Lane.ANSWER)
+        async with self.store.begin() as tx:
+            await tx.turns.save_answer(reply, text)
+            await tx.replies.move(
+                await tx.replies.move(reply, ReplyEvent.FINISH, outcome=State.DONE, final=text), ReplyEvent.DELIVER
+            )
+        return reply
 
     def release(self) -> None:
         self.released += 1
@@ -190,11 +210,7 @@ async def test_a_running_answer_is_stopped_first(executing: Executing) -> None:
 
 
 async def test_a_retry_that_became_an_answer_by_a_lost_commit_is_not_this_workers(executing: Executing) -> None:
-    question = await executing.claim("one", lane=Lane.ANSWER)
-    async with executing.store.begin() as tx:
-        await tx.turns.save_answer(question, "one")
-        question = await tx.replies.move(question, ReplyEvent.FINISH, outcome=State.DONE, final="one")
-        await tx.replies.move(question, ReplyEvent.DELIVER)
+    question = await executing.answered("one")
     first, second = await executing.claim("/retry"), await executing.queue("/start")
     reply = await executing.carry_out(first)
     assert (reply.state, reply.lane, reply.question) == (State.QUEUED, Lane.ANSWER, question.question)
@@ -205,6 +221,20 @@ async def test_a_retry_that_became_an_answer_by_a_lost_commit_is_not_this_worker
     executing.doubtful.loses = False
     with pytest.raises(Stale):
         await executing.carry_out(first)
+
+
+@pytest.mark.slow
+async def test_everybody_learns_what_a_command_did(executing: Executing) -> None:
+    question = (await executing.answered("one")).question
+    assert await executing.languages.of(CHAT.platform, ANN) == "en"
+    for text, deleted, language, dropped in [
+        ("/lang vi", [], "vi", []), ("/undo", [question], "vi", []), ("/clear", [question], "vi", [str(CHAT)]),
+    ]:  # fmt: skip
+        done = await executing.carry_out(await executing.claim(text))
+        async with executing.store.begin() as tx:
+            await tx.replies.move(done, ReplyEvent.DELIVER)
+        assert (executing.cleanup.deleted, executing.model.dropped) == (deleted, dropped)
+        assert await executing.languages.of(CHAT.platform, ANN) == language
 
 
 async def test_only_the_asker_and_admins_stop_what_runs(executing: Executing) -> None:

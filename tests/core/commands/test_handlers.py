@@ -114,6 +114,9 @@ class FakeTurns:
     async def last_question(self, chat: object) -> Question | None:
         return self.question
 
+    async def is_truncated(self, question: int) -> bool:
+        return True
+
 
 def fake_transaction(*open_answers: Reply) -> Transaction:
     parts = {"replies": FakeReplies(*open_answers), "turns": FakeTurns(), "preferences": FakePreferences()}
@@ -158,6 +161,19 @@ async def test_an_answer_again_is_said_by_the_outcome(store: DatabaseStore) -> N
     tx.replies.become_answer = become_answer  # type: ignore[method-assign, assignment]
     assert await call.command.handler(call, tx) == Outcome(became_answer=True)
     assert became == [Question(7, "why?", ANN)]
+
+
+@pytest.mark.slow
+@each_row(("text", "open_answer", "key"), [
+    ("/retry", replace(QUEUED, question=7), "retry.waiting"),
+    ("/continue", replace(QUEUED, question=7), "continue.nothing"),
+    ("/continue", QUEUED, "continue.nothing"),
+])  # fmt: skip
+async def test_what_is_open_is_not_answered_again(text: str, open_answer: Reply, key: str) -> None:
+    call, tx = command_call(text), fake_transaction(open_answer)
+    cast(FakeTurns, tx.turns).question = Question(7, "why?", ANN)
+    with pytest.raises(Refused, match=key):
+        await call.command.handler(call, tx)
 
 
 async def test_a_language_is_part_of_the_outcome(store: DatabaseStore) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from core.dispatch.answer_runner import MAX_ENGINE_DEATHS
-from core.dispatch.engine_deaths import PROBATION_PIECES
+from core.dispatch.engine_deaths import PROBATION_PIECES, EngineDeaths, Probation
 from core.domain.conversation import ChatId, Reply
 from core.domain.errors import EngineDied
 from core.domain.prompt import Prompt
@@ -227,3 +227,35 @@ async def test_what_is_stopped_when_the_engine_dies_stays_stopped(make_bot: Make
         for _ in range(10):
             model.gate.release()
         assert await outcome(bot, reply) is (State.STOPPED if stopped else State.DONE)
+
+
+class Written:
+    """What is shown of an answer."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, piece: str) -> None:
+        self.text += piece
+
+    def restart(self) -> None:
+        self.text = ""
+
+
+@pytest.mark.slow
+def test_what_is_remembered_of_an_answer() -> None:
+    deaths, written = EngineDeaths(), Written()
+    assert not deaths.died(1, shown=178) and not deaths.died(1, shown=4)
+    assert (deaths.shown, deaths.suspects) == ({1: 178}, {1}), "people have seen that much"
+    deaths.begin(1)
+    live = Probation(written, deaths, 1)
+    for piece in ("", *"x" * (PROBATION_PIECES - 1)):
+        live.write(piece)
+        assert (deaths.on_probation, deaths.suspects) == (1, {1})
+    live.write("y")
+    assert (deaths.on_probation, deaths.suspects) == (None, set()), "others may begin"
+    assert written.text == "x" * (PROBATION_PIECES - 1) + "y"
+    assert deaths.died(1, shown=0), "it is for ever among those that die"
+    deaths.forget(1)
+    assert (deaths.shown, deaths.suspects) == ({}, set())
+    assert not deaths.died(1, shown=0), "its deaths are forgotten too"

@@ -137,7 +137,7 @@ def test_profanity_is_masked_and_the_answer_goes_on() -> None:
 
 def test_a_slur_ends_the_answer() -> None:
     guard = StreamGuard()
-    assert guard.feed("he said nigger and ") + guard.feed("more") + guard.finish() == "he said "
+    assert guard.feed("he said nigger and mo") + guard.feed("re and more ") + guard.finish() == "he said "
     assert guard.blocked and guard.verdict.category == "slur"
 
 

@@ -66,6 +66,9 @@ def test_what_piled_up_is_held_against_no_limit_but_counts_and_an_owner_may_set_
     full = queue(QueueLoad({CHAT: 3}, 3, {}))
     assert full.admit(asked("?"), NOW) is None
     assert full.admit(asked("?", BOB), 0) == Busy("chat", 3, 5)
+    earlier = {("fake", "ann"): [NOW - 2] * 5}
+    assert queue(QueueLoad({}, 0, earlier)).admit(asked("?"), NOW - 2) is None, "what was asked then is forgiven"
+    assert queue(QueueLoad({}, 0, earlier)).admit(asked("?"), NOW - 3) == Busy("user", 5, 1, QUESTION_WINDOW_MS - 2)
     free = queue(limits=Limits())
     assert [free.admit(asked("?"), 0) for _ in range(500)] == [None] * 500
 
@@ -172,6 +175,22 @@ async def test_after_a_minute_it_is_said_again(small: Bot, monkeypatch: pytest.M
     later = time.monotonic() + REFUSAL_INTERVAL_S
     monkeypatch.setattr(small.service.ingest._admission._refusals, "_clock", lambda: later)
     again = await small.accept("and now?")
+    assert await outcome(small, again) is State.REFUSED
+
+
+@pytest.mark.slow
+async def test_whoever_had_room_meanwhile_is_told_again(small: Bot) -> None:
+    earlier = [await small.accept(f"question {number}", BOB) for number in range(4)]
+    told, silent = [await small.accept(f"noise {number}") for number in range(2)]
+    assert (told.state, silent.state) == (State.SENDING, State.MERGED)
+    release(small.model)
+    assert [await outcome(small, reply) for reply in earlier] == [State.DONE] * 4
+    small.model.gate = asyncio.Semaphore(0)
+    await small.accept("there is room")
+    await running(small)
+    for number in range(3):
+        await small.accept(f"again {number}")
+    again = await small.accept("one too many")
     assert await outcome(small, again) is State.REFUSED
 
 

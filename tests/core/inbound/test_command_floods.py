@@ -127,6 +127,27 @@ async def test_a_slash_command_that_is_too_many_has_a_response_of_its_own(shared
     assert ends == [State.DONE] * 5 + [State.REFUSED] * 3
 
 
+@pytest.mark.slow
+async def test_a_slash_command_is_merged_with_nothing(shared: Bot) -> None:
+    """Neither into a typed one, nor a typed one into it: its response is for its person alone."""
+    _, shows = await stalled(shared, "/help")
+    slash, typed = replace(incoming("/temp"), reply_token="key"), incoming("/temp")
+    messages = [slash, typed, replace(slash, external_id="again"), replace(typed, external_id="and again")]
+    replies = [await shared.service.ingest.accept(message) for message in messages]
+    shows.set()
+    ends = [await outcome(shared, reply) for reply in replies if reply]
+    assert ends == [State.DONE] * 3 + [State.MERGED]
+
+
+@pytest.mark.slow
+async def test_what_is_answered_at_once_is_no_command(shared: Bot) -> None:
+    """Pictures without words: each has its line, and the command behind them is carried out."""
+    pictures = [await shared.accept("") for _ in range(MAX_COMMANDS + 1)]
+    assert [await outcome(shared, reply) for reply in pictures] == [State.REFUSED] * (MAX_COMMANDS + 1)
+    assert {shared.platform.text(reply) for reply in pictures} == {t("en", "media.only_text")}
+    assert "0.7" in await shared.say("/temp")
+
+
 async def test_a_question_is_answered_before_commands_that_only_look(shared: Bot) -> None:
     """One member's /help, which waits for the platform, holds up neither questions nor another's settings."""
     looking, shows = await stalled(shared, "/help")
