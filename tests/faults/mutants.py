@@ -1,4 +1,4 @@
-"""The tests are tested: the bot is made worse in fifteen ways, and a test must see each. `make mutants`.
+"""The tests are tested: the bot is made worse in many ways, and a test must see each. `make mutants`.
 
 Each change is made in a copy of the tree, and names what it changes (changes.py). One that does not fit any more is a
 mistake here, and ends the run.
@@ -23,6 +23,7 @@ from tests.faults.changes import (
     without_comparison,
     without_statement,
 )
+from tests.faults.single_lines import SINGLE_LINES
 
 TEST_TIMEOUT_S = 120
 
@@ -139,6 +140,7 @@ MUTANTS = (
         "tests/core/inbound/test_event_consumer.py::test_strangers_are_told_so_in_their_own_language",
         (Change("core/inbound/event_consumer.py::EventConsumer._carry_out_press", instead_of_call("admits", "True")),),
     ),
+    *(Mutant(name, test, (change,)) for name, test, change in SINGLE_LINES),
 )
 
 

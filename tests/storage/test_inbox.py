@@ -6,8 +6,8 @@ import pytest
 
 from core.domain.conversation import ChatId, NewReply
 from core.domain.reply_states import Lane, ReplyEvent, State
-from storage.store import DatabaseStore
 from storage.inbox import MAX_MESSAGE_CHARACTERS
+from storage.store import DatabaseStore
 from tests.fakes import ANN, BOB, CHAT, claim_next, incoming, owe
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")

@@ -72,6 +72,7 @@ async def test_after_a_crash_it_goes_on_outside(store: DatabaseStore) -> None:
             else:
                 await live.finish("one")
         reply = await stored(store, reply)
+        assert channel.deleted == []
     assert channel.messages == {"1": f"{LINE}\n\none"} and channel.outside
     [chunk] = reply.chunks
     assert len(chunk.nonce) < 25 - len("1234567") and chunk.message_id
@@ -80,6 +81,7 @@ async def test_after_a_crash_it_goes_on_outside(store: DatabaseStore) -> None:
     async with message(store, reply, channel) as live:
         await live.finish("one and two")
     assert channel.messages == {chunk.message_id: f"{LINE}\n\none and two"}
+    assert channel.deleted == [], "it is known that the thread is closed"
 
 
 @pytest.mark.slow

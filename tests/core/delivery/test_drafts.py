@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -47,8 +48,10 @@ class DraftChannel(FakeChannel):
         self.views.append(list(self.messages.values()))
 
 
-def message(store: DatabaseStore, reply: Reply, channel: FakeChannel) -> StreamingMessage:
-    delivery = Delivery(store, ChatRateLimiter(), "i", OpenFilter(), now_ms, QUICK)
+def message(
+    store: DatabaseStore, reply: Reply, channel: FakeChannel, send_backoff: Backoff = QUICK
+) -> StreamingMessage:
+    delivery = Delivery(store, ChatRateLimiter(), "i", OpenFilter(), now_ms, send_backoff)
     return StreamingMessage(delivery, reply, channel, NO_CONTROLS, asyncio.Event())
 
 
@@ -90,6 +93,30 @@ async def test_what_was_certainly_not_taken_is_sent_again(store: DatabaseStore) 
         await drafted(live, channel, "one")
         await live.finish("one two")
     assert channel.history == ["one two"]
+
+
+class Dying(Backoff):
+    """The process ends where it would try again."""
+
+    def pauses(self) -> Iterator[float]:
+        raise ConnectionError
+        yield
+
+
+@pytest.mark.slow
+async def test_of_what_was_certainly_not_taken_nobody_is_in_doubt_after_a_crash(store: DatabaseStore) -> None:
+    reply, channel = await claimed(store), DraftChannel()
+    async with message(store, reply, channel, Dying()) as live:
+        await drafted(live, channel, "one")
+        channel.fails = [NotSent()]
+        with pytest.raises(ConnectionError):
+            await live.finish("one two")
+    async with store.begin() as tx:
+        reply = await tx.replies.get(reply.id)
+    channel.fails = []
+    async with message(store, reply, channel) as live:
+        await live.finish("one two")
+    assert list(channel.messages.values()) == ["one two"]
 
 
 async def test_where_nobody_knows_a_notice_says_so_and_the_text_shows_once(store: DatabaseStore) -> None:

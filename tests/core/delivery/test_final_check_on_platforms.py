@@ -19,6 +19,7 @@ from core.domain.store import Store
 from core.filters import ContentFilter, StreamGuard, blocked
 from tests.core.filters.corpus import RUDE
 from tests.fakes import ANN, CHAT, FakeChannel
+from tests.tables import each_row
 
 
 class Rendered(Protocol):
@@ -72,3 +73,18 @@ def test_what_is_rendered_is_never_blocked(render: Render, said: list[str]) -> N
     assert not any(map(blocked, page.texts(shown)))
     if not any(map(blocked, ["".join(said), *page.texts("".join(said))])):
         assert shown == "".join(said)
+
+
+class WithFormulas(Page):
+    """A chat that shows letters which stand among the signs of a formula."""
+
+    def format(self, markdown: str) -> list[OutgoingMessage]:
+        return [OutgoingMessage("a formula", hidden_text=markdown)]
+
+
+@pytest.mark.slow
+@each_row(("letters", "allowed"), [("luck", True), ("fuck", False)])
+async def test_the_letters_of_formulas_are_judged(letters: str, allowed: bool) -> None:
+    delivery = Delivery(NO_STORE, ChatRateLimiter(), "i", ContentFilter(), lambda: 0)
+    channel = WithFormulas(telegram.messages)
+    assert await StreamingMessage(delivery, REPLY, channel, NO_CONTROLS, asyncio.Event()).allows(letters) is allowed

@@ -1,16 +1,27 @@
 """Platforms that know a send again by its nonce: what was sent first is what they keep."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from core.delivery.rate_limiter import ChatRateLimiter
+from core.delivery.sent_messages import MAX_VANISHED, SentMessages
 from core.delivery.streaming_message import Delivery, StreamingMessage
-from core.domain.conversation import Reply
-from core.domain.platform import NO_CONTROLS, PLACEHOLDER, Ambiguous, MessageGone, OutgoingMessage
+from core.domain.conversation import Chunk, Reply
+from core.domain.platform import (
+    NO_CONTROLS,
+    PLACEHOLDER,
+    Ambiguous,
+    MessageGone,
+    OutgoingMessage,
+    OutOfReach,
+    Unacceptable,
+)
 from core.domain.reply_states import Lane, ReplyEvent
-from core.runtime.retry import Backoff
+from core.runtime.retry import DATABASE_BACKOFF, Backoff
 from storage.store import DatabaseStore, now_ms
+from tests.changes import IDLE_TURNS
 from tests.fakes import FakeChannel, OpenFilter, incoming, owe
 from tests.patience import limit
 
@@ -128,3 +139,34 @@ async def test_a_message_that_was_deleted_comes_back_under_another_nonce(store: 
         chunks = (await tx.replies.get(reply.id)).chunks
     assert [(chunk.message_id, chunk.nonce) for chunk in chunks] == [("2", channel.nonces[1])]
     assert all(len(nonce) <= 25 for nonce in channel.nonces)
+
+
+@pytest.mark.slow
+async def test_a_message_that_is_out_of_reach_takes_the_others_along(store: DatabaseStore) -> None:
+    """And one that is deleted again and again is given up."""
+    reply = replace(await claimed(store), chunks=tuple(Chunk(f"n{number}", f"{number}") for number in range(3)))
+    sent = SentMessages(store, reply, "i", DATABASE_BACKOFF)
+    sent.replace(1, MessageGone())
+    assert [(state.id, state.gone) for state in sent.states] == [("0", False), (None, True), ("2", False)]
+    sent.replace(2, OutOfReach())
+    assert [(state.id, state.gone) for state in sent.states] == [(None, True)] * 3
+    for _ in range(MAX_VANISHED - 1):
+        sent.replace(1, MessageGone())
+    with pytest.raises(Unacceptable):
+        sent.replace(1, MessageGone())
+    for _ in range(MAX_VANISHED + 1):
+        sent.replace(0, OutOfReach())
+
+
+@pytest.mark.slow
+async def test_previews_show_no_less_than_people_have_seen(store: DatabaseStore) -> None:
+    channel = FakeChannel()
+    async with message(store, await claimed(store), channel) as live:
+        live.shown_characters = len("one two")
+        live.write("one")
+        for _ in range(IDLE_TURNS):
+            await asyncio.sleep(0)
+        live.write(" two")
+        await channel.until(lambda: channel.history)
+        await live.finish("one two three")
+    assert channel.history == ["one two", "one two three"]
