@@ -172,7 +172,9 @@ class DiscordBot:
             backfill = Backfill(client, self._store, messages, deliver, self._clock.now, timing)
             order = ChannelOrder(messages, backfill, tasks)
             buttons = ButtonHandler(Rest(client), deliver, self._languages, timing.form_within_s)
-            interactions = Interactions(deliver, buttons, self._languages, self._deferred, timing.stored_within_s)
+            interactions = Interactions(
+                deliver, backfill, buttons, self._languages, self._deferred, timing.stored_within_s
+            )
             self._receiver = Receiver(order, backfill, interactions, queue.put_nowait, tasks)
             publishing = partial(publish, client, self._store, account, timing.retry)
             tasks.create_task(logged("publishing the commands", publishing))

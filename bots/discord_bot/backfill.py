@@ -3,16 +3,20 @@
 Discord does not repeat to a process what happened while it was away. So after every new login the conversations that
 the bot knows are read back; the core ignores what it has stored. Until it is clear how far each was read, nothing new
 is delivered: what happened just before it would seem to be read.
+
+What is too old, or too far back, is not answered. Where that holds a message to the bot, its conversation is told once.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from discord import Client, Message, Object
 from discord.abc import Messageable
 
-from bots.discord_bot.api import call_shielded
+from bots.discord_bot.api import MAX_MESSAGES_PER_PAGE, call_shielded
 from bots.discord_bot.errors import longer_pause
 from bots.discord_bot.incoming import PLATFORM
 from bots.discord_bot.interaction_token import PERSONAL_PREFIX
@@ -24,12 +28,16 @@ from core.domain.store import Store
 from core.inbound.events import CaughtUp
 from core.runtime.safe_traceback import safe_traceback
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 LOOK_BACK_MS = 24 * 3600 * 1000
 """Older messages are not read back."""
-MAX_MESSAGES = 100
-"""Messages read back of a conversation: the newest."""
+MAX_MESSAGES = 1000
+"""Messages read back of a conversation: the newest, other people's chatter among them."""
+MAX_PAGES = 2 * MAX_MESSAGES // MAX_MESSAGES_PER_PAGE
+"""Pages of a conversation that are asked for. Beyond MAX_MESSAGES they are only searched for a message to the bot."""
 TRIES_BEFORE_WARNING = 5
 """Tries to read back a conversation after which the owner is warned."""
 DISCORD_EPOCH_MS = 1_420_070_400_000
@@ -51,6 +59,8 @@ class Backfill:
         self._now, self._timing = now, timing
         self._behind: dict[int, KnownChat] = {}
         """Channels that are still to be read back."""
+        self._last_stored = 0
+        """The id of the newest message that is stored of any channel."""
         self._reading: dict[int, asyncio.Task[None]] = {}
         """Channels that are being read back."""
         self._has_marks = asyncio.Event()
@@ -79,8 +89,9 @@ class Backfill:
                 await self._needed.wait()
                 self._needed.clear()
                 chats = await self._read_active_chats()
+                self._last_stored = max((known.seq for known in chats), default=0)
                 self._events.remember_threads(known.chat.thread for known in chats)
-                self._behind = {_channel_id(known.chat): known for known in chats if not _is_personal(known.chat)}
+                self._behind = {channel: known for known in chats if (channel := channel_of(known.chat)) is not None}
                 self._has_marks.set()
                 await self._ready.wait()
                 while self._behind and not self._needed.is_set():
@@ -89,12 +100,18 @@ class Backfill:
                     await self._wait_for_all()
                     await self._deliver(CaughtUp(PLATFORM))
 
+    def is_behind(self, channel_id: int) -> bool:
+        """Whether something of a channel may be missed that is not acknowledged yet."""
+        return not self._has_marks.is_set() or channel_id in self._behind or channel_id in self._reading
+
     async def wait_for(self, channel_id: int) -> None:
         """Return when everything that was missed in a channel is acknowledged."""
         await self._has_marks.wait()
         await self._catch_up(channel_id)
 
     async def _catch_up(self, channel_id: int) -> None:
+        if (earlier := self._reading.get(channel_id)) is not None:  # perhaps begun before the last login
+            await asyncio.wait({earlier})
         if (known := self._behind.pop(channel_id, None)) is not None:
             self._reading[channel_id] = self._tasks.create_task(self._read_back(channel_id, known))
         if (task := self._reading.get(channel_id)) is not None:
@@ -107,41 +124,61 @@ class Backfill:
 
     async def _read_back(self, channel_id: int, known: KnownChat) -> None:
         try:
-            for message in await self._fetch_missed(known):
+            for message in await self._fetch_missed(channel_id, known):
                 await self._events.received(message, live=False)
         except Exception as error:
             log.error("%s can't be read back:\n%s", known.chat, safe_traceback(error))
         finally:
             del self._reading[channel_id]
 
-    async def _fetch_missed(self, known: KnownChat) -> Sequence[Message]:
-        """However long it takes: a newer message, once stored, would make these seem to be read. Empty where Discord
-        refuses."""
+    async def _fetch_missed(self, channel_id: int, known: KnownChat) -> Sequence[Message]:
+        """The newest messages after the last one that is stored, oldest first. Of those before, a message to the bot is
+        delivered as missed. That comes first: stored after a newer message, it would be lost by a crash between them.
+        """
+        day_ago = first_snowflake(self._now() - LOOK_BACK_MS)
+        # Where something was stored lately, the bot was there: the older messages were heard when they were written.
+        was_here = self._last_stored > day_ago or not known.seq
+        newest: list[Message] = []
+        last_read = max(known.seq, day_ago) if was_here else known.seq
+        async for message in self._newest_first(channel_id, known.chat, last_read):
+            if message.id > day_ago and len(newest) < MAX_MESSAGES:
+                newest.append(message)
+            elif await self._events.missed(message):
+                break
+        return newest[::-1]
+
+    async def _newest_first(self, channel_id: int, chat: ChatId, last_read: int) -> AsyncIterator[Message]:
+        """The messages after the id `last_read`; those of MAX_PAGES at most."""
+        channel = await self._ask(chat, partial(self._channel, channel_id))
+        if channel is None or (getattr(channel, "last_message_id", None) or last_read + 1) <= last_read:
+            return
+        before: Message | None = None
+        for _ in range(MAX_PAGES):
+            await asyncio.sleep(self._timing.backfill_pause_s)
+            page = await self._ask(chat, partial(_page, channel, before)) or []
+            for message in page:
+                if message.id <= last_read:
+                    return
+                yield message
+            if len(page) < MAX_MESSAGES_PER_PAGE:
+                return
+            before = page[-1]
+        log.info("%s: more was written than is looked through", chat)
+
+    async def _ask(self, chat: ChatId, call: Callable[[], Awaitable[T]]) -> T | None:
+        """What Discord answers, however long it takes: a newer message, once stored, would make these seem to be read.
+        None where Discord refuses."""
         for count, pause in enumerate(self._timing.retry.pauses(), 1):
             try:
-                return await self._fetch_newest(known)
+                return await call()
             except (NotSent, Ambiguous) as error:
                 if count == TRIES_BEFORE_WARNING:
-                    log.warning("%s can't be read back so far: %s", known.chat, type(error).__name__)
+                    log.warning("%s can't be read back so far: %s", chat, type(error).__name__)
                 await asyncio.sleep(longer_pause(error, pause))
             except DeliveryError as error:
-                log.info("%s is not read back: %s", known.chat, type(error).__name__)
-                return []
+                log.info("%s is not read back: %s", chat, type(error).__name__)
+                return None
         raise AssertionError("a back-off never ends")
-
-    async def _fetch_newest(self, known: KnownChat) -> Sequence[Message]:
-        """The newest messages after the last one that is stored, oldest first."""
-        start = max(known.seq, first_snowflake(self._now() - LOOK_BACK_MS))
-        channel = await self._channel(known.chat)
-        if channel is None or (getattr(channel, "last_message_id", None) or start + 1) <= start:
-            return []
-        await asyncio.sleep(self._timing.backfill_pause_s)
-
-        async def newest() -> list[Message]:
-            history = channel.history(limit=MAX_MESSAGES, after=Object(start), oldest_first=False)
-            return [message async for message in history]
-
-        return sorted(await call_shielded(newest()), key=lambda message: message.id)
 
     async def _read_active_chats(self) -> Sequence[KnownChat]:
         for pause in self._timing.retry.pauses():
@@ -153,20 +190,25 @@ class Backfill:
             await asyncio.sleep(pause)
         raise AssertionError("a back-off never ends")
 
-    async def _channel(self, chat: ChatId) -> Messageable | None:
-        channel_id = _channel_id(chat)
+    async def _channel(self, channel_id: int) -> Messageable | None:
         channel = self._client.get_channel(channel_id) or await call_shielded(self._client.fetch_channel(channel_id))
         return channel if isinstance(channel, Messageable) else None
 
 
-def _channel_id(chat: ChatId) -> int:
-    """A thread is a channel of its own."""
-    return int(chat.thread or chat.chat)
+async def _page(channel: Messageable, before: Message | None) -> list[Message]:
+    """The newest messages, or those right before one, newest first."""
+
+    async def read() -> list[Message]:
+        start = Object(before.id) if before else None
+        return [message async for message in channel.history(limit=MAX_MESSAGES_PER_PAGE, before=start)]
+
+    return await call_shielded(read())
 
 
-def _is_personal(chat: ChatId) -> bool:
-    """Whether it is one person's conversation in a channel: nothing of it is in the channel's history."""
-    return chat.thread.startswith(PERSONAL_PREFIX)
+def channel_of(chat: ChatId) -> int | None:
+    """The channel whose history has the messages of a conversation; a thread is a channel of its own. None where it is
+    one person's conversation in a channel: nothing of it is in a history."""
+    return None if chat.thread.startswith(PERSONAL_PREFIX) else int(chat.thread or chat.chat)
 
 
 def first_snowflake(at: int) -> int:

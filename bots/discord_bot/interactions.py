@@ -1,7 +1,12 @@
-"""Slash commands, the menu on a message, and forms: stored first, and answered within Discord's three seconds."""
+"""Slash commands, the menu on a message, and forms: stored first, and answered within Discord's three seconds.
 
+A channel's commands are stored behind what is read back there: an older text must not win over a newer command.
+"""
+
+import asyncio
 import itertools
 import logging
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +14,7 @@ from discord import Interaction, InteractionType
 
 from bots.discord_bot import slash_commands as slash
 from bots.discord_bot.api import NO_MENTIONS, call_shielded
+from bots.discord_bot.backfill import Backfill, channel_of
 from bots.discord_bot.button_handler import ButtonHandler
 from bots.discord_bot.buttons import question_form
 from bots.discord_bot.command_menu import PRIVATE_OPTION
@@ -17,7 +23,7 @@ from bots.discord_bot.incoming import PLATFORM
 from bots.discord_bot.interaction_token import DeferredResponses, decode_token
 from bots.discord_bot.message_events import Deliver
 from core.commands.button_payloads import QuestionFormPayload, decode_payload
-from core.domain.conversation import Incoming
+from core.domain.conversation import ChatId, Incoming
 from core.domain.platform import DeliveryError
 from core.i18n import t
 from core.i18n.person_language import PersonLanguages
@@ -42,12 +48,13 @@ class Interactions:
     def __init__(
         self,
         deliver: Deliver,
+        backfill: Backfill,
         buttons: ButtonHandler,
         languages: PersonLanguages,
         deferred: DeferredResponses,
         stored_within_s: float,
     ) -> None:
-        self._deliver, self._buttons, self._languages = deliver, buttons, languages
+        self._deliver, self._backfill, self._buttons, self._languages = deliver, backfill, buttons, languages
         self._deferred, self._stored_within_s = deferred, stored_within_s
         self._menu_targets: dict[tuple[int, int], str] = {}
         """The texts of messages, by the person who opened the menu and the message."""
@@ -101,7 +108,10 @@ class Interactions:
             responded.set()
 
     async def _store_and_respond(self, interaction: Interaction[Any], message: Incoming) -> None:
-        receipt = await self._deliver(MessageReceived(message, deadline_s=self._stored_within_s))
+        deadline_s = await self._wait_for_older(message.chat)
+        if not deadline_s:
+            return await self._respond(interaction, t(await self._language(interaction), "error.busy"))
+        receipt = await self._deliver(MessageReceived(message, deadline_s=deadline_s))
         match receipt.acceptance:
             case Acceptance.STORED:
                 failpoint("deferring")
@@ -113,6 +123,21 @@ class Interactions:
                 await self._respond(interaction, t(receipt.language, "refused.access", user=user))
             case Acceptance.UNAVAILABLE | Acceptance.REJECTED:
                 await self._respond(interaction, t(receipt.language, "error.busy"))
+
+    async def _wait_for_older(self, chat: ChatId) -> float:
+        """Wait until everything that was missed in a command's channel is stored. Returns the seconds that are left to
+        store the command; 0 where none are: a crash would lose what is promised before it is stored."""
+        channel_id, within_s = channel_of(chat), self._stored_within_s
+        if channel_id is None or not self._backfill.is_behind(channel_id):
+            return within_s
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._backfill.wait_for(channel_id)
+        except TimeoutError:
+            log.info("%s: a command came before everything older was read back", chat)
+            return 0.0
+        return max(within_s - (time.monotonic() - began), 0.0)
 
     async def _refuse(self, interaction: Interaction[Any], key: str) -> None:
         """Tell the person alone why nothing comes of it. Nothing is stored."""

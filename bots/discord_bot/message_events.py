@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -58,6 +59,15 @@ class MessageEvents:
         if receipt.acceptance is Acceptance.UNANSWERABLE:
             explain = partial(self._explain_closed, message, incoming.chat, receipt.language)
             self._tasks.create_task(logged("saying that no answer is possible", explain))
+
+    async def missed(self, message: Message) -> bool:
+        """A message that is found too late to be answered. Returns whether it was one to the bot, and its conversation
+        is told."""
+        incoming, answerable = await self._read(message)
+        if incoming is None or not answerable:
+            return False
+        receipt = await self._deliver(MessageReceived(replace(incoming, missed=True)))
+        return receipt.acceptance is Acceptance.STORED
 
     async def edited(self, message: Message) -> None:
         """Somebody edited a message."""

@@ -36,7 +36,7 @@ class DiscordTiming:
     """Times of the adapter.
 
     `pace`: what a channel takes. `connection`: pauses between tries to reach Discord. `retry`: pauses between tries to
-    read back a channel or to publish the commands. `backfill_pause_s`: seconds between two channels that are read back.
+    read back a channel or to publish the commands. `backfill_pause_s`: seconds before each page that is read back.
     `silence_s`: seconds without a word from Discord after which the connection counts as lost. `settled_after_s`:
     seconds without another server after which all servers are known. `stored_within_s`: seconds in which an interaction
     must be stored, `form_within_s`: seconds in which a form must be opened; Discord wants an answer within three.

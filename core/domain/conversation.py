@@ -80,6 +80,9 @@ class Incoming:
     """Whether the message holds a picture, sticker or file that the model can't see. Not stored."""
     joins: tuple[str, ...] = ()
     """External ids of messages whose text this one holds too: what they ask is not answered by itself. Not stored."""
+    missed: bool = False
+    """Whether it was written in the bot's absence and is found too late to be answered: people are told to ask again,
+    and nothing is kept of its text. Not stored."""
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -134,7 +134,7 @@ class Ingest:
                 if (key := pending.incoming.key) not in stored:
                     stored.add(key)
                     if (new := await self._owed(tx, pending.incoming)) is not None:
-                        owed.append(new)
+                        owed.append(await _ask_again(tx, new) if pending.incoming.missed else new)
             discarded = [await _discard_joined(tx, new.incoming) for new in owed if new.incoming.joins]
             admitted = await self._admission.admit(tx, owed)
             replies = await tx.inbox.add(admitted.replies)
@@ -203,8 +203,16 @@ async def _discard_joined(tx: Transaction, incoming: Incoming) -> list[Reply]:
 
 async def _line(tx: Transaction, incoming: Incoming, key: str, **values: object) -> NewReply | None:
     """A reply that is ready to be shown, in private chats only."""
-    if not incoming.private:
-        return None
+    return await _ready(tx, incoming, key, **values) if incoming.private else None
+
+
+async def _ask_again(tx: Transaction, new: NewReply) -> NewReply:
+    """What is owed for a message that is found too late to be answered. It tells everybody in the conversation."""
+    return await _ready(tx, new.incoming, "error.missed") if new.state is State.QUEUED else new
+
+
+async def _ready(tx: Transaction, incoming: Incoming, key: str, **values: object) -> NewReply:
+    """A reply that is ready to be shown."""
     language = await read_language(tx, incoming.chat.platform, incoming.author)
     return NewReply(replace(incoming, text=""), Lane.NOTICE, State.SENDING, final=t(language, key, **values))
 
