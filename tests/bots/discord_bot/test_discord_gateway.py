@@ -12,6 +12,7 @@ from bots.discord_bot.identify_limits import HOUR_MS
 from bots.discord_bot.timing import IDENTIFY_LIMITS
 from core.domain.conversation import ChatId, KnownChat
 from core.domain.errors import SetupError
+from core.i18n import t
 from core.i18n.person_language import PersonLanguages
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
@@ -233,12 +234,12 @@ async def test_what_is_a_day_old_is_let_go(server: DiscordServer, database: str,
     server.advance(25 * 3600)
     dm.say("today", ann)
     async with running(server, database, now=lambda: int(server.now() * 1000)) as bot:
-        await dm.ended(2)
+        await dm.ended(3)
         await settled(bot)
-        assert asked(bot) == ["today"]
+        assert asked(bot) == ["today"] and dm.texts[1] == t("en", "error.missed")
 
 
-async def test_a_hundred_at_most_and_the_newest(
+async def test_what_was_asked_before_the_newest_hundred_messages(
     server: DiscordServer, database: str, ann: Person, channel: Channel
 ) -> None:
     async with running(server, database):
@@ -249,9 +250,9 @@ async def test_a_hundred_at_most_and_the_newest(
         channel.say(f"chatter {count}", ann)
     channel.say("just now", ann, mention=True)
     async with running(server, database) as bot:
-        await channel.ended(2)
+        await channel.ended(3)
         await settled(bot)
-        assert asked(bot) == ["Ann: just now"]
+        assert asked(bot) == ["Ann: long ago", "Ann: just now"]
 
 
 async def test_a_place_that_cannot_be_read_back_holds_up_no_other(
