@@ -187,6 +187,7 @@ async def test_a_login_while_a_channel_is_still_read_back(
         server.drop()
         await server.ready(4)
         of_first.set()
+        await until(lambda: pages(server, first) == 2)
         await idle()
         known.say("last", ann, mention=True)
         await idle()
