@@ -66,6 +66,23 @@ async def test_a_message_and_its_answer(
     assert [effect.channel for effect in server.effects("POST", "messages$")] == [dm.id, general.id, thread.id, new.id]
 
 
+@pytest.mark.slow
+async def test_a_history_comes_in_pages(server: DiscordServer, dm: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newest first, a hundred at most: those right before a message, or those right after one."""
+    ids = [dm.say(f"message {count}").id for count in range(230)]
+    async with running(server, monkeypatch) as client:
+        for start, wanted in (
+            ({"before": ids[210]}, ids[110:210]),
+            ({"after": ids[20]}, ids[21:121]),
+            ({"after": ids[200]}, ids[201:]),
+            ({}, ids[130:]),
+        ):
+            page = await client.http.logs_from(dm.id, 100, **start)
+            assert [int(each["id"]) for each in page] == wanted[::-1], start
+        read = client.get_partial_messageable(dm.id).history(limit=None, after=discord.Object(ids[9]))
+        assert [message.id async for message in read] == ids[10:], "the library goes on where a page ends"
+
+
 async def test_a_bot_without_the_content_intent_reads_what_is_meant_for_it(
     server: DiscordServer, dm: Channel, ann: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
