@@ -10,15 +10,18 @@ from sqlalchemy import text
 
 from core.answering.assistant import Assistant
 from core.dispatch.service import ChatService
+from core.domain.permissions import Access
 from core.domain.reply_states import Lane, State
 from core.domain.settings import NO_LIMITS
+from core.i18n import t
 from core.inbound.admission import AdmissionControl, ThroughputEstimate
 from core.inbound.ingest import Ingest
 from storage.database import open_database
 from storage.store import DatabaseStore, SqlTransaction, now_ms
 from tests.changes import WatchedStore
 from tests.conftest import EVERYBODY, RULES, Bot
-from tests.fakes import FakeModel, FakePlatform, OpenFilter, incoming, owe
+from tests.core.inbound.consuming import consumed
+from tests.fakes import ANN, BOB, FakeModel, FakePlatform, OpenFilter, incoming, owe
 from tests.patience import limit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -59,6 +62,21 @@ async def test_nothing_comes_of_what_nobody_waits_for_any_more(store: DatabaseSt
     assert [reply.text for reply in replies if reply] == ["on its way already", "in time"]
     async with store.begin() as tx:
         assert await tx.replies.count_active() == (0, 2)
+
+
+@pytest.mark.slow
+async def test_what_is_found_too_late_is_told_once_and_nothing_kept_of_it(store: DatabaseStore) -> None:
+    admits_ann = Access(users=frozenset({f"fake:{ANN.id}"}))
+    async with consumed(store, admits_ann) as made:
+        accept = made.ingest.accept
+        for text_, private, language in (("why?", False, "en"), ("why?", True, "vi"), ("/clear", False, "en")):
+            message = replace(incoming(text_, replace(ANN, locale=language), private=private), missed=True)
+            told = await accept(message)
+            assert told and (told.lane, told.state) == (Lane.NOTICE, State.SENDING)
+            assert told.final == t(language, "error.missed") and (told.text, told.question) == ("", None)
+            assert await accept(message) is None, "once"
+        assert await accept(replace(incoming("why?", BOB, private=False), missed=True)) is None, "a stranger"
+        assert await accept(replace(incoming("", private=False), missed=True)) is None, "a picture"
 
 
 async def test_the_origin_comes_back_with_the_reply_and_goes_with_it(bot: Bot) -> None:
