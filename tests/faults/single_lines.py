@@ -141,15 +141,15 @@ SINGLE_LINES: tuple[tuple[str, str, Change], ...] = (
         Change("core/dispatch/engine_deaths.py::Probation.write", without_statement(calling="lived")),
     ),
     (
-        "an answer that has ended stays a suspect",
+        "an answer that has lived through its beginning stays a suspect",
         "tests/core/dispatch/test_engine_death.py::test_what_is_remembered_of_an_answer",
-        Change("core/dispatch/engine_deaths.py::EngineDeaths.forget", without_statement(calling="discard")),
+        Change("core/dispatch/engine_deaths.py::EngineDeaths.lived", without_statement(calling="pop")),
     ),
     # Inbox
     (
         "groups are told that pictures can't be read",
         "tests/core/commands/test_dialogs.py::test_what_is_no_text_gets_a_notice_in_private_and_silence_in_groups",
-        Change("core/inbound/ingest.py::_line", instead_of_value("not incoming.private", "False")),
+        Change("core/inbound/ingest.py::_line", instead_of_value("incoming.private", "True")),
     ),
     (
         "commands of other bots are answered",
