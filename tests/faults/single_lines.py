@@ -234,12 +234,12 @@ SINGLE_LINES: tuple[tuple[str, str, Change], ...] = (
     ),
     (
         "a button repeats beside an open answer",
-        "tests/core/commands/test_buttons.py::test_nothing_is_repeated_while_an_answer_is_open",
+        "tests/core/commands/test_stale_presses.py::test_nothing_is_repeated_while_an_answer_is_open",
         Change("core/commands/buttons.py::ButtonActions._repeat", instead_of_value("is_busy", "False")),
     ),
     (
         "a second tap repeats again",
-        "tests/core/commands/test_buttons.py::test_a_press_that_comes_twice_counts_once",
+        "tests/core/commands/test_stale_presses.py::test_a_second_tap_counts_no_more_while_the_first_waits",
         Change(
             "core/commands/buttons.py::ButtonActions._repeat", instead_of_value("reply.id in self._repeated", "False")
         ),
@@ -254,7 +254,7 @@ SINGLE_LINES: tuple[tuple[str, str, Change], ...] = (
     ),
     (
         "what follows a button's text is ignored",
-        "tests/core/commands/test_buttons.py::test_what_no_button_of_ours_carries",
+        "tests/core/commands/test_stale_presses.py::test_what_no_button_of_ours_carries",
         Change(
             "core/commands/button_payloads.py::decode_payload", instead_of_value("_ACTION.fullmatch", "_ACTION.match")
         ),
