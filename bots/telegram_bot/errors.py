@@ -25,6 +25,7 @@ from core.domain.platform import (
     DeliveryError,
     MessageGone,
     NotSent,
+    QuestionGone,
     ThreadClosed,
     Unacceptable,
     Unreachable,
@@ -52,6 +53,7 @@ _CHAT_CLOSED_TEXTS = (
     "group chat was deactivated",
 )
 _THREAD_CLOSED_TEXTS = ("thread not found", "topic_closed", "topic_deleted", "topic_id_invalid")
+_QUESTION_GONE_TEXT = "message to be replied not found"
 _MESSAGE_GONE_TEXTS = (
     "message to edit not found",
     "message to delete not found",
@@ -101,6 +103,8 @@ def is_unchanged(error: TelegramError) -> bool:
 def _to_refusal(text: str) -> DeliveryError:
     if any(part in text for part in _MESSAGE_GONE_TEXTS):
         return MessageGone()
+    if _QUESTION_GONE_TEXT in text:
+        return QuestionGone()
     if any(part in text for part in _THREAD_CLOSED_TEXTS):
         return ThreadClosed()
     return Unreachable() if any(part in text for part in _CHAT_CLOSED_TEXTS) else Unacceptable()

@@ -16,6 +16,7 @@ from bots.telegram_bot.incoming import PLATFORM
 from bots.telegram_bot.rich_messages import RichMessage, formula_letters, rich_message
 from core.domain.conversation import Reply
 from core.domain.platform import MessageGone, OutgoingMessage, Pace, Unacceptable
+from core.domain.reply_states import Lane
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class TelegramReplyChannel:
         self._thread = int(reply.chat.thread) if reply.chat.thread else None
         self._quoted = 0 if reply.private else reply.seq
         """The number of the message that the reply's first message quotes; 0 where it quotes none."""
+        # Telegram tells bots of no deletion: an answer whose question is gone is known by its first send alone.
+        self._needs_question = reply.lane is Lane.ANSWER and not reply.is_repeat
         self.key = f"{PLATFORM}:{reply.chat.chat}"  # all topics of a group share its limit
         self.pace = pace
         self.drafts = drafts and reply.private
@@ -86,7 +89,7 @@ class TelegramReplyChannel:
         """Send a message; plain, where Telegram refuses its entities. In groups the first one quotes the question."""
         quote = None
         if index == 0 and self._quoted:
-            quote = ReplyParameters(self._quoted, allow_sending_without_reply=True)
+            quote = ReplyParameters(self._quoted, allow_sending_without_reply=not self._needs_question)
         if isinstance(message.body, RichMessage):
             message_id = await self._send_rich(message.body, message, quote)
             return message_id or await self.send(index, replace(message, body=message.body.plain), nonce)
@@ -167,6 +170,10 @@ class TelegramReplyChannel:
         was_in_thread = self._thread is not None
         self._thread, self._quoted = None, 0  # to quote the question would lead back into its topic
         return was_in_thread
+
+    def stop_quoting(self) -> None:
+        """Send also where the question is gone."""
+        self._needs_question = False
 
     async def typing(self) -> None:
         """Show "typing" for five seconds."""

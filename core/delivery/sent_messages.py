@@ -168,6 +168,20 @@ class SentMessages:
         milliseconds UTC."""
         await self._stored(lambda tx: tx.replies.delay(self._reply, now, until))
 
+    async def delete_question(self) -> bool:
+        """The question's message is deleted: so is what the history has of it. False where the reply answers others
+        too, and nothing is deleted."""
+
+        async def delete(tx: Transaction) -> bool:
+            chat, bot, external_id = self._reply.chat, self._reply.bot, self._reply.external_id
+            reply = await tx.inbox.find_question(chat.platform, bot, external_id)
+            if reply is None or reply.question is None:
+                return False
+            await tx.turns.delete_pair(reply.question)
+            return True
+
+        return await self._stored(delete)
+
     def replace(self, index: int, gone: MessageGone) -> None:
         """Have another message sent in place of one that is gone. Raises Unacceptable where that was done too often.
 

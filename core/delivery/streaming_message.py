@@ -27,6 +27,8 @@ from core.domain.platform import (
     MessageGone,
     NotSent,
     OutgoingMessage,
+    QuestionGone,
+    QuotesQuestion,
     ReplyChannel,
     SentMessageLookup,
     ThreadClosed,
@@ -201,18 +203,22 @@ class StreamingMessage:
                 self._needs_placeholder = self._needs_placeholder or self._channel.needs_placeholder
                 await self._hold(next(pauses))
             except MessageGone as gone:
-                await self._do_without(steps[0], gone)
+                text = await self._do_without(steps[0], gone, text)
                 messages, give_up_at = await self._messages(text, controls, self._final_look), None
 
-    async def _do_without(self, step: Step, gone: MessageGone) -> None:
-        """A message is gone: another takes its place, but where it was only to be restored, nobody misses it.
+    async def _do_without(self, step: Step, gone: MessageGone, text: str) -> str:
+        """A message is gone: another takes its place, but where it was only to be restored, nobody misses it. Returns
+        the text that is to be shown: none where the question is gone, and nothing is shown yet.
 
         Where its thread is closed, what stands there goes, and all is shown outside. Raises ThreadClosed where it can't
         be.
         """
+        if isinstance(gone, QuestionGone) and isinstance(self._channel, QuotesQuestion):
+            self._channel.stop_quoting()
+            return "" if await self._sent.delete_question() else text
         if isinstance(step, Edit) and self._reply.outcome is State.CANCELLED:
             self._sent.states[step.index].shows = step.message
-            return
+            return text
         if isinstance(gone, ThreadClosed):
             if self._asked_where or not isinstance(self._channel, LeavesThread):
                 raise gone
@@ -222,6 +228,7 @@ class StreamingMessage:
             if not self._leave_thread(self._channel):
                 raise gone
         self._sent.replace(step.index, gone)
+        return text
 
     def _leave_thread(self, channel: LeavesThread) -> bool:
         """Whether the reply is shown outside its thread from now on."""

@@ -84,6 +84,10 @@ class MessageGone(DeliveryError):
     """The message to be changed is not there any more."""
 
 
+class QuestionGone(MessageGone):
+    """The message that an answer would quote is not there any more: nothing was sent."""
+
+
 class OutOfReach(MessageGone):
     """It may be there, but can't be changed from here any more, nor can those that belong to it."""
 
@@ -149,6 +153,14 @@ class LeavesThread(Protocol):
 
     def leave_thread(self) -> bool:
         """Send to the chat around the thread from now on. False: the reply is in no thread, or has left it."""
+
+
+@runtime_checkable
+class QuotesQuestion(Protocol):
+    """A reply channel whose first message of an answer is refused with QuestionGone where the question is gone."""
+
+    def stop_quoting(self) -> None:
+        """Send without the quote from now on."""
 
 
 Look = Callable[[OutgoingMessage], OutgoingMessage]
