@@ -54,7 +54,7 @@ class RichSupport:
 
 
 class TelegramReplyChannel:
-    """Implements core.domain.platform.ReplyChannel, Drafts, FinalLook and LeavesThread."""
+    """Implements core.domain.platform.ReplyChannel, Drafts, FinalLook, LeavesThread and QuotesQuestion."""
 
     needs_placeholder = True
 
