@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from core.delivery.splitting import split, utf16
@@ -152,7 +152,11 @@ class FakeChannel(Changes):
         self.controls[message_id] = NO_CONTROLS
         self.changed()
 
-    async def draft(self, message: OutgoingMessage) -> None:
+    @property
+    def draft(self) -> Callable[[OutgoingMessage], Awaitable[None]] | None:
+        return self._draft if self.drafts else None
+
+    async def _draft(self, message: OutgoingMessage) -> None:
         self.drafted.append(message.text)
         self.changed()
 

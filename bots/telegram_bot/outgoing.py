@@ -68,7 +68,7 @@ class TelegramReplyChannel:
         self._needs_question = reply.lane is Lane.ANSWER and not reply.is_repeat
         self.key = f"{PLATFORM}:{reply.chat.chat}"  # all topics of a group share its limit
         self.pace = pace
-        self.drafts = drafts and reply.private
+        self.draft = self._show_draft if drafts and reply.private else None
         self.final = self._as_rich if rich.is_on else None
         self._rich = rich
 
@@ -152,7 +152,7 @@ class TelegramReplyChannel:
         with delivery_errors(unchanged_is_success=True):
             await self._bot.edit_message_reply_markup(self._chat, int(message_id))
 
-    async def draft(self, message: OutgoingMessage) -> None:
+    async def _show_draft(self, message: OutgoingMessage) -> None:
         """Show unfinished text as Telegram's own preview of a message that is being written; in private chats only."""
         assert isinstance(message.body, Rendered), _FOREIGN
         draft_id = self._reply.id % 2**31 or 1  # a 32-bit integer that is not 0

@@ -107,7 +107,7 @@ class StreamingMessage:
         self._controls, self._unreachable, self._policy = controls, unreachable, policy
         self._is_answer = reply.is_answer
         self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
-        self._drafts = channel if isinstance(channel, Drafts) and channel.drafts else None
+        self._draft = channel.draft if isinstance(channel, Drafts) else None
         self._final_look = channel.final if isinstance(channel, FinalLook) else None
         maybe_sent = any(state.maybe_sent for state in self._sent.states)
         self._needs_placeholder = channel.needs_placeholder and (self._is_answer or maybe_sent)
@@ -245,7 +245,7 @@ class StreamingMessage:
     async def _show_previews(self) -> None:
         limiter, key, pace = self._delivery.rate_limiter, self._channel.key, self._channel.pace
         try:
-            if self._needs_placeholder and self._controls.actions and not self._sent.states and self._drafts is None:
+            if self._needs_placeholder and self._controls.actions and not self._sent.states and self._draft is None:
                 await limiter.wait(key, pace)
                 placeholder, *_ = await self._messages(PLACEHOLDER, self._controls)
                 await uncancelled(self._take(Send(0, placeholder)))
@@ -258,7 +258,7 @@ class StreamingMessage:
                     self._changed.set()
                     continue
                 if steps := plan(messages, self._sent.states) if messages else []:
-                    is_draft = self._drafts is not None and not self._sent.states
+                    is_draft = self._draft is not None and not self._sent.states
                     limiter.count(key, pace, preview=True)
                     await uncancelled(self._take(Draft(messages[-1]) if is_draft else steps[0]))
                     if not is_draft and plan(messages, self._sent.states):
@@ -314,9 +314,9 @@ class StreamingMessage:
                 case Delete(index, message_id):
                     await self._channel.delete(message_id)
                     await self._sent.remove(index)
-                case Draft(message) if self._drafts is not None:
+                case Draft(message) if self._draft is not None:
                     self._drafted_at = self._delivery.clock()
-                    await self._drafts.draft(message)
+                    await self._draft(message)
                 case Typing():
                     await self._channel.typing()
         except NotSent as error:

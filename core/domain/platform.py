@@ -1,6 +1,6 @@
 """Where a reply is shown: the parts of a message, what may be pressed under it, and how a platform may fail."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -140,11 +140,9 @@ class ReplyChannel(Protocol):
 class Drafts(Protocol):
     """A reply channel that can show unfinished text without sending a message."""
 
-    drafts: bool
-    """Whether it does so for this reply."""
-
-    async def draft(self, part: OutgoingMessage) -> None:
-        """Show unfinished text. Raises DeliveryError."""
+    @property
+    def draft(self) -> Callable[[OutgoingMessage], Awaitable[None]] | None:
+        """Shows unfinished text; raises DeliveryError. None where this reply is not shown so."""
 
 
 @runtime_checkable

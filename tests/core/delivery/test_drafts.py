@@ -32,8 +32,8 @@ class DraftChannel(FakeChannel):
         self.views: list[list[str]] = []
         self.unheard = 0
 
-    async def draft(self, message: OutgoingMessage) -> None:
-        await super().draft(message)
+    async def _draft(self, message: OutgoingMessage) -> None:
+        await super()._draft(message)
         self.views.append([*self.messages.values(), message.text])
 
     async def send(self, index: int, message: OutgoingMessage, nonce: str) -> str:

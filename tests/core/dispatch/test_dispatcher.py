@@ -295,7 +295,8 @@ async def test_the_asker_keeps_their_rights_when_an_admin_retries(make_bot: Make
         again = await bot.accept("/retry", ANN, GROUP, private=False)
         await running(bot)
         assert await bot.say("/stop", BOB, GROUP, private=False) == t("vi", "stop.done")
-        assert await outcome(bot, again) is State.STOPPED
+        assert await outcome(bot, again) is State.DONE, "it shows the earlier answer again"
+        assert [turn.answer for turn in await history(bot, GROUP)] == ["hi"]
 
 
 # Dying and coming back
