@@ -170,12 +170,12 @@ async def test_the_status_tells_where_it_runs_and_how_fast(model: Recorded) -> N
 
 
 async def test_as_an_owner_runs_it_who_has_set_nothing() -> None:
-    """In 8 and 4 bits, by the kernels."""
+    """As its file has the numbers, by the kernels."""
     checkpoint = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
     tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template)
     async with Engine(ProcessHost(Loader(checkpoint.folder, context=1024, cache=KERNELS))) as engine:
         model = LocalModel(checkpoint, tokenizer, engine, 1024)
-        assert "int4 and int8 by numba" in model.status()
+        assert "Q4_1 and Q8_0 by numba" in model.status()
         sampling = Sampling(temperature=0, max_tokens=40, stop_ids=model.sampling.stop_ids)
         question = (Message("user", "What is the capital of France?"),)
         async with model.stream(question, sampling, "someone") as stream:
