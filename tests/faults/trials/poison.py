@@ -8,8 +8,9 @@ from tests.faults.trials.part import Part
 from tests.faults.world import Bench, world
 
 NEIGHBOURS = 7
-DEATHS = (3, 4)
-"""The first may be in company; alone it dies three times."""
+DEATHS = (4, 5)
+"""The first is anybody's, and the next shows which question it is, or the first where answers begin one by one already.
+Alone it dies three times."""
 
 
 async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
