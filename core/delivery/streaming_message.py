@@ -105,12 +105,11 @@ class StreamingMessage:
     ) -> None:
         self._delivery, self._reply, self._channel = delivery, reply, channel
         self._controls, self._unreachable, self._policy = controls, unreachable, policy
-        self._is_answer = reply.is_answer
         self._sent = SentMessages(delivery.store, reply, delivery.instance, delivery.database_backoff)
         self._draft = channel.draft if isinstance(channel, Drafts) else None
         self._final_look = channel.final if isinstance(channel, FinalLook) else None
         maybe_sent = any(state.maybe_sent for state in self._sent.states)
-        self._needs_placeholder = channel.needs_placeholder and (self._is_answer or maybe_sent)
+        self._needs_placeholder = channel.needs_placeholder and (reply.is_answer or maybe_sent)
         self._pieces: list[str] = []
         self._changed = asyncio.Event()
         self._previews: asyncio.Task[None] | None = None
