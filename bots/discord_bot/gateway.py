@@ -27,6 +27,7 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from bots.discord_bot.api import NO_MENTIONS
 from bots.discord_bot.call_buckets import use_call_buckets
 from bots.discord_bot.identify_limits import IdentifyLimiter
+from bots.discord_bot.penalties import Penalties
 from bots.discord_bot.timing import DISCORD_TIMING, DiscordTiming
 from core.domain.errors import SetupError
 from core.runtime.platform_clock import PlatformClock
@@ -91,6 +92,7 @@ class Gateway(Client):
 
         trace = aiohttp.TraceConfig()
         trace.on_request_end.append(set_clock)
+        Penalties(MAX_PENALTY_SLEEP_S).watch(trace)
         super().__init__(
             http_trace=trace,
             intents=intents(),

@@ -61,7 +61,7 @@ class World:
         self.telegram, self.discord = servers
         self.talks = Talks(*servers)
         self.telegram.a_minute = self.discord.a_second = 100_000  # the bot's pace is a trial's
-        self.telegram.unheard = self.discord.unheard = 0.25
+        self.telegram.unheard = self.discord.unheard = 0.75
         self.kind = Kind()
         self.platforms: tuple[str, ...] = ("telegram", "discord")
         self.database = Database(folder / DATABASE)

@@ -19,8 +19,8 @@ TELEGRAM = (
     Chance(FaultKind.SLOW, options={"seconds": 0.1}),
     Chance(FaultKind.ERROR, options={"code": 500, "description": "Internal Server Error"}),
     Chance(FaultKind.ERROR, options={"code": 502, "description": "Bad Gateway"}),
-    Chance(FaultKind.ERROR, SHOWING, {"code": 429, "description": "Too Many Requests: retry after 1",
-                              "parameters": {"retry_after": 1}}),
+    Chance(FaultKind.ERROR, SHOWING, {"code": 429, "description": "Too Many Requests: retry after 2",
+                              "parameters": {"retry_after": 2}}),
 )  # fmt: skip
 MESSAGES = "(POST|PATCH) /channels/"
 DISCORD = (
@@ -30,7 +30,7 @@ DISCORD = (
     Chance(FaultKind.SLOW, options={"seconds": 0.1}),
     Chance(FaultKind.ERROR, options={"code": 503}),
     Chance(FaultKind.ERROR, MESSAGES, {"code": 502}),
-    Chance(FaultKind.RATE_LIMIT, MESSAGES, {"seconds": 0.6}),
+    Chance(FaultKind.RATE_LIMIT, MESSAGES, {"seconds": 1.5}),
 )
 TRIED = ANSWERED | {"refused"}
 """A command in a group may find that nobody can say who is an admin."""
