@@ -94,18 +94,19 @@ class TokenStream:
         return tokens
 
 
-def log_step(step: str) -> None:
-    logger.info("engine: %s", step)
-
-
 class Engine:
     """Generates token streams by a worker in another process.
 
     `async with Engine(host) as engine:` waits until the model is loaded. A launch() before it starts the loading.
+    `name`: what the log and the owner read of it.
     """
 
     def __init__(
-        self, host: WorkerHost, report: Report = log_step, progress_timeout_s: float = PROGRESS_TIMEOUT_S
+        self,
+        host: WorkerHost,
+        report: Report | None = None,
+        progress_timeout_s: float = PROGRESS_TIMEOUT_S,
+        name: str = "engine",
     ) -> None:
         self.info: Ready | None = None
         """Device, weights and context of the loaded model; None while none is loaded."""
@@ -116,7 +117,7 @@ class Engine:
         self.prompt_ids = self.reused_ids = 0
         """Ids of all prompts so far, and how many of them were cached."""
         self._host = host
-        self._report = report
+        self._name, self._report = name, report or self._log_step
         self._progress_timeout_s = progress_timeout_s
         self._slow_reported = self._starved = False
         self._events = 0
@@ -160,7 +161,7 @@ class Engine:
         """Wait until the engine has ended for good, then raise SetupError with the reason."""
         _, supervisor = self._supervise()
         await asyncio.shield(supervisor)
-        raise SetupError(self.failure or "the engine has stopped")
+        raise SetupError(self.failure or f"the {self._name} has stopped")
 
     @asynccontextmanager
     async def stream(self, ids: Sequence[int], sampling: Sampling, owner: str) -> AsyncIterator[TokenStream]:
@@ -195,7 +196,7 @@ class Engine:
 
     async def close(self) -> None:
         """Ask the worker to end, kill it if it does not, and end every stream."""
-        self.failure = self.failure or "the engine is closed"
+        self.failure = self.failure or f"the {self._name} is closed"
         if self._channel is None:
             return
         pipe, supervisor = self._supervise()
@@ -232,15 +233,15 @@ class Engine:
                 failed_starts = 0 if await self._serve(pipe) else failed_starts + 1
                 if failed_starts == MAX_FAILED_STARTS:
                     self.failure = (
-                        f"the engine was lost {MAX_FAILED_STARTS} times while it loaded: is there enough memory?"
+                        f"the {self._name} was lost {MAX_FAILED_STARTS} times while it loaded: is there enough memory?"
                     )
                 if self.failure:
                     return
                 pipe = self._pipe = WorkerPipe(self._host.start())
         except Exception:
-            logger.exception("the engine can't go on")
+            logger.exception("the %s can't go on", self._name)
         finally:
-            self.failure = self.failure or "the engine has stopped"
+            self.failure = self.failure or f"the {self._name} has stopped"
             self._settled.set()
 
     async def _serve(self, pipe: WorkerPipe) -> bool:
@@ -257,7 +258,7 @@ class Engine:
             code = self._host.join()
             pipe.close()
         if self.failure is None:
-            logger.warning("the engine is lost (exit code %s)", code)
+            logger.warning("the %s is lost (exit code %s)", self._name, code)
         return ready
 
     async def _kill_if_hung(self) -> None:
@@ -269,7 +270,7 @@ class Engine:
             if events != self._events or not waiting & set(self._streams):  # none has waited for the whole interval
                 detector.reset()
             elif detector.is_hung(self._host.activity()):
-                logger.warning("the engine keeps an answer waiting and does not get on: killing it")
+                logger.warning("the %s keeps an answer waiting and does not get on: killing it", self._name)
                 self._host.kill()
 
     def _handle(self, event: Event) -> None:
@@ -295,11 +296,15 @@ class Engine:
             case LoadProgress(step):
                 self._report(step)
             case Ready():
-                logger.info("engine: ready in %.1f s on %s: %s", event.load_seconds, event.device, event.weights)
+                ready = event.load_seconds, event.device, event.weights
+                logger.info("%s: ready in %.1f s on %s: %s", self._name, *ready)
                 self.info = event
                 self._settled.set()
             case LoadFailed(message):
                 self.failure = message
+
+    def _log_step(self, step: str) -> None:
+        logger.info("%s: %s", self._name, step)
 
     def _note_throughput(self, throughput: Throughput) -> None:
         """Log when other programs begin or cease to take the processor, and once that the machine is too slow.
@@ -309,7 +314,7 @@ class Engine:
         self.throughput = throughput
         if throughput.starved != self._starved:
             self._starved = throughput.starved
-            logger.info("engine: %s", throughput.bottleneck)
+            logger.info("%s: %s", self._name, throughput.bottleneck)
         rate = throughput.decode_rate
         if rate and 1 / rate > SLOW_TOKEN_S and not self._slow_reported:
             self._slow_reported = True

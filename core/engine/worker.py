@@ -143,8 +143,11 @@ class Worker:
 
     def _generate(self, request: Generate) -> None:
         max_length = min(len(request.ids) + request.sampling.max_tokens, self._runner.context)
+        choices = request.sampling.choices
         if not self._in_vocabulary(request.ids):
             self._fail(request.id, ValueError("a prompt is one or more ids of the model's vocabulary"))
+        elif choices and not self._in_vocabulary(choices):
+            self._fail(request.id, ValueError("choices are ids of the model's vocabulary"))
         elif max_length <= len(request.ids):
             self._channel.send(Finished(request.id, "length"))
         else:

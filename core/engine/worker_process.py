@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing import current_process, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import RawArray
@@ -78,11 +78,11 @@ def error_line(error: Exception) -> str:
 class ProcessHost:
     """Runs the worker in a process of its own, so that its crash costs the bot nothing but a restart.
 
-    `nice`: the process's niceness, 0 to 19.
+    `nice`: the process's niceness, 0 to 19. `name`: what lists of processes show, of which Linux takes 15 characters.
     """
 
-    def __init__(self, load: LoadRunner, nice: int = 0) -> None:
-        self.load, self.nice = load, nice
+    def __init__(self, load: LoadRunner, nice: int = 0, name: str = PROCESS_NAME) -> None:
+        self.load, self.nice, self.name = load, nice, name
         self.process: SpawnProcess | None = None
         self._progress: ProgressCounter = RawArray(ctypes.c_int64, 1)
 
@@ -99,7 +99,7 @@ class ProcessHost:
         ours, theirs = spawn.Pipe()
         with theirs, hidden_from_child():
             arguments = (theirs, self.load, self._progress, self.nice)
-            self.process = spawn.Process(target=run_process, args=arguments, name=PROCESS_NAME, daemon=True)
+            self.process = spawn.Process(target=run_process, args=arguments, name=self.name, daemon=True)
             self.process.start()
         return ours
 
@@ -160,7 +160,7 @@ def run_process(channel: Connection, load: LoadRunner, progress: ProgressCounter
     with suppress(OSError):
         os.nice(nice)
     with suppress(OSError):
-        Path("/proc/self/comm").write_text(PROCESS_NAME)
+        Path("/proc/self/comm").write_text(current_process().name)
     # PyTorch's own threads must not wait in a loop: beside other programs and beside the kernels' threads that costs
     # three times what it gains. OpenMP reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,6 +1,7 @@
 """Computes steps, by the kernels where they are compiled and by PyTorch elsewhere: batch plan in, logits out."""
 
 import logging
+import math
 from collections.abc import Sequence as Items
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from core.engine.nn import torch_sampling
 from core.engine.nn.autotune import FEW_ROWS, Tuning
 from core.engine.nn.batch_plan import BatchPlan, plan_batch
 from core.engine.nn.decode_graphs import DecodeGraphs
+from core.engine.nn.device_copy import copy_together
 from core.engine.nn.kernel_model import NO_NUMBER, KernelModel, can_compute, linear_parts
 from core.engine.nn.kv_cache import KVCache
 from core.engine.nn.sampler import RuleRecord, SequenceSampler
@@ -99,6 +101,7 @@ class StepComputer:
         ValueError if they are not finite.
         """
         rules, penalised_ids = rules_of_rows(draws)
+        rule_out_others(logits, draws)
         if self.kernel_model:
             tokens = self._sample_by_kernels(logits.numpy(), rules, penalised_ids)
         else:
@@ -162,6 +165,19 @@ def rules_of_rows(draws: list[Draw]) -> tuple[Array, Array]:
         penalised.append(ids)
         start += len(ids)
     return np.array(records, sampling.RULE_RECORD), np.concatenate(penalised)
+
+
+def rule_out_others(logits: torch.Tensor, draws: list[Draw]) -> None:
+    """Leave the choices alone in the rows of the sequences that have some. `logits` [rows, vocabulary], in place."""
+    row = 0
+    for sampler, guesses in draws:
+        end = row + len(guesses) + 1
+        if sampler.sampling.choices:
+            [choices] = copy_together([np.array(sampler.sampling.choices)], logits.device)
+            kept = logits[row:end, choices]
+            logits[row:end] = -math.inf
+            logits[row:end, choices] = kept
+        row = end
 
 
 def kept_tokens(draws: list[Draw], tokens: list[int]) -> list[tuple[int, ...]]:

@@ -180,6 +180,9 @@ def test_a_foreign_id_fails_alone(ids: tuple[int, ...]) -> None:
     steps(worker, 1)
     assert channel.events() == [SequenceAdmitted(2, 1, 0), NewTokens(((2, 21),)), Finished(2, "length")]
     assert not runner.open
+    if ids:
+        worker, channel, _ = working(Generate(4, (7,), Sampling(choices=ids), "someone"))
+        assert failures(channel.events()) == [(4, "ValueError: choices are ids of the model's vocabulary")]
 
 
 def test_a_failure_is_that_of_the_whole_step_but_not_of_those_who_wait() -> None:

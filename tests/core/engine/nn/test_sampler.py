@@ -18,8 +18,9 @@ from core.domain.sampling import Sampling
 from core.engine.nn.sampler import SequenceSampler
 from core.engine.nn.step_computer import rules_of_rows
 from core.engine.nn.torch_sampling import NOT_FINITE, kept_weights, penalise, sample_rows
+from core.engine.options import WeightFormat
 from tests.core.engine.nn.conftest import Models
-from tests.core.engine.nn.drive import GREEDY, Drive, answers
+from tests.core.engine.nn.drive import GREEDY, Drive, answers, logits
 from tests.tables import each_row
 
 VOCABULARY = 700
@@ -229,3 +230,21 @@ def test_a_number_that_is_used_again_begins_anew(models: Models) -> None:
     drive.run()
     assert drive.add(PROMPT, 12, SEEDED, id=first) == first
     assert drive.run()[first] == answers(runner, PROMPT, sampling=SEEDED)[0]
+
+
+@each_row(("weights", "by_kernels"), [("float32", False), ("int8", True)])
+def test_only_choices_are_drawn(models: Models, weights: WeightFormat, by_kernels: bool) -> None:
+    """The likeliest of them, in company of sequences that may draw everything; more than once in a sequence, too."""
+    runner = models.runner("llama", weights)
+    assert (runner.computer.kernel_model is not None) == by_kernels
+    [alone] = answers(runner, PROMPT)
+    for choices in ((5, 200, 31), (9,), tuple(id for id in range(300) if id != alone[0])):
+        scores = logits(runner, PROMPT)[-1]
+        drive = Drive(runner)
+        every = drive.add(PROMPT, 12)
+        some = drive.add(PROMPT, 4, Sampling(0, choices=choices))
+        drawn = drive.run()
+        assert drawn[every] == alone
+        assert drawn[some][0] == max(choices, key=lambda id: float(scores[id])) and set(drawn[some]) <= set(choices)
+    [drawn_freely] = answers(runner, PROMPT, sampling=Sampling(9, seed=2, choices=(4, 40)), tokens=20)
+    assert set(drawn_freely) == {4, 40}
