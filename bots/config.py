@@ -67,6 +67,10 @@ class Config(BaseSettings):
     gpu_graphs: bool = False
     kv_cache: int | None = Field(default=None, ge=64, le=1_048_576)
 
+    guard_model: str | None = None
+    guard_on_failure: Literal["open", "closed"] = "open"
+    guard_timeout: float = Field(default=5.0, gt=0, le=60)
+
     data_dir: Path = FOLDERS.data
     database_url: SecretStr | None = None
     bookkeeping_days: int = Field(default=30, ge=0, le=36_500)

@@ -17,15 +17,16 @@ from core.domain.reply_states import State
 from core.domain.sampling import Sampling
 from core.domain.settings import Rules, Settings
 from core.domain.store import Store, Transaction
-from core.filters import SEVERITY_SEVERE, Danger, Filter, Policy
+from core.filters import SEVERITY_SEVERE, Danger, Filter, Policy, Verdict
 from core.i18n import t
+from core.llm.guard_model import GuardModel
 from core.llm.model import Model
 from core.runtime.cancellation import interrupted_by
 
 SUPPORT_MAX_TEMPERATURE, SUPPORT_MAX_TOKENS = 0.3, 120
 """Of an answer to a person who may be in danger: it must be neither bold nor long."""
 
-HELP_LINES_ALONE = frozenset({"sexual_minors", "violence", "weapons", "drugs"})
+HELP_LINES_ALONE = frozenset({"sexual_minors", "violence", "weapons", "drugs", "illegal"})
 """Categories whose questions the model never sees, though a person in danger wrote them: they get the help lines."""
 
 RETRY_MIN_TEMPERATURE = 0.5
@@ -54,6 +55,8 @@ class AnswerContext:
 
     settings: Settings
     turns: Sequence[Turn] = ()
+    verdict: Verdict | None = None
+    """On the question, where it is judged already."""
 
 
 async def read_answer_context(tx: Transaction, rules: Rules, reply: Reply, before: int) -> AnswerContext:
@@ -111,6 +114,9 @@ class _Generated:
 class Assistant:
     """Answers questions with the model. Knows no platform. `name`: the bot's, which an answer may echo."""
 
+    guard_model: GuardModel | None = None
+    """The second reader of questions, where the owner wants one (core/answering/guarded_assistant.py)."""
+
     def __init__(self, store: Store, model: Model, rules: Rules, content_filter: Filter, name: str = "Qwentin") -> None:
         self.model, self.rules, self.filter = model, rules, content_filter
         self._store, self._label = store, speaker_label(name)
@@ -126,12 +132,11 @@ class Assistant:
         Raises Refused for a question that is too long, Unanswered where the model gave nothing twice, and EngineDied.
         """
         settings = context.settings
-        verdict = self.filter.judge_question(reply.text, settings.policy)
+        verdict = context.verdict or self.filter.judge_question(reply.text, settings.policy)
         if verdict.category:
             self.filter.count("question", verdict)
         if verdict.danger is not None and verdict.category in HELP_LINES_ALONE:
-            help_lines = self._support_prefix(verdict.danger).rstrip()
-            return AnswerResult(State.DONE, help_lines, help_lines)
+            return self.help_lines_alone(verdict.danger)
         if verdict.blocked and verdict.danger is None:
             return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
         turns = await self._visible_turns(context.turns, settings.policy)
@@ -189,6 +194,11 @@ class Assistant:
         return ANONYMOUS_NAME if self.filter.check(name, policy).blocked else name
 
     # The prompt
+
+    def help_lines_alone(self, danger: Danger) -> AnswerResult:
+        """The help lines as the whole answer."""
+        text = self._support_prefix(danger).rstrip()
+        return AnswerResult(State.DONE, text, text)
 
     def _support_prefix(self, danger: Danger) -> str:
         """The beginning of the answer to a person who may be in danger, or fears for another, with help lines."""

@@ -12,6 +12,7 @@ from core.domain.settings import Rules
 from core.domain.store import Transaction
 from core.filters import Filter
 from core.i18n import t
+from core.llm.guard_model import GuardModel
 from core.llm.model import Model
 
 
@@ -98,6 +99,8 @@ class Call:
     """In which the person is answered: "en" or "vi"."""
     commands: Sequence[Command]
     """All commands, for /help."""
+    guard_model: GuardModel | None = None
+    """The second reader of questions, where the owner wants one."""
 
     def t(self, key: str, /, **values: object) -> str:
         """A text in the language of the person who asks."""

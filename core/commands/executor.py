@@ -113,6 +113,7 @@ class CommandExecutor:
                     bot_name=self._bot_name,
                     language=language,
                     commands=COMMANDS,
+                    guard_model=self._assistant.guard_model,
                 )
                 outcome = await command.handler(call, tx)
                 if outcome.became_answer:

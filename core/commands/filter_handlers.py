@@ -144,9 +144,9 @@ def _most_frequent(rules: dict[str, int]) -> str:
 
 
 def _format_rule(rule: str) -> str:
-    """A rule's name, in a form that passes the final check at any level."""
+    """A rule's name, in a form that passes the final check at any level. A guard model's is no word of a list."""
     language, _, entry = rule.partition(":")
-    return f"{language}: {mask_word(entry.strip('*'))}"
+    return f"{language}: {mask_word(entry.strip('*'))}" if entry else rule
 
 
 def _parse_word(value: OptionValue) -> str:

@@ -201,11 +201,12 @@ async def _describe_settings(call: Call, tx: Transaction) -> str:
 
 
 async def show_status(call: Call, tx: Transaction) -> Outcome:
-    """/status: the model, the queue, for the owner the filter's counts, and the settings."""
-    model, running, waiting = call.model, *await tx.replies.count_active()
+    """/status: the model, the guard model, the queue, for the owner the filter's counts, and the settings."""
+    model, guard, running, waiting = call.model, call.guard_model, *await tx.replies.count_active()
     sampling = {name: getattr(model.sampling, name) for name in ("top_p", "top_k", "repetition_penalty")}
     lines = [
         call.t("status.model", model=model.name, runs=model.status()),
+        *([call.t("status.guard", model=guard.name, runs=guard.status())] if guard else []),
         call.t("status.sampling", **sampling),
         call.t("status.context", context=model.context),
         call.t("status.busy", running=running, waiting=waiting) if running + waiting else call.t("status.idle"),

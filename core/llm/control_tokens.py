@@ -56,6 +56,10 @@ class ControlTokenMarks:
             ids += piece_ids
         return ids
 
+    def encode_after_line(self, text: str) -> list[int]:
+        """The ids of a text that comes after the end of a line; what looks like an added token is one."""
+        return self._encode_piece(text, encode_text)
+
     def _encode_piece(self, piece: str, encode: Callable[[Backend, str], list[int]]) -> list[int]:
         """The ids of a later piece. It is encoded behind a line end, which is removed again, because some put a
         space before the beginning of a text."""

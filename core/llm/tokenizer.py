@@ -21,19 +21,20 @@ class Tokenizer:
     """A checkpoint's tokenizer with its chat template (Jinja): gives the ids that transformers' apply_chat_template
     gives with sanitize_control_tokens, without transformers.
 
-    Raises SetupError where the files can't be read or the template can't express a conversation.
+    Raises SetupError where the files can't be read or the template can't express `probe`, the shortest of the prompts
+    that it is for.
     """
 
-    def __init__(self, folder: Path, chat_template: str) -> None:
+    def __init__(self, folder: Path, chat_template: str, probe: Prompt = _PROBE_PROMPT) -> None:
         try:
             loaded = load_tokenizer(folder)
             self._backend = loaded.backend
             # Qwen3's template thinks unless told not to; templates without the variable ignore it.
             self._template = ChatTemplate(chat_template, {**loaded.named_tokens, "enable_thinking": False})
             self._marks = ControlTokenMarks(loaded, self._template.literal_text)
-            self.encode(_PROBE_PROMPT)
+            self.encode(probe)
             self.user_role = self._template.user_role(
-                [{"role": message.role, "content": message.content} for message in _PROBE_PROMPT]
+                [{"role": message.role, "content": message.content} for message in probe]
             )
             """The template's word for the person who asks."""
         except Exception as error:  # the tokenizers library raises bare Exceptions
@@ -70,6 +71,10 @@ class Tokenizer:
     def encode_text(self, text: str) -> list[int]:
         """The token ids of a text outside any chat template."""
         return encode_text(self._backend, text)
+
+    def encode_after_line(self, text: str) -> list[int]:
+        """The token ids of a text that continues a prompt behind the end of a line."""
+        return self._marks.encode_after_line(text)
 
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, control tokens left out."""
