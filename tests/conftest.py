@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from core.answering.assistant import Assistant
+from core.answering.guarded_assistant import GuardedAssistant, GuardUse
 from core.dispatch.service import ChatService
 from core.dispatch.timing import DEFAULT_TIMING, ServiceTiming
 from core.domain.conversation import Reply
@@ -167,11 +168,15 @@ async def running_bot(
     settled: bool = True,
     now: Callable[[], int] = now_ms,
     platform: FakePlatform | None = None,
+    guard: GuardUse | None = None,
 ) -> AsyncIterator[Bot]:
     """A bot that works on `store`; the test looks into `looking`. `settled`: nothing waits on its platform. `now`: what
     the machine's clock says."""
     platform, commits = platform or FakePlatform(), WatchedStore(store)
-    assistant = Assistant(commits, model, rules, content_filter or OpenFilter())
+    content_filter = content_filter or OpenFilter()
+    assistant = Assistant(commits, model, rules, content_filter)
+    if guard is not None:
+        assistant = GuardedAssistant(commits, model, rules, content_filter, "Qwentin", guard)
     service = ChatService(commits, assistant, access, now=now, timing=timing)
     async with service.running():
         await service.serve(platform)
@@ -190,6 +195,7 @@ class MakeBot(Protocol):
         access: Access = EVERYBODY,
         rules: Rules = RULES,
         content_filter: Filter | None = None,
+        guard: GuardUse | None = None,
     ) -> AbstractAsyncContextManager[Bot]: ...
 
 
@@ -204,11 +210,18 @@ def make_bot(database: str) -> Iterator[MakeBot]:
         access: Access = EVERYBODY,
         rules: Rules = RULES,
         content_filter: Filter | None = None,
+        guard: GuardUse | None = None,
     ) -> AsyncIterator[Bot]:
         async with open_database(database) as engine:
             store = DatabaseStore(engine)
             async with running_bot(
-                store, store, model or FakeModel(), access=access, rules=rules, content_filter=content_filter
+                store,
+                store,
+                model or FakeModel(),
+                access=access,
+                rules=rules,
+                content_filter=content_filter,
+                guard=guard,
             ) as bot:
                 yield bot
 

@@ -14,7 +14,9 @@ from core.domain.reply_states import Lane
 from core.domain.sampling import Sampling
 from core.domain.store import Store, Transaction, Unavailable
 from core.engine.protocol import FinishReason
-from core.filters import FilterAction, Guard, Policy, Verdict
+from core.filters import FilterAction, Guard, Level, Policy, Verdict
+from core.filters.assessment import Assessment
+from core.llm.guard_model import GuardUnavailable
 from core.llm.model import Stream
 from core.markdown.document import Block, Kind, Run
 from tests.changes import Changes
@@ -23,6 +25,7 @@ CHAT = ChatId("fake", "1")
 ANN = Author("ann", "Ann", "en-GB")
 BOB = Author("bob", "Bob", "vi-VN")
 NO_PACE = Pace()
+SAFE = Assessment()
 _LABEL = re.compile(r"\A(?:ann|bob|eve|Ann|Bob|Eve): ")
 
 
@@ -96,6 +99,44 @@ class FakeModel(Changes):
 
     def status(self) -> str:
         return "nowhere"
+
+
+class FakeGuardModel(Changes):
+    """A guard model that says `says` of every question; GuardUnavailable is raised. With a gate each assessment waits.
+
+    Each call of it is a change.
+    """
+
+    name = "fake-guard"
+
+    def __init__(self, says: Assessment | GuardUnavailable = SAFE) -> None:
+        super().__init__()
+        self.says = says
+        self.gate: asyncio.Event | None = None
+        self.asked: list[tuple[str, Level, str]] = []
+        self.dropped: list[str] = []
+        self.waiting = 0
+
+    async def assess(self, question: str, level: Level, owner: str) -> Assessment:
+        self.asked.append((question, level, owner))
+        self.waiting += 1
+        self.changed()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            if isinstance(self.says, GuardUnavailable):
+                raise self.says
+            return self.says
+        finally:
+            self.waiting -= 1
+            self.changed()
+
+    def drop(self, owner: str) -> None:
+        self.dropped.append(owner)
+        self.changed()
+
+    def status(self) -> str:
+        return "nowhere either"
 
 
 class FakeChannel(Changes):

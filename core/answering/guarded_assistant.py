@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from core.answering.assistant import HELP_LINES_ALONE, AnswerContext, AnswerResult, AnswerWriter, Assistant
 from core.domain.conversation import ChatId, Reply
 from core.domain.errors import ChatError
+from core.domain.reply_states import State
 from core.domain.settings import Rules
 from core.domain.store import Store
 from core.filters import Danger, Filter, Level, Verdict
@@ -53,10 +54,12 @@ class GuardedAssistant(Assistant):
         verdict = self.filter.judge_question(reply.text, policy)
         if not _is_decided(verdict):
             assessment = await self._assess(reply, policy.level, stop)
+            if stop.is_set():
+                return self._stopped(reply, verdict)
             if assessment is not None:
                 danger = Danger(likely_language(reply.text, language))
                 verdict = add_assessment(verdict, assessment, policy.level, danger)
-            elif self._required and not stop.is_set():
+            elif self._required:
                 if verdict.danger is None:
                     raise ChatError("error.guard")
                 return self.help_lines_alone(verdict.danger)  # nobody in danger is sent away
@@ -77,6 +80,14 @@ class GuardedAssistant(Assistant):
         except GuardUnavailable as failure:
             self._note(failure)
         return None
+
+    def _stopped(self, reply: Reply, verdict: Verdict) -> AnswerResult:
+        """The end of an answer that was stopped before its question was judged: the model does not see it. What an
+        answer would have begun with stays."""
+        text = reply.prefix
+        if verdict.danger is not None and not text:
+            text = self.help_lines_alone(verdict.danger).text
+        return AnswerResult(State.STOPPED, text, text, "mark.stopped")
 
     def _note(self, failure: GuardUnavailable | None) -> None:
         """Log once when the guard model begins to fail, and once when it judges again."""

@@ -139,7 +139,7 @@ class LocalGuardModel:
         async with self._engine.stream(ids, sampling, owner) as stream:
             async for token in stream:
                 return token
-        raise GuardUnavailable("the question is too long for it")
+        raise GuardUnavailable("the question does not fit into its context")
 
 
 class AnswerIds:

@@ -271,7 +271,7 @@ async def test_forged_values_change_nothing(bot: Bot, name: str, value: str) -> 
     assert (await panel(bot))[1] == settings
 
 
-@pytest.mark.parametrize("payload", [None, QuestionFormPayload(1)])
+@each_row("payload", [None, QuestionFormPayload(1)])
 async def test_what_is_no_button_of_ours_is_stale(bot: Bot, payload: ButtonPayload | None) -> None:
     press, (reply, _) = Pressing(bot), await panel(bot)
     assert await press.send(press.press(payload, reply, ANN)) == STALE

@@ -24,6 +24,7 @@ from core.runtime.retry import Backoff
 from storage.store import DatabaseStore, now_ms
 from tests.conftest import EVERYBODY, RULES
 from tests.fakes import ANN, BOB, CHAT, FakeModel, FakePlatform, OpenFilter, claim_next, incoming, owe
+from tests.tables import each_row
 
 GROUP = ChatId("fake", "group")
 AT_ONCE = Backoff(least_s=0.001, most_s=0.001)
@@ -150,7 +151,7 @@ async def test_typed_values_reach_the_handler(executing: Executing) -> None:
     assert reply.final and "0.7 → 0.4" in reply.final
 
 
-@pytest.mark.parametrize("text", ["/clear", ""])
+@each_row("text", ["/clear", ""])
 async def test_who_is_not_admitted_any_more_is_told_so(store: DatabaseStore, text: str) -> None:
     """The lists became stricter while the command waited; "" is how strangers' messages were stored before."""
     executing = Executing(store, access=Access(users=frozenset({"somebody else"})))

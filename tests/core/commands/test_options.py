@@ -1,9 +1,8 @@
 """Commands from the fields of a platform: written as a person would write them, and then as good as typed."""
 
-import pytest
-
 from core.commands.options import Kind
 from core.commands.registry import COMMANDS, find
+from core.domain.conversation import Author, ChatId
 from core.i18n import t
 from tests.conftest import Bot
 from tests.tables import each_row
@@ -35,7 +34,7 @@ def test_a_command_as_it_is_written(name: str, values: dict[str, object], text: 
     assert command and command.written(values) == text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [
         ("/lang vi reply en", ["Từ giờ mình nói tiếng Việt", "Ngôn ngữ trả lời: auto → en"]),
@@ -45,9 +44,10 @@ def test_a_command_as_it_is_written(name: str, values: dict[str, object], text: 
     ],
 )
 async def test_both_at_once(bot: Bot, text: str, expected: list[str]) -> None:
+    person, chat = Author(text, "Ann", "en-GB"), ChatId("fake", text)
     if text.endswith("reply"):
-        await bot.say("/lang reply en")
-    said = await bot.say(text)
+        await bot.say("/lang reply en", person, chat)
+    said = await bot.say(text, person, chat)
     assert all(words in said for words in expected), said
 
 

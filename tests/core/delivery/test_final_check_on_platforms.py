@@ -58,7 +58,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("render", [telegram.messages, discord.messages], ids=["telegram", "discord"])
+@each_row("render", [telegram.messages, discord.messages], ids=["telegram", "discord"])
 @given(said=st.lists(PIECES, max_size=14))
 @example(said=["fu", "[", "ck", "](http://a.b)"])
 @example(said=["f", "**", "u", "**", "ck"])

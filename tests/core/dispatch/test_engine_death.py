@@ -18,6 +18,7 @@ from core.i18n import t
 from core.llm.model import Stream
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeModel
+from tests.tables import each_row
 from tests.watching import history, outcome, reached, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -214,12 +215,12 @@ async def found(bot: Bot, reply: Reply) -> Reply:
         return await tx.replies.get(reply.id)
 
 
-@pytest.mark.parametrize("stopped", [True, False])
+@each_row("stopped", [True, False])
 async def test_what_is_stopped_when_the_engine_dies_stays_stopped(make_bot: MakeBot, stopped: bool) -> None:
     model = MortalModel()
     model.gate = asyncio.Semaphore(1)
     async with make_bot(model) as bot:
-        reply = await bot.accept("one two")
+        reply = await bot.accept("one two", ANN, ChatId("fake", f"stopped {stopped}"))
         await shown(bot, reply, "one")
         if stopped:
             await bot.service.control.stop(reply)

@@ -47,6 +47,7 @@ from tests.core.inbound.consuming import (
 from tests.fakes import ANN, BOB, CHAT, incoming, owe
 from tests.patience import LIMIT_S
 from tests.sweeps import some_quick
+from tests.tables import each_row
 
 
 async def test_messages_are_stored_in_order_and_in_few_commits(store: DatabaseStore) -> None:
@@ -274,7 +275,7 @@ async def test_a_picture_without_words_gets_one_line_in_private_and_silence_in_g
         assert [reply.final for reply in made.stored] == [t("en", "media.only_text")]
 
 
-@pytest.mark.parametrize("language", ["en", "vi"])
+@each_row("language", ["en", "vi"])
 async def test_a_question_about_a_picture_says_so_in_the_persons_language(store: DatabaseStore, language: str) -> None:
     async with store.begin() as tx:
         await tx.preferences.set_language("fake", ANN.id, language, 0)

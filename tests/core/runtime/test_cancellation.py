@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from core.runtime.cancellation import interrupted_by, uncancelled
 from tests.patience import limit
-from tests.sweeps import some_quick
 from tests.tables import each_row
 
 
@@ -69,13 +69,19 @@ class Block:
             await asyncio.sleep(0)
 
 
-@pytest.fixture
-async def block() -> AsyncIterator[Block]:
+@asynccontextmanager
+async def a_block() -> AsyncIterator[Block]:
     block = Block()
     await block.settle()
     yield block
     await block.settle()
     assert block.task.done() and asyncio.all_tasks() == {asyncio.current_task()}, "nothing is left running"
+
+
+@pytest.fixture
+async def block() -> AsyncIterator[Block]:
+    async with a_block() as block:
+        yield block
 
 
 async def test_a_flag_ends_a_wait(block: Block) -> None:
@@ -99,24 +105,26 @@ async def test_what_came_before_the_flag_is_read(block: Block) -> None:
     assert block.went_on
 
 
-@pytest.mark.parametrize("stopped_first", [True, False])
-async def test_a_cancellation_from_outside_goes_through(block: Block, stopped_first: bool) -> None:
-    if stopped_first:
+@each_row("stopped_first", [True, False])
+async def test_a_cancellation_from_outside_goes_through(stopped_first: bool) -> None:
+    async with a_block() as block:
+        if stopped_first:
+            block.stop.set()
+        block.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await block.task
+        assert block.closed and not block.went_on
+
+
+@each_row("turns", range(6))
+async def test_a_cancellation_at_any_moment_of_the_end_is_not_swallowed(turns: int) -> None:
+    async with a_block() as block:
         block.stop.set()
-    block.task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await block.task
-    assert block.closed and not block.went_on
-
-
-@pytest.mark.parametrize("turns", some_quick(range(6), [0, 2, 5]))
-async def test_a_cancellation_at_any_moment_of_the_end_is_not_swallowed(block: Block, turns: int) -> None:
-    block.stop.set()
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    was_running = block.task.cancel()
-    await asyncio.wait({block.task})
-    assert block.task.cancelled() == was_running
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_running = block.task.cancel()
+        await asyncio.wait({block.task})
+        assert block.task.cancelled() == was_running
 
 
 @each_row("flagged", [True, False])
