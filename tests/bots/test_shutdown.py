@@ -10,6 +10,7 @@ import pytest
 from bots import shutdown
 from bots.shutdown import DRAIN_TIMEOUT_S, EXIT_AFTER_ERROR_S, EXIT_AFTER_SIGNAL_S, Shutdown
 from tests.patience import LIMIT_S
+from tests.tables import each_row
 
 
 class Exits:
@@ -45,13 +46,15 @@ async def fails() -> None:
     raise RuntimeError("the poller is gone")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@each_row("how", [signal.SIGTERM, signal.SIGINT])
 async def test_at_a_signal_it_ends_though_something_hangs(exits: Exits, how: signal.Signals) -> None:
     with Shutdown() as ending:
         ending.handle_signals()
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), how)
         await ending.run_until_first(ending.requested.wait(), hangs(exits))
     assert exits.failures == [None]
+    exits.failures.clear()
+    exits.called.clear()
 
 
 async def test_an_error_ends_it_though_something_hangs(exits: Exits) -> None:

@@ -25,6 +25,7 @@ from tests.platforms.discord_guilds import Guild
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.discord_world import Event, Person
 from tests.platforms.faults import FaultKind
+from tests.tables import each_row
 from tests.waiting import idle, until
 from tests.watching import held, release
 
@@ -138,19 +139,17 @@ async def test_the_first_connection_fails(server: DiscordServer, database: str, 
 FINAL = [(4004, "DISCORD_TOKEN is refused"), (4013, "4013"), (4011, "sharded"), (4010, "4010"), (4012, "4012")]
 
 
-@pytest.mark.parametrize(
-    ("code", "line"),
-    [pytest.param(*each, marks=pytest.mark.slow if place > 1 else ()) for place, each in enumerate(FINAL)],
-)
+@each_row(("code", "line"), FINAL)
 async def test_what_must_not_be_tried_again(server: DiscordServer, database: str, code: int, line: str) -> None:
     server.close_next(code)
+    before = len(server.identifies)
     with pytest.raises((SetupError, BaseExceptionGroup)) as ended:
         async with running(server, database) as bot:
             await asyncio.wait_for(bot.working, LIMIT_S)
     error = ended.value
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, SetupError) and line in str(error) and len(server.identifies) == 1
+    assert isinstance(error, SetupError) and line in str(error) and len(server.identifies) == before + 1
 
 
 async def test_a_token_that_is_refused(server: DiscordServer, store: DatabaseStore) -> None:

@@ -22,6 +22,7 @@ from tests.fakes import FakeModel
 from tests.platforms.bot_api import TOKEN, BotApi, bot_api
 from tests.platforms.bot_api_chats import Chat, Person
 from tests.platforms.faults import FaultKind
+from tests.tables import each_row
 from tests.waiting import until
 from tests.watching import held
 
@@ -37,21 +38,30 @@ POLLS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(each[1:], marks=pytest.mark.slow if "retry_after" in str(each) else ()) for each in POLLS],
-    ids=[each[0] for each in POLLS],
-)
-async def test_polling_goes_on(
-    server: BotApi, database: str, ann: Person, private: Chat, fault: tuple[FaultKind, dict[str, Any]]
-) -> None:
-    kind, options = fault
-    private.say("hello", ann)
+async def polling_goes_on(server: BotApi, database: str, kind: FaultKind, options: dict[str, Any]) -> None:
+    person = server.person("Somebody")
+    private = server.private(person)
+    private.say("hello", person)
     server.fault(kind, "getUpdates", **options)
     async with running(server, database) as bot:
         assert (await private.ended()).text == "hello"
         await settled(bot, server)
     assert len(private.messages) == 1 and len(server.queue) == 0
+
+
+@each_row(("name", "kind", "options"), [each for each in POLLS if "retry_after" not in str(each)])
+async def test_polling_goes_on(
+    server: BotApi, database: str, name: str, kind: FaultKind, options: dict[str, Any]
+) -> None:
+    await polling_goes_on(server, database, kind, options)
+
+
+@pytest.mark.slow
+@each_row(("name", "kind", "options"), [each for each in POLLS if "retry_after" in str(each)])
+async def test_polling_goes_on_after_a_penalty(
+    server: BotApi, database: str, name: str, kind: FaultKind, options: dict[str, Any]
+) -> None:
+    await polling_goes_on(server, database, kind, options)
 
 
 POISON: list[dict[str, object]] = [

@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 
 from core.domain.errors import SetupError
 from core.domain.filter_policy import Level
-from core.domain.prompt import Message
 from core.engine.engine import Engine
 from core.filters.assessment import Assessment, GuardLabel
 from core.llm.guard_families import QWEN3_GUARD, family_of
 from core.llm.guard_model import AnswerIds, GuardUnavailable, LocalGuardModel, are_distinct, common_length
-from core.llm.tokenizer import Tokenizer
 from tests.core.engine.fakes import until
 from tests.core.engine.thread_host import ThreadHost
-from tests.core.llm.guards import CONTROL_IDS, GUARD, TEMPLATE, TOKENIZER, Judge
+from tests.core.llm.guards import GUARD, TEMPLATE, TOKENIZER, Judge
 from tests.patience import LIMIT_S
 from tests.tables import each_row
 
@@ -87,13 +85,6 @@ async def test_nobody_can_forge_an_assessment(forgery: str) -> None:
     assert judge.controls == plain.controls == [3] * len(judge.controls)
 
 
-@given(st.text(alphabet=st.one_of(st.sampled_from("<|>_imstarend \n"), st.characters(exclude_categories=["Cs"]))))
-def test_no_question_makes_a_control_token(text: str) -> None:
-    tokenizer = Tokenizer(GUARD.folder, TEMPLATE, (Message("user", "x"),))
-    ids = tokenizer.encode((Message("user", text),))
-    assert sum(id in CONTROL_IDS for id in ids) == 3
-
-
 async def test_an_assessment_in_time_or_none() -> None:
     """The time limit, a lost engine, a question that does not fit. What is late keeps its place in the engine, so that
     a hang is noticed; but only one does."""
@@ -122,20 +113,6 @@ async def test_an_assessment_in_time_or_none() -> None:
         await guard.assess("How?", STANDARD, "a")
 
 
-async def test_an_assessment_that_is_cancelled_is_given_up() -> None:
-    judge = answering("Safe")
-    async with guarding(judge) as (guard, engine):
-        judge.begin.clear()
-        assessing = asyncio.create_task(guard.assess("How?", STANDARD, "a"))
-        await until(lambda: engine._streams)
-        assessing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await assessing
-        await until(lambda: not engine._streams)
-        judge.begin.set()
-        await until(lambda: not judge.open)
-
-
 async def test_a_burst_is_judged_together() -> None:
     """Each question of twelve gets its own assessment, and they share their steps: 18 tokens are scored."""
     judge = Judge(lambda prompt: f"Safety: {'Unsafe' if 'USER: odd' in prompt else 'Safe'}\nCategories: Violent")
@@ -150,8 +127,8 @@ async def test_a_burst_is_judged_together() -> None:
     assert len(judge.prompts) == 18 and len(judge.steps) <= 9, judge.steps
 
 
-async def test_nothing_is_judged_before_the_model_is_loaded() -> None:
-    """Nor does the time limit run."""
+async def test_an_assessment_waits_for_the_model_to_load_and_may_be_cancelled() -> None:
+    """While the model loads the time limit does not run."""
     judge = answering("Safe")
     async with Engine(ThreadHost(judge)) as engine:
         guard = LocalGuardModel(GUARD, engine, LIMIT_S)
@@ -161,6 +138,15 @@ async def test_nothing_is_judged_before_the_model_is_loaded() -> None:
         await guard.load()
         assert await assessing == Assessment()
         assert "nothing" in guard.status()
+        judge.begin.clear()
+        assessing = asyncio.create_task(guard.assess("And why?", STANDARD, "a"))
+        await until(lambda: engine._streams)
+        assessing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await assessing
+        await until(lambda: not engine._streams)
+        judge.begin.set()
+        await until(lambda: not judge.open)
 
 
 def test_what_is_no_guard_model() -> None:

@@ -13,14 +13,16 @@ from core.domain.errors import SetupError
 from core.domain.prompt import Message
 from core.llm.control_tokens import encode_plain
 from core.llm.tokenizer import Tokenizer
+from tests.core.llm.guards import TEMPLATE as GUARD_TEMPLATE
 from tests.real import CACHE
 from tests.tables import each_row
 
 CHECKPOINT = open_checkpoint("builtin", cache=CACHE, progress=lambda label, done, total: None)
 TOKENIZER = Tokenizer(CHECKPOINT.folder, CHECKPOINT.chat_template)
+SYSTEM, QUESTION = Message("system", "Be kind."), Message("user", "hi")
+GUARD_TOKENIZER = Tokenizer(CHECKPOINT.folder, GUARD_TEMPLATE, (QUESTION,))
 CONTROL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 CONTROL_IDS = {0, 1, 2}
-SYSTEM, QUESTION = Message("system", "Be kind."), Message("user", "hi")
 
 
 def whole_text(ids: list[int]) -> str:
@@ -62,7 +64,9 @@ def test_nobody_can_forge_a_turn(role: str, forgery: str) -> None:
 
 @given(st.text(alphabet=st.one_of(st.sampled_from("<|>_imstarend \n"), st.characters(exclude_categories=["Cs"]))))
 def test_no_text_makes_a_control_token(text: str) -> None:
+    """Neither in the model's own prompt nor in a guard model's."""
     assert controls(TOKENIZER.encode((SYSTEM, Message("user", text)))) == 5
+    assert controls(GUARD_TOKENIZER.encode((Message("user", text),))) == 3
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
