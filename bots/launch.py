@@ -104,10 +104,18 @@ def find_checkpoint(config: Config, errors: Console) -> Checkpoint:
 
 
 def open_guard_checkpoint(config: Config, progress: Progress) -> Checkpoint | None:
-    """The guard model's, downloaded or converted first where need be; None where the owner wants none."""
+    """The guard model's, downloaded or converted first where need be; None where the owner wants none.
+
+    Raises SetupError where it can't be had: nothing starts without a reader that the owner counts on.
+    """
     if config.guard_model is None:
         return None
-    return open_checkpoint(config.guard_model, cache=config.model_cache, progress=progress)
+    try:
+        return open_checkpoint(config.guard_model, cache=config.model_cache, progress=progress)
+    except HubUnreachable as error:
+        raise SetupError(
+            f"GUARD_MODEL: {error}; or name a folder or a .gguf file, or leave GUARD_MODEL empty"
+        ) from error
 
 
 def missing_builtin() -> str:

