@@ -4,6 +4,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,7 +25,7 @@ _ALWAYS, _VALUE, _FOUND = 0, 1, 2
 
 def save_forced_guard(folder: Path) -> Path:
     """The model in a folder that GUARD_MODEL may name, with the built-in model's tokenizer."""
-    changes = {"vocab_size": 49152, "tie_word_embeddings": False, "max_position_embeddings": 8192}
+    changes: dict[str, Any] = {"vocab_size": 49152, "tie_word_embeddings": False, "max_position_embeddings": 8192}
     save(folder, "qwen3", num_hidden_layers=1, **changes)
     weights = load_file(folder / "model.safetensors")
     save_file(force(weights), folder / "model.safetensors", {"format": "pt"})
