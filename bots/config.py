@@ -69,7 +69,7 @@ class Config(BaseSettings):
 
     guard_model: str | None = None
     guard_on_failure: Literal["open", "closed"] = "open"
-    guard_timeout: float = Field(default=5.0, gt=0, le=60)
+    guard_timeout: float = Field(default=10.0, gt=0, le=60)
 
     data_dir: Path = FOLDERS.data
     database_url: SecretStr | None = None

@@ -216,7 +216,7 @@ def test_what_the_guard_models_engine_is_told(monkeypatch: pytest.MonkeyPatch, t
     """A question that the model takes fits in with its instructions; and one context is all that it keeps."""
     checkpoint = Checkpoint("tiny", tmp_path, "qwen3", 8192, 1, "", (), Sampling())
     config = read_config()
-    assert (config.guard_model, config.guard_on_failure, config.guard_timeout) == (None, "open", 5)
+    assert (config.guard_model, config.guard_on_failure, config.guard_timeout) == (None, "open", 10)
     for name, value in (("THREADS", "3"), ("CONTEXT", "2048"), ("KV_CACHE", "64"), ("DATA_DIR", "data")):
         monkeypatch.setenv(name, value)
     told = Loader(tmp_path, "int8", 3, 3072, 1, cache=Path("data/models"))
