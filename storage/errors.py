@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 _SQLITE_CODES = {
@@ -32,6 +32,11 @@ def unavailable_reason(error: SQLAlchemyError) -> str | None:
         return None
     kind = _sqlite_reason(error.orig) or _postgresql_reason(error.orig)
     return kind or ("the connection is lost" if error.connection_invalidated else None)
+
+
+def is_unstorable(error: SQLAlchemyError) -> bool:
+    """Whether the error is about the values that were to be stored: a rule of the database, a column's type."""
+    return isinstance(error, IntegrityError | DataError)
 
 
 def damage_of(error: BaseException) -> str:

@@ -9,13 +9,13 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.domain.conversation import ChatId
-from core.domain.store import Unavailable
+from core.domain.store import Unavailable, Unstorable
 from storage.bookkeeping import SqlBookkeeping
 from storage.bot_accounts import SqlAccounts
 from storage.chats import SqlChats
 from storage.connections import Connection, Database
 from storage.conversations import SqlPreferences, SqlTurns
-from storage.errors import unavailable_reason
+from storage.errors import is_unstorable, unavailable_reason
 from storage.handled import HandledMessages
 from storage.inbox import SqlInbox
 from storage.recovery import SqlRecovery
@@ -73,10 +73,12 @@ class DatabaseStore:
             async with self._database.transaction():
                 yield self._transaction
         except SQLAlchemyError as error:
-            if (kind := unavailable_reason(error)) is None:
-                raise
             # The kind alone: the text of an SQL error quotes values.
-            raise Unavailable(f"the database is in trouble: {kind}") from error
+            if kind := unavailable_reason(error):
+                raise Unavailable(f"the database is in trouble: {kind}") from error
+            if is_unstorable(error):
+                raise Unstorable(f"the database refuses what was to be stored: {type(error.orig).__name__}") from error
+            raise
         finally:
             self._database.turn.release()
 

@@ -95,10 +95,15 @@ class ButtonActions:
             raise Refused(f"{action}.others")
         if reply.id in self._repeated:
             raise Refused("press.stale")
-        command = await self._accept(_command(press, f"/{action}"))
-        if command is not None and command.state is not State.QUEUED:  # too many commands, and told so
-            raise Refused("busy.commands", most=MAX_COMMANDS)
-        self._repeated.append(reply.id)
+        self._repeated.append(reply.id)  # before the wait for the store, or a second tap would pass meanwhile
+        try:
+            command = await self._accept(_command(press, f"/{action}"))
+            if command is not None and command.state is not State.QUEUED:  # too many commands, and told so
+                raise Refused("busy.commands", most=MAX_COMMANDS)
+        except BaseException:  # nothing is repeated, and another tap may try it
+            with suppress(ValueError):
+                self._repeated.remove(reply.id)
+            raise
 
     # The settings panel
 

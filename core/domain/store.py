@@ -1,6 +1,6 @@
 """The port of the store: repositories within short transactions. Pure protocols; storage/ implements them.
 
-Every method may raise Unavailable. Reads of a chat, reply or person that is not stored return None or an empty result,
+Every method may raise Unavailable, and one that writes Unstorable. Reads of a chat, reply or person that is not stored return None or an empty result,
 where no other error is named, and store nothing. Times are milliseconds UTC.
 """
 
@@ -30,6 +30,10 @@ class Stale(Exception):
 
 class Unavailable(Exception):
     """The store can't be reached or written at the moment; the same call may succeed later."""
+
+
+class Unstorable(ValueError):
+    """What was to be stored breaks a rule of the database, or fits none of its columns: a bug, not trouble."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from core.runtime.supervision import logged
 log = logging.getLogger(__name__)
 
 _NOT_THE_DATABASE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""Errors that are about what was to be stored rather than about the database."""
+"""Errors that are about what was to be stored rather than about the database; Unstorable is a ValueError."""
 MAX_ODD_FAILURES = 4
 """Failures of these kinds after which an event is passed over. A database in trouble may cause one now and then."""
 

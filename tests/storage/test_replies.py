@@ -4,12 +4,11 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from core.delivery.withdrawal import discard, end_reply, withdraw
 from core.domain.conversation import ChatId, Chunk, Reply
 from core.domain.reply_states import OUTCOMES, Lane, ReplyEvent, State
-from core.domain.store import Stale, Transaction
+from core.domain.store import Stale, Transaction, Unstorable
 from core.inbound.backlog import EXPIRE_AFTER_MS, MERGE_AFTER_MS, expired, mergeable
 from storage.store import DatabaseStore
 from tests import drawn_states
@@ -228,7 +227,7 @@ async def test_the_database_itself_refuses_a_second_active_answer(store: Databas
     async with store.begin() as tx:
         for text in ("one", "two"):
             await add(tx, text)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Unstorable):
         async with store.begin() as tx:
             for reply in await tx.replies.open_answers(CHAT):
                 await tx.replies.move(reply, ReplyEvent.CLAIM)

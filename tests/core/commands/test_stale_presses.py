@@ -10,6 +10,7 @@ from core.commands.buttons import ButtonActions
 from core.commands.press import NO_RESULT, PressResult
 from core.domain.conversation import Incoming
 from core.domain.platform import ButtonAction
+from core.domain.store import Unavailable
 from core.i18n import t
 from tests.conftest import Bot, MakeBot
 from tests.core.commands.pressing import Pressing
@@ -33,6 +34,29 @@ async def test_a_second_tap_counts_no_more_while_the_first_waits(bot: Bot) -> No
     press = Pressing(bot).press(ActionPayload(ButtonAction.RETRY, reply.id), reply, ANN)
     assert await actions.press(press, "en") == NO_RESULT
     assert await actions.press(replace(press, id="another"), "en") == STALE
+    assert [incoming.text for incoming in accepted] == ["/retry"]
+
+
+@pytest.mark.slow
+async def test_of_two_taps_at_once_the_second_counts_no_more(bot: Bot) -> None:
+    accepted, failures, gate = list[Incoming](), [Unavailable()], asyncio.Event()
+
+    async def accept(incoming: Incoming) -> None:
+        await gate.wait()
+        if failures:
+            raise failures.pop()
+        accepted.append(incoming)
+
+    reply = await bot.accept("question")
+    await outcome(bot, reply)
+    actions = ButtonActions(bot.service.buttons._services, accept)
+    press = Pressing(bot).press(ActionPayload(ButtonAction.RETRY, reply.id), reply, ANN)
+    first = asyncio.create_task(actions.press(press, "en"))
+    second = asyncio.create_task(actions.press(replace(press, id="another"), "en"))
+    assert await second == STALE
+    gate.set()
+    assert await first == PressResult(t("en", "error.busy"), alert=True)
+    assert await actions.press(replace(press, id="again"), "en") == NO_RESULT
     assert [incoming.text for incoming in accepted] == ["/retry"]
 
 

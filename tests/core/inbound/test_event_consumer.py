@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+from sqlalchemy import text
 
 from core.commands.button_payloads import InertPayload
 from core.commands.press import PressResult
@@ -124,13 +125,21 @@ async def test_what_is_stored_after_its_deadline_all_the_same_is_told_so(store: 
     await asyncio.gather(consuming, return_exceptions=True)
 
 
+FORBIDS = """
+CREATE TRIGGER forbids BEFORE INSERT ON messages WHEN NEW.text = 'forbidden' BEGIN SELECT RAISE(ABORT, 'a rule'); END
+"""
+"""Every insert of this text breaks a rule of the database, as a bug would."""
+
+
 async def test_poison_is_set_aside_and_its_neighbours_are_stored(store: DatabaseStore) -> None:
     async with consumed(store) as made:
-        poison = MessageReceived(replace(incoming("poison"), seq=2**70))
-        before, after = received(["before", "after"])
-        receipts = await made.adapter.tell(before, poison, after)
+        too_large = MessageReceived(replace(incoming("poison"), seq=2**70))
+        before, forbidden, after = received(["before", "forbidden", "after"])
+        async with store.begin() as tx:
+            await tx.replies._connection.execute(text(FORBIDS))
+        receipts = await made.adapter.tell(before, too_large, forbidden, after)
         assert [receipt.acceptance for receipt in receipts] == [
-            Acceptance.STORED, Acceptance.REJECTED, Acceptance.STORED
+            Acceptance.STORED, Acceptance.REJECTED, Acceptance.REJECTED, Acceptance.STORED
         ]  # fmt: skip
         assert made.texts == ["before", "after"]
 
