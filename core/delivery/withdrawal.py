@@ -52,6 +52,10 @@ def as_it_was_shown(answer: StoredAnswer, mark: str) -> str:
     """The text of an answer's messages, from its text in the history. `mark` says that an answer was stopped."""
     if not (answer.truncated or answer.stopped):
         return answer.text
-    # Within a transaction nothing may take long, so that of a long text no more is closed than hides what follows.
-    close = close_open_markup if len(answer.text) <= LONG_TEXT_CHARACTERS else close_fence
-    return "\n\n".join([close(answer.text), *([mark] if answer.stopped else [])])
+    return "\n\n".join([closed_at_once(answer.text), *([mark] if answer.stopped else [])])
+
+
+def closed_at_once(text: str) -> str:
+    """A text that a mark may follow. For use within a transaction, where nothing may take long: of a long text no more
+    markup is closed than would hide the mark."""
+    return (close_open_markup if len(text) <= LONG_TEXT_CHARACTERS else close_fence)(text)

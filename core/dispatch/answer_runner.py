@@ -10,7 +10,7 @@ from core.answering.assistant import AnswerContext, Assistant
 from core.delivery.long_text import in_thread_if_long
 from core.delivery.partial_markdown import close_fence, close_open_markup
 from core.delivery.streaming_message import StreamingMessage
-from core.delivery.withdrawal import as_it_was_shown
+from core.delivery.withdrawal import as_it_was_shown, closed_at_once
 from core.dispatch.engine_deaths import Probation
 from core.dispatch.environment import Environment
 from core.domain.conversation import Reply, StoredAnswer
@@ -137,15 +137,26 @@ class AnswerRunner:
         generated = await until_stored(
             self._env.store,
             f"reply {reply.id}",
-            lambda tx: _store_end(tx, reply, conclusion, text, language),
+            lambda tx: self._store_end(tx, reply, conclusion, text, language),
             self._env.timing.database_backoff,
         )
         failpoint("concluded")
         return generated
 
+    async def _store_end(
+        self, tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str
+    ) -> Generated:
+        """C6. `text`: what is shown of the conclusion, which has the text for the history."""
+        if conclusion.outcome is State.DONE and self._env.control.stop_flags[reply.id].is_set():
+            current = await tx.replies.get(reply.id)  # the flag alone may come from a stop that was not stored
+            if current.outcome is State.STOPPED:
+                conclusion, text = _stopped_late(conclusion, text, language)
+        return await _store_conclusion(tx, reply, conclusion, text, language)
 
-async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str) -> Generated:
-    """C6. `text`: what is shown of the conclusion, which has the text for the history."""
+
+async def _store_conclusion(
+    tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str
+) -> Generated:
     question, truncated = reply.question, False
     if reply.is_repeat and not text and conclusion.outcome in (State.STOPPED, State.FAILED) and question:
         earlier = await tx.turns.answer_to(question)
@@ -179,6 +190,15 @@ async def _keep_earlier(
 def _stopped(reply: Reply, language: str) -> Conclusion:
     """The end of an answer that was stopped and of which nothing is left but what it was to continue."""
     return Conclusion(State.STOPPED, reply.prefix, reply.prefix, t(language, "mark.stopped"))
+
+
+def _stopped_late(conclusion: Conclusion, text: str, language: str) -> tuple[Conclusion, str]:
+    """The end of an answer that was stopped after its last word and before that was stored, with the text that is
+    shown: the person was told that it is stopped. What the filter ended keeps its notice."""
+    if not text or conclusion.notice == t(language, "refused.answer"):
+        return conclusion, text
+    stopped = replace(conclusion, outcome=State.STOPPED, notice=t(language, "mark.stopped"), truncated=False)
+    return stopped, closed_at_once(text)
 
 
 def _after_loss(loss: EngineLoss, reply: Reply, language: str) -> Conclusion:

@@ -1,7 +1,7 @@
 """The port of the store: repositories within short transactions. Pure protocols; storage/ implements them.
 
-Every method may raise Unavailable, and one that writes Unstorable. Reads of a chat, reply or person that is not stored return None or an empty result,
-where no other error is named, and store nothing. Times are milliseconds UTC.
+Every method may raise Unavailable, and one that writes Unstorable. Reads of a chat, reply or person that is not stored
+return None or an empty result, where no other error is named, and store nothing. Times are milliseconds UTC.
 """
 
 from collections.abc import Collection, Mapping, Sequence

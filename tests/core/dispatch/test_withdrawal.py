@@ -15,6 +15,7 @@ from core.i18n import t
 from core.inbound.backlog import EXPIRE_AFTER_MS, expired
 from storage.database import open_database
 from storage.store import DatabaseStore, now_ms
+from tests.changes import turns_until
 from tests.conftest import QUICK, Bot, MakeBot, running_bot
 from tests.core.commands.pressing import Pressing
 from tests.fakes import ANN, BOB, CHAT, FakeChannel, FakeModel, claim_next, incoming, owe
@@ -254,6 +255,32 @@ async def test_a_stopped_answer_keeps_its_mark(make_bot: MakeBot) -> None:
         assert await outcome(bot, repeat) is State.CANCELLED
         assert channel.messages == {"1": f"one\n\n{STOPPED}"} and channel.controls["1"].actions == RETRY
         await bot.service.control.stop(other)
+
+
+@pytest.mark.slow
+@each_row(
+    ("text", "shown"),
+    [
+        ("one two", "one two"),
+        ("one `two", "one `two`"),
+    ],
+)
+async def test_a_stop_after_the_last_word_is_shown(make_bot: MakeBot, text: str, shown: str) -> None:
+    """The person was told that it is stopped."""
+    model = FakeModel(lambda prompt: [text])
+    model.gate = asyncio.Semaphore(0)
+    async with make_bot(model) as bot:
+        reply = await bot.accept("question")
+        await running(bot)
+        async with bot.store.begin():
+            stopping = asyncio.create_task(bot.service.control.stop(reply))
+            await turns_until(lambda: bot.commits.under_way == 1)
+            release(model)
+            await turns_until(lambda: bot.commits.under_way == 2)
+        await stopping
+        assert await outcome(bot, reply) is State.STOPPED
+        assert bot.platform.text(reply) == f"{shown}\n\n{STOPPED}"
+        assert (await history(bot))[-1].answer == text
 
 
 @pytest.mark.slow
