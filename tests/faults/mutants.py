@@ -23,6 +23,7 @@ from tests.faults.changes import (
     without_comparison,
     without_statement,
 )
+from tests.faults.rare_lines import RARE_LINES
 from tests.faults.single_lines import SINGLE_LINES
 
 TEST_TIMEOUT_S = 120
@@ -140,7 +141,7 @@ MUTANTS = (
         "tests/core/inbound/test_event_consumer.py::test_strangers_are_told_so_in_their_own_language",
         (Change("core/inbound/event_consumer.py::EventConsumer._carry_out_press", instead_of_call("admits", "True")),),
     ),
-    *(Mutant(name, test, (change,)) for name, test, change in SINGLE_LINES),
+    *(Mutant(name, test, (change,)) for name, test, change in (*SINGLE_LINES, *RARE_LINES)),
 )
 
 

@@ -148,6 +148,27 @@ async def test_what_is_open_or_new_stays_whatever_its_neighbours_are(store: Data
 
 
 @pytest.mark.slow
+async def test_a_question_that_another_reply_is_about_stays(store: DatabaseStore) -> None:
+    """It failed, and so did its /retry, which is the conversation's last answer."""
+    async with store.begin() as tx:
+        failed = await answered(tx, incoming("why?"), State.FAILED)
+        question = await tx.turns.last_question(CHAT)
+        await owe(tx, incoming("/retry"), Lane.NOTICE)
+        command = await claim_next(tx, Lane.NOTICE)
+        assert question and command
+        await tx.replies.become_answer(command, question)
+        again = await claim_next(tx)
+        assert again
+        await tx.replies.move(again, ReplyEvent.FAIL)
+        await commanded(tx, incoming("/help"))
+    assert await pruned(store) == 1
+    async with store.begin() as tx:
+        with pytest.raises(LookupError):
+            await tx.replies.get(failed.id)
+        assert (await tx.replies.get(again.id)).text == "why?"
+
+
+@pytest.mark.slow
 def test_who_has_the_hashes_alone_can_not_try_messages() -> None:
     message = ("fake", "bot", "m:1")
     assert _digest(b"one", message) == _digest(b"one", message) != _digest(b"another", message)

@@ -32,18 +32,23 @@ async def test_replies_are_told_as_they_were_stored(store: DatabaseStore) -> Non
 
 @pytest.mark.slow
 async def test_which_questions_may_be_edited(store: DatabaseStore) -> None:
-    """Those that nobody has begun to answer, and that were written as one message."""
+    """Those that nobody has begun to answer, and that were written as one message. Nor is one that holds another's text
+    found for its deletion."""
     begun, waits, long = incoming("begun"), incoming("waits"), incoming("x" * (MAX_MESSAGE_CHARACTERS + 1))
+    earlier, both = incoming("earlier"), incoming("earlier, and more")
     async with store.begin() as tx:
-        for message in (begun, waits, long):
-            await owe(tx, message, Lane.ANSWER)
+        _, _, _, merged, into = [await owe(tx, each, Lane.ANSWER) for each in (begun, waits, long, earlier, both)]
+        assert merged and into
+        await tx.replies.move(merged, ReplyEvent.MERGE)
+        await tx.inbox.set_merged_into([merged], into)
+        assert await tx.inbox.find_question(*waits.key) and not await tx.inbox.find_question(*both.key)
         claimed = await claim_next(tx)
         assert claimed and claimed.text == "begun"
         await tx.replies.move(claimed, ReplyEvent.CRASH)
-        for message in (begun, waits, long):
+        for message in (begun, waits, long, both):
             await tx.inbox.edit_question(replace(message, text="edited"))
         texts = [reply.text for reply in await tx.replies.open_answers(CHAT)]
-    assert texts == ["begun", "edited", long.text]
+    assert texts == ["begun", "edited", long.text, both.text]
 
 
 @pytest.mark.slow

@@ -222,6 +222,7 @@ async def test_a_retry_that_became_an_answer_by_a_lost_commit_is_not_this_worker
     executing.doubtful.loses = False
     with pytest.raises(Stale):
         await executing.carry_out(first)
+    assert not executing.control.stopped, "it would have stopped the answer that it became"
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from core.llm.model import Stream
 from tests.conftest import Bot, MakeBot
 from tests.fakes import ANN, BOB, FakeModel
 from tests.tables import each_row
-from tests.watching import history, outcome, reached, running, shown
+from tests.watching import history, idle, outcome, reached, running, shown
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -177,6 +177,29 @@ async def test_an_answer_that_cannot_be_shown_lets_others_begin(make_bot: MakeBo
         assert (await found(bot, first)).state.open, "its chat takes nothing yet"
         slow.set()
         assert await outcome(bot, first) is State.DONE
+
+
+@pytest.mark.slow
+async def test_what_was_cancelled_while_it_waited_holds_up_nobody_for_long(make_bot: MakeBot) -> None:
+    """It is a suspect no more once nothing waits: others begin together again."""
+    model = MortalModel()
+    model.gate = asyncio.Semaphore(0)
+    async with make_bot(model) as bot:
+        replies = [await bot.accept(f"question {number}", ANN, chat(number)) for number in range(2)]
+        await running(bot, 2)
+        model.die()
+        await idle(bot)
+        [waits] = [reply for reply in replies if (await found(bot, reply)).state is State.QUEUED]
+        await bot.service.control.stop(waits)
+        for _ in range(100):
+            model.gate.release()
+        assert {await outcome(bot, reply) for reply in replies} == {State.DONE, State.CANCELLED}
+        await idle(bot)
+        model.gate = asyncio.Semaphore(0)
+        for number in range(3, 5):
+            await bot.accept(f"question {number}", ANN, chat(number))
+        await idle(bot)
+        assert model.running == 2
 
 
 async def test_an_engine_that_dies_once_costs_nobody_anything(make_bot: MakeBot) -> None:

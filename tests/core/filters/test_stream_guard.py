@@ -108,6 +108,21 @@ def test_texts_that_were_once_changed_though_harmless(text: str) -> None:
         assert shown(pieces(text, size))[-1] == text
 
 
+@each_row(
+    ("text", "last"),
+    [
+        ("oh fuck, well then it is **fine** now", "oh f•••, well then it is **fine** now"),  # masked before it is read
+        ("so f u c k it", "so f••• it"),  # letters one by one: each of them is an ordinary word
+        ("p" * 70 + " c o n o o. ", "p" * 70 + " c o n o o. "),
+    ],
+)
+def test_whatever_the_pieces_are_the_same_is_shown(text: str, last: str) -> None:
+    for size in (1, 2, 3, 4, 7, 16, len(text)):
+        seen = shown(pieces(text, size))
+        assert seen[-1] == last and not any(map(blocked, seen))
+        assert all(len(text[: (at + 1) * size]) - len(each) <= WINDOW_CHARACTERS for at, each in enumerate(seen[:-1]))
+
+
 def test_the_work_of_a_long_piece_is_linear() -> None:
     def work(length: int) -> int:
         with counted() as steps:

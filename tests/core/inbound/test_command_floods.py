@@ -15,12 +15,12 @@ from core.domain.platform import ButtonAction
 from core.domain.reply_states import Lane, State
 from core.domain.settings import MAX_COMMANDS, Limits
 from core.i18n import t
-from core.inbound.command_floods import COMMAND_WINDOW_MS, Waiting, find_repeated, is_flood
+from core.inbound.command_floods import COMMAND_WINDOW_MS, Waiting, _stored, find_repeated, is_flood
 from storage.database import open_database
 from storage.store import DatabaseStore
 from tests.conftest import RULES, Bot, MakeBot
 from tests.core.commands.pressing import Pressing
-from tests.fakes import ANN, BOB, claim_next, incoming, owe
+from tests.fakes import ANN, BOB, CHAT, claim_next, incoming, owe
 from tests.patience import limit
 from tests.tables import each_row
 from tests.watching import history, outcome, reached
@@ -187,6 +187,16 @@ async def test_repeats_that_wait_are_answered_once(shared: Bot) -> None:
     ends = [await outcome(shared, reply) for reply in (first, second, third, others, fourth)]
     assert ends == [State.DONE, State.DONE, State.MERGED, State.DONE, State.DONE]
     assert third.merged_into == second.id and "0.3" in shared.platform.text(fourth), "asked after the change"
+
+
+@pytest.mark.slow
+async def test_a_refusal_that_is_not_shown_yet_holds_up_no_repeat(store: DatabaseStore) -> None:
+    busy = NewReply(incoming(""), Lane.NOTICE, State.SENDING, final="busy")
+    async with store.begin() as tx:
+        await tx.inbox.add([NewReply(incoming("/temp"), Lane.LOOK), busy])
+        assert [waiting.asked for waiting in await _stored(tx, CHAT)] == [TEMP]
+        await owe(tx, incoming("/temp 0"), Lane.NOTICE)
+        assert [waiting.asked for waiting in await _stored(tx, CHAT)] == [TEMP, None]
 
 
 @pytest.mark.slow
