@@ -34,9 +34,9 @@ def unavailable_reason(error: SQLAlchemyError) -> str | None:
     return kind or ("the connection is lost" if error.connection_invalidated else None)
 
 
-def is_unstorable(error: SQLAlchemyError) -> bool:
-    """Whether the error is about the values that were to be stored: a rule of the database, a column's type."""
-    return isinstance(error, IntegrityError | DataError)
+def unstorable_reason(error: SQLAlchemyError) -> str | None:
+    """Why values can't be stored: they break a rule of the database, or fit no column. None for every other error."""
+    return type(error.orig).__name__ if isinstance(error, IntegrityError | DataError) else None
 
 
 def damage_of(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from storage.bot_accounts import SqlAccounts
 from storage.chats import SqlChats
 from storage.connections import Connection, Database
 from storage.conversations import SqlPreferences, SqlTurns
-from storage.errors import is_unstorable, unavailable_reason
+from storage.errors import unavailable_reason, unstorable_reason
 from storage.handled import HandledMessages
 from storage.inbox import SqlInbox
 from storage.recovery import SqlRecovery
@@ -76,8 +76,8 @@ class DatabaseStore:
             # The kind alone: the text of an SQL error quotes values.
             if kind := unavailable_reason(error):
                 raise Unavailable(f"the database is in trouble: {kind}") from error
-            if is_unstorable(error):
-                raise Unstorable(f"the database refuses what was to be stored: {type(error.orig).__name__}") from error
+            if kind := unstorable_reason(error):
+                raise Unstorable(f"the database refuses what was to be stored: {kind}") from error
             raise
         finally:
             self._database.turn.release()

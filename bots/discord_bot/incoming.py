@@ -7,12 +7,12 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass
 
-from discord import DMChannel, Member, Message, MessageType, Thread, User
+from discord import DMChannel, Member, Message, MessageSnapshot, MessageType, Thread, User
 from discord.abc import GuildChannel
 
 from bots.discord_bot.interaction_token import sent_at
 from core.domain.conversation import Author, ChatId, Incoming
-from core.inbound.question_text import QuestionParts, compose_question, join_around_name
+from core.inbound.question_text import Forward, QuestionParts, compose_question, join_around_name, with_forwards
 
 PLATFORM = "discord"
 MESSAGE_PREFIX, INTERACTION_PREFIX = "m:", "i:"
@@ -36,18 +36,36 @@ def parse_message(message: Message, bot: BotIdentity) -> Incoming | None:
     chat = conversation(message.channel)
     if chat is None or not _is_from_person(message) or not _is_addressed(message, chat, bot):
         return None
-    private = isinstance(message.channel, DMChannel)
-    has_media = bool(message.attachments or message.stickers)
-    text = compose_question(
-        QuestionParts(
-            readable_text(message, bot),
-            quoted=_quoted_text(message, bot),
-            has_media=has_media,
-            is_forwarded=not message.content,
-        )
-    )
-    if not (text or private):
+    forward = forward_of(message, bot)
+    if forward is not None and forward.text:
+        return _incoming(message, chat, bot, with_forwards("", [forward]))
+    parts = QuestionParts(
+        readable_text(message, bot), quoted=_quoted_text(message, bot), has_media=_has_media(message)
+    )  # fmt: skip
+    text = compose_question(parts)
+    return _incoming(message, chat, bot, text) if text or isinstance(message.channel, DMChannel) else None
+
+
+def forward_of(message: Message, bot: BotIdentity) -> Forward | None:
+    """What a message forwards; None for one that people wrote. Discord does not tell whose words they are."""
+    return Forward("", readable_text(message, bot)) if message.message_snapshots and not message.content else None
+
+
+def as_if_addressed(message: Message, bot: BotIdentity) -> Incoming | None:
+    """What a message that forwards another is by itself, if it is for the bot; None for one of no person or no
+    conversation."""
+    chat, forward = conversation(message.channel), forward_of(message, bot)
+    if chat is None or forward is None or not _is_from_person(message):
         return None
+    return _incoming(message, chat, bot, with_forwards("", [forward]) if forward.text else "")
+
+
+def _has_media(message: Message) -> bool:
+    shown: list[Message | MessageSnapshot] = [message, *message.message_snapshots]
+    return any(each.attachments or each.stickers for each in shown)
+
+
+def _incoming(message: Message, chat: ChatId, bot: BotIdentity, text: str) -> Incoming:
     return Incoming(
         chat=chat,
         bot=str(bot.id),
@@ -55,9 +73,9 @@ def parse_message(message: Message, bot: BotIdentity) -> Incoming | None:
         seq=message.id,
         author=person(message.author, message.guild.preferred_locale.value if message.guild else ""),
         text=text,
-        private=private,
+        private=isinstance(message.channel, DMChannel),
         at=sent_at(message.id),
-        has_unseen_media=has_media,
+        has_unseen_media=_has_media(message),
     )
 
 

@@ -11,12 +11,21 @@ from typing import Any
 from discord import Client, Message, PartialMessageable
 
 from bots.discord_bot.api import Rest, call_shielded, payload
-from bots.discord_bot.incoming import MESSAGE_PREFIX, PLATFORM, BotIdentity, conversation, parse_message
+from bots.discord_bot.incoming import (
+    MESSAGE_PREFIX,
+    PLATFORM,
+    BotIdentity,
+    as_if_addressed,
+    conversation,
+    forward_of,
+    parse_message,
+)
 from bots.discord_bot.roles import can_answer
 from bots.wire_validation import has_valid_fields
 from core.domain.conversation import ChatId, Incoming
 from core.i18n import t
 from core.inbound.events import Acceptance, Event, MessageDeleted, MessageEdited, MessageReceived, Receipt
+from core.inbound.forwarded_together import ForwardedTogether
 from core.runtime.failpoints import failpoint
 from core.runtime.safe_traceback import safe_traceback
 from core.runtime.supervision import logged
@@ -35,6 +44,7 @@ class MessageEvents:
 
     def __init__(self, client: Client, deliver: Deliver, tasks: asyncio.TaskGroup) -> None:
         self._client, self._deliver, self._tasks = client, deliver, tasks
+        self._together = ForwardedTogether()
         self._threads: OrderedDict[str, None] = OrderedDict()
         """The one that was written in last comes last."""
 
@@ -49,7 +59,7 @@ class MessageEvents:
 
     async def received(self, message: Message, *, live: bool) -> None:
         """Somebody wrote a message. `live`: just now, so that they are told where the bot may not answer."""
-        incoming, answerable = await self._read(message)
+        incoming, answerable = await self._read(message, joined=True)
         if incoming is None or not (answerable or live):
             return
         if answerable:
@@ -72,7 +82,7 @@ class MessageEvents:
     async def edited(self, message: Message) -> None:
         """Somebody edited a message."""
         incoming, answerable = await self._read(message)
-        if incoming is not None and answerable:
+        if incoming is not None and answerable and not self._together.is_joined(incoming.external_id):
             await self._deliver(MessageEdited(incoming))
 
     async def deleted(self, channel_id: int, message_ids: Sequence[int]) -> None:
@@ -85,12 +95,15 @@ class MessageEvents:
     def _bot(self) -> BotIdentity:
         return BotIdentity(self._client.user.id if self._client.user else 0, self._threads)
 
-    async def _read(self, message: Message) -> tuple[Incoming | None, bool]:
+    async def _read(self, message: Message, *, joined: bool = False) -> tuple[Incoming | None, bool]:
         """What a message says to the bot, and whether the bot may answer there. None also where reading fails: tried
-        again it would fail again, and hold up its channel."""
+        again it would fail again, and hold up its channel. `joined`: with what came just before it, see
+        ForwardedTogether."""
         try:
             await self._locate(message)
             incoming = parse_message(message, self._bot)
+            if joined:
+                incoming = self._joined(message, incoming)
             if incoming is None:
                 return None, False
             if not has_valid_fields(incoming):
@@ -99,6 +112,13 @@ class MessageEvents:
         except Exception as error:
             log.error("message %s can't be understood, set aside:\n%s", message.id, safe_traceback(error))
             return None, False
+
+    def _joined(self, message: Message, incoming: Incoming | None) -> Incoming | None:
+        """What is asked by a message, which is `incoming` by itself, with what its author sent just before."""
+        forward, alone = forward_of(message, self._bot), as_if_addressed(message, self._bot)
+        if forward is not None and alone is not None:
+            return self._together.forwarded(incoming or alone, forward, addressed=incoming is not None)
+        return incoming and self._together.commented(incoming)
 
     async def _locate(self, message: Message) -> None:
         """Ask for the channel of a message that may be for the bot, where the library doesn't know it: a thread that

@@ -20,6 +20,7 @@ from bots.telegram_bot.button_handler import ButtonHandler, PressServices
 from bots.telegram_bot.command_menu import publish_menus
 from bots.telegram_bot.decoding import parse_safely
 from bots.telegram_bot.forwards import with_comment
+from bots.telegram_bot.group_forwards import GroupForward
 from bots.telegram_bot.incoming import (
     PLATFORM,
     BotAccount,
@@ -46,6 +47,7 @@ from core.inbound.events import (
     MessageEdited,
     MessageReceived,
 )
+from core.inbound.forwarded_together import ForwardedTogether
 from core.runtime.platform_clock import PlatformClock
 from core.runtime.supervision import logged
 
@@ -65,6 +67,12 @@ MAX_REMEMBERED_TYPED = 1000
 def _host_now() -> int:
     """This machine's time; milliseconds UTC."""
     return time.time_ns() // 1_000_000
+
+
+def _without_joined(events: Sequence[Event]) -> list[Event]:
+    """The events of a batch without the messages that a later one of it holds too."""
+    joined = {id for event in events if isinstance(event, MessageReceived) for id in event.message.joins}
+    return [each for each in events if not (isinstance(each, MessageReceived) and each.message.external_id in joined)]
 
 
 class TelegramBot:
@@ -98,6 +106,8 @@ class TelegramBot:
         """External ids of questions that came as several messages: an edit of one of those is no edit of the whole."""
         self._typed = dict[str, Incoming]()
         """The last message of each private chat, if it was typed: what it comments on may follow."""
+        self._together = ForwardedTogether()
+        """For groups, where nothing is waited for."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -139,7 +149,8 @@ class TelegramBot:
             async for batch in batches:
                 now_ms, to_store = time.time_ns() // 1_000_000, list[Event]()
                 groups = [(parse_safely(updates, account, now_ms), updates) for updates in batch.groups]
-                for event in filter(None, starmap(self._event, groups or [(batch.parsed, ())])):
+                events = list(filter(None, starmap(self._event, groups or [(batch.parsed, ())])))
+                for event in _without_joined(events):
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
@@ -150,14 +161,16 @@ class TelegramBot:
                 if batch.is_caught_up:
                     yield CaughtUp(PLATFORM)
 
-    def _event(self, parsed: Parsed | None, updates: Sequence[Update]) -> Event | None:
+    def _event(self, parsed: Parsed | GroupForward | None, updates: Sequence[Update]) -> Event | None:
         """The event that something is; None for nothing that concerns the core. `updates`: those that it came in, where
         the library has read them."""
         match parsed:
-            case Incoming():
-                return MessageReceived(self._with_comment(parsed, updates))
+            case Incoming() | GroupForward():
+                asked = self._asked(parsed, updates)
+                return None if asked is None else MessageReceived(asked)
             case EditedMessage(incoming):
-                return None if incoming.external_id in self._grouped else MessageEdited(incoming)
+                is_part = incoming.external_id in self._grouped or self._together.is_joined(incoming.external_id)
+                return None if is_part else MessageEdited(incoming)
             case Press():
                 event = ButtonPressed(parsed)
                 self._start("a press", partial(self._buttons.handle, event))
@@ -169,6 +182,13 @@ class TelegramBot:
             case Membership(chat, is_member):
                 return BotAdded(PLATFORM, chat) if is_member else BotRemoved(PLATFORM, chat)
         return None
+
+    def _asked(self, parsed: Incoming | GroupForward, updates: Sequence[Update]) -> Incoming | None:
+        """What is asked, with what was written or forwarded just before; None for what was forwarded to nobody."""
+        if isinstance(parsed, GroupForward):
+            return self._together.forwarded(parsed.incoming, parsed.forward, addressed=parsed.is_addressed)
+        asked = self._with_comment(parsed, updates)
+        return asked if asked.private else self._together.commented(asked)
 
     def _with_comment(self, parsed: Incoming, updates: Sequence[Update]) -> Incoming:
         """A question with the comment that came just before what it forwards."""

@@ -10,6 +10,7 @@ from typing import Any
 from telegram import Bot, Update
 from telegram.error import TelegramError
 
+from bots.telegram_bot.group_forwards import GroupForward, with_group_forward
 from bots.telegram_bot.incoming import (
     CUT_TEXT_MIN_UNITS,
     PLATFORM,
@@ -185,11 +186,12 @@ def group_safely(updates: Sequence[Update], timed_out: Container[int]) -> Groupe
         return Grouped(tuple((update,) for update in updates), ())
 
 
-def parse_safely(updates: Sequence[Update], account: BotAccount, now_ms: int) -> Parsed | None:
-    """As incoming.parse_updates; None where that fails: it would fail again, and hold up every other chat."""
+def parse_safely(updates: Sequence[Update], account: BotAccount, now_ms: int) -> Parsed | GroupForward | None:
+    """As incoming.parse_updates, with what is forwarded in groups; None where that fails: it would fail again, and hold
+    up every other chat."""
     number = updates[0].update_id
     try:
-        parsed = parse_updates(updates, account, now_ms)
+        parsed = with_group_forward(updates, parse_updates(updates, account, now_ms), account)
         if parsed is None or _is_valid(parsed):
             return parsed
         log.error("update %s is none that Telegram sends, set aside", number)
@@ -198,12 +200,12 @@ def parse_safely(updates: Sequence[Update], account: BotAccount, now_ms: int) ->
     return None
 
 
-def _is_valid(parsed: Parsed) -> bool:
+def _is_valid(parsed: Parsed | GroupForward) -> bool:
     """Whether its fields have the types that Telegram promises. The library passes on whatever comes."""
     match parsed:
         case Incoming():
             return has_valid_fields(parsed)
-        case EditedMessage(incoming):
+        case EditedMessage(incoming) | GroupForward(incoming):
             return has_valid_fields(incoming)
         case Press(id, chat, message_id, author):
             return isinstance(id, str) and all(is_id(each) for each in (chat.chat, message_id, author.id))

@@ -47,8 +47,12 @@ def belongs_to_forwards(messages: Sequence[Message], message: Message) -> bool:
 
 def forwards_of(messages: Sequence[Message]) -> list[Forward]:
     """What was forwarded, and from whom; what has no text is left out."""
-    texts = [(message, (message.text or message.caption or "").strip()) for message in messages if is_forward(message)]
-    return [Forward(_sender(message), text) for message, text in texts if text]
+    return [forward for message in messages if is_forward(message) and (forward := forward_of(message)).text]
+
+
+def forward_of(message: Message) -> Forward:
+    """What was forwarded by a message, and from whom."""
+    return Forward(_sender(message), (message.text or message.caption or "").strip())
 
 
 def with_comment(forwarded: Incoming, messages: Sequence[Message], before: Incoming | None) -> Incoming:
@@ -62,7 +66,8 @@ def with_comment(forwarded: Incoming, messages: Sequence[Message], before: Incom
     if not is_next or (before.chat, before.author.id) != (forwarded.chat, forwarded.author.id):
         return forwarded
     text = "\n\n".join(filter(None, (forwarded.text, before.text)))
-    return replace(forwarded, text=text, joins=(before.external_id, *forwarded.joins))
+    alone = forwarded.text  # which has the words of several messages, but not the comment's
+    return replace(forwarded, text=text, joins=(before.external_id, *forwarded.joins), alone=alone)
 
 
 def _is_comment(message: Message) -> bool:

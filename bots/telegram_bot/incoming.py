@@ -136,7 +136,7 @@ def _parse_press(query: CallbackQuery, account: BotAccount, now_ms: int) -> Pres
     is_own = sender is not None and sender.id == account.id
     return Press(
         id=query.id,
-        chat=_chat_id(accessible) if accessible else ChatId(PLATFORM, str(message.chat.id)),
+        chat=chat_id(accessible) if accessible else ChatId(PLATFORM, str(message.chat.id)),
         message_id=str(message.message_id),
         author=author,
         private=message.chat.type == ChatType.PRIVATE,
@@ -160,7 +160,7 @@ def _parse_messages(messages: Sequence[Message], account: BotAccount) -> Incomin
         return Migration(str(first.chat.id), str(first.migrate_to_chat_id))
     if first.migrate_from_chat_id:
         return Migration(str(first.migrate_from_chat_id), str(first.chat.id))
-    author = _author(first, account)
+    author = author_of(first, account)
     if author is None:
         return None
     question = _Question(first.text or "") if _is_plain(messages) else _read_question(messages, account)
@@ -174,7 +174,7 @@ def _parse_messages(messages: Sequence[Message], account: BotAccount) -> Incomin
         # Each may have been stored alone before a crash: then the last one, with all of their texts, is new.
         *joins, external_id = (f"m:{each.chat.id}:{each.message_id}" for each in messages)
     return Incoming(
-        chat=_chat_id(first),
+        chat=chat_id(first),
         bot=str(account.id),
         external_id=external_id,
         seq=first.message_id,
@@ -227,13 +227,13 @@ def _read_forwards(messages: Sequence[Message], account: BotAccount) -> _Questio
     return _Question(text, any(not message.text for message in messages))
 
 
-def _chat_id(message: Message) -> ChatId:
+def chat_id(message: Message) -> ChatId:
     """The chat and topic. Replies in plain supergroups carry a thread id too, but it names no topic."""
     thread = message.message_thread_id if message.is_topic_message else None
     return ChatId(PLATFORM, str(message.chat.id), str(thread or ""))
 
 
-def _author(message: Message, account: BotAccount) -> Author | None:
+def author_of(message: Message, account: BotAccount) -> Author | None:
     """Who wrote; None for senders that are never answered: bots, channels and what was copied from them."""
     sender, user, chat = message.sender_chat, message.from_user, message.chat
     if message.is_automatic_forward or chat.type == ChatType.CHANNEL:

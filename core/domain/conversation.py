@@ -80,6 +80,9 @@ class Incoming:
     """Whether the message holds a picture, sticker or file that the model can't see. Not stored."""
     joins: tuple[str, ...] = ()
     """External ids of messages whose text this one holds too: what they ask is not answered by itself. Not stored."""
+    alone: str | None = None
+    """Its text without that of `joins`, for where one of them has its answer already; None asks the whole text all the
+    same. Not stored."""
     missed: bool = False
     """Whether it was written in the bot's absence and is found too late to be answered: people are told to ask again,
     and nothing is kept of its text. Not stored."""
@@ -116,6 +119,7 @@ class Incoming:
             external_id=fit_id(self.external_id),
             author=self.author.fitted(),
             text=clean(self.text).strip(),
+            alone=None if self.alone is None else clean(self.alone).strip(),
             options={name: _clean_option(value) for name, value in self.options.items()},
         )
 

@@ -20,6 +20,8 @@ from core.inbound.refusals import Admitted
 from core.runtime.failpoints import failpoint
 
 MAX_MESSAGES_PER_COMMIT = 1000
+_ANSWERED = (State.SENDING, State.DONE, State.REFUSED, State.STOPPED, State.FAILED)
+"""States of a reply of which people see the end, or are about to."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,13 +130,7 @@ class Ingest:
 
     async def _commit(self, group: Sequence[_Pending]) -> tuple[Admitted, Sequence[Reply]]:
         async with self._store.begin() as tx:
-            stored = set(await tx.inbox.stored_keys([pending.incoming for pending in group]))
-            owed: list[NewReply] = []
-            for pending in group:
-                if (key := pending.incoming.key) not in stored:
-                    stored.add(key)
-                    if (new := await self._owed(tx, pending.incoming)) is not None:
-                        owed.append(await _ask_again(tx, new) if pending.incoming.missed else new)
+            owed = await self._owed_for(tx, [pending.incoming for pending in group])
             discarded = [await _discard_joined(tx, new.incoming) for new in owed if new.incoming.joins]
             admitted = await self._admission.admit(tx, owed)
             replies = await tx.inbox.add(admitted.replies)
@@ -167,6 +163,18 @@ class Ingest:
             if not pending.stored.cancelled():
                 pending.stored.set_exception(error)
 
+    async def _owed_for(self, tx: Transaction, messages: Sequence[Incoming]) -> list[NewReply]:
+        """The replies that are owed for those of the messages that are not stored yet."""
+        stored, owed = set(await tx.inbox.stored_keys(messages)), list[NewReply]()
+        for incoming in messages:
+            if (key := incoming.key) in stored:
+                continue
+            stored.add(key)
+            asked = await _without_answered(tx, incoming) if incoming.joins else incoming
+            if (new := await self._owed(tx, asked)) is not None:
+                owed.append(await _ask_again(tx, new) if incoming.missed else new)
+        return owed
+
     async def _owed(self, tx: Transaction, incoming: Incoming) -> NewReply | None:
         """The reply that is owed for a message; None where nothing is.
 
@@ -188,6 +196,17 @@ class Ingest:
             language = await read_language(tx, incoming.chat.platform, incoming.author)
             incoming = replace(incoming, text=f"{incoming.text}\n\n{t(language, 'media.unseen')}")
         return NewReply(incoming, Lane.ANSWER)
+
+
+async def _without_answered(tx: Transaction, incoming: Incoming) -> Incoming:
+    """What is asked by a message that joins others, where some may be answered already."""
+    if incoming.alone is None:
+        return incoming
+    for external_id in incoming.joins:
+        reply = await tx.inbox.find_question(incoming.chat.platform, incoming.bot, external_id)
+        if reply is not None and reply.state in _ANSWERED:
+            return replace(incoming, text=incoming.alone, joins=())
+    return incoming
 
 
 async def _discard_joined(tx: Transaction, incoming: Incoming) -> list[Reply]:

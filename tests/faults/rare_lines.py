@@ -83,6 +83,6 @@ RARE_LINES: tuple[tuple[str, str, Change], ...] = (
     (
         "what breaks a rule of the database is tried for ever",
         "tests/storage/test_storage_errors.py::test_what_is_our_mistake_is_not_called_trouble",
-        Change("storage/store.py::DatabaseStore.begin", instead_of_call("is_unstorable", "False")),
+        Change("storage/store.py::DatabaseStore.begin", instead_of_call("unstorable_reason", "None")),
     ),
 )

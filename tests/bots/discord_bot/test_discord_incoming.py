@@ -83,6 +83,8 @@ def passing_on(content: str) -> dict[str, Any]:
     return {"message_snapshots": [{"message": payload(content, DM, {})}]}
 
 
+FORWARDED = "Forwarded message from Someone:\n> "
+"""Discord does not tell whose words they are."""
 CASES: list[tuple[str, str, int, dict[str, Any], str | None]] = [
     # where it answers
     ("private", "hello", DM, {}, "hello"),
@@ -121,8 +123,8 @@ CASES: list[tuple[str, str, int, dict[str, Any], str | None]] = [
     ("a picture", "", DM, {"attachments": [FILE]}, ""),
     ("a picture in a channel", f"<@{BOT}>", PLACE, {"attachments": [FILE]} | HIM, None),
     ("a picture with words", "what?", DM, {"attachments": [FILE]}, "what?"),
-    ("passed on", "", DM, passing_on("news"), "news"),
-    ("a command passed on", "", DM, passing_on("/clear"), "/ask /clear"),
+    ("passed on", "", DM, passing_on("news"), FORWARDED + "news"),
+    ("a command passed on", "", DM, passing_on("/clear"), FORWARDED + "/clear"),
 ]
 
 

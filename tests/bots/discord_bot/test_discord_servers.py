@@ -1,5 +1,9 @@
 """Servers and threads as people use them: the real library against a server that answers as Discord does."""
 
+import asyncio
+
+import pytest
+
 from core.domain.conversation import Author, ChatId, Role
 from core.i18n import t
 from tests.bots.discord_bot.discord_running import RETRY, Running, asked, known_guild, running
@@ -213,3 +217,40 @@ async def test_only_the_last_answer_keeps_its_buttons(
             await channel.ended(count)
         await channel.until(lambda channel: [message.buttons for message in channel.messages] == [[], [], [RETRY]])
         assert channel.texts == ["q1", "q2", "q3"]
+
+
+@pytest.mark.slow
+async def test_a_forward_and_its_comment_are_one_question(
+    server: DiscordServer, database: str, ann: Person, bob: Person, channel: Channel, dm: Channel
+) -> None:
+    """In a server the comment must be for the bot; Discord does not tell whose words were forwarded."""
+    model = held()
+    async with running(server, database, model) as bot:
+        snapshot = {
+            "content": "a fact", "type": 0, "attachments": [], "embeds": [], "components": [], "mentions": [],
+            "mention_roles": [], "timestamp": "2024-01-01T00:00:00+00:00", "edited_timestamp": None, "flags": 0,
+        }  # fmt: skip
+        fact = {"message_snapshots": [{"message": snapshot}]}
+        whole = "Forwarded message from Someone:\n> a fact\n\nwhy?"
+        for count, where in enumerate((channel, channel, dm, dm)):
+            model.gate = asyncio.Semaphore(0)
+            server.advance(5)
+            for comes_first in (count % 2 == 0, count % 2 == 1):
+                if comes_first:
+                    where.say("why?", ann, mention=where is channel)
+                else:
+                    where.say("", ann, **fact)
+            await settled(bot)
+            release(model)
+            await where.ended(count % 2 + 1)
+            await settled(bot)
+            assert asked(bot)[-1] == ("Ann: " if where is channel else "") + whole
+            assert len(where.messages) == count % 2 + 1
+        server.advance(5)
+        channel.say("", bob, **fact)
+        channel.say("and you?", ann, mention=True)
+        await channel.ended(3)
+        assert asked(bot)[-1] == "Ann: and you?"
+        dm.say("", ann, **fact)
+        await dm.ended(3)
+        assert asked(bot)[-1] == "Forwarded message from Someone:\n> a fact"

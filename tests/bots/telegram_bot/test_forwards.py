@@ -1,5 +1,7 @@
 """What is forwarded in a private chat, with a comment, is one question that says whose words it has."""
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from bots.telegram_bot.message_grouping import group_updates
 from core.domain.reply_states import State
 from core.i18n import t
 from core.inbound.question_text import Forward, with_forwards
-from tests.bots.telegram_bot.telegram_running import asked, running, settled
+from tests.bots.telegram_bot.telegram_running import BOT, asked, running, settled
 from tests.platforms.bot_api import BotApi
 from tests.platforms.bot_api_chats import Chat, Person
 from tests.tables import each_row
@@ -98,11 +100,11 @@ async def test_one_question_in_either_order_and_from_whoever(
         assert asked(bot)[-1] == "what is this?\n\n" + t("en", "media.unseen")
         private.say("and this?", ann)  # the picture comes with the next poll
         await settled(bot, server)
-        private.say("", ann, forward_origin=HIDDEN, **PHOTO)
-        await settled(bot, server)
-        assert asked(bot)[-1] == "and this?\n\n" + t("en", "media.unseen")
-        private.say("", ann, forward_origin=HIDDEN, **PHOTO)
-        await private.until(lambda chat: chat.texts[-1] == t("en", "media.only_text"))
+        for number in (11, 12):  # with the comment that has its answer already, and without
+            private.say("", ann, forward_origin=HIDDEN, **PHOTO)
+            await private.until(lambda chat: len(chat.messages) == number)  # noqa: B023
+            assert private.texts[-1] == t("en", "media.only_text")
+        assert asked(bot)[-1] == "and this?"
 
 
 @pytest.mark.slow
@@ -150,3 +152,52 @@ async def test_nothing_is_lost_where_the_bot_dies_in_between(
             first = await tx.replies.find(1)
         assert first and first.state is (State.DONE if confirmed else State.CANCELLED)
         assert len(private.messages) == (2 if confirmed else 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("together", [True, False], ids=["in one poll", "in several"])
+async def test_in_a_group_the_comment_must_be_for_the_bot(
+    server: BotApi, database: str, ann: Person, bob: Person, group: Chat, together: bool
+) -> None:
+    """It comes before or behind what was forwarded, which may be more than one message."""
+    group.privacy = False
+    rounds: list[tuple[list[tuple[str, Json | None]], str]] = [
+        ([(f"{BOT} why?", None), ("a fact", HIDDEN)], f"{EVE}a fact\n\nwhy?"),
+        ([("a fact", HIDDEN), (f"{BOT} why?", None)], f"{EVE}a fact\n\nwhy?"),
+        ([(f"{BOT} why?", None), ("one", HIDDEN), ("two", CHANNEL), ("three", HIDDEN)],
+         f"{EVE}one\n\n{NEWS}two\n\n{EVE}three\n\nwhy?"),
+        ([("one", HIDDEN), ("two", CHANNEL), (f"{BOT} why?", None)], f"{EVE}one\n\n{NEWS}two\n\nwhy?"),
+    ]  # fmt: skip
+    model = held()
+    async with running(server, database, model) as bot:
+        for count, (messages, question) in enumerate(rounds, 1):
+            model.gate = asyncio.Semaphore(0)
+            date = int(time.time()) - 100 + 10 * count
+            for text, origin in messages:
+                group.say(text, ann, date=date, **({} if origin is None else {"forward_origin": origin}))
+                if not together:
+                    await settled(bot, server)
+            await settled(bot, server)
+            release(model)
+            await group.until(lambda chat: len(chat.messages) == count)  # noqa: B023
+            await settled(bot, server)
+            assert asked(bot)[-1] == f"Ann: {question}" and len(group.messages) == count
+        group.say("a fact", bob, forward_origin=HIDDEN)
+        group.say(f"{BOT} and you?", ann)
+        await group.until(lambda chat: len(chat.messages) == len(rounds) + 1)
+        await settled(bot, server)
+        assert asked(bot)[-1] == "Ann: and you?", "it is somebody else's"
+
+
+@pytest.mark.slow
+async def test_in_a_group_a_comment_that_has_its_answer_gets_no_other(
+    server: BotApi, database: str, ann: Person, group: Chat
+) -> None:
+    group.privacy = False
+    async with running(server, database) as bot:
+        group.say(f"{BOT} why?", ann)
+        await group.ended()
+        await settled(bot, server)
+        group.say("a fact", ann, forward_origin=HIDDEN)
+        await settled(bot, server)
+        assert len(bot.model.prompts) == len(group.messages) == 1

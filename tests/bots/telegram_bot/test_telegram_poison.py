@@ -16,6 +16,7 @@ from bots.telegram_bot.decoding import (
     plain_press,
     plain_question,
 )
+from bots.telegram_bot.group_forwards import GroupForward
 from bots.telegram_bot.incoming import EditedMessage, Parsed
 from core.commands.press import Press
 from core.domain.conversation import Incoming, NewReply
@@ -55,7 +56,7 @@ VALID: list[Json] = [
 API = Bot("1:a")
 
 
-def heard(*items: Any) -> list[Parsed]:
+def heard(*items: Any) -> list[Parsed | GroupForward]:
     """All of an answer to getUpdates that is for the bot; nothing is waited for."""
     updates = decode_updates(answer_items(json.dumps({"ok": True, "result": items}).encode()), API)
     groups = group_safely(updates, timed_out={update.update_id for update in updates}).groups

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,7 @@ def test_texts_that_were_once_changed_though_harmless(text: str) -> None:
         assert shown(pieces(text, size))[-1] == text
 
 
+@pytest.mark.slow
 @each_row(
     ("text", "last"),
     [
