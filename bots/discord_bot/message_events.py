@@ -115,10 +115,10 @@ class MessageEvents:
 
     def _joined(self, message: Message, incoming: Incoming | None) -> Incoming | None:
         """What is asked by a message, which is `incoming` by itself, with what its author sent just before."""
-        forward, alone = forward_of(message, self._bot), as_if_addressed(message, self._bot)
-        if forward is not None and alone is not None:
-            return self._together.forwarded(incoming or alone, forward, addressed=incoming is not None)
-        return incoming and self._together.commented(incoming)
+        if (forward := forward_of(message, self._bot)) is None:
+            return incoming and self._together.commented(incoming)
+        alone = incoming or as_if_addressed(message, self._bot)
+        return alone and self._together.forwarded(alone, forward, addressed=incoming is not None)
 
     async def _locate(self, message: Message) -> None:
         """Ask for the channel of a message that may be for the bot, where the library doesn't know it: a thread that

@@ -1,6 +1,7 @@
 """Servers and threads as people use them: the real library against a server that answers as Discord does."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -226,11 +227,11 @@ async def test_a_forward_and_its_comment_are_one_question(
     """In a server the comment must be for the bot; Discord does not tell whose words were forwarded."""
     model = held()
     async with running(server, database, model) as bot:
-        snapshot = {
+        snapshot: dict[str, Any] = {
             "content": "a fact", "type": 0, "attachments": [], "embeds": [], "components": [], "mentions": [],
             "mention_roles": [], "timestamp": "2024-01-01T00:00:00+00:00", "edited_timestamp": None, "flags": 0,
         }  # fmt: skip
-        fact = {"message_snapshots": [{"message": snapshot}]}
+        fact: dict[str, Any] = {"message_snapshots": [{"message": snapshot}]}
         whole = "Forwarded message from Someone:\n> a fact\n\nwhy?"
         for count, where in enumerate((channel, channel, dm, dm)):
             model.gate = asyncio.Semaphore(0)
