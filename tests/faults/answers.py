@@ -18,9 +18,17 @@ ENDLESS_WORD = "forever"
 """What that consists of."""
 HOSTILE = "hostile"
 """The model says the worst that it can. Nothing is expected of such an answer but that it harms nobody."""
+MARKS = "marks"
+"""The model opens 30 to 400 marks, links, brackets or the like, and closes none, before it answers."""
+SWEAR = "swear"
+"""The model says what the filter blocks. Nothing is expected of such an answer but that nobody sees that."""
+BLOCKED = "fuck"
+"""What that is."""
 CANARY = "canary-of-what-people-say"
 """Stands in every question, and in no log from INFO on."""
 
+_MARKS = ("**", "[a](", "`", "||", "<", "\\(", "__", "~~", "![", "```", "> ", "$$", "*", "\\")
+_FEWEST, _MOST = 30, 400
 _TOKEN = re.compile(r"\bq\d+\b")
 
 
@@ -38,3 +46,10 @@ def answer(token: str, *, long: bool = False) -> str:
 def answers(question: str) -> str:
     """What is said to a question, or to several in one."""
     return "\n\n".join(answer(token, long=LONG in question.split()) for token in tokens(question)) or "Nothing to say."
+
+
+def open_marks(token: str) -> str:
+    """So many of a kind as the question's number has it."""
+    number = int(token[1:])
+    count = _FEWEST + number * 53 % (_MOST - _FEWEST + 1)
+    return " ".join(f"{_MARKS[number % len(_MARKS)]}word" for _ in range(count))

@@ -20,11 +20,12 @@ Ask = Callable[[str], Sequence[Sequence[Any]]]
 
 _ROWS = """
 SELECT replies.id, chats.platform, chats.chat, chats.thread, inbox.external_id, replies.lane, replies.state,
-       replies.chunks, replies.question_id
+       replies.chunks, replies.question_id, replies.merged_into
 FROM replies JOIN inbox ON inbox.id = replies.inbox_id JOIN chats ON chats.id = replies.chat_id ORDER BY replies.id
 """
 _TURNS = """
-SELECT messages.id, chats.platform, chats.chat, chats.thread, messages.role, messages.text, messages.reply_to
+SELECT messages.id, chats.platform, chats.chat, chats.thread, messages.role, messages.text, messages.reply_to,
+       messages.cut
 FROM messages JOIN chats ON chats.id = messages.chat_id ORDER BY messages.id
 """
 _SETTINGS = """
@@ -45,10 +46,13 @@ class Database:
         """All of it. Not while a bot works on it."""
         with self.asking() as ask:
             rows = [
-                Row(id, _where(*chat), external_id, lane, state, _chunks(chunks), question)
-                for id, *chat, external_id, lane, state, chunks, question in ask(_ROWS)
+                Row(id, _where(*chat), external_id, lane, state, _chunks(chunks), question, merged)
+                for id, *chat, external_id, lane, state, chunks, question, merged in ask(_ROWS)
             ]
-            turns = [Turn(id, _where(*chat), role, text, reply_to) for id, *chat, role, text, reply_to in ask(_TURNS)]
+            turns = [
+                Turn(id, _where(*chat), role, text, reply_to, bool(cut))
+                for id, *chat, role, text, reply_to, cut in ask(_TURNS)
+            ]
             settings = {(_where(*chat), name): value for *chat, name, value in ask(_SETTINGS)}
             return Kept(rows, turns, settings, self._troubles(ask))
 

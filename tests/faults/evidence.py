@@ -21,6 +21,8 @@ class Said:
     """The states that it may end in."""
     sets: tuple[str, str] | None = None
     """A setting's name and value, where it is a command that sets one."""
+    altered: bool = False
+    """Whether its author has edited or deleted it since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Seen:
     id: str
     text: str
     growing: bool = False
+    buttons: tuple[tuple[str, str], ...] = ()
+    """What stands on them, and what they carry."""
+    states: tuple[str, ...] = ()
+    """Everything that it ever showed."""
 
     @property
     def stub(self) -> bool:
@@ -49,6 +55,7 @@ class Row:
     state: str
     chunks: tuple[str | None, ...] = ()
     question: int | None = None
+    merged_into: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class Turn:
     role: str
     text: str
     reply_to: int | None = None
+    cut: bool = False
+    """Whether the token limit ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +100,14 @@ class Evidence:
     """Whether messages came in another order than they were said in."""
     unsettled: bool = False
     """Whether the trial ended before everything could be answered: nothing is owed yet."""
+    removed: Sequence[Seen] = ()
+    """Messages of the bot that are there no more."""
+    pressed: Sequence[tuple[str, str, str]] = ()
+    """Where somebody pressed a button that sets something, the setting's name, the value."""
 
     def of(self, where: str) -> list[Seen]:
-        """What is seen in a chat."""
-        return self._places.get(where, [])
+        """What is seen in a chat, whichever of its topics or threads `where` is."""
+        return self._places.get(chat_of(where), [])
 
     def shown(self, row: Row) -> str:
         """What is seen of a reply."""
@@ -102,22 +115,27 @@ class Evidence:
         return " ".join(texts.get(id or "", "") for id in row.chunks)
 
     def rows_of(self, where: str) -> list[Row]:
-        """The replies of a chat."""
-        return self._replies.get(where, [])
+        """The replies of a chat, whichever of its topics or threads `where` is."""
+        return self._replies.get(chat_of(where), [])
 
     @cached_property
     def _replies(self) -> dict[str, list[Row]]:
         replies: dict[str, list[Row]] = {}
         for row in self.kept.rows:
-            replies.setdefault(row.where, []).append(row)
+            replies.setdefault(chat_of(row.where), []).append(row)
         return replies
 
     @cached_property
     def _places(self) -> dict[str, list[Seen]]:
         places: dict[str, list[Seen]] = {}
         for seen in self.seen:
-            places.setdefault(seen.where, []).append(seen)
+            places.setdefault(chat_of(seen.where), []).append(seen)
         return places
+
+
+def chat_of(where: str) -> str:
+    """The chat around a topic or thread: a closed one's replies are shown there."""
+    return "/".join(where.split("/")[:2])
 
 
 def plain(text: str) -> str:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tests.faults.answers import LONG, answer, tokens
-from tests.faults.evidence import OPEN, Evidence, Row, Said, Seen, plain
+from tests.faults.evidence import OPEN, Evidence, Row, Said, Seen, chat_of, plain
 
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ([A-Z]+) ", re.MULTILINE)
 _WORD = re.compile(r"\bq\d+[az]\b")
@@ -73,12 +73,13 @@ def once(evidence: Evidence) -> Iterator[str]:
             own = whole[said.where, said.id] or " ".join(plain(text) for text in seen)
             if expected not in own:
                 yield f"the answer to {said.token} is not seen whole"
-    yield from _doubles(evidence)
+    yield from doubles(evidence)
 
 
-def _doubles(evidence: Evidence) -> Iterator[str]:
-    shown = Counter((each.where, each.text) for each in evidence.seen)
-    for where in dict.fromkeys(each.where for each in evidence.seen):
+def doubles(evidence: Evidence) -> Iterator[str]:
+    """I2: what is no message of a reply is a stub, or the double of a notice."""
+    shown = Counter((chat_of(each.where), each.text) for each in evidence.seen)
+    for where in dict.fromkeys(chat_of(each.where) for each in evidence.seen):
         for text in dict.fromkeys(each.text for each in strays(evidence, where)):
             if _WORD.search(text):
                 yield f"a message that nobody knows shows an answer in {where}: {text[:80]!r}"
@@ -99,8 +100,10 @@ def strays(evidence: Evidence, where: str) -> Iterator[Seen]:
 
 def stubs(evidence: Evidence) -> Iterator[str]:
     """I3: empty messages: none on Discord; on Telegram no more than sends that nobody could know the end of."""
-    known = {(row.where, id) for row in evidence.kept.rows for id in row.chunks}
-    empty = Counter(each.where for each in evidence.seen if each.stub and (each.where, each.id) not in known)
+    known = {(chat_of(row.where), id) for row in evidence.kept.rows for id in row.chunks}
+    empty = Counter(
+        chat for each in evidence.seen if each.stub and ((chat := chat_of(each.where)), each.id) not in known
+    )
     telegram = sum(count for where, count in empty.items() if where.startswith("telegram/"))
     for where in empty:
         if not where.startswith("telegram/"):

@@ -14,7 +14,19 @@ from core.domain.sampling import Sampling
 from core.engine.protocol import FinishReason
 from core.llm.model import Stream
 from tests.fakes import FakeModel
-from tests.faults.answers import BOOM, ENDLESS, ENDLESS_WORD, HANG, HOSTILE, answers
+from tests.faults.answers import (
+    BLOCKED,
+    BOOM,
+    ENDLESS,
+    ENDLESS_WORD,
+    HANG,
+    HOSTILE,
+    MARKS,
+    SWEAR,
+    answers,
+    open_marks,
+    tokens,
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +78,9 @@ class TrialModel(FakeModel):
         await self._alive.wait()
         if self._death is None or self._death.done():
             self._death = asyncio.get_running_loop().create_future()
-        yield TrialStream(self, prompt[-1].content, sampling, self._death)
+        *_, last = (message for message in prompt if message.role == "user")
+        begun = prompt[-1].content if prompt[-1] is not last else ""
+        yield TrialStream(self, last.content, begun, sampling, self._death)
 
     def warm(self, prompt: Prompt, owner: str) -> None:
         """Nothing is kept: a trial may be long."""
@@ -83,8 +97,11 @@ class TrialModel(FakeModel):
 class TrialStream:
     """One answer."""
 
-    def __init__(self, model: TrialModel, question: str, sampling: Sampling, death: asyncio.Future[None]) -> None:
+    def __init__(
+        self, model: TrialModel, question: str, begun: str, sampling: Sampling, death: asyncio.Future[None]
+    ) -> None:
         self._model, self._question, self._sampling, self._death = model, question, sampling, death
+        self._begun = len(begun.split())
         self.reason: FinishReason | None = None
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -108,10 +125,16 @@ class TrialStream:
 
     def _pieces(self, asked: list[str]) -> Iterator[str]:
         if ENDLESS in asked:
-            yield from (f"{ENDLESS_WORD}{number} " for number in range(self._sampling.max_tokens))
+            yield from (f"{ENDLESS_WORD}{self._begun + number} " for number in range(self._sampling.max_tokens))
             return
+        if SWEAR in asked:
+            yield from ("oh ", BLOCKED[:2], f"{BLOCKED[2:]} ", f"**{BLOCKED[:1]}**", f"{BLOCKED[1:]} ", "this ")
         if HOSTILE in asked:
             yield from (WORST, f"{WORST} and so on ", WORST[::-1], "x" * 5000)
+        if MARKS in asked:
+            for token in tokens(self._question):
+                yield from (f"{word} " for word in open_marks(token).split(" "))
+            yield "\n\n"
         words = answers(self._question).split(" ")
         together = 1 if len(words) < AT_ONCE else AT_ONCE
         yield from (" ".join(group) + " " for group in _grouped(words, together))

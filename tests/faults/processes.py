@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from storage.database import ROOT
-from tests.faults.bot import ARM, ARMED
+from tests.faults.bot import ARM, ARMED, STEP
 from tests.patience import LIMIT_S, limit
 
 
@@ -61,6 +61,11 @@ class BotProcess:
         async with limit():
             while not armed.exists():
                 await asyncio.sleep(0.002)
+
+    def step_clock(self, seconds: int) -> None:
+        """Its clock, and that of those that follow it in its folder, is so far ahead from now on."""
+        (self.folder / STEP).write_text(str(seconds))
+        self.send(signal.SIGUSR2)
 
     @property
     def memory(self) -> int:

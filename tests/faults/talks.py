@@ -7,14 +7,14 @@ from typing import Any, Protocol
 
 from tests.faults.answers import CANARY, HOSTILE
 from tests.faults.evidence import ANSWERED, Said, Seen
-from tests.platforms import bot_api_chats, discord_channels
+from tests.platforms import bot_api_chats
 from tests.platforms.bot_api import BotApi
-from tests.platforms.bot_api_chats import BOT
-from tests.platforms.discord_channels import Channel
+from tests.platforms.bot_api_chats import BOT, Shown
+from tests.platforms.discord_channels import BUTTON, Channel, Message, walk
 from tests.platforms.discord_interactions import Interaction
 from tests.platforms.discord_server import DiscordServer
 
-COMMANDS = {"/temp": "temperature", "/memory": "memory"}
+COMMANDS = {"/temp": "temperature", "/memory": "memory", "/maxtokens": "max_tokens"}
 STOP_SIGN = "⏹"
 
 
@@ -34,17 +34,17 @@ class Talk(Protocol):
         """What the bot's messages show."""
 
 
-class _Talk(ABC):
+class BaseTalk(ABC):
     """What both platforms have in common."""
 
     where: str
 
     def __init__(self, tokens: Iterator[int]) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
         self.said: list[Said] = []
 
     def ask(self, *special: str, ends: frozenset[str] = ANSWERED, **more: Any) -> Said:
-        token = f"q{next(self._tokens)}"
+        token = f"q{next(self.tokens)}"
         text = " ".join([token, CANARY, *special])
         return self._owed(Said(self.where, self._say(text, **more), text, "" if HOSTILE in special else token, ends))
 
@@ -56,6 +56,14 @@ class _Talk(ABC):
     @abstractmethod
     def seen(self) -> list[Seen]: ...
 
+    def owed(self) -> list[Said]:
+        """All that something is owed for."""
+        return self.said
+
+    def removed(self) -> list[Seen]:
+        """The bot's messages that are there no more."""
+        return []
+
     def _owed(self, said: Said) -> Said:
         self.said.append(said)
         return said
@@ -64,32 +72,34 @@ class _Talk(ABC):
     def _say(self, text: str, **more: Any) -> str: ...
 
 
-class TelegramTalk(_Talk):
+class TelegramTalk(BaseTalk):
     """A private chat, or a group."""
 
     def __init__(self, server: BotApi, tokens: Iterator[int], *, group: bool = False) -> None:
         super().__init__(tokens)
-        self.person = server.person("Ann")
+        self.server, self.person = server, server.person("Ann")
         self.chat: bot_api_chats.Chat = (
             server.group(self.person, admins=(self.person,)) if group else server.private(self.person)
         )
         self.group, self.where = group, f"telegram/{self.chat.id}"
 
     def seen(self) -> list[Seen]:
-        return [
-            Seen(self.where, str(each.id), each.text, any(label.startswith(STOP_SIGN) for label in each.buttons))
-            for each in self.chat.messages
-        ]
+        return [seen_on_telegram(self.where, each) for each in self.chat.messages]
+
+    def addressed(self, text: str) -> str:
+        """As it is written to the bot: in a group with its name."""
+        if not self.group:
+            return text
+        name, _, rest = text.partition(" ")
+        bot = f"@{BOT['username']}"
+        return f"{name}{bot} {rest}".strip() if name.startswith("/") else f"{bot} {text}"
 
     def _say(self, text: str, **more: Any) -> str:
-        if self.group:
-            name, _, rest = text.partition(" ")
-            bot = f"@{BOT['username']}"
-            text = f"{name}{bot} {rest}".strip() if name.startswith("/") else f"{bot} {text}"
-        return f"m:{self.chat.id}:{self.chat.say(text, self.person, **more)}"
+        by = more.pop("by", self.person)
+        return f"m:{self.chat.id}:{self.chat.say(self.addressed(text), by, **more)}"
 
 
-class DiscordTalk(_Talk):
+class DiscordTalk(BaseTalk):
     """A DM, or a channel of a server."""
 
     def __init__(self, server: DiscordServer, tokens: Iterator[int], *, group: bool = False) -> None:
@@ -109,15 +119,27 @@ class DiscordTalk(_Talk):
         return self._owed(Said(self.where, f"i:{interaction.id}", f"/{name}", sets=sets)), interaction
 
     def seen(self) -> list[Seen]:
-        return [_seen(self.where, message) for message in self.channel.messages]
+        return [seen_on_discord(self.where, message) for message in self.channel.messages]
 
     def _say(self, text: str, **more: Any) -> str:
-        return f"m:{self.channel.say(text, self.person, mention=self.group, **more).id}"
+        by = more.pop("by", self.person)
+        return f"m:{self.channel.say(text, by, mention=self.group, **more).id}"
 
 
-def _seen(where: str, message: discord_channels.Message) -> Seen:
-    growing = message.thinking or any(label.startswith(STOP_SIGN) for label in message.buttons)
-    return Seen(where, str(message.id), "" if message.thinking else message.shown, growing)
+def seen_on_telegram(where: str, shown: Shown) -> Seen:
+    """A message as it stands."""
+    buttons = tuple((button["text"], button["callback_data"]) for row in shown.keyboard for button in row)
+    growing = any(label.startswith(STOP_SIGN) for label, _ in buttons)
+    return Seen(where, str(shown.id), shown.text, growing, buttons, tuple(shown.history))
+
+
+def seen_on_discord(where: str, message: Message) -> Seen:
+    """A message as it stands."""
+    parts = [each for each in walk(message.components) if each["type"] == BUTTON]
+    buttons = tuple((each.get("label") or "", each["custom_id"]) for each in parts)
+    growing = message.thinking or any(label.startswith(STOP_SIGN) for label, _ in buttons)
+    text = "" if message.thinking else message.shown
+    return Seen(where, str(message.id), text, growing, buttons, tuple(message.history))
 
 
 class Talks:
@@ -125,18 +147,20 @@ class Talks:
 
     def __init__(self, telegram: BotApi, discord: DiscordServer) -> None:
         self.telegram, self.discord = telegram, discord
-        self._tokens = itertools.count(1)
-        self._all: list[_Talk] = []
+        self.tokens = itertools.count(1)
+        self.pressed: list[tuple[str, str, str]] = []
+        """See Evidence."""
+        self._all: list[BaseTalk] = []
 
     def on_telegram(self, *, group: bool = False) -> TelegramTalk:
         """A new one."""
-        talk = TelegramTalk(self.telegram, self._tokens, group=group)
+        talk = TelegramTalk(self.telegram, self.tokens, group=group)
         self._all.append(talk)
         return talk
 
     def on_discord(self, *, group: bool = False) -> DiscordTalk:
         """A new one."""
-        talk = DiscordTalk(self.discord, self._tokens, group=group)
+        talk = DiscordTalk(self.discord, self.tokens, group=group)
         self._all.append(talk)
         return talk
 
@@ -144,10 +168,18 @@ class Talks:
         """A new one."""
         return self.on_telegram(group=group) if platform == "telegram" else self.on_discord(group=group)
 
+    def add(self, talk: "BaseTalk") -> None:
+        """One that was made elsewhere."""
+        self._all.append(talk)
+
     @property
     def said(self) -> list[Said]:
         """All that something is owed for."""
-        return [said for talk in self._all for said in talk.said]
+        return [said for talk in self._all for said in talk.owed()]
+
+    def removed(self) -> list[Seen]:
+        """All that people have seen and see no more."""
+        return [seen for talk in self._all for seen in talk.removed()]
 
     def seen(self) -> list[Seen]:
         """All that people see."""

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from storage.database import ROOT, open_database
 from tests.faults.answers import CANARY
 from tests.faults.database import Database, NotNow
-from tests.faults.evidence import Evidence
+from tests.faults.evidence import Evidence, chat_of
 from tests.faults.invariants import complaints
 from tests.faults.models import Kind
 from tests.faults.processes import BotProcess, Nursery, nursery
@@ -131,9 +131,9 @@ class World:
         except NotNow:
             return
         intended = sum(id is None for row in rows for id in row.chunks if row.where.startswith("telegram"))
-        known = {(row.where, id) for row in rows for id in row.chunks}
+        known = {(chat_of(row.where), id) for row in rows for id in row.chunks}
         unknown = sum(
-            seen.stub and (seen.where, seen.id) not in known
+            seen.stub and (chat_of(seen.where), seen.id) not in known
             for seen in self.talks.seen()
             if seen.where.startswith("telegram")
         )
@@ -145,7 +145,9 @@ class World:
         code = await bot.ended(LONGEST_END)
         assert code == 0, f"ended with {code}"
 
-    async def judged(self, *, seconds: float = LIMIT_S, shuffled: bool = False) -> list[str]:
+    async def judged(
+        self, *, seconds: float = LIMIT_S, shuffled: bool = False, judge: Callable[[Evidence], list[str]] = complaints
+    ) -> list[str]:
         """Let a last bot come to rest and end; what does not hold then."""
         found = []
         try:
@@ -154,7 +156,7 @@ class World:
         except AssertionError as error:
             await self.kill(self.bots[-1])
             found = [str(error)]
-        found += complaints(self.evidence(shuffled=shuffled))
+        found += judge(self.evidence(shuffled=shuffled))
         if found:
             self.keep_log()
         return found
@@ -170,8 +172,10 @@ class World:
         log = self.log.read_text("utf-8", "replace")
         secrets = [bot_api.TOKEN, discord_server.TOKEN, bot_api.TOKEN.split(":")[1],
                    discord_server.TOKEN.rpartition(".")[2], "interaction-token-"]  # fmt: skip
-        return Evidence(self.talks.said, self.talks.seen(), self.database.kept(), log, self.stubs, secrets, [CANARY],
-                        shuffled)  # fmt: skip
+        return Evidence(
+            self.talks.said, self.talks.seen(), self.database.kept(), log, self.stubs, secrets, [CANARY], shuffled,
+            removed=self.talks.removed(), pressed=self.talks.pressed,
+        )  # fmt: skip
 
     def _quiet(self) -> bool:
         try:

@@ -78,7 +78,7 @@ class BotApi:
         self._answers: dict[str, asyncio.Future[Answer]] = {}
         self.unheard = 0.0
         """Seconds from a penalty's beginning in which a call may be under way that could not know of it."""
-        self._penalties: dict[int, tuple[float, float]] = {}
+        self.penalties: dict[int, tuple[float, float]] = {}
         """From when, and until when."""
         self._people = itertools.count(1001)
         self._ids = chat_ids()
@@ -208,7 +208,7 @@ class BotApi:
             if fault and fault.kind is FaultKind.ERROR:
                 if fault.code == 429:
                     now = self._monotonic()
-                    self._penalties[int(raw.get("chat_id", 0))] = now, now + fault.parameters["retry_after"]
+                    self.penalties[int(raw.get("chat_id", 0))] = now, now + fault.parameters["retry_after"]
                 raise Refusal(fault.code, fault.description, **fault.parameters)
             call = getattr(self, f"_{method}", None)
             if call is None:
@@ -251,7 +251,7 @@ class BotApi:
                           migrate_to_chat_id=chat.successor)  # fmt: skip
         if chat.gone:
             raise Refusal(403 if chat.gone.startswith("Forbidden") else 400, chat.gone)
-        begun, until = self._penalties.get(chat.id, (0.0, 0.0))
+        begun, until = self.penalties.get(chat.id, (0.0, 0.0))
         if (left := until - self._monotonic()) > 0:
             if self._monotonic() - begun >= self.unheard:
                 self.violations.append(f"a call to {chat.id} within its penalty")

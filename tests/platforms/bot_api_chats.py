@@ -63,6 +63,8 @@ class Chat:
         self.closed: set[int | None] = set()
         """Topics that are closed; None is General."""
         self.messages: list[Shown] = []
+        self.removed: list[Shown] = []
+        """Messages that the bot has deleted."""
         self.actions: list[str] = []
         self.drafts: list[str] = []
         self.draft = ""
@@ -201,7 +203,8 @@ class Chat:
 
     def delete(self, message_id: int) -> bool:
         """deleteMessage, of the bot's own."""
-        self.messages.remove(self._own(message_id, "delete"))
+        self.removed.append(self._own(message_id, "delete"))
+        self.messages.remove(self.removed[-1])
         self._look()
         return True
 

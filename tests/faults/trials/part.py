@@ -16,7 +16,7 @@ LONGEST = 3300.0
 """Seconds after which no further trial of a part begins."""
 
 Trial = Callable[[Bench, int, int], Awaitable[Sequence[str]]]
-"""A trial by its number and its seed; what did not hold."""
+"""A trial by its number and its seed; what did not hold. One that is `single` is told how often instead of a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Part:
     unit: str = "trials"
     each: int = 1
     timed: bool = False
+    single: bool = False
 
 
 @dataclass(slots=True)
@@ -68,16 +69,19 @@ async def run(part: Part, bench: Bench, count: int, seed: int, hands: asyncio.Se
     result = Result(part, seed)
     began = time.monotonic()
 
-    async def one(number: int) -> None:
+    async def one(number: int, told: int, counts: int) -> None:
         async with hands:
             if time.monotonic() - began > LONGEST:
                 return
-            found = await _found(part, bench, number, seed + number)
-            result.trials += 1
+            found = await _found(part, bench, told, seed + number)
+            result.trials += counts
             if found:
                 result.failures.append(f"  {part.name} {number}, SEED={seed + number}: " + "; ".join(found))
 
-    await asyncio.gather(*(one(number) for number in range(count)))
+    if part.single:
+        await one(0, count, count)
+    else:
+        await asyncio.gather(*(one(number, number, 1) for number in range(count)))
     result.seconds = time.monotonic() - began
     return result
 

@@ -7,6 +7,7 @@ from tests.faults.trials import (
     fuzz,
     gateway,
     kill_points,
+    life,
     noisy,
     poison,
     postgres,
@@ -18,7 +19,7 @@ from tests.faults.trials import (
 from tests.faults.trials.part import Part
 
 _MODULES = (
-    kill_points, random_kills, poison, duplicates, storms, gateway, database, postgres, sigterm, fuzz, second, backlog,
-    noisy,
+    kill_points, random_kills, life, poison, duplicates, storms, gateway, database, postgres, sigterm, fuzz, second,
+    backlog, noisy,
 )  # fmt: skip
 PARTS: dict[str, Part] = {module.PART.name: module.PART for module in _MODULES}
