@@ -170,7 +170,7 @@ _ended_as = (
 )
 _STORED_ANSWER = select(messages.c.text, messages.c.cut, _ended_as).where(messages.c.reply_to == bindparam("question"))
 _TRUNCATED = select(messages.c.id).where(messages.c.reply_to == bindparam("question"), messages.c.cut)
-_LAST_QUESTION = (
+LAST_QUESTION = (
     select(messages.c.id, messages.c.text, messages.c.author_id, messages.c.author_name)
     .select_from(chats.join(messages, _here))
     .where(
@@ -241,7 +241,7 @@ class SqlTurns:
         return (await self._connection.execute(_TRUNCATED, {"question": question})).first() is not None
 
     async def last_question(self, chat: ChatId) -> Question | None:
-        row = (await self._connection.execute(_LAST_QUESTION, key_of(chat))).first()
+        row = (await self._connection.execute(LAST_QUESTION, key_of(chat))).first()
         return Question(row.id, row.text, Author(row.author_id, row.author_name)) if row else None
 
     async def delete_pair(self, question: int) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Collection, Sequence
 
 from sqlalchemy import bindparam, delete, func, select, union_all, update
 
-from core.domain.conversation import Reply
+from core.domain.conversation import ChatId, Reply
 from core.domain.reply_states import ACTIVE, Lane, ReplyEvent, State, next_state
 from core.domain.store import Penalty
 from storage.connections import Connection, Values
-from storage.replies import SqlReplies
+from storage.conversations import LAST_QUESTION, is_chat, key_of
+from storage.replies import SHOWN_STATES, SqlReplies
 from storage.reply_rows import select_replies, to_reply
 from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies
 
@@ -37,6 +38,18 @@ _backlog = union_all(
     select(_waiting.c.id).where(_waiting.c.id > bindparam("after"), _waiting.c.lane == Lane.NOTICE),
 )
 _BACKLOG = select_replies().where(_here, replies.c.id.in_(_backlog))
+_SUPERSEDED = select_replies().where(
+    is_chat(), replies.c.lane == Lane.ANSWER, replies.c.state.in_(SHOWN_STATES),
+    func.json_array_length(replies.c.chunks) > 0,
+    replies.c.question_id.is_(None) | (replies.c.question_id != bindparam("last")),
+).order_by(None).order_by(replies.c.id.desc()).limit(bindparam("most"))  # fmt: skip
+_LATEST = (
+    select(chats.c.platform, chats.c.chat, chats.c.thread)
+    .select_from(replies.join(chats, chats.c.id == replies.c.chat_id))
+    .where(_here)
+    .order_by(replies.c.id.desc())
+    .limit(bindparam("most"))
+)
 _NEWEST = select(func.max(replies.c.id))
 _CHANGE_QUEUED = update(replies).where(_ids, replies.c.state == State.QUEUED)
 _CLOSE_INBOX = (
@@ -76,6 +89,17 @@ class SqlRecovery:
     async def delayed(self, platform: str, now: int) -> Sequence[Penalty]:
         rows = await self._connection.execute(_DELAYED, {"of_platform": platform, "now": now})
         return [Penalty(to_reply(row), *row[-2:]) for row in rows]
+
+    async def superseded_answers(self, chat: ChatId, most: int) -> Sequence[Reply]:
+        key = key_of(chat)
+        last = (await self._connection.execute(LAST_QUESTION, key)).first()
+        wanted = {**key, "last": last.id if last else 0, "most": most}
+        return [to_reply(row) for row in await self._connection.execute(_SUPERSEDED, wanted)]
+
+    async def superseded(self, platform: str, latest: int, most: int) -> Sequence[Reply]:
+        rows = await self._connection.execute(_LATEST, {"of_platform": platform, "most": latest})
+        places = dict.fromkeys(ChatId(*row) for row in rows)
+        return [reply for place in places for reply in await self.superseded_answers(place, most)]
 
     async def newest_id(self) -> int:
         return (await self._connection.execute(_NEWEST)).scalar() or 0

@@ -138,7 +138,7 @@ _CLOSE_INBOX = (
 )  # fmt: skip
 
 _here = select(_reply.c.chat_id).where(_reply.c.id == bindparam("reply_id")).scalar_subquery()
-_SHOWN_STATES = (State.DONE, State.REFUSED, State.STOPPED, State.MERGED, State.FAILED)
+SHOWN_STATES = (State.DONE, State.REFUSED, State.STOPPED, State.MERGED, State.FAILED)
 """Of an answer that may have a message on the platform, and is closed."""
 _previous = _reply.alias("previous")
 _PREVIOUS_ANSWER = select_replies().where(
@@ -146,7 +146,7 @@ _PREVIOUS_ANSWER = select_replies().where(
     == select(_previous.c.id)
     .where(
         _previous.c.chat_id == _here, _previous.c.lane == Lane.ANSWER, _previous.c.id < bindparam("reply_id"),
-        _previous.c.state.in_(_SHOWN_STATES), func.json_array_length(_previous.c.chunks) > 0,
+        _previous.c.state.in_(SHOWN_STATES), func.json_array_length(_previous.c.chunks) > 0,
     )
     .order_by(_previous.c.id.desc())
     .limit(1)

@@ -1,16 +1,19 @@
-"""Only the last answer of a conversation has buttons: the answer before it loses them."""
+"""Only the last answer of a conversation has buttons: the answer before it loses them, and one that is taken back."""
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Reply
-from core.domain.platform import NotSent, Platform
+from core.domain.platform import Ambiguous, NotSent, Platform, ReplyChannel
 
 log = logging.getLogger(__name__)
 
 MAX_REMEMBERED_QUESTIONS = 1000
+MAX_TRIES = 5
+"""To remove the buttons of one answer."""
 
 
 class ButtonCleanup:
@@ -20,23 +23,51 @@ class ButtonCleanup:
         self._platforms, self._rate_limiter = platforms, rate_limiter
         self._deleted: deque[int | None] = deque(maxlen=MAX_REMEMBERED_QUESTIONS)
         """Ids of questions that /undo has deleted."""
+        self._left_behind: asyncio.Queue[Reply] = asyncio.Queue()
 
     def note_deleted(self, question: int) -> None:
         """A question is deleted with its answer: the answer before it is the last one again, and keeps its buttons."""
         self._deleted.append(question)
 
-    async def remove_earlier_buttons(self, reply: Reply, earlier: Reply) -> None:
-        """Remove the buttons of `earlier`, the answer before `reply`. Waits for its turn; a failure is only logged."""
-        last = earlier.chunks[-1].message_id
-        if last is None or last in {chunk.message_id for chunk in reply.chunks}:  # /retry shows its answer there
-            return
-        try:
-            channel = self._platforms[earlier.chat.platform].channel(earlier)
-            await self._rate_limiter.wait(channel.key, channel.pace, preview=True)
-            if reply.question in self._deleted and earlier.question not in self._deleted:
+    async def remove_earlier_buttons(self, reply: Reply | None, earlier: Reply) -> None:
+        """Remove the buttons of `earlier`: the answer before `reply`, or one that `reply` has taken back; without
+        `reply` one that the last process left behind.
+
+        Waits for its turn, and again where the platform asks for that; any other failure is only logged.
+        """
+        for _ in range(MAX_TRIES):
+            try:
+                return await self._remove(earlier, reply)
+            except NotSent as error:
+                self._rate_limiter.hold(self._channel(earlier).key, error.wait)
+            except Ambiguous as error:
+                log.debug("the buttons of reply %s are removed once more: %s", earlier.id, type(error).__name__)
+            except Exception as error:
+                log.debug("reply %s keeps its buttons: %s", earlier.id, type(error).__name__)
                 return
-            await channel.remove_buttons(last)
-        except NotSent as error:
-            self._rate_limiter.hold(channel.key, error.wait)
-        except Exception as error:
-            log.debug("the answer before reply %s keeps its buttons: %s", reply.id, type(error).__name__)
+
+    def superseded(self, replies: Sequence[Reply]) -> None:
+        """Answers whose buttons the last process may have left behind. Does not wait."""
+        for reply in replies:
+            self._left_behind.put_nowait(reply)
+
+    async def run(self) -> None:
+        """Remove the buttons of what was left behind, without end."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                reply = await self._left_behind.get()
+                tasks.create_task(self.remove_earlier_buttons(None, reply))
+
+    async def _remove(self, earlier: Reply, reply: Reply | None) -> None:
+        last = earlier.chunks[-1].message_id
+        shared = {chunk.message_id for chunk in reply.chunks} if reply else set()
+        if last is None or last in shared:  # /retry shows its answer there
+            return
+        channel = self._channel(earlier)
+        await self._rate_limiter.wait(channel.key, channel.pace, preview=True)
+        if reply and reply.question in self._deleted and earlier.question not in self._deleted:
+            return
+        await channel.remove_buttons(last)
+
+    def _channel(self, reply: Reply) -> ReplyChannel:
+        return self._platforms[reply.chat.platform].channel(reply)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from core.delivery.button_cleanup import ButtonCleanup
 from core.delivery.rate_limiter import MAX_HOLD_S
 from core.dispatch.dispatcher import Dispatcher
 from core.dispatch.environment import Environment
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 CLOCK_SLACK_MS = 5_000
 """A clock is set back by as much without anybody noticing."""
+MAX_LATEST_REPLIES, MAX_SUPERSEDED = 50, 3
+"""Earlier processes may have had no time to remove the buttons of the answers before so many of the newest replies; of
+how many answers in each conversation."""
 
 
 class ReplyRecovery:
@@ -33,9 +37,14 @@ class ReplyRecovery:
     """
 
     def __init__(
-        self, environment: Environment, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic
+        self,
+        environment: Environment,
+        dispatcher: Dispatcher,
+        button_cleanup: ButtonCleanup,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._env, self._dispatcher, self._clock = environment, dispatcher, clock
+        self._button_cleanup = button_cleanup
         self._began = clock()
         self._newest_ids: dict[str, int] = {}
         """The id of the newest reply when a platform began to be served."""
@@ -46,7 +55,7 @@ class ReplyRecovery:
 
         Its questions are answered from `settle` on.
         """
-        unfinished, penalties = await until_stored(
+        unfinished, penalties, superseded = await until_stored(
             self._env.store,
             f"what is unfinished on {platform.name}",
             partial(self._recover, platform),
@@ -62,6 +71,7 @@ class ReplyRecovery:
         self._env.started[platform.name] = there - round((self._clock() - self._began) * 1000)
         self._env.platforms[platform.name] = platform
         self._dispatcher.stored(unfinished)
+        self._button_cleanup.superseded(superseded)
         self._dispatcher.wake(Lane.NOTICE)
         self._dispatcher.wake(Lane.LOOK)
         asyncio.get_running_loop().call_later(self._env.timing.settled_after_s, self.settle, platform.name)
@@ -109,12 +119,15 @@ class ReplyRecovery:
                     self._dispatcher.wake_held_up(reply.lane)
                     self._env.control.notify_changed()
 
-    async def _recover(self, platform: Platform, tx: Transaction) -> tuple[Sequence[Reply], Sequence[Penalty]]:
+    async def _recover(
+        self, platform: Platform, tx: Transaction
+    ) -> tuple[Sequence[Reply], Sequence[Penalty], Sequence[Reply]]:
+        superseded = await tx.recovery.superseded(platform.name, MAX_LATEST_REPLIES, MAX_SUPERSEDED)
         unfinished = await tx.recovery.recover(platform.name)
         delayed = await tx.recovery.delayed(platform.name, self._env.now())
         self._newest_ids[platform.name] = await tx.recovery.newest_id()
         failpoint("recovering")
-        return unfinished, delayed
+        return unfinished, delayed, superseded
 
     async def _merge(self, platform: str, tx: Transaction) -> Sequence[Reply]:
         """Merge what waits on a platform; the replies that apologise for what waited too long."""

@@ -38,6 +38,8 @@ from core.runtime.safe_traceback import safe_traceback
 
 log = logging.getLogger(__name__)
 
+TAKING_BACK = ("clear", "undo")
+"""Commands after which the last answer can't be repeated any more."""
 NO_SETTINGS = AnswerContext(Settings({}))
 
 
@@ -232,9 +234,7 @@ class ReplyRunner:
         failpoint("shown")
         earlier = None
         try:
-            earlier = await until_stored(
-                self._store, f"reply {reply.id}", lambda tx: tx.replies.deliver(reply), self._backoff
-            )
+            earlier = await until_stored(self._store, f"reply {reply.id}", lambda tx: _close(tx, reply), self._backoff)
         except Stale as stale:  # stored before, by a commit that seemed to have failed
             log.debug("%s", stale)
         failpoint("delivered")
@@ -299,3 +299,11 @@ class ReplyRunner:
             self._dispatcher.wake_all()
         except Exception as error:
             log.error("reply %s can't be ended\n%s", reply.id, safe_traceback(error))
+
+
+async def _close(tx: Transaction, reply: Reply) -> Reply | None:
+    """C7. Returns the answer whose buttons do nothing from now on."""
+    earlier = await tx.replies.deliver(reply)
+    if earlier is None and command_name(reply.text) in TAKING_BACK:
+        return next(iter(await tx.recovery.superseded_answers(reply.chat, 1)), None)
+    return earlier

@@ -83,7 +83,8 @@ class ChatService:
         throughput = ThroughputEstimate(assistant.model.slots)
         answers = AnswerRunner(environment, assistant, throughput)
         self._runner = ReplyRunner(environment, self._dispatcher, messages, answers, commands, button_cleanup)
-        self._recovery = ReplyRecovery(environment, self._dispatcher)
+        self._button_cleanup = button_cleanup
+        self._recovery = ReplyRecovery(environment, self._dispatcher, button_cleanup)
         self._bookkeeping = Bookkeeping(environment)
         self._typing = TypingIndicator(environment, self._dispatcher)
         admission = AdmissionControl(assistant.rules.limits, throughput, environment.started, self._platforms)
@@ -108,6 +109,7 @@ class ChatService:
             "showing typing indicators": self._typing.run,
             "looking for orphaned replies": self._recovery.sweep,
             "deleting what is done": self._bookkeeping.run,
+            "removing buttons that were left behind": self._button_cleanup.run,
         }
         async with running_loops(loops):
             yield

@@ -187,6 +187,15 @@ class Recovery(Protocol):
     async def delayed(self, platform: str, now: int) -> Sequence[Penalty]:
         """The penalties that end after `now`."""
 
+    async def superseded_answers(self, chat: ChatId, most: int) -> Sequence[Reply]:
+        """The `most` newest closed answers of a conversation, newest first, that have a message on the platform and are
+        not to the last question (Turns.last_question): what their buttons repeat is gone, or another question has come
+        after it."""
+
+    async def superseded(self, platform: str, latest: int, most: int) -> Sequence[Reply]:
+        """Of the conversations of the platform's `latest` newest replies the `most` newest superseded answers each, see
+        superseded_answers."""
+
     async def newest_id(self) -> int:
         """The id of the newest reply; 0 where there is none."""
 

@@ -1,0 +1,64 @@
+"""Buttons under answers that can't be repeated any more: taken back, or followed by another when the process died."""
+
+import pytest
+
+from core.domain.platform import NO_CONTROLS, NotSent
+from tests.conftest import MakeBot
+from tests.tables import each_row
+from tests.watching import idle, outcome
+
+pytestmark = pytest.mark.slow
+
+
+@each_row("command", ["/clear", "/new", "/undo"])
+async def test_what_is_taken_back_loses_its_buttons(make_bot: MakeBot, command: str) -> None:
+    async with make_bot() as bot:
+        reply = await bot.accept("hi")
+        await outcome(bot, reply)
+        channel = bot.platform.channels[reply.id]
+        (before,) = channel.controls.values()
+        await bot.say(command)
+        await idle(bot)
+        assert before.actions and list(channel.controls.values()) == [NO_CONTROLS]
+
+
+async def test_what_is_the_last_answer_again_after_an_undo_stays_as_it_is(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        first, second = await bot.accept("one"), await bot.accept("two")
+        await outcome(bot, second)
+        await bot.say("/undo")
+        await idle(bot)
+        assert all(not bot.platform.channels[each.id].controls["1"].actions for each in (first, second))
+
+
+@each_row(("said", "cleaned"), [(("one",), False), (("one", "two"), True), (("one", "/clear"), True)])
+async def test_what_the_last_process_has_left(make_bot: MakeBot, said: tuple[str, ...], cleaned: bool) -> None:
+    """As if it had died before it could remove the buttons: the messages are those of the new process' platform."""
+    async with make_bot() as bot:
+        first = await bot.accept(said[0])
+        await outcome(bot, first)
+        for text in said[1:]:
+            await bot.say(text)
+    async with make_bot() as bot:
+        await idle(bot)
+        assert (first.id in bot.platform.channels) is cleaned
+        assert not cleaned or list(bot.platform.channels[first.id].controls.values()) == [NO_CONTROLS]
+
+
+async def test_what_a_platform_does_not_take_is_tried_again(make_bot: MakeBot) -> None:
+    async with make_bot() as bot:
+        first = await bot.accept("one")
+        await outcome(bot, first)
+        channel, tries = bot.platform.channels[first.id], list[str]()
+        remove = channel.remove_buttons
+
+        async def once_refused(message_id: str) -> None:
+            tries.append(message_id)
+            if len(tries) == 1:
+                raise NotSent
+            await remove(message_id)
+
+        channel.remove_buttons = once_refused  # type: ignore[method-assign]
+        await bot.say("two")
+        await idle(bot)
+        assert len(tries) == 2 and list(channel.controls.values()) == [NO_CONTROLS]
