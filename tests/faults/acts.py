@@ -46,7 +46,7 @@ class People:
         for talk in (group, forum):
             talk.chat.members = {people[0].id: "administrator"} | {each.id: "member" for each in people[1:]}
         private = [TelegramTalk(server, tokens) for _ in range(2)]
-        topics = [TelegramPlace(forum, people, forum.chat.topic()) for _ in range(2)]
+        topics = [TelegramPlace(forum, people, topic) for topic in (forum.chat.topic(), forum.chat.topic(), None)]
         return [TelegramPlace(group, people), *topics, *(TelegramPlace(talk, [talk.person]) for talk in private)]
 
     def _on_discord(self) -> list[Place]:

@@ -52,4 +52,4 @@ def open_marks(token: str) -> str:
     """So many of a kind as the question's number has it."""
     number = int(token[1:])
     count = _FEWEST + number * 53 % (_MOST - _FEWEST + 1)
-    return " ".join(f"{_MARKS[number % len(_MARKS)]}word" for _ in range(count))
+    return " ".join(f"{_MARKS[number % len(_MARKS)]}thing{each:03}" for each in range(count))

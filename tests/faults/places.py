@@ -10,7 +10,7 @@ from tests.faults.evidence import Said, Seen, chat_of
 from tests.faults.talks import COMMANDS, BaseTalk, DiscordTalk, TelegramTalk, seen_on_discord, seen_on_telegram
 from tests.platforms.bot_api_chats import Person as TelegramPerson
 from tests.platforms.discord_channels import SELECTS, THREAD, Channel, Message, walk
-from tests.platforms.discord_interactions import Interaction
+from tests.platforms.discord_interactions import COMMAND, Interaction
 from tests.platforms.discord_world import Person as DiscordPerson
 
 EVERY_END = frozenset({"done", "merged", "stopped", "cancelled", "refused", "failed"})
@@ -113,6 +113,14 @@ class DiscordPlace(DiscordTalk, Place):
         self.where = f"discord/{parent}{channel.id}"
         self._promised: list[tuple[Said, Interaction]] = []
 
+    def seen(self) -> list[Seen]:
+        """What one person alone sees keeps its buttons: nobody can change it after a quarter of an hour. What a presser
+        is told is no reply."""
+        hidden = {str(each.id): each.interaction for each in self.channel.messages if each.ephemeral}
+        told = {id for id, interaction in hidden.items() if interaction is not None and interaction.kind != COMMAND}
+        seen = [each for each in super().seen() if each.id not in told]
+        return [replace(each, buttons=()) if each.id in hidden else each for each in seen]
+
     def owed(self) -> list[Said]:
         """A command from the menu is owed something once its answer is promised; before that Discord says it failed."""
         promised = [
@@ -154,10 +162,6 @@ class DiscordPlace(DiscordTalk, Place):
     def choose(self, by: DiscordPerson, message: str, name: str, value: str) -> None:
         """Somebody chooses from a list."""
         self.server.choose(by, self.channel, name, value, message=self._message(message))
-
-    def pressable(self) -> list[tuple[str, str, str]]:
-        hidden = {str(each.id) for each in self.channel.messages if each.ephemeral}
-        return [each for each in super().pressable() if each[0] not in hidden]
 
     def edit(self, said: Said) -> None:
         text = f"{said.text} please"

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from core.runtime.failpoints import POINTS
 from tests.faults.acts import People
-from tests.faults.life_invariants import life_complaints
+from tests.faults.life_invariants import buttons, life_complaints
 from tests.faults.models import Kind
 from tests.faults.processes import BotProcess
 from tests.faults.trials.part import Part
 from tests.faults.trials.storms import DISCORD, TELEGRAM, UNKNOWN
 from tests.faults.world import Bench, World, world
+from tests.patience import LIMIT_S
 from tests.platforms.chaos import Chaos
 
 QUICK, WHOLE = 12, 300
@@ -20,6 +22,8 @@ NAMED = tuple(point for point in POINTS if point not in AT_A_START)
 RESTS = 6
 """So many kills from one rest, at which all is compared, to the next."""
 HOUR = 3600
+TIDY = LIMIT_S / 6
+"""Seconds within which buttons that do nothing any more are gone."""
 STORM = 0.12
 ONE_BY_ONE = {"QUESTIONS_PER_USER": "0"}
 """Nobody is told that they ask too much: three people ask for hundreds."""
@@ -52,11 +56,9 @@ class Life:
             for _ in range(self.random.choice((0, 0, 1, 4))):
                 self.people.act()
             bot = await self._born(again=self.random.random() < 0.15)
-            if number % RESTS == 0 and number < kills:
-                if found := await self._rest():
-                    return [f"after {number} kills: {each}" for each in found]
-        self._calm()
-        self.people.ask_quietly()
+            if number % RESTS == 0 and number < kills and (found := await self._rest()):
+                return [f"after {number} kills: {each}" for each in found]
+        await self._at_rest()
         return await w.judged(judge=life_complaints)
 
     async def _born(self, *, again: bool = False) -> BotProcess:
@@ -73,7 +75,7 @@ class Life:
 
     async def _until_death(self, bot: BotProcess) -> None:
         """People act, things break, and it dies at a random moment or at a named point."""
-        w, random = self.world, self.random
+        random = self.random
         self._trouble(bot)
         if random.random() < 0.3:
             self.people.ask_quietly()
@@ -84,8 +86,6 @@ class Life:
             await self._watched(bot, random.choice((0, 0, 0.02, 0.1, 0.3)))
         await self._watched(bot, random.uniform(0, 0.6))
         await self._killed(bot)
-        w.discord.penalties.clear()  # it may not have known of one yet
-        w.telegram.penalties.clear()
 
     def _trouble(self, bot: BotProcess) -> None:
         """Sometimes: a storm, a clock that is set, a gateway that drops."""
@@ -115,18 +115,28 @@ class Life:
             await asyncio.sleep(seconds)
 
     async def _killed(self, bot: BotProcess) -> None:
-        await self.world.kill(bot)
+        w = self.world
+        await w.kill(bot)
+        w.discord.penalties.clear()  # it may not have known of one yet
+        w.telegram.penalties.clear()
 
     async def _rest(self) -> Sequence[str]:
         """Everything is answered, and compared."""
-        w = self.world
+        await self._at_rest()
+        found = life_complaints(self.world.evidence())
+        if found:
+            self.world.keep_log()
+        return found
+
+    async def _at_rest(self) -> None:
+        """The quiet ones are answered; what takes its time, such as buttons of earlier answers, is done."""
         self._calm()
         self.people.ask_quietly()
-        await w.settled()
-        found = life_complaints(w.evidence())
-        if found:
-            w.keep_log()
-        return found
+        await self.world.settled()
+        with suppress(TimeoutError):  # then the judge says what is left
+            async with asyncio.timeout(TIDY):
+                while list(buttons(self.world.evidence())):
+                    await asyncio.sleep(0.1)
 
 
 PART = Part("life", trial, QUICK, WHOLE, unit="kills", single=True)
