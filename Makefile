@@ -21,7 +21,7 @@
 #                            with BENCH=--against, beside the first commit that had it; BENCH=--quick: some minutes
 #   make faults              kill, cut, flood and fill up the bot, two minutes of it (part of make test-slow)
 #   make faults-all PART=x   the whole of one part, up to an hour; SEED=n for the same trials again (docs/reliability.md)
-#   make mutants             the bot made worse in 81 ways: a test must see each
+#   make mutants             the bot made worse in 84 ways: a test must see each
 #   make trace               what a question, a command and presses cost: functions, files, transactions, calls; a minute.
 #                            TRACE=--functions lists the functions
 #   make wheel               the package in dist/ (docs/release.md)

@@ -13,6 +13,8 @@ from storage.replies import SHOWN_STATES, SqlReplies
 from storage.reply_rows import select_replies, to_reply
 from storage.tables import CLOSED_INBOX, chats, inbox, messages, replies
 
+MAX_LOOKED_AT = 1000
+"""Replies, of every platform, among which a platform's newest are looked for."""
 MAX_ATTEMPTS = 10
 """Claims after which an unfinished answer fails: a bug would have it claimed for ever."""
 
@@ -46,7 +48,7 @@ _SUPERSEDED = select_replies().where(
 _LATEST = (
     select(chats.c.platform, chats.c.chat, chats.c.thread)
     .select_from(replies.join(chats, chats.c.id == replies.c.chat_id))
-    .where(_here)
+    .where(_here, replies.c.id > select(func.max(replies.c.id)).scalar_subquery() - MAX_LOOKED_AT)
     .order_by(replies.c.id.desc())
     .limit(bindparam("most"))
 )

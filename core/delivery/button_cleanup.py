@@ -12,6 +12,8 @@ from core.domain.platform import Ambiguous, NotSent, Platform, ReplyChannel
 log = logging.getLogger(__name__)
 
 MAX_REMEMBERED_QUESTIONS = 1000
+AT_ONCE = 4
+"""Chats that are called at once for what was left behind: a platform bears so many calls a second in all."""
 MAX_TRIES = 5
 """To remove the buttons of one answer."""
 
@@ -52,11 +54,12 @@ class ButtonCleanup:
             self._left_behind.put_nowait(reply)
 
     async def run(self) -> None:
-        """Remove the buttons of what was left behind, without end."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                reply = await self._left_behind.get()
-                tasks.create_task(self.remove_earlier_buttons(None, reply))
+        """Remove the buttons of what was left behind, a few at a time, without end."""
+        await asyncio.gather(*(self._work_off() for _ in range(AT_ONCE)))
+
+    async def _work_off(self) -> None:
+        while True:
+            await self.remove_earlier_buttons(None, await self._left_behind.get())
 
     async def _remove(self, earlier: Reply, reply: Reply | None) -> None:
         last = earlier.chunks[-1].message_id

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 CLOCK_SLACK_MS = 5_000
 """A clock is set back by as much without anybody noticing."""
-MAX_LATEST_REPLIES, MAX_SUPERSEDED = 50, 3
+MAX_LATEST_REPLIES, MAX_SUPERSEDED = 100, 5
 """Earlier processes may have had no time to remove the buttons of the answers before so many of the newest replies; of
 how many answers in each conversation."""
 

@@ -25,6 +25,10 @@ from tests.faults.models import TrialModel, asked_for
 
 LOGINS, CLOCK = "FAULTS_LOGINS", "FAULTS_CLOCK"
 """Set where logins are to be counted as they really are; what time Discord's adapter takes it to be, in ms."""
+REAL = "FAULTS_REAL"
+"""Set to what is real: CONVERSION, a model's file is converted at the start; ENGINE, that, and the model answers."""
+CONVERSION, ENGINE = "conversion", "engine"
+CHECKPOINT = "bots.launch.open_checkpoint"
 DISCORD = "bots.discord_bot.adapter.DiscordBot"
 FULL, READ_ONLY = "full", "read-only"
 """Files in the data folder while SQLite may not grow, or not be written."""
@@ -54,6 +58,10 @@ TIMING = Timing(
 MANY_LOGINS = IdentifyLimits(unspaced_per_hour=1000, least_spacing_ms=20)
 
 
+_real: dict[str, Any] = {}
+"""What the fakes took the places of."""
+
+
 class NoEngine:
     """Where the engine would be."""
 
@@ -75,10 +83,15 @@ def prepare() -> None:
     """Import everything, and put the fakes in their places. A name that is not there any more ends the trial."""
     for name in ("bots.bootstrap", "bots.telegram_bot.adapter", "bots.discord_bot.adapter"):
         importlib.import_module(name)
-    put("bots.launch.open_checkpoint", lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""))
-    put("bots.bootstrap.Tokenizer", lambda *_: None)
-    put("bots.launch.Engine", NoEngine)
-    put("bots.bootstrap.LocalModel", lambda *_: TrialModel(asked_for()))
+    fakes: dict[str, Any] = {
+        CHECKPOINT: lambda *_, **__: SimpleNamespace(folder=Path(), chat_template=""),
+        "bots.bootstrap.Tokenizer": lambda *_: None,
+        "bots.launch.Engine": NoEngine,
+        "bots.bootstrap.LocalModel": lambda *_: TrialModel(asked_for()),
+    }
+    for name, fake in fakes.items():
+        _real[name] = found(name)
+        put(name, fake)
     event.listen(Engine, "begin", _hinder)
     found("bots.config.Config").model_config["env_file"] = None  # the owner's own is not for trials
 
@@ -100,6 +113,8 @@ def run() -> None:
     """The program from here to its end, as its owner starts it."""
     signal.signal(signal.SIGUSR1, _arm)
     step_clock()
+    for name in {CONVERSION: [CHECKPOINT], ENGINE: [*_real]}.get(os.environ.get(REAL, ""), []):
+        put(name, _real[name])
     discord = TIMING.discord if LOGINS in os.environ else replace(TIMING.discord, identify=MANY_LOGINS)
     put("bots.bootstrap.TIMING", replace(TIMING, discord=discord))
     if CLOCK in os.environ:

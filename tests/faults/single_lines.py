@@ -340,4 +340,19 @@ SINGLE_LINES: tuple[tuple[str, str, Change], ...] = (
             instead_of_value("(each.text, each.hidden_text)", "(each.text,)"),
         ),
     ),
+    (
+        "what was taken back keeps its buttons",
+        "tests/core/dispatch/test_left_buttons.py::test_what_is_taken_back_loses_its_buttons",
+        Change("core/dispatch/reply_runner.py::TAKING_BACK", instead_of_value("('clear', 'undo')", "()")),
+    ),
+    (
+        "what a process that died left keeps its buttons",
+        "tests/core/dispatch/test_left_buttons.py::test_what_the_last_process_has_left",
+        Change("core/dispatch/recovery.py::ReplyRecovery.serve", without_statement(calling="superseded")),
+    ),
+    (
+        "buttons that a busy platform did not take stay",
+        "tests/core/dispatch/test_left_buttons.py::test_what_a_platform_does_not_take_is_tried_again",
+        Change("core/delivery/button_cleanup.py::MAX_TRIES", instead_of_value("5", "1")),
+    ),
 )

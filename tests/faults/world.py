@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from storage.database import ROOT, open_database
 from tests.faults.answers import CANARY
 from tests.faults.database import Database, NotNow
-from tests.faults.evidence import Evidence, chat_of
+from tests.faults.evidence import OPEN, Evidence, chat_of
 from tests.faults.invariants import complaints
 from tests.faults.models import Kind
 from tests.faults.processes import BotProcess, Nursery, nursery
@@ -193,7 +193,16 @@ class World:
     def _seen(self) -> str:
         shown = [(each.where, each.text[:20], each.text[-20:]) for each in self.talks.seen()[-6:]]
         log = self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []
-        return f"seen: {shown}; log: {[line for line in log if ' INFO ' not in line][-12:]}"
+        return f"{self._left()}; seen: {shown}; log: {[line for line in log if ' INFO ' not in line][-12:]}"
+
+    def _left(self) -> str:
+        """What is not stored, or not answered."""
+        try:
+            ids, rows = self.database.ids(), self.database.kept().rows
+        except NotNow:
+            return "no database"
+        missing = [(each.where, each.id, each.text) for each in self.talks.said if each.id not in ids]
+        return f"not stored: {missing[:4]}; open: {[row for row in rows if row.state in OPEN][:4]}"
 
 
 @asynccontextmanager

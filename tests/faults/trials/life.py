@@ -22,7 +22,7 @@ NAMED = tuple(point for point in POINTS if point not in AT_A_START)
 RESTS = 6
 """So many kills from one rest, at which all is compared, to the next."""
 HOUR = 3600
-TIDY = LIMIT_S / 6
+TIDY = LIMIT_S
 """Seconds within which buttons that do nothing any more are gone."""
 STORM = 0.12
 ONE_BY_ONE = {"QUESTIONS_PER_USER": "0"}

@@ -2,8 +2,10 @@
 
 from tests.faults.trials import (
     backlog,
+    conversion,
     database,
     duplicates,
+    engine,
     fuzz,
     gateway,
     kill_points,
@@ -20,6 +22,6 @@ from tests.faults.trials.part import Part
 
 _MODULES = (
     kill_points, random_kills, life, poison, duplicates, storms, gateway, database, postgres, sigterm, fuzz, second,
-    backlog, noisy,
+    backlog, conversion, engine, noisy,
 )  # fmt: skip
 PARTS: dict[str, Part] = {module.PART.name: module.PART for module in _MODULES}
