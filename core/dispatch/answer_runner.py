@@ -66,6 +66,8 @@ class Generated:
     """The text that has passed the final check."""
     truncated: bool = False
     """Whether the history has an answer now that the token limit ended."""
+    repeatable: bool = True
+    """Whether its question is the conversation's last one."""
 
 
 class AnswerRunner:
@@ -154,9 +156,22 @@ class AnswerRunner:
         return await _store_conclusion(tx, reply, conclusion, text, language)
 
 
+async def is_last_question(tx: Transaction, reply: Reply) -> bool:
+    """Whether no later question of its conversation has an answer than the one that `reply` answers. One that waited
+    when it was asked to be answered again is answered before."""
+    last = await tx.turns.last_question(reply.chat)
+    return last is None or reply.question is None or last.id <= reply.question
+
+
 async def _store_conclusion(
     tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str
 ) -> Generated:
+    """C6. `text`: what is shown of the conclusion, which has the text for the history."""
+    generated = await _store_text(tx, reply, conclusion, text, language)
+    return replace(generated, repeatable=not reply.is_repeat or await is_last_question(tx, reply))
+
+
+async def _store_text(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str) -> Generated:
     question, truncated = reply.question, False
     if reply.is_repeat and not text and conclusion.outcome in (State.STOPPED, State.FAILED) and question:
         earlier = await tx.turns.answer_to(question)

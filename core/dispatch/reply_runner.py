@@ -10,7 +10,7 @@ from core.commands.executor import CommandExecutor
 from core.commands.registry import command_name
 from core.delivery.button_cleanup import ButtonCleanup
 from core.delivery.streaming_message import Delivery, StreamingMessage
-from core.dispatch.answer_runner import AnswerRunner
+from core.dispatch.answer_runner import AnswerRunner, is_last_question
 from core.dispatch.dispatcher import Dispatcher, Slot
 from core.dispatch.engine_deaths import EngineDeaths
 from core.dispatch.environment import Environment
@@ -57,8 +57,8 @@ class ReplyContext:
     truncated: bool = False
     """Whether the history has an answer to the reply's question that the token limit ended."""
     repeatable: bool = True
-    """Whether the reply's question may be answered again: a withdrawn reply's only if it had an answer before, and is
-    still the last one."""
+    """Whether the reply's question may be answered again: only the last one, a withdrawn reply's only if it had an
+    answer before."""
 
 
 class ReplyMessages:
@@ -79,7 +79,8 @@ class ReplyMessages:
         context = self.context(reply, language, self._rules.settings(await tx.preferences.settings(reply.chat)))
         if reply.state is State.SENDING and reply.is_answer and reply.question is not None:
             # It was withdrawn, or concluded before a restart.
-            context = replace(context, truncated=await tx.turns.is_truncated(reply.question))
+            truncated, repeatable = await tx.turns.is_truncated(reply.question), await is_last_question(tx, reply)
+            context = replace(context, truncated=truncated, repeatable=repeatable)
         if reply.outcome is State.CANCELLED:
             last = await tx.turns.last_question(reply.chat)
             context = replace(context, repeatable=last is not None and last.id == reply.question)
@@ -211,7 +212,7 @@ class ReplyRunner:
                 self._dispatcher.wake(Lane.ANSWER)  # others may begin beside it; or it waits once more itself
             if generated.reply.state is State.QUEUED:
                 return
-            context = replace(context, truncated=generated.truncated)
+            context = replace(context, truncated=generated.truncated, repeatable=generated.repeatable)
             await self._messages.show_final(generated.reply, context, message, generated.checked_text)
         await self._deliver(generated.reply, extends_history=generated.extends_history)
 
@@ -306,4 +307,6 @@ async def _close(tx: Transaction, reply: Reply) -> Reply | None:
     earlier = await tx.replies.deliver(reply)
     if earlier is None and command_name(reply.text) in TAKING_BACK:
         return next(iter(await tx.recovery.superseded_answers(reply.chat, 1)), None)
+    if earlier and reply.question and earlier.question and earlier.question > reply.question:
+        return None  # a repeat of an earlier question, which was answered after a later one
     return earlier

@@ -1,11 +1,15 @@
 """Buttons under answers that can't be repeated any more: taken back, or followed by another when the process died."""
 
+import asyncio
+
 import pytest
 
-from core.domain.platform import NO_CONTROLS, NotSent
+from core.domain.conversation import ChatId
+from core.domain.platform import NO_CONTROLS, ButtonAction, NotSent
+from core.domain.reply_states import Lane
 from tests.conftest import MakeBot
 from tests.tables import each_row
-from tests.watching import idle, outcome
+from tests.watching import held, idle, outcome, reached, release, running
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +47,27 @@ async def test_what_the_last_process_has_left(make_bot: MakeBot, said: tuple[str
         await idle(bot)
         assert (first.id in bot.platform.channels) is cleaned
         assert not cleaned or list(bot.platform.channels[first.id].controls.values()) == [NO_CONTROLS]
+
+
+async def test_a_repeat_that_is_answered_after_a_later_question(make_bot: MakeBot) -> None:
+    """The later question waited, so that the earlier one was the last with an answer; then both are answered."""
+    model = held(1000)
+    model.slots = 1
+    async with make_bot(model) as bot:
+        first = await bot.accept("one")
+        await outcome(bot, first)
+        model.gate = asyncio.Semaphore(0)
+        elsewhere = await bot.accept("three", chat=ChatId("fake", "2"))
+        await running(bot)
+        second, repeat = await bot.accept("two"), await bot.accept("/retry")
+        await reached(bot, repeat, lambda reply: reply.lane is Lane.ANSWER)
+        release(model)
+        for reply in (elsewhere, second, repeat):
+            await outcome(bot, reply)
+        await idle(bot)
+        channels = bot.platform.channels
+        assert [each.actions for each in channels[second.id].controls.values()] == [(ButtonAction.RETRY,)]
+        assert [each.actions for each in channels[repeat.id].controls.values()] == [()]
 
 
 async def test_what_a_platform_does_not_take_is_tried_again(make_bot: MakeBot) -> None:
