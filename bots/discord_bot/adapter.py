@@ -173,7 +173,7 @@ class DiscordBot:
             order = ChannelOrder(messages, backfill, tasks)
             buttons = ButtonHandler(Rest(client), deliver, self._languages, timing.form_within_s)
             interactions = Interactions(
-                deliver, backfill, buttons, self._languages, self._deferred, timing.stored_within_s
+                deliver, order, buttons, self._languages, self._deferred, timing.stored_within_s
             )
             self._receiver = Receiver(order, backfill, interactions, queue.put_nowait, tasks)
             publishing = partial(publish, client, self._store, account, timing.retry)

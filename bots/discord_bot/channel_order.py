@@ -45,6 +45,16 @@ class ChannelOrder:
             deliver = partial(self._events.deleted, channel_id, message_ids)
             self._line_up(channel_id, message_ids[0], deliver)
 
+    def is_behind(self, channel_id: int) -> bool:
+        """Whether something of a channel is not acknowledged yet: it is in its line, or may be missed."""
+        return channel_id in self._latest or self._backfill.is_behind(channel_id)
+
+    async def wait_for(self, channel_id: int) -> None:
+        """Return when everything that was heard in a channel until now, and all that was missed, is acknowledged."""
+        if (latest := self._latest.get(channel_id)) is not None:
+            await asyncio.wait({latest})
+        await self._backfill.wait_for(channel_id)
+
     def _line_up(self, channel_id: int, message_id: int, work: Work) -> None:
         self._waiting += 1
         in_turn = partial(self._in_turn, channel_id, work, self._latest.get(channel_id))

@@ -14,9 +14,10 @@ from discord import Interaction, InteractionType
 
 from bots.discord_bot import slash_commands as slash
 from bots.discord_bot.api import NO_MENTIONS, call_shielded
-from bots.discord_bot.backfill import Backfill, channel_of
+from bots.discord_bot.backfill import channel_of
 from bots.discord_bot.button_handler import ButtonHandler
 from bots.discord_bot.buttons import question_form
+from bots.discord_bot.channel_order import ChannelOrder
 from bots.discord_bot.command_menu import PRIVATE_OPTION
 from bots.discord_bot.errors import LIBRARY_ERRORS
 from bots.discord_bot.incoming import PLATFORM
@@ -48,13 +49,13 @@ class Interactions:
     def __init__(
         self,
         deliver: Deliver,
-        backfill: Backfill,
+        order: ChannelOrder,
         buttons: ButtonHandler,
         languages: PersonLanguages,
         deferred: DeferredResponses,
         stored_within_s: float,
     ) -> None:
-        self._deliver, self._backfill, self._buttons, self._languages = deliver, backfill, buttons, languages
+        self._deliver, self._order, self._buttons, self._languages = deliver, order, buttons, languages
         self._deferred, self._stored_within_s = deferred, stored_within_s
         self._menu_targets: dict[tuple[int, int], str] = {}
         """The texts of messages, by the person who opened the menu and the message."""
@@ -125,15 +126,16 @@ class Interactions:
                 await self._respond(interaction, t(receipt.language, "error.busy"))
 
     async def _wait_for_older(self, chat: ChatId) -> float:
-        """Wait until everything that was missed in a command's channel is stored. Returns the seconds that are left to
-        store the command; 0 where none are: a crash would lose what is promised before it is stored."""
+        """Wait until everything that was said before in a command's channel is stored, also what was missed: once the
+        command is stored, they would seem to be read. Returns the seconds that are left to store it; 0 where none are:
+        a crash would lose what is promised before it is stored."""
         channel_id, within_s = channel_of(chat), self._stored_within_s
-        if channel_id is None or not self._backfill.is_behind(channel_id):
+        if channel_id is None or not self._order.is_behind(channel_id):
             return within_s
         began = time.monotonic()
         try:
             async with asyncio.timeout(within_s):
-                await self._backfill.wait_for(channel_id)
+                await self._order.wait_for(channel_id)
         except TimeoutError:
             log.info("%s: a command came before everything older was read back", chat)
             return 0.0

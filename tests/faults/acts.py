@@ -1,5 +1,6 @@
 """What people do in a long life, one act at a time, as a seed has it."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ LOOKS = ("/help", "/settings", "/status", "/whoami", "/lang", "/temp", "/memory"
 MENU = ("help", "settings", "status", "whoami", "stop", "retry", "continue", "undo", "clear", "lang", "temp", "memory")
 QUIET = 9
 NAMES = ("Ann", "Bob", "Cid")
+APART_S = 2.5
+"""Between what is forwarded and anything else that is said in a private chat of Telegram's."""
 REMEMBERED = 40
 """Buttons that may be pressed again when they are gone."""
 
@@ -29,6 +32,9 @@ class People:
         self.quiet = [world.talks.on(world.platforms[n % 2]) for n in range(QUIET)]
         self.acted = 0
         """How many acts there were."""
+        self._acted_in: dict[Place, float] = {}
+        self._forwarded: dict[Place, float] = {}
+        """When somebody last did something in a place, and forwarded something there; monotonic."""
         self._old: list[tuple[Place, str, str]] = []
         self._acts: dict[Callable[[Place], object], float] = {
             self._ask: 8, self._ask_for_more: 3, self._command: 5, self._look: 2, self._stop: 2, self._clear: 0.6,
@@ -76,11 +82,15 @@ class People:
 
     def act(self) -> None:
         """Somebody does something."""
-        open_places = [place for place in self.places if not place.closed]
+        now = time.monotonic()
+        open_places = [
+            place for place in self.places if not place.closed and now - self._forwarded.get(place, -APART_S) >= APART_S
+        ]
         place = self.random.choice(open_places)
         act = self.random.choices(list(self._acts), list(self._acts.values()))[0]
         self.acted += 1
         act(place)
+        self._acted_in[place] = now
 
     def reopen(self) -> None:
         """Nothing is closed any more."""
@@ -103,7 +113,10 @@ class People:
         place.ask(BOOM, ends=EVERY_END, by=self._someone(place))
 
     def _forward(self, place: Place) -> None:
-        if isinstance(place, TelegramPlace) and not place.group:
+        """What is said within a second of it would belong to it."""
+        now = time.monotonic()
+        if isinstance(place, TelegramPlace) and not place.group and now - self._acted_in.get(place, 0) >= APART_S:
+            self._forwarded[place] = now
             place.forward("a fact that somebody told")
 
     def _edit(self, place: Place) -> None:

@@ -29,9 +29,18 @@ def life_complaints(evidence: Evidence) -> list[str]:
     return [f"{name}: {complaint}" for name, check in CHECKS.items() for complaint in check(evidence)]
 
 
-def newest(evidence: Evidence) -> dict[int, Row]:
-    """The last reply to each question: a repeat takes over the messages of those before."""
-    return {row.question: row for row in evidence.kept.rows if row.question is not None and row.lane == "answer"}
+def newest(evidence: Evidence) -> dict[int | str, Row]:
+    """The last reply to each question: a repeat takes over the messages of those before. Of one that is in the history
+    no more, by its first message."""
+    answers = [row for row in evidence.kept.rows if row.lane == "answer"]
+    found: dict[int | str, Row] = {_key(row): row for row in answers if _key(row)}
+    return found
+
+
+def _key(row: Row) -> int | str:
+    """What repeats of an answer have in common; "" where it has no message."""
+    first = row.chunks[0] if row.chunks else None
+    return row.question or (f"{chat_of(row.where)} {first}" if first else "")
 
 
 def outcomes(evidence: Evidence) -> Iterator[str]:
@@ -45,7 +54,7 @@ def outcomes(evidence: Evidence) -> Iterator[str]:
             yield f"{said.text!r} ended as {row.state}: {evidence.shown(row)[:100]!r}"
     altered = {(said.where, said.id) for said in evidence.said if said.altered}
     for row in evidence.kept.rows:
-        repeated = row.lane == "answer" and row.question is not None and last[row.question] is not row
+        repeated = row.lane == "answer" and last.get(_key(row), row) is not row
         if row.state in OPEN or row.state == "cancelled" or repeated or (row.where, row.external_id) in altered:
             continue  # told in the notice of what did it, or by the repeat; or nobody asks any more
         if why := _merged_into(evidence, row) if row.state == "merged" else _unseen(evidence, row):
@@ -85,7 +94,7 @@ def once(evidence: Evidence) -> Iterator[str]:
         if times > max(1, copies[row.question or 0]):
             yield f"the answer to {said.token} is seen {times} times"
         into = by_id.get(row.merged_into or 0, row)
-        final = last.get(into.question or 0, into)
+        final = last.get(_key(into), into)
         if final.state == "done" and not said.altered and not _whole(said, evidence.shown(final)):
             yield f"the answer to {said.text!r} is not seen whole: {evidence.shown(final)[:300]!r}"
     yield from invariants.doubles(evidence)
@@ -153,7 +162,7 @@ def _stored_and_shown(evidence: Evidence) -> Iterator[str]:
     stored = {turn.reply_to: turn.text for turn in evidence.kept.turns if turn.role == "assistant"}
     standing = {turn.id for turn in evidence.kept.turns}
     for question, row in newest(evidence).items():
-        if row.state != "done" or question not in standing:
+        if row.state != "done" or not isinstance(question, int) or question not in standing:
             continue
         kept, shown = (
             [match[0] for match in _WORD.finditer(text)] for text in (stored.get(question, ""), evidence.shown(row))

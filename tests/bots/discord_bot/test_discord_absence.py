@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from discord import Message
 
 from bots.discord_bot.backfill import Backfill
+from bots.discord_bot.message_events import MessageEvents
 from core.domain.conversation import KnownChat
 from core.domain.permissions import Access
 from core.i18n import t
@@ -213,6 +215,27 @@ async def test_an_older_text_does_not_win_over_a_newer_command(
     known.say("/temp 0.2", ann, mention=True)
     told = hold_back(monkeypatch, known)
     async with running(server, database) as bot:
+        server.slash(ann, known, "temp", value=0.9)
+        await idle()
+        told.set()
+        await known.ended(3)
+        assert await temperature(bot, known, ann) == 0.9
+
+
+async def test_a_text_that_was_just_heard_does_not_win_over_a_newer_command(
+    server: DiscordServer, database: str, known: Channel, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored after the command, it would be lost by a crash between them: how far a channel is read is the newest."""
+    receive, told = MessageEvents.received, asyncio.Event()
+
+    async def later(self: MessageEvents, message: Message, *, live: bool) -> None:
+        await told.wait()
+        await receive(self, message, live=live)
+
+    async with running(server, database) as bot:
+        await read_back(bot, known)
+        monkeypatch.setattr(MessageEvents, "received", later)
+        known.say("/temp 0.2", ann, mention=True)
         server.slash(ann, known, "temp", value=0.9)
         await idle()
         told.set()
