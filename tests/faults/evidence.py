@@ -100,6 +100,9 @@ class Evidence:
     """Whether messages came in another order than they were said in."""
     unsettled: bool = False
     """Whether the trial ended before everything could be answered: nothing is owed yet."""
+    unsure: Sequence[Said] = ()
+    """Commands of which people were told that they failed, though they may be stored, and what was deleted: nothing is
+    owed for them."""
     removed: Sequence[Seen] = ()
     """Messages of the bot that are there no more."""
     pressed: Sequence[tuple[str, str, str]] = ()

@@ -53,6 +53,7 @@ def outcomes(evidence: Evidence) -> Iterator[str]:
         elif row.state not in OPEN and row.state not in said.ends:
             yield f"{said.text!r} ended as {row.state}: {evidence.shown(row)[:100]!r}"
     altered = {(said.where, said.id) for said in evidence.said if said.altered}
+    altered |= {(said.where, said.id) for said in evidence.unsure}
     for row in evidence.kept.rows:
         repeated = row.lane == "answer" and last.get(_key(row), row) is not row
         if row.state in OPEN or row.state == "cancelled" or repeated or (row.where, row.external_id) in altered:
@@ -176,7 +177,7 @@ def _stored_and_shown(evidence: Evidence) -> Iterator[str]:
 def _cleared(evidence: Evidence, rows: dict[tuple[str, str], Row]) -> dict[str, int]:
     """By place, the reply of the last /clear: what was asked before is gone."""
     found: dict[str, int] = {}
-    for said in evidence.said:
+    for said in (*evidence.said, *evidence.unsure):
         row = rows.get((said.where, said.id))
         if said.text.split()[0] in CLEARS and row is not None and row.state == "done":
             found[said.where] = max(found.get(said.where, 0), row.id)
@@ -186,7 +187,7 @@ def _cleared(evidence: Evidence, rows: dict[tuple[str, str], Row]) -> dict[str, 
 def _taken_back(evidence: Evidence, rows: dict[tuple[str, str], Row]) -> dict[str, str]:
     """By place, what the notices of /undo name."""
     found: dict[str, str] = {}
-    for said in evidence.said:
+    for said in (*evidence.said, *evidence.unsure):
         row = rows.get((said.where, said.id))
         if said.text == "/undo" and row is not None and row.state == "done":
             found[said.where] = f"{found.get(said.where, '')} {evidence.shown(row)}"
@@ -196,7 +197,11 @@ def _taken_back(evidence: Evidence, rows: dict[tuple[str, str], Row]) -> dict[st
 def settings(evidence: Evidence) -> Iterator[str]:
     """I6: settings are what the last acknowledged command made them, or a press."""
     done = {(row.where, row.external_id): row.id for row in evidence.kept.rows if row.state == "done"}
-    made = [(done[said.where, said.id], said) for said in evidence.said if (said.where, said.id) in done and said.sets]
+    made = [
+        (done[said.where, said.id], said)
+        for said in (*evidence.said, *evidence.unsure)
+        if (said.where, said.id) in done and said.sets
+    ]
     wanted: dict[tuple[str, str], set[str]] = {}
     for _, said in sorted(made, key=lambda each: each[0]):
         name, value = said.sets or ("", "")

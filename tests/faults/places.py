@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.faults.answers import CANARY
-from tests.faults.evidence import Said, Seen, chat_of
+from tests.faults.evidence import Said, Seen
 from tests.faults.talks import COMMANDS, BaseTalk, DiscordTalk, TelegramTalk, seen_on_discord, seen_on_telegram
 from tests.platforms.bot_api_chats import Person as TelegramPerson
 from tests.platforms.discord_channels import SELECTS, THREAD, Channel, Message, walk
@@ -112,6 +112,7 @@ class DiscordPlace(DiscordTalk, Place):
         parent = f"{channel.parent.id}/" if channel.parent else ""
         self.where = f"discord/{parent}{channel.id}"
         self._promised: list[tuple[Said, Interaction]] = []
+        self._deleted: list[Said] = []
 
     def seen(self) -> list[Seen]:
         """What one person alone sees keeps its buttons: nobody can change it after a quarter of an hour. What a presser
@@ -123,12 +124,10 @@ class DiscordPlace(DiscordTalk, Place):
 
     def owed(self) -> list[Said]:
         """A command from the menu is owed something once its answer is promised; before that Discord says it failed."""
-        promised = [
-            said
-            for said, interaction in self._promised
-            if interaction.response is not None and interaction.response.type == DEFERRED
-        ]
-        return [*self.said, *promised]
+        return [*self.said, *(said for said, interaction in self._promised if _is_promised(interaction))]
+
+    def unsure(self) -> list[Said]:
+        return [*self._deleted, *(said for said, interaction in self._promised if not _is_promised(interaction))]
 
     def removed(self) -> list[Seen]:
         gone = [each for each in self.channel.known.values() if each.own and each.deleted]
@@ -169,7 +168,9 @@ class DiscordPlace(DiscordTalk, Place):
         self._message(said.id).revise(f"<@{self.server.me['id']}> {text}" if self.group else text)
 
     def delete(self, said: Said) -> None:
-        self.change(said)
+        """The bot may never have heard of it."""
+        self.said.remove(said)
+        self._deleted.append(said)
         self._message(said.id).remove()
 
     def close(self) -> None:
@@ -183,6 +184,5 @@ class DiscordPlace(DiscordTalk, Place):
         return self.channel.known[int(id.rpartition(":")[2])]
 
 
-def around(place: Place, places: Sequence[Place]) -> list[Place]:
-    """The places of the same chat."""
-    return [each for each in places if chat_of(each.where) == chat_of(place.where)]
+def _is_promised(interaction: Interaction) -> bool:
+    return interaction.response is not None and interaction.response.type == DEFERRED

@@ -60,6 +60,10 @@ class BaseTalk(ABC):
         """All that something is owed for."""
         return self.said
 
+    def unsure(self) -> list[Said]:
+        """See Evidence."""
+        return []
+
     def removed(self) -> list[Seen]:
         """The bot's messages that are there no more."""
         return []
@@ -176,6 +180,10 @@ class Talks:
     def said(self) -> list[Said]:
         """All that something is owed for."""
         return [said for talk in self._all for said in talk.owed()]
+
+    def unsure(self) -> list[Said]:
+        """See Evidence."""
+        return [said for talk in self._all for said in talk.unsure()]
 
     def removed(self) -> list[Seen]:
         """All that people have seen and see no more."""

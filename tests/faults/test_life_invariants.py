@@ -174,3 +174,9 @@ def test_a_press_may_have_set_it() -> None:
     changed = kept(settings={(HERE, "temperature"): "0.5"})(GOOD)
     assert life_complaints(changed)
     assert not life_complaints(replace(changed, pressed=[(HERE, "temperature", "0.5")]))
+
+
+def test_what_was_said_to_have_failed_may_have_been_done() -> None:
+    taken_back = replace(GOOD, said=[said for said in GOOD.said if said.text != "/undo"])
+    assert life_complaints(taken_back)
+    assert not life_complaints(replace(taken_back, unsure=[said for said in GOOD.said if said.text == "/undo"]))

@@ -174,7 +174,7 @@ class World:
                    discord_server.TOKEN.rpartition(".")[2], "interaction-token-"]  # fmt: skip
         return Evidence(
             self.talks.said, self.talks.seen(), self.database.kept(), log, self.stubs, secrets, [CANARY], shuffled,
-            removed=self.talks.removed(), pressed=self.talks.pressed,
+            unsure=self.talks.unsure(), removed=self.talks.removed(), pressed=self.talks.pressed,
         )  # fmt: skip
 
     def _quiet(self) -> bool:
