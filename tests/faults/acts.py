@@ -168,7 +168,10 @@ class People:
         by, name = self._someone(place), self.random.choice((*MENU, "ask", "ask", "ask"))
         if place.group and by is not place.person and name == "clear":
             return  # Discord does not offer it
-        values = {"temp": {"value": self.random.randint(1, 9) / 10}, "memory": {"value": self.random.randint(1, 9)}}
+        values: dict[str, dict[str, Any]] = {
+            "temp": {"value": self.random.randint(1, 9) / 10},
+            "memory": {"value": self.random.randint(1, 9)},
+        }
         place.menu(by, name, **values.get(name, {}))
 
     def _menu_and_end(self, place: Place) -> None:

@@ -23,6 +23,8 @@ class Place(BaseTalk):
     """What the places of both platforms have in common. The first of the people is an admin."""
 
     people: Sequence[Any]
+    person: Any
+    group: bool
     closed = False
     """Whether nobody can write there."""
 

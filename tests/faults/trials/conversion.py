@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from core.checkpoints.gguf_cache import STALE_WORK_S
 from core.checkpoints.gguf_convert import convert
@@ -11,7 +12,7 @@ from tests.faults.bot import CONVERSION, REAL, STEP
 from tests.faults.trials.part import Part
 from tests.faults.world import Bench, World, world
 
-LARGER = {"hidden_size": 256, "intermediate_size": 2048, "head_dim": 64}
+LARGER: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 2048, "head_dim": 64}
 """So that a conversion takes a moment."""
 MOST_KILLS, LONGEST = 6, 0.5
 
@@ -25,15 +26,15 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
         settings = {REAL: CONVERSION, "MODEL": str(file)}
         for _ in range(w.random.randint(1, MOST_KILLS)):
             talk.ask()
-            bot = await w.start(**settings)
+            bot = await w.start(None, **settings)
             await asyncio.sleep(w.random.uniform(0, LONGEST))
             await w.kill(bot)
-        bot = await w.start(**settings)
+        bot = await w.start(None, **settings)
         await w.settled()
         found = await _different(w, file)
         await w.end(bot)
         (w.folder / STEP).write_text(str(STALE_WORK_S + 60))
-        await w.start(**settings)
+        await w.start(None, **settings)
         talk.ask()
         found += await w.judged()
         return [*found, *(f"{path.name} is left" for path in _unfinished(w.folder / "models"))]

@@ -26,7 +26,7 @@ async def trial(bench: Bench, number: int, seed: int) -> Sequence[str]:
         CACHE.mkdir(parents=True, exist_ok=True)
         (w.folder / "models").symlink_to(CACHE)
         talks = [w.talks.on_telegram() for _ in range(TALKS)]
-        bot = await w.start(**{REAL: ENGINE, "MODEL": "builtin", "THREADS": "1", "HF_HUB_OFFLINE": "1"})
+        bot = await w.start(None, **{REAL: ENGINE, "MODEL": "builtin", "THREADS": "1", "HF_HUB_OFFLINE": "1"})
         for talk in talks:
             talk.command("/maxtokens 256")
         await w.settled()
