@@ -4,11 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from tests.faults.answers import BLOCKED, CANARY, ENDLESS, MARKS, answer, open_marks
 from tests.faults.evidence import Evidence, Kept, Row, Said, Seen, Turn
 from tests.faults.life_invariants import life_complaints
 from tests.faults.places import EVERY_END
 from tests.tables import each_row
+
+pytestmark = pytest.mark.slow  # as the trial that it judges
 
 HERE, TOPIC, THERE = "telegram/1", "telegram/2/7", "discord/3"
 RETRY, CONTINUE = "🔁 Retry", "⏭ Continue"
