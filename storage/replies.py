@@ -147,6 +147,7 @@ _PREVIOUS_ANSWER = select_replies().where(
     .where(
         _previous.c.chat_id == _here, _previous.c.lane == Lane.ANSWER, _previous.c.id < bindparam("reply_id"),
         _previous.c.state.in_(SHOWN_STATES), func.json_array_length(_previous.c.chunks) > 0,
+        _previous.c.question_id.is_not(None),  # what is taken back or refused has no buttons any more
     )
     .order_by(_previous.c.id.desc())
     .limit(1)

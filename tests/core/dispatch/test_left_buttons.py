@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.domain.conversation import ChatId
-from core.domain.platform import NO_CONTROLS, ButtonAction, NotSent
+from core.domain.platform import NO_CONTROLS, ButtonAction, Controls, NotSent
 from core.domain.reply_states import Lane
 from tests.conftest import MakeBot
 from tests.tables import each_row
@@ -33,6 +33,20 @@ async def test_what_is_the_last_answer_again_after_an_undo_stays_as_it_is(make_b
         await bot.say("/undo")
         await idle(bot)
         assert all(not bot.platform.channels[each.id].controls["1"].actions for each in (first, second))
+
+
+async def test_the_answer_before_one_that_was_taken_back(make_bot: MakeBot) -> None:
+    """It is the last one again, with its button if that was not removed yet, until another question is answered."""
+    async with make_bot() as bot:
+        first, second = await bot.accept("one"), await bot.accept("two")
+        await outcome(bot, second)
+        await bot.say("/undo")
+        await idle(bot)
+        controls = bot.platform.channels[first.id].controls
+        controls["1"] = Controls((ButtonAction.RETRY,))  # as where the platform was busy meanwhile
+        await bot.say("three")
+        await idle(bot)
+        assert controls["1"] == NO_CONTROLS
 
 
 @each_row(("said", "cleaned"), [(("one",), False), (("one", "two"), True), (("one", "/clear"), True)])
