@@ -38,7 +38,7 @@ SHAPE_DISK_BYTES, SHAPE_MEMORY_BYTES = 4 * GB, 14 * GB
 """Disk and memory that the group SHAPE needs."""
 SPARE_TOKENS = 16
 """Tokens that a context has beyond those of a chat."""
-CONVERSATION_TOKENS = 1024
+CONVERSATION_TOKENS = 1536
 """Tokens that a context has at least, for the conversations of every peer."""
 GROUPS = {**figures.GROUPS, "turns": every_peer.turns, "agreement": every_peer.agreement, "load": every_peer.load}
 """All groups of figures, measured in this order."""
