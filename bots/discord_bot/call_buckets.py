@@ -1,5 +1,6 @@
 """How many calls Discord still allows on a route, as its headers say."""
 
+from discord import RateLimited
 from discord.http import HTTPClient, Ratelimit
 
 
@@ -20,6 +21,11 @@ class CallBucket(Ratelimit):
         self._last_request = self._loop.time()
         self.remaining -= 1
         self.outgoing += 1
+
+    def _wake(self, count: int = 1, *, exception: RateLimited | None = None) -> None:
+        """Wake those who wait for a call. The library would give them an exception that it never looks at, so that
+        asyncio would log it as an error."""
+        super()._wake(count)
 
 
 def use_call_buckets(http: HTTPClient) -> None:

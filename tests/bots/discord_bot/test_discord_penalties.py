@@ -1,5 +1,6 @@
 """Penalties of Discord's routes hold up every try of every call."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 
@@ -7,11 +8,14 @@ import aiohttp
 import pytest
 from discord import RateLimited
 
+from bots.discord_bot.call_buckets import CallBucket
 from bots.discord_bot.penalties import Penalties
+from tests.platforms.discord_buckets import CALLS, WINDOW_S
 from tests.platforms.discord_channels import Channel
 from tests.platforms.discord_echo import QUIET
 from tests.platforms.discord_server import DiscordServer
 from tests.platforms.faults import FaultKind
+from tests.waiting import idle
 
 pytestmark = pytest.mark.slow
 LONGEST_S = 30.0
@@ -54,3 +58,16 @@ async def test_no_call_waits_longer_than_the_library_does(
     with pytest.raises(RateLimited) as refused:
         await post(session, server, dm)
     assert LONGEST_S < refused.value.retry_after <= LONGEST_S + 5
+
+
+async def test_a_call_that_waits_for_the_first_headers_of_a_route() -> None:
+    """The library gave it an exception that nobody looked at, where the window was longer than its longest wait."""
+    bucket = CallBucket(LONGEST_S)
+    await bucket.acquire()
+    waiting = asyncio.ensure_future(bucket.acquire())
+    await idle(lambda: bucket._pending_requests)
+    (future,) = bucket._pending_requests
+    bucket.limit, bucket.remaining, bucket.reset_after = CALLS, CALLS - 1, WINDOW_S
+    await bucket.__aexit__(None, None, None)  # type: ignore[type-var]
+    await waiting
+    assert future.exception() is None and bucket.outgoing == 1
