@@ -68,6 +68,6 @@ async def test_a_call_that_waits_for_the_first_headers_of_a_route() -> None:
     await idle(lambda: bucket._pending_requests)
     (future,) = bucket._pending_requests
     bucket.limit, bucket.remaining, bucket.reset_after = CALLS, CALLS - 1, WINDOW_S
-    await bucket.__aexit__(None, None, None)  # type: ignore[type-var]
+    await bucket.__aexit__(None, None, None)  # type: ignore[type-var,arg-type]
     await waiting
     assert future.exception() is None and bucket.outgoing == 1
