@@ -25,3 +25,4 @@ _MODULES = (
     backlog, conversion, engine, noisy,
 )  # fmt: skip
 PARTS: dict[str, Part] = {module.PART.name: module.PART for module in _MODULES}
+QUICK_PARTS = [name for name, part in PARTS.items() if part.quick]
