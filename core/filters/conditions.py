@@ -63,7 +63,9 @@ def conditions_hold(text: str, tokens: Sequence[Token], start: int, end: int, en
         return False
     if entry.name and _is_name(text, tokens, start, end):
         return False
-    doubtful = [word for token in tokens[start : end + 1] for word in _doubtful_words(token, entry)]
+    if start == end and not tokens[start].disguised:  # as nearly always
+        return True
+    doubtful = [word for token in tokens[start : end + 1] if token.disguised for word in _doubtful_words(token, entry)]
     return not doubtful or (all(doubtful) and _is_disguised_beyond_doubt(text, tokens, start, end, entry))
 
 
@@ -86,7 +88,7 @@ def _is_name(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
 def _doubtful_words(token: Token, entry: Entry) -> list[str]:
     """The words of the entry that a token is only in a doubtful form; "" for one that is too short to be recognised
     in it."""
-    if not token.disguised or not any(shape.doubtful for shape in token.forms):
+    if not _is_any_doubtful(token.forms):
         return []
     found = [
         (shape.doubtful, index)
@@ -98,6 +100,13 @@ def _doubtful_words(token: Token, entry: Entry) -> list[str]:
         return []
     written = [(entry.accented_form or entry.words)[index] for _, index in found]
     return [word if len(word) > 2 or not word.isascii() else "" for word in written]
+
+
+def _is_any_doubtful(forms: tuple[Form, ...]) -> bool:
+    for shape in forms:
+        if shape.doubtful:
+            return True
+    return False
 
 
 def _is_disguised_beyond_doubt(text: str, tokens: Sequence[Token], start: int, end: int, entry: Entry) -> bool:
@@ -123,13 +132,11 @@ def _may_be_abbreviation(text: str, tokens: Sequence[Token], start: int, end: in
         return False
     if _is_alone(tokens, start, end):
         return last.end - first.start >= _MIN_LONE_ABBREVIATION_LETTERS
-    nearby = [
-        form.accented
-        for token in tokens[max(0, start - _CONTEXT_TOKENS) : end + 2]
-        for form in token.forms[:1]
-        if token.start >= first.start - WINDOW_CHARACTERS
-    ]
-    return any(map(_looks_vietnamese, nearby))
+    window = first.start - WINDOW_CHARACTERS
+    for token in reversed(tokens[max(0, start - _CONTEXT_TOKENS) : end + 2]):
+        if token.start >= window and token.forms and _looks_vietnamese(token.forms[0].accented):
+            return True
+    return False
 
 
 @lru_cache(20_000)

@@ -7,7 +7,6 @@ stays as it was judged. A cue after a hit, the name of a game, is within the few
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from core.filters.deobfuscate import WINDOW_CHARACTERS
@@ -132,7 +131,8 @@ def apply_context(text: str, hits: Sequence[Hit]) -> list[Hit]:
         kinds = _cues_before(text[first : hit.end], hit.start - first)
         if not _is_lifted(text, hit, kinds):
             quoted = "mention" in kinds or _is_quoted(text[first : hit.start])
-            kept.append(replace(hit, mentioned=quoted and hit.entry.category in _MENTIONABLE))
+            mentioned = quoted and hit.entry.category in _MENTIONABLE
+            kept.append(Hit(hit.start, hit.end, hit.entry, mentioned) if mentioned else hit)
     return kept
 
 

@@ -7,20 +7,25 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from core.filters import danger_patterns as patterns
-from core.filters.tokenize import VIETNAMESE_MARKED, fold
+from core.filters.tokenize import VIETNAMESE_MARKED, Folded, fold
 
-_WORDS_OF_DANGER = frozenset(re.findall(r"\w+", """
+_ENGLISH_WORDS = frozenset(re.findall(r"\w+", """
     die dying dead death suicide suicidal kill killing kys kms unalive myself self overdose overdosed od overdosing live
     living life alive exist existing born wake pills tablets tylenol rope noose bridge roof cutting wrist wrists anymore
     goodbye pointless things end ending better happier off drown point reason pain hopeless harm selfharm cut urge urges
     died easier swallowed notice gone bottle world vanish forever jump burden knife blade razor gun sleep
+"""))  # fmt: skip
+"""Every English pattern needs one of these; most questions have none."""
+_VIETNAMESE_WORDS = frozenset(re.findall(r"\w+", """
     tự tư tữ tứ từ biến tồn nếu treo rạch cắt ước giá chết tử sát vẫn vận sống liễu thúc nhảy cổ tay thuốc mất ngủ mãi
     cầu đời sinh tuyệt mạng quyên hại đau gánh vĩnh dậy tỉnh xuôi thoát rời tan dao hơn nhẹ vui
     tu bien ton neu rach cat uoc gia chet sat van song lieu thuc nhay co thuoc mat ngu mai cau doi ganh day tinh
 """))  # fmt: skip
-"""Every pattern needs one of these; most questions have none."""
+"""The same for the Vietnamese patterns."""
+_WORDS_OF_DANGER = _ENGLISH_WORDS | _VIETNAMESE_WORDS
 _FUZZY = ("suicide", "suicidal", "myself", "overdose", "unalive", "killing", "anymore", "living")
 """Words that are also recognised with one letter wrong."""
 _REAL_WORDS = frozenset(re.findall(r"\w+", """
@@ -55,23 +60,28 @@ class Danger:
     for_another: bool = False
 
 
-def find_danger(text: str) -> Danger | None:
-    """The danger that a question speaks of; None in most questions."""
+def find_danger(text: str, folded: Folded | None = None) -> Danger | None:
+    """The danger that a question speaks of; None in most questions. `folded` is the text folded, where it is known."""
     beginning = text[:_MAX_CHARACTERS]
-    folded = fold(beginning).accented.replace("'", "").replace("’", "")
-    if not _SIGN_IN_WORD.search(folded):  # as nearly always, so the words need not be corrected one by one
-        words = _TOKEN.findall(_REPEATED.sub(r"\1", folded))
+    if folded is None or len(text) > _MAX_CHARACTERS:
+        folded = fold(beginning)
+    plain = folded.accented.replace("'", "").replace("’", "")
+    if not _SIGN_IN_WORD.search(plain):  # as nearly always, so the words need not be corrected one by one
+        words = _TOKEN.findall(_REPEATED.sub(r"\1", plain))
         if _words_of_danger().isdisjoint(words):
             return None
-    return danger_in(normalize(beginning))
+    return danger_in(" ".join(_normalize_tokens(_TOKEN.findall(plain))))
 
 
 def danger_in(words: str) -> Danger | None:
     """The danger that words speak of, as `normalize` returns them."""
-    if _WORDS_OF_DANGER.isdisjoint(words.split()):
+    present = _WORDS_OF_DANGER.intersection(words.split())
+    if not present:
         return None
     accented = _MARKED.search(words) is not None
-    for language, selves, others, figures in _readings(accented=accented):
+    for language, needed, selves, others, figures in (_ENGLISH, _ACCENTED if accented else _UNACCENTED):
+        if needed.isdisjoint(present):
+            continue
         plain = figures.sub("|", patterns.TITLE.sub("|", words))
         rest = others.sub("|", plain)
         if selves.search(rest):
@@ -93,18 +103,27 @@ def is_figure_of_speech(text: str) -> bool:
     return any(figure.search(words) for figure in figures)
 
 
-def _readings(*, accented: bool) -> Iterator[tuple[str, re.Pattern[str], re.Pattern[str], re.Pattern[str]]]:
-    """The patterns that a text may match, each language's: the asker's danger, another's, and what is not meant so."""
-    yield "en", patterns.ENGLISH_SELF, patterns.ENGLISH_OTHER, patterns.ENGLISH_FIGURE
-    if accented:
-        yield "vi", patterns.VIETNAMESE_SELF, patterns.VIETNAMESE_OTHER, patterns.VIETNAMESE_FIGURE
-    else:
-        yield (
-            "vi",
-            patterns.VIETNAMESE_SELF_UNACCENTED,
-            patterns.VIETNAMESE_OTHER_UNACCENTED,
-            patterns.VIETNAMESE_FIGURE_UNACCENTED,
-        )
+class _Reading(NamedTuple):
+    """One language's patterns: the asker's danger, another's, and what is not meant so. All need one of the words."""
+
+    language: str
+    words: frozenset[str]
+    selves: re.Pattern[str]
+    others: re.Pattern[str]
+    figures: re.Pattern[str]
+
+
+_ENGLISH = _Reading("en", _ENGLISH_WORDS, patterns.ENGLISH_SELF, patterns.ENGLISH_OTHER, patterns.ENGLISH_FIGURE)
+_ACCENTED = _Reading(
+    "vi", _VIETNAMESE_WORDS, patterns.VIETNAMESE_SELF, patterns.VIETNAMESE_OTHER, patterns.VIETNAMESE_FIGURE
+)
+_UNACCENTED = _Reading(
+    "vi",
+    _VIETNAMESE_WORDS,
+    patterns.VIETNAMESE_SELF_UNACCENTED,
+    patterns.VIETNAMESE_OTHER_UNACCENTED,
+    patterns.VIETNAMESE_FIGURE_UNACCENTED,
+)
 
 
 def normalize(text: str) -> str:

@@ -105,7 +105,7 @@ def read(text: str, folded: Folded, lexicon: Lexicon, *, deobfuscate: bool) -> R
     """Tokenise a text. `deobfuscate` says whether to look for disguised words."""
     plain = plain_tokens(folded, lexicon)
     if deobfuscate:
-        found = [*spaced_words(folded), *disguised_chunks(folded), *masked_words(text, lexicon)]
+        found = [*spaced_words(folded), *disguised_chunks(folded), *masked_words(text, folded, lexicon)]
         found += broken_words(folded, lexicon)
         if found:
             return Reading(text, plain, _merge(plain, sorted(found, key=lambda token: (token.start, -token.end))))
@@ -123,9 +123,11 @@ def has_long_mask(text: str) -> bool:
     return any(sign in text for sign in ("**", "##", "•", "●", "▪")) and _LONG_MASK.search(text) is not None
 
 
-def masked_words(text: str, lexicon: Lexicon) -> Iterator[Token]:
-    """Masked words such as "f*ck" and "l*n", each with the listed words that its mask may hide."""
-    folded = fold(text, markup=False)
+def masked_words(text: str, folded: Folded, lexicon: Lexicon) -> Iterator[Token]:
+    """Masked words such as "f*ck" and "l*n", each with the listed words that its mask may hide. What looks like markup
+    may be a mask."""
+    if folded.has_markup:
+        folded = fold(text, markup=False)
     if not _MASK.search(folded.accented):
         return
     for match in _MASKED_WORD.finditer(folded.accented):
@@ -226,6 +228,7 @@ def _is_plain_or_code(chunk: str) -> bool:
     return _CODE.fullmatch(inner) is not None and not _BETWEEN_DIGITS.fullmatch(inner)
 
 
+@lru_cache(4096)
 def _repeat_forms(letters: str, *, typed_accents: bool = True, doubtful: bool = False) -> tuple[Form, ...]:
     """The letters as they are; where a letter is repeated three times or more: every run as one letter, and these runs
     as one and as two letters."""

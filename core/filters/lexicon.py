@@ -48,6 +48,10 @@ class Entry:
     accented_form: tuple[str, ...] = ()
     """The form that unaccented `words` stand for: accents that were typed must not contradict it."""
 
+    def __hash__(self) -> int:
+        """Entries that are equal have the same rule. Hits are put into sets, so this must not take long."""
+        return hash(self.rule)
+
 
 @dataclass(slots=True)
 class PhraseNode:

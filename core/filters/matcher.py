@@ -5,8 +5,7 @@ stands before is decided before what follows is there.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from core.filters.conditions import conditions_hold, is_allowed_word, is_word
@@ -28,8 +27,7 @@ _REACH = MAX_PHRASE_WORDS + MAX_GAP_WORDS - 1
 """How many tokens after its first one a phrase may end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """An entry found in a text, from `start` to `end` (exclusive)."""
 
     start: int
@@ -110,7 +108,7 @@ def _possible_parts(word: str, lexicon: Lexicon) -> Iterator[tuple[int, str]]:
 def find_candidates(reading: Reading, lexicon: Lexicon, *, plain: bool) -> list[Candidate]:
     """All entries whose words stand in the text, nested ones too, in no order. `plain` says whether to look among words
     that are not disguised: see `may_match`."""
-    candidates = list(_plain_candidates(reading, lexicon)) if plain else []
+    candidates = _plain_candidates(reading, lexicon) if plain else []
     if reading.disguised is not reading.plain:
         candidates += _disguised_candidates(reading, lexicon)
     return candidates
@@ -144,39 +142,103 @@ def allowed_spans(reading: Reading, lexicon: Lexicon, hits: Sequence[Hit]) -> Sp
 
 
 def _allowed_phrases(tokens: Sequence[Token], lexicon: Lexicon) -> Iterator[tuple[int, int]]:
+    allowed_phrases = lexicon.allowed_phrases
     for at, token in enumerate(tokens):
-        for phrase in lexicon.allowed_phrases.get(token.forms[0].skeleton, ()):
-            here = tokens[at : at + len(phrase)]
-            if len(here) == len(phrase) and all(is_allowed_word(t, w) for t, w in zip(here, phrase, strict=True)):
-                yield token.start, here[-1].end
+        phrases = allowed_phrases.get(token.forms[0].skeleton)
+        if phrases:
+            for phrase in phrases:
+                if _stands_at(tokens, at, phrase):
+                    yield token.start, tokens[at + len(phrase) - 1].end
 
 
-def _plain_candidates(reading: Reading, lexicon: Lexicon) -> Iterator[Candidate]:
-    tokens, phrases = reading.plain, _PhraseFinder(reading.plain, lexicon)
+def _stands_at(tokens: Sequence[Token], at: int, phrase: Sequence[str]) -> bool:
+    """Whether an allowed phrase begins at token `at`. Its last words tell most phrases apart."""
+    last = at + len(phrase) - 1
+    if last >= len(tokens):
+        return False
+    for index in range(len(phrase) - 1, -1, -1):
+        if not is_allowed_word(tokens[at + index], phrase[index]):
+            return False
+    return True
+
+
+def _plain_candidates(reading: Reading, lexicon: Lexicon) -> list[Candidate]:
+    tokens, candidates = reading.plain, list[Candidate]()
+    words, phrases = _WordFinder(tokens, lexicon, _found_in_word), _PhraseFinder(tokens, lexicon)
+    triggers, partless, firsts = lexicon.triggers, lexicon.partless_cache, lexicon.phrases_by_first
     for at, token in enumerate(tokens):
         for shape in token.forms:
-            if shape.accented in lexicon.triggers or shape.accented not in lexicon.partless_cache:
-                yield from _word_candidates(tokens, at, shape, lexicon)
-                yield from _part_candidates(token, shape.accented, lexicon)
-        yield from phrases.candidates(at)
+            if shape.accented in triggers or shape.accented not in partless:
+                words.add_candidates(at, candidates)
+                break
+        for shape in token.forms:
+            if shape.skeleton in firsts:
+                phrases.add_candidates(at, candidates)
+                break
+    return candidates
 
 
-def _disguised_candidates(reading: Reading, lexicon: Lexicon) -> Iterator[Candidate]:
+def _disguised_candidates(reading: Reading, lexicon: Lexicon) -> list[Candidate]:
     """Words and phrases with a disguised token among theirs."""
-    tokens, phrases = reading.disguised, _PhraseFinder(reading.disguised, lexicon)
-    disguised = [at for at, token in enumerate(tokens) if token.disguised]
-    for at in sorted({at for last in disguised for at in range(max(0, last - _REACH), last + 1)}):
-        if tokens[at].disguised:
-            for shape in tokens[at].forms:
-                yield from _disguised_word_candidates(tokens, at, shape, lexicon)
-        yield from phrases.candidates(at)
+    tokens, candidates, next_at = reading.disguised, list[Candidate](), 0
+    words, phrases = _WordFinder(tokens, lexicon, _found_in_disguised_word), _PhraseFinder(tokens, lexicon)
+    for last, token in enumerate(tokens):
+        if token.disguised:
+            words.add_candidates(last, candidates)
+            for at in range(max(next_at, last - _REACH), last + 1):
+                if any(shape.skeleton in lexicon.phrases_by_first for shape in tokens[at].forms):
+                    phrases.add_candidates(at, candidates)
+            next_at = last + 1
+    return candidates
 
 
-def _word_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
+class _Found(NamedTuple):
+    """An entry found in a word: its start and exclusive end within the word, and whether it has other conditions."""
+
+    start: int
+    end: int
+    entry: Entry
+    conditional: bool
+
+
+class _WordFinder:
+    """Finds the entries in single tokens by `find`. The same word again costs nothing."""
+
+    def __init__(
+        self, tokens: Sequence[Token], lexicon: Lexicon, find: Callable[[Token, Lexicon], Iterator[_Found]]
+    ) -> None:
+        self._tokens, self._lexicon, self._find = tokens, lexicon, find
+        self._found: dict[tuple[int, int, bool], tuple[_Found, ...]] = {}
+
+    def add_candidates(self, at: int, candidates: list[Candidate]) -> None:
+        """Add what is found in token `at`."""
+        token = self._tokens[at]
+        start = token.start
+        key = id(token.forms), token.end - start, token.spaced
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = tuple(dict.fromkeys(self._find(token, self._lexicon)))
+        for each in found:
+            hit = Hit(start + each.start, start + each.end, each.entry)
+            candidates.append(Candidate(hit, self._tokens, at, at) if each.conditional else Candidate(hit))
+
+
+def _found_in_word(token: Token, lexicon: Lexicon) -> Iterator[_Found]:
+    for shape in token.forms:
+        if shape.accented in lexicon.triggers or shape.accented not in lexicon.partless_cache:
+            yield from _found_as_word(token, shape, lexicon)
+            yield from _found_parts(token, shape.accented, lexicon)
+
+
+def _found_in_disguised_word(token: Token, lexicon: Lexicon) -> Iterator[_Found]:
+    for shape in token.forms:
+        yield from _found_in_disguise(token, shape, lexicon)
+
+
+def _found_as_word(token: Token, shape: Form, lexicon: Lexicon) -> Iterator[_Found]:
     """The token as a listed word, and its listed beginnings and ends."""
-    token = tokens[at]
     for entry in _word_entries(shape, lexicon):
-        yield Candidate(Hit(token.start, token.end, entry), tokens, at, at)
+        yield _Found(0, token.end - token.start, entry, conditional=True)
 
 
 def _word_entries(shape: Form, lexicon: Lexicon) -> tuple[Entry, ...]:
@@ -194,32 +256,33 @@ def _word_entries(shape: Form, lexicon: Lexicon) -> tuple[Entry, ...]:
     return entries
 
 
-def _disguised_word_candidates(tokens: Sequence[Token], at: int, shape: Form, lexicon: Lexicon) -> Iterator[Candidate]:
+def _found_in_disguise(token: Token, shape: Form, lexicon: Lexicon) -> Iterator[_Found]:
     """The token as a listed word, as a phrase without its spaces, and as either with letters repeated."""
-    token, written = tokens[at], shape.accented
-    yield from _word_candidates(tokens, at, shape, lexicon)
+    written, length = shape.accented, token.end - token.start
+    yield from _found_as_word(token, shape, lexicon)
     if written in lexicon.joined and not shape.doubtful:
-        yield Candidate(Hit(token.start, token.end, lexicon.joined[written]))
+        yield _Found(0, length, lexicon.joined[written], conditional=False)
     for word in lexicon.collapsed.get(written, ()) if shape.collapsed else ():
-        if token.end - token.start > len(word):
-            yield from _word_candidates(tokens, at, form(word), lexicon)
+        if length > len(word):
+            yield from _found_as_word(token, form(word), lexicon)
             if word in lexicon.joined:
-                yield Candidate(Hit(token.start, token.end, lexicon.joined[word]))
+                yield _Found(0, length, lexicon.joined[word], conditional=False)
     if (token.spaced or not written.isascii()) and not shape.doubtful:
-        yield from _part_candidates(token, written, lexicon)
+        yield from _found_parts(token, written, lexicon)
 
 
-def _part_candidates(token: Token, word: str, lexicon: Lexicon) -> Iterator[Candidate]:
+def _found_parts(token: Token, word: str, lexicon: Lexicon) -> Iterator[_Found]:
     """Syllables, substrings and joined phrases in a word."""
+    length = token.end - token.start
     if len(word) > MIN_PART_LETTERS and not word.isascii() and (entry := find_syllable(lexicon, word)):
-        yield Candidate(Hit(token.start, token.end, entry))
+        yield _Found(0, length, entry, conditional=False)
     for at, part in _possible_parts(word, lexicon):
         if word.startswith(part, at):
             entry = lexicon.substrings.get(part) or lexicon.joined[part]
-            start, end = token.start, token.end
-            if end - start > WINDOW_CHARACTERS:  # too long for a hit: take the part alone
-                start, end = min(start + at, end - 1), min(start + at + len(part), end)
-            yield Candidate(Hit(start, end, entry))
+            start, end = 0, length
+            if length > WINDOW_CHARACTERS:  # too long for a hit: take the part alone
+                start, end = min(at, length - 1), min(at + len(part), length)
+            yield _Found(start, end, entry, conditional=False)
 
 
 def _affix_entries(word: str, lexicon: Lexicon) -> Iterator[Entry]:
@@ -240,21 +303,18 @@ class _PhraseFinder:
 
     def __init__(self, tokens: Sequence[Token], lexicon: Lexicon) -> None:
         self._tokens, self._lexicon = tokens, lexicon
-        self._found: dict[tuple[int, ...], list[tuple[Entry, int]]] = {}
-        self._forms = [id(token.forms) for token in tokens]
-        """Forms are shared by all tokens of one word: see `plain_tokens`."""
+        self._found: dict[tuple[int, ...], tuple[tuple[Entry, int], ...]] = {}
 
-    def candidates(self, at: int) -> Iterator[Candidate]:
-        """The phrases that begin at token `at`."""
+    def add_candidates(self, at: int, candidates: list[Candidate]) -> None:
+        """Add the phrases that begin at token `at`."""
         tokens = self._tokens
-        if not any(shape.skeleton in self._lexicon.phrases_by_first for shape in tokens[at].forms):
-            return
-        key = tuple(self._forms[at : at + _REACH + 1])
+        # Forms are shared by all tokens of one word: see `plain_tokens`.
+        key = tuple([id(token.forms) for token in tokens[at : at + _REACH + 1]])
         found = self._found.get(key)
         if found is None:
-            found = self._found[key] = list(_phrases(tokens, at, self._lexicon))
+            found = self._found[key] = tuple(dict.fromkeys(_phrases(tokens, at, self._lexicon)))
         for entry, length in found:
-            yield Candidate(Hit(tokens[at].start, tokens[at + length].end, entry), tokens, at, at + length)
+            candidates.append(Candidate(Hit(tokens[at].start, tokens[at + length].end, entry), tokens, at, at + length))
 
 
 def _phrases(tokens: Sequence[Token], at: int, lexicon: Lexicon) -> Iterator[tuple[Entry, int]]:

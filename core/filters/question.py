@@ -114,7 +114,7 @@ def judge_question(text: str, policy: Policy) -> Verdict:
         question = _Question(text)
         worst_first = sorted(hits, key=lambda hit: (action_for(hit) is not FilterAction.STOP, hit.start))
         hits = [hit for hit in worst_first[:_MAX_HITS] if question.is_refused_for(hit)]
-    danger = find_danger(text)
+    danger = find_danger(text, examined.folded)
     listed = next((hit for hit in examined.hits if hit.entry.category == SELF_HARM), None)
     if danger is None and listed is not None and not is_figure_of_speech(text):
         danger = Danger("vi" if listed.entry.rule.startswith("vi:") else "en")

@@ -58,6 +58,8 @@ class Folded:
     accented: str
     starts: Sequence[int] | None = None
     ends: Sequence[int] = ()
+    has_markup: bool = False
+    """Whether markup was dropped."""
 
     def source_span(self, start: int, end: int) -> tuple[int, int]:
         """The span of the source text that folded letters `start` to `end` (exclusive) come from."""
@@ -72,7 +74,7 @@ def fold(text: str, *, markup: bool = True) -> Folded:
     if dropped is None and _ORDINARY.fullmatch(text):
         accented = text.lower()
         return Folded(accented if text.isascii() else accented.translate(_WITHOUT_MARKS), accented)
-    return _fold_characters(text, _outside_markup(text) if dropped else [(0, len(text))])
+    return _fold_characters(text, _outside_markup(text) if dropped else [(0, len(text))], has_markup=dropped is not None)
 
 
 def is_ordinary(text: str) -> bool:
@@ -99,17 +101,23 @@ def _outside_markup(text: str) -> list[tuple[int, int]]:
     return [*spans, (at, len(text))]
 
 
-def _fold_characters(text: str, spans: Sequence[tuple[int, int]]) -> Folded:
+def _fold_characters(text: str, spans: Sequence[tuple[int, int]], *, has_markup: bool) -> Folded:
     """Fold what stands in these spans of the text."""
     letters, starts, ends = list[str](), list[int](), list[int]()
     for match in (match for start, end in spans for match in _ONE_TO_ONE.finditer(text, start, end)):
-        position = match.start()
-        if match[1]:
-            letters += match[1].lower()
-            starts += range(position, match.end())
-            ends += range(position + 1, match.end() + 1)
+        position, end = match.span()
+        if match.lastindex:
+            letters += match[0].lower()
+            starts += range(position, end)
+            ends += range(position + 1, end + 1)
             continue
-        for part in (parts := _decompose(match[0])):
+        parts = _decomposed.get(match[0]) or _decompose(match[0])
+        if len(parts) == 1 and parts[0] not in MARKS:  # as nearly always
+            letters.append(parts[0])
+            starts.append(position)
+            ends.append(end)
+            continue
+        for part in parts:
             if part not in MARKS:
                 letters.append(part)
                 starts.append(position)
@@ -119,7 +127,7 @@ def _fold_characters(text: str, spans: Sequence[tuple[int, int]]) -> Folded:
         if ends and not any(part not in MARKS for part in parts):
             ends[-1] = position + 1
     accented = "".join(letters)
-    return Folded(accented.translate(_WITHOUT_MARKS), accented, starts, ends)
+    return Folded(accented.translate(_WITHOUT_MARKS), accented, starts, ends, has_markup)
 
 
 def _decompose(char: str) -> tuple[str, ...]:
