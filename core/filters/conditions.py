@@ -88,7 +88,7 @@ def _is_name(text: str, tokens: Sequence[Token], start: int, end: int) -> bool:
 def _doubtful_words(token: Token, entry: Entry) -> list[str]:
     """The words of the entry that a token is only in a doubtful form; "" for one that is too short to be recognised
     in it."""
-    if not _is_any_doubtful(token.forms):
+    if not any(shape.doubtful for shape in token.forms):
         return []
     found = [
         (shape.doubtful, index)
@@ -100,13 +100,6 @@ def _doubtful_words(token: Token, entry: Entry) -> list[str]:
         return []
     written = [(entry.accented_form or entry.words)[index] for _, index in found]
     return [word if len(word) > 2 or not word.isascii() else "" for word in written]
-
-
-def _is_any_doubtful(forms: tuple[Form, ...]) -> bool:
-    for shape in forms:
-        if shape.doubtful:
-            return True
-    return False
 
 
 def _is_disguised_beyond_doubt(text: str, tokens: Sequence[Token], start: int, end: int, entry: Entry) -> bool:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from core.filters import danger_patterns as patterns
+from core.filters import danger_patterns_vietnamese as vietnamese
 from core.filters.tokenize import VIETNAMESE_MARKED, Folded, fold
 
 _ENGLISH_WORDS = frozenset(re.findall(r"\w+", """
@@ -17,11 +18,13 @@ _ENGLISH_WORDS = frozenset(re.findall(r"\w+", """
     living life alive exist existing born wake pills tablets tylenol rope noose bridge roof cutting wrist wrists anymore
     goodbye pointless things end ending better happier off drown point reason pain hopeless harm selfharm cut urge urges
     died easier swallowed notice gone bottle world vanish forever jump burden knife blade razor gun sleep
+    shoot himself herself themselves themself nobody miss offing topping train tree cuts bleach meds relieved
 """))  # fmt: skip
 """Every English pattern needs one of these; most questions have none."""
 _VIETNAMESE_WORDS = frozenset(re.findall(r"\w+", """
     tự tư tữ tứ từ biến tồn nếu treo rạch cắt ước giá chết tử sát vẫn vận sống liễu thúc nhảy cổ tay thuốc mất ngủ mãi
     cầu đời sinh tuyệt mạng quyên hại đau gánh vĩnh dậy tỉnh xuôi thoát rời tan dao hơn nhẹ vui
+    thư lao chít
     tu bien ton neu rach cat uoc gia chet sat van song lieu thuc nhay co thuoc mat ngu mai cau doi ganh day tinh
 """))  # fmt: skip
 """The same for the Vietnamese patterns."""
@@ -40,6 +43,8 @@ _CORRECTED = {
     "too": "to", "mysef": "myself", "u": "you", "ur": "your", "urself": "yourself", "killmyself": "kill myself",
     "fkn": "fucking", "fking": "fucking", "fckn": "fucking", "any1": "anyone", "n": "and", "&": "and", "cuz": "because",
     "sucide": "suicide", "suiside": "suicide", "suacide": "suicide", "k0": "ko",
+    "livin": "living", "dyin": "dying", "killin": "killing", "chít": "chết", "chớt": "chết", "wá": "quá", "qá": "quá",
+    "khum": "không", "lun": "luôn",
     "abt": "about", "nx": "nữa", "bth": "bình thường", "cx": "cũng", "r": "rồi", "bh": "bao giờ", "bn": "bao nhiêu",
     "ngta": "người ta", "mng": "mọi người", "cs": "cuộc sống",
 }  # fmt: skip
@@ -97,8 +102,8 @@ def is_figure_of_speech(text: str) -> bool:
     figures = (
         patterns.TITLE,
         patterns.ENGLISH_FIGURE,
-        patterns.VIETNAMESE_FIGURE,
-        patterns.VIETNAMESE_FIGURE_UNACCENTED,
+        vietnamese.FIGURE,
+        vietnamese.FIGURE_UNACCENTED,
     )
     return any(figure.search(words) for figure in figures)
 
@@ -114,15 +119,13 @@ class _Reading(NamedTuple):
 
 
 _ENGLISH = _Reading("en", _ENGLISH_WORDS, patterns.ENGLISH_SELF, patterns.ENGLISH_OTHER, patterns.ENGLISH_FIGURE)
-_ACCENTED = _Reading(
-    "vi", _VIETNAMESE_WORDS, patterns.VIETNAMESE_SELF, patterns.VIETNAMESE_OTHER, patterns.VIETNAMESE_FIGURE
-)
+_ACCENTED = _Reading("vi", _VIETNAMESE_WORDS, vietnamese.SELF, vietnamese.OTHER, vietnamese.FIGURE)
 _UNACCENTED = _Reading(
     "vi",
     _VIETNAMESE_WORDS,
-    patterns.VIETNAMESE_SELF_UNACCENTED,
-    patterns.VIETNAMESE_OTHER_UNACCENTED,
-    patterns.VIETNAMESE_FIGURE_UNACCENTED,
+    vietnamese.SELF_UNACCENTED,
+    vietnamese.OTHER_UNACCENTED,
+    vietnamese.FIGURE_UNACCENTED,
 )
 
 

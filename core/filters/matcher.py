@@ -156,10 +156,7 @@ def _stands_at(tokens: Sequence[Token], at: int, phrase: Sequence[str]) -> bool:
     last = at + len(phrase) - 1
     if last >= len(tokens):
         return False
-    for index in range(len(phrase) - 1, -1, -1):
-        if not is_allowed_word(tokens[at + index], phrase[index]):
-            return False
-    return True
+    return all(is_allowed_word(tokens[at + index], phrase[index]) for index in range(len(phrase) - 1, -1, -1))
 
 
 def _plain_candidates(reading: Reading, lexicon: Lexicon) -> list[Candidate]:

@@ -74,7 +74,9 @@ def fold(text: str, *, markup: bool = True) -> Folded:
     if dropped is None and _ORDINARY.fullmatch(text):
         accented = text.lower()
         return Folded(accented if text.isascii() else accented.translate(_WITHOUT_MARKS), accented)
-    return _fold_characters(text, _outside_markup(text) if dropped else [(0, len(text))], has_markup=dropped is not None)
+    return _fold_characters(
+        text, _outside_markup(text) if dropped else [(0, len(text))], has_markup=dropped is not None
+    )
 
 
 def is_ordinary(text: str) -> bool:
