@@ -1,9 +1,10 @@
-"""The content filter on labelled texts: `python -m benchmarks.filter FOLDER`.
+"""The content filter on labelled texts: `python -m benchmarks.filter FOLDER...`.
 
-FOLDER has en.jsonl and vi.jsonl (rows with text, label, category, tier, evasion) and may have en_variants.jsonl and
-vi_variants.jsonl (text), conversation.jsonl (text, lang, want: answer or support), and harmless text of any kind, one
-text a line, in `*.lines`; files are also looked for in its folder `dev`. System dictionaries, and the descriptions of
-Debian's packages, are used where they are installed. Texts that others have labelled stay outside this repository.
+The first FOLDER has en.jsonl and vi.jsonl (rows with text, label, category, tier, evasion) and may have
+en_variants.jsonl and vi_variants.jsonl (text), and conversation.jsonl (text, lang, want: answer or support); files are
+also looked for in its folder `dev`. Any FOLDER may have harmless text, one text a line, in `*.lines`. System
+dictionaries, and the descriptions of Debian's packages, are used where they are installed, and the output says where
+they are not. Texts that others have labelled stay outside this repository.
 """
 
 import json
@@ -12,12 +13,12 @@ import statistics
 import subprocess
 import sys
 import sysconfig
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.filter_cost import report_times
 from core.filters import FilterAction, blocked, check, refused, stream_guard, supported
 from core.filters.tokenize import strip_marks
 from tests.core.filters.disguises import DISGUISES, WORDS
@@ -25,19 +26,13 @@ from tests.core.filters.disguises import DISGUISES, WORDS
 LANGUAGES = ("en", "vi")
 CATEGORY_GROUPS = {"medical": ("medical",), "typed without accents": ("unaccented_clean", "noacc")}
 """Harmless categories whose false alarms are also reported on their own."""
-SLOW_PATTERNS = (
-    "<", "x.y.z.", "a ", "f u c k ", "f*", "@4!", "ngu ", "\u0323", "**", "a\u200b", "con ", "|_|", "đ.ị.", "((((",
-    "1l!|", "pussy willow ", "cock ", "_k*c", "f##k ", "fu*k ", "l*n ", "ﷺ", "fuuuuck ",
-    "fuck ", "f.u.c.k ", "aaab", "f_u_", "how to make a ", "sh1t.",
-     "\U0001d41f", "a\u0301\u0323", "*f* ", "fu-", "dick d*m ", "c*n c*c ", "con c*c ", "b*tch f*ck ", "em muốn ch*t ",
-    "ffuucckk ", "fukc ", "l0n ", "wh0re d1ck ", "an cac ", "du me ", "ngu l*n ", "f*** ", "n****r ", "d9i5t me5 ",
-    "never kill yourself ", "\"kill ", "i want to die ", "my friend wants ", "fu\nck ",
-)  # fmt: skip
 DICTIONARIES = {
     "en": ("/usr/share/dict/american-english", "/usr/share/dict/words"),
     "vi": ("/usr/share/dict/vietnamese", "/usr/share/hunspell/vi_VN.dic"),
 }
 
+SEARCH_SEEDS, SEARCH_STEPS = 12, 80
+"""How long worst texts are searched for: some minutes in all."""
 Row = dict[str, Any]
 
 
@@ -104,15 +99,19 @@ def report_disguises() -> None:
         print(f"{language}: disguises", "  ".join(f"{name} {value:.2f}" for name, value in shares.items()))
 
 
-def report_corpora(folder: Path) -> None:
+def report_corpora(folders: Sequence[Path]) -> None:
     """Print how many lines of harmless corpora are found, and how many blocks of source code are altered."""
-    corpora = {file.name: file.read_text("utf-8").splitlines() for file in sorted(folder.glob("*.lines"))}
+    files = [file for folder in folders for file in sorted(folder.glob("*.lines"))]
+    corpora = {file.name: file.read_text("utf-8").splitlines() for file in files}
     try:
         packages = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
-        corpora["Debian package descriptions"] = sorted({line for line in packages.splitlines() if line[:1] == " "})
     except (OSError, subprocess.CalledProcessError):
-        pass
+        packages = ""
+    corpora["Debian package descriptions"] = sorted({line for line in packages.splitlines() if line[:1] == " "})
     for name, lines in corpora.items():
+        if not lines:
+            print(f"{name}: this machine has none")
+            continue
         print(f"{name}: found in {share(map(blocked, lines)):.4%} of {len(lines)} lines")
     blocks = []
     for file in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
@@ -133,54 +132,13 @@ def report_dictionary(language: str) -> None:
     """Print how many words of a dictionary are found, each alone, with and without accents."""
     file = next((Path(name) for name in DICTIONARIES[language] if Path(name).is_file()), None)
     if file is None:
+        print(f"{language}: dictionary words: this machine has no dictionary")
         return
     lines = file.read_text("utf-8").splitlines()
     words = [line.split("/")[0].strip() for line in lines if line.strip() and not line.isdigit()]
     forms = {word for entry in words for word in (entry, strip_marks(entry.lower()) if language == "vi" else entry)}
     hits = sorted(word for word in forms if blocked(word))
     print(f"{language}: dictionary words {len(hits) / len(forms):.4%} of {len(forms)}: {' '.join(hits[:12])}")
-
-
-def report_times(texts: Sequence[str]) -> None:
-    """Print the time for a message, and the slowest 4,096 characters of repeated patterns."""
-    for text in texts[:200]:
-        blocked(text)
-    times = []
-    for text in texts:
-        began = time.perf_counter()
-        blocked(text)
-        times.append(time.perf_counter() - began)
-    times.sort()
-    median, high = statistics.median(times) * 1e6, times[int(len(times) * 0.99)] * 1e6
-    print(f"time: median {median:.0f} us, 99th percentile {high:.0f} us")
-    slow = {}
-    for part in SLOW_PATTERNS:
-        text = (part * 4096)[:4096]
-        slow[part] = min(_seconds(text) for _ in range(3))
-    worst = max(slow, key=slow.__getitem__)
-    print(f"time: worst 4,096 characters {slow[worst] * 1e3:.1f} ms ({worst!r})")
-    ordinary = " ".join(texts)[:4096]
-    whole, streamed = (min(measure(ordinary) for _ in range(3)) for measure in (_seconds, _seconds_streamed))
-    print(f"time: ordinary text streamed in pieces of 4 takes {streamed / whole:.1f} times one check of the whole")
-    longest = max((_seconds_streamed((part * 4096)[:4096]), part) for part in SLOW_PATTERNS)
-    print(
-        f"time: the worst pattern streamed takes {longest[0] / slow[worst]:.1f} times the worst check ({longest[1]!r})"
-    )
-
-
-def _seconds(text: str) -> float:
-    began = time.perf_counter()
-    blocked(text)
-    return time.perf_counter() - began
-
-
-def _seconds_streamed(text: str) -> float:
-    guard = stream_guard()
-    began = time.perf_counter()
-    for at in range(0, len(text), 4):
-        guard.feed(text[at : at + 4])
-    guard.finish()
-    return time.perf_counter() - began
 
 
 def report_streams(found: Sequence[Row]) -> None:
@@ -207,10 +165,11 @@ def report_streams(found: Sequence[Row]) -> None:
 
 
 def main() -> None:
-    """Print all figures of one folder."""
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("python -m benchmarks.filter FOLDER   (with en.jsonl and vi.jsonl)")
-    folder, everything = Path(sys.argv[1]), list[Row]()
+    """Print all figures of the folders."""
+    folders = [Path(name) for name in sys.argv[1:]]
+    if not folders or not all(folder.is_dir() for folder in folders):
+        sys.exit("python -m benchmarks.filter FOLDER...   (the first with en.jsonl and vi.jsonl)")
+    folder, everything = folders[0], list[Row]()
     for language in LANGUAGES:
         found = read_rows(folder, f"{language}.jsonl")
         everything += found
@@ -221,9 +180,9 @@ def main() -> None:
     harmless = [row["text"] for row in everything if row["label"] == "allow"]
     report_conversation(folder, harmless)
     report_disguises()
-    report_corpora(folder)
+    report_corpora(folders)
     if everything:
-        report_times([row["text"] for row in everything])
+        report_times([row["text"] for row in everything], harmless, SEARCH_SEEDS, SEARCH_STEPS)
         report_streams(everything)
 
 

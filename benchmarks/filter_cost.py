@@ -91,8 +91,8 @@ def _of_length(text: str) -> str:
     return (text * (LENGTH // len(text) + 1))[:LENGTH]
 
 
-def report_times(texts: Sequence[str], seeds: int, steps: int) -> None:
-    """Print the time for a message, for the worst texts, and for an answer in pieces."""
+def report_times(texts: Sequence[str], harmless: Sequence[str], seeds: int, steps: int) -> None:
+    """Print the time for a message, for the worst texts, and for an answer in pieces, which a slur would end."""
     for name, work in (("an answer", blocked), ("a question", refused)):
         for text in texts[:200]:
             work(text)
@@ -103,7 +103,7 @@ def report_times(texts: Sequence[str], seeds: int, steps: int) -> None:
         found = max(worst_found(work, seed, steps) for seed in range(seeds))
         for origin, (seconds, text) in (("patterns", known), (f"a search with {seeds} seeds", found)):
             print(f"time: {name}: worst {LENGTH} characters of {origin} {seconds * 1e3:.1f} ms ({text[:24]!r})")
-    ordinary = _of_length(" ".join(texts))
+    ordinary = _of_length(" ".join(harmless))
     print(f"time: ordinary text in pieces of {PIECE_CHARACTERS} takes {ratio(ordinary):.1f} times one check")
     worst = max(map(_of_length, SLOW_PATTERNS), key=lambda text: processor_seconds(stream, text, 1))
     seconds = processor_seconds(stream, worst)

@@ -161,7 +161,8 @@ ENGLISH_SELF = at_word_start(
         r"|be with"
         r" (?:my|him|her) \w+ in heaven)\b|\b(?:dont|do not) care if i (?:live|die|wake up)\b|\bwouldnt mind "
         r"dying\b",
-        r"\bi (?:\w+ )?(?:cut|burn|burned|burnt|hurt|harmed|scratched|stabbed) my ?self(?: \w+)? (?:again"
+        r"\bi (?:\w+ )?(?:cut|burn|burned|burnt|hurt|harmed|scratched|stabbed) my ?self"
+        r"(?! (?:again )?(?:while |by |when )?(?:shaving|cooking|chopping))(?: \w+)? (?:again"
         r"|on purpose|every|to feel"
         r"|to punish|because i (?:hate|deserve|feel))",
         rf"\b(?:have|got|bought|holding) (?:a|the|my|some) (?:\w+ )?{_METHOD}(?: \w+){{0,7}} (?:use (?:it|them)"
