@@ -20,6 +20,9 @@ class GuardFamily:
     """What every chat template of the family has in its text, and no other model's has."""
     delimiters: tuple[str, ...]
     """What the template puts around the question in plain words; a question must not forge them."""
+    speakers: tuple[str, ...]
+    """What the template calls those who speak, with a colon behind. A question that names them so would look like
+    several turns, and the last one alone is judged."""
     label_start: str
     labels: Mapping[str, GuardLabel]
     """By the model's word."""
@@ -33,6 +36,7 @@ QWEN3_GUARD = GuardFamily(
     marks=("Safety: Controversial", "Suicide & Self-Harm"),
     delimiters=("<BEGIN CONVERSATION>", "<END CONVERSATION>", "<BEGIN SAFETY POLICY>", "<END SAFETY POLICY>",
                 "<BEGIN UNSAFE CONTENT CATEGORIES>", "<END UNSAFE CONTENT CATEGORIES>"),
+    speakers=("USER", "ASSISTANT"),
     label_start="Safety: ",
     labels={"Safe": GuardLabel.SAFE, "Controversial": GuardLabel.CONTROVERSIAL, "Unsafe": GuardLabel.UNSAFE},
     category_start="\nCategories: ",

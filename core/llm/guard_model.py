@@ -24,6 +24,8 @@ from core.llm.tokenizer import Tokenizer
 
 Named = TypeVar("Named")
 
+_SIGNS = "<>:\uff1c\uff1e\uff1a"
+"""Those that make words a delimiter or a speaker of a template, the full-width ones too."""
 _PROBE = (Message("user", "probe"),)
 _TEMPLATE_OWNER = ""
 """Whose the beginning of every prompt is in the cache, so that no conversation takes it along."""
@@ -65,7 +67,7 @@ class LocalGuardModel:
         self._family = family_of(checkpoint.chat_template, checkpoint.name)
         self._tokenizer = Tokenizer(checkpoint.folder, checkpoint.chat_template, _PROBE)
         self._answers = AnswerIds(self._family, self._tokenizer, checkpoint.name)
-        self._delimiters = re.compile("|".join(map(re.escape, self._family.delimiters)), re.IGNORECASE)
+        self._forgeries = forgeries_of(self._family)
         self._loaded = asyncio.Event()
         self._late: asyncio.Task[Assessment] | None = None
         """An assessment that was not in time and is still waited for: so the engine sees that something waits, and
@@ -105,18 +107,13 @@ class LocalGuardModel:
         return f"{info.device}, {info.weights}" if info else ""
 
     async def _assess(self, question: str, level: Level, owner: str) -> Assessment:
-        ids = self._tokenizer.encode((Message("user", self._without_delimiters(question)),))
+        ids = self._tokenizer.encode((Message("user", without_forgeries(question, self._forgeries)),))
         word = await self._likeliest(ids, self._answers.labels, owner)
         label = self._family.labels[word]
         if not needs_category(label, level):
             return Assessment(label)
         category = await self._likeliest(ids, self._answers.categories[word], owner)
         return Assessment(label, self._family.categories[category])
-
-    def _without_delimiters(self, question: str) -> str:
-        """The question with other brackets where it has the template's own delimiters. They are plain text, not control
-        tokens, which the tokenizer takes care of."""
-        return self._delimiters.sub(lambda found: f"({found[0][1:-1]})", question)
 
     async def _likeliest(self, prompt: list[int], answers: Mapping[str, list[int]], owner: str) -> str:
         """Which of the answers to a prompt, by name, the model finds the likeliest, token by token.
@@ -163,6 +160,20 @@ class AnswerIds:
             for word, start in starts.items()
         }
         """By label, then by category."""
+
+
+def forgeries_of(family: GuardFamily) -> re.Pattern[str]:
+    """What in a question looks like a part of the family's template, as a reader takes it: in any case, with spaces
+    and signs between, with full-width signs. They are no control tokens, which the tokenizer takes care of."""
+    delimiters = "|".join(r"[\W_]{1,8}".join(re.findall(r"\w+", delimiter)) for delimiter in family.delimiters)
+    bracketed = rf"(?<![<\uFF1C])[<\uFF1C]++[\W_]{{0,8}}(?:{delimiters})[\W_]{{0,8}}[>\uFF1E]+"
+    named = rf"\b(?:{'|'.join(family.speakers)})\s{{0,8}}[:\uFF1A]"
+    return re.compile(f"{bracketed}|{named}", re.IGNORECASE)
+
+
+def without_forgeries(question: str, forgeries: re.Pattern[str]) -> str:
+    """The question with the words of each forgery in round brackets instead of the signs that make it one."""
+    return forgeries.sub(lambda found: f"({found[0].strip(_SIGNS)})", question)
 
 
 def common_length(answers: Mapping[str, list[int]]) -> int:
