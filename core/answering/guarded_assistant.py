@@ -53,6 +53,8 @@ class GuardedAssistant(Assistant):
         policy = context.settings.policy
         verdict = self.filter.judge_question(reply.text, policy)
         if not _is_decided(verdict):
+            # Raises Refused for a question that is too long: none that nobody will answer takes the guard model's time.
+            self._build_request(reply, context.settings, [], verdict.danger, language)
             assessment = await self._assess(reply, policy.level, stop)
             if stop.is_set():
                 return self._stopped(reply, verdict)
@@ -62,6 +64,7 @@ class GuardedAssistant(Assistant):
             elif self._required:
                 if verdict.danger is None:
                     raise ChatError("error.guard")
+                self.filter.count("question", verdict)
                 return self.help_lines_alone(verdict.danger)  # nobody in danger is sent away
         return await super().answer(reply, replace(context, verdict=verdict), live, stop, language)
 

@@ -160,3 +160,25 @@ async def test_status_names_the_guard_model_and_what_it_found(make_bot: MakeBot)
         assert "hate and harm to others 1 (guard model 1)" in status
     async with make_bot(content_filter=ContentFilter()) as bot:
         assert "Guard" not in await bot.say("/status")
+
+
+@pytest.mark.slow
+@each_row("required", [False, True])
+async def test_a_question_that_is_too_long_is_not_judged_and_its_asker_is_told(
+    make_bot: MakeBot, required: bool
+) -> None:
+    """Trying again later would not help."""
+    guard, use = guarded(GONE, required=required)
+    async with make_bot(content_filter=ContentFilter(), guard=use) as bot:
+        reply = await bot.accept("word " * 4000, ANN, ChatId("fake", f"{required}"))
+        assert await outcome(bot, reply) is State.REFUSED
+        assert "3584 tokens" in bot.platform.text(reply) and not guard.asked and not bot.model.prompts
+
+
+@pytest.mark.slow
+async def test_help_lines_are_counted_also_where_the_guard_model_fails(make_bot: MakeBot) -> None:
+    _, use = guarded(GONE, required=True)
+    owner = Access(owners=frozenset({"fake:ann"}))
+    async with make_bot(content_filter=ContentFilter(), guard=use, access=owner) as bot:
+        assert "988" in await bot.say(IN_DANGER["en"])
+        assert "self-harm 1" in await bot.say("/status")
