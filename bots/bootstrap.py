@@ -84,6 +84,7 @@ async def run_with_model(config: Config, loadable: Loadable, guarding: Loadable 
         # One after another: each measures the machine, and counts the memory that is free.
         await engine.ready()
         await guard.load()
+        await guard.watch()
         await asyncio.Event().wait()  # what happens to it later ends nothing
 
     await run_with_database(config, model, engine.failed, load_guard, guard=guard)

@@ -7,10 +7,11 @@ another answer than one of these words.
 
 import asyncio
 import itertools
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from core.checkpoints import Checkpoint
 from core.domain.errors import ChatError, SetupError
@@ -22,7 +23,7 @@ from core.filters.assessment import Assessment, needs_category
 from core.llm.guard_families import GuardFamily, family_of
 from core.llm.tokenizer import Tokenizer
 
-Named = TypeVar("Named")
+log = logging.getLogger(__name__)
 
 _SIGNS = "<>:\uff1c\uff1e\uff1a"
 """Those that make words a delimiter or a speaker of a template, the full-width ones too."""
@@ -79,6 +80,13 @@ class LocalGuardModel:
         self._engine.warm(self._tokenizer.encode_before_question(()), _TEMPLATE_OWNER)
         self._loaded.set()
 
+    async def watch(self) -> None:
+        """Wait until the engine has ended for good, and log why: nobody else would say so."""
+        try:
+            await self._engine.failed()
+        except SetupError as reason:
+            log.error("the guard model judges no question until the bot is started again: %s", reason)
+
     async def assess(self, question: str, level: Level, owner: str) -> Assessment:
         """See GuardModel."""
         await self._loaded.wait()
@@ -104,7 +112,7 @@ class LocalGuardModel:
     def status(self) -> str:
         """See GuardModel."""
         info = self._engine.info
-        return f"{info.device}, {info.weights}" if info else ""
+        return f"{info.device}, {info.weights}" if info else "not loaded"
 
     async def _assess(self, question: str, level: Level, owner: str) -> Assessment:
         ids = self._tokenizer.encode((Message("user", without_forgeries(question, self._forgeries)),))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from core.domain.errors import SetupError
 from core.domain.filter_policy import Level
 from core.engine.engine import Engine
+from core.engine.options import Report
 from core.filters.assessment import Assessment, GuardLabel
 from core.llm.guard_families import QWEN3_GUARD, family_of
 from core.llm.guard_model import (
@@ -177,6 +178,28 @@ async def test_a_burst_is_judged_together() -> None:
         judge.begin.set()
         assert await burst == [odd if each == "odd" else safe for each in questions]
     assert len(judge.prompts) == 18 and len(judge.steps) <= 9, judge.steps
+
+
+class Once(Judge):
+    """A model that can be loaded once."""
+
+    loads = 0
+
+    def __call__(self, report: Report) -> Judge:
+        self.loads += 1
+        if self.loads > 1:
+            raise SetupError("there is no memory")
+        return self
+
+
+@pytest.mark.slow
+async def test_why_it_is_gone_for_good_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with guarding(Once(lambda prompt: "Safety: Safe")) as (guard, engine):
+        watching = asyncio.create_task(guard.watch())
+        engine._host.kill()
+        await watching
+        assert guard.status() == "not loaded"
+    assert "the guard model judges no question until the bot is started again: there is no memory" in caplog.messages
 
 
 async def test_an_assessment_waits_for_the_model_to_load_and_may_be_cancelled() -> None:
