@@ -11,7 +11,7 @@ from core.answering.postprocess import PostProcessor
 from core.answering.prompt import ANONYMOUS_NAME, QuestionPrompt, Risk, fit_prompt, speaker_label
 from core.answering.window import max_turns
 from core.domain.conversation import ChatId, Reply, Turn
-from core.domain.errors import Unanswered
+from core.domain.errors import Refused, Unanswered
 from core.domain.prompt import Prompt
 from core.domain.reply_states import State
 from core.domain.sampling import Sampling
@@ -129,18 +129,19 @@ class Assistant:
         """Generate an answer and show it on `live` while it grows. `stop` ends it within one token; `language` is that
         of marks in it. Reads no store.
 
-        Raises Refused for a question that is too long, Unanswered where the model gave nothing twice, and EngineDied.
+        Raises Refused for a question that is too long (who may be in danger gets the help lines), Unanswered where the
+        model gave nothing twice, and EngineDied.
         """
         settings = context.settings
         verdict = context.verdict or self.filter.judge_question(reply.text, settings.policy)
         if verdict.category:
             self.filter.count("question", verdict)
-        if verdict.danger is not None and verdict.category in HELP_LINES_ALONE:
-            return self.help_lines_alone(verdict.danger)
-        if verdict.blocked and verdict.danger is None:
-            return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}")
+        if decided := self._answer_without_model(verdict):
+            return decided
         turns = await self._visible_turns(context.turns, settings.policy)
-        request = self._build_request(reply, settings, turns, verdict.danger, language)
+        request = self._request_or_help(reply, settings, turns, verdict.danger, language)
+        if isinstance(request, AnswerResult):
+            return request
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
             live.restart()
@@ -176,6 +177,12 @@ class Assistant:
 
     # The question
 
+    def _answer_without_model(self, verdict: Verdict) -> AnswerResult | None:
+        """The whole answer to a question that the model must not see; None for another."""
+        if verdict.danger is not None:
+            return self.help_lines_alone(verdict.danger) if verdict.category in HELP_LINES_ALONE else None
+        return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}") if verdict.blocked else None
+
     async def _visible_turns(self, turns: Sequence[Turn], policy: Policy) -> list[Turn]:
         """The turns that the policy lets through now; it may have become stricter since they were stored.
 
@@ -205,6 +212,17 @@ class Assistant:
         lines = self.rules.help_lines or t(danger.language, "support.lines")
         key = "support.another" if danger.for_another else "support.text"
         return f"{t(danger.language, key, lines=lines)}\n\n"
+
+    def _request_or_help(
+        self, reply: Reply, settings: Settings, turns: list[Turn], danger: Danger | None, language: str
+    ) -> _Request | AnswerResult:
+        """The request, or the help lines as the whole answer where the question of somebody in danger is too long."""
+        try:
+            return self._build_request(reply, settings, turns, danger, language)
+        except Refused:
+            if danger is None:
+                raise
+            return self.help_lines_alone(danger)
 
     def _build_request(
         self, reply: Reply, settings: Settings, turns: list[Turn], danger: Danger | None, language: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from core.answering.assistant import HELP_LINES_ALONE, AnswerContext, AnswerResult, AnswerWriter, Assistant
 from core.domain.conversation import ChatId, Reply
-from core.domain.errors import ChatError
+from core.domain.errors import ChatError, Refused
 from core.domain.reply_states import State
 from core.domain.settings import Rules
 from core.domain.store import Store
@@ -52,9 +52,7 @@ class GuardedAssistant(Assistant):
         """See Assistant. Raises ChatError, too, where the guard model is required and can't judge the question."""
         policy = context.settings.policy
         verdict = self.filter.judge_question(reply.text, policy)
-        if not _is_decided(verdict):
-            # Raises Refused for a question that is too long: none that nobody will answer takes the guard model's time.
-            self._build_request(reply, context.settings, [], verdict.danger, language)
+        if not (_is_decided(verdict) or self._is_too_long(reply, context, verdict, language)):
             assessment = await self._assess(reply, policy.level, stop)
             if stop.is_set():
                 return self._stopped(reply, verdict)
@@ -72,6 +70,14 @@ class GuardedAssistant(Assistant):
         """See Assistant."""
         super().forget(chat)
         self.guard_model.drop(str(chat))
+
+    def _is_too_long(self, reply: Reply, context: AnswerContext, verdict: Verdict, language: str) -> bool:
+        """Whether the model can't answer a question of this length: then it takes no time of the guard model's."""
+        try:
+            self._build_request(reply, context.settings, [], verdict.danger, language)
+        except Refused:
+            return True
+        return False
 
     async def _assess(self, reply: Reply, level: Level, stop: asyncio.Event) -> Assessment | None:
         """What the guard model says of a question; None where it says nothing, or the answer was stopped meanwhile."""

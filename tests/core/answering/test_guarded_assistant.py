@@ -182,3 +182,19 @@ async def test_help_lines_are_counted_also_where_the_guard_model_fails(make_bot:
     async with make_bot(content_filter=ContentFilter(), guard=use, access=owner) as bot:
         assert "988" in await bot.say(IN_DANGER["en"])
         assert "self-harm 1" in await bot.say("/status")
+
+
+@pytest.mark.slow
+@each_row("language", ["en", "vi"])
+async def test_who_is_in_danger_sees_where_help_is_also_when_their_question_is_too_long(
+    make_bot: MakeBot, language: str
+) -> None:
+    """With a guard model and without one."""
+    text, chat = f"{IN_DANGER[language]}. {'word ' * 4000}", ChatId("fake", language)
+    for guard in (None, guarded()[1], guarded(GONE, required=True)[1]):
+        async with make_bot(content_filter=ContentFilter(), guard=guard) as bot:
+            assert HELP[language] in await bot.say(text, PEOPLE[language], chat)
+            assert not bot.model.prompts
+            assert await bot.say("and now?", PEOPLE[language], chat) == (
+                "and now?" if guard is None or not guard.required else t(language, "error.guard")
+            )
