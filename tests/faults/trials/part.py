@@ -21,8 +21,8 @@ Trial = Callable[[Bench, int, int], Awaitable[Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`quick` and `whole` are how many trials; each has `each` of what is counted. A part without quick ones is left out
-    of `make faults`. `timed`: time is what is judged, so that nothing else may go on meanwhile."""
+    """`quick` and `whole` are how many trials; each has `each` of what is counted. A part without quick ones is left
+    out of `make faults`. `timed`: time is what is judged, so that nothing else may go on meanwhile."""
 
     name: str
     trial: Trial
