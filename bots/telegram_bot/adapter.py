@@ -150,7 +150,7 @@ class TelegramBot:
                 now_ms, to_store = time.time_ns() // 1_000_000, list[Event]()
                 groups = [(parse_safely(updates, account, now_ms), updates) for updates in batch.groups]
                 events = list(filter(None, starmap(self._event, groups or [(batch.parsed, ())])))
-                for event in _without_joined(events):
+                for event in _without_joined(events) if len(events) > 1 else events:
                     yield event
                     if not isinstance(event, ButtonPressed):
                         to_store.append(event)
@@ -187,20 +187,16 @@ class TelegramBot:
         """What is asked, with what was written or forwarded just before; None for what was forwarded to nobody."""
         if isinstance(parsed, GroupForward):
             return self._together.forwarded(parsed.incoming, parsed.forward, addressed=parsed.is_addressed)
-        asked = self._with_comment(parsed, updates)
-        return asked if asked.private else self._together.commented(asked)
-
-    def _with_comment(self, parsed: Incoming, updates: Sequence[Update]) -> Incoming:
-        """A question with the comment that came just before what it forwards."""
-        chat = parsed.chat.chat
+        chat, may_be_comment = parsed.chat.chat, True
         if updates:
             messages = [update.message for update in updates if update.message is not None]
             parsed = with_comment(parsed, messages, self._typed.pop(chat, None))
             if len(messages) > 1 or parsed.joins:
                 self._grouped.append(parsed.external_id)
-            if len(messages) > 1 or not is_typed(messages[0]):
-                return parsed
-        if parsed.private:
+            may_be_comment = len(messages) == 1 and is_typed(messages[0])
+        if not parsed.private:
+            return self._together.commented(parsed)
+        if may_be_comment:
             if len(self._typed) >= MAX_REMEMBERED_TYPED:
                 self._typed.clear()
             self._typed[chat] = parsed

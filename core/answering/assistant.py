@@ -134,14 +134,15 @@ class Assistant:
         """
         settings = context.settings
         verdict = context.verdict or self.filter.judge_question(reply.text, settings.policy)
-        if verdict.category:
-            self.filter.count("question", verdict)
-        if decided := self._answer_without_model(verdict):
+        if verdict.category and (decided := self._answer_without_model(verdict)):
             return decided
         turns = await self._visible_turns(context.turns, settings.policy)
-        request = self._request_or_help(reply, settings, turns, verdict.danger, language)
-        if isinstance(request, AnswerResult):
-            return request
+        try:
+            request = self._build_request(reply, settings, turns, verdict.danger, language)
+        except Refused:  # too long for the model
+            if verdict.danger is None:
+                raise
+            return self.help_lines_alone(verdict.danger)
         generated = await self._generate(request, live, stop)
         if not (generated.text or generated.blocked or stop.is_set() or request.prefix):
             live.restart()
@@ -178,7 +179,8 @@ class Assistant:
     # The question
 
     def _answer_without_model(self, verdict: Verdict) -> AnswerResult | None:
-        """The whole answer to a question that the model must not see; None for another."""
+        """Count what was found in a question. Returns the whole answer where the model must not see it, else None."""
+        self.filter.count("question", verdict)
         if verdict.danger is not None:
             return self.help_lines_alone(verdict.danger) if verdict.category in HELP_LINES_ALONE else None
         return AnswerResult(State.REFUSED, notice=f"blocked.{verdict.category}") if verdict.blocked else None
@@ -212,17 +214,6 @@ class Assistant:
         lines = self.rules.help_lines or t(danger.language, "support.lines")
         key = "support.another" if danger.for_another else "support.text"
         return f"{t(danger.language, key, lines=lines)}\n\n"
-
-    def _request_or_help(
-        self, reply: Reply, settings: Settings, turns: list[Turn], danger: Danger | None, language: str
-    ) -> _Request | AnswerResult:
-        """The request, or the help lines as the whole answer where the question of somebody in danger is too long."""
-        try:
-            return self._build_request(reply, settings, turns, danger, language)
-        except Refused:
-            if danger is None:
-                raise
-            return self.help_lines_alone(danger)
 
     def _build_request(
         self, reply: Reply, settings: Settings, turns: list[Turn], danger: Danger | None, language: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from core.delivery.rate_limiter import ChatRateLimiter
 from core.domain.conversation import Reply
-from core.domain.platform import Ambiguous, NotSent, Platform, ReplyChannel
+from core.domain.platform import Ambiguous, NotSent, Platform
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,18 @@ class ButtonCleanup:
 
         Waits for its turn, and again where the platform asks for that; any other failure is only logged.
         """
+        channel, last = self._platforms[earlier.chat.platform].channel(earlier), earlier.chunks[-1].message_id
+        shared = {chunk.message_id for chunk in reply.chunks} if reply else set()
+        if last is None or last in shared:  # /retry shows its answer there
+            return
         for _ in range(MAX_TRIES):
             try:
-                return await self._remove(earlier, reply)
+                await self._rate_limiter.wait(channel.key, channel.pace, preview=True)
+                if reply and reply.question in self._deleted and earlier.question not in self._deleted:
+                    return
+                return await channel.remove_buttons(last)
             except NotSent as error:
-                self._rate_limiter.hold(self._channel(earlier).key, error.wait)
+                self._rate_limiter.hold(channel.key, error.wait)
             except Ambiguous as error:
                 log.debug("the buttons of reply %s are removed once more: %s", earlier.id, type(error).__name__)
             except Exception as error:
@@ -60,17 +67,3 @@ class ButtonCleanup:
     async def _work_off(self) -> None:
         while True:
             await self.remove_earlier_buttons(None, await self._left_behind.get())
-
-    async def _remove(self, earlier: Reply, reply: Reply | None) -> None:
-        last = earlier.chunks[-1].message_id
-        shared = {chunk.message_id for chunk in reply.chunks} if reply else set()
-        if last is None or last in shared:  # /retry shows its answer there
-            return
-        channel = self._channel(earlier)
-        await self._rate_limiter.wait(channel.key, channel.pace, preview=True)
-        if reply and reply.question in self._deleted and earlier.question not in self._deleted:
-            return
-        await channel.remove_buttons(last)
-
-    def _channel(self, reply: Reply) -> ReplyChannel:
-        return self._platforms[reply.chat.platform].channel(reply)

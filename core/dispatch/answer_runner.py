@@ -136,24 +136,15 @@ class AnswerRunner:
             notice = conclusion.notice if allowed else t(language, "refused.answer")
             conclusion, text = replace(conclusion, text=allowed, notice=notice), allowed
         failpoint("concluding")
+        stop = self._env.control.stop_flags[reply.id]
         generated = await until_stored(
             self._env.store,
             f"reply {reply.id}",
-            lambda tx: self._store_end(tx, reply, conclusion, text, language),
+            lambda tx: (_store_stopped if stop.is_set() else _store_end)(tx, reply, conclusion, text, language),
             self._env.timing.database_backoff,
         )
         failpoint("concluded")
         return generated
-
-    async def _store_end(
-        self, tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str
-    ) -> Generated:
-        """C6. `text`: what is shown of the conclusion, which has the text for the history."""
-        if conclusion.outcome is State.DONE and self._env.control.stop_flags[reply.id].is_set():
-            current = await tx.replies.get(reply.id)  # the flag alone may come from a stop that was not stored
-            if current.outcome is State.STOPPED:
-                conclusion, text = _stopped_late(conclusion, text, language)
-        return await _store_conclusion(tx, reply, conclusion, text, language)
 
 
 async def is_last_question(tx: Transaction, reply: Reply) -> bool:
@@ -163,15 +154,15 @@ async def is_last_question(tx: Transaction, reply: Reply) -> bool:
     return last is None or reply.question is None or last.id <= reply.question
 
 
-async def _store_conclusion(
-    tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str
-) -> Generated:
+async def _store_stopped(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str) -> Generated:
+    """C6 of a reply whose stop is asked for: the flag alone may come from a stop that was not stored."""
+    if conclusion.outcome is State.DONE and (await tx.replies.get(reply.id)).outcome is State.STOPPED:
+        conclusion, text = _stopped_late(conclusion, text, language)
+    return await _store_end(tx, reply, conclusion, text, language)
+
+
+async def _store_end(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str) -> Generated:
     """C6. `text`: what is shown of the conclusion, which has the text for the history."""
-    generated = await _store_text(tx, reply, conclusion, text, language)
-    return replace(generated, repeatable=not reply.is_repeat or await is_last_question(tx, reply))
-
-
-async def _store_text(tx: Transaction, reply: Reply, conclusion: Conclusion, text: str, language: str) -> Generated:
     question, truncated = reply.question, False
     if reply.is_repeat and not text and conclusion.outcome in (State.STOPPED, State.FAILED) and question:
         earlier = await tx.turns.answer_to(question)
@@ -186,7 +177,8 @@ async def _store_text(tx: Transaction, reply: Reply, conclusion: Conclusion, tex
     final = "\n\n".join(filter(None, (text, conclusion.notice)))
     stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=conclusion.outcome, final=final)
     extends_history = bool(conclusion.text) and stored.outcome in (State.DONE, State.STOPPED)
-    return Generated(stored, extends_history, text, truncated)
+    repeatable = not reply.is_repeat or await is_last_question(tx, reply)
+    return Generated(stored, extends_history, text, truncated, repeatable)
 
 
 async def _keep_earlier(
@@ -199,7 +191,7 @@ async def _keep_earlier(
     elif not earlier.stopped:  # the outcome says whether the answer in the history was stopped
         outcome = State.DONE
     stored = await tx.replies.move(reply, ReplyEvent.FINISH, outcome=outcome, final=shown)
-    return Generated(stored, truncated=earlier.truncated)
+    return Generated(stored, truncated=earlier.truncated, repeatable=await is_last_question(tx, reply))
 
 
 def _stopped(reply: Reply, language: str) -> Conclusion:

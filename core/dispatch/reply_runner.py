@@ -235,7 +235,12 @@ class ReplyRunner:
         failpoint("shown")
         earlier = None
         try:
-            earlier = await until_stored(self._store, f"reply {reply.id}", lambda tx: _close(tx, reply), self._backoff)
+            earlier = await until_stored(
+                self._store,
+                f"reply {reply.id}",
+                lambda tx: tx.replies.deliver(reply) if reply.lane is Lane.ANSWER else _close(tx, reply),
+                self._backoff,
+            )
         except Stale as stale:  # stored before, by a commit that seemed to have failed
             log.debug("%s", stale)
         failpoint("delivered")
@@ -245,7 +250,8 @@ class ReplyRunner:
                 await self._assistant.warm(reply)
             except Exception as error:
                 log.debug("nothing is warmed after reply %s: %s", reply.id, type(error).__name__)
-        if earlier is not None:
+        # A repeat of an earlier question may be answered after a later one, whose answer keeps its buttons.
+        if earlier is not None and not (reply.question and (earlier.question or 0) > reply.question):
             await self._button_cleanup.remove_earlier_buttons(reply, earlier)
 
     # What goes wrong
@@ -303,10 +309,8 @@ class ReplyRunner:
 
 
 async def _close(tx: Transaction, reply: Reply) -> Reply | None:
-    """C7. Returns the answer whose buttons do nothing from now on."""
+    """C7 of what is no answer. Returns the answer whose buttons do nothing from now on."""
     earlier = await tx.replies.deliver(reply)
     if earlier is None and command_name(reply.text) in TAKING_BACK:
         return next(iter(await tx.recovery.superseded_answers(reply.chat, 1)), None)
-    if earlier and reply.question and earlier.question and earlier.question > reply.question:
-        return None  # a repeat of an earlier question, which was answered after a later one
     return earlier

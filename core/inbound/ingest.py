@@ -130,7 +130,15 @@ class Ingest:
 
     async def _commit(self, group: Sequence[_Pending]) -> tuple[Admitted, Sequence[Reply]]:
         async with self._store.begin() as tx:
-            owed = await self._owed_for(tx, [pending.incoming for pending in group])
+            stored = set(await tx.inbox.stored_keys([pending.incoming for pending in group]))
+            owed: list[NewReply] = []
+            for pending in group:
+                if (key := pending.incoming.key) not in stored:
+                    stored.add(key)
+                    asked = pending.incoming
+                    asked = await _without_answered(tx, asked) if asked.joins else asked
+                    if (new := await self._owed(tx, asked)) is not None:
+                        owed.append(await _ask_again(tx, new) if pending.incoming.missed else new)
             discarded = [await _discard_joined(tx, new.incoming) for new in owed if new.incoming.joins]
             admitted = await self._admission.admit(tx, owed)
             replies = await tx.inbox.add(admitted.replies)
@@ -162,18 +170,6 @@ class Ingest:
         for pending in group:
             if not pending.stored.cancelled():
                 pending.stored.set_exception(error)
-
-    async def _owed_for(self, tx: Transaction, messages: Sequence[Incoming]) -> list[NewReply]:
-        """The replies that are owed for those of the messages that are not stored yet."""
-        stored, owed = set(await tx.inbox.stored_keys(messages)), list[NewReply]()
-        for incoming in messages:
-            if (key := incoming.key) in stored:
-                continue
-            stored.add(key)
-            asked = await _without_answered(tx, incoming) if incoming.joins else incoming
-            if (new := await self._owed(tx, asked)) is not None:
-                owed.append(await _ask_again(tx, new) if incoming.missed else new)
-        return owed
 
     async def _owed(self, tx: Transaction, incoming: Incoming) -> NewReply | None:
         """The reply that is owed for a message; None where nothing is.

@@ -76,8 +76,8 @@ RARE_LINES: tuple[tuple[str, str, Change], ...] = (
         "a stop after the last word is not shown",
         "tests/core/dispatch/test_withdrawal.py::test_a_stop_after_the_last_word_is_shown",
         Change(
-            "core/dispatch/answer_runner.py::AnswerRunner._store_end",
-            instead_of_value("current.outcome is State.STOPPED", "False"),
+            "core/dispatch/answer_runner.py::_store_stopped",
+            instead_of_value("(await tx.replies.get(reply.id)).outcome is State.STOPPED", "False"),
         ),
     ),
     (

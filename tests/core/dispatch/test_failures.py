@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from core.domain.conversation import ChatId, Reply, Turn
 from core.domain.platform import Unreachable
 from core.domain.prompt import Prompt
 from core.domain.reply_states import Lane, State
-from core.domain.store import Claimed
+from core.domain.store import Claimed, Unstorable
 from core.i18n import t
 from storage.database import open_database
 from storage.replies import SqlReplies
@@ -164,7 +164,7 @@ async def test_one_message_that_cannot_be_stored_does_not_cost_its_neighbours(bo
     )
     stored = [isinstance(result, Reply) for result in results]
     assert stored == [True, False, False, True]
-    assert isinstance(results[1], OverflowError | DataError)  # SQLite's driver, PostgreSQL
+    assert isinstance(results[1], OverflowError | Unstorable)  # SQLite's driver, PostgreSQL
     assert isinstance(await bot.service.ingest.accept(behind), Reply)
 
 
