@@ -34,6 +34,8 @@ READS: dict[str, tuple[Read, object]] = {
     "recovery.delayed": (lambda tx: tx.recovery.delayed("fake", 0), []),
     "recovery.backlog": (lambda tx: tx.recovery.backlog("fake", 0), []),
     "recovery.newest_id": (lambda tx: tx.recovery.newest_id(), 0),
+    "recovery.superseded_answers": (lambda tx: tx.recovery.superseded_answers(CHAT, 1), []),
+    "recovery.superseded": (lambda tx: tx.recovery.superseded("fake", 5, 1), []),
     "turns.recent": (lambda tx: tx.turns.recent(CHAT, 1, 5), []),
     "turns.answer_to": (lambda tx: tx.turns.answer_to(1), None),
     "turns.is_truncated": (lambda tx: tx.turns.is_truncated(1), False),
